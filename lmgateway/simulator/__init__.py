@@ -1,0 +1,8 @@
+"""A pretended LM Studio for the demo and the tests. It imports nothing of the gateway."""
+
+from .engine.ledger import Ledger
+from .engine.pace import Pace
+from .serving import serve
+from .simulator import Simulator
+
+__all__ = ["Ledger", "Pace", "Simulator", "serve"]

@@ -1,0 +1,133 @@
+"""The models on disk."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+Domain = Literal["llm", "embedding"]
+"""The two kinds of model that can be loaded; disks hold other kinds too."""
+
+
+class Quantization(msgspec.Struct, frozen=True):
+    name: str
+    bits: int
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of `listDownloadedModels`. What a handed-in model leaves out gets these defaults."""
+
+    type: str = "llm"
+    model_key: str
+    format: str = "gguf"
+    display_name: str = ""
+    publisher: str = "lmstudio-community"
+    path: str = ""
+    size_bytes: int = 2_000_000_000
+    params_string: str | None = None
+    architecture: str | None = None
+    quantization: Quantization | None = Quantization("Q4_K_M", 4)
+    vision: bool = False
+    trained_for_tool_use: bool = False
+    max_context_length: int = 32768
+
+
+class Catalogue:
+    """Models by key, in the order in which they came to the disk."""
+
+    def __init__(self, extra: Iterable[Mapping[str, object]] = ()) -> None:
+        self._models: dict[str, Model] = {}
+        self._described: dict[str, dict[str, object]] = {}
+        for description in (*_ON_DISK, *extra):
+            self.add(description)
+
+    def add(self, description: Mapping[str, object]) -> Model:
+        """Take in a model as LM Studio describes it; unknown fields reach clients as they are."""
+        model = msgspec.convert(description, Model)
+        self._models[model.model_key] = model
+        self._described[model.model_key] = {**_defaults(model), **description}
+        return model
+
+    def __iter__(self) -> Iterator[Model]:
+        return iter(self._models.values())
+
+    def __len__(self) -> int:
+        return len(self._models)
+
+    def get(self, key: str) -> Model | None:
+        return self._models.get(key)
+
+    def at_path(self, path: str) -> Model | None:
+        return next((model for model in self if self._described[model.model_key]["path"] == path), None)
+
+    def keys(self) -> list[str]:
+        return list(self._models)
+
+    def description(self, model: Model) -> dict[str, object]:
+        """The model as the SDK's protocol shows it, a fresh dict."""
+        return dict(self._described[model.model_key])
+
+
+def _defaults(model: Model) -> dict[str, object]:
+    fields: dict[str, object] = msgspec.to_builtins(model)
+    fields["displayName"] = model.display_name or model.model_key
+    fields["path"] = model.path or f"{model.publisher}/{model.model_key}.gguf"
+    llm_only = ("vision", "trainedForToolUse")
+    return {
+        key: value
+        for key, value in fields.items()
+        if value is not None and (model.type == "llm" or key not in llm_only)
+    }
+
+
+_ON_DISK: tuple[Mapping[str, object], ...] = (
+    {
+        "type": "llm",
+        "modelKey": "qwen2.5-7b-instruct",
+        "format": "gguf",
+        "displayName": "Qwen2.5 7B Instruct",
+        "publisher": "lmstudio-community",
+        "path": "lmstudio-community/Qwen2.5-7B-Instruct-GGUF/Qwen2.5-7B-Instruct-Q4_K_M.gguf",
+        "sizeBytes": 4_683_073_184,
+        "paramsString": "7B",
+        "architecture": "qwen2",
+        "trainedForToolUse": True,
+        "maxContextLength": 32768,
+    },
+    {
+        "type": "llm",
+        "modelKey": "llama-3.2-3b-instruct",
+        "format": "gguf",
+        "displayName": "Llama 3.2 3B Instruct",
+        "publisher": "lmstudio-community",
+        "path": "lmstudio-community/Llama-3.2-3B-Instruct-GGUF/Llama-3.2-3B-Instruct-Q4_K_M.gguf",
+        "sizeBytes": 2_019_377_440,
+        "paramsString": "3B",
+        "architecture": "llama",
+        "maxContextLength": 131072,
+    },
+    {
+        "type": "llm",
+        "modelKey": "qwen2.5-vl-7b-instruct",
+        "format": "gguf",
+        "displayName": "Qwen2.5 VL 7B Instruct",
+        "publisher": "lmstudio-community",
+        "path": "lmstudio-community/Qwen2.5-VL-7B-Instruct-GGUF/Qwen2.5-VL-7B-Instruct-Q4_K_M.gguf",
+        "sizeBytes": 6_036_493_216,
+        "paramsString": "7B",
+        "architecture": "qwen2vl",
+        "vision": True,
+        "maxContextLength": 128000,
+    },
+    {
+        "type": "embedding",
+        "modelKey": "text-embedding-nomic-embed-text-v1.5",
+        "format": "gguf",
+        "displayName": "Nomic Embed Text v1.5",
+        "publisher": "nomic-ai",
+        "path": "nomic-ai/nomic-embed-text-v1.5-GGUF/nomic-embed-text-v1.5.Q4_K_M.gguf",
+        "sizeBytes": 84_106_624,
+        "architecture": "nomic-bert",
+        "maxContextLength": 2048,
+    },
+)

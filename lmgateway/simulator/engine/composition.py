@@ -1,0 +1,72 @@
+"""Decides, before the first token, what a generation will say and why it will end."""
+
+import secrets
+from typing import Literal
+
+import msgspec
+
+from . import speech
+from .prompt import Limits, Prompt
+from .sample import sample
+
+StopReason = Literal["eosFound", "maxPredictedTokensReached", "stopStringFound", "toolCalls", "userStopped"]
+"""In the words of LM Studio's `stats`."""
+
+
+class Composition(msgspec.Struct, frozen=True, kw_only=True):
+    """The pieces that will be produced: of a text, or of a tool call's arguments in JSON."""
+
+    pieces: tuple[str, ...]
+    stop_reason: StopReason
+    stop_string: str | None = None
+    tool_name: str | None = None
+    tool_call_id: str = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+def compose(model_name: str, prompt: Prompt) -> Composition:
+    if prompt.call is not None:
+        return _limited(
+            Composition(
+                pieces=_json_pieces(sample(prompt.call.schema)),
+                stop_reason="toolCalls",
+                tool_name=prompt.call.name,
+                tool_call_id=str(secrets.randbelow(900_000_000) + 100_000_000),
+            ),
+            prompt.limits,
+        )
+    if prompt.answer_schema is not None:
+        planned = Composition(pieces=_json_pieces(sample(prompt.answer_schema)), stop_reason="eosFound")
+    else:
+        planned = _stopped(speech.answer(model_name, prompt.text), prompt.limits.stop)
+    return _limited(planned, prompt.limits)
+
+
+def _stopped(text: str, stops: tuple[str, ...]) -> Composition:
+    """The text up to its first stop string, which isn't part of the answer."""
+    found = [(place, stop) for stop in stops if stop and (place := text.find(stop)) >= 0]
+    if not found:
+        return Composition(pieces=tuple(speech.pieces(text)), stop_reason="eosFound")
+    place, stop = min(found)
+    return Composition(
+        pieces=tuple(speech.pieces(text[:place])), stop_reason="stopStringFound", stop_string=stop
+    )
+
+
+def _limited(planned: Composition, limits: Limits) -> Composition:
+    most = limits.max_tokens
+    if most is None or most < 0 or most >= len(planned.pieces):
+        return planned
+    return msgspec.structs.replace(
+        planned,
+        pieces=planned.pieces[:most],
+        stop_reason="maxPredictedTokensReached",
+        stop_string=None,
+    )
+
+
+def _json_pieces(value: object) -> tuple[str, ...]:
+    return tuple(speech.pieces(msgspec.json.encode(value).decode()))

@@ -1,0 +1,78 @@
+"""A model's load settings: flat dotted keys, as LM Studio's SDK sends them and reports what was applied."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from .catalogue import Model
+
+DEFAULT_CONTEXT_LENGTH = 4096
+
+Settings = dict[str, object]
+"""Dotted key to value, e.g. `{"llm.load.contextLength": 8192}`."""
+
+
+class Field(msgspec.Struct, frozen=True):
+    key: str
+    value: object = None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """`{"fields":[{"key","value"?},…]}`"""
+
+    fields: tuple[Field, ...] = ()
+
+
+class Layer(msgspec.Struct, frozen=True, rename="camel"):
+    layer_name: str
+    config: Config
+
+
+class ConfigStack(msgspec.Struct, frozen=True):
+    """`{"layers":[{"layerName":"apiOverride","config":{…}},…]}`; the SDK's loads have one layer."""
+
+    layers: tuple[Layer, ...] = ()
+
+    def settings(self) -> Settings:
+        """All layers in one, the first to name a key having its way."""
+        return {field.key: field.value for layer in reversed(self.layers) for field in layer.config.fields}
+
+
+def as_config(settings: Mapping[str, object]) -> dict[str, object]:
+    """The shape of `getLoadConfig`'s answer."""
+    return {"fields": [{"key": key, "value": value} for key, value in settings.items()]}
+
+
+def context_length_key(domain: str) -> str:
+    return f"{domain}.load.contextLength"
+
+
+def applied(model: Model, asked: Mapping[str, object]) -> Settings:
+    """Defaults overlaid with what was asked for; keys of another domain are dropped, as LM Studio does."""
+    settings = _defaults(model)
+    for key, value in asked.items():
+        if key.startswith((f"{model.type}.load.", "load.")) and value is not None:
+            settings[key] = value
+    return settings
+
+
+def context_length(settings: Mapping[str, object], domain: str) -> int:
+    value = settings[context_length_key(domain)]
+    return value if isinstance(value, int) else DEFAULT_CONTEXT_LENGTH
+
+
+def _defaults(model: Model) -> Settings:
+    prefix = f"{model.type}.load"
+    settings: Settings = {
+        context_length_key(model.type): min(DEFAULT_CONTEXT_LENGTH, model.max_context_length),
+        f"{prefix}.llama.acceleration.offloadRatio": "max",
+        f"{prefix}.llama.keepModelInMemory": True,
+        f"{prefix}.llama.tryMmap": True,
+    }
+    if model.type == "llm":
+        settings |= {
+            f"{prefix}.llama.evalBatchSize": 512,
+            f"{prefix}.llama.flashAttention": True,
+            f"{prefix}.offloadKVCacheToGpu": True,
+        }
+    return settings

@@ -1,0 +1,54 @@
+"""What is asked of a model, in one shape for every API."""
+
+import msgspec
+
+from . import speech
+
+IMAGE_TOKENS = 256
+"""What an image costs, whatever its size."""
+
+Schema = dict[str, object]
+"""A JSON Schema."""
+
+
+class Tool(msgspec.Struct, frozen=True):
+    """A function the model may call."""
+
+    name: str
+    schema: Schema = {}
+
+
+class Sampling(msgspec.Struct, frozen=True):
+    """Told to the log; a pretended model is swayed by none of it."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When to stop. LM Studio takes a negative `max_tokens` for no limit."""
+
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """`text` is all that the model reads. It seeds the answer and is never logged."""
+
+    text: str
+    messages: int = 1
+    images: int = 0
+    call: Tool | None = None
+    """The tool that the answer will call instead of being text."""
+    answer_schema: Schema | None = None
+    """The answer will be JSON that fits this."""
+    limits: Limits = Limits()
+    sampling: Sampling = Sampling()
+
+    def tokens(self) -> int:
+        return speech.count_pieces(self.text) + self.images * IMAGE_TOKENS

@@ -1,0 +1,88 @@
+"""LM Studio's server log: files that rotate, and live listeners."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TextIO
+
+import msgspec
+
+Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
+
+SERVER = "LM STUDIO SERVER"
+
+LISTENER_RECORDS = 1000
+"""How far a listener may fall behind before it loses the oldest records."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """`content` has no stamp, and may have several lines."""
+
+    timestamp_ms: int
+    level: Level
+    content: str
+
+
+class ServerLog:
+    """`<directory>/YYYY-MM/YYYY-MM-DD.N.log`, N beginning at 1; nothing is written without a directory.
+
+    Only a record's first line is stamped, `[2025-07-19 20:33:33][INFO][source] …`.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self.rotate_bytes = 10_000_000
+        self._directory = directory
+        self._file: TextIO | None = None
+        self._day = ""
+        self._listeners: set[asyncio.Queue[Record]] = set()
+
+    def write(self, level: Level, content: str, source: str | None = None) -> None:
+        """`source` is a model's identifier; INFO records without one are the server's own."""
+        now = datetime.now().astimezone()
+        if source is None and level != "DEBUG":
+            source = SERVER
+        tagged = content if source is None else f"[{source}] {content}"
+        for listener in self._listeners:
+            if listener.full():
+                listener.get_nowait()
+            listener.put_nowait(Record(time.time_ns() // 1_000_000, level, tagged))
+        if self._directory is not None:
+            separator = "" if source is not None else " "
+            file = self._current_file(self._directory, now)
+            file.write(f"[{now:%Y-%m-%d %H:%M:%S}][{level}]{separator}{tagged}\n")
+            file.flush()
+
+    @contextmanager
+    def listen(self) -> Iterator[asyncio.Queue[Record]]:
+        listener: asyncio.Queue[Record] = asyncio.Queue(LISTENER_RECORDS)
+        self._listeners.add(listener)
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _current_file(self, directory: Path, now: datetime) -> TextIO:
+        day = f"{now:%Y-%m-%d}"
+        if self._file is not None and (day != self._day or self._file.tell() >= self.rotate_bytes):
+            self.close()
+        if self._file is None:
+            folder = directory / f"{now:%Y-%m}"
+            folder.mkdir(parents=True, exist_ok=True)
+            self._day = day
+            self._file = self._next_path(folder, day).open("a", encoding="utf-8")
+        return self._file
+
+    def _next_path(self, folder: Path, day: str) -> Path:
+        """The day's first file that has room; a restarted simulator goes on with the last one."""
+        number = 1
+        while (path := folder / f"{day}.{number}.log").exists() and path.stat().st_size >= self.rotate_bytes:
+            number += 1
+        return path

@@ -1,0 +1,7 @@
+"""The faces towards HTTP: OpenAI's, Anthropic's, and LM Studio's own two."""
+
+from .errors import render_faults
+from .routes import add_routes
+from .tokens import require_token
+
+__all__ = ["add_routes", "render_faults", "require_token"]

@@ -1,0 +1,32 @@
+"""How every inference endpoint goes about it: find the model, generate, and answer whole or as a stream."""
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ..engine.generation import Generation
+from ..keys import STUDIO
+from .bodies import InferenceBody, Json, json_response
+from .sse import EventStream, event_stream
+
+Whole = Callable[[Generation], Json]
+"""The answer to a finished generation."""
+
+Stream = Callable[[EventStream, Generation], Awaitable[None]]
+"""Runs the generation and sends its events, from the first to the last."""
+
+
+async def answer(
+    request: web.Request, body: InferenceBody, api: str, whole: Whole, stream: Stream
+) -> web.StreamResponse:
+    """A model that can't be had is refused before a stream begins."""
+    studio = request.app[STUDIO]
+    instance = await studio.instance_for(body.model, "llm", body.ttl)
+    if body.stream:
+        async with event_stream(request) as events:
+            with studio.generate(instance, body.as_prompt(), api) as generation:
+                await stream(events, generation)
+        return events.response
+    with studio.generate(instance, body.as_prompt(), api) as generation:
+        await generation.run()
+    return json_response(whole(generation))

@@ -1,0 +1,136 @@
+"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's API."""
+
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+from aiohttp import web
+
+from ..engine.composition import StopReason
+from ..engine.generation import Generation
+from ..engine.prompt import Limits, Prompt
+from ..engine.transcript import Transcript, function_tools
+from .answering import answer
+from .bodies import InferenceBody, Json, json_response, read_body
+from .sse import EventStream
+
+STOP_REASONS: Mapping[StopReason, str] = {
+    "eosFound": "end_turn",
+    "stopStringFound": "stop_sequence",
+    "maxPredictedTokensReached": "max_tokens",
+    "toolCalls": "tool_use",
+}
+
+
+class Turn(msgspec.Struct, frozen=True):
+    role: str
+    content: str | list[Json]
+
+
+class MessagesBody(InferenceBody, frozen=True, kw_only=True):
+    messages: list[Turn]
+    system: str | list[Json] | None = None
+    max_tokens: int | None = None
+    stop_sequences: list[str] | None = None
+    tools: list[Json] | None = None
+    tool_choice: object = None
+
+    def as_prompt(self) -> Prompt:
+        transcript = Transcript()
+        if self.system:
+            transcript.add("system", self.system)
+        for turn in self.messages:
+            transcript.add(turn.role, turn.content)
+        transcript.offer(function_tools(self.tools), self.tool_choice)
+        return transcript.prompt(self.sampling(), Limits(self.max_tokens, tuple(self.stop_sequences or ())))
+
+
+async def messages(request: web.Request) -> web.StreamResponse:
+    body = await read_body(request, MessagesBody)
+    return await answer(request, body, "messages", _whole, _stream)
+
+
+async def count_tokens(request: web.Request) -> web.Response:
+    body = await read_body(request, MessagesBody)
+    return json_response({"input_tokens": body.as_prompt().tokens()})
+
+
+def _whole(generation: Generation) -> Json:
+    message = _message(generation, [_block(generation)])
+    return {**message, **_ending(generation), "usage": _usage(generation)}
+
+
+async def _stream(events: EventStream, generation: Generation) -> None:
+    """Event names are repeated inside as `type`. There is one content block, text or tool_use."""
+
+    async def send(event: str, **content: object) -> None:
+        await events.send({"type": event, **content}, event)
+
+    opening = {
+        **_message(generation, []),
+        "stop_reason": None,
+        "stop_sequence": None,
+        "usage": _usage(generation),
+    }
+    await send("message_start", message=opening)
+    await send("content_block_start", index=0, content_block=_empty_block(generation))
+    await send("ping")
+    async for piece in generation:
+        await send("content_block_delta", index=0, delta=_delta(generation, piece))
+    await send("content_block_stop", index=0)
+    await send("message_delta", delta=_ending(generation), usage=_usage(generation))
+    await send("message_stop")
+
+
+def _message(generation: Generation, content: list[Json]) -> Json:
+    return {
+        "id": f"msg_{secrets.token_hex(12)}",
+        "type": "message",
+        "role": "assistant",
+        "model": generation.instance.identifier,
+        "content": content,
+    }
+
+
+def _block(generation: Generation) -> Json:
+    composition = generation.composition
+    if composition.tool_name is None:
+        return {"type": "text", "text": composition.text}
+    return {**_empty_block(generation), "input": _arguments(composition.text)}
+
+
+def _empty_block(generation: Generation) -> Json:
+    composition = generation.composition
+    if composition.tool_name is None:
+        return {"type": "text", "text": ""}
+    return {
+        "type": "tool_use",
+        "id": f"toolu_{composition.tool_call_id}",
+        "name": composition.tool_name,
+        "input": {},
+    }
+
+
+def _delta(generation: Generation, piece: str) -> Json:
+    if generation.composition.tool_name is None:
+        return {"type": "text_delta", "text": piece}
+    return {"type": "input_json_delta", "partial_json": piece}
+
+
+def _arguments(text: str) -> object:
+    """Arguments cut off by max_tokens are no JSON; then there are none."""
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return {}
+
+
+def _ending(generation: Generation) -> Json:
+    return {
+        "stop_reason": STOP_REASONS[generation.stop_reason],
+        "stop_sequence": generation.composition.stop_string,
+    }
+
+
+def _usage(generation: Generation) -> Json:
+    return {"input_tokens": generation.prompt_tokens, "output_tokens": generation.completion_tokens}

@@ -1,0 +1,26 @@
+"""What answers where LM Studio has no endpoint, and the two paths that belong to no API."""
+
+import asyncio
+
+from aiohttp import web
+
+from ..keys import STUDIO
+from .bodies import json_response
+
+
+async def greeting(_: web.Request) -> web.Response:
+    """By this the SDK tells LM Studio from other servers."""
+    return json_response({"lmstudio": True})
+
+
+async def ledger(request: web.Request) -> web.Response:
+    """The simulator's own: `{"total":{…},"apis":{…},"aborts":[{"api","at"}]}`, `at` in monotonic seconds."""
+    books = request.app[STUDIO].ledger
+    return json_response({"total": books.total, "apis": books.apis, "aborts": books.aborts})
+
+
+async def unexpected(request: web.Request) -> web.Response:
+    """200 with an error inside, for any method. An upgrade to a WebSocket is never answered at all."""
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        await asyncio.get_running_loop().create_future()
+    return json_response({"error": f"Unexpected endpoint or method. ({request.method} {request.path})"})

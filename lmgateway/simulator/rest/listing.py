@@ -1,0 +1,135 @@
+"""Models on disk and in memory, as each HTTP API lists them."""
+
+import time
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from ..engine.catalogue import Model
+from ..engine.faults import UnknownModel
+from ..engine.instance import Instance
+from ..engine.studio import Studio
+from ..keys import STUDIO
+from .bodies import Json, json_response
+
+PARALLEL = 4
+"""Predictions at once that LM Studio allows an instance by default."""
+
+
+async def openai_models(request: web.Request) -> web.Response:
+    """With just-in-time loading all models are listed, without it only what is in memory."""
+    listed = [_openai(identifier) for identifier, _, _ in _entries(request.app[STUDIO])]
+    return json_response({"object": "list", "data": listed})
+
+
+async def openai_model(request: web.Request) -> web.Response:
+    return json_response(_openai(_entry(request)[0]))
+
+
+async def v0_models(request: web.Request) -> web.Response:
+    listed = [_v0(*entry) for entry in _entries(request.app[STUDIO], everything=True)]
+    return json_response({"object": "list", "data": listed})
+
+
+async def v0_model(request: web.Request) -> web.Response:
+    return json_response(_v0(*_entry(request)))
+
+
+async def v1_models(request: web.Request) -> web.Response:
+    studio = request.app[STUDIO]
+    models = [_v1(model, studio) for model in studio.catalogue if model.type in ("llm", "embedding")]
+    return json_response({"models": models})
+
+
+def _entries(studio: Studio, *, everything: bool = False) -> Iterator[tuple[str, Model, Instance | None]]:
+    """Models by key, with the instance that bears it if there is one; then instances of other names.
+
+    Kinds of model that LM Studio's HTTP API can't run aren't listed.
+    """
+    by_identifier = {instance.identifier: instance for instance in studio.memory.instances()}
+    for model in studio.catalogue:
+        instance = by_identifier.pop(model.model_key, None)
+        if model.type in ("llm", "embedding") and (studio.jit or everything or instance is not None):
+            yield model.model_key, model, instance
+    for identifier, instance in by_identifier.items():
+        yield identifier, instance.model, instance
+
+
+def _entry(request: web.Request) -> tuple[str, Model, Instance | None]:
+    studio = request.app[STUDIO]
+    wanted = request.match_info["model"]
+    for entry in _entries(studio, everything=True):
+        if entry[0] == wanted:
+            return entry
+    raise UnknownModel(wanted, studio.catalogue.keys())
+
+
+def _openai(identifier: str) -> Json:
+    return {
+        "id": identifier,
+        "object": "model",
+        "created": int(time.time()),
+        "owned_by": "organization_owner",
+    }
+
+
+def _v0(identifier: str, model: Model, instance: Instance | None) -> Json:
+    quantization = model.quantization
+    shown: Json = {
+        "id": identifier,
+        "object": "model",
+        "type": "embeddings" if model.type == "embedding" else "vlm" if model.vision else "llm",
+        "publisher": model.publisher,
+        "arch": model.architecture,
+        "compatibility_type": model.format,
+        "quantization": None if quantization is None else quantization.name,
+        "state": "not-loaded" if instance is None else "loaded",
+        "max_context_length": model.max_context_length,
+        "capabilities": ["tool_use"] if model.trained_for_tool_use else [],
+    }
+    if instance is not None:
+        shown["loaded_context_length"] = instance.context_length
+    return shown
+
+
+def _v1(model: Model, studio: Studio) -> Json:
+    quantization = model.quantization
+    instances = [one for one in studio.memory.instances(model.type) if one.model is model]
+    shown: Json = {
+        "type": model.type,
+        "publisher": model.publisher,
+        "key": model.model_key,
+        "display_name": model.display_name or model.model_key,
+        "architecture": model.architecture,
+        "quantization": None
+        if quantization is None
+        else {"name": quantization.name, "bits_per_weight": quantization.bits},
+        "size_bytes": model.size_bytes,
+        "params_string": model.params_string,
+        "loaded_instances": [{"id": one.identifier, "config": v1_config(one)} for one in instances],
+        "max_context_length": model.max_context_length,
+        "format": model.format,
+    }
+    if model.type == "llm":
+        capabilities = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
+        shown |= {"capabilities": capabilities, "description": None}
+    return shown
+
+
+V1_SETTINGS = {
+    "eval_batch_size": "llm.load.llama.evalBatchSize",
+    "flash_attention": "llm.load.llama.flashAttention",
+    "num_experts": "llm.load.numExperts",
+    "offload_kv_cache_to_gpu": "llm.load.offloadKVCacheToGpu",
+}
+"""`/api/v1`'s names for load settings, which only LLMs have."""
+
+
+def v1_config(instance: Instance) -> Json:
+    """`{"context_length",…,"parallel"}`; an embedding model has a context length only."""
+    shown: Json = {"context_length": instance.context_length}
+    if instance.model.type == "llm":
+        settings = instance.settings
+        shown |= {name: settings[key] for name, key in V1_SETTINGS.items() if key in settings}
+        shown["parallel"] = PARALLEL
+    return shown

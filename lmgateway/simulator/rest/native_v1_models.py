@@ -1,0 +1,69 @@
+"""`/api/v1/models/…`: loading, unloading and downloading."""
+
+import asyncio
+
+import msgspec
+from aiohttp import web
+
+from ..engine.load_config import Settings, context_length_key
+from ..engine.memory import LoadOrder
+from ..keys import STUDIO
+from .bodies import json_response, read_body
+from .listing import V1_SETTINGS, v1_config
+
+
+class LoadBody(msgspec.Struct, frozen=True, kw_only=True):
+    model: str
+    context_length: int | None = None
+    eval_batch_size: int | None = None
+    flash_attention: bool | None = None
+    num_experts: int | None = None
+    offload_kv_cache_to_gpu: bool | None = None
+    echo_load_config: bool = False
+
+    def settings(self, domain: str) -> Settings:
+        asked: Settings = {key: getattr(self, name) for name, key in V1_SETTINGS.items()}
+        return {**asked, context_length_key(domain): self.context_length}
+
+
+class UnloadBody(msgspec.Struct, frozen=True):
+    instance_id: str
+
+
+class DownloadBody(msgspec.Struct, frozen=True):
+    model: str
+
+
+async def load(request: web.Request) -> web.Response:
+    studio = request.app[STUDIO]
+    body = await read_body(request, LoadBody)
+    model = studio.on_disk(body.model)
+    began = asyncio.get_running_loop().time()
+    instance = await studio.load_regardless(LoadOrder(model=model, settings=body.settings(model.type)))
+    answer: dict[str, object] = {
+        "type": model.type,
+        "instance_id": instance.identifier,
+        "load_time_seconds": asyncio.get_running_loop().time() - began,
+        "status": "loaded",
+    }
+    if body.echo_load_config:
+        answer["load_config"] = v1_config(instance)
+    return json_response(answer)
+
+
+async def unload(request: web.Request) -> web.Response:
+    body = await read_body(request, UnloadBody)
+    request.app[STUDIO].memory.unload(body.instance_id)
+    return json_response({"instance_id": body.instance_id})
+
+
+async def download(request: web.Request) -> web.Response:
+    studio = request.app[STUDIO]
+    body = await read_body(request, DownloadBody)
+    if studio.catalogue.get(body.model) is not None:
+        return json_response({"status": "already_downloaded"})
+    return json_response(studio.downloads.start(body.model, studio.pace).status())
+
+
+async def download_status(request: web.Request) -> web.Response:
+    return json_response(request.app[STUDIO].downloads.get(request.match_info["job_id"]).status())

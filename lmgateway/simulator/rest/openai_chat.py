@@ -1,0 +1,131 @@
+"""`POST /v1/chat/completions`, and what `/api/v0` shares with it."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+from aiohttp import web
+
+from ..engine.composition import StopReason
+from ..engine.generation import Generation
+from ..engine.prompt import Prompt, Schema
+from ..engine.transcript import Transcript, function_tools
+from .answering import answer
+from .bodies import CompletionBody, Json, read_body
+from .sse import EventStream
+
+Extras = Callable[[Generation], Json]
+"""Further keys of a finished answer, such as the `stats` of `/api/v0`."""
+
+FINISH_REASONS: Mapping[StopReason, str] = {
+    "eosFound": "stop",
+    "stopStringFound": "stop",
+    "maxPredictedTokensReached": "length",
+    "toolCalls": "tool_calls",
+}
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    role: str
+    content: object = None
+    tool_calls: list[object] | None = None
+
+
+class ChatBody(CompletionBody, frozen=True, kw_only=True):
+    messages: list[ChatMessage]
+    tools: list[Json] | None = None
+    tool_choice: object = None
+    response_format: Json | None = None
+
+    def as_prompt(self) -> Prompt:
+        transcript = Transcript()
+        for message in self.messages:
+            transcript.add(message.role, message.content)
+        transcript.offer(function_tools(self.tools), self.tool_choice)
+        return transcript.prompt(self.sampling(), self.limits(), _answer_schema(self.response_format))
+
+
+def no_extras(_: Generation) -> Json:
+    return {}
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    return await answer_chat(request, "chat/completions")
+
+
+async def answer_chat(request: web.Request, api: str, extras: Extras = no_extras) -> web.StreamResponse:
+    body = await read_body(request, ChatBody)
+    return await answer(request, body, api, partial(_whole, extras), partial(_stream, extras, body))
+
+
+def finish(generation: Generation) -> str:
+    return FINISH_REASONS[generation.stop_reason]
+
+
+def usage(generation: Generation) -> Json:
+    return {
+        "prompt_tokens": generation.prompt_tokens,
+        "completion_tokens": generation.completion_tokens,
+        "total_tokens": generation.total_tokens,
+    }
+
+
+def _whole(extras: Extras, generation: Generation) -> Json:
+    composition = generation.composition
+    message: Json = {"role": "assistant", "content": composition.text, "tool_calls": []}
+    if composition.tool_name is not None:
+        message |= {"content": None, "tool_calls": [_tool_call(generation, composition.text)]}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish(generation)}
+    head = _head("chat.completion", generation.instance.identifier)
+    return {**head, "choices": [choice], "usage": usage(generation), **extras(generation)}
+
+
+async def _stream(extras: Extras, body: ChatBody, events: EventStream, generation: Generation) -> None:
+    """The role comes with the first piece; a tool call's name comes before its arguments."""
+    head = _head("chat.completion.chunk", generation.instance.identifier)
+
+    async def send(delta: Mapping[str, object], finish_reason: str | None = None, **more: object) -> None:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        await events.send({**head, "choices": [choice], **more})
+
+    role = {"role": "assistant"}
+    async for piece in generation:
+        if generation.composition.tool_name is None:
+            await send({**role, "content": piece})
+        else:
+            if role:
+                await send({**role, "tool_calls": [{"index": 0, **_tool_call(generation, "")}]})
+            await send({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+        role = {}
+    await send({}, finish(generation), **extras(generation))
+    if body.wants_usage_chunk():
+        await events.send({**head, "choices": [], "usage": usage(generation)})
+    await events.send_done()
+
+
+def _head(kind: str, model: str) -> Json:
+    return {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": model,
+    }
+
+
+def _tool_call(generation: Generation, arguments: str) -> Json:
+    composition = generation.composition
+    return {
+        "id": composition.tool_call_id,
+        "type": "function",
+        "function": {"name": composition.tool_name, "arguments": arguments},
+    }
+
+
+def _answer_schema(response_format: Json | None) -> Schema | None:
+    match response_format:
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema)}}:
+            return schema
+    return None

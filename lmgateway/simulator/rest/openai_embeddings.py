@@ -1,0 +1,60 @@
+"""`POST /v1/embeddings`."""
+
+import base64
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from aiohttp import web
+
+from ..keys import STUDIO
+from .bodies import json_response, read_body
+
+
+class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):
+    """`input` may be given as token numbers too. `ttl` is in seconds."""
+
+    input: str | list[str | int | list[int]]
+    model: str = ""
+    ttl: float | None = None
+    encoding_format: Literal["float", "base64"] | None = "float"
+
+    def texts(self) -> list[str]:
+        if isinstance(self.input, str):
+            return [self.input]
+        if self.input and all(isinstance(one, int) for one in self.input):
+            return [str(self.input)]
+        return [str(one) for one in self.input]
+
+
+async def embeddings(request: web.Request) -> web.StreamResponse:
+    return await answer_embeddings(request, "embeddings")
+
+
+async def answer_embeddings(request: web.Request, api: str) -> web.StreamResponse:
+    studio = request.app[STUDIO]
+    body = await read_body(request, EmbeddingsBody)
+    instance = await studio.instance_for(body.model, "embedding", body.ttl)
+    vectors, tokens = await studio.embed(instance, body.texts(), api)
+    encode = _base64 if body.encoding_format == "base64" else list[float]
+    return json_response(
+        {
+            "object": "list",
+            "data": [
+                {"object": "embedding", "index": index, "embedding": encode(vector)}
+                for index, vector in enumerate(vectors)
+            ],
+            "model": instance.identifier,
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+        }
+    )
+
+
+def _base64(vector: Sequence[float]) -> str:
+    """Little-endian 32-bit floats: the openai package asks for these unless told otherwise."""
+    floats = array("f", vector)
+    if sys.byteorder == "big":
+        floats.byteswap()
+    return base64.b64encode(floats.tobytes()).decode()

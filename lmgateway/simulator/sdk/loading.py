@@ -1,0 +1,78 @@
+"""The channels that load models."""
+
+from typing import Annotated
+
+import msgspec
+
+from ..engine.catalogue import Domain, Model
+from ..engine.faults import LoadCancelled
+from ..engine.instance import Instance
+from ..engine.load_config import ConfigStack
+from ..engine.memory import LoadOrder
+from ..engine.studio import Studio
+from .endpoints import Channel, Stopped
+
+Milliseconds = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class LoadModel(msgspec.Struct, frozen=True, rename="camel"):
+    model_key: str
+    load_config_stack: ConfigStack
+    identifier: str | None = None
+    ttl_ms: Milliseconds | None = None
+
+
+class GetOrLoad(msgspec.Struct, frozen=True, rename="camel"):
+    """`identifier` may be a loaded instance's or a model's key."""
+
+    identifier: str
+    load_config_stack: ConfigStack
+    load_ttl_ms: Milliseconds | None = None
+
+
+class Loading:
+    """A load ends early by the packet `{"type":"cancel"}`, or with its socket."""
+
+    def __init__(self, studio: Studio, domain: Domain) -> None:
+        self._studio = studio
+        self._domain = domain
+
+    async def load_model(self, wanted: LoadModel, channel: Channel) -> None:
+        """Sends resolved, progress …, success."""
+        model = self._studio.on_disk(wanted.model_key, self._domain)
+        await channel.send({"type": "resolved", "info": self._studio.catalogue.description(model)})
+        order = _order(model, wanted.load_config_stack, wanted.ttl_ms, wanted.identifier)
+        instance = await self._load(order, channel, progress="progress")
+        await channel.send({"type": "success", "info": self._studio.memory.description(instance)})
+
+    async def get_or_load(self, wanted: GetOrLoad, channel: Channel) -> None:
+        """Sends alreadyLoaded; or startLoading, loadProgress …, loadSuccess."""
+        memory = self._studio.memory
+        loaded = memory.find(wanted.identifier, self._domain)
+        if loaded is not None:
+            await channel.send({"type": "alreadyLoaded", "info": memory.description(loaded)})
+            return
+        model = self._studio.on_disk(wanted.identifier, self._domain)
+        info = self._studio.catalogue.description(model)
+        await channel.send({"type": "startLoading", "identifier": model.model_key, "info": info})
+        order = _order(model, wanted.load_config_stack, wanted.load_ttl_ms)
+        instance = await self._load(order, channel, progress="loadProgress")
+        await channel.send({"type": "loadSuccess", "info": memory.description(instance)})
+
+    async def _load(self, order: LoadOrder, channel: Channel, *, progress: str) -> Instance:
+        async def report(fraction: float) -> None:
+            await channel.send({"type": progress, "progress": fraction})
+
+        try:
+            return await channel.until_stopped(self._studio.load_slowly(order, report))
+        except Stopped:
+            raise LoadCancelled from None
+
+
+def _order(model: Model, stack: ConfigStack, ttl_ms: int | None, identifier: str | None = None) -> LoadOrder:
+    return LoadOrder(
+        model=model,
+        identifier=identifier,
+        settings=stack.settings(),
+        ttl_seconds=None if ttl_ms is None else ttl_ms / 1000,
+    )

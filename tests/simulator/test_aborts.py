@@ -1,0 +1,127 @@
+"""What happens when somebody leaves, or a model does; and how a simulator ends."""
+
+import asyncio
+import time
+from contextlib import AsyncExitStack
+
+import aiohttp
+import pytest
+
+from lmgateway.simulator import Pace, Simulator, serve
+
+from .conftest import LLM, Gate, Socket, ask
+
+
+@pytest.fixture
+def held(simulator: Simulator) -> Gate:
+    """Generations wait after their first token."""
+    simulator.load(LLM)
+    simulator.pace = gate = Gate(holds="token")
+    return gate
+
+
+async def fetch(http: aiohttp.ClientSession, path: str, body: object) -> int:
+    async with http.post(path, json=body) as response:
+        await response.read()
+        return response.status
+
+
+PATHS = {
+    "/v1/chat/completions": {},
+    "/v1/completions": {"prompt": "Once"},
+    "/v1/responses": {"input": "Hello"},
+    "/v1/messages": {},
+    "/api/v0/chat/completions": {},
+    "/api/v1/chat": {"input": "Hello"},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+async def test_hanging_up_stops_the_model(
+    simulator: Simulator, http: aiohttp.ClientSession, held: Gate, path: str, stream: bool
+):
+    """A client that leaves aborts its generation, whether or not it is streamed."""
+    request = asyncio.create_task(fetch(http, path, ask(stream=stream) | PATHS[path]))
+    await asyncio.wait_for(held.reached.wait(), 5)
+    request.cancel()
+    await asyncio.wait_for(simulator.ledger.wait(begun=1, aborted=1), 5)
+    assert simulator.ledger.total.finished == 0
+    assert simulator.memory.instances()[0].processing_state() == {"status": "idle", "queued": 0}
+
+
+async def test_hanging_up_while_the_prompt_is_read(simulator: Simulator, http: aiohttp.ClientSession):
+    """Leaving before the first token counts as well."""
+    simulator.load(LLM)
+    simulator.pace = gate = Gate(holds="prompt")
+    async with http.post("/v1/chat/completions", json=ask(stream=True)):
+        await asyncio.wait_for(gate.reached.wait(), 5)
+        assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
+    await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
+
+
+async def test_the_moment_of_an_abort_is_told(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
+    """Another process can measure how long an abort took."""
+    async with http.post("/v1/chat/completions", json=ask(stream=True)):
+        await asyncio.wait_for(held.reached.wait(), 5)
+        left = time.monotonic()
+    await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
+    async with http.get("/simulator/ledger") as response:
+        books = await response.json()
+    assert books["total"]["aborted"] == 1
+    assert books["apis"]["chat/completions"] == books["total"]
+    assert books["aborts"][0]["api"] == "chat/completions"
+    assert left <= books["aborts"][0]["at"] <= time.monotonic()
+
+
+async def test_unloading_ends_a_stream(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
+    """A model that is unloaded at work tells its client by an error event."""
+    async with http.post("/v1/chat/completions", json=ask(stream=True)) as response:
+        await asyncio.wait_for(held.reached.wait(), 5)
+        assert simulator.memory.instances()[0].processing_state() == {"status": "generating", "queued": 1}
+        simulator.memory.unload(LLM)
+        held.opened.set()
+        text = await response.text()
+    assert text.count("data: ") == 2
+    assert "event: error\ndata: " in text
+    assert "Model unloaded." in text
+    assert simulator.ledger.total.aborted == 1
+
+
+async def test_unloading_ends_an_answer(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
+    """Without a stream it is an HTTP error."""
+    request = asyncio.create_task(fetch(http, "/v1/chat/completions", ask()))
+    await asyncio.wait_for(held.reached.wait(), 5)
+    simulator.memory.unload(LLM)
+    held.opened.set()
+    assert await asyncio.wait_for(request, 5) == 400
+
+
+async def test_closing_waits_for_nobody():
+    """Open streams and sockets don't hold up the end for a second."""
+    simulator = Simulator(pace=Gate(holds="token"))
+    simulator.load(LLM)
+    async with AsyncExitStack() as serving, aiohttp.ClientSession() as http:
+        base = f"http://127.0.0.1:{await serving.enter_async_context(serve(simulator, '127.0.0.1', 0))}"
+        stream = await http.post(f"{base}/v1/chat/completions", json=ask(stream=True))
+        raw = await http.ws_connect(f"{base}/llm")
+        await Socket(raw).authenticate()
+        began = time.monotonic()
+        await serving.aclose()
+        assert time.monotonic() - began < 1
+        with pytest.raises(aiohttp.ClientError):
+            await stream.read()
+        await raw.close()
+
+
+async def test_two_simulators_at_once():
+    """Nothing is shared between simulators of one process."""
+    one, two = Simulator(pace=Pace.instant()), Simulator(pace=Pace.instant())
+    async with (
+        serve(one, "127.0.0.1", 0) as port,
+        serve(two, "127.0.0.1", 0),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+        http.post("/v1/chat/completions", json=ask()) as response,
+    ):
+        assert response.status == 200
+    assert (one.ledger.total.finished, two.ledger.total.finished) == (1, 0)

@@ -1,0 +1,169 @@
+"""LM Studio's own two REST APIs."""
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from lmgateway.simulator import Simulator
+
+from .conftest import EMBEDDING, LLM, OTHER_LLM, ask
+
+
+async def post(http: aiohttp.ClientSession, path: str, body: object, status: int = 200) -> dict[str, object]:
+    async with http.post(path, json=body) as response:
+        assert response.status == status
+        return await response.json()
+
+
+async def get(http: aiohttp.ClientSession, path: str) -> dict[str, object]:
+    async with http.get(path) as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_v0_lists_states(simulator: Simulator, http: aiohttp.ClientSession):
+    """Every model says whether it is loaded, and of which type it is."""
+    simulator.load(LLM)
+    simulator.load(LLM, "mine")
+    listed = {model["id"]: model for model in (await get(http, "/api/v0/models"))["data"]}
+    assert listed[LLM]["state"] == listed["mine"]["state"] == "loaded"
+    assert listed[LLM]["loaded_context_length"] == 4096
+    assert listed[OTHER_LLM]["state"] == "not-loaded"
+    assert listed["qwen2.5-vl-7b-instruct"]["type"] == "vlm"
+    assert listed[EMBEDDING]["type"] == "embeddings"
+    assert (await get(http, f"/api/v0/models/{LLM}"))["max_context_length"] == 32768
+
+
+async def test_v0_answers_have_figures(simulator: Simulator, http: aiohttp.ClientSession):
+    """Answers carry stats and model_info; so does the end of a stream."""
+    simulator.load(LLM)
+    chat = await post(http, "/api/v0/chat/completions", ask(max_tokens=5))
+    assert set(chat["stats"]) == {
+        "tokens_per_second",
+        "time_to_first_token",
+        "generation_time",
+        "stop_reason",
+    }
+    assert chat["stats"]["stop_reason"] == "maxPredictedTokensReached"
+    assert chat["model_info"]["context_length"] == 4096
+    completion = await post(http, "/api/v0/completions", {"model": LLM, "prompt": "Once"})
+    assert completion["stats"]["stop_reason"] == "eosFound"
+    async with http.post("/api/v0/chat/completions", json=ask(max_tokens=5, stream=True)) as response:
+        last = (await response.text()).split("\n\n")[-3]
+    assert "stats" in json.loads(last.removeprefix("data: "))
+
+
+async def test_v0_embeddings(simulator: Simulator, http: aiohttp.ClientSession):
+    """Embeddings are answered in OpenAI's shape."""
+    simulator.load(EMBEDDING)
+    answer = await post(http, "/api/v0/embeddings", {"model": EMBEDDING, "input": "one"})
+    assert len(answer["data"][0]["embedding"]) == 768
+
+
+async def test_v1_lists_instances(simulator: Simulator, http: aiohttp.ClientSession):
+    """A model lists its instances with their settings."""
+    simulator.load(LLM, "mine")
+    listed = {model["key"]: model for model in (await get(http, "/api/v1/models"))["models"]}
+    assert listed[LLM]["loaded_instances"][0]["id"] == "mine"
+    assert listed[LLM]["loaded_instances"][0]["config"]["context_length"] == 4096
+    assert listed[LLM]["loaded_instances"][0]["config"]["parallel"] == 4
+    assert listed[EMBEDDING]["loaded_instances"] == []
+    assert listed[LLM]["quantization"] == {"name": "Q4_K_M", "bits_per_weight": 4}
+
+
+async def test_v1_loads_and_unloads(simulator: Simulator, http: aiohttp.ClientSession):
+    """A loaded model is told with its settings, and can be unloaded by its instance's id."""
+    body = {"model": LLM, "context_length": 16384, "flash_attention": False, "echo_load_config": True}
+    loaded = await post(http, "/api/v1/models/load", body)
+    assert (loaded["type"], loaded["instance_id"], loaded["status"]) == ("llm", LLM, "loaded")
+    assert loaded["load_config"]["context_length"] == 16384
+    assert loaded["load_config"]["flash_attention"] is False
+    assert loaded["load_time_seconds"] >= 0
+    assert await post(http, "/api/v1/models/unload", {"instance_id": LLM}) == {"instance_id": LLM}
+    assert simulator.memory.instances() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "kind"),
+    [
+        ("load", {"model": "nope"}, 404, "model_not_found"),
+        ("load", {}, 400, "invalid_request"),
+        ("load", {"model": LLM, "context_length": 99999}, 500, "model_load_failed"),
+        ("unload", {"instance_id": "nope"}, 404, "model_not_found"),
+    ],
+)
+async def test_v1_refuses(http: aiohttp.ClientSession, path: str, body: object, status: int, kind: str):
+    """Errors have a type that says what was wrong."""
+    answer = await post(http, f"/api/v1/models/{path}", body, status)
+    assert answer["error"]["type"] == kind
+
+
+async def test_v1_downloads(http: aiohttp.ClientSession):
+    """A download advances, ends, and its model is on disk then."""
+    job = await post(http, "/api/v1/models/download", {"model": "ibm/granite-4-micro"})
+    assert (job["status"], job["downloaded_bytes"]) == ("downloading", 0)
+    async with asyncio.timeout(5):
+        while (status := await get(http, f"/api/v1/models/download/status/{job['job_id']}"))[
+            "status"
+        ] == "downloading":
+            pass
+    assert status["status"] == "completed"
+    assert status["downloaded_bytes"] == status["total_size_bytes"]
+    assert (await get(http, "/v1/models/ibm/granite-4-micro"))["id"] == "ibm/granite-4-micro"
+    again = await post(http, "/api/v1/models/download", {"model": "ibm/granite-4-micro"})
+    assert again == {"status": "already_downloaded"}
+
+
+async def test_v1_unknown_download(http: aiohttp.ClientSession):
+    """A job that never was is not found."""
+    async with http.get("/api/v1/models/download/status/job_0") as response:
+        assert response.status == 404
+        assert (await response.json())["error"]["type"] == "job_not_found"
+
+
+async def test_v1_chat(simulator: Simulator, http: aiohttp.ClientSession):
+    """Output, stats, and the time of a load that was needed first."""
+    body = {"model": LLM, "input": "Hello", "system_prompt": "Be brief.", "max_output_tokens": 3}
+    first = await post(http, "/api/v1/chat", body)
+    assert first["output"] == [{"type": "message", "content": "This is a"}]
+    assert first["stats"]["total_output_tokens"] == 3
+    assert "model_load_time_seconds" in first["stats"]
+    assert first["response_id"].startswith("resp_")
+    second = await post(http, "/api/v1/chat", {**body, "store": False})
+    assert "model_load_time_seconds" not in second["stats"]
+    assert "response_id" not in second
+
+
+async def test_v1_chat_with_an_image(simulator: Simulator, http: aiohttp.ClientSession):
+    """Items of text and images are taken in."""
+    items = [
+        {"type": "text", "content": "What?"},
+        {"type": "image", "data_url": "data:image/png;base64,AA=="},
+    ]
+    answer = await post(http, "/api/v1/chat", {"model": LLM, "input": items})
+    assert answer["stats"]["input_tokens"] > 256
+
+
+async def test_v1_chat_streams(http: aiohttp.ClientSession):
+    """Named events, from the load to the whole result."""
+    body = {"model": LLM, "input": "Hello", "stream": True}
+    async with http.post("/api/v1/chat", json=body) as response:
+        events = [event.split("\n", 1) for event in (await response.text()).split("\n\n")[:-1]]
+    assert list(dict.fromkeys(name.removeprefix("event: ") for name, _ in events)) == [
+        "chat.start",
+        "model_load.start",
+        "model_load.progress",
+        "model_load.end",
+        "prompt_processing.start",
+        "prompt_processing.progress",
+        "prompt_processing.end",
+        "message.start",
+        "message.delta",
+        "message.end",
+        "chat.end",
+    ]
+    contents = [json.loads(data.removeprefix("data: ")) for _, data in events]
+    deltas = [content["content"] for content in contents if content["type"] == "message.delta"]
+    assert "".join(deltas) == contents[-1]["result"]["output"][0]["content"]

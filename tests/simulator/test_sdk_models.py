@@ -1,0 +1,100 @@
+"""What the SDK is told about models on disk and in memory."""
+
+import lmstudio
+import pytest
+
+from lmgateway.simulator import Pace, Simulator, serve
+
+from .conftest import EMBEDDING, LLM, OTHER_LLM, Socket, specifier
+
+
+async def test_models_on_disk_are_listed(unchanged_sdk: lmstudio.AsyncClient):
+    """The SDK's typed listing knows every model, two LLMs, one that sees, and one for embeddings."""
+    models = await unchanged_sdk.list_downloaded_models()
+    assert [model.type for model in models] == ["llm", "llm", "llm", "embedding"]
+    assert models[0].model_key == LLM
+    assert models[0].path != LLM
+    assert [model.info.vision for model in models[:3]] == [False, False, True]
+    assert [model.info.trained_for_tool_use for model in models[:3]] == [True, False, False]
+
+
+async def test_raw_listing_says_more(sdk: lmstudio.AsyncClient):
+    """The raw listing has the fields which the SDK's structs leave out."""
+    listed = await sdk.system.remote_call("listDownloadedModels")
+    assert listed[0]["publisher"] == "lmstudio-community"
+    assert listed[0]["quantization"] == {"name": "Q4_K_M", "bits": 4}
+    assert "vision" not in listed[3]
+
+
+async def test_large_catalogues_and_unknown_types_are_passed_on():
+    """Models handed in are listed as they are, whatever their type; the typed listing fails on those."""
+    many = [{"type": "llm", "modelKey": f"model-{number}"} for number in range(1500)]
+    odd = {"type": "imageGen", "modelKey": "painter", "brush": "soft", "format": "safetensors"}
+    simulator = Simulator(pace=Pace.instant(), extra_models=[*many, odd])
+    async with serve(simulator, "127.0.0.1", 0) as port, lmstudio.AsyncClient(f"127.0.0.1:{port}") as sdk:
+        listed = await sdk.system.remote_call("listDownloadedModels")
+        assert len(listed) == 4 + 1500 + 1
+        assert listed[-1]["brush"] == "soft"
+        with pytest.raises(lmstudio.LMStudioClientError, match="imageGen"):
+            await sdk.list_downloaded_models()
+
+
+async def test_loaded_models_are_listed_by_kind(simulator: Simulator, sdk: lmstudio.AsyncClient):
+    """Each namespace lists its own kind only, by identifier."""
+    simulator.load(LLM, "mine")
+    simulator.load(EMBEDDING)
+    assert [model.identifier for model in await sdk.llm.list_loaded()] == ["mine"]
+    assert [model.identifier for model in await sdk.embedding.list_loaded()] == [EMBEDDING]
+
+
+async def test_instances_are_described(simulator: Simulator, sdk: lmstudio.AsyncClient):
+    """An instance is its model plus identifier, reference, context length and idle time."""
+    simulator.load(LLM, "mine")
+    info = await sdk.llm.get_model_info("mine")
+    assert (info.identifier, info.model_key, info.context_length) == ("mine", LLM, 4096)
+    raw = (await sdk.llm.remote_call("listLoaded"))[0]
+    assert raw["ttlMs"] is None
+    assert raw["instanceReference"] == info.instance_reference
+
+
+async def test_asking_for_a_stranger_may_be_harmless(llm_socket: Socket):
+    """With throwIfNotFound false an unknown instance is a result without "result"."""
+    answer = await llm_socket.call("getModelInfo", {"specifier": specifier("x"), "throwIfNotFound": False})
+    assert answer == {"type": "rpcResult", "callId": 1}
+
+
+async def test_version_and_info(sdk: lmstudio.AsyncClient):
+    """The system namespace introduces itself."""
+    assert set(await sdk.system.remote_call("version")) == {"version", "build"}
+    assert set(await sdk.system.remote_call("info")) == {"pid", "isDaemon", "version"}
+
+
+async def test_idle_state_and_estimate(simulator: Simulator, llm_socket: Socket):
+    """The two calls that the Python SDK has no method for are answered in the schema's shape."""
+    simulator.load(LLM)
+    wanted = {"specifier": specifier(LLM), "throwIfNotFound": True}
+    state = await llm_socket.call("getInstanceProcessingState", wanted)
+    assert state["result"] == {"status": "idle", "queued": 0}
+    estimate = await llm_socket.call(
+        "estimateModelUsage", {"modelKey": OTHER_LLM, "loadConfigStack": {"layers": []}}
+    )
+    memory = estimate["result"]["memory"]
+    assert memory["totalBytes"] == memory["modelBytes"] + memory["contextBytes"]
+    assert estimate["result"]["passesGuardrails"] is True
+
+
+async def test_pointing_at_an_instance(simulator: Simulator, llm_socket: Socket):
+    """A reference finds its instance, as a path does; the other namespace's are of the wrong kind."""
+    llm, embedding = simulator.load(LLM), simulator.load(EMBEDDING)
+    for pointer, code in (
+        ({"type": "instanceReference", "instanceReference": llm.reference}, None),
+        ({"type": "query", "query": {"path": LLM, "vision": False}}, None),
+        ({"type": "query", "query": {}}, None),
+        ({"type": "query", "query": {"vision": True}}, "generic.noModelMatchingQuery"),
+        ({"type": "instanceReference", "instanceReference": embedding.reference}, "generic.domainMismatch"),
+    ):
+        answer = await llm_socket.call("getModelInfo", {"specifier": pointer, "throwIfNotFound": True})
+        if code is None:
+            assert answer["result"]["identifier"] == LLM
+        else:
+            assert answer["error"]["displayData"]["code"] == code
