@@ -1,0 +1,140 @@
+"""The configuration: one frozen Struct for each TOML table, every setting with its type and its names.
+
+`settings.load` fills it from the command line, the environment, `.env` and the TOML file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from yarl import URL
+
+from .networks import Allowlist, Networks, TrustedProxies
+
+
+def env(*names: str, secret: bool = False) -> Meta:
+    """Say which environment variables set this; the first that is set counts. A secret is never shown."""
+    return Meta(extra={"env": names, "secret": secret})
+
+
+# A type's description completes the sentence "allowed is …".
+Text = Annotated[str, Meta(description="text")]
+Flag = Annotated[bool, Meta(description="true or false")]
+Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
+Milliseconds = Annotated[int, Meta(ge=0, description="a whole number of milliseconds, 0 for no limit")]
+Bytes = Annotated[int, Meta(ge=1, description="a whole number of bytes, at least 1")]
+BaseUrl = Annotated[
+    URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
+]
+Host = Annotated[
+    str, Meta(pattern=r"^[A-Za-z0-9_.:%-]+\Z", description="an address or a host name of this machine")
+]
+# Header values lose outer white space on their way, so such a key could never match.
+Key = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)\Z",
+        description="text without control characters or outer spaces",
+    ),
+]
+NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
+Origin = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^A-Z/?#\s,]+)\Z")]
+Origins = Annotated[
+    tuple[Origin, ...],
+    Meta(description="a list of origins (https://name[:port], in lower case, no path) or *"),
+]
+HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
+HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]
+LogLevel = Annotated[
+    Literal["error", "warn", "warning", "info", "debug"], Meta(description="error, warn, info or debug")
+]
+LogFormat = Annotated[Literal["auto", "plain", "json"], Meta(description="auto, plain or json")]
+Environment = Annotated[
+    Literal["development", "production", "test"], Meta(description="development, production or test")
+]
+
+
+class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the TOML file."""
+
+
+class LMStudio(Table, frozen=True, kw_only=True):
+    base_url: Annotated[BaseUrl, env("LMSTUDIO_BASE_URL")] = URL("http://127.0.0.1:1234")
+    api_token: Annotated[Key, env("LMSTUDIO_API_TOKEN", secret=True)] = ""
+    log_dir: Annotated[Text, env("LMSTUDIO_LOG_DIR")] = ""
+    log_monitoring: Annotated[Flag, env("ENABLE_LOG_MONITORING")] = False
+
+
+class Server(Table, frozen=True, kw_only=True):
+    host: Annotated[Host, env("GATEWAY_HOST")] = "0.0.0.0"  # noqa: S104 - protected mode guards it
+    port: Annotated[Port, env("GATEWAY_PORT")] = 8002
+    names: Annotated[HostNames, env("GATEWAY_NAMES")] = ()
+
+
+class Auth(Table, frozen=True, kw_only=True):
+    api_key: Annotated[Key, env("GATEWAY_API_KEY", secret=True)] = ""
+    require_for_health: Annotated[Flag, env("REQUIRE_AUTH_FOR_HEALTH")] = False
+
+
+class Network(Table, frozen=True, kw_only=True):
+    # None, "not set", is not "*": together with no key it means protected mode.
+    ip_allowlist: Annotated[Allowlist | None, NETWORKS, env("IP_ALLOWLIST")] = None
+    trusted_proxies: Annotated[TrustedProxies, NETWORKS, env("TRUSTED_PROXIES")] = TrustedProxies(())
+
+
+class Logging(Table, frozen=True, kw_only=True):
+    level: Annotated[LogLevel, env("LOG_LEVEL")] = "info"
+    format: Annotated[LogFormat, env("LOG_FORMAT")] = "auto"
+
+
+class Proxy(Table, frozen=True, kw_only=True):
+    timeout_ms: Annotated[Milliseconds, env("PROXY_TIMEOUT")] = 120_000
+    stream_timeout_ms: Annotated[Milliseconds, env("PROXY_STREAM_TIMEOUT")] = 0
+    max_body_bytes: Annotated[Bytes, env("MAX_BODY_BYTES")] = 64 * 1024**2
+    max_upload_bytes: Annotated[Bytes, env("MAX_UPLOAD_BYTES")] = 1024**3
+
+
+class Cors(Table, frozen=True, kw_only=True):
+    # None: every origin once a key is configured, none before.
+    origins: Annotated[Origins | None, env("CORS_ORIGINS")] = None
+
+
+class Config(Table, frozen=True, kw_only=True):
+    """Everything that can be set. Immutable; a new configuration is a new object."""
+
+    environment: Annotated[Environment, env("GATEWAY_ENV", "NODE_ENV")] = "development"
+    lmstudio: LMStudio = LMStudio()
+    server: Server = Server()
+    auth: Auth = Auth()
+    network: Network = Network()
+    logging: Logging = Logging()
+    proxy: Proxy = Proxy()
+    cors: Cors = Cors()
+
+    @property
+    def protected(self) -> bool:
+        """Whether only this machine is served, because nobody said who else may come in."""
+        return not self.auth.api_key and self.network.ip_allowlist is None
+
+
+def decode_custom(kind: type, value: Any) -> Any:
+    """msgspec's hook for the types it doesn't know. Raises ValueError, NotImplementedError."""
+    if kind is URL:
+        return parse_base_url(value)
+    if issubclass(kind, Networks):
+        return kind(msgspec.convert(value, tuple[str, ...]))
+    raise NotImplementedError(kind)
+
+
+def parse_base_url(text: object) -> URL:
+    """Return LM Studio's address; its path, if it has one, goes in front of every forwarded path."""
+    if not isinstance(text, str):
+        raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
+    url = URL(text)
+    if url.scheme not in {"http", "https"} or not url.raw_host:
+        raise ValueError("not an http:// or https:// URL")
+    if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
+        raise ValueError("has more than scheme, host, port and path")
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)

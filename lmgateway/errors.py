@@ -1,0 +1,95 @@
+"""What can go wrong, each kind with its HTTP status, its type in the APIs' terms and a stable code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; one sentence for each mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class GatewayError(Exception):
+    """Something that the client is told, in one sentence that says what to do.
+
+    `details` adds to the sentence where the API has room for it; `headers` go into the answer.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "api_error"
+    code: ClassVar[str] = "internal_error"
+    # What older clients compare with, where the sentence used to be one word.
+    title: ClassVar[str | None] = None
+
+    def __init__(
+        self, message: str, *, details: object = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.headers = headers or {}
+
+
+class BadRequest(GatewayError):
+    status, type, code = 400, "invalid_request_error", "bad_request"
+
+
+class ValidationFailed(BadRequest):
+    """The body's mistakes are in `details`, as `{"path", "message"}` each."""
+
+    code = "validation_failed"
+
+
+class Unauthorized(GatewayError):
+    status, type, code, title = 401, "authentication_error", "invalid_api_key", "Unauthorized"
+
+
+class Forbidden(GatewayError):
+    status, type, code, title = 403, "permission_error", "forbidden", "Forbidden"
+
+
+class NotFound(GatewayError):
+    status, type, code = 404, "not_found_error", "not_found"
+
+
+class MethodNotAllowed(GatewayError):
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class ContentTooLarge(GatewayError):
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class UnsupportedMediaType(GatewayError):
+    status, type, code = 415, "invalid_request_error", "unsupported_media_type"
+
+
+class Misdirected(GatewayError):
+    status, type, code = 421, "invalid_request_error", "unknown_host_name"
+
+
+class UpstreamBroke(GatewayError):
+    """LM Studio's answer can't be understood, or broke off."""
+
+    status, type, code = 502, "api_error", "upstream_broke"
+
+
+class UpstreamUnavailable(GatewayError):
+    """LM Studio can't be reached."""
+
+    status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class UpstreamSilent(GatewayError):
+    """LM Studio said nothing for as long as the configuration waits."""
+
+    status, type, code = 504, "timeout_error", "upstream_timeout"
+
+
+class LoopDetected(GatewayError):
+    status, type, code = 508, "api_error", "loop_detected"

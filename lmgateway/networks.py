@@ -1,0 +1,117 @@
+"""IP addresses and sets of networks, as an allowlist and a trusted proxy mean them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+Address = IPv4Address | IPv6Address
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `text` names; an IPv4-mapped IPv6 address is that IPv4 address.
+
+    A zone id (`fe80::1%eth0`) names an interface of this machine, not another peer: it is left out.
+    Raises ValueError.
+    """
+    address = ip_address(text.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+class Networks:
+    """A set of networks that answers as fast for a thousand entries as for one.
+
+    Entries are `*` (everybody), an address or a CIDR network, of either family. Networks are kept by
+    prefix length, so that a look-up costs one hash probe for each length in use.
+    """
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        """Raise ValueError that names the first bad entry."""
+        self.entries = tuple(entry.strip() for entry in entries)
+        self.everybody = "*" in self.entries
+        self._prefixes: dict[tuple[int, int], set[int]] = {}
+        for entry in self.entries:
+            if entry != "*":
+                self._add(entry)
+
+    def _add(self, entry: str) -> None:
+        try:
+            # Host bits are forgiven: 192.168.1.7/24 can only mean that machine's network.
+            network = ip_network(entry, strict=False)
+        except ValueError as exc:
+            raise ValueError(f"{entry!r} is no address and no network") from exc
+        address, length = network.network_address, network.prefixlen
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None and length >= 96:
+            address, length = address.ipv4_mapped, length - 96
+        host_bits = address.max_prefixlen - length
+        self._prefixes.setdefault((address.version, host_bits), set()).add(int(address) >> host_bits)
+
+    def __contains__(self, address: Address) -> bool:
+        if self.everybody:
+            return True
+        number = int(address)
+        return any(
+            number >> host_bits in prefixes
+            for (version, host_bits), prefixes in self._prefixes.items()
+            if version == address.version
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Networks) and self.entries == other.entries
+
+    def __hash__(self) -> int:
+        return hash(self.entries)
+
+    def __str__(self) -> str:
+        return ", ".join(self.entries)
+
+
+class Allowlist(Networks):
+    """The networks that may come in. Naming none would lock everybody out, so it is a mistake."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        super().__init__(entries)
+        if not self.entries:
+            raise ValueError("it is empty")
+
+
+class TrustedProxies(Networks):
+    """Proxies whose X-Forwarded-For is believed. Believing everybody would let clients choose an address."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        super().__init__(entries)
+        if self.everybody:
+            raise ValueError("'*' would let every client choose its own address")
+
+
+def client_address(peer: Address, forwarded_for: Iterable[str], trusted: Networks) -> Address:
+    """Return who is really asking, behind the proxies that `trusted` names.
+
+    `forwarded_for` are the X-Forwarded-For field lines in the order received. They are believed only from a
+    trusted peer and walked from the right, because each proxy appends whom it saw and everything further
+    left may be the client's invention. The walk ends at the first untrusted address, or before garbage.
+    """
+    if peer not in trusted:
+        return peer
+    hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
+    client = peer
+    for hop in reversed(hops):
+        try:
+            client = parse_address(_without_port(hop))
+        except ValueError:
+            return client
+        if client not in trusted:
+            return client
+    return client
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of a hop that came with a port: `10.0.0.1:4711`, `[2001:db8::1]:4711`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -1,0 +1,334 @@
+"""Where the configuration comes from, and what an administrator reads who got it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from lmgateway import settings
+from lmgateway.errors import ConfigError
+from lmgateway.networks import Allowlist, Networks
+
+PORT = "allowed is a whole number from 0 to 65535"
+MS = "allowed is a whole number of milliseconds, 0 for no limit"
+BYTES = "allowed is a whole number of bytes, at least 1"
+BASE = "allowed is an http:// or https:// URL with a host, without query, fragment or user name"
+NETWORKS = "allowed is a list of addresses, CIDR networks or *"
+SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
+ORIGINS = "allowed is a list of origins (https://name[:port], in lower case, no path) or *"
+FLAG = "allowed is true or false"
+ENVIRONMENT = "allowed is development, production or test"
+NO_HINT = "no such setting; config.example.toml lists all that there are"
+
+
+class Sources:
+    """The sources, none of them this machine's own. `problems` shortens the files' paths to their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file, self.dotenv = folder / "config.toml", folder / ".env"
+
+    def load(self, toml="", *, env=None, dotenv=None, cli=None):
+        self.file.write_bytes(toml if isinstance(toml, bytes) else toml.encode())
+        if dotenv is not None:
+            self.dotenv.write_bytes(dotenv if isinstance(dotenv, bytes) else dotenv.encode())
+        return settings.load(file=self.file, environ=env or {}, command_line=cli, dotenv=self.dotenv)
+
+    def problems(self, *args, **kwargs):
+        with pytest.raises(ConfigError) as caught:
+            self.load(*args, **kwargs)
+        return [problem.replace(f"{self.file.parent}/", "") for problem in caught.value.problems]
+
+
+@pytest.fixture
+def sources(tmp_path):
+    return Sources(tmp_path)
+
+
+def value_at(config, path):
+    for name in path.split("."):
+        config = getattr(config, name)
+    return config
+
+
+GIVEN = {
+    "toml": "[server]\nport = 1",
+    "dotenv": "GATEWAY_PORT=2",
+    "env": {"GATEWAY_PORT": "3"},
+    "cli": {"server.port": "4"},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "port", "origin"),
+    [
+        ([], 8002, "default"),
+        (["toml"], 1, "config.toml"),
+        (["toml", "dotenv"], 2, ".env (GATEWAY_PORT)"),
+        (["toml", "dotenv", "env"], 3, "environment (GATEWAY_PORT)"),
+        (["toml", "dotenv", "env", "cli"], 4, "command line"),
+    ],
+    ids=["default", "file", ".env", "environment", "command line"],
+)
+def test_the_strongest_source_wins(sources, given, port, origin):
+    """Command line > environment > .env > file > default, and `check` can say which it was."""
+    loaded = sources.load(**{source: GIVEN[source] for source in given})
+    where = loaded.origins["server.port"].replace(f"{sources.file.parent}/", "")
+    assert (loaded.config.server.port, where) == (port, origin)
+
+
+def test_sources_complete_each_other(sources):
+    """A stronger source takes from a weaker one the setting it names, and nothing beside it."""
+    server = sources.load("[server]\nport = 1\nhost = '::'", env={"GATEWAY_PORT": "2"}).config.server
+    assert (server.host, server.port) == ("::", 2)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "environ", "found"),
+    [
+        (Path("chosen.toml"), {"LMGATEWAY_CONFIG": "named.toml"}, "chosen.toml"),
+        (None, {"LMGATEWAY_CONFIG": "named.toml"}, "named.toml"),
+        (None, {"LMGATEWAY_CONFIG": ""}, "config.toml"),
+        (None, {}, "config.toml"),
+    ],
+    ids=["--config", "LMGATEWAY_CONFIG", "LMGATEWAY_CONFIG empty", "working directory"],
+)
+def test_the_file_that_was_named_is_read(tmp_path, monkeypatch, chosen, environ, found):
+    """--config > $LMGATEWAY_CONFIG > ./config.toml; a named file is read even if another lies ready."""
+    (tmp_path / "config.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert settings.find_file(chosen, environ) == Path(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "path", "value"),
+    [
+        ("LMSTUDIO_BASE_URL", "https://h:1/lm/", "lmstudio.base_url", URL("https://h:1/lm")),
+        ("LMSTUDIO_API_TOKEN", "sk-1", "lmstudio.api_token", "sk-1"),
+        ("GATEWAY_HOST", "::1", "server.host", "::1"),
+        ("GATEWAY_PORT", "0", "server.port", 0),
+        ("GATEWAY_API_KEY", "a key", "auth.api_key", "a key"),
+        ("IP_ALLOWLIST", "::1, 10.0.0.0/8", "network.ip_allowlist", Allowlist(["::1", "10.0.0.0/8"])),
+        ("TRUSTED_PROXIES", "10.0.0.1,", "network.trusted_proxies", Networks(["10.0.0.1"])),
+        ("REQUIRE_AUTH_FOR_HEALTH", "true", "auth.require_for_health", True),
+        ("REQUIRE_AUTH_FOR_HEALTH", "FALSE", "auth.require_for_health", False),
+        ("LOG_LEVEL", "WARN", "logging.level", "warn"),
+        ("LOG_FORMAT", "Json", "logging.format", "json"),
+        ("NODE_ENV", "production", "environment", "production"),
+        ("GATEWAY_ENV", "test", "environment", "test"),
+        ("PROXY_TIMEOUT", "5000", "proxy.timeout_ms", 5000),
+        ("PROXY_STREAM_TIMEOUT", "60000", "proxy.stream_timeout_ms", 60000),
+        ("MAX_BODY_BYTES", "1", "proxy.max_body_bytes", 1),
+        ("MAX_UPLOAD_BYTES", "2", "proxy.max_upload_bytes", 2),
+        ("CORS_ORIGINS", "https://a.example, *", "cors.origins", ("https://a.example", "*")),
+        ("LMSTUDIO_LOG_DIR", "/var/log/lm", "lmstudio.log_dir", "/var/log/lm"),
+        ("ENABLE_LOG_MONITORING", "1", "lmstudio.log_monitoring", True),
+    ],
+)
+def test_each_variable_sets_its_setting(sources, name, text, path, value):
+    """An .env or compose file of the older gateways goes on working."""
+    assert value_at(sources.load(env={name: text}).config, path) == value
+
+
+@pytest.mark.parametrize("name", sorted({name for s in settings.SETTINGS.values() for name in s.env}))
+def test_an_empty_variable_is_not_set(sources, name):
+    """`VARIABLE=` in a compose file or a unit leaves the default, and protected mode, as they are."""
+    assert set(sources.load(env={name: ""}).origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("gateway_env", "environment"), [("production", "production"), ("", "test")], ids=["set", "empty"]
+)
+def test_gateway_env_is_stronger_than_node_env(sources, gateway_env, environment):
+    """NODE_ENV, which other programs set, gives way to the gateway's own variable."""
+    env = {"NODE_ENV": "test", "GATEWAY_ENV": gateway_env}
+    assert sources.load(env=env).config.environment == environment
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [("'a$b${HOME}#c'", "a$b${HOME}#c"), ("a#b", "a#b"), ('"two words"', "two words"), ("a=b", "a=b")],
+)
+def test_a_key_in_dotenv_is_taken_literally(sources, line, key):
+    """A key of odd characters means the same in .env as on the wire."""
+    assert sources.load(dotenv=f"GATEWAY_API_KEY={line}\n").config.auth.api_key == key
+
+
+@pytest.mark.parametrize(
+    ("env", "protected"),
+    [
+        ({}, True),
+        ({"IP_ALLOWLIST": ""}, True),
+        ({"IP_ALLOWLIST": "*"}, False),
+        ({"GATEWAY_API_KEY": "k"}, False),
+    ],
+    ids=["nothing set", "allowlist empty", "allowlist *", "key"],
+)
+def test_only_a_choice_opens_the_gateway(sources, env, protected):
+    """Nobody is exposed to a LAN by having configured nothing."""
+    assert sources.load(env=env).config.protected is protected
+
+
+MISTAKES = [
+    ("too large", "[server]\nport = 65536", f"server.port: found 65536, {PORT}"),
+    ("huge", "[server]\nport = 99999999999999999999", f"server.port: found 99999999999999999999, {PORT}"),
+    ("text for a number", '[server]\nport = "80"', f'server.port: found "80", {PORT}'),
+    ("flag for a number", "[server]\nport = true", f"server.port: found true, {PORT}"),
+    ("date for a number", "[server]\nport = 2024-01-01", f'server.port: found "2024-01-01", {PORT}'),
+    ("negative", "[proxy]\ntimeout_ms = -1", f"proxy.timeout_ms: found -1, {MS}"),
+    ("no bytes", "[proxy]\nmax_body_bytes = 0", f"proxy.max_body_bytes: found 0, {BYTES}"),
+    ("number for a flag", "[auth]\nrequire_for_health = 1", f"auth.require_for_health: found 1, {FLAG}"),
+    ("no such choice", 'environment = "prod"', f'environment: found "prod", {ENVIRONMENT}'),
+    ("number for text", "[lmstudio]\nlog_dir = 1", "lmstudio.log_dir: found 1, allowed is text"),
+    ("nobody", "[network]\nip_allowlist = []", f"network.ip_allowlist: found [] (it is empty), {NETWORKS}"),
+    ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: found 5, {NETWORKS}"),
+    ("unknown key", "[server]\nprot = 1", "server.prot: no such setting; did you mean server.port?"),
+    ("unknown table", "[serve]\nport = 1", "serve: no such setting; did you mean server?"),
+    ("key without table", "port = 1", "port: no such setting; did you mean server.port?"),
+    ("nothing like it", "zzz = 1", f"zzz: {NO_HINT}"),
+    ("value for a table", "server = 1", "server: is a table, and its settings stand below [server]"),
+    ("secret, wrong type", "[auth]\napi_key = 12345", f"auth.api_key: {SECRET}"),
+    ("secret, misplaced", "[auth]\nkey = 's3cret'", "auth.key: no such setting; did you mean auth.api_key?"),
+    (
+        "broken",
+        "[server\n",
+        "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 8)",
+    ),
+    ("not UTF-8", b"[server]\nhost = '\xff'", "is not UTF-8 at byte 17"),
+]
+VARIABLES = [
+    ("GATEWAY_PORT", "80a", f'found "80a", {PORT}'),
+    ("GATEWAY_HOST", "[::1]", 'found "[::1]", allowed is an address or a host name of this machine'),
+    (
+        "GATEWAY_NAMES",
+        "ai.example:80",
+        'found "ai.example:80", allowed is a list of host names, without port',
+    ),
+    ("REQUIRE_AUTH_FOR_HEALTH", "maybe", f'found "maybe", {FLAG}'),
+    ("LOG_LEVEL", "loud", 'found "loud", allowed is error, warn, info or debug'),
+    ("LOG_FORMAT", "xml", 'found "xml", allowed is auto, plain or json'),
+    ("NODE_ENV", "staging", f'found "staging", {ENVIRONMENT}'),
+    ("GATEWAY_API_KEY", " s3cret", SECRET),
+    ("GATEWAY_API_KEY", "s3cret\n", SECRET),
+    ("LMSTUDIO_API_TOKEN", "s3\x00cret", SECRET),
+    ("IP_ALLOWLIST", ",", f'found "," (it is empty), {NETWORKS}'),
+    ("IP_ALLOWLIST", "*, lan", f"found \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
+    ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {NETWORKS}"),
+    ("CORS_ORIGINS", "https://a.example/", f'found "https://a.example/", {ORIGINS}'),
+    ("CORS_ORIGINS", "null", f'found "null", {ORIGINS}'),
+    (
+        "LMSTUDIO_BASE_URL",
+        "localhost:1234",
+        f'found "localhost:1234" (not an http:// or https:// URL), {BASE}',
+    ),
+    (
+        "LMSTUDIO_BASE_URL",
+        "http://h?a=1",
+        f'found "http://h?a=1" (has more than scheme, host, port and path), {BASE}',
+    ),
+    ("LMSTUDIO_BASE_URL", "http://h:66666", f'found "http://h:66666" (Port out of range 0-65535), {BASE}'),
+]
+OPTIONS = [
+    ("server.port", "", f'found "", {PORT}'),
+    ("server.prot", "1", "no such setting; did you mean server.port?"),
+    ("auth.api_key", "s3cret", "set it by GATEWAY_API_KEY or in the file"),
+    ("lmstudio.api_token", "s3cret", "set it by LMSTUDIO_API_TOKEN or in the file"),
+]
+INFINITE = ("[proxy]\ntimeout_ms = inf", f"proxy.timeout_ms: found inf, {MS}")
+CAPITALS = ("CORS_ORIGINS", "https://A.example", f'found "https://A.example", {ORIGINS}')
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [pytest.param(*row, id=name) for name, *row in MISTAKES] + [pytest.param(*INFINITE, id="infinite")],
+)
+def test_a_mistake_in_the_file_is_one_line(sources, toml, message):
+    """The line names the file, the setting's full path, what was found and what is allowed."""
+    assert sources.problems(toml) == [f"config.toml: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [pytest.param(*row, id=f"{row[0]}={row[1]!r}") for row in VARIABLES]
+    + [pytest.param(*CAPITALS, id="origin in capitals")],
+)
+def test_a_mistake_in_the_environment_is_one_line(sources, name, text, message):
+    """The line names the variable as the administrator wrote it, and never repeats a secret."""
+    assert sources.problems(env={name: text}) == [f"environment: {name}: {message}"]
+
+
+@pytest.mark.parametrize(("path", "text", "message"), OPTIONS, ids=[row[0] for row in OPTIONS])
+def test_a_mistake_on_the_command_line_is_one_line(sources, path, text, message):
+    """A wrong option is named; a secret is refused there, where every user of the machine could read it."""
+    assert sources.problems(cli={path: text}) == [f"command line: {path}: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [(lambda path: None, "No such file or directory"), (Path.mkdir, "Is a directory")],
+    ids=["missing", "folder"],
+)
+def test_a_file_that_was_named_must_be_readable(tmp_path, make, message):
+    """A mistyped --config doesn't start the gateway with its defaults."""
+    file = tmp_path / "mine.toml"
+    make(file)
+    with pytest.raises(ConfigError) as caught:
+        settings.load(file=file, environ={}, dotenv=tmp_path / ".env")
+    assert caught.value.problems == [f"{file}: can't be read: {message}"]
+
+
+def test_every_mistake_is_told_at_once(sources):
+    """Nobody has to start the gateway five times to find five mistakes."""
+    problems = sources.problems(
+        "zzz = 1\n[server]\nport = -1",
+        dotenv="LOG_LEVEL=x",
+        env={"GATEWAY_PORT": "y"},
+        cli={"server.host": " "},
+    )
+    starts = ["config.toml: zzz", "config.toml: server.port", ".env: LOG_LEVEL", "environment: GATEWAY_PORT"]
+    assert [": ".join(line.split(": ")[:2]) for line in problems] == [*starts, "command line: server.host"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://admin:s3cret@h",
+        "http://s3cret@h:port",
+        "http://admin:s3?cret@h",
+        pytest.param("http://admin:my@s3cret@h"),
+        pytest.param("http://admin:my/s3cret@h"),
+        pytest.param("admin:s3cret@h:1234"),
+    ],
+)
+def test_a_password_in_the_base_url_is_masked(sources, url):
+    """A start that fails doesn't write a password into a journal that others read."""
+    [problem] = sources.problems(env={"LMSTUDIO_BASE_URL": url})
+    assert "cret" not in problem
+
+
+def test_a_secret_in_the_place_of_its_table_is_not_shown(sources):
+    """`auth = "key"` for `[auth]` doesn't write the key into the journal."""
+    assert "s3cret" not in "".join(sources.problems('auth = "s3cret"'))
+
+
+def test_a_broken_file_hides_no_other_mistake(sources):
+    """A TOML error and a bad variable are told at once."""
+    assert len(sources.problems("[server\n", env={"GATEWAY_PORT": "x"})) == 2
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"dotenv": b"GATEWAY_HOST=\xff"}, id=".env"),
+        pytest.param({"env": {"LOG_LEVEL": "\udcff"}}, id="variable"),
+    ],
+)
+def test_text_that_is_not_utf_8_is_a_mistake(sources, given):
+    """A stray byte is told in one line, and not by a traceback."""
+    assert len(sources.problems(**given)) == 1
+
+
+def test_a_line_of_dotenv_that_cannot_be_read_is_a_mistake(sources):
+    """A key whose quote was never closed isn't a gateway without a key."""
+    assert len(sources.problems(dotenv="GATEWAY_API_KEY='s3cret\nIP_ALLOWLIST=*\n")) == 1
