@@ -1,0 +1,1 @@
+"""Who may come in: networks, keys, host names and origins."""

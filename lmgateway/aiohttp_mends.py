@@ -1,0 +1,84 @@
+"""Mends for faults of aiohttp, each of which can go when aiohttp has its own.
+
+They reach into private parts of aiohttp 3.14; tests/test_aiohttp_mends.py fails when one isn't needed any
+more, or doesn't fit.
+"""
+
+from __future__ import annotations
+
+import functools
+import select
+import sys
+from typing import Any, cast
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import set_exception
+from aiohttp.web import RequestPayloadError
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+
+class WakingResponseHandler(ResponseHandler):
+    """Tells whoever reads the body when its framing turns out to be broken.
+
+    With aiohttp's C parser the error only reaches whoever waits for the next response, and the reader of this
+    one would wait for ever.
+    """
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        body = self._payload
+        super().set_exception(exc, *cause)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            set_exception(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
+
+
+class WakingRequestHandler(RequestHandler):
+    """The same for a client's body: its reader is told when the framing breaks after it began to read."""
+
+    __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        request = self._current_request
+        super().data_received(data)
+        if request is None or not self._messages:
+            return
+        broken, _ = self._messages[-1]
+        if (
+            isinstance(broken, _ErrInfo)
+            and not request.content.is_eof()
+            and request.content.exception() is None
+        ):
+            set_exception(request.content, RequestPayloadError("Request framing is broken"), broken.exc)
+
+
+class FreshConnector(aiohttp.TCPConnector):
+    """Hands out an idle connection only if nothing came in on it since its last answer.
+
+    A pooled connection with bytes to read was closed by LM Studio, or would answer the next request with
+    something nobody asked for (aiohttp issue 13656). Asking the kernel before the request is written is what
+    lets a POST never be sent twice.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # A partial's type is that of what it makes, and mypy takes it to be exactly that.
+        self._factory = cast(
+            "functools.partial[ResponseHandler]", functools.partial(WakingResponseHandler, loop=self._loop)
+        )
+
+    async def _get(self, key: Any, traces: Any) -> Any:
+        idle = self._conns.get(key)
+        while idle and _has_input(idle[0][0]):
+            idle.popleft()[0].close()
+        return await super()._get(key, traces)
+
+
+def _has_input(protocol: ResponseHandler) -> bool:
+    if protocol.transport is None or protocol.should_close:
+        return True
+    descriptor = protocol.transport.get_extra_info("socket").fileno()
+    if sys.platform == "win32":
+        return bool(select.select([descriptor], [], [], 0)[0])
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))

@@ -1,0 +1,75 @@
+"""How log records look: coloured for a terminal, plain for a journal, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from typing import Literal, TextIO
+
+from .clock import iso_timestamp
+
+LEVELS = {
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+_COLOURS = {"ERROR": "31", "CRITICAL": "31", "WARNING": "33", "INFO": "32", "DEBUG": "36"}
+# A path may hold anything; no byte of it starts a line or an escape sequence of its own.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _escape(text: str) -> str:
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+class PlainFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO name: message`, one line unless there is a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = _escape(record.getMessage())
+        line = f"{iso_timestamp(record.created)} {self._level(record)} {record.name}: {message}"
+        if not record.exc_info:
+            return line
+        return "\n".join([line, *map(_escape, self.formatException(record.exc_info).splitlines())])
+
+    def _level(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname:<7}"
+
+
+class ColourFormatter(PlainFormatter):
+    def _level(self, record: logging.LogRecord) -> str:
+        return f"\x1b[{_COLOURS.get(record.levelname, '0')}m{super()._level(record)}\x1b[0m"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; what a record's `fields` hold stands beside its message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry: dict[str, object] = {
+            "timestamp": iso_timestamp(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        # Python's, because it escapes what is no text instead of failing on it.
+        return json.dumps(entry, separators=(",", ":"))
+
+
+def configure(level: str, style: Literal["auto", "plain", "json"], stream: TextIO | None = None) -> None:
+    """Send the whole process's log to `stream`, stderr if none is given."""
+    stream = stream or sys.stderr
+    formatter: logging.Formatter
+    if style == "json":
+        formatter = JsonFormatter()
+    else:
+        formatter = ColourFormatter() if style == "auto" and stream.isatty() else PlainFormatter()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

@@ -1,0 +1,1 @@
+"""What happens to one request on its way to LM Studio and back."""

@@ -1,0 +1,102 @@
+"""Which header fields pass the gateway, in each direction. RFC 9110 sections 7.6.1 to 7.6.3."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from ..errors import BadRequest, LoopDetected
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# Fields that a client can't have removed by naming them in Connection.
+_VITAL = frozenset({"authorization", "content-length", "content-type", "content-encoding"})
+# Host is LM Studio's; 100 Continue is given by the gateway itself; who asked is nothing LM Studio needs.
+_NOT_FORWARDED = _HOP_BY_HOP | {
+    "host",
+    "expect",
+    "x-api-key",
+    "forwarded",
+    "x-real-ip",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+}
+# The gateway answers for the request id and for who may read an answer from another origin.
+_NOT_RETURNED = _HOP_BY_HOP | {"x-request-id"}
+# aiohttp reads a byte that is not UTF-8 as a surrogate and would lose it; control characters it refuses.
+_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+
+
+class RequestFields:
+    """Turns a client's header fields into LM Studio's.
+
+    `is_key` tells whether an Authorization holds the gateway's own key; `api_token`, if there is one, takes
+    the place of any Authorization.
+    """
+
+    def __init__(self, *, is_key: Callable[[str], bool], api_token: str) -> None:
+        self._is_key = is_key
+        self._authorization = f"Bearer {api_token}" if api_token else ""
+        # Not only "lmgateway": two gateways in a row are no loop.
+        self._via = f"1.1 lmgateway-{secrets.token_hex(4)}"
+
+    def forward(self, headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+        """Return the fields for LM Studio, repeated ones in order. Raises BadRequest, LoopDetected."""
+        dropped = _NOT_FORWARDED | _named_in_connection(headers)
+        fields: CIMultiDict[str] = CIMultiDict()
+        for name, value in headers.items():
+            lower = name.lower()
+            if lower in dropped:
+                continue
+            if lower == "authorization" and (self._authorization or self._is_key(value)):
+                continue
+            if _UNSENDABLE.search(value):
+                raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
+            if lower == "via" and self._via in value:
+                raise LoopDetected(
+                    "lmstudio.base_url leads back to this gateway; set it to LM Studio's address."
+                )
+            fields.add(name, value)
+        if self._authorization:
+            fields.add("Authorization", self._authorization)
+        fields.add("Via", self._via)
+        return fields
+
+
+def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """Return LM Studio's header fields as the client gets them, repeated ones in order.
+
+    Values that can't be written again (control characters, bytes that are not UTF-8) are left out.
+    """
+    dropped = _NOT_RETURNED | _named_in_connection(headers)
+    fields: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower in dropped or lower.startswith("access-control-") or _UNSENDABLE.search(value):
+            continue
+        fields.add(name, value)
+    return fields
+
+
+def _named_in_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
+    lines = headers.getall("Connection", ())
+    names = {name.strip().lower() for line in lines for name in line.split(",")}
+    return frozenset(names - _VITAL)

@@ -1,0 +1,119 @@
+"""What the gateway fills into a request's JSON body: the active model and its default parameters.
+
+Pure functions. What a client sent survives exactly: order, spelling of numbers, unknown fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw, Struct
+
+from ..schema import ActiveModel, ModelType
+
+_EMPTY = (b"null", b'""')
+
+_CHAT = {
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "repeat_penalty": "repeat_penalty",
+    "stop_strings": "stop",
+    "stream": "stream",
+}
+_RESPONSES = {
+    "temperature": "temperature",
+    "max_tokens": "max_output_tokens",
+    "top_p": "top_p",
+    "stream": "stream",
+}
+_MESSAGES = {
+    "temperature": "temperature",
+    "max_tokens": "max_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "stop_strings": "stop_sequences",
+    "stream": "stream",
+}
+_NATIVE_CHAT = {
+    "temperature": "temperature",
+    "max_tokens": "max_output_tokens",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "repeat_penalty": "repeat_penalty",
+    "stream": "stream",
+}
+
+
+class Dialect(Struct, frozen=True):
+    """How one API names the parameters of a DefaultInference, and which kind of model it is for."""
+
+    model_type: ModelType
+    parameters: Mapping[str, str]
+
+
+DIALECTS: Mapping[str, Dialect] = {
+    "/v1/chat/completions": Dialect("llm", _CHAT),
+    "/v1/completions": Dialect("llm", _CHAT),
+    "/api/v0/chat/completions": Dialect("llm", _CHAT),
+    "/api/v0/completions": Dialect("llm", _CHAT),
+    "/v1/responses": Dialect("llm", _RESPONSES),
+    "/v1/messages": Dialect("llm", _MESSAGES),
+    "/v1/messages/count_tokens": Dialect("llm", {}),
+    "/v1/embeddings": Dialect("embedding", {}),
+    "/api/v0/embeddings": Dialect("embedding", {}),
+    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT),
+}
+
+# A parameter that a client may send under a newer name.
+_SYNONYMS = {"max_tokens": "max_completion_tokens"}
+
+
+class Filled(Struct, frozen=True):
+    """A body as it goes to LM Studio, and what is known about it. `streaming`: it asks for a stream."""
+
+    body: bytes
+    streaming: bool = False
+
+
+def fill(body: bytes, dialect: Dialect, active: ActiveModel | None) -> Filled:
+    """Return the body with the active model and its parameters where the client left them out.
+
+    A body that is no JSON object comes back as it is, for LM Studio to judge.
+    """
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return Filled(body)
+    added = {} if active is None else _missing(fields, dialect, active)
+    streaming = added.get("stream", fields.get("stream")) == Raw(b"true")
+    return Filled(_merge(body, fields, added), streaming)
+
+
+def _missing(fields: Mapping[str, Raw], dialect: Dialect, active: ActiveModel) -> dict[str, Raw]:
+    added: dict[str, Raw] = {}
+    model = fields.get("model")
+    if model is None or bytes(model) in _EMPTY:
+        added["model"] = _raw(active.name)
+    for attribute, name in dialect.parameters.items():
+        value = getattr(active.default_inference, attribute)
+        if value is not None and name not in fields and _SYNONYMS.get(name) not in fields:
+            added[name] = _raw(value)
+    return added
+
+
+def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, Raw]) -> bytes:
+    if not added:
+        return body
+    if not fields.keys().isdisjoint(added):  # an empty model name gives way
+        return msgspec.json.encode({**fields, **added})
+    # Put in behind the brace, so that every byte the client sent stays as it is.
+    members = msgspec.json.encode(added)[1:-1]
+    start = body.index(b"{") + 1
+    return b"".join((body[:start], members, b"," if fields else b"", memoryview(body)[start:]))
+
+
+def _raw(value: object) -> Raw:
+    return Raw(msgspec.json.encode(value))

@@ -1,0 +1,87 @@
+"""Where a request goes: its target judged, and turned into LM Studio's.
+
+Judged is what an upstream could understand by it after any amount of decoding; forwarded is every byte as it
+came. RFC 9112 section 3.2 has the forms of a target.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from ..errors import BadRequest, NotFound
+
+_SHORT_PATHS = (
+    "/chat/completions",
+    "/completions",
+    "/models",
+    "/embeddings",
+    "/responses",
+    "/messages",
+    "/images/generations",
+    "/audio/transcriptions",
+    "/audio/translations",
+)
+# For the routes: everything that may be forwarded begins with one of these.
+PROXIED_PREFIXES = ("/v1", "/api/v0", "/api/v1", *_SHORT_PATHS)
+
+_AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_SHORT = re.compile(f"({'|'.join(_SHORT_PATHS)})(?=/|\\Z)")
+# A router that follows the URL standard takes a backslash for a slash.
+_SEPARATORS = re.compile(r"[/\\]+")
+_MAX_DECODINGS = 4
+_RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
+_CHANGES_MACHINE = re.compile(r"/api/v1/models/(load|unload|download)")
+
+
+class Target(Struct, frozen=True):
+    """A request target as LM Studio will see it.
+
+    `raw` is path and query byte for byte; `path` is what the path means: decoded, in lower case and with
+    single slashes, for looking things up, because LM Studio's router ignores case and a slash at the end.
+    """
+
+    raw: str
+    path: str
+
+    @property
+    def changes_machine(self) -> bool:
+        """Whether this loads, unloads or downloads a model."""
+        return _CHANGES_MACHINE.match(self.path) is not None
+
+
+def parse(raw: str) -> Target:
+    """Return where the request target `raw` leads. Raises BadRequest, NotFound."""
+    if not raw.startswith("/"):
+        raw = _origin_form(raw)
+    path, mark, query = raw.partition("?")
+    meaning = _decode(path)
+    if "#" in raw or any(segment in {".", ".."} for segment in _SEPARATORS.split(meaning)):
+        raise BadRequest("The request path has dot segments or a fragment; send the path that you mean.")
+    if _SHORT.match(path):
+        path, meaning = f"/v1{path}", f"/v1{meaning}"
+    meaning = _SEPARATORS.sub("/", meaning.lower()).rstrip("/")
+    if not path.startswith(("/v1/", "/api/v0/", "/api/v1/")) or _RESERVED.match(meaning):
+        raise NotFound("There is nothing here; LM Studio's APIs are below /v1, /api/v0 and /api/v1.")
+    return Target(f"{path}{mark}{query}", meaning)
+
+
+def _origin_form(raw: str) -> str:
+    """Return path and query of an absolute-form target. Whose name it has doesn't matter: it came to us."""
+    authority = _AUTHORITY.match(raw)
+    if authority is None:
+        raise BadRequest("The request target is neither a path nor a URL.")
+    rest = raw[authority.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
+
+
+def _decode(path: str) -> str:
+    """Undo all percent-encoding, so that no spelling hides a dot segment. Raises BadRequest."""
+    for _ in range(_MAX_DECODINGS):
+        decoded = unquote(path)
+        if decoded == path:
+            return path
+        path = decoded
+    raise BadRequest("The request path is percent-encoded again and again; encode it once.")

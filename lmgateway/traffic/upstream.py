@@ -1,0 +1,166 @@
+"""The one HTTP client towards LM Studio: its connections, and its failures in our own terms."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from ..aiohttp_mends import FreshConnector
+from ..config import Config
+from ..errors import GatewayError, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
+from ..schema import Reachability
+
+CONNECT_SECONDS = 5
+# LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
+IDLE_SECONDS = 4
+REFUSED_PAUSE_SECONDS = 0.2
+PROBE_SECONDS = 2
+# What one stuck reader may hold: small enough for hundreds of them.
+READ_BUFFER_BYTES = 64 * 1024
+LARGE_BODY_BYTES = 512 * 1024
+PIECE_BYTES = 64 * 1024
+
+_UNAVAILABLE = (
+    "LM Studio can't be reached. Check that it runs, that its server is started, and that lmstudio.base_url "
+    "is its address."
+)
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+
+
+class Answer:
+    """LM Studio's answer to one request. Closing it before its end tells LM Studio to stop."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.reason = response.reason or ""
+        self.headers = response.headers
+
+    async def read(self) -> bytes:
+        """Return what has come in, at least one byte; b"" at the end.
+
+        Raises UpstreamBroke if LM Studio broke off, UpstreamSilent after too long a silence.
+        """
+        try:
+            return await self._response.content.readany()
+        except aiohttp.ServerTimeoutError as exc:
+            raise UpstreamSilent("LM Studio stopped sending in the middle of its answer.") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
+
+    def limit_silence(self, seconds: float | None) -> None:
+        """Wait this long for each next byte from now on; None is for ever."""
+        connection = self._response.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = seconds
+            connection.protocol.start_timeout()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class Upstream:
+    """The owner of the client session. Enter it before use."""
+
+    def __init__(self, config: Config) -> None:
+        self.base_url = config.lmstudio.base_url
+        self._base = str(self.base_url).rstrip("/")
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            # Nothing that the client didn't send.
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            # A proxy meant for the internet has no business between us and LM Studio.
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        headers: CIMultiDict[str],
+        body: bytes | AsyncIterator[bytes] | None,
+        *,
+        silence: float | None,
+    ) -> Answer:
+        """Send a request and return the answer as soon as its head is there. The caller closes it.
+
+        `target` is path and query as they go on the wire, below the base URL; `silence` is how many seconds
+        LM Studio may take for the head, and between any two bytes after it. A refused connection is tried
+        once more, since LM Studio can't have begun.
+
+        Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
+        """
+        try:
+            try:
+                response = await self._request(method, target, headers, body, silence)
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+                response = await self._request(method, target, headers, body, silence)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
+            raise UpstreamUnavailable(_UNAVAILABLE) from exc
+        except aiohttp.ServerTimeoutError as exc:
+            raise UpstreamSilent(
+                f"LM Studio didn't answer within {silence:g} s; proxy.timeout_ms sets how long to wait."
+            ) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.") from exc
+        if response.status == 101:
+            response.close()
+            raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
+        return Answer(response)
+
+    async def _request(
+        self,
+        method: str,
+        target: str,
+        headers: CIMultiDict[str],
+        body: bytes | AsyncIterator[bytes] | None,
+        silence: float | None,
+    ) -> aiohttp.ClientResponse:
+        if isinstance(body, bytes):
+            headers["Content-Length"] = str(len(body))
+            if len(body) > LARGE_BODY_BYTES:
+                # Written at once it would hold up every other request.
+                body = _pieces(body)
+        return await self._session.request(
+            method,
+            URL(self._base + target, encoded=True),
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence),
+        )
+
+    async def probe(self) -> Reachability:
+        """Ask LM Studio for its models, and return whether and how fast it answered."""
+        started = time.monotonic()
+        try:
+            answer = await self.send("GET", "/v1/models", CIMultiDict(), None, silence=PROBE_SECONDS)
+        except GatewayError:
+            return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))
+        answer.close()
+        latency_ms = round((time.monotonic() - started) * 1000)
+        return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(self.base_url))

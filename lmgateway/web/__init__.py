@@ -1,0 +1,1 @@
+"""What LAN clients meet: middlewares, the proxy, the admin API, health."""

@@ -1,0 +1,57 @@
+"""What clients are sent: JSON of the gateway's own, errors among it, and LM Studio's answers."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict
+
+from ..errors import GatewayError
+from .places import ApiStyle
+
+_SERVER = "lmgateway"
+_INVENTED_BY_AIOHTTP = ("Content-Type", "Server")
+
+
+class RelayedResponse(web.StreamResponse):
+    """LM Studio's answer, with the header fields that it came with."""
+
+    def __init__(self, status: int, reason: str, fields: CIMultiDict[str]) -> None:
+        super().__init__(status=status, reason=reason, headers=fields)
+        self.fields = fields
+
+
+def finish_headers(response: web.StreamResponse) -> None:
+    """Undo what aiohttp made up while preparing a head that is about to be written."""
+    if not isinstance(response, RelayedResponse):
+        response.headers["Server"] = _SERVER
+        return
+    for name in _INVENTED_BY_AIOHTTP:
+        if name not in response.fields:
+            response.headers.popall(name, None)
+    if response.status == 304 and "Content-Length" in response.fields:
+        # The length of what the client has already (RFC 9110 section 8.6); aiohttp takes it for a body's.
+        response.headers["Content-Length"] = response.fields["Content-Length"]
+
+
+def json_response(body: object, *, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+
+def error_response(error: GatewayError, style: ApiStyle, request_id: str) -> web.Response:
+    """Return the error in the shape that clients of this API parse."""
+    body: dict[str, object]
+    match style:
+        case "own":
+            body = {"error": error.title or error.message}
+            if error.details is not None:
+                body["details"] = error.details
+        case "openai":
+            shape = {"message": error.message, "type": error.type, "param": None, "code": error.code}
+            body = {"error": shape}
+        case "anthropic":
+            shape = {"type": error.type, "message": error.message}
+            body = {"type": "error", "error": shape, "request_id": request_id}
+    response = json_response(body, status=error.status)
+    response.headers.extend(error.headers)
+    return response

@@ -1,0 +1,100 @@
+"""Reading what a client sends, within limits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Never, TypeVar
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+
+from ..errors import BadRequest, ContentTooLarge, GatewayError, UnsupportedMediaType, ValidationFailed
+from ..schema import RequestBody
+
+MAX_ADMIN_BODY_BYTES = 1024**2
+
+T = TypeVar("T", bound=RequestBody)
+_ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
+_FIELD = re.compile(r"(missing required|unknown) field `(?P<name>[^`]*)`")
+
+
+class Upload:
+    """A request's body on its way in: read once, chunk by chunk, up to a limit.
+
+    Nothing is asked of the client (100 Continue) before somebody wants the first chunk. `failure` is set when
+    reading failed on the client's side; aiohttp's client hides the exception in one of its own.
+    """
+
+    def __init__(self, request: web.Request, limit: int) -> None:
+        """Raise ContentTooLarge if the client announces more than `limit` bytes."""
+        self._request = request
+        self._limit = limit
+        self.failure: GatewayError | None = None
+        if (request.content_length or 0) > limit:
+            self._refuse()
+
+    def _refuse(self) -> Never:
+        self.failure = ContentTooLarge(
+            f"The body is larger than the {self._limit} bytes that this gateway takes here."
+        )
+        raise self.failure
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes in. Raises ContentTooLarge, BadRequest."""
+        await self._invite()
+        received = 0
+        while chunk := await self._read():
+            received += len(chunk)
+            if received > self._limit:
+                self._refuse()
+            yield chunk
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises ContentTooLarge, BadRequest."""
+        return b"".join([chunk async for chunk in self.chunks()])
+
+    async def _invite(self) -> None:
+        if self._request.headers.get("Expect", "").lower() == "100-continue":
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # Interim: the writer must not take it for the beginning of the answer.
+            self._request.writer.output_size = 0
+
+    async def _read(self) -> bytes:
+        try:
+            return await self._request.content.readany()
+        except (web.RequestPayloadError, HTTPException) as exc:
+            self.failure = BadRequest("The body broke off, or its framing is wrong.")
+            raise self.failure from exc
+
+
+async def expect_nothing(_request: web.Request) -> None:
+    """Leave `Expect: 100-continue` to `Upload`, so that a refused client isn't asked for its body."""
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """Return the request's JSON body as this Struct.
+
+    Raises UnsupportedMediaType unless it comes as application/json (a form of any web page could send it
+    otherwise), ContentTooLarge, BadRequest if it is no JSON, ValidationFailed if it is not what is asked for.
+    """
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
+    body = await Upload(request, MAX_ADMIN_BODY_BYTES).read()
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as exc:
+        raise _validation_failed(str(exc)) from exc
+    except (msgspec.DecodeError, RecursionError) as exc:
+        raise BadRequest(f"The body is not JSON: {exc}") from exc
+
+
+def _validation_failed(message: str) -> ValidationFailed:
+    """Return msgspec's sentence as ours, with the dotted path of the field it is about."""
+    found = _ERROR_PATH.search(message)
+    steps = [found["path"]] if found and found["path"] else []
+    sentence = message[: found.start()] if found else message
+    if field := _FIELD.search(sentence):
+        steps.append(field["name"])
+    return ValidationFailed("Validation failed", details=[{"path": ".".join(steps), "message": sentence}])

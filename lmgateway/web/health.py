@@ -1,0 +1,28 @@
+"""Whether the gateway lives, and whether LM Studio answers."""
+
+from __future__ import annotations
+
+import time
+
+from aiohttp import web
+
+from ..observe.clock import iso_timestamp
+from ..schema import Health, Readiness, Root
+from ..state import STARTED, UPSTREAM
+from .answers import json_response
+
+
+async def root(_request: web.Request) -> web.Response:
+    return json_response(Root(name="lmgateway", dashboard="/dashboard", docs="/docs"))
+
+
+async def health(request: web.Request) -> web.Response:
+    uptime = round(time.monotonic() - request.app[STARTED], 3)
+    return json_response(Health(timestamp=iso_timestamp(), uptime=uptime))
+
+
+async def ready(request: web.Request) -> web.Response:
+    found = await request.app[UPSTREAM].probe()
+    if found.reachable:
+        return json_response(Readiness(status="ok", lmstudio=found))
+    return json_response(Readiness(status="unavailable", lmstudio=found), status=503)

@@ -1,0 +1,156 @@
+"""What every request passes on its way to a handler, outermost first."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import socket
+import struct
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..access.cors import is_preflight
+from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
+from ..networks import parse_address
+from ..observe import access_log
+from ..observe.exchange import Exchange
+from ..state import CONFIG, CORS, EXCHANGE, GUARD
+from .answers import error_response, finish_headers
+from .places import api_style, is_below, is_proxied
+
+logger = logging.getLogger(__name__)
+
+# How long a client may take for what was sent before its answer broke off.
+_SEVER_SECONDS = 5
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
+
+
+def make_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
+
+
+def _request_id(request: web.Request) -> str:
+    sent = request.headers.get("X-Request-Id", "")
+    return sent if _SANE_ID.match(sent) else make_request_id()
+
+
+@web.middleware
+async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, and write its access line when it has ended, however it ends."""
+    exchange = Exchange(
+        request_id=_request_id(request), client=request.remote or "", method=request.method, path=request.path
+    )
+    request[EXCHANGE] = exchange
+    try:
+        response = await handler(request)
+        exchange.status = response.status
+        return response
+    finally:
+        access_log.write(exchange)
+
+
+@web.middleware
+async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what was raised into an answer, or break the connection if one is already on its way."""
+    exchange = request[EXCHANGE]
+    try:
+        return await handler(request)
+    except GatewayError as exc:
+        error = exc
+    except web.HTTPException as exc:
+        error = _from_router(exc)
+    except ConnectionResetError:
+        # Writing to a client that is gone; its handler is being cancelled.
+        raise
+    except Exception as exc:
+        logger.exception("%s failed", exchange.request_id)
+        told = f"{type(exc).__name__}: {exc}" if request.app[CONFIG].environment == "development" else None
+        error = GatewayError("The gateway failed; its log says why, under this request's id.", details=told)
+    exchange.error = error
+    if exchange.response is not None:
+        return _sever(request, exchange.response)
+    response = error_response(error, api_style(request), exchange.request_id)
+    if not request.content.is_eof():
+        # Nobody will read the rest of the body, so nothing can come after it on this connection.
+        response.force_close()
+    return response
+
+
+def _sever(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:
+    """Break the connection, so that nobody takes half an answer for a whole one.
+
+    What was written is still sent, if the client takes it soon; aiohttp finds the connection closing and adds
+    no end to the answer.
+    """
+    transport = request.transport
+    if transport is None:
+        return begun
+    if request.version < (1, 1):
+        # Its body has no end but the connection's: only a reset tells it from a whole one.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+    else:
+        transport.close()
+        asyncio.get_running_loop().call_later(_SEVER_SECONDS, transport.abort)
+    return begun
+
+
+def _from_router(exc: web.HTTPException) -> GatewayError:
+    if isinstance(exc, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(exc.allowed_methods))
+        return MethodNotAllowed(
+            f"{exc.method} is not for this path; {allowed} is.", headers={"Allow": allowed}
+        )
+    if isinstance(exc, web.HTTPNotFound):
+        return NotFound("There is nothing at this path.")
+    return BadRequest(exc.reason)
+
+
+@web.middleware
+async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
+    exchange = request[EXCHANGE]
+    if not exchange.client:
+        raise Forbidden("Forbidden: the connection has no address.")
+    exchange.client = str(request.app[GUARD].admit_address(parse_address(exchange.client), request.headers))
+    hosts = request.headers.getall("Host", ())
+    if len(hosts) != 1 and (hosts or request.version >= (1, 1)):
+        raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
+    for host in hosts:  # none in HTTP/1.0, which no browser speaks
+        request.app[GUARD].admit_host(host)
+    if is_preflight(request.method, request.headers):
+        granted = request.app[CORS].preflight_headers(request.headers, proxied=is_proxied(request.path))
+        return web.Response(status=204, headers=granted)
+    return await handler(request)
+
+
+@web.middleware
+async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let in only who has the key, and no other site's page that wants to change something."""
+    guard, path = request.app[GUARD], request.path
+    is_open = path == "/" or (path == "/health" and guard.health_is_open)
+    if not is_open:
+        guard.admit_key(request.headers)
+    if is_below(path, "/admin", "/debug"):
+        request.app[CORS].admit_origin(request.headers)
+    return await handler(request)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on every answer what every answer carries; called just before its head is written."""
+    exchange = request.get(EXCHANGE)
+    if exchange is None:  # aiohttp's own answer to what is no HTTP
+        return
+    exchange.response = response
+    finish_headers(response)
+    response.headers["X-Request-Id"] = exchange.request_id
+    response.headers.update(
+        request.app[CORS].response_headers(request.headers.get("Origin"), proxied=is_proxied(request.path))
+    )
+
+
+MIDDLEWARES = (observe, render_errors, allow_networks, require_key)

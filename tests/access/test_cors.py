@@ -1,0 +1,164 @@
+"""Which web pages may use the gateway."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import msgspec
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from lmgateway.access.cors import Cors, is_preflight
+from lmgateway.config import Config, decode_custom
+from lmgateway.errors import Forbidden
+
+PAGE, STRANGER, OWN = "https://chat.example", "https://evil.example", "http://gateway:8002"
+OPEN = {"auth": {"api_key": "k"}}
+CLOSED: dict[str, object] = {}
+WILD = {"cors": {"origins": ["*"]}}
+LISTED = {"auth": {"api_key": "k"}, "cors": {"origins": [PAGE]}}
+NOBODY = {"auth": {"api_key": "k"}, "cors": {"origins": []}}
+BOTH = {"cors": {"origins": ["*", PAGE]}}
+ALLOW = "Access-Control-Allow-Origin"
+
+
+def cors(tables: dict[str, object]) -> Cors:
+    return Cors(msgspec.convert(tables, Config, dec_hook=decode_custom))
+
+
+def fields(**values: str) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict((name.replace("_", "-"), value) for name, value in values.items()))
+
+
+@pytest.mark.parametrize(
+    ("tables", "origin", "proxied", "allowed"),
+    [
+        pytest.param(CLOSED, PAGE, True, None, id="nothing before a key is set"),
+        pytest.param(OPEN, PAGE, True, "*", id="everybody once there is a key"),
+        pytest.param(OPEN, None, True, "*", id="also without Origin"),
+        pytest.param(OPEN, "null", True, "*", id="also a local file"),
+        pytest.param(OPEN, PAGE, False, None, id="but not /admin"),
+        pytest.param(WILD, PAGE, True, "*", id="* without a key"),
+        pytest.param(WILD, PAGE, False, None, id="* is not /admin"),
+        pytest.param(WILD, "*", False, None, id="* as an origin"),
+        pytest.param(LISTED, PAGE, True, PAGE, id="listed"),
+        pytest.param(LISTED, PAGE, False, PAGE, id="listed, /admin too"),
+        pytest.param(LISTED, STRANGER, True, None, id="not listed"),
+        pytest.param(LISTED, STRANGER, False, None, id="not listed, /admin"),
+        pytest.param(LISTED, f"{PAGE}.evil.example", True, None, id="listed name as a prefix"),
+        pytest.param(LISTED, "http://chat.example", True, None, id="another scheme"),
+        pytest.param(LISTED, f"{PAGE}:444", True, None, id="another port"),
+        pytest.param(LISTED, None, True, None, id="listed, no Origin"),
+        pytest.param(NOBODY, PAGE, True, None, id="an empty list is nobody"),
+        pytest.param(BOTH, STRANGER, True, "*", id="* beside a name"),
+        pytest.param(BOTH, PAGE, False, PAGE, id="name beside *, /admin"),
+    ],
+)
+def test_a_page_reads_what_its_origin_may(tables, origin, proxied, allowed):
+    """Only pages that the administrator means can read an answer."""
+    assert cors(tables).response_headers(origin, proxied=proxied).get(ALLOW) == allowed
+
+
+@pytest.mark.parametrize(
+    "tables", [CLOSED, OPEN, WILD, LISTED, BOTH], ids=["closed", "open", "*", "listed", "both"]
+)
+@pytest.mark.parametrize("proxied", [True, False], ids=["proxied", "admin"])
+def test_nothing_is_granted_with_credentials(tables, proxied):
+    """No page rides on what a browser would send on its own."""
+    asked = fields(Origin=PAGE, Access_Control_Request_Method="POST")
+    answered = cors(tables).response_headers(PAGE, proxied=proxied) | cors(tables).preflight_headers(
+        asked, proxied=proxied
+    )
+    assert "Access-Control-Allow-Credentials" not in answered
+
+
+@pytest.mark.parametrize("origin", [PAGE, STRANGER, None])
+def test_an_answer_that_depends_on_the_origin_says_so(origin):
+    """A cache doesn't hand one page's answer to another."""
+    assert cors(LISTED).response_headers(origin, proxied=True)["Vary"] == "Origin"
+
+
+def test_a_preflight_is_granted_what_it_asks_for():
+    """A page may send its method, its headers and its key, also from a public address into the LAN."""
+    asked = fields(
+        Origin=PAGE,
+        Access_Control_Request_Method="DELETE",
+        Access_Control_Request_Headers="authorization,x-mine",
+        Access_Control_Request_Private_Network="true",
+    )
+    granted = cors(OPEN).preflight_headers(asked, proxied=True)
+    assert granted["Access-Control-Allow-Methods"] == "DELETE"
+    assert granted["Access-Control-Allow-Headers"] == "authorization,x-mine"
+    assert granted["Access-Control-Allow-Private-Network"] == "true"
+
+
+def test_a_preflight_is_granted_no_more_than_it_asks_for():
+    """The private network is opened only to a page that asks for it."""
+    granted = cors(OPEN).preflight_headers(
+        fields(Origin=PAGE, Access_Control_Request_Method="GET"), proxied=True
+    )
+    assert granted.keys() == {"Access-Control-Allow-Methods", "Access-Control-Max-Age"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "origin", "proxied"),
+    [(CLOSED, PAGE, True), (OPEN, PAGE, False), (LISTED, STRANGER, True), (LISTED, STRANGER, False)],
+    ids=["closed", "open, /admin", "not listed", "not listed, /admin"],
+)
+def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
+    """A page that may not read may not send either."""
+    asked = fields(
+        Origin=origin, Access_Control_Request_Method="POST", Access_Control_Request_Private_Network="true"
+    )
+    assert cors(tables).preflight_headers(asked, proxied=proxied) == {}
+
+
+@pytest.mark.parametrize(
+    ("tables", "sent", "admitted"),
+    [
+        pytest.param(CLOSED, {}, True, id="no browser"),
+        pytest.param(CLOSED, {"Origin": OWN}, True, id="own page"),
+        pytest.param(CLOSED, {"Origin": "https://gateway:8002"}, True, id="own page behind TLS"),
+        pytest.param(CLOSED, {"Origin": OWN, "Host": "Gateway:8002"}, True, id="Host in capitals"),
+        pytest.param(CLOSED, {"Origin": OWN, "Sec_Fetch_Site": "cross-site"}, True, id="Origin decides"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "same-origin"}, True, id="same-origin"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "none"}, True, id="typed by the user"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "cross-site"}, False, id="cross-site"),
+        pytest.param(OPEN, {"Origin": STRANGER}, False, id="stranger, even with a key"),
+        pytest.param(OPEN, {"Origin": "http://gateway:8003"}, False, id="another port"),
+        pytest.param(OPEN, {"Origin": "http://gateway"}, False, id="without the port"),
+        pytest.param(OPEN, {"Origin": "null"}, False, id="sandboxed page"),
+        pytest.param(OPEN, {"Origin": ""}, False, id="empty Origin"),
+        pytest.param(
+            OPEN,
+            {"Origin": "null", "Host": ""},
+            False,
+            id="no Host",
+        ),
+        pytest.param(WILD, {"Origin": STRANGER}, False, id="* is not /admin"),
+        pytest.param(WILD, {"Origin": "*"}, False, id="* as an origin"),
+        pytest.param(LISTED, {"Origin": PAGE}, True, id="listed"),
+        pytest.param(LISTED, {"Origin": STRANGER}, False, id="not listed"),
+        pytest.param(CLOSED, {"Origin": STRANGER}, False, id="no key"),
+    ],
+)
+def test_only_pages_of_ours_change_something(tables, sent, admitted):
+    """A web page somebody happens to visit can't load a model on the machine in the next room."""
+    headers = fields(**{"Host": "gateway:8002", **sent})
+    with nullcontext() if admitted else pytest.raises(Forbidden):
+        cors(tables).admit_origin(headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "names", "preflight"),
+    [
+        ("OPTIONS", ["Origin", "Access_Control_Request_Method"], True),
+        ("OPTIONS", ["Origin"], False),
+        ("OPTIONS", ["Access_Control_Request_Method"], False),
+        ("GET", ["Origin", "Access_Control_Request_Method"], False),
+    ],
+    ids=["preflight", "no method asked", "no Origin", "no OPTIONS"],
+)
+def test_only_a_preflight_passes_for_one(method, names, preflight):
+    """What needs no key is a browser's question and nothing else."""
+    assert is_preflight(method, fields(**dict.fromkeys(names, "x"))) is preflight

@@ -1,0 +1,212 @@
+"""Keys, addresses and host names: who gets in."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import msgspec
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from lmgateway.access.guard import Guard
+from lmgateway.config import Config, decode_custom
+from lmgateway.errors import BadRequest, Forbidden, Misdirected, Unauthorized
+from lmgateway.networks import parse_address
+
+KEY = "Open Sesame"
+RIGHT, OTHER = ("X-API-Key", KEY), ("X-API-Key", "other")
+BEARER, FOREIGN = ("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer sk-other")
+
+
+def guard(**tables: dict[str, object]) -> Guard:
+    return Guard(msgspec.convert(tables, Config, dec_hook=decode_custom))
+
+
+def fields(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([RIGHT], id="X-API-Key"),
+        pytest.param([("x-api-KEY", KEY)], id="name in another case"),
+        pytest.param([BEARER], id="Bearer"),
+        pytest.param([("Authorization", f"bEARER {KEY}")], id="scheme in another case"),
+        pytest.param([("Authorization", f"Bearer   {KEY}")], id="several spaces"),
+        pytest.param([RIGHT, FOREIGN], id="client's own Bearer beside"),
+        pytest.param([FOREIGN, RIGHT], id="client's own Bearer in front"),
+        pytest.param([RIGHT, ("Authorization", "Basic dTpw")], id="client's own Basic beside"),
+        pytest.param([RIGHT, RIGHT], id="same X-API-Key twice"),
+        pytest.param([BEARER, BEARER], id="same Bearer twice"),
+    ],
+)
+def test_the_key_opens(headers):
+    """Every client that has the key can send it, whatever header it knows."""
+    guard(auth={"api_key": KEY}).admit_key(fields(*headers))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param([], id="none"),
+        pytest.param([("X-API-Key", "")], id="empty"),
+        pytest.param([("X-API-Key", KEY[:-1])], id="truncated"),
+        pytest.param([("X-API-Key", f"{KEY}x")], id="extended"),
+        pytest.param([("X-API-Key", KEY.lower())], id="another case"),
+        pytest.param([("X-API-Key", f"Bearer {KEY}")], id="scheme in X-API-Key"),
+        pytest.param([("X-API-Key", f"{KEY}, {KEY}")], id="joined by a proxy"),
+        pytest.param([("Authorization", KEY)], id="no scheme"),
+        pytest.param([("Authorization", f"Basic {KEY}")], id="another scheme"),
+        pytest.param([("Authorization", "Bearer")], id="scheme alone"),
+        pytest.param([("Authorization", "Bearer ")], id="empty Bearer"),
+        pytest.param([("Authorization", f"Bearer{KEY}")], id="no space"),
+        pytest.param([("Authorization", "")], id="empty Authorization"),
+        pytest.param([FOREIGN], id="wrong Bearer"),
+        pytest.param([OTHER, BEARER], id="wrong X-API-Key decides"),
+        pytest.param([("X-API-Key", ""), BEARER], id="empty X-API-Key decides"),
+        pytest.param([RIGHT, OTHER], id="two X-API-Keys, right one first"),
+        pytest.param([OTHER, RIGHT], id="two X-API-Keys, right one last"),
+        pytest.param([BEARER, FOREIGN], id="two Bearers, right one first"),
+        pytest.param([FOREIGN, BEARER], id="two Bearers, right one last"),
+        pytest.param([RIGHT, BEARER, FOREIGN], id="two Bearers beside a right X-API-Key"),
+        pytest.param([("Proxy-Authorization", f"Bearer {KEY}")], id="another header"),
+        pytest.param([("Cookie", f"X-API-Key={KEY}")], id="cookie"),
+        pytest.param([("X-API-Key", "\udcff\x00")], id="bytes that are no text"),
+    ],
+)
+def test_everything_else_is_refused(headers):
+    """Who has no key, or sends two so that a proxy in front may have judged the other, gets 401."""
+    with pytest.raises(Unauthorized) as caught:
+        guard(auth={"api_key": KEY}).admit_key(fields(*headers))
+    assert (caught.value.status, caught.value.title) == (401, "Unauthorized")
+    assert caught.value.headers == {"WWW-Authenticate": "Bearer"}
+    assert KEY not in f"{caught.value.message}{caught.value.details}"
+
+
+@pytest.mark.parametrize(
+    ("key", "sent", "admitted"),
+    [
+        pytest.param("пароль ünï", "пароль ünï".encode(), True, id="UTF-8"),
+        pytest.param("caf\udce9", b"caf\xe9", True, id="bytes from the environment"),
+        pytest.param("café", b"caf\xe9", False, id="Latin-1 of a UTF-8 key"),
+        pytest.param("café", "cafe\u0301".encode(), False, id="another normal form"),
+    ],
+)
+def test_keys_are_compared_as_bytes(key, sent, admitted):
+    """A key beyond ASCII opens when its bytes are right, and is a 401 and no crash when they are not."""
+    ring = guard(auth={"api_key": key}).keys
+    # This is how aiohttp reads a header.
+    assert ring.holds(sent.decode("utf-8", "surrogateescape")) is admitted
+
+
+def test_no_key_is_asked_for_where_none_is_set():
+    """A gateway without a key ignores whatever key a client is used to sending."""
+    guard().admit_key(fields(OTHER, FOREIGN))
+
+
+LOOPBACK, LAN = "127.0.0.1", "192.168.1.7"
+
+
+@pytest.mark.parametrize(
+    ("tables", "peer", "admitted"),
+    [
+        pytest.param({}, LOOPBACK, True, id="protected, loopback"),
+        pytest.param({}, "127.8.8.8", True, id="protected, all of 127/8"),
+        pytest.param({}, "::1", True, id="protected, v6 loopback"),
+        pytest.param({}, "::ffff:127.0.0.1", True, id="protected, mapped loopback"),
+        pytest.param({}, LAN, False, id="protected, LAN"),
+        pytest.param({}, "::ffff:192.168.1.7", False, id="protected, mapped LAN"),
+        pytest.param({}, "fe80::1%eth0", False, id="protected, link-local"),
+        pytest.param({"auth": {"api_key": "k"}}, LAN, True, id="a key ends it"),
+        pytest.param({"network": {"ip_allowlist": ["*"]}}, LAN, True, id="* ends it"),
+        pytest.param({"network": {"ip_allowlist": [LAN]}}, LAN, True, id="listed"),
+        pytest.param({"network": {"ip_allowlist": [LAN]}}, "::ffff:192.168.1.7", True, id="listed, mapped"),
+        pytest.param({"network": {"ip_allowlist": [LAN]}}, LOOPBACK, False, id="this machine isn't listed"),
+        pytest.param(
+            {"network": {"ip_allowlist": [LAN]}, "auth": {"api_key": "k"}}, LOOPBACK, False, id="both"
+        ),
+    ],
+)
+def test_only_allowed_addresses_come_in(tables, peer, admitted):
+    """Nobody off the list comes in, and without any set-up nobody but this machine."""
+    with nullcontext() if admitted else pytest.raises(Forbidden):
+        assert guard(**tables).admit_address(parse_address(peer), fields()) == parse_address(peer)
+
+
+def test_the_refusal_of_protected_mode_says_how_to_end_it():
+    """Whoever tries from another machine first reads which setting lets it in."""
+    with pytest.raises(Forbidden) as caught:
+        guard().admit_address(parse_address(LAN), fields())
+    assert "GATEWAY_API_KEY" in caught.value.details
+    assert (caught.value.status, caught.value.title) == (403, "Forbidden")
+
+
+@pytest.mark.parametrize(
+    ("network", "peer", "forwarded_for"),
+    [
+        pytest.param({}, LAN, LOOPBACK, id="protected, untrusted peer"),
+        pytest.param({"trusted_proxies": [LAN]}, LAN, f"{LOOPBACK}, 10.0.0.1", id="protected, invented hop"),
+        pytest.param({"trusted_proxies": [LOOPBACK]}, LOOPBACK, LAN, id="protected, behind a local proxy"),
+        pytest.param({"ip_allowlist": [LAN]}, "10.0.0.1", LAN, id="listed address claimed"),
+    ],
+)
+def test_no_forwarding_header_opens_the_door(network, peer, forwarded_for):
+    """A client can't make itself an address that is let in."""
+    with pytest.raises(Forbidden):
+        guard(network=network).admit_address(parse_address(peer), fields(("X-Forwarded-For", forwarded_for)))
+
+
+OURS = [
+    "localhost",
+    "LOCALHOST:8002",
+    "localhost.",
+    "127.0.0.1:8002",
+    "192.168.1.7",
+    "[::1]:8002",
+    "[fe80::1]",
+]
+OURS += ["printer", "Studio.local:80", "studio.local.", "ai.example.com", "AI.Example.Com.:443"]
+THEIRS = [".", "evil.com", "evil.com:8002", "evil.com.", "127.1.evil"]
+THEIRS += ["a.ai.example.com", "ai.example.com.evil.com", "127.0.0.1.evil.com"]
+THEIRS += ["local.evil.com", "studio.local.evil.com", "evil.notlocal"]
+
+MALFORMED = [
+    "",
+    ":80",
+    "[]",
+    "::1",
+    "[evil.com]",
+    "[::1]evil.com",
+    "user@evil",
+    "x:80:evil.com",
+    "evil%2ecom",
+    "a b",
+]
+
+
+@pytest.mark.parametrize("host", MALFORMED)
+def test_a_host_that_is_none_is_refused(host):
+    """What isn't host[:port] is nobody's name, with a key or without."""
+    for tables in ({}, {"auth": {"api_key": "k"}}):
+        with pytest.raises(BadRequest):
+            guard(**tables).admit_host(host)
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_a_host_of_ours_is_served(host):
+    """Clients reach a gateway without a key by its address, or by a name no web page can point at it."""
+    guard(server={"names": ["Ai.Example.com."]}).admit_host(host)
+
+
+@pytest.mark.parametrize("host", THEIRS)
+def test_a_foreign_host_is_misdirected(host):
+    """A web page that points its own name here (DNS rebinding) reads nothing of a gateway without a key."""
+    with pytest.raises(Misdirected) as caught:
+        guard(server={"names": ["ai.example.com"]}).admit_host(host)
+    assert caught.value.status == 421
+
+
+def test_with_a_key_any_host_name_will_do():
+    """Behind a key the gateway may be reached by whatever name it was given."""
+    guard(auth={"api_key": KEY}).admit_host("ai.example.com")

@@ -1,0 +1,129 @@
+"""How log lines look, and what never gets into one."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+
+import pytest
+
+from lmgateway.observe import logs
+
+TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
+logger = logging.getLogger("lmgateway.test")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def log_to():
+    """Configure the process's logging for one test: `log_to("plain")` returns what is written to."""
+    root, server = logging.getLogger(), logging.getLogger("aiohttp.server")
+    before = root.level, root.handlers, list(server.filters)
+    root.handlers = []
+
+    def configure(style, *, level="info", stream=None):
+        stream = stream or io.StringIO()
+        logs.configure(level, style, stream)
+        return stream
+
+    yield configure
+    root.level, root.handlers, server.filters = before
+    logging.getLogger().setLevel(before[0])  # forgets which levels were cached as enabled
+
+
+def fail(message: str) -> None:
+    logger.error("req_1 failed", exc_info=ValueError(message))
+
+
+@pytest.mark.parametrize("style", ["plain", "auto"])
+def test_a_plain_line_says_when_how_grave_who_and_what(log_to, style):
+    """A journal gets one line for each record, without colours."""
+    out = log_to(style)
+    logger.warning("%s took %d s", "qwen", 3)
+    assert re.fullmatch(rf"{TIMESTAMP} WARNING lmgateway\.test: qwen took 3 s\n", out.getvalue())
+
+
+@pytest.mark.parametrize(("style", "coloured"), [("auto", True), ("plain", False), ("json", False)])
+def test_only_a_terminal_gets_colours(log_to, style, coloured):
+    """`auto` on a terminal is coloured; whoever chose plain or json gets that there too."""
+    out = log_to(style, stream=Terminal())
+    logger.info("hello")
+    assert ("\x1b[32m" in out.getvalue()) is coloured
+
+
+def test_json_is_one_object_a_line_with_its_fields(log_to):
+    """A machine reads each record's parts by name."""
+    out = log_to("json")
+    logger.info("GET %s", "/v1/a\nb", extra={"fields": {"path": "/v1/a\nb", "status": 200, "error": None}})
+    [line] = out.getvalue().splitlines()
+    entry = json.loads(line)
+    assert re.fullmatch(TIMESTAMP, entry.pop("timestamp"))
+    assert entry.pop("message").startswith("GET /v1/a")
+    assert entry == {
+        "level": "info",
+        "logger": "lmgateway.test",
+        "path": "/v1/a\nb",
+        "status": 200,
+        "error": None,
+    }
+
+
+def test_a_traceback_in_json_stays_on_its_line(log_to):
+    """One record is one line for a machine, with its traceback."""
+    out = log_to("json")
+    fail("boom")
+    assert "ValueError: boom" in json.loads(out.getvalue())["traceback"]
+
+
+def test_a_traceback_follows_a_plain_line(log_to):
+    """Whoever hunts a fault finds where it came from."""
+    out = log_to("plain")
+    fail("boom")
+    head, *_, last = out.getvalue().splitlines()
+    assert head.endswith("req_1 failed")
+    assert last == "ValueError: boom"
+
+
+HOSTILE = "a\r\n2026-01-01T00:00:00.000Z INFO x: forged\x00\x1b[2J\x7f\x85\x9b\u2028\u2029\ud800z"
+
+
+@pytest.mark.parametrize("style", ["plain", "json"])
+def test_no_character_starts_a_line_or_an_escape_sequence(log_to, style):
+    """A client can't forge a line, or play with the terminal of whoever reads the log."""
+    out = log_to(style)
+    logger.info("path %s", HOSTILE)
+    assert out.getvalue().endswith("\n")
+    assert not re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", out.getvalue()[:-1])
+
+
+def test_no_character_of_a_traceback_starts_an_escape_sequence(log_to):
+    """An exception that quotes what a client sent can't play with a terminal either."""
+    out = log_to("plain")
+    fail("bad header \x1b[2J")
+    assert "\x1b" not in out.getvalue()
+
+
+def test_a_field_that_is_no_text_does_not_lose_the_record(log_to):
+    """One record for each request, whatever the bytes."""
+    out = log_to("json")
+    logger.info("x", extra={"fields": {"path": "\udcff"}})
+    assert json.loads(out.getvalue())["message"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("error", ["ERROR"]), ("warn", ["WARNING", "ERROR"]), ("warning", ["WARNING", "ERROR"]),
+     ("info", ["INFO", "WARNING", "ERROR"]), ("debug", ["DEBUG", "INFO", "WARNING", "ERROR"])],
+)  # fmt: skip
+def test_the_level_is_kept(log_to, level, written):
+    """An administrator reads as much as was asked for."""
+    out = log_to("plain", level=level)
+    for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+        logger.log(number, "x")
+    assert [line.split()[1] for line in out.getvalue().splitlines()] == written

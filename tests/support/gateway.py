@@ -1,0 +1,43 @@
+"""The real gateway on a real socket, inside the test's event loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from yarl import URL
+
+from lmgateway.app import create_app
+from lmgateway.config import Config, decode_custom
+from lmgateway.serving import listening
+
+
+@dataclass
+class Gateway:
+    app: web.Application
+    port: int
+    client: aiohttp.ClientSession
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def url(self, raw_target: str) -> URL:
+        """A URL whose target goes over the wire as it stands."""
+        return URL(self.base_url + raw_target, encoded=True)
+
+
+@asynccontextmanager
+async def running_gateway(tables: dict[str, object]) -> AsyncIterator[Gateway]:
+    """Run a gateway with this configuration, given as TOML's tables."""
+    app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
+    async with AsyncExitStack() as stack:
+        port = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
+        client = await stack.enter_async_context(
+            aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
+        )
+        yield Gateway(app, port, client)

@@ -1,0 +1,67 @@
+"""The real `lmgateway` command as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_LISTENING = re.compile(r"http://\S+:(\d+)")
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    output: list[str] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    async def port(self) -> int:
+        """The port that the process says it listens on, as soon as it says so."""
+        assert self.process.stdout is not None
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode():
+            self.output.append(line)
+            if found := _LISTENING.search(line):
+                return int(found[1])
+        raise AssertionError(f"ended without listening: {self.output}")
+
+    async def ends(self) -> tuple[int, str]:
+        """Its exit status, and everything that it printed."""
+        rest, _ = await asyncio.wait_for(self.process.communicate(), 20)
+        return self.process.returncode or 0, "".join(self.output) + rest.decode()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@asynccontextmanager
+async def lmgateway(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator[Process]:
+    """Run the command in a folder, with nothing of the gateway's in its environment but `environ`."""
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "lmgateway",
+        *arguments,
+        cwd=cwd,
+        env={**inherited, **environ},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield Process(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()

@@ -1,0 +1,151 @@
+"""A scripted LM Studio on a raw socket: it keeps every byte it was sent, and answers what a test tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Received:
+    """One request as it came over the wire. `headers` are name and value pairs, in order, as spelt."""
+
+    line: str
+    headers: list[tuple[str, str]]
+    body: bytes = b""
+
+    @property
+    def method(self) -> str:
+        return self.line.split(" ")[0]
+
+    @property
+    def target(self) -> str:
+        return self.line.split(" ")[1]
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.headers if key.lower() == name.lower()]
+
+    def one(self, name: str) -> str | None:
+        values = self.all(name)
+        assert len(values) < 2, values
+        return values[0] if values else None
+
+
+Script = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def answer(
+    body: bytes = b"{}", *, status: str = "200 OK", content_type: str = "application/json", extra: str = ""
+) -> Script:
+    """Answer each request with this."""
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (
+            f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+        )
+        writer.write(head.encode("latin-1") + body)
+        await writer.drain()
+
+    return script
+
+
+def raw(*pieces: bytes, then_close: bool = True) -> Script:
+    """Send exactly these bytes, and close the connection."""
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        if then_close:
+            writer.close()
+
+    return script
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@dataclass
+class ScriptedUpstream:
+    """`reads_body` False leaves the body on the wire for the script to read."""
+
+    script: Script = field(default_factory=answer)
+    reads_body: bool = True
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    arrivals: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
+    connections: int = 0
+    gone: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+    """Told each time a peer closed its connection."""
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def last(self) -> Received:
+        return self.received[-1]
+
+    async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while not writer.is_closing() and (request := await self._read(reader)):
+                self.received.append(request)
+                self.arrivals.put_nowait(request)
+                await self.script(request, reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.gone.put_nowait(None)
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> Received | None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
+        pairs = [(name, value.strip()) for name, _, value in (text.partition(":") for text in fields)]
+        request = Received(line, pairs)
+        if self.reads_body:
+            request.body = await read_body(request, reader)
+        return request
+
+
+async def read_body(request: Received, reader: asyncio.StreamReader) -> bytes:
+    if request.one("Transfer-Encoding"):
+        pieces = []
+        while size := int(await reader.readline(), 16):
+            pieces.append(await reader.readexactly(size))
+            await reader.readline()
+        await reader.readline()
+        return b"".join(pieces)
+    return await reader.readexactly(int(request.one("Content-Length") or 0))
+
+
+@asynccontextmanager
+async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
+    upstream = ScriptedUpstream()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        # asyncio.start_server logs a cancelled connection as an error, and this is how ours end.
+        with suppress(asyncio.CancelledError):
+            await upstream.serve_connection(reader, writer)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    upstream.port = server.sockets[0].getsockname()[1]
+    try:
+        yield upstream
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

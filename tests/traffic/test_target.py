@@ -1,0 +1,178 @@
+"""Which request targets are forwarded, and as what."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmgateway.errors import BadRequest, NotFound
+from lmgateway.traffic.rewrite import DIALECTS
+from lmgateway.traffic.target import parse
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "/v1/models",
+        "/v1/",
+        "/v1/models/",
+        "/v1//models",
+        "/api/v0/models",
+        "/api/v1/chat",
+        "/v1/models/qwen%2Fqwen3%20%252F+%C3%A9",
+        "/v1/models/qwen%2fqwen3",
+        "/v1/%zz%",
+        "/v1/models/%ff%00%0d%0a",
+        "/v1/models/...",
+        "/v1/models/..a/.b/c..",
+        "/v1/a;b=c,d:e@f!$&'()*~",
+        "/v1/models?",
+        "/v1/models?a=1&a=2&b=&c&&=d",
+        "/v1/models?q=%2B+%26%25%2f%2F%zz",
+        "/v1/models?x=/../..%2f/v1/admin?y=//",
+        "/v1/administrators",
+        "/v1/healthz",
+        "/v1/models/admin",
+    ],
+)
+def test_a_target_is_forwarded_byte_for_byte(raw):
+    """Model ids, odd characters and queries mean to LM Studio what the client meant."""
+    assert parse(raw).raw == raw
+
+
+@pytest.mark.parametrize(
+    ("raw", "forwarded"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/completions", "/v1/completions"),
+        ("/models", "/v1/models"),
+        ("/models/qwen%2Fqwen3?x=%2f", "/v1/models/qwen%2Fqwen3?x=%2f"),
+        ("/models/", "/v1/models/"),
+        ("/models?", "/v1/models?"),
+        ("/embeddings", "/v1/embeddings"),
+        ("/responses/r_1/cancel", "/v1/responses/r_1/cancel"),
+        ("/messages/count_tokens", "/v1/messages/count_tokens"),
+        ("/images/generations", "/v1/images/generations"),
+        ("/audio/transcriptions", "/v1/audio/transcriptions"),
+        ("/audio/translations", "/v1/audio/translations"),
+        ("http://gateway:8002/v1/models?a=%2f", "/v1/models?a=%2f"),
+        ("HTTPS://user:pw@evil.example/models", "/v1/models"),
+        ("http://evil.example:1//v1/../x", None),
+        ("http://evil.example", None),
+        ("http://evil.example?/v1/models", None),
+    ],
+)
+def test_another_form_becomes_a_path_below_lm_studio(raw, forwarded):
+    """Short paths and whole URLs work, and no URL makes the gateway call the host that it names."""
+    try:
+        assert parse(raw).raw == forwarded
+    except (BadRequest, NotFound):
+        assert forwarded is None
+
+
+@pytest.mark.parametrize("dots", ["..", ".", "%2e%2e", "%2E.", ".%2e", "%2e", "%252e%252e", "%25252e."])
+@pytest.mark.parametrize("separator", ["/", "\\", "%2f", "%2F", "%5c", "%5C", "%252f", "%255c"])
+@pytest.mark.parametrize("start", ["/v1", "/api/v1/models", "/models", "http://h/v1"])
+def test_no_spelling_of_a_dot_segment_leaves_the_api(start, separator, dots):
+    """With a valid key, nothing of LM Studio's machine outside its API can be reached."""
+    for end in ("", f"{separator}x", "?q"):
+        with pytest.raises((BadRequest, NotFound)):
+            parse(f"{start}/x{separator}{dots}{end}")
+
+
+@pytest.mark.parametrize("raw", ["", "*", "v1/models", "evil.example:80", "?/v1/models", "\\v1\\models"])
+def test_what_is_no_target_is_a_bad_request(raw):
+    """CONNECT's and OPTIONS's forms of a target, and none at all, are refused and not guessed at."""
+    with pytest.raises(BadRequest):
+        parse(raw)
+
+
+@pytest.mark.parametrize("raw", ["/v1/models#x", "/v1/models?a#x", "http://h/v1/models#", "/models#"])
+def test_a_fragment_is_a_bad_request(raw):
+    """A fragment, which nobody may send, doesn't end the path for one side and not for the other."""
+    with pytest.raises(BadRequest):
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["/", "/v1", "/v1?x", "/v10/models", "/v2/models", "/api", "/api/v0", "/api/v2/x", "/api/v1x/y", "/lms",
+     "/V1/models", "/%761/models", "/API/v1/chat", "/%61pi/v1/chat", "/v1%2fmodels", "/v1\\models",
+     "//v1/models", "//evil.example/v1/models", "/\\evil.example/v1/models", "/evil.example/v1/models",
+     "/modelsfoo", "/models%2ffoo", "/models%3f", "/models;x", "/Models", "/chat", "/chat//completions",
+     "/images", "/audio/speech", "/x/models"],
+)  # fmt: skip
+def test_what_is_no_api_is_not_found(raw):
+    """Nothing is forwarded but LM Studio's APIs, under the names that its users know."""
+    with pytest.raises(NotFound):
+        parse(raw)
+
+
+@pytest.mark.parametrize("name", ["admin", "debug", "health"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "/v1/{0}",
+        "/v1/{0}/",
+        "/v1/{0}/x",
+        "/v1/{0}?x",
+        "/v1//{0}",
+        "/v1/%2f{0}",
+        "/v1/{0}%2fx",
+        "/v1/{0}%252fx",
+        "/v1/{1}",
+        "/v1/{2}/x",
+        "/v1/{3}",
+        "http://h/v1/{1}/x",
+        pytest.param("/v1/{0}\\x"),
+        pytest.param("/v1/%5c{0}%5Cx"),
+    ],
+)
+def test_the_gateways_own_names_are_not_forwarded(name, spelling):
+    """A base URL that ends in /v1 and an admin path give a 404, and no puzzling answer of LM Studio's."""
+    with pytest.raises(NotFound):
+        parse(
+            spelling.format(
+                name, name.upper(), f"%{ord(name[0]):x}{name[1:]}", f"%25{ord(name[0]):x}{name[1:]}"
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("raw", "changes"),
+    [
+        ("/api/v1/models/load", True),
+        ("/api/v1/models/unload", True),
+        ("/api/v1/models/download", True),
+        ("/api/v1/models/download/status/job_1", True),
+        ("/api/v1/models/load/", True),
+        ("/api/v1/models/load?x=1", True),
+        ("/api/v1//models///load", True),
+        ("/api/v1/MODELS/Load", True),
+        ("/api/v1/models/%6coad", True),
+        ("/api/v1/models/%256Coad", True),
+        ("/api/v1/models%2fload", True),
+        ("/api/v1/%2fmodels/load", True),
+        ("http://h/api/v1/models/LOAD", True),
+        pytest.param("/api/v1/models\\load", True),
+        pytest.param("/api/v1/models%5Cload", True),
+        pytest.param("/api/v1/models/%5c/load", True),
+        ("/api/v1/models", False),
+        ("/api/v1/chat?x=/api/v1/models/load", False),
+        ("/api/v0/models/load", False),
+        ("/v1/models/load", False),
+        ("/models/load", False),
+    ],
+)
+def test_what_changes_the_machine_is_recognised(raw, changes):
+    """Loading, unloading and downloading need the right of /admin however their path is spelt."""
+    assert parse(raw).changes_machine is changes
+
+
+@pytest.mark.parametrize(
+    "raw",
+    ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/v1/Chat/COMPLETIONS?x",
+     "/v1//chat/completions", "/v1/%63hat/completions", "http://h/v1/chat/completions"],
+)  # fmt: skip
+def test_every_spelling_is_filled_in_alike(raw):
+    """A path that LM Studio's router takes for chat completions gets the active model."""
+    assert parse(raw).path in DIALECTS

@@ -1,0 +1,260 @@
+"""Who gets in, over the wire, and what every answer carries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.raw_client import raw_client
+from tests.support.upstream import ScriptedUpstream, answer
+
+KEYED = {"auth": {"api_key": "a key"}}
+PAGE = "https://page.example"
+PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/messages", "/chat/completions", "/admin/models/activate", "/nope"]
+)
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer A KEY"}])
+async def test_refused_request_reaches_nothing(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, headers: dict[str, str]
+) -> None:
+    """Without the right key every path answers 401 with a challenge, and LM Studio hears nothing."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    async with gateway.client.post(gateway.url(path), json={"modelKey": "m"}, headers=headers) as response:
+        assert response.status == 401
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        body = await response.json()
+    assert body["error"] == "Unauthorized" or body["error"]["type"] == "authentication_error"
+    assert not upstream.received
+
+
+async def test_own_errors_keep_the_old_shape(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """Scripts written for the older gateways compare with exactly this."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    async with gateway.client.get(gateway.url("/admin/models")) as response:
+        assert await response.read() == b'{"error":"Unauthorized"}'
+    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["10.0.0.0/8"]})
+    async with gateway.client.get(gateway.url("/health")) as response:
+        assert response.status == 403
+        assert await response.read() == b'{"error":"Forbidden"}'
+
+
+@pytest.mark.parametrize("key", [{"X-API-Key": "a key"}, {"Authorization": "bearer a key"}])
+async def test_key_opens_and_goes_no_further(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, key: dict[str, str]
+) -> None:
+    """Either header opens every route, and neither reaches LM Studio."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    async with gateway.client.get(gateway.url("/v1/models"), headers=key) as response:
+        assert response.status == 200
+    assert "a key" not in str(upstream.last)
+
+
+@pytest.mark.parametrize(
+    ("path", "tables", "status"),
+    [
+        ("/", KEYED, 200),
+        ("/health", KEYED, 200),
+        ("/health", {"auth": {"api_key": "a key", "require_for_health": True}}, 401),
+        ("/health/ready", KEYED, 401),
+    ],
+)
+async def test_open_doors(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    path: str,
+    tables: dict[str, dict[str, object]],
+    status: int,
+) -> None:
+    """Who only wants to know whether the gateway lives needs no key, unless configured otherwise."""
+    gateway = await start_gateway(upstream.base_url, **tables)
+    for method in ("GET", "HEAD"):
+        async with gateway.client.request(method, gateway.url(path)) as response:
+            assert response.status == status
+
+
+async def test_trusted_proxy_tells_who_is_asking(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Behind a trusted proxy the allowlist judges the client; from anybody else it counts for nothing."""
+    network = {"ip_allowlist": ["10.0.0.1", "127.0.0.1"], "trusted_proxies": ["127.0.0.1"]}
+    gateway = await start_gateway(upstream.base_url, network=network)
+    for forwarded_for, status in [("10.0.0.1", 200), ("10.0.0.2", 403), ("10.0.0.1, 10.0.0.2", 403)]:
+        headers = {"X-Forwarded-For": forwarded_for}
+        async with gateway.client.get(gateway.url("/health"), headers=headers) as response:
+            assert response.status == status
+    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["10.0.0.1"]})
+    async with gateway.client.get(
+        gateway.url("/health"), headers={"X-Forwarded-For": "10.0.0.1"}
+    ) as response:
+        assert response.status == 403
+
+
+async def test_strange_host_name_is_misdirected(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Without a key, a name that any web page could have pointed here is refused, on every path."""
+    gateway = await start_gateway(upstream.base_url)
+    for host, status in [
+        ("page.example", 421),
+        ("localhost:1", 200),
+        ("gateway.local", 200),
+        ("[::1]:8002", 200),
+    ]:
+        async with gateway.client.get(gateway.url("/v1/models"), headers={"Host": host}) as response:
+            assert response.status == status
+
+
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+async def test_request_has_one_host(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, hosts: bytes
+) -> None:
+    """RFC 9112 section 3.2: neither none nor two."""
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(b"GET /v1/models HTTP/1.1\r\n" + hosts + b"\r\n")
+        assert b" 400 " in await client.head()
+    assert not upstream.received
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json", "Origin": PAGE},
+        {"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"},
+    ],
+)
+async def test_other_sites_pages_change_nothing(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, headers: dict[str, str]
+) -> None:
+    """What a browser sends without asking first is refused on /admin, even with a key."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    url, data = gateway.url("/admin/models/activate"), b'{"modelKey":"m"}'
+    async with gateway.client.post(url, data=data, headers={"X-API-Key": "a key", **headers}) as response:
+        assert response.status in {403, 415}
+    own = {"X-API-Key": "a key", "Origin": gateway.base_url, "Content-Type": "application/json"}
+    async with gateway.client.post(url, data=data, headers=own) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize(
+    ("tables", "path", "allowed"),
+    [
+        ({}, "/v1/models", None),
+        (KEYED, "/v1/models", "*"),
+        (KEYED, "/admin/models", None),
+        ({**KEYED, "cors": {"origins": [PAGE]}}, "/admin/models", PAGE),
+        ({"cors": {"origins": [PAGE]}}, "/v1/models", PAGE),
+        ({"cors": {"origins": ["https://other.example"]}}, "/v1/models", None),
+    ],
+)
+async def test_preflight_and_answer_agree(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    tables: dict[str, dict[str, object]],
+    path: str,
+    allowed: str | None,
+) -> None:
+    """A preflight needs no key and never reaches LM Studio; the answer after it grants the same."""
+    gateway = await start_gateway(upstream.base_url, **tables)
+    upstream.script = answer(extra="Access-Control-Allow-Origin: https://from-lm-studio.example\r\n")
+    preflight = {**PREFLIGHT, "Access-Control-Request-Private-Network": "true"}
+    async with gateway.client.options(gateway.url(path), headers=preflight) as response:
+        assert response.status == 204
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+        assert (response.headers.get("Access-Control-Allow-Private-Network") == "true") == (
+            allowed is not None
+        )
+    assert not upstream.received
+    async with gateway.client.get(
+        gateway.url(path), headers={"X-API-Key": "a key", "Origin": PAGE}
+    ) as response:
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"), [("abc-1.2:3_4", True), ("a b", False), ("x" * 200, False), ("\x01", False)]
+)
+async def test_every_answer_has_a_request_id(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, sent: str, kept: bool
+) -> None:
+    """A sane id of the client's is kept; otherwise the gateway makes one, on errors too."""
+    gateway = await start_gateway(upstream.base_url)
+    upstream.script = answer(extra="X-Request-Id: lm-studio-s\r\n")
+    async with raw_client(gateway.port) as client:
+        for path in (b"/v1/models", b"/nope"):
+            await client.send(
+                b"GET %s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\n\r\n" % (path, sent.encode())
+            )
+            head = await client.head()
+            if sent == "\x01" and b" 400 " in head:
+                return  # aiohttp itself refuses it
+            assert head.lower().count(b"x-request-id: ") == 1
+            assert (b"X-Request-Id: %s\r\n" % sent.encode() in head) == kept
+            await client.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+
+
+async def test_access_line_says_who_what_and_how_but_no_secret(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line for each request: no query, no key, no body."""
+    caplog.set_level(logging.INFO)
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    headers = {"X-API-Key": "a key", "X-Request-Id": "id-1"}
+    async with gateway.client.post(gateway.url("/v1/embeddings?secret=1"), data=b'"prompt"', headers=headers):
+        pass
+    (line,) = [record.getMessage() for record in caplog.records if "access" in record.name]
+    assert line.startswith("127.0.0.1 POST /v1/embeddings 200 ")
+    assert line.endswith(" ms id-1")
+    for secret in ("secret", "a key", "prompt"):
+        assert secret not in caplog.text
+
+
+async def test_client_that_left_has_a_line_too(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that nobody waited for is written down as such."""
+    caplog.set_level(logging.INFO)
+    gateway, left = await start_gateway(upstream.base_url), asyncio.Event()
+
+    async def script(_request: object, reader: asyncio.StreamReader, _writer: object) -> None:
+        await reader.read()
+        left.set()
+
+    upstream.script = script
+    async with raw_client(gateway.port) as client:
+        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.wait_for(upstream.arrivals.get(), 5)
+        client.hang_up()
+        await asyncio.wait_for(left.wait(), 5)
+    assert "GET /v1/models 499" in caplog.text
+
+
+async def test_unforeseen_failure_tells_nothing_in_production(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A fault of ours is a 500 with an id that leads to the log; what it was is told only in development."""
+
+    def broken(_models: object, _request: object) -> None:
+        raise ZeroDivisionError("internals")
+
+    monkeypatch.setattr("lmgateway.studio.models.Models.activate", broken)
+    for environment, told in [("production", False), ("development", True)]:
+        gateway = await start_gateway(upstream.base_url, environment=environment)
+        async with gateway.client.post(
+            gateway.url("/admin/models/activate"), json={"modelKey": "m"}
+        ) as response:
+            assert response.status == 500
+            assert ("internals" in await response.text()) == told
+            assert "Traceback" not in await response.text()
+    assert "ZeroDivisionError" in caplog.text
