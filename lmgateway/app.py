@@ -10,12 +10,16 @@ from aiohttp import web
 from .access.cors import Cors
 from .access.guard import Guard
 from .config import Config
-from .state import CONFIG, CORS, GUARD, MODELS, REQUEST_FIELDS, STARTED, UPSTREAM
+from .observe.activity import Activity
+from .observe.events import Events
+from .state import ACTIVITY, CONFIG, CORS, EVENTS, GUARD, MODELS, REQUEST_FIELDS, STARTED, STUDIO, UPSTREAM
+from .studio.client import StudioClient
 from .studio.models import Models
+from .studio.state_file import StateFile
 from .traffic.headers import RequestFields
 from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
-from .web import admin, health
+from .web import admin, debug, health
 from .web.bodies import expect_nothing
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.proxy import proxy
@@ -28,11 +32,15 @@ def create_app(config: Config) -> web.Application:
     app[CONFIG] = config
     app[CORS] = Cors(config)
     app[GUARD] = guard
-    app[MODELS] = Models()
+    app[EVENTS] = Events()
+    app[ACTIVITY] = Activity(app[EVENTS])
+    app[STUDIO] = StudioClient(config.lmstudio)
+    app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
     app[REQUEST_FIELDS] = RequestFields(is_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config)
-    app.cleanup_ctx.append(_upstream)
+    app.cleanup_ctx.extend((_upstream, _studio))
+    app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     _add_routes(app.router)
     return app
@@ -43,11 +51,33 @@ async def _upstream(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _studio(app: web.Application) -> AsyncIterator[None]:
+    app[MODELS].remember()
+    yield
+    await app[MODELS].close()
+    await app[STUDIO].close()
+
+
+async def _end_events(app: web.Application) -> None:
+    # Before the server waits for running requests: an open event stream is one, and would never end.
+    app[EVENTS].close()
+
+
 def _add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/", health.root)
     router.add_get("/health", health.health)
     router.add_get("/health/ready", health.ready)
-    router.add_post("/admin/models/activate", admin.activate, expect_handler=expect_nothing)
+    router.add_get("/admin/models", admin.list_models)
+    router.add_get("/admin/models/active", admin.active_models)
+    for path, handler in (
+        ("load", admin.load),
+        ("load/cancel", admin.cancel_load),
+        ("unload", admin.unload),
+        ("activate", admin.activate),
+        ("deactivate", admin.deactivate),
+    ):
+        router.add_post(f"/admin/models/{path}", handler, expect_handler=expect_nothing)
+    router.add_get("/debug/stream", debug.stream)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:.*}"):

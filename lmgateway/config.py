@@ -25,6 +25,7 @@ Flag = Annotated[bool, Meta(description="true or false")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
 Milliseconds = Annotated[int, Meta(ge=0, description="a whole number of milliseconds, 0 for no limit")]
 Bytes = Annotated[int, Meta(ge=1, description="a whole number of bytes, at least 1")]
+Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
 BaseUrl = Annotated[
     URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
 ]
@@ -63,6 +64,10 @@ class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class LMStudio(Table, frozen=True, kw_only=True):
     base_url: Annotated[BaseUrl, env("LMSTUDIO_BASE_URL")] = URL("http://127.0.0.1:1234")
     api_token: Annotated[Key, env("LMSTUDIO_API_TOKEN", secret=True)] = ""
+    connect_attempts: Annotated[Count, env("LMSTUDIO_CONNECT_ATTEMPTS")] = 3
+    connect_pause_ms: Annotated[Milliseconds, env("LMSTUDIO_CONNECT_PAUSE")] = 2_000
+    call_timeout_ms: Annotated[Milliseconds, env("LMSTUDIO_CALL_TIMEOUT")] = 10_000
+    load_timeout_ms: Annotated[Milliseconds, env("LMSTUDIO_LOAD_TIMEOUT")] = 120_000
     log_dir: Annotated[Text, env("LMSTUDIO_LOG_DIR")] = ""
     log_monitoring: Annotated[Flag, env("ENABLE_LOG_MONITORING")] = False
 
@@ -71,6 +76,8 @@ class Server(Table, frozen=True, kw_only=True):
     host: Annotated[Host, env("GATEWAY_HOST")] = "0.0.0.0"  # noqa: S104 - protected mode guards it
     port: Annotated[Port, env("GATEWAY_PORT")] = 8002
     names: Annotated[HostNames, env("GATEWAY_NAMES")] = ()
+    # systemd sets STATE_DIRECTORY for a unit with StateDirectory=.
+    state_dir: Annotated[Text, env("GATEWAY_STATE_DIR", "STATE_DIRECTORY")] = ""
 
 
 class Auth(Table, frozen=True, kw_only=True):

@@ -57,8 +57,24 @@ class NotFound(GatewayError):
     status, type, code = 404, "not_found_error", "not_found"
 
 
+class ModelNotFound(NotFound):
+    """LM Studio knows no model, or has loaded none, of that name."""
+
+    code = "model_not_found"
+
+
 class MethodNotAllowed(GatewayError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class Conflict(GatewayError):
+    status, type, code = 409, "invalid_request_error", "conflict"
+
+
+class LoadCancelled(Conflict):
+    """Somebody cancelled the load that this caller waited for."""
+
+    code = "load_cancelled"
 
 
 class ContentTooLarge(GatewayError):
@@ -73,6 +89,24 @@ class Misdirected(GatewayError):
     status, type, code = 421, "invalid_request_error", "unknown_host_name"
 
 
+class StudioFailed(GatewayError):
+    """LM Studio said no, in its own words."""
+
+    code = "lm_studio_error"
+
+
+class OutOfMemory(StudioFailed):
+    """The machine has no room for the model."""
+
+    status, code = 507, "out_of_memory"
+
+
+class StateNotSaved(GatewayError):
+    """What was asked for would be forgotten at the next start, so it wasn't done."""
+
+    code = "state_not_saved"
+
+
 class UpstreamBroke(GatewayError):
     """LM Studio's answer can't be understood, or broke off."""
 
@@ -83,6 +117,12 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class LinkLost(UpstreamUnavailable):
+    """The connection to LM Studio ended while it was needed."""
+
+    code = "link_lost"
 
 
 class UpstreamSilent(GatewayError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
 ModelType = Literal["llm", "embedding"]
 Name = Annotated[str, Meta(min_length=1)]
@@ -33,11 +33,133 @@ class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=Tru
     stream: bool | None = None
 
 
+class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
+    ratio: Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None = None
+    layers: Annotated[int, Meta(ge=0)] | None = None
+    main_gpu: int | None = None
+    split_strategy: Literal["evenly", "favorMainGpu"] | None = None
+    disabled_gpus: tuple[int, ...] | None = None
+
+
+CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"] | bool
+
+
+class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model is loaded: every setting of the `lmstudio` SDK, and two of the older gateways'."""
+
+    context_length: Annotated[int, Meta(gt=0)] | None = None
+    gpu: Gpu | None = None
+    cpu_threads: Annotated[int, Meta(gt=0)] | None = None
+    rope_frequency_base: Annotated[float, Meta(gt=0)] | None = None
+    rope_frequency_scale: Annotated[float, Meta(gt=0)] | None = None
+    gpu_strict_vram_cap: bool | None = None
+    offload_kv_cache_to_gpu: bool | None = field(name="offloadKVCacheToGpu", default=None)
+    eval_batch_size: Annotated[int, Meta(ge=1)] | None = None
+    flash_attention: bool | None = None
+    keep_model_in_memory: bool | None = None
+    seed: int | None = None
+    use_fp16_for_kv_cache: bool | None = field(name="useFp16ForKVCache", default=None)
+    try_mmap: bool | None = None
+    num_experts: int | None = None
+    llama_k_cache_quantization_type: CacheQuantization | None = None
+    llama_v_cache_quantization_type: CacheQuantization | None = None
+
+
+class LoadRequest(RequestBody, frozen=True, kw_only=True):
+    model_key: Name
+    instance_id: Name | None = None
+    load_config: LoadConfig | None = None
+    ttl_seconds: Annotated[int, Meta(ge=0)] | None = None
+    default_inference: DefaultInference | None = None
+    activate: bool | None = None
+
+    @property
+    def activates(self) -> bool:
+        return self.activate is not False
+
+
+class LoadAnswer(Message, frozen=True, kw_only=True):
+    """`load_config` is what LM Studio says it applied; `ignored` are the settings that it doesn't have."""
+
+    status: Literal["loaded"] = "loaded"
+    model_key: str
+    instance_id: str | None
+    identifier: str
+    activated: bool
+    total_time_ms: int
+    load_config: dict[str, object]
+    ignored: tuple[str, ...]
+    message: str
+
+
+class InstanceRequest(RequestBody, frozen=True, kw_only=True):
+    """Which instances are meant: exactly this one, or all of a model."""
+
+    model_key: Name
+    instance_id: Name | None = None
+
+
+class UnloadAnswer(Message, frozen=True, kw_only=True):
+    status: Literal["unloaded", "not_found"]
+    model_key: str
+    instance_id: str | None
+    total_time_ms: int | UnsetType = UNSET
+    message: str
+    error: str | UnsetType = UNSET
+
+
+class CancelAnswer(Message, frozen=True, kw_only=True):
+    status: Literal["cancelled"] = "cancelled"
+    model_key: str
+    instance_id: str | None
+    message: str
+
+
+class DownloadedModel(Message, frozen=True, kw_only=True):
+    """A model on disk. `type` is LM Studio's word, also for kinds that nobody here has heard of."""
+
+    model_key: str
+    path: str
+    type: str
+    display_name: str
+    size: int | None
+    publisher: str | None
+    format: str | None
+    architecture: str | None
+    params_string: str | None
+    quantization: str | None
+    vision: bool | None
+    trained_for_tool_use: bool | None
+    max_context_length: int | None
+
+
+class LoadedModel(DownloadedModel, frozen=True, kw_only=True):
+    """A model in memory. `active`: it answers requests that name no model."""
+
+    identifier: str
+    context_length: int | None
+    ttl_ms: int | None
+    active: bool = False
+
+
+class ModelList(Message, frozen=True, kw_only=True):
+    loaded: tuple[LoadedModel, ...]
+    downloaded: tuple[DownloadedModel, ...]
+
+
 class ActivateRequest(RequestBody, frozen=True, kw_only=True):
+    """`type` says what kind of model it is; without it, LM Studio is asked."""
+
     model_key: Name
     instance_id: Name | None = None
     default_inference: DefaultInference | None = None
-    type: ModelType = "llm"
+    type: ModelType | None = None
+
+
+class DeactivateRequest(RequestBody, frozen=True, kw_only=True):
+    """Which active model to forget; without a type, both."""
+
+    type: ModelType | None = None
 
 
 class ActiveModel(Message, frozen=True, kw_only=True):
@@ -51,6 +173,21 @@ class ActiveModel(Message, frozen=True, kw_only=True):
     def name(self) -> str:
         """What LM Studio is to be asked for."""
         return self.instance_id or self.model_key
+
+
+class ActiveModels(Message, frozen=True, kw_only=True):
+    """What is active, as it is shown, and as it is remembered across restarts."""
+
+    active_model: ActiveModel | None = None
+    active_embedding_model: ActiveModel | None = None
+
+    def of(self, kind: ModelType) -> ActiveModel | None:
+        return self.active_model if kind == "llm" else self.active_embedding_model
+
+    def replacing(self, kind: ModelType, active: ActiveModel | None) -> ActiveModels:
+        """Return these with another active model of one kind."""
+        name = "active_model" if kind == "llm" else "active_embedding_model"
+        return structs.replace(self, **{name: active})
 
 
 class ActivateAnswer(Message, frozen=True, kw_only=True):

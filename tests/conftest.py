@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -20,12 +21,15 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
 
 
 @pytest.fixture
-async def start_gateway() -> AsyncIterator[StartGateway]:
+async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
     """Start a gateway: `await start_gateway(upstream.base_url, auth={"api_key": "k"})`."""
     async with AsyncExitStack() as stack:
 
         async def start(base_url: str, **tables: dict[str, object]) -> Gateway:
             lmstudio = {"base_url": base_url, **tables.pop("lmstudio", {})}
-            return await stack.enter_async_context(running_gateway({"lmstudio": lmstudio, **tables}))
+            server = {"state_dir": str(tmp_path / "state"), **tables.pop("server", {})}
+            return await stack.enter_async_context(
+                running_gateway({"lmstudio": lmstudio, "server": server, **tables})
+            )
 
         yield start

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterable
 from typing import Literal, TextIO
 
 from .clock import iso_timestamp
@@ -62,8 +63,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, separators=(",", ":"))
 
 
-def configure(level: str, style: Literal["auto", "plain", "json"], stream: TextIO | None = None) -> None:
-    """Send the whole process's log to `stream`, stderr if none is given."""
+def configure(
+    level: str,
+    style: Literal["auto", "plain", "json"],
+    stream: TextIO | None = None,
+    *,
+    quiet: Iterable[str] = (),
+) -> None:
+    """Send the whole process's log to `stream`, stderr if none is given; of `quiet` loggers only at debug."""
     stream = stream or sys.stderr
     formatter: logging.Formatter
     if style == "json":
@@ -72,4 +79,7 @@ def configure(level: str, style: Literal["auto", "plain", "json"], stream: TextI
         formatter = ColourFormatter() if style == "auto" and stream.isatty() else PlainFormatter()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
+    for name in quiet:
+        # They tell of one lost connection five times over; ours tells it once.
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)

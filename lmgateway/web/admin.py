@@ -1,17 +1,90 @@
-"""The admin API: which model answers."""
+"""The admin API: what models there are, loading, unloading, and which of them answers."""
 
 from __future__ import annotations
 
+import time
+
 from aiohttp import web
 
-from ..schema import ActivateAnswer, ActivateRequest
+from ..schema import (
+    ActivateAnswer,
+    ActivateRequest,
+    CancelAnswer,
+    DeactivateRequest,
+    InstanceRequest,
+    LoadAnswer,
+    LoadRequest,
+    UnloadAnswer,
+)
 from ..state import MODELS
 from .answers import json_response
 from .bodies import read_json
 
 
+async def list_models(request: web.Request) -> web.Response:
+    return json_response(await request.app[MODELS].listing())
+
+
+async def load(request: web.Request) -> web.Response:
+    wanted = await read_json(request, LoadRequest)
+    started = time.monotonic()
+    instance = await request.app[MODELS].load(wanted)
+    what = "is loaded and answers requests that name no model" if wanted.activates else "is loaded"
+    return json_response(
+        LoadAnswer(
+            model_key=wanted.model_key,
+            instance_id=wanted.instance_id,
+            identifier=instance.identifier,
+            activated=wanted.activates,
+            total_time_ms=_ms_since(started),
+            load_config=instance.load_config,
+            ignored=instance.ignored,
+            message=f"{instance.identifier} {what}.",
+        )
+    )
+
+
+async def cancel_load(request: web.Request) -> web.Response:
+    meant = await read_json(request, InstanceRequest)
+    await request.app[MODELS].loads.cancel(meant)
+    return json_response(
+        CancelAnswer(
+            model_key=meant.model_key,
+            instance_id=meant.instance_id,
+            message=f"The load of {meant.model_key} was cancelled.",
+        )
+    )
+
+
+async def unload(request: web.Request) -> web.Response:
+    meant = await read_json(request, InstanceRequest)
+    started = time.monotonic()
+    gone = await request.app[MODELS].unload(meant)
+    if not gone:
+        name = meant.instance_id or meant.model_key
+        return json_response(
+            UnloadAnswer(
+                status="not_found",
+                model_key=meant.model_key,
+                instance_id=meant.instance_id,
+                message=f"Nothing named {name} is loaded; GET /admin/models lists what is.",
+                error="Model not found",
+            ),
+            status=404,
+        )
+    return json_response(
+        UnloadAnswer(
+            status="unloaded",
+            model_key=meant.model_key,
+            instance_id=meant.instance_id,
+            total_time_ms=_ms_since(started),
+            message=f"Unloaded {', '.join(model.identifier for model in gone)}.",
+        )
+    )
+
+
 async def activate(request: web.Request) -> web.Response:
-    active = request.app[MODELS].activate(await read_json(request, ActivateRequest))
+    active = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
     return json_response(
         ActivateAnswer(
             model_key=active.model_key,
@@ -20,3 +93,17 @@ async def activate(request: web.Request) -> web.Response:
             message=f"{active.name} now answers requests that name no model.",
         )
     )
+
+
+async def deactivate(request: web.Request) -> web.Response:
+    meant = await read_json(request, DeactivateRequest)
+    await request.app[MODELS].deactivate(meant.type)
+    return json_response(request.app[MODELS].active)
+
+
+async def active_models(request: web.Request) -> web.Response:
+    return json_response(request.app[MODELS].active)
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Never, TypeVar
 
@@ -12,12 +11,11 @@ from aiohttp.web_exceptions import HTTPException
 
 from ..errors import BadRequest, ContentTooLarge, GatewayError, UnsupportedMediaType, ValidationFailed
 from ..schema import RequestBody
+from .validation import mistakes
 
 MAX_ADMIN_BODY_BYTES = 1024**2
 
 T = TypeVar("T", bound=RequestBody)
-_ERROR_PATH = re.compile(r" - at `\$\.?(?P<path>[^`]*)`\Z")
-_FIELD = re.compile(r"(missing required|unknown) field `(?P<name>[^`]*)`")
 
 
 class Upload:
@@ -85,16 +83,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise _validation_failed(str(exc)) from exc
-    except (msgspec.DecodeError, RecursionError) as exc:
+        raise ValidationFailed(
+            "Validation failed", details=mistakes(msgspec.json.decode(body), kind)
+        ) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadRequest(f"The body is not JSON: {exc}") from exc
-
-
-def _validation_failed(message: str) -> ValidationFailed:
-    """Return msgspec's sentence as ours, with the dotted path of the field it is about."""
-    found = _ERROR_PATH.search(message)
-    steps = [found["path"]] if found and found["path"] else []
-    sentence = message[: found.start()] if found else message
-    if field := _FIELD.search(sentence):
-        steps.append(field["name"])
-    return ValidationFailed("Validation failed", details=[{"path": ".".join(steps), "message": sentence}])

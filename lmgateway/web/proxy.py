@@ -40,7 +40,7 @@ async def _send(request: web.Request, destination: target.Target) -> Answer:
     silence_ms = limits.timeout_ms
     body: bytes | AsyncIterator[bytes] | None
     if dialect is not None:
-        filled = rewrite.fill(await upload.read(), dialect, app[MODELS].active(dialect.model_type))
+        filled = rewrite.fill(await upload.read(), dialect, app[MODELS].active.of(dialect.model_type))
         body = filled.body
         if filled.streaming:
             silence_ms = limits.stream_timeout_ms

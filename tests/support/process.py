@@ -54,7 +54,7 @@ async def lmgateway(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator
         "lmgateway",
         *arguments,
         cwd=cwd,
-        env={**inherited, **environ},
+        env={**inherited, "XDG_STATE_HOME": str(cwd / "state"), **environ},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

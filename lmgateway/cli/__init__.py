@@ -1,0 +1,119 @@
+"""The command line. The only place that prints and that sets exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .. import __version__
+from ..config import Config
+from ..errors import ConfigError
+from ..serving import CannotListen
+from . import models, running
+from .client import RequestFailed
+
+# sysexits.h
+EX_OSERR = 71
+EX_CONFIG = 78
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, and return the process's exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            print(f"lmgateway: {problem}", file=sys.stderr)
+        return EX_CONFIG
+    except CannotListen as exc:
+        print(f"lmgateway: {exc}", file=sys.stderr)
+        return EX_OSERR
+    except RequestFailed as exc:
+        print(f"lmgateway: {exc}", file=sys.stderr)
+        return exc.exit_status
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lmgateway", description="A gateway in front of LM Studio.")
+    parser.add_argument("--version", action="version", version=f"lmgateway {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("--config", type=Path, metavar="FILE", help="the TOML file to read")
+    configured.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="any setting, by its path in the file",
+    )
+    _add_running(commands, configured)
+    _add_models(commands, configured)
+    return parser
+
+
+def _add_running(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], configured: argparse.ArgumentParser
+) -> None:
+    listening = argparse.ArgumentParser(add_help=False)
+    listening.add_argument("--host", help="the address to listen on (server.host)")
+    listening.add_argument("--port", help="the port to listen on, 0 for any (server.port)")
+    listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
+
+    serve = commands.add_parser("serve", parents=[configured, listening], help="run the gateway")
+    serve.set_defaults(command=running.serve)
+    check = commands.add_parser(
+        "check", parents=[configured, listening], help="say what is configured, and where"
+    )
+    check.set_defaults(command=running.check)
+    simulate = commands.add_parser("simulate", help="run a pretend LM Studio")
+    simulate.add_argument("--host", default="127.0.0.1")
+    simulate.add_argument("--port", type=int, default=1234)
+    simulate.add_argument(
+        "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
+    )
+    simulate.set_defaults(command=running.simulate)
+    demo = commands.add_parser("demo", help="run the gateway in front of a pretend LM Studio")
+    demo.add_argument("--port", type=int, default=Config().server.port)
+    demo.set_defaults(command=running.demo)
+
+
+def _add_models(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], configured: argparse.ArgumentParser
+) -> None:
+    remote = argparse.ArgumentParser(add_help=False, parents=[configured])
+    remote.add_argument(
+        "--url", help="where the gateway runs; the configured port of this machine by default"
+    )
+    remote.add_argument("--key", help="its key; the configured one by default")
+    remote.add_argument("--json", action="store_true", help="print the gateway's own answer")
+    named = argparse.ArgumentParser(add_help=False, parents=[remote])
+    named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
+    named.add_argument("--id", metavar="NAME", help="the instance's own name")
+
+    listing = commands.add_parser("models", parents=[remote], help="list the models of a running gateway")
+    listing.set_defaults(command=models.listing)
+    load = commands.add_parser("load", parents=[named], help="load a model, and make it the active one")
+    load.add_argument("--ttl", type=int, metavar="SECONDS", help="unload it after so long without a request")
+    load.add_argument("--no-activate", action="store_true", help="leave the active model as it is")
+    load.add_argument(
+        "--with",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
+    )
+    load.set_defaults(command=models.load)
+    unload = commands.add_parser("unload", parents=[named], help="unload a model")
+    unload.set_defaults(command=models.unload)
+    activate = commands.add_parser(
+        "activate", parents=[named], help="make a model the active one; loads nothing"
+    )
+    activate.set_defaults(command=models.activate)

@@ -1,0 +1,72 @@
+"""A running gateway, as the commands talk to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+# sysexits.h, by what the gateway answers; everything else is 1.
+_EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+EX_UNAVAILABLE = 69
+
+
+class RequestFailed(Exception):
+    """The gateway, or LM Studio behind it, said no; the message says why."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class GatewayClient:
+    """The admin API of one gateway."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """Return what the gateway answers. Raises RequestFailed."""
+        try:
+            async with self._session.request(method, path, json=body) as response:
+                answer = await response.json()
+                if response.ok:
+                    return answer
+                raise RequestFailed(_reason(answer), _EXIT_STATUS.get(response.status, 1))
+        except aiohttp.ContentTypeError as exc:
+            raise RequestFailed(f"{exc.request_info.url} is no lmgateway.", EX_UNAVAILABLE) from exc
+        except aiohttp.ClientError as exc:
+            raise RequestFailed(f"The gateway can't be reached: {exc}", EX_UNAVAILABLE) from exc
+
+    async def events(self, *names: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and data of each event as it happens, `connected` first."""
+        async with self._session.get("/debug/stream", params={"types": ",".join(names)}) as response:
+            name = ""
+            async for line in response.content:
+                field, _, value = line.decode().rstrip("\r\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+
+
+@asynccontextmanager
+async def gateway_client(url: str, key: str) -> AsyncIterator[GatewayClient]:
+    headers = {"X-API-Key": key} if key else {}
+    # A load takes as long as it takes.
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
+        yield GatewayClient(session)
+
+
+def _reason(answer: Any) -> str:
+    """Return an error's sentence, and its mistakes if it lists some."""
+    if answer.get("status") == "not_found":
+        return str(answer["message"])
+    details = answer.get("details")
+    if isinstance(details, list):
+        return "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
+    return str(answer.get("error")) + (f": {details}" if isinstance(details, str) else "")

@@ -1,0 +1,153 @@
+"""The commands that manage the models of a running gateway."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from .client import GatewayClient, gateway_client
+from .running import load_settings
+
+BAR_WIDTH = 30
+
+
+def listing(options: argparse.Namespace) -> int:
+    async def ask(gateway: GatewayClient) -> int:
+        found = await gateway.request("GET", "/admin/models")
+        if options.json:
+            return _print_json(found)
+        loaded = {model["modelKey"] for model in found["loaded"]}
+        rows: list[tuple[str, ...]] = [("", "MODEL", "TYPE", "SIZE", "CONTEXT")]
+        for model in found["loaded"]:
+            mark = "active" if model["active"] else "loaded"
+            name = model["identifier"]
+            rows.append((mark, name, model["type"], _size(model["size"]), str(model["contextLength"] or "")))
+        rows.extend(
+            ("", model["modelKey"], model["type"], _size(model["size"]), "")
+            for model in found["downloaded"]
+            if model["modelKey"] not in loaded
+        )
+        _print_table(rows)
+        return 0
+
+    return _run(options, ask)
+
+
+def load(options: argparse.Namespace) -> int:
+    body = _body(options, ttlSeconds=options.ttl, activate=not options.no_activate)
+    if options.settings:
+        body["loadConfig"] = _settings(options.settings)
+
+    async def ask(gateway: GatewayClient) -> int:
+        watching = asyncio.create_task(_watch(gateway, options.model, options.id))
+        try:
+            answer = await gateway.request("POST", "/admin/models/load", body)
+        finally:
+            watching.cancel()
+            with suppress(asyncio.CancelledError, aiohttp.ClientError):
+                await watching
+        for ignored in answer["ignored"]:
+            print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
+        return _print_answer(options, answer)
+
+    return _run(options, ask)
+
+
+def unload(options: argparse.Namespace) -> int:
+    return _post(options, "/admin/models/unload")
+
+
+def activate(options: argparse.Namespace) -> int:
+    return _post(options, "/admin/models/activate")
+
+
+def _post(options: argparse.Namespace, path: str) -> int:
+    async def ask(gateway: GatewayClient) -> int:
+        return _print_answer(options, await gateway.request("POST", path, _body(options)))
+
+    return _run(options, ask)
+
+
+def _run(options: argparse.Namespace, ask: Any) -> int:
+    """Run `ask` with the gateway that the options name, or that is configured here."""
+    config = load_settings(options).config
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
+    url = options.url or f"http://{host}:{config.server.port}"
+
+    async def run() -> int:
+        async with gateway_client(url, options.key or config.auth.api_key) as gateway:
+            question: Coroutine[Any, Any, int] = ask(gateway)
+            return await question
+
+    return asyncio.run(run())
+
+
+def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
+    named = {"modelKey": options.model, "instanceId": options.id, **fields}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _settings(items: list[str]) -> dict[str, Any]:
+    """Return `contextLength=8192`, `gpu.ratio=0.5` and so on as JSON would have them."""
+    config: dict[str, Any] = {}
+    for item in items:
+        path, _, text = item.partition("=")
+        *tables, name = path.split(".")
+        table = config
+        for step in tables:
+            table = table.setdefault(step, {})
+        try:
+            table[name] = json.loads(text)
+        except json.JSONDecodeError:
+            table[name] = text
+    return config
+
+
+async def _watch(gateway: GatewayClient, model: str, instance_id: str | None) -> None:
+    """Show the load's progress: a bar on a terminal, a line for each quarter elsewhere."""
+    is_terminal, quarter = sys.stderr.isatty(), 0
+    async for name, event in gateway.events("model_load_progress"):
+        if name != "model_load_progress" or (event["modelKey"], event["instanceId"]) != (model, instance_id):
+            continue
+        fraction = event["progressRaw"]
+        if is_terminal:
+            bar = "#" * round(fraction * BAR_WIDTH)
+            end = "\n" if fraction >= 1 else ""
+            print(
+                f"\r{model} [{bar:<{BAR_WIDTH}}] {event['progress']:5.1f} %",
+                end=end,
+                file=sys.stderr,
+                flush=True,
+            )
+        elif int(fraction * 4) > quarter:
+            quarter = int(fraction * 4)
+            print(f"{model} {event['progress']:.0f} %", file=sys.stderr, flush=True)
+
+
+def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
+    if options.json:
+        return _print_json(answer)
+    print(answer["message"])
+    return 0
+
+
+def _print_json(answer: object) -> int:
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    return 0
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _size(size: int | None) -> str:
+    return "" if size is None else f"{size / 1e9:.1f} GB"

@@ -1,0 +1,128 @@
+"""The commands that run something, and the one that says what would be run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+
+import msgspec
+
+from .. import __version__, serving, settings
+from ..app import create_app
+from ..config import Config, decode_custom
+from ..observe import logs
+from ..schema import ActivateRequest, ModelType
+from ..simulator import Simulator
+from ..simulator import serve as serve_simulator
+from ..state import MODELS
+from ..studio import sdk
+
+DEMO_KEY = "demo"
+DEMO_MODELS: dict[ModelType, str] = {
+    "llm": "qwen2.5-7b-instruct",
+    "embedding": "text-embedding-nomic-embed-text-v1.5",
+}
+
+
+def load_settings(options: argparse.Namespace) -> settings.Loaded:
+    command_line = {}
+    for item in options.set:
+        path, _, value = item.partition("=")
+        command_line[path.strip()] = value
+    for path, name in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
+        value = getattr(options, name, None)
+        if value is not None:
+            command_line[path] = value
+    return settings.load(file=options.config, environ=os.environ, command_line=command_line)
+
+
+def serve(options: argparse.Namespace) -> int:
+    config = load_settings(options).config
+    logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
+
+    async def run() -> None:
+        async with serving.listening(create_app(config), config.server.host, config.server.port) as port:
+            print(f"lmgateway {__version__} listens on {_url(config.server.host, port)}", flush=True)
+            if config.protected:
+                print(
+                    "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.",
+                    flush=True,
+                )
+            await serving.until_told_to_stop()
+
+    serving.run(run)
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    loaded = load_settings(options)
+    values = msgspec.structs.asdict(loaded.config)
+    shown = []
+    for path, setting in settings.SETTINGS.items():
+        table, _, name = path.rpartition(".")
+        value = getattr(values[table], name) if table else values[name]
+        shown.append((f"{path} = {setting.show(value)}", loaded.origins[path]))
+    width = max(len(line) for line, _ in shown)
+    for line, origin in shown:
+        print(f"{line:<{width}}  # {origin}")
+    if loaded.config.protected:
+        print("Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.")
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    logs.configure("info", "auto", quiet=sdk.LOGGERS)
+    simulator = Simulator(log_dir=options.log_dir)
+
+    async def run() -> None:
+        app = simulator.make_app()
+        async with serving.listening(app, options.host, options.port, drain_seconds=0) as port:
+            print(f"A pretend LM Studio listens on {_url(options.host, port)}", flush=True)
+            await serving.until_told_to_stop()
+
+    serving.run(run)
+    return 0
+
+
+def demo(options: argparse.Namespace) -> int:
+    logs.configure("info", "auto", quiet=sdk.LOGGERS)
+    simulator = Simulator()
+
+    async def run(state_dir: str) -> None:
+        async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
+            tables = {
+                "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
+                "server": {"state_dir": state_dir},
+                "auth": {"api_key": DEMO_KEY},
+            }
+            app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
+            async with serving.listening(app, "127.0.0.1", options.port) as port:
+                for kind, model_key in DEMO_MODELS.items():
+                    simulator.load(model_key)
+                    await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
+                print(_welcome(port), flush=True)
+                await serving.until_told_to_stop()
+
+    # A demo leaves nothing behind.
+    with tempfile.TemporaryDirectory() as state_dir:
+        serving.run(lambda: run(state_dir))
+    return 0
+
+
+def _welcome(port: int) -> str:
+    base = f"http://127.0.0.1:{port}"
+    key, json = f"-H 'Authorization: Bearer {DEMO_KEY}'", "-H 'Content-Type: application/json'"
+    chat = '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
+    return f"""\
+The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio. Try:
+
+  curl {base}/v1/models {key}
+  curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
+  curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'
+
+Ctrl-C ends it."""
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,151 @@
+"""The events of /debug/stream, and their fan-out to whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from ..schema import DefaultInference, LoadConfig
+from .clock import iso_timestamp
+
+HISTORY_EVENTS = 1000
+QUEUE_EVENTS = 1000
+
+
+class Event(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Something that happened; `name` is its event name on the stream."""
+
+    name: ClassVar[str]
+    timestamp: str = field(default_factory=iso_timestamp)
+
+
+class ModelLoadStart(Event, frozen=True, kw_only=True):
+    name = "model_load_start"
+    model_key: str
+    instance_id: str | None
+    load_config: LoadConfig | None
+
+
+class ModelLoadProgress(Event, frozen=True, kw_only=True):
+    """`progress` is in percent, `progress_raw` from 0 to 1."""
+
+    name = "model_load_progress"
+    model_key: str
+    instance_id: str | None
+    progress: float
+    progress_raw: float
+
+
+class ModelLoadComplete(Event, frozen=True, kw_only=True):
+    name = "model_load_complete"
+    model_key: str
+    instance_id: str | None
+    activated: bool
+    total_time_ms: int
+    load_config: dict[str, object]
+
+
+class ModelUnloadStart(Event, frozen=True, kw_only=True):
+    name = "model_unload_start"
+    model_key: str
+    instance_id: str | None
+
+
+class ModelUnloadComplete(Event, frozen=True, kw_only=True):
+    name = "model_unload_complete"
+    model_key: str
+    instance_id: str | None
+    total_time_ms: int
+
+
+class ModelActivate(Event, frozen=True, kw_only=True):
+    name = "model_activate"
+    model_key: str
+    instance_id: str | None
+    default_inference: DefaultInference
+
+
+class ErrorEvent(Event, frozen=True, kw_only=True):
+    name = "error"
+    operation: str | UnsetType = UNSET
+    model_key: str | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
+    error: str
+    total_time_ms: int
+
+
+class Published(Struct, frozen=True):
+    """An event as subscribers get it: numbered in order, its data encoded once for all of them."""
+
+    number: int
+    name: str
+    data: str
+
+
+class Subscription:
+    """One listener's queue. Full, it loses the oldest and counts them in `missed`."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        self._queue: asyncio.Queue[Published | None] = asyncio.Queue(QUEUE_EVENTS)
+        self._missed = 0
+
+    def offer(self, published: Published | None) -> None:
+        """Put it in without waiting; None is the end."""
+        if published is not None and self._names and published.name not in self._names:
+            return
+        if self._queue.full():
+            self._queue.get_nowait()
+            self._missed += 1
+        self._queue.put_nowait(published)
+
+    async def next(self) -> Published | None:
+        """Return the next event, None after the last one."""
+        return await self._queue.get()
+
+    def take_missed(self) -> int:
+        """Return how many were lost since this was last asked."""
+        missed, self._missed = self._missed, 0
+        return missed
+
+
+class Events:
+    """The owner of who listens, and of the last events for those who come back."""
+
+    def __init__(self) -> None:
+        self._subscriptions: set[Subscription] = set()
+        self._history: deque[Published] = deque(maxlen=HISTORY_EVENTS)
+        self._number = 0
+
+    def publish(self, event: Event) -> None:
+        """Tell everybody. Never waits: a listener that doesn't keep up is its own problem."""
+        self._number += 1
+        published = Published(self._number, event.name, msgspec.json.encode(event).decode())
+        self._history.append(published)
+        for subscription in self._subscriptions:
+            subscription.offer(published)
+
+    @contextmanager
+    def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
+        """Listen to events of these names (all if none are given), first to those kept since `after`."""
+        subscription = Subscription(names)
+        if after is not None:
+            for published in self._history:
+                if published.number > after:
+                    subscription.offer(published)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def close(self) -> None:
+        """End every subscription, so that nobody waits for events that won't come."""
+        for subscription in self._subscriptions:
+            subscription.offer(None)

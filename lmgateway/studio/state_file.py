@@ -1,0 +1,107 @@
+"""What is remembered across restarts, in a file that is always the old one or the new one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from platformdirs import user_state_path
+
+from ..errors import StateNotSaved
+from ..schema import ActiveModels
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+FILE_NAME = "state.json"
+PREVIOUS_NAME = "state.previous.json"
+
+
+class _Saved(Struct, frozen=True, kw_only=True):
+    version: int
+    active: ActiveModels
+
+
+class StateFile:
+    """Keeps the active models in `directory`, the platform's own if that is empty.
+
+    A save writes a new file beside the old one, makes sure that it is on the disk, and puts it in the old
+    one's place in one step, so that the power may fail at any moment. The one before is kept as well.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = Path(directory) if directory else user_state_path("lmgateway", appauthor=False)
+        self._saving = asyncio.Lock()
+
+    def load(self) -> ActiveModels:
+        """Return what was saved last. A file that makes no sense is set aside, with a warning."""
+        for name in (FILE_NAME, PREVIOUS_NAME):
+            found = self._read(self._directory / name)
+            if found is not None:
+                return found
+        return ActiveModels()
+
+    def _read(self, path: Path) -> ActiveModels | None:
+        try:
+            saved = msgspec.json.decode(path.read_bytes(), type=_Saved)
+            if saved.version > VERSION:
+                raise msgspec.ValidationError(f"version {saved.version} is newer than this gateway")
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            logger.warning("%s can't be read, so the active models are forgotten: %s", path, exc.strerror)
+            return None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            aside = path.with_suffix(f".{time.time_ns()}.broken")
+            logger.warning("%s makes no sense (%s) and is set aside as %s", path, exc, aside.name)
+            try:
+                path.rename(aside)
+            except OSError as failed:
+                logger.warning("%s can't be renamed: %s", path, failed.strerror)
+            return None
+        return saved.active
+
+    async def save(self, active: ActiveModels) -> None:
+        """Remember these. Raises StateNotSaved, and then the old ones are still there."""
+        data = msgspec.json.encode(_Saved(version=VERSION, active=active))
+        async with self._saving:
+            try:
+                # A disk may take its time, and nobody else should wait for it.
+                await asyncio.to_thread(self._write, data)
+            except OSError as exc:
+                raise StateNotSaved(
+                    f"The state can't be saved in {self._directory}: {exc.strerror}. Nothing was changed; "
+                    "make the folder writable, or set server.state_dir."
+                ) from exc
+
+    def _write(self, data: bytes) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path, previous = self._directory / FILE_NAME, self._directory / PREVIOUS_NAME
+        fresh = path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            kept = previous.with_suffix(".new")
+            shutil.copyfile(path, kept)
+            kept.replace(previous)
+        fresh.replace(path)
+        _sync_directory(self._directory)
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the renames in a folder last. Windows has no such thing, and needs none."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

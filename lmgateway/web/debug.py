@@ -1,0 +1,37 @@
+"""The live view: what happens, as it happens."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+from aiohttp_sse import sse_response
+
+from ..observe.clock import iso_timestamp
+from ..state import EVENTS
+
+KEEP_ALIVE_SECONDS = 30
+SEND_SECONDS = 30
+
+
+async def stream(request: web.Request) -> web.StreamResponse:
+    """Send events until the reader leaves or the gateway ends.
+
+    `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known.
+    """
+    names = frozenset(filter(None, request.query.get("types", "").split(",")))
+    after = request.headers.get("Last-Event-ID", "")
+    events = request.app[EVENTS]
+    with events.subscribe(names, after=int(after) if after.isdecimal() else None) as subscription:
+        async with sse_response(
+            request, sep="\n", ping_interval=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS
+        ) as response:
+            await response.send(_data(message="Listening to the gateway's events"), event="connected")
+            while (published := await subscription.next()) is not None:
+                if missed := subscription.take_missed():
+                    await response.send(_data(missed=missed), event="lagged")
+                await response.send(published.data, id=str(published.number), event=published.name)
+        return response
+
+
+def _data(**fields: object) -> str:
+    return msgspec.json.encode({"timestamp": iso_timestamp(), **fields}).decode()
