@@ -15,6 +15,7 @@ from aiohttp import web
 from .web.connection import Runner
 
 DRAIN_SECONDS = 5.0
+AT_ONCE_SECONDS = 0.01
 # An unread body is swallowed this long, so that the refusal reaches a client that is still sending.
 LINGER_SECONDS = 2.0
 KEEPALIVE_SECONDS = 75.0
@@ -43,7 +44,8 @@ async def listening(
         keepalive_timeout=KEEPALIVE_SECONDS,
         lingering_time=LINGER_SECONDS,
         read_bufsize=READ_BUFFER_BYTES,
-        shutdown_timeout=drain_seconds,
+        # Zero would be no limit at all.
+        shutdown_timeout=drain_seconds or AT_ONCE_SECONDS,
     )
     await runner.setup()
     try:

@@ -8,9 +8,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 # sysexits.h, by what the gateway answers; everything else is 1.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+EX_USAGE = 64
+EX_DATAERR = 65
 EX_UNAVAILABLE = 69
 
 
@@ -33,11 +36,14 @@ class GatewayClient:
         try:
             async with self._session.request(method, path, json=body) as response:
                 answer = await response.json()
-                if response.ok:
-                    return answer
-                raise RequestFailed(_reason(answer), _EXIT_STATUS.get(response.status, 1))
-        except aiohttp.ContentTypeError as exc:
-            raise RequestFailed(f"{exc.request_info.url} is no lmgateway.", EX_UNAVAILABLE) from exc
+                if not isinstance(answer, dict) or (response.ok and "error" in answer):
+                    # LM Studio itself says 200 and "Unexpected endpoint".
+                    raise RequestFailed(f"{response.url.origin()} is no lmgateway.", EX_UNAVAILABLE)
+                if not response.ok:
+                    raise RequestFailed(_reason(answer), _EXIT_STATUS.get(response.status, 1))
+                return answer
+        except (aiohttp.ContentTypeError, ValueError) as exc:
+            raise RequestFailed("What answers there is no lmgateway.", EX_UNAVAILABLE) from exc
         except aiohttp.ClientError as exc:
             raise RequestFailed(f"The gateway can't be reached: {exc}", EX_UNAVAILABLE) from exc
 
@@ -55,10 +61,18 @@ class GatewayClient:
 
 @asynccontextmanager
 async def gateway_client(url: str, key: str) -> AsyncIterator[GatewayClient]:
+    """Raise RequestFailed if the URL is none."""
+    try:
+        base = URL(url)
+        usable = base.scheme in {"http", "https"} and bool(base.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise RequestFailed(f"--url: {url} is no URL; write http://host:port", EX_USAGE)
     headers = {"X-API-Key": key} if key else {}
     # A load takes as long as it takes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-    async with aiohttp.ClientSession(url, headers=headers, timeout=timeout) as session:
+    async with aiohttp.ClientSession(base.with_path("/"), headers=headers, timeout=timeout) as session:
         yield GatewayClient(session)
 
 

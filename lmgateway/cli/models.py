@@ -7,15 +7,11 @@ import asyncio
 import json
 import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
-import aiohttp
-
-from .client import GatewayClient, gateway_client
-from .running import load_settings
-
-BAR_WIDTH = 30
+from .client import EX_DATAERR, GatewayClient, RequestFailed, gateway_client
+from .progress import Progress
+from .running import load_settings, url_of
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -46,13 +42,9 @@ def load(options: argparse.Namespace) -> int:
         body["loadConfig"] = _settings(options.settings)
 
     async def ask(gateway: GatewayClient) -> int:
-        watching = asyncio.create_task(_watch(gateway, options.model, options.id))
-        try:
+        progress = Progress(gateway, options.model, options.id)
+        async with progress.shown():
             answer = await gateway.request("POST", "/admin/models/load", body)
-        finally:
-            watching.cancel()
-            with suppress(asyncio.CancelledError, aiohttp.ClientError):
-                await watching
         for ignored in answer["ignored"]:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
         return _print_answer(options, answer)
@@ -78,8 +70,8 @@ def _post(options: argparse.Namespace, path: str) -> int:
 def _run(options: argparse.Namespace, ask: Any) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)  # noqa: S104
-    url = options.url or f"http://{host}:{config.server.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
+    url = options.url or url_of(host, config.server.port)
 
     async def run() -> int:
         async with gateway_client(url, options.key or config.auth.api_key) as gateway:
@@ -103,32 +95,13 @@ def _settings(items: list[str]) -> dict[str, Any]:
         table = config
         for step in tables:
             table = table.setdefault(step, {})
+            if not isinstance(table, dict):
+                raise RequestFailed(f"--with {item}: {step} has a value of its own already", EX_DATAERR)
         try:
             table[name] = json.loads(text)
         except json.JSONDecodeError:
             table[name] = text
     return config
-
-
-async def _watch(gateway: GatewayClient, model: str, instance_id: str | None) -> None:
-    """Show the load's progress: a bar on a terminal, a line for each quarter elsewhere."""
-    is_terminal, quarter = sys.stderr.isatty(), 0
-    async for name, event in gateway.events("model_load_progress"):
-        if name != "model_load_progress" or (event["modelKey"], event["instanceId"]) != (model, instance_id):
-            continue
-        fraction = event["progressRaw"]
-        if is_terminal:
-            bar = "#" * round(fraction * BAR_WIDTH)
-            end = "\n" if fraction >= 1 else ""
-            print(
-                f"\r{model} [{bar:<{BAR_WIDTH}}] {event['progress']:5.1f} %",
-                end=end,
-                file=sys.stderr,
-                flush=True,
-            )
-        elif int(fraction * 4) > quarter:
-            quarter = int(fraction * 4)
-            print(f"{model} {event['progress']:.0f} %", file=sys.stderr, flush=True)
 
 
 def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:

@@ -43,7 +43,7 @@ def serve(options: argparse.Namespace) -> int:
 
     async def run() -> None:
         async with serving.listening(create_app(config), config.server.host, config.server.port) as port:
-            print(f"lmgateway {__version__} listens on {_url(config.server.host, port)}", flush=True)
+            print(f"lmgateway {__version__} listens on {url_of(config.server.host, port)}", flush=True)
             if config.protected:
                 print(
                     "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.",
@@ -78,7 +78,7 @@ def simulate(options: argparse.Namespace) -> int:
     async def run() -> None:
         app = simulator.make_app()
         async with serving.listening(app, options.host, options.port, drain_seconds=0) as port:
-            print(f"A pretend LM Studio listens on {_url(options.host, port)}", flush=True)
+            print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
             await serving.until_told_to_stop()
 
     serving.run(run)
@@ -124,5 +124,6 @@ The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a prete
 Ctrl-C ends it."""
 
 
-def _url(host: str, port: int) -> str:
+def url_of(host: str, port: int) -> str:
+    """Return the base URL of what listens there."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

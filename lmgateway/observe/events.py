@@ -122,6 +122,7 @@ class Events:
         self._subscriptions: set[Subscription] = set()
         self._history: deque[Published] = deque(maxlen=HISTORY_EVENTS)
         self._number = 0
+        self._closed = False
 
     def publish(self, event: Event) -> None:
         """Tell everybody. Never waits: a listener that doesn't keep up is its own problem."""
@@ -136,16 +137,21 @@ class Events:
         """Listen to events of these names (all if none are given), first to those kept since `after`."""
         subscription = Subscription(names)
         if after is not None:
+            # A number that isn't given out yet is from before a restart: all since then is news.
+            known = after if after <= self._number else 0
             for published in self._history:
-                if published.number > after:
+                if published.number > known:
                     subscription.offer(published)
         self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.offer(None)
         try:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
 
     def close(self) -> None:
-        """End every subscription, so that nobody waits for events that won't come."""
+        """End every subscription, later ones too, so that nobody waits for events that won't come."""
+        self._closed = True
         for subscription in self._subscriptions:
             subscription.offer(None)

@@ -41,6 +41,11 @@ def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def objects(answer: object) -> list[Mapping[str, Any]]:
+    """Return the entries of one of LM Studio's lists that are any."""
+    return [entry for entry in answer if isinstance(entry, Mapping)] if isinstance(answer, list) else []
+
+
 def downloaded(entry: Mapping[str, Any]) -> DownloadedModel:
     return DownloadedModel(**_described(entry))
 

@@ -129,7 +129,7 @@ class Loads:
         key = load.key
         # This also finds a dead link, before something is begun that must not be begun twice.
         entries = await self._client.read("system", "listDownloadedModels")
-        models = [catalogue.downloaded(entry) for entry in entries]
+        models = [catalogue.downloaded(entry) for entry in catalogue.objects(entries)]
         kind = _kind_of(key.model_key, models)
         wanted = msgspec.to_builtins(key.load_config)
         config, ignored = sdk.split_config(wanted, kind)

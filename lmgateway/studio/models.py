@@ -62,11 +62,14 @@ class Models:
         downloaded, loaded = await asyncio.gather(
             self._client.read("system", "listDownloadedModels"), self._loaded()
         )
-        return ModelList(loaded=loaded, downloaded=tuple(map(catalogue.downloaded, downloaded)))
+        return ModelList(
+            loaded=loaded, downloaded=tuple(map(catalogue.downloaded, catalogue.objects(downloaded)))
+        )
 
     async def _loaded(self) -> tuple[LoadedModel, ...]:
         lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in KINDS))
-        return tuple(self._marked(catalogue.loaded(entry)) for entries in lists for entry in entries)
+        entries = (entry for answer in lists for entry in catalogue.objects(answer))
+        return tuple(self._marked(catalogue.loaded(entry)) for entry in entries)
 
     def _marked(self, model: LoadedModel) -> LoadedModel:
         kind: ModelType = "embedding" if model.type == "embedding" else "llm"
@@ -101,12 +104,13 @@ class Models:
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        await self._make_active(request.type or await self._kind_of(request.model_key), active)
+        kind = request.type or await self._kind_of(request.model_key)
+        await self._seen_through(self._make_active(kind, active))
         return active
 
     async def deactivate(self, kind: ModelType | None) -> None:
         """Forget the active model of this type, or both. Raises StateNotSaved."""
-        await self._set_active({each: None for each in KINDS if kind in {None, each}})
+        await self._seen_through(self._set_active({each: None for each in KINDS if kind in {None, each}}))
 
     async def unload(self, request: InstanceRequest) -> list[LoadedModel]:
         """Unload exactly the named instance, or every one of the model; return which they were.
@@ -148,7 +152,7 @@ class Models:
             entries = await self._client.read("system", "listDownloadedModels", attempts=1)
         except (UpstreamUnavailable, UpstreamSilent):
             return "llm"
-        model = catalogue.find(model_key, map(catalogue.downloaded, entries))
+        model = catalogue.find(model_key, map(catalogue.downloaded, catalogue.objects(entries)))
         return "embedding" if model is not None and model.type == "embedding" else "llm"
 
     async def _make_active(self, kind: ModelType, active: ActiveModel) -> None:

@@ -57,7 +57,7 @@ class StateFile:
         except OSError as exc:
             logger.warning("%s can't be read, so the active models are forgotten: %s", path, exc.strerror)
             return None
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             aside = path.with_suffix(f".{time.time_ns()}.broken")
             logger.warning("%s makes no sense (%s) and is set aside as %s", path, exc, aside.name)
             try:
@@ -71,9 +71,14 @@ class StateFile:
         """Remember these. Raises StateNotSaved, and then the old ones are still there."""
         data = msgspec.json.encode(_Saved(version=VERSION, active=active))
         async with self._saving:
+            # A disk may take its time, and nobody else should wait for it.
+            writing = asyncio.create_task(asyncio.to_thread(self._write, data))
             try:
-                # A disk may take its time, and nobody else should wait for it.
-                await asyncio.to_thread(self._write, data)
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                # The thread writes on; the next save must not write the same file beside it.
+                await asyncio.wait([writing])
+                raise
             except OSError as exc:
                 raise StateNotSaved(
                     f"The state can't be saved in {self._directory}: {exc.strerror}. Nothing was changed; "

@@ -11,10 +11,12 @@ from aiohttp.web_exceptions import HTTPException
 
 from ..errors import BadRequest, ContentTooLarge, GatewayError, UnsupportedMediaType, ValidationFailed
 from ..schema import RequestBody
-from .validation import mistakes
+from .validation import mistake_of, mistakes
 
 MAX_ADMIN_BODY_BYTES = 1024**2
 
+# A number that no computer holds is a ValueError.
+_NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
 T = TypeVar("T", bound=RequestBody)
 
 
@@ -83,8 +85,16 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise ValidationFailed(
-            "Validation failed", details=mistakes(msgspec.json.decode(body), kind)
-        ) from exc
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise _validation_failed(body, kind, exc) from exc
+    except _NO_JSON as exc:
         raise BadRequest(f"The body is not JSON: {exc}") from exc
+
+
+def _validation_failed(body: bytes, kind: type[RequestBody], first: msgspec.ValidationError) -> BadRequest:
+    """Return all that is wrong, of which msgspec stopped at the first."""
+    try:
+        details = mistakes(msgspec.json.decode(body), kind)
+    except _NO_JSON as exc:
+        return BadRequest(f"The body is not JSON: {exc}")
+    # Of a field that is there twice only the last one is seen a second time.
+    return ValidationFailed("Validation failed", details=details or [mistake_of(first)])

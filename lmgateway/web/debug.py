@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from aiohttp import web
 from aiohttp_sse import sse_response
@@ -11,6 +13,7 @@ from ..state import EVENTS
 
 KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
+_EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -19,9 +22,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
     `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known.
     """
     names = frozenset(filter(None, request.query.get("types", "").split(",")))
-    after = request.headers.get("Last-Event-ID", "")
+    last = request.headers.get("Last-Event-ID", "")
+    after = int(last) if _EVENT_NUMBER.match(last) else None
     events = request.app[EVENTS]
-    with events.subscribe(names, after=int(after) if after.isdecimal() else None) as subscription:
+    with events.subscribe(names, after=after) as subscription:
         async with sse_response(
             request, sep="\n", ping_interval=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS
         ) as response:

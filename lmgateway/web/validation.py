@@ -26,7 +26,7 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
         return
     known = {info.encode_name: info for info in fields(kind)}
     hints = get_type_hints(kind, include_extras=True)
-    for name in value.keys() - known.keys():
+    for name in [name for name in value if name not in known]:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         yield _join(path, name), f"Unknown field; {hint}"
@@ -38,23 +38,36 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
 
 
 def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, str]]:
-    nested = _nested_struct(kind)
-    if nested is not None and isinstance(value, Mapping):
-        yield from _struct_mistakes(value, nested, path)
-        return
-    try:
-        msgspec.convert(value, kind)
-    except msgspec.ValidationError as exc:
-        found = _MSGSPEC_PATH.search(str(exc))
-        deeper = found["path"] if found else ""
-        yield path + deeper, str(exc)[: found.start() if found else None]
+    base = _unwrapped(kind)
+    if isinstance(base, type) and issubclass(base, Struct) and isinstance(value, Mapping):
+        yield from _struct_mistakes(value, base, path)
+    elif get_origin(base) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _value_mistakes(item, get_args(base)[0], f"{path}[{index}]")
+    else:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError as exc:
+            mistake = mistake_of(exc)
+            yield path + mistake["path"], mistake["message"]
 
 
-def _nested_struct(kind: Any) -> type[Struct] | None:
-    """Return the Struct below `| None` and Annotated, if it is one."""
-    if get_origin(kind) in {Annotated, Union, UnionType}:
-        return next(filter(None, map(_nested_struct, get_args(kind))), None)
-    return kind if isinstance(kind, type) and issubclass(kind, Struct) else None
+def mistake_of(exc: msgspec.ValidationError) -> dict[str, str]:
+    """Return msgspec's own sentence, and the path that stands at its end."""
+    found = _MSGSPEC_PATH.search(str(exc))
+    if found is None:
+        return {"path": "", "message": str(exc)}
+    return {"path": found["path"].removeprefix("."), "message": str(exc)[: found.start()]}
+
+
+def _unwrapped(kind: Any) -> Any:
+    """Return the type below Annotated and `| None`; a choice between several types stays one."""
+    if get_origin(kind) is Annotated:
+        return _unwrapped(get_args(kind)[0])
+    if get_origin(kind) in {Union, UnionType}:
+        others = [part for part in get_args(kind) if part is not type(None)]
+        return _unwrapped(others[0]) if len(others) == 1 else kind
+    return kind
 
 
 def _join(path: str, name: str) -> str:

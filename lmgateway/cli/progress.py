@@ -1,0 +1,69 @@
+"""A load's progress, as the gateway tells it: a bar on a terminal, a line for each quarter elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+
+from .client import GatewayClient
+
+BAR_WIDTH = 30
+# The last events of a load that has been answered are on their way.
+LAST_EVENTS_SECONDS = 1
+
+
+class Progress:
+    """Follows the events of one load. Not being able to follow them fails nothing."""
+
+    def __init__(self, gateway: GatewayClient, model: str, instance_id: str | None) -> None:
+        self._gateway = gateway
+        self._names = (model, instance_id)
+        self._listening = asyncio.Event()
+        self._is_terminal = sys.stderr.isatty()
+        self._quarter = 0
+        self._has_begun = False
+
+    @asynccontextmanager
+    async def shown(self) -> AsyncIterator[None]:
+        """Show what happens meanwhile."""
+        following = asyncio.create_task(self._follow())
+        listening = asyncio.create_task(self._listening.wait())
+        await asyncio.wait([following, listening], return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        try:
+            yield
+        finally:
+            if self._has_begun:
+                await asyncio.wait([following], timeout=LAST_EVENTS_SECONDS)
+            following.cancel()
+            with suppress(asyncio.CancelledError, aiohttp.ClientError):
+                await following
+            if self._has_begun and self._is_terminal:
+                print(file=sys.stderr)
+
+    async def _follow(self) -> None:
+        events = self._gateway.events("model_load_progress", "model_load_complete", "error")
+        async for name, event in events:
+            self._listening.set()
+            if name == "connected" or event.get("modelKey") != self._names[0]:
+                continue
+            if name != "model_load_progress":
+                return
+            if event["instanceId"] == self._names[1]:
+                self._show(event)
+
+    def _show(self, event: dict[str, Any]) -> None:
+        self._has_begun = True
+        model, fraction = self._names[0], event["progressRaw"]
+        if self._is_terminal:
+            bar = "#" * round(fraction * BAR_WIDTH)
+            line = f"\r{model} [{bar:<{BAR_WIDTH}}] {event['progress']:5.1f} %"
+            print(line, end="", file=sys.stderr, flush=True)
+        elif int(fraction * 4) > self._quarter:
+            self._quarter = int(fraction * 4)
+            print(f"{model} {event['progress']:.0f} %", file=sys.stderr, flush=True)

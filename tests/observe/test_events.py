@@ -1,0 +1,228 @@
+"""The events and their fan-out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from lmgateway.errors import NotFound
+from lmgateway.observe.activity import Activity
+from lmgateway.observe.events import (
+    HISTORY_EVENTS,
+    QUEUE_EVENTS,
+    ErrorEvent,
+    Event,
+    Events,
+    ModelActivate,
+    ModelLoadComplete,
+    ModelLoadProgress,
+    ModelLoadStart,
+    ModelUnloadComplete,
+    ModelUnloadStart,
+    Published,
+    Subscription,
+)
+from lmgateway.schema import DefaultInference, Gpu, LoadConfig
+
+NAMED = {"model_key": "m", "instance_id": None}
+NAMED_JSON = {"modelKey": "m", "instanceId": None}
+START = ModelUnloadStart(**NAMED)
+COMPLETE = ModelUnloadComplete(**NAMED, total_time_ms=1)
+
+
+def publish(events: Events, count: int) -> None:
+    for _ in range(count):
+        events.publish(START)
+
+
+async def heard(events: Events, subscription: Subscription) -> list[Published]:
+    """Everything that is in the queue, up to the end."""
+    events.close()
+    found = []
+    while (published := await asyncio.wait_for(subscription.next(), 1)) is not None:
+        found.append(published)
+    return found
+
+
+async def test_everybody_hears_everything_in_order() -> None:
+    """Two listeners see the same events, numbered from 1 without a gap."""
+    events = Events()
+    with events.subscribe() as one, events.subscribe() as other:
+        for event in (START, COMPLETE, START):
+            events.publish(event)
+        first = await heard(events, one)
+        assert first == await heard(events, other)
+    assert [(published.number, published.name) for published in first] == [
+        (1, "model_unload_start"),
+        (2, "model_unload_complete"),
+        (3, "model_unload_start"),
+    ]
+
+
+async def test_event_wakes_who_waits() -> None:
+    """A listener needs no second event to hear the first."""
+    events = Events()
+    with events.subscribe() as subscription:
+        waiting = asyncio.create_task(subscription.next())
+        await asyncio.sleep(0)
+        events.publish(START)
+        published = await asyncio.wait_for(waiting, 1)
+    assert published is not None
+    assert published.number == 1
+
+
+async def test_filter_by_name() -> None:
+    """Only the named events come, with the numbers they have for everybody; the end comes regardless."""
+    events = Events()
+    with events.subscribe({"model_unload_complete", "no_such_event"}) as subscription:
+        for event in (START, COMPLETE, START, COMPLETE):
+            events.publish(event)
+        assert [published.number for published in await heard(events, subscription)] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("names", "after", "numbers"),
+    [
+        pytest.param((), None, [5], id="a new listener"),
+        pytest.param((), 2, [3, 4, 5], id="one that comes back"),
+        pytest.param((), 4, [5], id="one that missed nothing"),
+        pytest.param((), 0, [1, 2, 3, 4, 5], id="from the beginning"),
+        pytest.param((), 99, [1, 2, 3, 4, 5], id="one from before a restart"),
+        pytest.param({"model_unload_complete"}, 1, [2, 4], id="with a filter"),
+    ],
+)
+async def test_resume(names: set[str], after: int | None, numbers: list[int]) -> None:
+    """Whoever comes back gets what happened meanwhile, once, and then goes on."""
+    events = Events()
+    for event in (START, COMPLETE, START, COMPLETE):
+        events.publish(event)
+    with events.subscribe(names, after=after) as subscription:
+        events.publish(START)
+        assert [published.number for published in await heard(events, subscription)] == numbers
+
+
+async def test_history_is_bounded() -> None:
+    """A gateway that runs for months remembers the last events only, all of which fit a queue."""
+    events = Events()
+    publish(events, HISTORY_EVENTS + 10)
+    with events.subscribe(after=0) as subscription:
+        kept = [await asyncio.wait_for(subscription.next(), 1) for _ in range(HISTORY_EVENTS)]
+        assert [published and published.number for published in kept] == list(range(11, HISTORY_EVENTS + 11))
+        assert await heard(events, subscription) == []
+        assert subscription.take_missed() == 0
+
+
+async def test_slow_listener_loses_the_oldest() -> None:
+    """Publishing never waits; who is too slow is told once how many are gone; others lose nothing."""
+    events = Events()
+    with events.subscribe() as slow, events.subscribe({"model_unload_complete"}) as choosy:
+        publish(events, QUEUE_EVENTS + 5)
+        first = await slow.next()
+        assert first is not None
+        assert (first.number, slow.take_missed(), slow.take_missed()) == (6, 5, 0)
+        events.publish(COMPLETE)
+        assert [published.number for published in await heard(events, choosy)] == [QUEUE_EVENTS + 6]
+        assert choosy.take_missed() == 0
+
+
+async def test_end_reaches_full_queues() -> None:
+    """At shutdown nobody goes on waiting, however far behind: the last thing they hear is the end."""
+    events = Events()
+    with events.subscribe() as full, events.subscribe() as empty:
+        publish(events, QUEUE_EVENTS)
+        for _ in range(QUEUE_EVENTS):
+            await empty.next()
+        assert await heard(events, empty) == []
+        assert [published.number for published in await heard(events, full)][-1] == QUEUE_EVENTS
+
+
+async def test_who_left_is_not_told() -> None:
+    """A closed dashboard costs nothing any more."""
+    events = Events()
+    with events.subscribe() as left, events.subscribe() as stays:
+        pass
+    publish(events, 3)
+    events.close()
+    left.offer(None)
+    assert await left.next() is None
+    assert left.take_missed() == stays.take_missed() == 0
+
+
+async def test_who_comes_after_the_end() -> None:
+    """A listener that slips in while the gateway stops doesn't hold it up."""
+    events = Events()
+    events.close()
+    with events.subscribe() as late:
+        assert await asyncio.wait_for(late.next(), 0.2) is None
+
+
+GPU = LoadConfig(context_length=8192, gpu=Gpu(ratio=0.5), use_fp16_for_kv_cache=True)
+EVENTS: list[tuple[Event, str, dict[str, object]]] = [
+    (
+        ModelLoadStart(**NAMED, load_config=GPU),
+        "model_load_start",
+        {
+            **NAMED_JSON,
+            "loadConfig": {"contextLength": 8192, "gpu": {"ratio": 0.5}, "useFp16ForKVCache": True},
+        },
+    ),
+    (ModelLoadStart(**NAMED, load_config=None), "model_load_start", {**NAMED_JSON, "loadConfig": None}),
+    (
+        ModelLoadProgress(**NAMED, progress=33.3, progress_raw=1 / 3),
+        "model_load_progress",
+        {**NAMED_JSON, "progress": 33.3, "progressRaw": 1 / 3},
+    ),
+    (
+        ModelLoadComplete(**NAMED, activated=True, total_time_ms=7, load_config={"flashAttention": True}),
+        "model_load_complete",
+        {**NAMED_JSON, "activated": True, "totalTimeMs": 7, "loadConfig": {"flashAttention": True}},
+    ),
+    (START, "model_unload_start", NAMED_JSON),
+    (COMPLETE, "model_unload_complete", {**NAMED_JSON, "totalTimeMs": 1}),
+    (
+        ModelActivate(model_key="m", instance_id="mine", default_inference=DefaultInference(max_tokens=5)),
+        "model_activate",
+        {"modelKey": "m", "instanceId": "mine", "defaultInference": {"maxTokens": 5}},
+    ),
+    (ErrorEvent(error="No.", total_time_ms=3), "error", {"error": "No.", "totalTimeMs": 3}),
+    (
+        ErrorEvent(operation="inference", model_key="m", request_id="r", error="No.", total_time_ms=3),
+        "error",
+        {"operation": "inference", "modelKey": "m", "requestId": "r", "error": "No.", "totalTimeMs": 3},
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "name", "fields"), EVENTS)
+async def test_what_a_dashboard_reads(event: Event, name: str, fields: dict[str, object]) -> None:
+    """Each event has the name and the fields it always had, and a time in UTC with milliseconds."""
+    events = Events()
+    with events.subscribe() as subscription:
+        events.publish(event)
+        (published,) = await heard(events, subscription)
+    shown = json.loads(published.data)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown.pop("timestamp"))
+    assert (published.name, shown) == (name, fields)
+    assert "\n" not in published.data
+
+
+@pytest.mark.parametrize(
+    "failure", [NotFound("No such model."), asyncio.CancelledError()], ids=["no", "left"]
+)
+async def test_failed_operation_is_told_once(failure: BaseException) -> None:
+    """One failure is one error event, with the operation and the model; a success is none."""
+    events = Events()
+    activity = Activity(events)
+    with events.subscribe() as subscription:
+        with activity.operation("model_unload", "fine"):
+            pass
+        with pytest.raises(type(failure)), activity.operation("model_load", "m"):
+            raise failure
+        (published,) = await heard(events, subscription)
+    shown = json.loads(published.data)
+    assert published.name == "error"
+    assert (shown["operation"], shown["modelKey"], bool(shown["error"])) == ("model_load", "m", True)
+    assert shown.keys() == {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}

@@ -1,0 +1,283 @@
+"""The life of a model, over the admin API."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from lmgateway.simulator import Pace, Simulator
+from tests.conftest import StartGateway
+from tests.studio.conftest import QUICK, Home
+from tests.support.studio import Held, running_studio
+
+LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
+
+
+async def test_whole_life_with_its_events(home: Home) -> None:
+    """Listed, loaded, active, unloaded: the answers and the events tell the same story."""
+    async with home.events() as events:
+        config = {
+            "contextLength": 8192,
+            "flashAttention": True,
+            "gpu": {"ratio": 0.5, "layers": 3},
+            "cpuThreads": 4,
+        }
+        status, answer = await home.post(
+            "load", modelKey=LLM, instanceId="big", loadConfig=config, ttlSeconds=600
+        )
+        assert status == 200
+        assert answer["loadConfig"]["contextLength"] == 8192
+        assert answer["loadConfig"]["gpu"]["ratio"] == 0.5
+        assert answer["totalTimeMs"] >= 0
+        assert answer | {"loadConfig": 0, "totalTimeMs": 0, "message": ""} == {
+            "status": "loaded",
+            "modelKey": LLM,
+            "instanceId": "big",
+            "identifier": "big",
+            "activated": True,
+            "totalTimeMs": 0,
+            "loadConfig": 0,
+            "ignored": ["loadConfig.gpu.layers", "loadConfig.cpuThreads"],
+            "message": "",
+        }
+        _, listed = await home.get("/admin/models")
+        (loaded,) = listed["loaded"]
+        assert (loaded["identifier"], loaded["active"], loaded["contextLength"]) == ("big", True, 8192)
+        assert loaded["ttlMs"] == 600_000
+        assert {model["modelKey"] for model in listed["downloaded"]} >= {LLM, OTHER, EMBEDDING}
+        assert all(model["path"] and model["size"] > 0 for model in listed["downloaded"])
+
+        assert await home.post("unload", modelKey=LLM, instanceId="nobody") == (
+            404,
+            {
+                "status": "not_found",
+                "modelKey": LLM,
+                "instanceId": "nobody",
+                "message": "Nothing named nobody is loaded; GET /admin/models lists what is.",
+                "error": "Model not found",
+            },
+        )
+        status, answer = await home.post("unload", modelKey=LLM)
+        assert (status, answer["status"], answer["instanceId"]) == (200, "unloaded", None)
+        assert (await home.get("/admin/models/active"))[1] == {
+            "activeModel": None,
+            "activeEmbeddingModel": None,
+        }
+
+        told = [await asyncio.wait_for(events.get(), 5) for _ in range(5)]
+        while told[-1][0] != "model_unload_complete":
+            told.append(await asyncio.wait_for(events.get(), 5))
+    progress = [event["progressRaw"] for name, event in told if name == "model_load_progress"]
+    assert progress == sorted(progress)
+    assert progress[-1] == 1.0
+    assert [name for name, _ in told if name != "model_load_progress"] == [
+        "model_load_start",
+        "model_load_complete",
+        "model_activate",
+        "model_unload_start",
+        "model_unload_complete",
+    ]
+
+
+async def test_embedding_model_is_active_for_embeddings_only(home: Home) -> None:
+    """Loading an embedding model leaves the chat model alone, and unloading it too."""
+    await home.post("load", modelKey=LLM)
+    status, answer = await home.post("load", modelKey=EMBEDDING)
+    assert (status, answer["status"]) == (200, "loaded")
+    _, active = await home.get("/admin/models/active")
+    assert (active["activeModel"]["modelKey"], active["activeEmbeddingModel"]["modelKey"]) == (LLM, EMBEDDING)
+    await home.post("unload", modelKey=EMBEDDING)
+    _, active = await home.get("/admin/models/active")
+    assert (active["activeModel"]["modelKey"], active["activeEmbeddingModel"]) == (LLM, None)
+
+
+@pytest.mark.parametrize("by", ["key", "path", "identifier"])
+async def test_unload_by_any_name(home: Home, by: str) -> None:
+    """By key and path every instance goes; by identifier that one."""
+    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM)
+    _, listed = await home.get("/admin/models")
+    names = {model["identifier"] for model in listed["loaded"]}
+    assert names == {LLM, f"{LLM}:2"}
+    name = {"key": LLM, "path": listed["loaded"][0]["path"], "identifier": f"{LLM}:2"}[by]
+    status, _ = await home.post("unload", modelKey=name)
+    assert status == 200
+    _, listed = await home.get("/admin/models")
+    assert {model["identifier"] for model in listed["loaded"]} == ({LLM} if by == "identifier" else set())
+
+
+async def test_second_instance_is_the_one_that_answers(home: Home) -> None:
+    """An instance that LM Studio had to name itself is active by that name, until it goes."""
+    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM)
+    _, active = await home.get("/admin/models/active")
+    assert active["activeModel"]["instanceId"] == f"{LLM}:2"
+    await home.post("unload", modelKey=LLM, instanceId=LLM)
+    assert (await home.get("/admin/models/active"))[1] == active
+    await home.post("unload", modelKey=LLM, instanceId=f"{LLM}:2")
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_loading_without_activating(home: Home) -> None:
+    """`activate: false` loads and changes nothing else; null is as good as absent."""
+    await home.post("load", modelKey=LLM, activate=None, loadConfig=None, ttlSeconds=None, instanceId=None)
+    status, answer = await home.post("load", modelKey=OTHER, activate=False)
+    assert (status, answer["activated"]) == (200, False)
+    assert (await home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == LLM
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "sentence"),
+    [
+        ({"modelKey": "qwen-7b"}, 404, "The nearest on its disk: qwen2.5-"),
+        (
+            {"modelKey": LLM, "loadConfig": {"contextLength": 10_000_000}},
+            507,
+            "Insufficient system resources",
+        ),
+        ({"modelKey": ""}, 400, "Validation failed"),
+        ({"modelKey": LLM, "ttlSeconds": -1}, 400, "Validation failed"),
+        ({"modelKey": "no-size-fits"}, 400, "is of type drafter"),
+    ],
+    ids=["unknown", "out of memory", "empty key", "negative ttl", "no model to load"],
+)
+async def test_failed_load_says_why(
+    start_gateway: StartGateway, body: dict[str, object], status: int, sentence: str
+) -> None:
+    """Each refusal has its own status and one line of LM Studio's own reasons, without a trace or a box."""
+    drafter = {"type": "drafter", "modelKey": "no-size-fits", "path": "x/y"}
+    async with running_studio(Simulator(pace=Pace.instant(), extra_models=[drafter])) as studio:
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        found, answer = await home.post("load", **body)
+    assert found == status
+    assert sentence in answer["error"]
+    assert "\n" not in answer["error"]
+    assert "Traceback" not in str(answer)
+
+
+async def test_used_name_is_lm_studios_own_refusal(home: Home) -> None:
+    """What has no code of its own is a 500 with LM Studio's words."""
+    await home.post("load", modelKey=LLM, instanceId="mine")
+    status, answer = await home.post("load", modelKey=OTHER, instanceId="mine")
+    assert (status, "already in use" in answer["error"]) == (500, True)
+
+
+async def test_twenty_equal_loads_are_one(held_home: Home, held: Held) -> None:
+    """Whoever asks for what is being loaded waits for the same load."""
+    asked = [asyncio.create_task(held_home.post("load", modelKey=LLM)) for _ in range(20)]
+    await asyncio.wait_for(held.waiting.acquire(), 5)
+    held.finish()
+    answers = await asyncio.wait_for(asyncio.gather(*asked), 10)
+    assert {status for status, _ in answers} == {200}
+    assert {answer["identifier"] for _, answer in answers} == {LLM}
+    _, listed = await held_home.get("/admin/models")
+    assert len(listed["loaded"]) == 1
+
+
+async def test_same_name_with_other_settings_is_a_conflict(held_home: Home, held: Held) -> None:
+    """One name can't be two things; the first load goes on."""
+    first = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
+    await asyncio.wait_for(held.waiting.acquire(), 5)
+    status, answer = await held_home.post(
+        "load", modelKey=LLM, instanceId="x", loadConfig={"contextLength": 512}
+    )
+    assert (status, "other settings" in answer["error"]) == (409, True)
+    held.finish()
+    assert (await asyncio.wait_for(first, 5))[0] == 200
+
+
+async def test_load_goes_on_without_its_caller(held_home: Home, held: Held) -> None:
+    """A caller that leaves neither stops its load nor keeps it from becoming active."""
+    async with held_home.events() as events:
+        asking = asyncio.create_task(held_home.post("load", modelKey=LLM))
+        await asyncio.wait_for(held.waiting.acquire(), 5)
+        asking.cancel()
+        held.finish()
+        while (await asyncio.wait_for(events.get(), 5))[0] != "model_activate":
+            pass
+    assert (await held_home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == LLM
+
+
+async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
+    """A cancelled load ends in LM Studio too; who waited gets 409, who cancels nothing 404."""
+    status, _ = await held_home.post("load/cancel", modelKey=LLM)
+    assert status == 404
+    async with held_home.events() as events:
+        asking = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
+        await asyncio.wait_for(held.waiting.acquire(), 5)
+        assert (await held_home.post("load/cancel", modelKey=LLM, instanceId="y"))[0] == 404
+        status, answer = await asyncio.wait_for(
+            held_home.post("load/cancel", modelKey=LLM, instanceId="x"), 5
+        )
+        assert (status, answer["status"]) == (200, "cancelled")
+        status, answer = await asyncio.wait_for(asking, 5)
+        assert (status, "cancelled" in answer["error"]) == (409, True)
+        while (event := await asyncio.wait_for(events.get(), 5))[0] != "error":
+            pass
+    assert event[1]["operation"] == "model_load"
+    held.finish()
+    assert (await held_home.get("/admin/models"))[1]["loaded"] == []
+    assert (await held_home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_activation_asks_what_kind_it_is(home: Home) -> None:
+    """An embedding model that is only activated answers embeddings, not chats."""
+    await home.post("activate", modelKey=EMBEDDING)
+    status, answer = await home.post(
+        "activate", modelKey=LLM, defaultInference={"temperature": 0.5, "topK": None}
+    )
+    assert (status, answer["defaultInference"]) == (200, {"temperature": 0.5})
+    _, active = await home.get("/admin/models/active")
+    assert (active["activeModel"]["modelKey"], active["activeEmbeddingModel"]["modelKey"]) == (LLM, EMBEDDING)
+    _, active = await home.post("deactivate", type="llm")
+    assert (active["activeModel"], active["activeEmbeddingModel"]["modelKey"]) == (None, EMBEDDING)
+    _, active = await home.post("deactivate")
+    assert active == {"activeModel": None, "activeEmbeddingModel": None}
+
+
+async def test_active_models_survive_a_restart(home: Home, start_gateway: StartGateway) -> None:
+    """What was active before the last end is active after the next start, with its parameters."""
+    await home.post(
+        "activate", modelKey=LLM, instanceId="x", defaultInference={"stopStrings": ["a"], "stream": True}
+    )
+    await home.post("activate", modelKey=EMBEDDING, type="embedding")
+    _, before = await home.get("/admin/models/active")
+    again = Home(await start_gateway(home.studio.base_url), home.studio)
+    assert (await again.get("/admin/models/active"))[1] == before
+
+
+async def test_state_that_cant_be_saved_changes_nothing(
+    start_gateway: StartGateway, home: Home, tmp_path: Path
+) -> None:
+    """A full or read-only disk fails the admin call clearly, and proxying goes on."""
+    (tmp_path / "file").write_text("")
+    server = {"state_dir": str(tmp_path / "file" / "state")}
+    gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
+    status, answer = await gateway.post("activate", modelKey=LLM)
+    assert (status, "server.state_dir" in answer["error"]) == (500, True)
+    assert (await gateway.get("/admin/models/active"))[1]["activeModel"] is None
+    assert (await gateway.get("/v1/models"))[0] == 200
+
+
+async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway) -> None:
+    """1,500 models, one of a kind that nobody has heard of: all of them, in under 100 ms."""
+    models: list[dict[str, object]] = [
+        {"type": "llm", "modelKey": f"model-{number}", "path": f"p/{number}.gguf", "sizeBytes": number}
+        for number in range(1499)
+    ]
+    models.append({"type": "hologram", "modelKey": "strange", "path": "p/strange", "new": {}})
+    async with running_studio(Simulator(pace=Pace.instant(), extra_models=models)) as studio:
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        seconds = []
+        for _ in range(3):
+            began = time.monotonic()
+            status, listed = await home.get("/admin/models")
+            seconds.append(time.monotonic() - began)
+            assert status == 200
+    keys = {model["modelKey"]: model for model in listed["downloaded"]}
+    assert keys.keys() >= {model["modelKey"] for model in models}
+    assert keys["strange"]["type"] == "hologram"
+    assert min(seconds) < 0.1

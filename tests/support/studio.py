@@ -1,0 +1,75 @@
+"""A pretend LM Studio that a test can hold, count, kill and bring back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from lmgateway.serving import listening
+from lmgateway.simulator import Pace, Simulator
+
+
+class Held(Pace):
+    """Loads wait at each step for `step()`; everything else is instant."""
+
+    def __init__(self) -> None:
+        super().__init__(prompt_tokens_per_second=1e9, tokens_per_second=1e9, load_seconds=0)
+        self.waiting = asyncio.Semaphore(0)
+        self.steps = asyncio.Semaphore(0)
+
+    async def load(self, fraction: float) -> None:
+        self.waiting.release()
+        await self.steps.acquire()
+
+    def finish(self) -> None:
+        for _ in range(100):
+            self.steps.release()
+
+
+@dataclass
+class Studio:
+    """`upgrades` counts the sockets that were opened, by namespace."""
+
+    simulator: Simulator
+    port: int = 0
+    upgrades: dict[str, int] = field(default_factory=dict)
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self, simulator: Simulator | None = None) -> None:
+        """Listen, on the same port as before if it has one; `simulator` takes the place of a dead one."""
+        self.simulator = simulator or self.simulator
+        app = self.simulator.make_app()
+
+        @web.middleware
+        async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.headers.get("Upgrade"):
+                self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
+            return await handler(request)
+
+        app.middlewares.append(count)
+        self.port = await self._running.enter_async_context(
+            listening(app, "127.0.0.1", self.port, drain_seconds=0)
+        )
+
+    async def stop(self) -> None:
+        """End as a killed process does: every connection is gone."""
+        await self._running.aclose()
+
+
+@asynccontextmanager
+async def running_studio(simulator: Simulator) -> AsyncIterator[Studio]:
+    studio = Studio(simulator)
+    await studio.start()
+    try:
+        yield studio
+    finally:
+        await studio.stop()
