@@ -19,11 +19,20 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 
 class WakingResponseHandler(ResponseHandler):
-    """Tells whoever reads the body when its framing turns out to be broken.
+    """Wakes whoever would wait for ever.
 
-    With aiohttp's C parser the error only reaches whoever waits for the next response, and the reader of this
-    one would wait for ever.
+    When a body's framing turns out to be broken, aiohttp's C parser only tells whoever waits for the next
+    response. And `sock_read` doesn't count before the request is written, so that a server which reads
+    nothing holds up an upload without end.
     """
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.start_timeout()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._drop_timeout()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         body = self._payload
@@ -67,9 +76,10 @@ class FreshConnector(aiohttp.TCPConnector):
         )
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        idle = self._conns.get(key)
-        while idle and _has_input(idle[0][0]):
-            idle.popleft()[0].close()
+        # All of them: the one that is looked at first may turn out to be too old.
+        for protocol, _ in self._conns.get(key, ()):
+            if _has_input(protocol):
+                protocol.close()  # which the connector takes for no connection any more
         return await super()._get(key, traces)
 
 

@@ -20,7 +20,6 @@ from .traffic.headers import RequestFields
 from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
 from .web import admin, debug, health
-from .web.bodies import expect_nothing
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.proxy import proxy
 
@@ -36,7 +35,7 @@ def create_app(config: Config) -> web.Application:
     app[ACTIVITY] = Activity(app[EVENTS])
     app[STUDIO] = StudioClient(config.lmstudio)
     app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
-    app[REQUEST_FIELDS] = RequestFields(is_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
+    app[REQUEST_FIELDS] = RequestFields(holds_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config)
     app.cleanup_ctx.extend((_upstream, _studio))
@@ -76,9 +75,9 @@ def _add_routes(router: web.UrlDispatcher) -> None:
         ("activate", admin.activate),
         ("deactivate", admin.deactivate),
     ):
-        router.add_post(f"/admin/models/{path}", handler, expect_handler=expect_nothing)
+        router.add_post(f"/admin/models/{path}", handler)
     router.add_get("/debug/stream", debug.stream)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:.*}"):
-            router.add_route("*", path, proxy, expect_handler=expect_nothing)
+            router.add_route("*", path, proxy)

@@ -73,24 +73,20 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
         raise CannotListen(f"can't listen on {host} port {port}: {reason}") from exc
 
 
-async def until_told_to_stop() -> None:
-    """Return when the process is asked to end, by SIGTERM or Ctrl-C."""
-    stop = asyncio.Event()
-    if sys.platform == "win32":
-        await stop.wait()  # Ctrl-C cancels
-        return
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await stop.wait()
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+def run(main: Callable[[asyncio.Event], Coroutine[None, None, None]]) -> None:
+    """Run an event loop for it, uvloop's where there is one.
 
+    `main` is handed the event that is set when the process is asked to end, by SIGTERM or Ctrl-C.
+    """
 
-def run(main: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run an event loop for it, uvloop's where there is one."""
+    async def run_until_stopped() -> None:
+        stop = asyncio.Event()
+        if sys.platform != "win32":  # where Ctrl-C cancels
+            # Before anything can be seen from outside, or whoever stops us early kills us.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await main(stop)
+
     try:
         import uvloop
     except ImportError:
@@ -98,4 +94,4 @@ def run(main: Callable[[], Coroutine[None, None, None]]) -> None:
     else:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main())
+        runner.run(run_until_stopped())

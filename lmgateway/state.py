@@ -29,3 +29,4 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 
 # Of a request
 EXCHANGE = web.RequestKey("exchange", Exchange)
+EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from lmgateway.aiohttp_mends import FreshConnector
+from lmgateway.traffic.upstream import IDLE_SECONDS
+from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
 STILL_WAITING_SECONDS = 0.3
@@ -29,6 +36,70 @@ async def test_broken_framing_still_wakes_no_reader(upstream: ScriptedUpstream) 
         done, _ = await asyncio.wait([reading], timeout=STILL_WAITING_SECONDS)
         assert not done
         reading.cancel()
+
+
+async def test_broken_request_framing_still_wakes_no_reader() -> None:
+    """WakingRequestHandler can go when this fails."""
+    began, reading = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        assert await request.content.readany() == b"half"
+        began.set()
+        await request.content.readany()
+        reading.set()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", handler)
+    async with TestServer(app) as server, raw_client(server.port or 0) as client:
+        await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+        await began.wait()
+        await client.send(b"zz\r\nrubbish\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reading.wait(), STILL_WAITING_SECONDS)
+
+
+async def test_pool_looks_at_every_idle_connection(upstream: ScriptedUpstream) -> None:
+    """FreshConnector never hands out one that has something to say, also behind one that is too old."""
+    connector = FreshConnector(keepalive_timeout=IDLE_SECONDS)
+    both = asyncio.Barrier(2)
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(upstream.received) <= 2:
+            await both.wait()
+        await answer(b"right")(request, reader, writer)
+
+    upstream.script = script
+    async with aiohttp.ClientSession(connector=connector) as client:
+
+        async def ask() -> bytes:
+            async with client.get(upstream.base_url) as response:
+                return await response.read()
+
+        await asyncio.gather(ask(), ask())
+        (idle,) = connector._conns.values()
+        (oldest, released), (newest, _) = idle
+        idle[0] = (oldest, released - 2 * IDLE_SECONDS)
+        newest._tail = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
+        assert await ask() == b"right"
+    assert upstream.connections == 3
+
+
+async def test_pool_asks_the_kernel(upstream: ScriptedUpstream) -> None:
+    """A connection whose end has come in isn't used, even before the event loop has heard of it."""
+    peers: list[asyncio.StreamWriter] = []
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer)
+        await answer()(request, reader, writer)
+
+    upstream.script = script
+    async with aiohttp.ClientSession(connector=FreshConnector()) as client:
+        for _ in range(20):
+            async with client.post(upstream.base_url, data=b"x") as response:
+                await response.read()
+            peers[-1].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+    assert len(upstream.received) == 20
 
 
 async def test_idle_connection_still_answers_with_what_nobody_asked_for(upstream: ScriptedUpstream) -> None:

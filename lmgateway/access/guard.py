@@ -24,14 +24,17 @@ _HOW_TO_SEND = (
     "Unauthorized: send the gateway's key as 'Authorization: Bearer <key>' or as 'X-API-Key: <key>'."
 )
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]*)?\Z", re.ASCII)
+_SIGNS_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class KeyRing:
-    """The keys that open the gateway, kept as digests."""
+    """The keys that open the gateway."""
 
     def __init__(self, keys: Iterable[str]) -> None:
+        keys = list(keys)
         self._digests = [_digest(key) for key in keys]
+        self._patterns = [(key, re.compile(rf"(?<![\w-]){re.escape(key)}(?![\w-])")) for key in keys]
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -48,9 +51,16 @@ class KeyRing:
         # Schemes have no case (RFC 9110 section 11.1).
         return scheme.lower() == "bearer" and self.holds(key.strip(" "))
 
-    def occurs_in(self, authorization: str) -> bool:
-        """Tell whether an Authorization field holds one of the keys in any way, opening or not."""
-        return any(self.holds(part.strip()) for part in (authorization, *authorization.split(maxsplit=1)))
+    def occurs_in(self, text: str) -> bool:
+        """Tell whether one of the keys stands anywhere in it, by itself or set off from the rest."""
+        return any(key in text and pattern.search(text) for key, pattern in self._patterns)
+
+    def redact(self, text: str) -> str:
+        """Return the text without the keys that somebody put there."""
+        for key, pattern in self._patterns:
+            if key in text:
+                text = pattern.sub("********", text)
+        return text
 
 
 def _digest(key: str) -> bytes:
@@ -72,7 +82,7 @@ class Guard:
         """Return the client's address. Raises Forbidden if it may not come in."""
         client = client_address(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
         # A proxy on this machine that nobody told us of would make everybody a client on this machine.
-        forwarded = client == peer and any(name in headers for name in ("X-Forwarded-For", "Forwarded"))
+        forwarded = client == peer and any(name in headers for name in _SIGNS_OF_A_PROXY)
         if self._protected and (forwarded or not client.is_loopback):
             raise Forbidden(f"Forbidden: {_HOW_TO_OPEN}", details=_HOW_TO_OPEN)
         if self._allowlist is not None and client not in self._allowlist:

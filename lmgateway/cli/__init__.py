@@ -74,14 +74,21 @@ def _add_running(
     check.set_defaults(command=running.check)
     simulate = commands.add_parser("simulate", help="run a pretend LM Studio")
     simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=int, default=1234)
+    simulate.add_argument("--port", type=_port, default=1234)
     simulate.add_argument(
         "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
     )
     simulate.set_defaults(command=running.simulate)
     demo = commands.add_parser("demo", help="run the gateway in front of a pretend LM Studio")
-    demo.add_argument("--port", type=int, default=Config().server.port)
+    demo.add_argument("--port", type=_port, default=Config().server.port)
     demo.set_defaults(command=running.demo)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is from 0 to 65535")
+    return port
 
 
 def _add_models(

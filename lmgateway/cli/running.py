@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import tempfile
 
@@ -11,6 +12,7 @@ import msgspec
 from .. import __version__, serving, settings
 from ..app import create_app
 from ..config import Config, decode_custom
+from ..errors import ConfigError
 from ..observe import logs
 from ..schema import ActivateRequest, ModelType
 from ..simulator import Simulator
@@ -28,7 +30,9 @@ DEMO_MODELS: dict[ModelType, str] = {
 def load_settings(options: argparse.Namespace) -> settings.Loaded:
     command_line = {}
     for item in options.set:
-        path, _, value = item.partition("=")
+        path, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError([f"command line: --set {item}: write SETTING=VALUE"])
         command_line[path.strip()] = value
     for path, name in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
         value = getattr(options, name, None)
@@ -41,7 +45,7 @@ def serve(options: argparse.Namespace) -> int:
     config = load_settings(options).config
     logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
 
-    async def run() -> None:
+    async def run(stop: asyncio.Event) -> None:
         async with serving.listening(create_app(config), config.server.host, config.server.port) as port:
             print(f"lmgateway {__version__} listens on {url_of(config.server.host, port)}", flush=True)
             if config.protected:
@@ -49,7 +53,7 @@ def serve(options: argparse.Namespace) -> int:
                     "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.",
                     flush=True,
                 )
-            await serving.until_told_to_stop()
+            await stop.wait()
 
     serving.run(run)
     return 0
@@ -75,11 +79,11 @@ def simulate(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     simulator = Simulator(log_dir=options.log_dir)
 
-    async def run() -> None:
+    async def run(stop: asyncio.Event) -> None:
         app = simulator.make_app()
         async with serving.listening(app, options.host, options.port, drain_seconds=0) as port:
             print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
-            await serving.until_told_to_stop()
+            await stop.wait()
 
     serving.run(run)
     return 0
@@ -89,7 +93,7 @@ def demo(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     simulator = Simulator()
 
-    async def run(state_dir: str) -> None:
+    async def run(stop: asyncio.Event, state_dir: str) -> None:
         async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
             tables = {
                 "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
@@ -102,11 +106,11 @@ def demo(options: argparse.Namespace) -> int:
                     simulator.load(model_key)
                     await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
                 print(_welcome(port), flush=True)
-                await serving.until_told_to_stop()
+                await stop.wait()
 
     # A demo leaves nothing behind.
     with tempfile.TemporaryDirectory() as state_dir:
-        serving.run(lambda: run(state_dir))
+        serving.run(lambda stop: run(stop, state_dir))
     return 0
 
 

@@ -48,12 +48,12 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 class RequestFields:
     """Turns a client's header fields into LM Studio's.
 
-    `is_key` tells whether an Authorization holds the gateway's own key; `api_token`, if there is one, takes
-    the place of any Authorization.
+    A field for which `holds_key` is true isn't LM Studio's to see, whatever its name; `api_token`, if there
+    is one, takes the place of any Authorization.
     """
 
-    def __init__(self, *, is_key: Callable[[str], bool], api_token: str) -> None:
-        self._is_key = is_key
+    def __init__(self, *, holds_key: Callable[[str], bool], api_token: str) -> None:
+        self._holds_key = holds_key
         self._authorization = f"Bearer {api_token}" if api_token else ""
         # Not only "lmgateway": two gateways in a row are no loop.
         self._via = f"1.1 lmgateway-{secrets.token_hex(4)}"
@@ -64,9 +64,11 @@ class RequestFields:
         fields: CIMultiDict[str] = CIMultiDict()
         for name, value in headers.items():
             lower = name.lower()
-            if lower in dropped:
-                continue
-            if lower == "authorization" and (self._authorization or self._is_key(value)):
+            if (
+                lower in dropped
+                or self._holds_key(value)
+                or (lower == "authorization" and self._authorization)
+            ):
                 continue
             if _UNSENDABLE.search(value):
                 raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
@@ -94,6 +96,11 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
             continue
         fields.add(name, value)
     return fields
+
+
+def writable_reason(reason: str) -> str:
+    """Return LM Studio's reason phrase, or none if it can't be written again."""
+    return "" if _UNSENDABLE.search(reason) else reason
 
 
 def _named_in_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:

@@ -49,7 +49,12 @@ class Target(Struct, frozen=True):
     @property
     def changes_machine(self) -> bool:
         """Whether this loads, unloads or downloads a model."""
-        return _CHANGES_MACHINE.match(self.path) is not None
+        return changes_machine(self.path)
+
+
+def changes_machine(path: str) -> bool:
+    """Tell whether this path, decoded and in lower case, loads, unloads or downloads a model."""
+    return _CHANGES_MACHINE.match(path) is not None
 
 
 def parse(raw: str) -> Target:

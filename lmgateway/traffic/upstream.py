@@ -76,6 +76,8 @@ class Upstream:
     def __init__(self, config: Config) -> None:
         self.base_url = config.lmstudio.base_url
         self._base = str(self.base_url).rstrip("/")
+        token = config.lmstudio.api_token
+        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
         self._session: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -123,7 +125,8 @@ class Upstream:
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:
             raise UpstreamSilent(
-                f"LM Studio didn't answer within {silence:g} s; proxy.timeout_ms sets how long to wait."
+                f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
+                "(proxy.stream_timeout_ms for streams)."
             ) from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.") from exc
@@ -158,7 +161,7 @@ class Upstream:
         """Ask LM Studio for its models, and return whether and how fast it answered."""
         started = time.monotonic()
         try:
-            answer = await self.send("GET", "/v1/models", CIMultiDict(), None, silence=PROBE_SECONDS)
+            answer = await self.send("GET", "/v1/models", self._probe_headers, None, silence=PROBE_SECONDS)
         except GatewayError:
             return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))
         answer.close()

@@ -11,6 +11,7 @@ from aiohttp.web_exceptions import HTTPException
 
 from ..errors import BadRequest, ContentTooLarge, GatewayError, UnsupportedMediaType, ValidationFailed
 from ..schema import RequestBody
+from ..state import EXPECTS_CONTINUE
 from .validation import mistake_of, mistakes
 
 MAX_ADMIN_BODY_BYTES = 1024**2
@@ -56,7 +57,7 @@ class Upload:
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def _invite(self) -> None:
-        if self._request.headers.get("Expect", "").lower() == "100-continue":
+        if EXPECTS_CONTINUE in self._request:
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             # Interim: the writer must not take it for the beginning of the answer.
             self._request.writer.output_size = 0
@@ -67,10 +68,6 @@ class Upload:
         except (web.RequestPayloadError, HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
             raise self.failure from exc
-
-
-async def expect_nothing(_request: web.Request) -> None:
-    """Leave `Expect: 100-continue` to `Upload`, so that a refused client isn't asked for its body."""
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:

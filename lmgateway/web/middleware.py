@@ -19,7 +19,7 @@ from ..observe import access_log
 from ..observe.exchange import Exchange
 from ..state import CONFIG, CORS, EXCHANGE, GUARD
 from .answers import error_response, finish_headers
-from .places import api_style, is_below, is_proxied
+from .places import api_style, is_below, is_for_pages
 
 logger = logging.getLogger(__name__)
 
@@ -35,14 +35,18 @@ def make_request_id() -> str:
 
 def _request_id(request: web.Request) -> str:
     sent = request.headers.get("X-Request-Id", "")
-    return sent if _SANE_ID.match(sent) else make_request_id()
+    is_sane = _SANE_ID.match(sent) and not request.app[GUARD].keys.occurs_in(sent)
+    return sent if is_sane else make_request_id()
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, and write its access line when it has ended, however it ends."""
     exchange = Exchange(
-        request_id=_request_id(request), client=request.remote or "", method=request.method, path=request.path
+        request_id=_request_id(request),
+        client=request.remote or "",
+        method=request.method,
+        path=request.app[GUARD].keys.redact(request.path),
     )
     request[EXCHANGE] = exchange
     try:
@@ -123,7 +127,7 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
     for host in hosts:  # none in HTTP/1.0, which no browser speaks
         request.app[GUARD].admit_host(host)
     if is_preflight(request.method, request.headers):
-        granted = request.app[CORS].preflight_headers(request.headers, proxied=is_proxied(request.path))
+        granted = request.app[CORS].preflight_headers(request.headers, proxied=is_for_pages(request.path))
         return web.Response(status=204, headers=granted)
     return await handler(request)
 
@@ -148,9 +152,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     exchange.response = response
     finish_headers(response)
     response.headers["X-Request-Id"] = exchange.request_id
-    response.headers.update(
-        request.app[CORS].response_headers(request.headers.get("Origin"), proxied=is_proxied(request.path))
-    )
+    origin = request.headers.get("Origin")
+    for name, value in request.app[CORS].response_headers(origin, proxied=is_for_pages(request.path)).items():
+        response.headers.add(name, value)  # beside a Vary of LM Studio's
 
 
 MIDDLEWARES = (observe, render_errors, allow_networks, require_key)

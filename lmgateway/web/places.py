@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiohttp import web
 
-from ..traffic.target import PROXIED_PREFIXES
+from ..traffic.target import PROXIED_PREFIXES, changes_machine
 
 ApiStyle = Literal["own", "openai", "anthropic"]
 
@@ -18,6 +18,11 @@ def is_below(path: str, *prefixes: str) -> bool:
 
 def is_proxied(path: str) -> bool:
     return is_below(path, *PROXIED_PREFIXES)
+
+
+def is_for_pages(path: str) -> bool:
+    """Tell whether pages of any origin may be let in here: to LM Studio, unless it changes the machine."""
+    return is_proxied(path) and not changes_machine(path.lower())
 
 
 def api_style(request: web.Request) -> ApiStyle:

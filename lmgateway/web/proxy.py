@@ -9,7 +9,7 @@ from aiohttp import web
 from ..errors import GatewayError, MethodNotAllowed
 from ..state import CONFIG, CORS, MODELS, REQUEST_FIELDS, UPSTREAM
 from ..traffic import rewrite, target
-from ..traffic.headers import response_fields
+from ..traffic.headers import response_fields, writable_reason
 from ..traffic.upstream import Answer
 from .answers import RelayedResponse
 from .bodies import Upload
@@ -57,7 +57,11 @@ async def _send(request: web.Request, destination: target.Target) -> Answer:
 
 async def _relay(request: web.Request, answer: Answer) -> web.StreamResponse:
     """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
-    response = RelayedResponse(answer.status, answer.reason, response_fields(answer.headers))
+    fields = response_fields(answer.headers)
+    response = RelayedResponse(answer.status, writable_reason(answer.reason), fields)
+    if request.version < (1, 1) and "Content-Length" not in fields:
+        # Without chunks the connection's end is the answer's.
+        response.force_close()
     if response.headers.get("Content-Type", "").startswith(_EVENT_STREAM):
         # A stream is what LM Studio says is one, whatever was asked for.
         answer.limit_silence(_seconds(request.app[CONFIG].proxy.stream_timeout_ms))

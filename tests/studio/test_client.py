@@ -114,6 +114,29 @@ async def test_frozen_lm_studio_holds_nobody_longer_than_the_timeout(
         assert (await asyncio.wait_for(home.post("load", modelKey=LLM, instanceId="again"), 20))[0] == 200
 
 
+@pytest.mark.parametrize("action", ["unload", "load", "activate"])
+async def test_killed_in_the_middle_of_a_call(
+    start_gateway: StartGateway, tmp_path: Path, action: str
+) -> None:
+    """LM Studio dies while it owes an answer: an error in time (none if it owes none), then all is well."""
+    async with AsyncExitStack() as stack:
+        dying = await stack.enter_async_context(lmgateway("simulate", "--port", "0", cwd=tmp_path))
+        studio = Studio(Simulator(pace=Pace.instant()), port=await dying.port())
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        assert (await home.get("/admin/models"))[0] == 200
+        dying.send(signal.SIGSTOP)
+        asking = asyncio.create_task(home.post(action, modelKey=LLM))
+        await asyncio.sleep(0)  # what it asks goes into a socket that nobody reads
+        dying.send(signal.SIGKILL)
+        status, _ = await asyncio.wait_for(asking, 10)
+        assert status == (200 if action == "activate" else 503)
+        await dying.ends()
+        await studio.start()
+        stack.push_async_callback(studio.stop)
+        assert (await home.post("load", modelKey=LLM))[0] == 200
+        assert (await home.post("unload", modelKey=LLM))[0] == 200
+
+
 async def test_api_token_opens_lm_studio(start_gateway: StartGateway) -> None:
     """The token is sent in the SDK's handshake as over HTTP; without it LM Studio's refusal is explained."""
     async with running_studio(Simulator(pace=Pace.instant(), api_token=TOKEN)) as studio:

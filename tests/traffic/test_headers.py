@@ -28,7 +28,7 @@ def fields(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
 
 
 def gateway(api_token: str = "") -> RequestFields:
-    return RequestFields(is_key=KeyRing([KEY]).occurs_in, api_token=api_token)
+    return RequestFields(holds_key=KeyRing([KEY]).occurs_in, api_token=api_token)
 
 
 def forwarded(*pairs: tuple[str, str], api_token: str = "") -> list[tuple[str, str]]:

@@ -217,6 +217,50 @@ async def test_access_line_says_who_what_and_how_but_no_secret(
         assert secret not in caplog.text
 
 
+@pytest.mark.parametrize("carrier", ["path", "id"])
+async def test_key_in_the_wrong_place_is_not_repeated(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture, carrier: str
+) -> None:
+    """A key that somebody put into the path or the request id stands in no log line and no answer."""
+    caplog.set_level(logging.INFO)
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": "s3cret"})
+    path = "/v1/s3cret" if carrier == "path" else "/v1/models"
+    headers = {"X-API-Key": "s3cret", "X-Request-Id": "s3cret" if carrier == "id" else "x"}
+    async with gateway.client.get(gateway.url(path), headers=headers) as response:
+        assert "s3cret" not in str(response.headers)
+    assert "s3cret" not in caplog.text
+
+
+async def test_proxy_nobody_was_told_of_opens_nothing(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Behind an undeclared proxy on this machine, everybody would be this machine: protected mode says no."""
+    gateway = await start_gateway(upstream.base_url)
+    for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP"):
+        async with gateway.client.get(gateway.url("/v1/models"), headers={name: "10.0.0.1"}) as response:
+            assert response.status == 403
+            assert "GATEWAY_API_KEY" in (await response.json())["error"]["message"]
+
+
+async def test_pages_change_no_machine(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """LM Studio's own load and unload paths are as closed to other sites' pages as /admin is."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    url = gateway.url("/api/v1/models/Load/")
+    async with gateway.client.options(url, headers=PREFLIGHT) as response:
+        assert "Access-Control-Allow-Origin" not in response.headers
+    async with gateway.client.post(url, json={}, headers={"X-API-Key": "a key", "Origin": PAGE}) as response:
+        assert response.status == 403
+    assert not upstream.received
+
+
+async def test_what_answers_vary_by_is_kept(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """A cache is told of LM Studio's reasons and of ours."""
+    gateway = await start_gateway(upstream.base_url, cors={"origins": [PAGE]})
+    upstream.script = answer(extra="Vary: Accept-Encoding\r\n")
+    async with gateway.client.get(gateway.url("/v1/models"), headers={"Origin": PAGE}) as response:
+        assert response.headers.getall("Vary") == ["Accept-Encoding", "Origin"]
+
+
 async def test_client_that_left_has_a_line_too(
     start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -281,6 +281,65 @@ async def test_methods_for_forward_proxies_are_refused(
     assert not upstream.received
 
 
+@pytest.mark.parametrize("name", ["Authorization", "api-key", "Cookie", "X_API_KEY"])
+@pytest.mark.parametrize(
+    "value", ["s3cret", "Bearer s3cret", 'Bearer "s3cret"', "a=s3cret; b", "Bearer Bearer s3cret"]
+)
+async def test_key_reaches_lm_studio_in_no_header(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, name: str, value: str
+) -> None:
+    """Wherever else a client put the key, it isn't LM Studio's to see; what is no key passes."""
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": "s3cret"})
+    headers = {"X-API-Key": "s3cret", name: value, "X-Other": "s3crets"}
+    async with gateway.client.get(gateway.url("/v1/models"), headers=headers) as response:
+        assert response.status == 200
+    assert upstream.last.one(name) is None
+    assert upstream.last.one("X-Other") == "s3crets"
+
+
+async def test_cookies_are_not_kept(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """A cookie that one client was given is never sent for another."""
+    gateway = await start_gateway(f"http://localhost:{upstream.port}")
+    upstream.script = answer(extra="Set-Cookie: session=mine; Path=/\r\n")
+    for _ in range(2):
+        async with gateway.client.get(gateway.url("/v1/models")) as response:
+            assert response.headers["Set-Cookie"].startswith("session=mine")
+    assert upstream.last.one("Cookie") is None
+
+
+async def test_announced_size_is_refused_before_it_comes(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """10 GiB that are only announced get their 413 at once."""
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 10737418240\r\n\r\n")
+        assert b" 413 " in await client.head()
+    assert not upstream.received
+
+
+async def test_reason_that_cant_be_written_is_left_out(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Control characters in LM Studio's status line cost the client nothing."""
+    gateway = await start_gateway(upstream.base_url)
+    upstream.script = raw(b"HTTP/1.1 200 a\x1b[1m\r\nContent-Length: 2\r\n\r\nok")
+    async with gateway.client.get(gateway.url("/v1/models")) as response:
+        assert (response.status, await response.read()) == (200, b"ok")
+
+
+async def test_old_client_that_would_keep_the_connection(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """HTTP/1.0 with keep-alive can't have it for a stream, whose only end is the connection's."""
+    gateway = await start_gateway(upstream.base_url)
+    upstream.script = raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n")
+    async with raw_client(gateway.port) as client:
+        await client.send(b"GET /v1/models HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n")
+        await client.head()
+        assert await client.rest() == b"ab"
+
+
 async def test_plain_answer_is_a_client_librarys_answer(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:

@@ -337,6 +337,22 @@ async def test_bytes_nobody_asked_for_answer_nobody(
         await asyncio.wait_for(poisoned.wait(), 5)
 
 
+async def test_upload_that_nobody_reads_ends(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """An LM Studio that stops reading a body is silent, and gets no more time than for an answer."""
+    gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 200})
+    upstream.reads_body = False
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
+    upstream.script = script
+    for path in ("/v1/files", "/v1/chat/completions"):
+        data = io.BytesIO(b"x" * 20_000_000)
+        async with gateway.client.post(gateway.url(path), data=data) as response:
+            assert response.status == 504
+
+
 async def test_early_refusal_reaches_the_client(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
@@ -349,11 +365,11 @@ async def test_early_refusal_reaches_the_client(
         assert b" 413 " in await client.head()
 
 
-async def test_one_hundred_clients_get_their_own_bytes(
+async def test_many_clients_get_their_own_bytes(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """Parallel streams and plain answers never mix, and none waits for another."""
-    gateway, everybody = await start_gateway(upstream.base_url), asyncio.Barrier(100)
+    gateway, everybody = await start_gateway(upstream.base_url), asyncio.Barrier(150)
 
     async def script(request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + chunk(request.body))
@@ -368,5 +384,5 @@ async def test_one_hundred_clients_get_their_own_bytes(
             return await response.read()
 
     gateway.client.connector._limit = 0  # type: ignore[union-attr]
-    answers = await asyncio.wait_for(asyncio.gather(*map(ask, range(100))), 20)
-    assert answers == [b'{"n":%d}' % number * 2 for number in range(100)]
+    answers = await asyncio.wait_for(asyncio.gather(*map(ask, range(150))), 20)
+    assert answers == [b'{"n":%d}' % number * 2 for number in range(150)]
