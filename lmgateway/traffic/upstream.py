@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -36,6 +37,16 @@ _UNAVAILABLE = (
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A request for LM Studio. `target` is path and query as they go on the wire, below the base URL."""
+
+    method: str
+    target: str
+    headers: CIMultiDict[str]
+    body: bytes | AsyncIterator[bytes] | None
 
 
 class Answer:
@@ -98,29 +109,20 @@ class Upstream:
     ) -> None:
         await self._session.close()
 
-    async def send(
-        self,
-        method: str,
-        target: str,
-        headers: CIMultiDict[str],
-        body: bytes | AsyncIterator[bytes] | None,
-        *,
-        silence: float | None,
-    ) -> Answer:
+    async def send(self, outgoing: Outgoing, *, silence: float | None) -> Answer:
         """Send a request and return the answer as soon as its head is there. The caller closes it.
 
-        `target` is path and query as they go on the wire, below the base URL; `silence` is how many seconds
-        LM Studio may take for the head, and between any two bytes after it. A refused connection is tried
-        once more, since LM Studio can't have begun.
+        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it. A
+        refused connection is tried once more, since LM Studio can't have begun.
 
         Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
         """
         try:
             try:
-                response = await self._request(method, target, headers, body, silence)
+                response = await self._request(outgoing, silence)
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
-                response = await self._request(method, target, headers, body, silence)
+                response = await self._request(outgoing, silence)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:
@@ -135,22 +137,16 @@ class Upstream:
             raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
         return Answer(response)
 
-    async def _request(
-        self,
-        method: str,
-        target: str,
-        headers: CIMultiDict[str],
-        body: bytes | AsyncIterator[bytes] | None,
-        silence: float | None,
-    ) -> aiohttp.ClientResponse:
+    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:
+        headers, body = outgoing.headers, outgoing.body
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
             if len(body) > LARGE_BODY_BYTES:
                 # Written at once it would hold up every other request.
                 body = _pieces(body)
         return await self._session.request(
-            method,
-            URL(self._base + target, encoded=True),
+            outgoing.method,
+            URL(self._base + outgoing.target, encoded=True),
             headers=headers,
             data=body,
             allow_redirects=False,
@@ -161,7 +157,8 @@ class Upstream:
         """Ask LM Studio for its models, and return whether and how fast it answered."""
         started = time.monotonic()
         try:
-            answer = await self.send("GET", "/v1/models", self._probe_headers, None, silence=PROBE_SECONDS)
+            probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
+            answer = await self.send(probe, silence=PROBE_SECONDS)
         except GatewayError:
             return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))
         answer.close()

@@ -10,7 +10,7 @@ from ..errors import GatewayError, MethodNotAllowed
 from ..state import CONFIG, CORS, MODELS, REQUEST_FIELDS, UPSTREAM
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
-from ..traffic.upstream import Answer
+from ..traffic.upstream import Answer, Outgoing
 from .answers import RelayedResponse
 from .bodies import Upload
 
@@ -46,10 +46,9 @@ async def _send(request: web.Request, destination: target.Target) -> Answer:
             silence_ms = limits.stream_timeout_ms
     else:
         body = upload.chunks() if request.body_exists else None
+    outgoing = Outgoing(request.method, destination.raw, headers, body)
     try:
-        return await app[UPSTREAM].send(
-            request.method, destination.raw, headers, body, silence=_seconds(silence_ms)
-        )
+        return await app[UPSTREAM].send(outgoing, silence=_seconds(silence_ms))
     except GatewayError as exc:
         # What looks like LM Studio's failure may be the upload's.
         raise upload.failure or exc from exc
