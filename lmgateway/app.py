@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -10,9 +11,23 @@ from aiohttp import web
 from .access.cors import Cors
 from .access.guard import Guard
 from .config import Config
+from .observe import lag
 from .observe.activity import Activity
 from .observe.events import Events
-from .state import ACTIVITY, CONFIG, CORS, EVENTS, GUARD, MODELS, REQUEST_FIELDS, STARTED, STUDIO, UPSTREAM
+from .observe.prometheus import Metrics
+from .state import (
+    ACTIVITY,
+    CONFIG,
+    CORS,
+    EVENTS,
+    GUARD,
+    METRICS,
+    MODELS,
+    REQUEST_FIELDS,
+    STARTED,
+    STUDIO,
+    UPSTREAM,
+)
 from .studio.client import StudioClient
 from .studio.models import Models
 from .studio.state_file import StateFile
@@ -32,13 +47,14 @@ def create_app(config: Config) -> web.Application:
     app[CORS] = Cors(config)
     app[GUARD] = guard
     app[EVENTS] = Events()
-    app[ACTIVITY] = Activity(app[EVENTS])
+    app[METRICS] = Metrics()
+    app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[STUDIO] = StudioClient(config.lmstudio)
     app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
     app[REQUEST_FIELDS] = RequestFields(holds_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config)
-    app.cleanup_ctx.extend((_upstream, _studio))
+    app.cleanup_ctx.extend((_upstream, _studio, _lag))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     _add_routes(app.router)
@@ -55,6 +71,13 @@ async def _studio(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[MODELS].close()
     await app[STUDIO].close()
+
+
+async def _lag(app: web.Application) -> AsyncIterator[None]:
+    watching = asyncio.create_task(lag.watch(app[METRICS]))
+    yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
 
 
 async def _end_events(app: web.Application) -> None:
@@ -77,6 +100,11 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     ):
         router.add_post(f"/admin/models/{path}", handler)
     router.add_get("/debug/stream", debug.stream)
+    router.add_get("/debug/status", debug.status)
+    router.add_get("/debug/metrics", debug.metrics)
+    router.add_get("/debug/requests", debug.requests)
+    router.add_delete("/debug/requests/{request_id}", debug.cancel_request)
+    router.add_get("/metrics", debug.prometheus)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:.*}"):

@@ -101,6 +101,7 @@ class Proxy(Table, frozen=True, kw_only=True):
     stream_timeout_ms: Annotated[Milliseconds, env("PROXY_STREAM_TIMEOUT")] = 0
     max_body_bytes: Annotated[Bytes, env("MAX_BODY_BYTES")] = 64 * 1024**2
     max_upload_bytes: Annotated[Bytes, env("MAX_UPLOAD_BYTES")] = 1024**3
+    account_streams: Annotated[Flag, env("ACCOUNT_STREAMS")] = True
 
 
 class Cors(Table, frozen=True, kw_only=True):

@@ -45,6 +45,12 @@ class ValidationFailed(BadRequest):
     code = "validation_failed"
 
 
+class RequestCancelled(BadRequest):
+    """An admin cancelled it. A 400, because client libraries ask again after a 409 or a 503."""
+
+    code = "request_cancelled"
+
+
 class Unauthorized(GatewayError):
     status, type, code, title = 401, "authentication_error", "invalid_api_key", "Unauthorized"
 

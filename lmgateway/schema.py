@@ -33,6 +33,14 @@ class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=Tru
     stream: bool | None = None
 
 
+class TokenUsage(Message, frozen=True):
+    """Tokens in, out, and both."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
 class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     ratio: Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None = None
     layers: Annotated[int, Meta(ge=0)] | None = None

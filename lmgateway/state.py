@@ -10,6 +10,7 @@ from .config import Config
 from .observe.activity import Activity
 from .observe.events import Events
 from .observe.exchange import Exchange
+from .observe.prometheus import Metrics
 from .studio.client import StudioClient
 from .studio.models import Models
 from .traffic.headers import RequestFields
@@ -21,6 +22,7 @@ CONFIG = web.AppKey("config", Config)
 CORS = web.AppKey("cors", Cors)
 EVENTS = web.AppKey("events", Events)
 GUARD = web.AppKey("guard", Guard)
+METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", Models)
 REQUEST_FIELDS = web.AppKey("request_fields", RequestFields)
 STARTED = web.AppKey("started", float)

@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
 from ..serving import CannotListen
-from . import models, running
+from . import events, models, running
 from .client import RequestFailed
 
 # sysexits.h
@@ -104,6 +104,9 @@ def _add_models(
     named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
     named.add_argument("--id", metavar="NAME", help="the instance's own name")
 
+    watch = commands.add_parser("events", parents=[remote], help="show what happens, as it happens")
+    watch.add_argument("--type", action="append", default=[], metavar="NAME", help="only events of this name")
+    watch.set_defaults(command=events.events)
     listing = commands.add_parser("models", parents=[remote], help="list the models of a running gateway")
     listing.set_defaults(command=models.listing)
     load = commands.add_parser("load", parents=[named], help="load a model, and make it the active one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -23,6 +23,12 @@ class RequestFailed(Exception):
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+class Event(NamedTuple):
+    name: str
+    data: dict[str, Any]
+    id: str | None
 
 
 class GatewayClient:
@@ -47,16 +53,25 @@ class GatewayClient:
         except aiohttp.ClientError as exc:
             raise RequestFailed(f"The gateway can't be reached: {exc}", EX_UNAVAILABLE) from exc
 
-    async def events(self, *names: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Yield the name and data of each event as it happens, `connected` first."""
-        async with self._session.get("/debug/stream", params={"types": ",".join(names)}) as response:
-            name = ""
+    async def events(self, *names: str, last_id: str | None = None) -> AsyncIterator[Event]:
+        """Yield each event as it happens, `connected` first; of these names only, if there are any.
+
+        With `last_id`, first what came after that one. Raises aiohttp.ClientError when the stream breaks off.
+        """
+        headers = {"Last-Event-ID": last_id} if last_id else {}
+        url = "/debug/stream"
+        async with self._session.get(url, params={"types": ",".join(names)}, headers=headers) as response:
+            response.raise_for_status()
+            name, number = "", None
             async for line in response.content:
                 field, _, value = line.decode().rstrip("\r\n").partition(": ")
-                if field == "event":
+                if field == "id":
+                    number = value
+                elif field == "event":
                     name = value
                 elif field == "data":
-                    yield name, json.loads(value)
+                    yield Event(name, json.loads(value), number)
+                    number = None
 
 
 @asynccontextmanager

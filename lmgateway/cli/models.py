@@ -33,7 +33,7 @@ def listing(options: argparse.Namespace) -> int:
         _print_table(rows)
         return 0
 
-    return _run(options, ask)
+    return ask_gateway(options, ask)
 
 
 def load(options: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def load(options: argparse.Namespace) -> int:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
         return _print_answer(options, answer)
 
-    return _run(options, ask)
+    return ask_gateway(options, ask)
 
 
 def unload(options: argparse.Namespace) -> int:
@@ -64,10 +64,10 @@ def _post(options: argparse.Namespace, path: str) -> int:
     async def ask(gateway: GatewayClient) -> int:
         return _print_answer(options, await gateway.request("POST", path, _body(options)))
 
-    return _run(options, ask)
+    return ask_gateway(options, ask)
 
 
-def _run(options: argparse.Namespace, ask: Any) -> int:
+def ask_gateway(options: argparse.Namespace, ask: Any) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104

@@ -48,7 +48,7 @@ class Progress:
 
     async def _follow(self) -> None:
         events = self._gateway.events("model_load_progress", "model_load_complete", "error")
-        async for name, event in events:
+        async for name, event, _ in events:
             self._listening.set()
             if name == "connected" or event.get("modelKey") != self._names[0]:
                 continue

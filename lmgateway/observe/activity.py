@@ -1,18 +1,28 @@
-"""What is being done: each model operation begins and ends here, and its failure is told once."""
+"""What is being done and what was done: each exchange and each model operation begins and ends here, once."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import GatewayError
-from .events import ErrorEvent, Events
+from ..errors import GatewayError, RequestCancelled
+from .clock import iso_timestamp
+from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
+from .exchange import Exchange, Outcome
+from .prometheus import Metrics
 
 OperationType = Literal["model_load", "model_unload", "model_activate"]
+Status = Literal["idle", "loading_model", "processing_inference", "error"]
+
+RECENT_EXCHANGES = 100
+HOUR_SECONDS = 3600
+HOUR_EXCHANGES = 2000
+_LEFT = "The client left before its answer was complete."
 
 
 @dataclass(slots=True)
@@ -23,6 +33,7 @@ class Operation:
     model_key: str
     progress: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    timestamp: str = field(default_factory=iso_timestamp)
 
     @property
     def elapsed_ms(self) -> int:
@@ -30,29 +41,51 @@ class Operation:
 
 
 class Activity:
-    """The owner of what runs."""
+    """The owner of what runs and what ran. It counts, remembers and publishes; nobody else does."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, metrics: Metrics) -> None:
         self.events = events
-        self._running: list[Operation] = []
+        self.operations: list[Operation] = []
+        self.running: list[Exchange] = []
+        self.recent: deque[Exchange] = deque(maxlen=RECENT_EXCHANGES)
+        self.total_requests = 0
+        self.total_errors = 0
+        self._metrics = metrics
+        self._generated: deque[Exchange] = deque(maxlen=HOUR_EXCHANGES)
+        self._operation_failed = False
+
+    @property
+    def status(self) -> Status:
+        """`error` is a model operation that failed, until the next one begins."""
+        if self.operations:
+            return "loading_model"
+        if any(exchange.generates for exchange in self.running):
+            return "processing_inference"
+        return "error" if self._operation_failed else "idle"
 
     @contextmanager
     def operation(self, kind: OperationType, model_key: str) -> Iterator[Operation]:
         """Run a model operation inside; a GatewayError that leaves it is published as one `error` event."""
         operation = Operation(kind, model_key)
-        self._running.append(operation)
+        self.operations.append(operation)
+        self._operation_failed = False
         try:
             yield operation
         except GatewayError as exc:
-            self._publish_error(operation, exc.message)
+            # What a client got wrong is nothing that went wrong here.
+            self._operation_failed = exc.status >= 500
+            self._operation_ended(operation, exc.message)
             raise
         except asyncio.CancelledError:
-            self._publish_error(operation, "The gateway stopped waiting for it.")
+            self._operation_ended(operation, "The gateway stopped waiting for it.")
             raise
+        else:
+            self._metrics.operation(kind, succeeded=True)
         finally:
-            self._running.remove(operation)
+            self.operations.remove(operation)
 
-    def _publish_error(self, operation: Operation, sentence: str) -> None:
+    def _operation_ended(self, operation: Operation, sentence: str) -> None:
+        self._metrics.operation(operation.type, succeeded=False)
         self.events.publish(
             ErrorEvent(
                 operation=operation.type,
@@ -61,3 +94,99 @@ class Activity:
                 total_time_ms=operation.elapsed_ms,
             )
         )
+
+    @contextmanager
+    def exchange(self, exchange: Exchange) -> Iterator[None]:
+        """Run a proxied request inside.
+
+        It ends completed, failed (a GatewayError left it, or LM Studio answered 5xx) or aborted (the client
+        left). One that `cancel` ended leaves with RequestCancelled.
+        """
+        exchange.task = asyncio.current_task()
+        self.running.append(exchange)
+        self._metrics.began()
+        try:
+            yield
+        except GatewayError as exc:
+            self._fail(exchange, exc)
+            raise
+        except ConnectionError:
+            self._end(exchange, "aborted", _LEFT)
+            raise
+        except asyncio.CancelledError:
+            if not exchange.cancelled or exchange.task is None:
+                self._end(exchange, "aborted", _LEFT)
+                raise
+            exchange.task.uncancel()
+            error = RequestCancelled("The request was cancelled at the gateway.")
+            self._fail(exchange, error)
+            raise error from None
+        else:
+            is_error = exchange.status >= 500
+            self.total_errors += is_error
+            self._end(exchange, "failed" if is_error else "completed")
+        finally:
+            self.running.remove(exchange)
+            exchange.task = None
+
+    def announce(self, exchange: Exchange) -> None:
+        """Tell that a request has begun, as soon as its model is known."""
+        exchange.announced = True
+        self.events.publish(
+            InferenceStart(
+                request_id=exchange.request_id,
+                method=exchange.method,
+                path=exchange.path,
+                model=exchange.model,
+                client=exchange.client,
+            )
+        )
+
+    def cancel(self, request_id: str) -> bool:
+        """End a running request as if its client had left; return whether there was one of that id."""
+        found = [exchange for exchange in self.running if exchange.request_id == request_id]
+        for exchange in found:
+            if exchange.task is not None and not exchange.cancelled:
+                exchange.cancelled = True
+                exchange.task.cancel()
+        return bool(found)
+
+    def last_hour(self) -> list[Exchange]:
+        """Return what generated tokens in the last hour, oldest first."""
+        horizon = time.monotonic() - HOUR_SECONDS
+        return [exchange for exchange in self._generated if (exchange.ended or 0) > horizon]
+
+    def _fail(self, exchange: Exchange, error: GatewayError) -> None:
+        self.total_errors += 1
+        exchange.status, exchange.error = error.status, error
+        self._end(exchange, "failed", error.message)
+
+    def _end(self, exchange: Exchange, outcome: Outcome, sentence: str | None = None) -> None:
+        if not exchange.announced:
+            self.announce(exchange)
+        exchange.ended = time.monotonic()
+        exchange.outcome = outcome
+        self.total_requests += 1
+        self.recent.append(exchange)
+        if exchange.tokens:
+            self._generated.append(exchange)
+        self._metrics.ended(exchange)
+        self.events.publish(_complete(exchange) if sentence is None else _broken(exchange, sentence))
+
+
+def _complete(exchange: Exchange) -> InferenceComplete:
+    return InferenceComplete(
+        request_id=exchange.request_id,
+        total_time_ms=exchange.total_ms,
+        token_usage=exchange.count.usage if exchange.count else None,
+        status=exchange.status,
+        ttft_ms=exchange.ttft_ms,
+        tokens_per_second=exchange.tokens_per_second,
+        stream=exchange.stream,
+    )
+
+
+def _broken(exchange: Exchange, sentence: str) -> ErrorEvent:
+    return ErrorEvent(
+        operation="inference", request_id=exchange.request_id, error=sentence, total_time_ms=exchange.total_ms
+    )

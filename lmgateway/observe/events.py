@@ -11,7 +11,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
-from ..schema import DefaultInference, LoadConfig
+from ..schema import DefaultInference, LoadConfig, TokenUsage
 from .clock import iso_timestamp
 
 HISTORY_EVENTS = 1000
@@ -71,6 +71,26 @@ class ModelActivate(Event, frozen=True, kw_only=True):
     default_inference: DefaultInference
 
 
+class InferenceStart(Event, frozen=True, kw_only=True):
+    name = "inference_start"
+    request_id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+
+
+class InferenceComplete(Event, frozen=True, kw_only=True):
+    name = "inference_complete"
+    request_id: str
+    total_time_ms: int
+    token_usage: TokenUsage | None
+    status: int
+    ttft_ms: int | None
+    tokens_per_second: float | None
+    stream: bool
+
+
 class ErrorEvent(Event, frozen=True, kw_only=True):
     name = "error"
     operation: str | UnsetType = UNSET
@@ -96,14 +116,16 @@ class Subscription:
         self._queue: asyncio.Queue[Published | None] = asyncio.Queue(QUEUE_EVENTS)
         self._missed = 0
 
-    def offer(self, published: Published | None) -> None:
-        """Put it in without waiting; None is the end."""
+    def offer(self, published: Published | None) -> bool:
+        """Put it in without waiting, None at the end; return whether an older one had to go for it."""
         if published is not None and self._names and published.name not in self._names:
-            return
-        if self._queue.full():
+            return False
+        overflows = self._queue.full()
+        if overflows:
             self._queue.get_nowait()
             self._missed += 1
         self._queue.put_nowait(published)
+        return overflows
 
     async def next(self) -> Published | None:
         """Return the next event, None after the last one."""
@@ -122,6 +144,7 @@ class Events:
         self._subscriptions: set[Subscription] = set()
         self._history: deque[Published] = deque(maxlen=HISTORY_EVENTS)
         self._number = 0
+        self.lost = 0
         self._closed = False
 
     def publish(self, event: Event) -> None:
@@ -130,7 +153,11 @@ class Events:
         published = Published(self._number, event.name, msgspec.json.encode(event).decode())
         self._history.append(published)
         for subscription in self._subscriptions:
-            subscription.offer(published)
+            self.lost += subscription.offer(published)
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions)
 
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from aiohttp import web
 
 from ..errors import GatewayError
+from .clock import iso_timestamp
+from .tokens import TokenCount
 
 # nginx's number for a client that left before its answer; it is only ever logged, never sent.
 CLIENT_LEFT = 499
+
+Outcome = Literal["completed", "failed", "aborted"]
+Phase = Literal["waiting", "generating"]
 
 
 @dataclass(slots=True)
@@ -18,7 +25,7 @@ class Exchange:
     """What is known about a request while it runs; written by the middlewares and the relay.
 
     `client` is the address that counts, behind trusted proxies. `response` is set once its head is on its way
-    to the client; from then on a failure can only break the connection.
+    to the client; from then on a failure can only break the connection. Times are of the monotonic clock.
     """
 
     request_id: str
@@ -26,10 +33,56 @@ class Exchange:
     method: str
     path: str
     started: float = field(default_factory=time.monotonic)
+    timestamp: str = field(default_factory=iso_timestamp)
     response: web.StreamResponse | None = None
     status: int = CLIENT_LEFT
     error: GatewayError | None = None
+    # Of proxied requests only, as far as it is known.
+    route: str = "other"
+    model: str | None = None
+    generates: bool = False
+    stream: bool = False
+    count: TokenCount | None = None
+    first_token: float | None = None
+    ended: float | None = None
+    outcome: Outcome | None = None
+    task: asyncio.Task[Any] | None = None
+    announced: bool = False
+    cancelled: bool = False
 
     @property
     def total_ms(self) -> int:
-        return round((time.monotonic() - self.started) * 1000)
+        return round(((self.ended or time.monotonic()) - self.started) * 1000)
+
+    @property
+    def phase(self) -> Phase:
+        return "waiting" if self.first_token is None else "generating"
+
+    @property
+    def tokens(self) -> int:
+        """Tokens generated, so far or in all."""
+        return self.count.generated if self.count else 0
+
+    @property
+    def ttft_ms(self) -> int | None:
+        """Time to first token: seen going by in a stream, else as LM Studio tells it."""
+        if self.first_token is not None:
+            return round((self.first_token - self.started) * 1000)
+        told = self.count.time_to_first_token if self.count else None
+        return None if told is None else round(told * 1000)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """As LM Studio tells it, else tokens over generation time."""
+        if self.count is not None and self.count.tokens_per_second is not None:
+            return round(self.count.tokens_per_second, 2)
+        seconds = self._generation_seconds
+        return round(self.tokens / seconds, 2) if seconds and self.tokens else None
+
+    @property
+    def _generation_seconds(self) -> float | None:
+        """How long tokens were generated; of a plain answer, whose first token nobody saw, all its time."""
+        end = self.ended or time.monotonic()
+        if self.first_token is not None:
+            return end - self.first_token
+        return None if self.stream else end - self.started

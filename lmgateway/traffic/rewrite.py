@@ -48,23 +48,28 @@ _NATIVE_CHAT = {
 
 
 class Dialect(Struct, frozen=True):
-    """How one API names the parameters of a DefaultInference, and which kind of model it is for."""
+    """How one API names the parameters of a DefaultInference, and which kind of model it is for.
+
+    `generates`: it keeps the GPU busy. `tells_usage_on_request`: a stream has usage only if it is asked for.
+    """
 
     model_type: ModelType
     parameters: Mapping[str, str]
+    generates: bool = False
+    tells_usage_on_request: bool = False
 
 
 DIALECTS: Mapping[str, Dialect] = {
-    "/v1/chat/completions": Dialect("llm", _CHAT),
-    "/v1/completions": Dialect("llm", _CHAT),
-    "/api/v0/chat/completions": Dialect("llm", _CHAT),
-    "/api/v0/completions": Dialect("llm", _CHAT),
-    "/v1/responses": Dialect("llm", _RESPONSES),
-    "/v1/messages": Dialect("llm", _MESSAGES),
+    "/v1/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
+    "/v1/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
+    "/api/v0/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
+    "/api/v0/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
+    "/v1/responses": Dialect("llm", _RESPONSES, generates=True),
+    "/v1/messages": Dialect("llm", _MESSAGES, generates=True),
     "/v1/messages/count_tokens": Dialect("llm", {}),
     "/v1/embeddings": Dialect("embedding", {}),
     "/api/v0/embeddings": Dialect("embedding", {}),
-    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT),
+    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True),
 }
 
 # A parameter that a client may send under a newer name.
@@ -72,16 +77,24 @@ _SYNONYMS = {"max_tokens": "max_completion_tokens"}
 
 
 class Filled(Struct, frozen=True):
-    """A body as it goes to LM Studio, and what is known about it. `streaming`: it asks for a stream."""
+    """A body as it goes to LM Studio, and what is known about it.
+
+    `streaming`: it asks for a stream; `asks_usage`: for its usage too, which the client didn't.
+    """
 
     body: bytes
+    model: str | None = None
     streaming: bool = False
+    asks_usage: bool = False
 
 
-def fill(body: bytes, dialect: Dialect, active: ActiveModel | None) -> Filled:
+def fill(
+    body: bytes, dialect: Dialect, active: ActiveModel | None, *, account_streams: bool = False
+) -> Filled:
     """Return the body with the active model and its parameters where the client left them out.
 
-    A body that is no JSON object comes back as it is, for LM Studio to judge.
+    With `account_streams`, a stream is asked to tell its usage. A body that is no JSON object comes back as
+    it is, for LM Studio to judge.
     """
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
@@ -89,7 +102,34 @@ def fill(body: bytes, dialect: Dialect, active: ActiveModel | None) -> Filled:
         return Filled(body)
     added = {} if active is None else _missing(fields, dialect, active)
     streaming = added.get("stream", fields.get("stream")) == Raw(b"true")
-    return Filled(_merge(body, fields, added), streaming)
+    asks_usage = False
+    if streaming and account_streams and dialect.tells_usage_on_request:
+        options = _with_usage(fields.get("stream_options"))
+        if options is not None:
+            added["stream_options"], asks_usage = options, True
+    model = _text(added.get("model", fields.get("model")))
+    return Filled(_merge(body, fields, added), model, streaming, asks_usage)
+
+
+def _with_usage(options: Raw | None) -> Raw | None:
+    """Return stream options that ask for usage, or None if these do, or are nothing to add to."""
+    if options is None or bytes(options) == b"null":
+        return Raw(b'{"include_usage":true}')
+    try:
+        fields = msgspec.json.decode(options, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        return None
+    if fields.get("include_usage") == Raw(b"true"):
+        return None
+    return _raw({**fields, "include_usage": True})
+
+
+def _text(value: Raw | None) -> str | None:
+    """Return a JSON string's text; None for anything else."""
+    try:
+        return None if value is None else msgspec.json.decode(value, type=str)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _missing(fields: Mapping[str, Raw], dialect: Dialect, active: ActiveModel) -> dict[str, Raw]:

@@ -1,4 +1,4 @@
-"""The live view: what happens, as it happens."""
+"""The live view: what happens as it happens, what runs, and how it went."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import re
 import msgspec
 from aiohttp import web
 from aiohttp_sse import sse_response
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..errors import NotFound
 from ..observe.clock import iso_timestamp
-from ..state import EVENTS
+from ..observe.report import metrics_report, requests_report, status_report
+from ..state import ACTIVITY, EVENTS, METRICS, MODELS, STARTED
+from .answers import json_response
 
 KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
@@ -35,6 +39,32 @@ async def stream(request: web.Request) -> web.StreamResponse:
                     await response.send(_data(missed=missed), event="lagged")
                 await response.send(published.data, id=str(published.number), event=published.name)
         return response
+
+
+async def status(request: web.Request) -> web.Response:
+    return json_response(status_report(request.app[ACTIVITY], request.app[MODELS].active.active_model))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    app = request.app
+    return json_response(metrics_report(app[ACTIVITY], app[MODELS].active.active_model, app[STARTED]))
+
+
+async def requests(request: web.Request) -> web.Response:
+    return json_response(requests_report(request.app[ACTIVITY]))
+
+
+async def cancel_request(request: web.Request) -> web.Response:
+    request_id = request.match_info["request_id"]
+    if not request.app[ACTIVITY].cancel(request_id):
+        raise NotFound(f"No request with the id {request_id} is running.")
+    return json_response({"status": "cancelled", "requestId": request_id})
+
+
+async def prometheus(request: web.Request) -> web.Response:
+    events = request.app[EVENTS]
+    text = request.app[METRICS].render(subscribers=events.subscribers, lost_events=events.lost)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
 def _data(**fields: object) -> str:

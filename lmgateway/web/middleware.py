@@ -136,10 +136,11 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only who has the key, and no other site's page that wants to change something."""
     guard, path = request.app[GUARD], request.path
-    is_open = path == "/" or (path == "/health" and guard.health_is_open)
+    # The dashboard's files are no secret; its data is below /debug and /admin.
+    is_open = path == "/" or is_below(path, "/dashboard") or (path == "/health" and guard.health_is_open)
     if not is_open:
         guard.admit_key(request.headers)
-    if is_below(path, "/admin", "/debug"):
+    if is_below(path, "/admin", "/debug", "/metrics"):
         request.app[CORS].admit_origin(request.headers)
     return await handler(request)
 

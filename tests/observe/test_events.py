@@ -25,6 +25,7 @@ from lmgateway.observe.events import (
     Published,
     Subscription,
 )
+from lmgateway.observe.prometheus import Metrics
 from lmgateway.schema import DefaultInference, Gpu, LoadConfig
 
 NAMED = {"model_key": "m", "instance_id": None}
@@ -215,7 +216,7 @@ async def test_what_a_dashboard_reads(event: Event, name: str, fields: dict[str,
 async def test_failed_operation_is_told_once(failure: BaseException) -> None:
     """One failure is one error event, with the operation and the model; a success is none."""
     events = Events()
-    activity = Activity(events)
+    activity = Activity(events, Metrics())
     with events.subscribe() as subscription:
         with activity.operation("model_unload", "fine"):
             pass

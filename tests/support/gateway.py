@@ -32,11 +32,11 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(tables: dict[str, object]) -> AsyncIterator[Gateway]:
+async def running_gateway(tables: dict[str, object], port: int = 0) -> AsyncIterator[Gateway]:
     """Run a gateway with this configuration, given as TOML's tables."""
     app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
+        port = await stack.enter_async_context(listening(app, "127.0.0.1", port))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )

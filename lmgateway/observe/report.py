@@ -1,0 +1,313 @@
+"""What /debug tells of the activity, in the words of its users' dashboards."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import psutil
+from msgspec import UNSET, UnsetType
+
+from ..schema import ActiveModel, Message, TokenUsage
+from .activity import Activity, Status
+from .exchange import Exchange, Outcome, Phase
+
+LAST_REQUESTS = 10
+
+
+class CurrentOperation(Message, frozen=True, kw_only=True):
+    type: Literal["model_load", "model_unload", "model_activate", "inference"]
+    model_key: str | None
+    progress: float
+    started_at: str
+    elapsed_ms: int
+
+
+class RequestRecord(Message, frozen=True, kw_only=True):
+    request_id: str
+    status: Literal["pending", "completed", "failed"]
+    tokens_generated: int | UnsetType = UNSET
+    token_usage: TokenUsage | UnsetType = UNSET
+    time_ms: int
+    timestamp: str
+
+
+class StatusReport(Message, frozen=True, kw_only=True):
+    status: Status
+    current_operation: CurrentOperation | None
+    active_model: ActiveModel | None
+    recent_requests: list[RequestRecord]
+    total_requests: int
+    total_errors: int
+
+
+class TokenStats(Message, frozen=True, kw_only=True):
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    avg_prompt_tokens: float
+    avg_completion_tokens: float
+
+
+class Performance(Message, frozen=True, kw_only=True):
+    """Of the last 100 requests. Rates are in percent, times in milliseconds; 0 where there is nothing."""
+
+    total_requests: int
+    total_errors: int
+    error_rate: float
+    recent_request_count: int
+    completed_request_count: int
+    avg_response_time_ms: float
+    min_response_time_ms: int
+    max_response_time_ms: int
+    median_response_time_ms: float
+    avg_tokens_per_sec: float
+    total_tokens_processed: int
+    requests_with_token_data: int
+    token_stats: TokenStats | UnsetType = UNSET
+
+
+class MemoryUsage(Message, frozen=True, kw_only=True):
+    """In megabytes."""
+
+    rss: float
+
+
+class SystemReport(Message, frozen=True, kw_only=True):
+    """`uptime` is in seconds."""
+
+    uptime: float
+    uptime_formatted: str
+    memory_usage: MemoryUsage
+    platform: str
+    python_version: str
+
+
+class RecentActivity(Message, frozen=True, kw_only=True):
+    last10_requests: list[RequestRecord]
+
+
+class MetricsReport(Message, frozen=True, kw_only=True):
+    model_info: ActiveModel | None
+    performance: Performance
+    recent_activity: RecentActivity
+    system: SystemReport
+    current_operation: CurrentOperation | None
+
+
+class RunningRequest(Message, frozen=True, kw_only=True):
+    request_id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+    stream: bool
+    phase: Phase
+    prompt_progress: float | None = None
+    tokens: int
+    tokens_per_second: float | None
+    started_at: str
+    elapsed_ms: int
+
+
+class EndedRequest(Message, frozen=True, kw_only=True):
+    request_id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+    outcome: Outcome | None
+    status: int | None
+    error: str | None
+    token_usage: TokenUsage | None
+    ttft_ms: int | None
+    tokens_per_second: float | None
+    total_time_ms: int
+    timestamp: str
+
+
+class Sample(Message, frozen=True, kw_only=True):
+    timestamp: str
+    ttft_ms: int | None
+    tokens_per_second: float | None
+
+
+class RequestsReport(Message, frozen=True, kw_only=True):
+    """What runs, the last 100 that ended, and the speed of all that generated in the last hour."""
+
+    running: list[RunningRequest]
+    recent: list[EndedRequest]
+    last_hour: list[Sample]
+
+
+def status_report(activity: Activity, active: ActiveModel | None) -> StatusReport:
+    return StatusReport(
+        status=activity.status,
+        current_operation=_current(activity),
+        active_model=active,
+        recent_requests=_last_requests(activity),
+        total_requests=activity.total_requests,
+        total_errors=activity.total_errors,
+    )
+
+
+def metrics_report(activity: Activity, active: ActiveModel | None, started: float) -> MetricsReport:
+    """`started` is when the gateway was, by the monotonic clock."""
+    uptime = time.monotonic() - started
+    return MetricsReport(
+        model_info=active,
+        performance=_performance(activity),
+        recent_activity=RecentActivity(last10_requests=_last_requests(activity)),
+        system=SystemReport(
+            uptime=round(uptime, 3),
+            uptime_formatted=_spelt(uptime),
+            memory_usage=MemoryUsage(rss=_resident_megabytes()),
+            platform=sys.platform,
+            python_version=platform.python_version(),
+        ),
+        current_operation=_current(activity),
+    )
+
+
+def requests_report(activity: Activity) -> RequestsReport:
+    return RequestsReport(
+        running=[_running(exchange) for exchange in activity.running],
+        recent=[_ended(exchange) for exchange in activity.recent],
+        last_hour=[
+            Sample(
+                timestamp=exchange.timestamp,
+                ttft_ms=exchange.ttft_ms,
+                tokens_per_second=exchange.tokens_per_second,
+            )
+            for exchange in activity.last_hour()
+        ],
+    )
+
+
+def _current(activity: Activity) -> CurrentOperation | None:
+    for operation in activity.operations:
+        return CurrentOperation(
+            type=operation.type,
+            model_key=operation.model_key,
+            progress=operation.progress,
+            started_at=operation.timestamp,
+            elapsed_ms=operation.elapsed_ms,
+        )
+    for exchange in activity.running:
+        if exchange.generates:
+            return CurrentOperation(
+                type="inference",
+                model_key=exchange.model,
+                progress=0.0,
+                started_at=exchange.timestamp,
+                elapsed_ms=exchange.total_ms,
+            )
+    return None
+
+
+def _last_requests(activity: Activity) -> list[RequestRecord]:
+    exchanges = sorted([*activity.recent, *activity.running], key=lambda exchange: exchange.started)
+    return [_record(exchange) for exchange in exchanges[-LAST_REQUESTS:]]
+
+
+def _record(exchange: Exchange) -> RequestRecord:
+    usage = exchange.count.usage if exchange.count else None
+    return RequestRecord(
+        request_id=exchange.request_id,
+        status="pending" if exchange.outcome is None else _plain(exchange.outcome),
+        tokens_generated=exchange.tokens or UNSET,
+        token_usage=usage or UNSET,
+        time_ms=exchange.total_ms,
+        timestamp=exchange.timestamp,
+    )
+
+
+def _plain(outcome: Outcome) -> Literal["completed", "failed"]:
+    return "completed" if outcome == "completed" else "failed"
+
+
+def _performance(activity: Activity) -> Performance:
+    recent = list(activity.recent)
+    times = [exchange.total_ms for exchange in recent] or [0]
+    usages = [exchange.count.usage for exchange in recent if exchange.count and exchange.count.usage]
+    speeds = [speed for exchange in recent if (speed := exchange.tokens_per_second) is not None]
+    errors = activity.total_errors / activity.total_requests * 100 if activity.total_requests else 0.0
+    return Performance(
+        total_requests=activity.total_requests,
+        total_errors=activity.total_errors,
+        error_rate=round(errors, 2),
+        recent_request_count=len(recent),
+        completed_request_count=sum(exchange.outcome == "completed" for exchange in recent),
+        avg_response_time_ms=round(statistics.fmean(times), 2),
+        min_response_time_ms=min(times),
+        max_response_time_ms=max(times),
+        median_response_time_ms=statistics.median(times),
+        avg_tokens_per_sec=round(statistics.fmean(speeds), 2) if speeds else 0.0,
+        total_tokens_processed=sum(usage.total_tokens for usage in usages),
+        requests_with_token_data=len(usages),
+        token_stats=_token_stats(usages) if usages else UNSET,
+    )
+
+
+def _token_stats(usages: Sequence[TokenUsage]) -> TokenStats:
+    prompt, completion = (
+        [getattr(usage, name) for usage in usages] for name in ("prompt_tokens", "completion_tokens")
+    )
+    return TokenStats(
+        total_prompt_tokens=sum(prompt),
+        total_completion_tokens=sum(completion),
+        avg_prompt_tokens=round(statistics.fmean(prompt), 2),
+        avg_completion_tokens=round(statistics.fmean(completion), 2),
+    )
+
+
+def _running(exchange: Exchange) -> RunningRequest:
+    return RunningRequest(
+        request_id=exchange.request_id,
+        method=exchange.method,
+        path=exchange.path,
+        model=exchange.model,
+        client=exchange.client,
+        stream=exchange.stream,
+        phase=exchange.phase,
+        tokens=exchange.tokens,
+        tokens_per_second=exchange.tokens_per_second,
+        started_at=exchange.timestamp,
+        elapsed_ms=exchange.total_ms,
+    )
+
+
+def _ended(exchange: Exchange) -> EndedRequest:
+    return EndedRequest(
+        request_id=exchange.request_id,
+        method=exchange.method,
+        path=exchange.path,
+        model=exchange.model,
+        client=exchange.client,
+        outcome=exchange.outcome,
+        status=None if exchange.outcome == "aborted" else exchange.status,
+        error=exchange.error.message if exchange.error else None,
+        token_usage=exchange.count.usage if exchange.count else None,
+        ttft_ms=exchange.ttft_ms,
+        tokens_per_second=exchange.tokens_per_second,
+        total_time_ms=exchange.total_ms,
+        timestamp=exchange.timestamp,
+    )
+
+
+def _spelt(seconds: float) -> str:
+    """Return `1d 2h 3m 4s`, without the leading parts that are 0."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (left, "s")]
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{number}{unit}" for number, unit in parts)
+
+
+def _resident_megabytes() -> float:
+    return round(int(psutil.Process().memory_info().rss) / 1024**2, 1)

@@ -1,0 +1,69 @@
+"""`lmgateway events`, as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from lmgateway.simulator import Pace, Simulator
+from tests.conftest import StartGateway
+from tests.studio.conftest import Home
+from tests.support.gateway import running_gateway
+from tests.support.process import Process, lmgateway
+from tests.support.studio import running_studio
+
+LLM = "qwen2.5-7b-instruct"
+
+
+async def line_of(process: Process, word: str) -> str:
+    assert process.process.stdout is not None
+    while line := (await asyncio.wait_for(process.process.stdout.readline(), 20)).decode():
+        if word in line:
+            return line
+    raise AssertionError(f"ended without {word}")
+
+
+async def test_events_as_lines_and_as_json(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """Lines for people and objects for pipes, of the wanted kinds only."""
+    async with AsyncExitStack() as stack:
+        studio = await stack.enter_async_context(running_studio(Simulator(pace=Pace.instant())))
+        home = Home(await start_gateway(studio.base_url, auth={"api_key": "k"}), studio)
+        remote = ("events", "--url", home.gateway.base_url, "--key", "k")
+        plain = await stack.enter_async_context(lmgateway(*remote, cwd=tmp_path))
+        piped = await stack.enter_async_context(
+            lmgateway(*remote, "--json", "--type", "model_activate", cwd=tmp_path)
+        )
+        await line_of(plain, "connected")
+        await line_of(piped, "connected")
+        home.gateway.client.headers["X-API-Key"] = "k"  # type: ignore[index]
+        assert (await home.post("load", modelKey=LLM))[0] == 200
+        assert f"model_load_start modelKey={LLM}" in await line_of(plain, "model_load_start")
+        event: dict[str, Any] = json.loads(await line_of(piped, "event"))
+        assert (event["event"], event["modelKey"]) == ("model_activate", LLM)
+
+
+async def test_comes_back_when_the_gateway_does(tmp_path: Path) -> None:
+    """A restart of the gateway doesn't end it, and what happened since is shown."""
+    tables: dict[str, Any] = {
+        "server": {"state_dir": str(tmp_path)},
+        "lmstudio": {"base_url": "http://127.0.0.1:9"},
+    }
+    async with AsyncExitStack() as stack:
+        async with running_gateway(tables) as gateway:
+            port = gateway.port
+            watching = await stack.enter_async_context(
+                lmgateway("events", "--url", gateway.base_url, cwd=tmp_path)
+            )
+            await line_of(watching, "connected")
+        async with running_gateway(tables, port=port):
+            await line_of(watching, "connected")
+
+
+async def test_wrong_key_is_no_reason_to_wait(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """It ends with the status for scripts, at once."""
+    gateway = await start_gateway("http://127.0.0.1:9", auth={"api_key": "k"})
+    async with lmgateway("events", "--url", gateway.base_url, "--key", "no", cwd=tmp_path) as watching:
+        assert (await watching.ends())[0] == 77

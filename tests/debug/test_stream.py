@@ -1,0 +1,141 @@
+"""Readers of /debug/stream: fast ones, slow ones, and ones that come back."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from lmgateway.observe.events import QUEUE_EVENTS, ModelUnloadStart
+from lmgateway.state import EVENTS
+from tests.conftest import StartGateway
+from tests.support.gateway import Gateway
+from tests.support.process import lmgateway
+from tests.support.raw_client import RawClient, raw_client
+from tests.support.upstream import ScriptedUpstream
+
+
+def publish(gateway: Gateway, number: int) -> None:
+    gateway.app[EVENTS].publish(ModelUnloadStart(model_key="x" * 500, instance_id=str(number)))
+
+
+async def subscribe(client: RawClient, query: str = "", headers: str = "") -> bytes:
+    await client.send(f"GET /debug/stream{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    return await client.head()
+
+
+async def test_reader_that_never_reads_costs_nobody_anything(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """5,000 events: who reads gets all of them; who doesn't is told how many it missed, once it does."""
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as stuck, gateway.client.get(gateway.url("/debug/stream")) as reader:
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        while gateway.app[EVENTS].subscribers < 2:
+            await asyncio.sleep(0)
+        received = bytearray()
+
+        async def read() -> None:
+            while received.count(b"event: model_unload_start") < 5000:
+                received.extend(await reader.content.readany())
+
+        reading = asyncio.create_task(read())
+        for number in range(5000):
+            publish(gateway, number)
+            if number % 100 == 0:
+                began = time.monotonic()
+                async with gateway.client.get(gateway.url("/health")) as response:
+                    assert response.status == 200
+                assert time.monotonic() - began < 1
+        await asyncio.wait_for(reading, 20)
+        assert re.findall(rb'"instanceId":"(\d+)"', received) == [b"%d" % number for number in range(5000)]
+        assert b"event: lagged" not in received
+
+        stuck.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        late = bytearray()
+        while b'"instanceId":"4999"' not in late:
+            late.extend(await asyncio.wait_for(stuck.reader.read(65536), 5))
+    missed = sum(int(number) for number in re.findall(rb'"missed":(\d+)', late))
+    assert missed >= 5000 - QUEUE_EVENTS - 4000
+    assert missed + late.count(b"event: model_unload_start") == 5000
+
+
+async def test_headers_say_that_it_is_a_live_stream(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """No cache and no proxy in between may hold it back."""
+    gateway = await start_gateway(upstream.base_url)
+    async with gateway.client.get(gateway.url("/debug/stream")) as response:
+        assert response.headers["Content-Type"] == "text/event-stream"
+        assert response.headers["Cache-Control"] == "no-cache"
+        assert response.headers["X-Accel-Buffering"] == "no"
+        first = await response.content.readuntil(b"\n\n")
+        assert first.startswith(b"event: connected\n")
+
+
+async def test_coming_back_continues_where_it_ended(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Last-Event-ID and a filter together: what was missed, and only of the wanted kinds."""
+    gateway = await start_gateway(upstream.base_url)
+    for number in range(3):
+        publish(gateway, number)
+    for query, headers, seen in (
+        ("", "Last-Event-ID: 1\r\n", [b"1", b"2"]),
+        ("?types=model_unload_start,error", "Last-Event-ID: 2\r\n", [b"2"]),
+        ("?types=error", "Last-Event-ID: 1\r\n", []),
+        ("", "Last-Event-ID: nonsense\r\n", []),
+        ("", f"Last-Event-ID: {'9' * 5000}\r\n", []),
+    ):
+        async with raw_client(gateway.port) as client:
+            await subscribe(client, query, headers)
+            received = b""
+            while received.count(b"event: ") < 1 + len(seen):
+                received += await asyncio.wait_for(client.reader.read(65536), 5)
+        assert re.findall(rb'"instanceId":"(\d+)"', received) == seen
+
+
+async def test_silence_is_broken_by_a_comment(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in between sees that the stream lives."""
+    monkeypatch.setattr("lmgateway.web.debug.KEEP_ALIVE_SECONDS", 0.05)
+    gateway = await start_gateway(upstream.base_url)
+    async with gateway.client.get(gateway.url("/debug/stream")) as response:
+        await response.content.readuntil(b"\n\n")
+        assert (await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)).startswith(b":")
+
+
+async def test_stalled_reader_is_cut_off(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes nothing for long enough is gone, and so is its queue."""
+    monkeypatch.setattr("lmgateway.web.debug.SEND_SECONDS", 0.2)
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as stuck:
+        stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not gateway.app[EVENTS].subscribers:
+            await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            number = 0
+            while gateway.app[EVENTS].subscribers:
+                publish(gateway, number := number + 1)
+                await asyncio.sleep(0)
+
+
+async def test_open_stream_holds_no_end_up(tmp_path: Path) -> None:
+    """SIGTERM ends the process at once although somebody watches."""
+    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path) as gateway:
+        async with raw_client(await gateway.port()) as client:
+            await subscribe(client)
+            began = time.monotonic()
+            gateway.send(signal.SIGTERM)
+            status, _ = await gateway.ends()
+        assert status == 0
+        assert time.monotonic() - began < 3

@@ -1,0 +1,128 @@
+"""What is counted is what LM Studio produced, and counting changes nothing that a client sees."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.debug.conftest import LLM
+from tests.studio.conftest import QUICK, Home
+from tests.support.upstream import ScriptedUpstream, answer
+
+# What LM Studio makes anew for each answer.
+MADE_ANEW = rb'"(id|created|tokens_per_second|time_to_first_token|generation_time)":("[^"]*"|[\d.e-]+)'
+HELLO = [{"role": "user", "content": "Say something in 20 words."}]
+APIS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", {"messages": HELLO}),
+    "completions": ("/v1/completions", {"prompt": "Once upon a time"}),
+    "v0": ("/api/v0/chat/completions", {"messages": HELLO}),
+    "responses": ("/v1/responses", {"input": "Say something in 20 words."}),
+    "messages": ("/v1/messages", {"messages": HELLO, "max_tokens": 50}),
+    "native": ("/api/v1/chat", {"input": "Say something in 20 words.", "model": LLM}),
+}
+
+
+async def ask(home: Home, path: str, body: dict[str, Any]) -> bytes:
+    async with home.gateway.client.post(home.gateway.url(path), json=body) as response:
+        assert response.status == 200, await response.text()
+        return await response.read()
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
+@pytest.mark.parametrize("api", APIS)
+async def test_hundred_answers_count_what_lm_studio_produced(home: Home, api: str, stream: bool) -> None:
+    """For each kind of API the sums agree to the token, for streams as for plain answers."""
+    path, body = APIS[api]
+    home.gateway.client.connector._limit = 0  # type: ignore[union-attr]
+    await asyncio.gather(*(ask(home, path, {**body, "stream": stream}) for _ in range(100)))
+    total = home.studio.simulator.ledger.total
+    assert (total.begun, total.finished) == (100, 100)
+    _, metrics = await home.get("/debug/metrics")
+    performance = metrics["performance"]
+    assert performance["requestsWithTokenData"] == 100
+    assert performance["tokenStats"]["totalPromptTokens"] == total.prompt_tokens
+    assert performance["tokenStats"]["totalCompletionTokens"] == total.completion_tokens
+    assert performance["avgTokensPerSec"] > 0
+    _, requests = await home.get("/debug/requests")
+    assert all(
+        (request["ttftMs"] is not None) == (stream or api in {"v0", "native"})
+        for request in requests["recent"]
+    )
+
+
+async def test_embeddings_are_counted(home: Home) -> None:
+    """Their tokens all go in."""
+    await ask(home, "/v1/embeddings", {"input": ["one two", "three"]})
+    _, metrics = await home.get("/debug/metrics")
+    stats = metrics["performance"]["tokenStats"]
+    assert (stats["totalPromptTokens"] > 0, stats["totalCompletionTokens"]) == (True, 0)
+
+
+@pytest.mark.parametrize("options", [None, {"include_usage": False}, {"include_usage": True}, {}])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/api/v0/chat/completions"])
+async def test_bytes_are_the_same_with_and_without_accounting(
+    home: Home, start_gateway: StartGateway, path: str, options: dict[str, bool] | None
+) -> None:
+    """The client gets usage if it asked for it, and not a byte of difference otherwise."""
+    proxy = {"account_streams": False}
+    silent = Home(await start_gateway(home.studio.base_url, lmstudio=QUICK, proxy=proxy), home.studio)
+    body = {"model": LLM, "messages": HELLO, "prompt": "x", "stream": True, "seed": 1}
+    if options is not None:
+        body["stream_options"] = options
+    seen = []
+    for each in (home, silent):
+        stream = await ask(each, path, body)
+        seen.append(re.sub(MADE_ANEW, b"", stream))
+    assert seen[0] == seen[1]
+    assert (b'"usage":{' in seen[0]) == bool(options and options.get("include_usage"))
+    assert seen[0].endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("sent", "added"),
+    [
+        (
+            '{"model":"m","stream":true}',
+            '{"stream_options":{"include_usage":true},"model":"m","stream":true}',
+        ),
+        ('{"model":"m","stream":true,"stream_options":{"include_usage":true}}', None),
+        (
+            '{"model":"m","stream":true,"stream_options":{"a":1.0}}',
+            '{"model":"m","stream":true,"stream_options":{"a":1.0,"include_usage":true}}',
+        ),
+        (
+            '{"model":"m","stream":true,"stream_options":null}',
+            '{"model":"m","stream":true,"stream_options":{"include_usage":true}}',
+        ),
+        ('{"model":"m","stream":true,"stream_options":7}', None),
+        ('{"model":"m","stream":false}', None),
+        ('{"model":"m"}', None),
+    ],
+)
+async def test_usage_is_asked_for_where_the_client_did_not(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, sent: str, added: str | None
+) -> None:
+    """Only streams that wouldn't tell it are asked, and nothing else in the body changes."""
+    gateway = await start_gateway(upstream.base_url)
+    for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
+        async with gateway.client.post(gateway.url(path), data=sent.encode()):
+            pass
+        expected = added if added and path.endswith("completions") else sent
+        assert upstream.last.body.decode() == expected
+
+
+async def test_packed_answers_are_not_asked_for(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Where tokens are counted LM Studio is asked for plain bytes; elsewhere the client's wish stands."""
+    gateway, headers = await start_gateway(upstream.base_url), {"Accept-Encoding": "gzip, br"}
+    for path, wished in (("/v1/chat/completions", "identity"), ("/v1/files", "gzip, br")):
+        async with gateway.client.post(gateway.url(path), data=b"{}", headers=headers):
+            assert upstream.last.one("Accept-Encoding") == wished
+    upstream.script = answer(b"\x1f\x8b packed", extra="Content-Encoding: gzip\r\n")
+    async with gateway.client.post(gateway.url("/v1/chat/completions"), data=b"{}") as response:
+        assert await response.read() == b"\x1f\x8b packed"
