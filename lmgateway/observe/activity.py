@@ -142,6 +142,17 @@ class Activity:
             )
         )
 
+    def prompt_progressed(self, fraction: float) -> None:
+        """Take note of how much of a prompt LM Studio has processed, from 0 to 1.
+
+        Its log doesn't say whose. Where only one request waits for its first token, it is that one's.
+        """
+        waiting = [
+            exchange for exchange in self.running if exchange.generates and exchange.first_token is None
+        ]
+        if len(waiting) == 1:
+            waiting[0].prompt_progress = fraction
+
     def cancel(self, request_id: str) -> bool:
         """End a running request as if its client had left; return whether there was one of that id."""
         found = [exchange for exchange in self.running if exchange.request_id == request_id]

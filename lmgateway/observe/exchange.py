@@ -17,7 +17,7 @@ from .tokens import TokenCount
 CLIENT_LEFT = 499
 
 Outcome = Literal["completed", "failed", "aborted"]
-Phase = Literal["waiting", "generating"]
+Phase = Literal["waiting", "prompt", "generating"]
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class Exchange:
     generates: bool = False
     stream: bool = False
     count: TokenCount | None = None
+    prompt_progress: float | None = None
     first_token: float | None = None
     ended: float | None = None
     outcome: Outcome | None = None
@@ -56,7 +57,9 @@ class Exchange:
 
     @property
     def phase(self) -> Phase:
-        return "waiting" if self.first_token is None else "generating"
+        if self.first_token is not None:
+            return "generating"
+        return "waiting" if self.prompt_progress is None else "prompt"
 
     @property
     def tokens(self) -> int:

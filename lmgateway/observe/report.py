@@ -106,7 +106,7 @@ class RunningRequest(Message, frozen=True, kw_only=True):
     client: str
     stream: bool
     phase: Phase
-    prompt_progress: float | None = None
+    prompt_progress: float | None
     tokens: int
     tokens_per_second: float | None
     started_at: str
@@ -201,7 +201,7 @@ def _current(activity: Activity) -> CurrentOperation | None:
             return CurrentOperation(
                 type="inference",
                 model_key=exchange.model,
-                progress=0.0,
+                progress=exchange.prompt_progress or 0.0,
                 started_at=exchange.timestamp,
                 elapsed_ms=exchange.total_ms,
             )
@@ -273,6 +273,7 @@ def _running(exchange: Exchange) -> RunningRequest:
         client=exchange.client,
         stream=exchange.stream,
         phase=exchange.phase,
+        prompt_progress=exchange.prompt_progress,
         tokens=exchange.tokens,
         tokens_per_second=exchange.tokens_per_second,
         started_at=exchange.timestamp,
