@@ -15,14 +15,14 @@ from tests.support.upstream import ScriptedUpstream, answer
 
 # What LM Studio makes anew for each answer.
 MADE_ANEW = rb'"(id|created|tokens_per_second|time_to_first_token|generation_time)":("[^"]*"|[\d.e-]+)'
-HELLO = [{"role": "user", "content": "Say something in 20 words."}]
+HELLO = [{"role": "user", "content": "Say something in 5 words."}]
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("/v1/chat/completions", {"messages": HELLO}),
-    "completions": ("/v1/completions", {"prompt": "Once upon a time"}),
+    "completions": ("/v1/completions", {"prompt": "Say something in 5 words."}),
     "v0": ("/api/v0/chat/completions", {"messages": HELLO}),
-    "responses": ("/v1/responses", {"input": "Say something in 20 words."}),
+    "responses": ("/v1/responses", {"input": "Say something in 5 words."}),
     "messages": ("/v1/messages", {"messages": HELLO, "max_tokens": 50}),
-    "native": ("/api/v1/chat", {"input": "Say something in 20 words.", "model": LLM}),
+    "native": ("/api/v1/chat", {"input": "Say something in 5 words.", "model": LLM}),
 }
 
 

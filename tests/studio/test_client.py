@@ -96,7 +96,7 @@ async def test_frozen_lm_studio_holds_nobody_longer_than_the_timeout(
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
     """Stopped (not dead) during a load and before a listing: 504 in time, and all is well when it goes on."""
-    timeouts = {**QUICK, "call_timeout_ms": 300, "load_timeout_ms": 700}
+    timeouts = {**QUICK, "call_timeout_ms": 300, "load_timeout_ms": 700, "connect_attempts": 1}
     async with AsyncExitStack() as stack:
         frozen = await stack.enter_async_context(lmgateway("simulate", "--port", "0", cwd=tmp_path))
         studio = Studio(Simulator(), port=await frozen.port())

@@ -148,8 +148,8 @@ async def test_other_sites_pages_change_nothing(
     [
         ({}, "/v1/models", None),
         (KEYED, "/v1/models", "*"),
-        (KEYED, "/admin/models", None),
-        ({**KEYED, "cors": {"origins": [PAGE]}}, "/admin/models", PAGE),
+        (KEYED, "/admin/models/active", None),
+        ({**KEYED, "cors": {"origins": [PAGE]}}, "/admin/models/active", PAGE),
         ({"cors": {"origins": [PAGE]}}, "/v1/models", PAGE),
         ({"cors": {"origins": ["https://other.example"]}}, "/v1/models", None),
     ],
