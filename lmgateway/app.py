@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from aiohttp import web
 
@@ -29,6 +31,7 @@ from .state import (
     UPSTREAM,
 )
 from .studio.client import StudioClient
+from .studio.log_follower import LogFollower
 from .studio.models import Models
 from .studio.state_file import StateFile
 from .traffic.headers import RequestFields
@@ -37,6 +40,8 @@ from .traffic.upstream import Upstream
 from .web import admin, debug, health
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.proxy import proxy
+
+logger = logging.getLogger(__name__)
 
 
 def create_app(config: Config) -> web.Application:
@@ -54,7 +59,7 @@ def create_app(config: Config) -> web.Application:
     app[REQUEST_FIELDS] = RequestFields(holds_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config)
-    app.cleanup_ctx.extend((_upstream, _studio, _lag))
+    app.cleanup_ctx.extend((_upstream, _studio, _lag, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     _add_routes(app.router)
@@ -71,6 +76,20 @@ async def _studio(app: web.Application) -> AsyncIterator[None]:
     yield
     await app[MODELS].close()
     await app[STUDIO].close()
+
+
+async def _log(app: web.Application) -> AsyncIterator[None]:
+    lmstudio, activity = app[CONFIG].lmstudio, app[ACTIVITY]
+    if lmstudio.log_monitoring and not lmstudio.log_dir:
+        logger.warning("lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed")
+    if not (lmstudio.log_monitoring and lmstudio.log_dir):
+        yield
+        return
+    follower = LogFollower(Path(lmstudio.log_dir), app[EVENTS], on_prompt_progress=activity.prompt_progressed)
+    following = asyncio.create_task(follower.run())
+    yield
+    following.cancel()
+    await asyncio.wait([following])
 
 
 async def _lag(app: web.Application) -> AsyncIterator[None]:

@@ -1,0 +1,52 @@
+"""LM Studio's log on /debug/stream, followed as configured."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from lmgateway.simulator import Pace, Simulator
+from tests.conftest import StartGateway
+from tests.debug.conftest import LLM
+from tests.studio.conftest import QUICK, Home
+from tests.support.studio import running_studio
+from tests.support.upstream import ScriptedUpstream
+
+
+async def test_log_is_told_beside_the_request_it_is_about(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    """A chat's sampling parameters, prompt progress, caches and token counts come with it."""
+    simulator = Simulator(pace=Pace.instant(), log_dir=tmp_path / "logs")
+    simulator.load(LLM)
+    async with running_studio(simulator) as studio:
+        lmstudio = {**QUICK, "log_dir": str(tmp_path / "logs"), "log_monitoring": True}
+        home = Home(await start_gateway(studio.base_url, lmstudio=lmstudio), studio)
+        async with home.events() as events:
+            wanted = {
+                *("debug_log", "lmstudio_chat_start", "lmstudio_sampling_params", "lmstudio_token_info"),
+                *("lmstudio_prompt_progress", "lmstudio_cache_stats", "lmstudio_processing_start"),
+            }
+            body = {"messages": [{"role": "user", "content": "hi"}]}
+            async with asyncio.timeout(20):
+                # The follower begins at the log's end, whenever it first looks.
+                while wanted:
+                    async with home.gateway.client.post(home.gateway.url("/v1/chat/completions"), json=body):
+                        pass
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(1):
+                            while wanted:
+                                wanted.discard((await events.get())[0])
+
+
+async def test_following_needs_a_folder(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asked to follow nothing, the gateway says so, and does everything else."""
+    gateway = await start_gateway(upstream.base_url, lmstudio={"log_monitoring": True})
+    async with gateway.client.get(gateway.url("/v1/models")) as response:
+        assert response.status == 200
+    assert "lmstudio.log_dir isn't set" in caplog.text
