@@ -37,7 +37,7 @@ from .studio.state_file import StateFile
 from .traffic.headers import RequestFields
 from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
-from .web import admin, debug, health
+from .web import admin, dashboard, debug, health
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.proxy import proxy
 
@@ -124,6 +124,7 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/debug/requests", debug.requests)
     router.add_delete("/debug/requests/{request_id}", debug.cancel_request)
     router.add_get("/metrics", debug.prometheus)
+    dashboard.add_routes(router)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:.*}"):

@@ -25,7 +25,8 @@ EXTRA = (
 )
 DONE = b"data: [DONE]\n\n"
 MESSAGES = (
-    b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
+    b"event: message_start\n"
+    b'data: {"type":"message_start","message":{"usage":{"input_tokens":7,"output_tokens":1}}}\n\n'
     b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"Hello"}}\n\n'
     b'event: message_delta\ndata: {"type":"message_delta","usage":{"output_tokens":3}}\n\n'
     b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
@@ -33,7 +34,8 @@ MESSAGES = (
 RESPONSES = (
     b'event: response.created\ndata: {"type":"response.created","response":{"usage":null}}\n\n'
     b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"Hello"}\n\n'
-    b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":7,"output_tokens":3}}}\n\n'
+    b"event: response.completed\n"
+    b'data: {"type":"response.completed","response":{"usage":{"input_tokens":7,"output_tokens":3}}}\n\n'
 )
 NATIVE = (
     b'event: message.delta\ndata: {"type":"message.delta","content":"Hello"}\n\n'

@@ -1,0 +1,68 @@
+// The gateway's API: the key, the calls, and what their failures mean in a sentence.
+
+const ROOT = new URL("../../", import.meta.url);
+const KEY = "lmgateway.key";
+
+/** A call that failed; `status` is 0 if there was no answer, `body` what the gateway said, if anything. */
+export class ApiError extends Error {
+  constructor(status, message, body = null) {
+    super(message);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+export const key = {
+  get: () => sessionStorage.getItem(KEY),
+  keep: (text) => sessionStorage.setItem(KEY, text),
+  forget: () => sessionStorage.removeItem(KEY),
+};
+
+let refused = () => {};
+
+/** Have this called when the gateway doesn't take the key (any more). */
+export function onRefused(callback) {
+  refused = callback;
+}
+
+/** Ask the gateway for anything; returns the Response of a call that succeeded. Raises ApiError. */
+export async function request(method, path, { headers = {}, body, signal } = {}) {
+  const sent = key.get();
+  let response;
+  try {
+    const all = { ...headers, ...(sent === null ? {} : { "X-API-Key": onTheWire(sent) }) };
+    response = await fetch(new URL(path, ROOT), { method, headers: all, body, signal, cache: "no-store" });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, "The gateway doesn't answer. Is it running, and are you on its network?");
+  }
+  if (response.ok) return response;
+  const answer = await response.json().catch(() => null);
+  if (response.status === 401 && sent === key.get()) refused();
+  throw new ApiError(response.status, sentence(answer, response.status), answer);
+}
+
+/** Ask for JSON, sending JSON if there is something to send. Raises ApiError. */
+export async function call(method, path, message) {
+  const body = message === undefined ? undefined : JSON.stringify(message);
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  const response = await request(method, path, { headers, body });
+  try {
+    return await response.json();
+  } catch {
+    throw new ApiError(0, "The gateway's answer broke off.");
+  }
+}
+
+// A header field is bytes to fetch(), one a character; the gateway reads them as UTF-8.
+function onTheWire(text) {
+  return String.fromCharCode(...new TextEncoder().encode(text));
+}
+
+function sentence(answer, status) {
+  const said = typeof answer?.error === "string" ? answer.error : answer?.error?.message;
+  const details = Array.isArray(answer?.details) ? answer.details : [];
+  const wrong = details.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  if (wrong) return `${said}: ${wrong}`;
+  return answer?.message ?? said ?? `The gateway answered with status ${status}.`;
+}

@@ -1,0 +1,42 @@
+// An event in one line.
+
+import { count, duration, speed } from "./format.js";
+
+const NOT_TOLD = new Set(["timestamp", "requestId", "message"]);
+
+const SENTENCES = {
+  lagged: (data) => `${count(data.missed)} events were too many for this page`,
+  model_load_start: model,
+  model_load_progress: (data) => `${model(data)}, ${data.progress} %`,
+  model_load_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}${data.activated ? ", now active" : ""}`,
+  model_unload_start: model,
+  model_unload_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}`,
+  model_activate: model,
+  inference_start: (data) => parts(`${data.method} ${data.path}`, data.model, data.client && `from ${data.client}`),
+  inference_complete: (data) =>
+    parts(
+      data.status && `status ${data.status}`,
+      data.tokenUsage && `${count(data.tokenUsage.completionTokens)} tokens`,
+      data.tokensPerSecond && `${speed(data.tokensPerSecond)} tokens/s`,
+      data.ttftMs && `first after ${duration(data.ttftMs)}`,
+      duration(data.totalTimeMs),
+    ),
+  error: (data) => parts(data.operation, data.modelKey, data.error),
+};
+
+export function describe({ name, data }) {
+  return SENTENCES[name]?.(data) ?? data.message ?? fields(data);
+}
+
+function model({ modelKey, instanceId }) {
+  return instanceId ? `${modelKey} as ${instanceId}` : modelKey;
+}
+
+function parts(...found) {
+  return found.filter(Boolean).join(" · ");
+}
+
+function fields(data) {
+  const told = Object.entries(data).filter(([name, value]) => !NOT_TOLD.has(name) && value !== null);
+  return told.map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
+}

@@ -1,0 +1,70 @@
+// Making and updating elements. Text goes in as text: nothing that came over the network is ever parsed as HTML.
+
+export const byId = (id) => document.getElementById(id);
+
+/** Make an element; `attributes` are attributes, "on…" are listeners, children are nodes or text. */
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Set the text only if it differs, so that nothing is announced or selected anew. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/**
+ * Make the parent's children those of the items, in their order, and keep the nodes of items that stay:
+ * the focus, a selection and a hover survive. A focus that goes with its node moves to the section's heading.
+ */
+export function reconcile(parent, items, keyOf, create, update) {
+  const known = new Map(Array.from(parent.children, (node) => [node.dataset.key, node]));
+  const wanted = new Map();
+  for (const item of items) {
+    let key = keyOf(item);
+    // Clients choose request ids, and may choose one twice.
+    while (wanted.has(key)) key += "+";
+    wanted.set(key, item);
+  }
+  for (const [key, node] of known) {
+    if (!wanted.has(key)) remove(node);
+  }
+  let place = parent.firstElementChild;
+  for (const [key, item] of wanted) {
+    let node = known.get(key);
+    if (node === undefined) {
+      node = create(item);
+      node.dataset.key = key;
+    }
+    update(node, item);
+    if (node === place) place = place.nextElementSibling;
+    else parent.insertBefore(node, place);
+  }
+}
+
+function remove(node) {
+  const heading = node.closest("section")?.querySelector("h2[tabindex]");
+  const hadFocus = node.contains(document.activeElement);
+  node.remove();
+  if (hadFocus) heading?.focus({ preventScroll: true });
+}
+
+/** A button that can't be pressed twice. It keeps the focus, which `disabled` would take away. */
+export function actionButton(label, action, attributes = {}) {
+  const button = make("button", { type: "button", ...attributes }, label);
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    try {
+      await action();
+    } finally {
+      button.removeAttribute("aria-disabled");
+    }
+  });
+  return button;
+}

@@ -1,0 +1,45 @@
+// Numbers, times and sizes as people read them.
+
+const whole = new Intl.NumberFormat();
+const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const shortClock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+export const NOTHING = "–";
+
+export const count = (value) => (isNumber(value) ? whole.format(value) : NOTHING);
+
+export const speed = (value) => (isNumber(value) ? tenths.format(value) : NOTHING);
+
+export const percent = (fraction) => `${Math.floor(fraction * 100)} %`;
+
+export const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;
+
+export function duration(milliseconds) {
+  if (!isNumber(milliseconds)) return NOTHING;
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${tenths.format(seconds)} s`;
+  return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+}
+
+export function size(bytes) {
+  if (!isNumber(bytes)) return null;
+  return bytes >= 1e9 ? `${tenths.format(bytes / 1e9)} GB` : `${whole.format(Math.ceil(bytes / 1e6))} MB`;
+}
+
+export function timeOfDay(timestamp) {
+  const moment = new Date(timestamp);
+  return Number.isNaN(moment.valueOf()) ? NOTHING : clock.format(moment);
+}
+
+export const minuteOfDay = (seconds) => shortClock.format(new Date(seconds * 1000));
+
+export function median(numbers) {
+  const sorted = numbers.filter(isNumber).sort((a, b) => a - b);
+  if (sorted.length === 0) return null;
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}

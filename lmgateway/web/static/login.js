@@ -1,0 +1,68 @@
+// Asking for the key, once for each tab, and only if the gateway wants one.
+
+import { ApiError, call, key } from "./api.js";
+import { byId, setText } from "./dom.js";
+
+const REFUSED = "lmgateway.refused";
+
+/** Returns as soon as the gateway lets this tab in. */
+export async function comeIn() {
+  const wasRefused = sessionStorage.getItem(REFUSED) !== null;
+  sessionStorage.removeItem(REFUSED);
+  if (wasRefused) await askForKey("The gateway doesn't take that key any more.");
+  else if (key.get() === null && (await isKeyNeeded())) await askForKey("");
+  byId("forget-key").hidden = key.get() === null;
+  byId("forget-key").addEventListener("click", () => startOver(false));
+}
+
+/** Begin again without the key. */
+export function startOver(isRefused) {
+  key.forget();
+  if (isRefused) sessionStorage.setItem(REFUSED, "");
+  location.reload();
+}
+
+async function isKeyNeeded() {
+  try {
+    return (await call("GET", "dashboard/access")).keyNeeded;
+  } catch {
+    return true;
+  }
+}
+
+function askForKey(reason) {
+  const input = byId("key");
+  byId("login").hidden = false;
+  setText(byId("key-error"), reason);
+  input.focus();
+  return new Promise((resolve) => {
+    byId("login-form").addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const mistake = await tryKey(input.value.trim());
+      setText(byId("key-error"), mistake);
+      input.setAttribute("aria-invalid", String(mistake !== ""));
+      if (mistake !== "") {
+        input.select();
+        return;
+      }
+      input.value = "";
+      byId("login").hidden = true;
+      resolve();
+    });
+  });
+}
+
+/** Keep the key if it opens the gateway; returns what is wrong, or nothing. */
+async function tryKey(text) {
+  key.keep(text);
+  try {
+    await call("GET", "admin/models/active");
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    // Another refusal may be this path's alone.
+    if (error.status !== 0 && error.status !== 401) return "";
+    key.forget();
+    return error.status === 401 ? "That isn't the gateway's key." : error.message;
+  }
+  return "";
+}

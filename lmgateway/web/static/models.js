@@ -1,0 +1,108 @@
+// The models: what there is, what is being loaded, and what can be done with them.
+
+import { call } from "./api.js";
+import { byId, setText } from "./dom.js";
+import { askHowToLoad } from "./load-dialog.js";
+import { showModels } from "./models-view.js";
+import { complain, tell } from "./notices.js";
+import { soon, whileVisible } from "./visible.js";
+
+// LM Studio loads on demand and unloads what is idle without telling anybody.
+const REFRESH_SECONDS = 30;
+
+const nameOf = (load) => JSON.stringify([load.modelKey, load.instanceId ?? null]);
+
+export class Models {
+  #listing = null;
+  #active = {};
+  #loading = new Map();
+  #takenBack = new Set();
+  #refreshSoon = soon(100, () => this.#refresh());
+
+  start() {
+    whileVisible(REFRESH_SECONDS, () => this.#refreshSoon());
+  }
+
+  refresh() {
+    this.#refreshSoon();
+  }
+
+  /** The gateway told of something. */
+  onEvent({ name, data }) {
+    if (name === "model_load_start") this.#loading.set(nameOf(data), { ...data, progressRaw: null });
+    else if (name === "model_load_progress") this.#loading.set(nameOf(data), data);
+    else if (name === "model_load_complete") this.#loading.delete(nameOf(data));
+    else if (name === "error" && data.operation === "model_load") this.#loadFailed(data.modelKey);
+    else if (name === "lagged") this.reconnected();
+    else if (!name.startsWith("model_")) return;
+    if (name !== "model_load_progress") this.#refreshSoon();
+    this.#show();
+  }
+
+  /** Events may have been missed. A load that goes on shows up again with its next progress. */
+  reconnected() {
+    this.#loading.clear();
+    this.#refreshSoon();
+  }
+
+  // The event doesn't say which instance. Another one's next progress brings that back.
+  #loadFailed(modelKey) {
+    for (const [name, load] of this.#loading) {
+      if (load.modelKey === modelKey) this.#loading.delete(name);
+    }
+  }
+
+  async #refresh() {
+    let mistake = "";
+    try {
+      [this.#listing, this.#active] = await Promise.all([
+        call("GET", "admin/models"),
+        call("GET", "admin/models/active"),
+      ]);
+    } catch (error) {
+      mistake = error.message;
+      // What was in memory a minute ago may not be there any more.
+      this.#listing = null;
+    }
+    setText(byId("models-mistake"), mistake);
+    this.#show();
+  }
+
+  #show() {
+    showModels(this.#listing, this.#active, this.#loading, this);
+  }
+
+  async load(model) {
+    const wanted = await askHowToLoad(model);
+    if (wanted === null) return;
+    const name = nameOf(wanted);
+    if (!this.#loading.has(name)) this.#loading.set(name, { ...wanted, progressRaw: null });
+    this.#show();
+    byId("models-title").focus({ preventScroll: true });
+    // The answer comes when the model is loaded; the button needn't wait for it.
+    this.#do("load", wanted, () => this.#takenBack.delete(name)).finally(() => this.#loading.delete(name));
+  }
+
+  async cancelLoad(load) {
+    this.#takenBack.add(nameOf(load));
+    await this.#do("load/cancel", { modelKey: load.modelKey, instanceId: load.instanceId ?? undefined });
+  }
+
+  unload({ modelKey, identifier }) {
+    return this.#do("unload", { modelKey, instanceId: identifier });
+  }
+
+  activate({ modelKey, identifier, type }) {
+    const instanceId = identifier === modelKey ? undefined : identifier;
+    return this.#do("activate", { modelKey, instanceId, type });
+  }
+
+  async #do(action, message, isExpected = () => false) {
+    try {
+      tell((await call("POST", `admin/models/${action}`, message)).message);
+    } catch (error) {
+      if (!isExpected(error)) complain(error);
+    }
+    this.#refreshSoon();
+  }
+}

@@ -1,0 +1,49 @@
+// The last requests that ended, newest first.
+
+import { byId, make, reconcile } from "./dom.js";
+import { count, duration, speed, timeOfDay } from "./format.js";
+
+const OUTCOMES = { completed: "Done", failed: "Failed", aborted: "Stopped" };
+
+export function showRecent(recent) {
+  const newestFirst = recent.toReversed?.() ?? [...recent].reverse();
+  reconcile(byId("recent"), newestFirst, (one) => `${one.timestamp} ${one.requestId}`, recentRow, () => {});
+  byId("recent-box").hidden = recent.length === 0;
+  byId("recent-empty").hidden = recent.length > 0;
+}
+
+function recentRow(one) {
+  const usage = one.tokenUsage;
+  const status = make("span", { class: `badge ${moodOf(one)}` }, statusOf(one));
+  return make(
+    "tr",
+    { role: "row" },
+    cell("Time", "when", make("time", { datetime: one.timestamp }, timeOfDay(one.timestamp))),
+    cell("Request", "request", make("span", { class: "name" }, one.model ?? one.path), make("span", { class: "sub" }, detailOf(one))),
+    cell("Status", "status", status),
+    cell("Tokens in", "number", count(usage?.promptTokens)),
+    cell("Tokens out", "number", count(usage?.completionTokens)),
+    cell("First token", "number", duration(one.ttftMs)),
+    cell("Tokens/s", "number", speed(one.tokensPerSecond)),
+    cell("Total", "number", duration(one.totalTimeMs)),
+  );
+}
+
+function cell(column, kind, ...children) {
+  return make("td", { role: "cell", class: kind, "data-column": column }, ...children);
+}
+
+function detailOf(one) {
+  const what = one.model === null ? one.method : `${one.method} ${one.path}`;
+  return [what, one.client, one.error].filter(Boolean).join(" · ");
+}
+
+// An answer that says what LM Studio thinks of the request is complete, and still not what was wanted.
+function statusOf({ outcome, status }) {
+  return [OUTCOMES[outcome] ?? outcome, status].filter(Boolean).join(" ");
+}
+
+function moodOf({ outcome, status }) {
+  if (outcome === "aborted") return "quiet";
+  return outcome === "failed" || status >= 400 ? "bad" : "good";
+}

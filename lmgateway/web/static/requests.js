@@ -1,0 +1,108 @@
+// The requests: asked for when an event told of a change, and every second while one runs.
+
+import { call } from "./api.js";
+import { showCharts } from "./charts.js";
+import { actionButton, byId, make, reconcile, setText } from "./dom.js";
+import { count, duration, median, percent, plural, speed } from "./format.js";
+import { complain, tell } from "./notices.js";
+import { showRecent } from "./recent.js";
+import { soon } from "./visible.js";
+
+const POLL_MS = 1000;
+const CHART_SECONDS = 30;
+const OF_REQUESTS = /^(inference_|error$|lagged$)/;
+
+export class Requests {
+  #timer = 0;
+  #lastHour = [];
+  #refreshSoon = soon(250, () => this.#refresh());
+
+  start() {
+    document.addEventListener("visibilitychange", () => this.#refreshSoon());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showCharts(this.#lastHour));
+    setInterval(() => document.hidden || showCharts(this.#lastHour), CHART_SECONDS * 1000);
+    this.#refreshSoon();
+  }
+
+  refresh() {
+    this.#refreshSoon();
+  }
+
+  onEvent({ name }) {
+    if (OF_REQUESTS.test(name)) this.#refreshSoon();
+  }
+
+  async #refresh() {
+    clearTimeout(this.#timer);
+    if (document.hidden) return;
+    try {
+      const { running, recent, lastHour } = await call("GET", "debug/requests");
+      showRunning(running);
+      showRecent(recent);
+      showCharts(lastHour);
+      showSpeed(lastHour);
+      this.#lastHour = lastHour;
+      setText(byId("requests-mistake"), "");
+      if (running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
+    } catch (error) {
+      setText(byId("requests-mistake"), error.message);
+    }
+  }
+}
+
+function showRunning(running) {
+  reconcile(byId("running"), running, (one) => one.requestId, runningRow, updateRunning);
+  byId("running").hidden = running.length === 0;
+  byId("running-empty").hidden = running.length > 0;
+  const [big, sub] = byId("tile-running").querySelectorAll("p");
+  const generating = running.filter((one) => one.phase === "generating").length;
+  setText(big, count(running.length));
+  setText(sub, running.length === 0 ? "Nobody is waiting" : `${count(generating)} generating, ${count(running.length - generating)} waiting`);
+}
+
+function showSpeed(lastHour) {
+  const speeds = lastHour.map((one) => one.tokensPerSecond).filter((value) => value !== null);
+  const [big, sub] = byId("tile-speed").querySelectorAll("p");
+  setText(big, speeds.length ? `${speed(speeds.at(-1))} tokens/s` : "–");
+  setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "Nothing was generated in the last hour");
+}
+
+function runningRow(one) {
+  const cancel = actionButton("Cancel", () => cancelRequest(one.requestId), {
+    "aria-label": `Cancel the request ${one.method} ${one.path} from ${one.client}`,
+  });
+  return make(
+    "li",
+    { class: "row" },
+    make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "phase" }), make("progress", { max: 1 }), make("p", { class: "sub" })),
+    make("div", { class: "actions" }, cancel),
+  );
+}
+
+function updateRunning(node, one) {
+  setText(node.querySelector(".name"), one.model ?? "No model named");
+  setText(node.querySelector(".phase"), phaseOf(one));
+  setText(node.querySelector(".sub"), `${duration(one.elapsedMs)} · ${one.method} ${one.path} · from ${one.client}`);
+  node.dataset.phase = one.phase;
+  const bar = node.querySelector("progress");
+  bar.hidden = one.phase !== "prompt" || one.promptProgress === null;
+  bar.value = one.promptProgress ?? 0;
+  bar.setAttribute("aria-label", "Prompt read");
+}
+
+function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
+  if (phase === "waiting") return "Waiting";
+  if (phase === "prompt") return promptProgress === null ? "Reading the prompt" : `Reading the prompt, ${percent(promptProgress)}`;
+  const rate = tokensPerSecond === null ? "" : `, ${speed(tokensPerSecond)} tokens/s`;
+  return `Generating, ${plural(tokens, "token", "tokens")}${rate}`;
+}
+
+async function cancelRequest(requestId) {
+  try {
+    await call("DELETE", `debug/requests/${encodeURIComponent(requestId)}`);
+    tell("The request was cancelled.");
+  } catch (error) {
+    if (error.status === 404) tell("The request had already ended.");
+    else complain(error);
+  }
+}

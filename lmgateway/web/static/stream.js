@@ -1,0 +1,91 @@
+// The gateway's events as they happen. EventSource can't send a key, so this reads the stream itself.
+
+import { request } from "./api.js";
+import { SseParser } from "./sse.js";
+
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+// The gateway sends at least a comment every 30 seconds; without one for this long the connection is dead.
+const SILENCE_MS = 75_000;
+// A browser has six connections to a gateway for all of its tabs, so a hidden one gives its own back.
+const HIDDEN_MS = 30_000;
+
+/** Calls `onEvent({name, data})` for each event and `onState("live" | "lost" | "paused")` when that changes. */
+export class Stream {
+  #onEvent;
+  #onState;
+  // From the beginning: what the gateway still remembers is told first, so that loads in progress are known.
+  #lastId = "0";
+  #pauseMs = FIRST_PAUSE_MS;
+  #connection = null;
+  #timer = 0;
+
+  constructor(onEvent, onState) {
+    this.#onEvent = onEvent;
+    this.#onState = onState;
+    document.addEventListener("visibilitychange", () => this.#visibilityChanged());
+    addEventListener("online", () => this.#again(0));
+    this.#connect();
+  }
+
+  #visibilityChanged() {
+    if (document.hidden) {
+      if (this.#connection !== null) this.#later(HIDDEN_MS, () => this.#giveBack());
+    } else if (this.#connection === null) {
+      this.#again(0);
+    } else {
+      clearTimeout(this.#timer);
+    }
+  }
+
+  #giveBack() {
+    this.#connection?.abort();
+    this.#onState("paused");
+  }
+
+  #later(milliseconds, action) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, milliseconds);
+  }
+
+  #again(milliseconds) {
+    if (this.#connection !== null) return;
+    this.#later(milliseconds, () => this.#connect());
+  }
+
+  async #connect() {
+    if (this.#connection !== null) return;
+    const connection = new AbortController();
+    this.#connection = connection;
+    try {
+      await this.#read(connection);
+    } catch {
+      // Whatever it was, the remedy is the same. A refused key ends the page.
+    } finally {
+      connection.abort();
+      this.#connection = null;
+    }
+    if (document.hidden) return;
+    this.#onState("lost");
+    this.#again(this.#pauseMs * (0.75 + Math.random() / 2));
+    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
+  }
+
+  async #read(connection) {
+    const headers = { Accept: "text/event-stream", "Last-Event-ID": this.#lastId };
+    const response = await request("GET", "debug/stream", { headers, signal: connection.signal });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const parser = new SseParser();
+    this.#pauseMs = FIRST_PAUSE_MS;
+    this.#onState("live");
+    for (;;) {
+      const silence = setTimeout(() => connection.abort(), SILENCE_MS);
+      const { value, done } = await reader.read().finally(() => clearTimeout(silence));
+      if (done) return;
+      for (const { name, data, id } of parser.feed(value)) {
+        if (id !== null) this.#lastId = id;
+        this.#onEvent({ name, data: JSON.parse(data) });
+      }
+    }
+  }
+}

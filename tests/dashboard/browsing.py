@@ -1,0 +1,110 @@
+"""A headless browser on the dashboard of a real gateway, in front of a pretend LM Studio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
+
+from tests.support.gateway import Gateway
+from tests.support.studio import Held, Studio
+
+MODEL = "llama-3.2-3b-instruct"
+TITLE = "Llama 3.2 3B Instruct"
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+
+# A violated policy is a console error in most browsers, and this event in all of them.
+_TELL_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective), true);
+"""
+
+
+class Stepwise(Held):
+    """Loads and tokens wait at each step to be let go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = asyncio.Semaphore(0)
+
+    async def token(self) -> None:
+        await self.tokens.acquire()
+
+    def go_on(self, tokens: int) -> None:
+        for _ in range(tokens):
+            self.tokens.release()
+
+    def finish(self) -> None:
+        super().finish()
+        self.go_on(10_000)
+
+
+@dataclass
+class Visit:
+    """One tab. `complaints` is what the browser's console said, `asked` which URLs the page asked for.
+
+    The browser itself tells its console of each status from 400 on; `tolerated` is the one a test is about.
+    """
+
+    page: Page
+    gateway: Gateway
+    studio: Studio
+    pace: Stepwise
+    tolerated: int | None = None
+    complaints: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def listen(self) -> None:
+        def on_console(message: ConsoleMessage) -> None:
+            if message.type in {"error", "warning"}:
+                self.complaints.append(f"{message.type}: {message.text}")
+
+        def on_request(request: Request) -> None:
+            self.asked.append(request.url)
+
+        self.page.on("console", on_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
+        self.page.on("request", on_request)
+
+    async def open(self) -> None:
+        await self.page.goto(f"{self.gateway.base_url}/dashboard")
+
+    def section(self, title: str) -> Locator:
+        return self.page.get_by_role("region", name=title, exact=True).first
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    async def post(self, path: str, **body: object) -> Any:
+        async with self.gateway.client.post(self.gateway.url(path), json=body) as response:
+            return await response.json()
+
+    @asynccontextmanager
+    async def chat(self, **body: object) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A streaming chat of some client, held before its second token."""
+        message = {"role": "user", "content": "Tell me everything."}
+        asked = {"model": MODEL, "messages": [message], "stream": True, **body}
+        url = self.gateway.url("/v1/chat/completions")
+        async with self.gateway.client.post(url, json=asked) as response:
+            yield response
+
+    def check(self) -> None:
+        """No page may complain, or ask anybody but its gateway."""
+        tolerated = f"responded with a status of {self.tolerated} "
+        complaints = [complaint for complaint in self.complaints if tolerated not in complaint]
+        assert not complaints, complaints
+        elsewhere = [url for url in self.asked if not url.startswith((self.gateway.base_url, "data:"))]
+        assert not elsewhere, elsewhere
+
+
+async def new_page(browser: Browser, **options: Any) -> Page:
+    context = await browser.new_context(**{**DESKTOP, **options})
+    await context.add_init_script(_TELL_VIOLATIONS)
+    page = await context.new_page()
+    page.set_default_timeout(5000)
+    return page

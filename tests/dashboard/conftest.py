@@ -1,0 +1,72 @@
+"""One browser for the whole folder, so its tests share an event loop; a gateway and a tab for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright, expect
+
+from lmgateway.simulator import Simulator
+from tests.dashboard.browsing import Stepwise, Visit, new_page
+from tests.support.gateway import running_gateway
+from tests.support.studio import running_studio
+
+OpenDashboard = Callable[..., Awaitable[Visit]]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# The dashboard's tests are about what it shows, not about how patient the gateway is with LM Studio.
+LMSTUDIO = {"connect_pause_ms": 20, "call_timeout_ms": 5000, "load_timeout_ms": 20000}
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None and "CI" not in os.environ:
+        pytest.skip("there is no Chromium on this machine (Debian's package: chromium)")
+    assert path is not None, "the dashboard's tests need Chromium: apt-get install chromium"
+    expect.set_options(timeout=10_000)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenDashboard]:
+    """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
+
+    At the test's end no page may have complained or asked another host.
+    """
+    visits: list[Visit] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_(*, api_key: str = "", loaded: bool = False, **options: Any) -> Visit:
+            pace = Stepwise()
+            simulator = Simulator(pace=pace)
+            if loaded:
+                simulator.load("llama-3.2-3b-instruct")
+            studio = await stack.enter_async_context(running_studio(simulator))
+            tables: dict[str, object] = {
+                "lmstudio": {"base_url": studio.base_url, **LMSTUDIO},
+                "server": {"state_dir": str(tmp_path / "state")},
+                "auth": {"api_key": api_key},
+            }
+            gateway = await stack.enter_async_context(running_gateway(tables))
+            stack.callback(pace.finish)
+            page = await new_page(browser, **options)
+            stack.push_async_callback(page.context.close)
+            visit = Visit(page, gateway, studio, pace)
+            visit.listen()
+            visits.append(visit)
+            await visit.open()
+            return visit
+
+        yield open_
+    for visit in visits:
+        visit.check()

@@ -1,0 +1,117 @@
+"""For everybody: axe's rules, the keyboard alone, small screens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.async_playwright import Axe
+from playwright.async_api import Page, expect
+
+from tests.dashboard.browsing import DESKTOP, PHONE, TITLE, Visit
+from tests.dashboard.conftest import OpenDashboard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+# All of axe's rules, its best practices among them.
+OPTIONS = {"resultTypes": ["violations"]}
+
+# The charts follow a frame later.
+STICKING_OUT = """
+new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
+  const width = document.documentElement.clientWidth;
+  const out = document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")];
+  resolve(out.filter((node) => node.getBoundingClientRect().right > width).map((node) => node.outerHTML));
+})))
+"""
+
+
+async def violations(page: Page) -> list[str]:
+    results = await Axe().run(page, options=OPTIONS)
+    return [
+        f"{violation['id']}: {node['html']}"
+        for violation in results.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+async def fill_the_page(visit: Visit) -> None:
+    """Let something be in every part of it: a load, a request that ended, one that runs."""
+    visit.pace.go_on(40)
+    async with visit.chat(max_tokens=10) as response:
+        await response.read()
+    await visit.button("Load Qwen2.5 7B Instruct").click()
+    await visit.button("Load").click()
+    await expect(visit.page.get_by_role("progressbar", name="Loading Qwen2.5 7B Instruct")).to_be_visible()
+
+
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_axe_finds_nothing(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
+    """Names, roles, contrast, structure, in each look that the page has."""
+    visit = await open_dashboard(loaded=True, color_scheme="light", **device)
+    await fill_the_page(visit)
+    async with visit.chat():
+        await expect(visit.page.get_by_role("list", name="Requests in flight")).to_be_visible()
+        assert await violations(visit.page) == []
+        await visit.page.emulate_media(color_scheme="dark")
+        assert await violations(visit.page) == []
+    await visit.button("Load Nomic Embed Text v1.5").click()
+    assert await violations(visit.page) == []
+
+
+async def test_axe_finds_nothing_where_the_key_is_asked_for(open_dashboard: OpenDashboard) -> None:
+    """The door is part of the house."""
+    visit = await open_dashboard(api_key="a key")
+    await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
+    assert await violations(visit.page) == []
+
+
+async def test_nothing_sticks_out(open_dashboard: OpenDashboard) -> None:
+    """Nobody scrolls sideways, from the smallest phone on."""
+    visit = await open_dashboard(loaded=True)
+    await fill_the_page(visit)
+    await expect(visit.page.get_by_role("table")).to_be_visible()
+    for width in (1280, 768, 390, 320):
+        await visit.page.set_viewport_size({"width": width, "height": 700})
+        assert await visit.page.evaluate(STICKING_OUT) == []
+
+
+async def tab_to(visit: Visit, name: str) -> None:
+    """Press Tab until the control of this name has the focus."""
+    for _ in range(40):
+        await visit.page.keyboard.press("Tab")
+        if (
+            await visit.page.evaluate(
+                "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+            )
+            == name
+        ):
+            return
+    raise AssertionError(f"Tab never comes to {name!r}")
+
+
+async def test_the_keyboard_is_enough(open_dashboard: OpenDashboard) -> None:
+    """Key, load, unload, filter and pause without a mouse; the focus is never lost."""
+    visit = await open_dashboard(api_key="a key")
+    press, page = visit.page.keyboard.press, visit.page
+    await expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    await page.keyboard.type("a key")
+    await press("Enter")
+    await expect(visit.button(f"Load {TITLE}")).to_be_visible()
+    await tab_to(visit, f"Load {TITLE}")
+    await press("Enter")
+    await expect(page.get_by_label("Context length")).to_be_focused()
+    await press("Escape")
+    await expect(visit.button(f"Load {TITLE}")).to_be_focused()
+    await press("Enter")
+    await expect(page.get_by_label("Context length")).to_be_focused()
+    await press("Enter")
+    await expect(page.get_by_role("heading", name="Models", exact=True)).to_be_focused()
+    visit.pace.finish()
+    await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
+    await tab_to(visit, f"Unload {TITLE}")
+    await press("Space")
+    await expect(page.get_by_role("heading", name="Models", exact=True)).to_be_focused()
+    await tab_to(visit, "Pause")
+    await press("Space")
+    await expect(visit.button("Resume")).to_be_focused()
+    await expect(page.get_by_text("Paused, 0 new")).to_be_visible()

@@ -1,0 +1,120 @@
+"""The live event log, and the stream below it."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Route, expect
+
+from lmgateway.observe.events import ErrorEvent, ModelUnloadStart
+from lmgateway.state import EVENTS
+from tests.dashboard.browsing import Visit
+from tests.dashboard.conftest import OpenDashboard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def publish(visit: Visit, key: str) -> None:
+    visit.gateway.app[EVENTS].publish(ModelUnloadStart(model_key=key, instance_id=None))
+
+
+async def test_events_show_up_newest_first(open_dashboard: OpenDashboard) -> None:
+    """Those from before the page was opened too."""
+    visit = await open_dashboard()
+    publish(visit, "first")
+    await visit.page.reload()
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(1)
+    publish(visit, "second")
+    await expect(entries).to_have_count(2)
+    await expect(entries.first).to_contain_text("model_unload_start")
+    await expect(entries.first).to_contain_text("second")
+
+
+async def test_what_an_event_says_is_never_markup(open_dashboard: OpenDashboard) -> None:
+    """A model's name comes from whoever sends a request."""
+    visit = await open_dashboard()
+    publish(visit, "<img src=x onerror=alert(1)>")
+    await expect(visit.page.get_by_role("log")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert await visit.page.locator("#log img").count() == 0
+
+
+async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
+    """By kind and by any text, also for what comes later."""
+    visit = await open_dashboard()
+    for key in ("apple", "pear"):
+        publish(visit, key)
+    visit.gateway.app[EVENTS].publish(ErrorEvent(error="no apple left", total_time_ms=3))
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(3)
+    await visit.page.get_by_label("Filter", exact=True).fill("APPLE")
+    await expect(entries).to_have_count(2)
+    await expect(visit.page.get_by_text("2 of 3 events")).to_be_visible()
+    await visit.page.get_by_label("Show", exact=True).select_option("errors")
+    await expect(entries).to_have_count(1)
+    publish(visit, "apple again")
+    await expect(visit.page.get_by_text("1 of 4 events")).to_be_visible()
+    await visit.page.get_by_label("Filter", exact=True).fill("nothing of the kind")
+    await expect(visit.page.get_by_text("Nothing fits this filter.")).to_be_visible()
+
+
+async def test_the_log_holds_still(open_dashboard: OpenDashboard) -> None:
+    """A line is read while others come; none of them is lost."""
+    visit = await open_dashboard()
+    publish(visit, "before")
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(1)
+    await visit.button("Pause").click()
+    publish(visit, "while")
+    await expect(visit.page.get_by_text("Paused, 1 new")).to_be_visible()
+    await expect(entries).to_have_count(1)
+    await visit.button("Resume").click()
+    await expect(entries).to_have_count(2)
+    await expect(entries.first).to_contain_text("while")
+
+
+async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) -> None:
+    """What happened meanwhile is caught up with, and nothing is told twice."""
+    visit = await open_dashboard()
+    for key in ("before", "meanwhile"):
+        publish(visit, key)
+
+    async def break_off(route: Route) -> None:
+        told = '{"timestamp": "2025-01-01T00:00:00.000Z", "modelKey": "before", "instanceId": null}'
+        event = f"id: 1\nevent: model_unload_start\ndata: {told}\n\n"
+        await route.fulfill(content_type="text/event-stream", body=event)
+
+    await visit.page.route("**/debug/stream", break_off, times=1)
+    await visit.page.reload()
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(visit.page.get_by_text("Connection lost, trying again")).to_be_visible()
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    await expect(entries).to_have_count(2)
+    await expect(entries.first).to_contain_text("meanwhile")
+
+
+async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:
+    """TCP cuts where it likes; the standard's line ends, comments and several data lines are all legal."""
+    visit = await open_dashboard()
+    text = (
+        ": hello\r\n\r\nevent: a\rid: 7\rdata: one\rdata:two\r\r\n"
+        "data: three\nretry: 1\n\nevent: none\n\ndata: cut"
+    )
+    events = await visit.page.evaluate(
+        """async (text) => {
+          const { SseParser } = await import("/dashboard/static/sse.js");
+          return [1, 2, 3, 1000].map((size) => {
+            const parser = new SseParser();
+            const events = [];
+            for (let at = 0; at < text.length; at += size) {
+              events.push(...parser.feed(text.slice(at, at + size)));
+            }
+            return events;
+          });
+        }""",
+        text,
+    )
+    wanted = [
+        {"name": "a", "data": "one\ntwo", "id": "7"},
+        {"name": "message", "data": "three", "id": "7"},
+    ]
+    assert events == [wanted] * 4

@@ -1,0 +1,100 @@
+"""The key: asked for once, kept for the tab."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Route, expect
+
+from tests.dashboard.browsing import Visit
+from tests.dashboard.conftest import OpenDashboard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+KEY = "a k\u00e9y with spaces"
+
+
+async def log_in(visit: Visit, key: str = KEY) -> None:
+    await visit.page.get_by_label("Key", exact=True).fill(key)
+    await visit.page.keyboard.press("Enter")
+
+
+async def test_without_a_key_nobody_is_asked_for_one(open_dashboard: OpenDashboard) -> None:
+    """A first try on one's own machine needs no set-up."""
+    visit = await open_dashboard()
+    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
+    await expect(visit.page.locator("#login")).to_be_hidden()
+    await expect(visit.button("Forget key")).to_be_hidden()
+
+
+async def test_the_key_opens_the_dashboard(open_dashboard: OpenDashboard) -> None:
+    """It is asked for once: everything that the page does afterwards carries it."""
+    visit = await open_dashboard(api_key=KEY)
+    await expect(visit.page.get_by_label("Key", exact=True)).to_be_focused()
+    await expect(visit.page.locator("#dashboard")).to_be_hidden()
+    await log_in(visit)
+    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    await expect(visit.page.locator("#login")).to_be_hidden()
+
+
+async def test_the_key_is_kept_for_the_tab_and_nowhere_else(open_dashboard: OpenDashboard) -> None:
+    """A key in a URL ends in a history, one in local storage with the next user of the machine."""
+    visit = await open_dashboard(api_key=KEY)
+    await log_in(visit)
+    await expect(visit.page.locator("#dashboard")).to_be_visible()
+    await visit.page.reload()
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    stores = await visit.page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]")
+    assert stores == [1, 0, ""]
+    assert KEY not in await visit.page.content()
+    assert await visit.page.locator("#key").input_value() == ""
+    assert not [url for url in visit.asked if "?" in url]
+    other = await visit.page.context.new_page()
+    await other.goto(f"{visit.gateway.base_url}/dashboard")
+    await expect(other.get_by_label("Key", exact=True)).to_be_visible()
+
+
+async def test_a_wrong_key_is_told_and_forgotten(open_dashboard: OpenDashboard) -> None:
+    """Whoever mistyped sees why nothing happens, and tries again."""
+    visit = await open_dashboard(api_key=KEY)
+    visit.tolerated = 401
+    await log_in(visit, "wrong")
+    await expect(visit.page.get_by_text("That isn't the gateway's key.")).to_be_visible()
+    assert await visit.page.evaluate("sessionStorage.length") == 0
+    await log_in(visit)
+    await expect(visit.page.locator("#dashboard")).to_be_visible()
+
+
+async def test_a_key_that_is_no_longer_taken_is_asked_for_again(open_dashboard: OpenDashboard) -> None:
+    """After a change of the key, every open tab would show old numbers for ever."""
+    visit = await open_dashboard(api_key=KEY)
+    await log_in(visit)
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    visit.tolerated = 401
+    await visit.page.evaluate("sessionStorage.setItem('lmgateway.key', 'the old one')")
+    await visit.page.reload()
+    await expect(visit.page.get_by_text("The gateway doesn't take that key any more.")).to_be_visible()
+    await log_in(visit)
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+async def test_the_key_can_be_forgotten(open_dashboard: OpenDashboard) -> None:
+    """On a shared machine one leaves without closing the browser."""
+    visit = await open_dashboard(api_key=KEY)
+    await log_in(visit)
+    await visit.button("Forget key").click()
+    await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
+    assert await visit.page.evaluate("sessionStorage.length") == 0
+
+
+async def test_the_page_works_below_a_proxys_prefix(open_dashboard: OpenDashboard) -> None:
+    """References from the root would miss whatever a reverse proxy puts before the path."""
+    visit = await open_dashboard()
+
+    async def strip_prefix(route: Route) -> None:
+        await route.fulfill(response=await route.fetch(url=route.request.url.replace("/home/lm/", "/")))
+
+    for path in ("dashboard*", "dashboard/**", "health/ready"):
+        await visit.page.route(f"**/home/lm/{path}", strip_prefix)
+    visit.tolerated = 404
+    await visit.page.goto(f"{visit.gateway.base_url}/home/lm/dashboard")
+    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()

@@ -1,0 +1,119 @@
+"""The models: seen, loaded, made active, unloaded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import expect
+
+from tests.dashboard.browsing import MODEL, TITLE
+from tests.dashboard.conftest import OpenDashboard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_what_there_is_is_listed(open_dashboard: OpenDashboard) -> None:
+    """Models in memory and on disk, each with what can be done with it."""
+    visit = await open_dashboard(loaded=True)
+    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
+    await expect(in_memory).to_have_count(1)
+    await expect(in_memory).to_contain_text(TITLE)
+    on_disk = visit.page.get_by_role("list", name="On disk").get_by_role("listitem")
+    await expect(on_disk).to_have_count(4)
+    await expect(visit.page.locator("#tile-active")).to_contain_text("None")
+
+
+async def test_an_empty_memory_says_what_to_do(open_dashboard: OpenDashboard) -> None:
+    """A blank space tells a newcomer nothing."""
+    visit = await open_dashboard()
+    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+
+
+async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
+    """Minutes of waiting are bearable as long as something moves."""
+    visit = await open_dashboard()
+    await visit.button(f"Load {TITLE}").click()
+    await visit.page.get_by_label("Context length").fill("2048")
+    await visit.button("Load").click()
+    bar = visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")
+    await expect(bar).to_be_visible()
+    await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+    seen = []
+    for _ in range(3):
+        visit.pace.steps.release()
+        await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+        await expect(bar).to_have_attribute("value", f"{(len(seen) + 1) / 20:g}")
+        seen.append(await bar.get_attribute("value"))
+    assert seen == ["0.05", "0.1", "0.15"]
+    await expect(visit.page.get_by_text("Loading, 15 %")).to_be_visible()
+    visit.pace.finish()
+    await expect(bar).to_be_hidden()
+    row = visit.page.get_by_role("list", name="In memory").get_by_role("listitem").filter(has_text=TITLE)
+    await expect(row).to_contain_text("2,048 tokens of context")
+    await expect(row).to_contain_text("Active")
+    await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
+
+
+async def test_a_load_of_before_is_seen(open_dashboard: OpenDashboard) -> None:
+    """Whoever opens the page in the middle of a load still sees it."""
+    visit = await open_dashboard()
+    load = asyncio.create_task(visit.post("/admin/models/load", modelKey=MODEL))
+    for _ in range(2):
+        await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+        visit.pace.steps.release()
+    await visit.page.reload()
+    await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_visible()
+    visit.pace.finish()
+    assert (await load)["status"] == "loaded"
+
+
+async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
+    """The wrong model needn't be loaded to its end."""
+    visit = await open_dashboard()
+    visit.tolerated = 409
+    await visit.button(f"Load {TITLE}").click()
+    await visit.button("Load").click()
+    await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+    await visit.button(f"Cancel loading {TITLE}").click()
+    await expect(visit.page.locator("#notices")).to_contain_text("cancelled")
+    await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_hidden()
+    await expect(visit.button(f"Load {TITLE}")).to_be_visible()
+    await expect(visit.page.locator("#notices .bad")).to_have_count(0)
+
+
+async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
+    """What is active is seen at once, and gone with its model."""
+    visit = await open_dashboard(loaded=True)
+    await visit.button(f"Activate {TITLE}").click()
+    await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
+    await expect(visit.page.locator("#tile-active")).to_contain_text("In memory")
+    await expect(visit.button(f"Activate {TITLE}")).to_be_hidden()
+    await visit.button(f"Unload {TITLE}").click()
+    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+    await expect(visit.page.locator("#tile-active")).to_contain_text("None")
+
+
+async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
+    """A failed load says why, and stays on the screen until it was read."""
+    visit = await open_dashboard()
+    await visit.button(f"Load {TITLE}").click()
+    visit.tolerated = 503
+    await visit.studio.stop()
+    await visit.button("Load").click()
+    notice = visit.page.locator("#notices .bad")
+    await expect(notice).to_contain_text("LM Studio")
+    await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_hidden()
+    await notice.get_by_role("button").click()
+    await expect(notice).to_be_hidden()
+
+
+async def test_lm_studio_going_away_is_seen(open_dashboard: OpenDashboard) -> None:
+    """The first question at a glance: is it reachable?"""
+    visit = await open_dashboard()
+    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
+    visit.tolerated = 503
+    await visit.studio.stop()
+    await visit.page.reload()
+    await expect(visit.page.get_by_text("Not reachable", exact=True)).to_be_visible()
+    await expect(visit.page.locator("#models-mistake")).not_to_be_empty()

@@ -1,0 +1,63 @@
+"""The requests: seen while they run, cancelled, and afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+from playwright.async_api import expect
+
+from tests.dashboard.browsing import MODEL
+from tests.dashboard.conftest import OpenDashboard
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) -> None:
+    """Somebody's endless answer is stopped from the sofa, and its client is told that it broke off."""
+    visit = await open_dashboard(loaded=True)
+    await expect(visit.page.get_by_text("Nothing is running.")).to_be_visible()
+    async with visit.chat() as response:
+        running = visit.page.get_by_role("list", name="Requests in flight").get_by_role("listitem")
+        await expect(running).to_have_count(1)
+        await expect(running).to_contain_text(MODEL)
+        await expect(running).to_contain_text("from 127.0.0.1")
+        visit.pace.go_on(5)
+        await expect(running).to_contain_text("Generating, ")
+        await expect(visit.page.locator("#tile-running")).to_contain_text("1 generating")
+        await visit.button("Cancel the request POST /v1/chat/completions from 127.0.0.1").click()
+        await expect(running).to_have_count(0)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await asyncio.wait_for(response.read(), 5)
+    await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
+    await expect(visit.page.get_by_role("heading", name="In flight")).to_be_focused()
+
+
+async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard) -> None:
+    """How fast was it, and how long did it take to begin?"""
+    visit = await open_dashboard(loaded=True)
+    visit.pace.finish()
+    async with visit.chat(max_tokens=20) as response:
+        await response.read()
+    row = visit.page.get_by_role("table").get_by_role("row").nth(1)
+    await expect(row).to_contain_text(MODEL)
+    await expect(row).to_contain_text("Done 200")
+    chart = visit.page.get_by_role("img", name="Time to first token over the last hour: 1 answer")
+    await expect(chart).to_be_visible()
+    await expect(chart.locator("canvas")).to_be_visible()
+
+
+async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> None:
+    """A forgotten tab on a phone would keep asking for ever."""
+    visit = await open_dashboard(loaded=True)
+    async with visit.chat():
+        running = visit.page.get_by_role("list", name="Requests in flight").get_by_role("listitem")
+        await expect(running).to_have_count(1)
+        await visit.page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        visit.asked.clear()
+        await visit.page.wait_for_timeout(1400)
+        assert visit.asked == []
