@@ -119,7 +119,8 @@ def _welcome(port: int) -> str:
     key, json = f"-H 'Authorization: Bearer {DEMO_KEY}'", "-H 'Content-Type: application/json'"
     chat = '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
     return f"""\
-The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio. Try:
+The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio.
+Watch it at {base}/dashboard, and try:
 
   curl {base}/v1/models {key}
   curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
