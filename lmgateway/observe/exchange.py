@@ -51,6 +51,12 @@ class Exchange:
     announced: bool = False
     cancelled: bool = False
 
+    def release(self) -> None:
+        """Let go of what only mattered while it ran: the rest is remembered for long, bodies mustn't be."""
+        self.response = None
+        if self.error is not None:
+            self.error.__traceback__ = self.error.__cause__ = self.error.__context__ = None
+
     @property
     def total_ms(self) -> int:
         return round(((self.ended or time.monotonic()) - self.started) * 1000)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import re
 
 import msgspec
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..errors import NotFound
 from ..observe.clock import iso_timestamp
+from ..observe.events import Subscription
 from ..observe.report import metrics_report, requests_report, status_report
-from ..state import ACTIVITY, EVENTS, METRICS, MODELS, STARTED
+from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, STARTED
 from .answers import json_response
+
+logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
+_NEVER = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -30,15 +36,35 @@ async def stream(request: web.Request) -> web.StreamResponse:
     after = int(last) if _EVENT_NUMBER.match(last) else None
     events = request.app[EVENTS]
     with events.subscribe(names, after=after) as subscription:
+        # Its own pings come whether anything else was sent or not.
         async with sse_response(
-            request, sep="\n", ping_interval=KEEP_ALIVE_SECONDS, send_timeout=SEND_SECONDS
+            request, sep="\n", ping_interval=_NEVER, send_timeout=SEND_SECONDS
         ) as response:
-            await response.send(_data(message="Listening to the gateway's events"), event="connected")
-            while (published := await subscription.next()) is not None:
-                if missed := subscription.take_missed():
-                    await response.send(_data(missed=missed), event="lagged")
-                await response.send(published.data, id=str(published.number), event=published.name)
+            try:
+                await _send_events(response, subscription)
+            except TimeoutError:
+                logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
+                if request.transport is not None:
+                    request.transport.abort()
         return response
+
+
+async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:
+    """Send events as they come, after a long silence a comment. Raises TimeoutError for a stuck reader."""
+    await response.send(_data(message="Listening to the gateway's events"), event="connected")
+    while True:
+        try:
+            async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                published = await subscription.next()
+        except TimeoutError:
+            async with asyncio.timeout(SEND_SECONDS):
+                await response.write(b": still here\n\n")
+            continue
+        if published is None:
+            return
+        if missed := subscription.take_missed():
+            await response.send(_data(missed=missed), event="lagged")
+        await response.send(published.data, id=str(published.number), event=published.name)
 
 
 async def status(request: web.Request) -> web.Response:

@@ -55,6 +55,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     finally:
         access_log.write(exchange)
+        exchange.release()
 
 
 @web.middleware
@@ -150,7 +151,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     exchange = request.get(EXCHANGE)
     if exchange is None:  # aiohttp's own answer to what is no HTTP
         return
-    exchange.response = response
+    if exchange.outcome is None:  # else this is the error that it ended with
+        exchange.response = response
     finish_headers(response)
     response.headers["X-Request-Id"] = exchange.request_id
     origin = request.headers.get("Origin")

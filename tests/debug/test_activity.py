@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import io
 import json
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from lmgateway.state import ACTIVITY
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
 from tests.studio.conftest import Home
@@ -158,6 +162,20 @@ async def test_each_end_is_counted_once(
     _, metrics = await scripted.get("/debug/metrics")
     assert (metrics["performance"]["totalRequests"], metrics["performance"]["totalErrors"]) == (1, errors)
     assert metrics["performance"]["errorRate"] == errors * 100.0
+
+
+async def test_what_is_remembered_holds_no_body(scripted: Home, upstream: ScriptedUpstream) -> None:
+    """The last hundred requests stay known, but neither their bodies nor the frames that held them."""
+    upstream.script = raw(b"")
+    body = b'{"messages":"' + b"x" * 5_000_000 + b'"}'
+    async with scripted.gateway.client.post(scripted.gateway.url(CHAT), data=io.BytesIO(body)) as response:
+        assert response.status == 502
+    (ended,) = scripted.gateway.app[ACTIVITY].recent
+    assert ended.error is not None
+    assert ended.error.message
+    held = [thing for thing in gc.get_referents(ended, ended.error) if not isinstance(thing, type)]
+    assert ended.error.__traceback__ is None
+    assert not any(isinstance(thing, web.StreamResponse | asyncio.Task) for thing in held)
 
 
 async def test_client_that_left_is_no_error(scripted: Home, upstream: ScriptedUpstream) -> None:

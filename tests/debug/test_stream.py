@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import signal
 import time
@@ -112,9 +113,13 @@ async def test_silence_is_broken_by_a_comment(
 
 
 async def test_stalled_reader_is_cut_off(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Who takes nothing for long enough is gone, and so is its queue."""
+    """Who takes nothing for long enough is gone, and so is its queue; the log says so in one line."""
+    caplog.set_level(logging.INFO, "lmgateway")
     monkeypatch.setattr("lmgateway.web.debug.SEND_SECONDS", 0.2)
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck:
@@ -127,6 +132,8 @@ async def test_stalled_reader_is_cut_off(
             while gateway.app[EVENTS].subscribers:
                 publish(gateway, number := number + 1)
                 await asyncio.sleep(0)
+    assert caplog.text.count("GET /debug/stream") == 1
+    assert "Traceback" not in caplog.text
 
 
 async def test_open_stream_holds_no_end_up(tmp_path: Path) -> None:
