@@ -269,3 +269,26 @@ async def test_what_is_told_needs_the_key(
     gateway = await start_gateway(upstream.base_url, auth={"api_key": "k"})
     async with gateway.client.get(gateway.url(path)) as response:
         assert response.status == 401
+
+
+async def test_prompt_progress_is_the_waiting_requests(scripted: Home, upstream: ScriptedUpstream) -> None:
+    """LM Studio's log doesn't say whose prompt it is: it is told of one that waits alone, never of two."""
+
+    async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    upstream.script = silent
+    activity, url = scripted.gateway.app[ACTIVITY], scripted.gateway.url(CHAT)
+    seen = []
+    asking = []
+    for fraction in (0.25, 0.5):
+        asking.append(asyncio.create_task(scripted.gateway.client.post(url, json=STREAM)))
+        await asyncio.wait_for(upstream.arrivals.get(), 5)
+        activity.prompt_progressed(fraction)
+        _, requests = await scripted.get("/debug/requests")
+        seen.append([(running["phase"], running["promptProgress"]) for running in requests["running"]])
+    assert seen == [[("prompt", 0.25)], [("prompt", 0.25), ("waiting", None)]]
+    assert (await scripted.get("/debug/status"))[1]["currentOperation"]["progress"] == 0.25
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
