@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -30,6 +31,41 @@ def test_example_configuration_names_every_variable() -> None:
     """Whoever looks for an environment variable finds it beside its setting."""
     text = (ROOT / "config.example.toml").read_text()
     assert [name for setting in settings.SETTINGS.values() for name in setting.env if name not in text] == []
+
+
+# As the README's map has it, the top first; what stands on one line may know each other.
+LAYERS = (
+    {"__main__", "cli"},
+    {"serving", "app"},
+    {"web"},
+    {"state"},
+    {"traffic", "studio", "access"},
+    {"observe"},
+    {"aiohttp_mends", "schema", "config", "settings", "networks", "errors", "__init__"},
+)
+
+
+def test_imports_never_point_up() -> None:
+    """A module knows those beside and below it; the simulator, which only commands run, knows nobody."""
+    package = Path(lmgateway.__file__).parent
+    level = {name: number for number, names in enumerate(LAYERS) for name in names}
+    wrong = []
+    for file in package.rglob("*.py"):
+        inside = file.relative_to(package).with_suffix("").parts
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.ImportFrom) or node.level == 0:
+                continue
+            base = inside[: len(inside) - node.level]
+            targets = [node.module] if node.module else [alias.name for alias in node.names]
+            for target in targets:
+                top = (*base, *target.split("."))[0]
+                if "simulator" in (inside[0], top):
+                    allowed = inside[0] == top or (top == "simulator" and inside[0] == "cli")
+                else:
+                    allowed = level.get(top, len(LAYERS)) >= level[inside[0]]
+                if not allowed:
+                    wrong.append(f"{'.'.join(inside)} imports {top}")
+    assert wrong == []
 
 
 def test_readme_names_every_module() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
-
-import aiohttp
 
 from .client import GatewayClient
 
@@ -41,8 +39,7 @@ class Progress:
             if self._has_begun:
                 await asyncio.wait([following], timeout=LAST_EVENTS_SECONDS)
             following.cancel()
-            with suppress(asyncio.CancelledError, aiohttp.ClientError):
-                await following
+            await asyncio.gather(following, return_exceptions=True)
             if self._has_begun and self._is_terminal:
                 print(file=sys.stderr)
 

@@ -126,6 +126,8 @@ class Activity:
             self.total_errors += is_error
             self._end(exchange, "failed" if is_error else "completed")
         finally:
+            if exchange.outcome is None:  # a fault of ours, which is logged where it is rendered
+                self._fail(exchange, GatewayError("The gateway failed."))
             self.running.remove(exchange)
             exchange.task = None
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 import lmstudio
@@ -50,8 +50,7 @@ class StudioClient:
         """Let go of the connection, soon."""
         if self._connecting is not None:
             self._connecting.cancel()
-            with suppress(asyncio.CancelledError, GatewayError):
-                await self._connecting
+            await asyncio.gather(self._connecting, return_exceptions=True)
         if self._link is not None:
             self._close_soon(self._link)
         if self._closing:
@@ -199,24 +198,21 @@ async def _close(client: SdkClient) -> None:
         logger.debug("closing a dead link: %r", exc)
 
 
-class _cancelling:  # noqa: N801 - used like a function
-    """Sends LM Studio the channel's own cancel message when the event is set."""
+@asynccontextmanager
+async def _cancelling(channel: Any, cancelled: asyncio.Event) -> AsyncIterator[None]:
+    """Send LM Studio the channel's own cancel message if the event is set meanwhile."""
 
-    def __init__(self, channel: Any, cancelled: asyncio.Event) -> None:
-        self._task = asyncio.create_task(self._cancel(channel, cancelled))
-
-    async def _cancel(self, channel: Any, cancelled: asyncio.Event) -> None:
+    async def cancel() -> None:
         await cancelled.wait()
         with suppress(lmstudio.LMStudioError):  # whoever waits for the load learns of a dead link
             await channel.cancel()
 
-    async def __aenter__(self) -> None:
-        return None
-
-    async def __aexit__(self, *_exc: object) -> None:
-        self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+    waiting = asyncio.create_task(cancel())
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 def _host(base_url: URL) -> str:

@@ -51,7 +51,7 @@ class LogFollower:
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         """`on_prompt_progress` is called with 0 to 1, before that is told as an event."""
-        self._directory = directory
+        self._directory = directory.expanduser()
         self._events = events
         self._on_prompt_progress = on_prompt_progress
         self._poll_seconds = poll_seconds

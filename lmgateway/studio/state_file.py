@@ -36,7 +36,9 @@ class StateFile:
     """
 
     def __init__(self, directory: str) -> None:
-        self._directory = Path(directory) if directory else user_state_path("lmgateway", appauthor=False)
+        self._directory = (
+            Path(directory).expanduser() if directory else user_state_path("lmgateway", appauthor=False)
+        )
         self._saving = asyncio.Lock()
 
     def load(self) -> ActiveModels:

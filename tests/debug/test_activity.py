@@ -178,6 +178,25 @@ async def test_what_is_remembered_holds_no_body(scripted: Home, upstream: Script
     assert not any(isinstance(thing, web.StreamResponse | asyncio.Task) for thing in held)
 
 
+async def test_fault_of_ours_ends_the_exchange_too(
+    scripted: Home, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever goes wrong, what began has ended: one event, one count, nothing left in flight."""
+
+    def broken(_headers: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("lmgateway.web.proxy.response_fields", broken)
+    async with scripted.events() as events:
+        async with scripted.gateway.client.post(scripted.gateway.url(CHAT), json=STREAM) as response:
+            assert response.status == 500
+        assert [(await next_event(events))[0] for _ in range(2)] == ["inference_start", "error"]
+    _, status = await scripted.get("/debug/status")
+    assert (status["status"], status["totalRequests"], status["totalErrors"]) == ("idle", 1, 1)
+    async with scripted.gateway.client.get(scripted.gateway.url("/metrics")) as response:
+        assert "lmgateway_in_flight 0.0" in await response.text()
+
+
 async def test_client_that_left_is_no_error(scripted: Home, upstream: ScriptedUpstream) -> None:
     """It is failed, without being the gateway's or LM Studio's fault."""
     upstream.script = held
