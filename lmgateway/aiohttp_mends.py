@@ -16,6 +16,15 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
+from yarl import URL
+
+
+def exact_url(origin: str, target: str) -> URL:
+    """Return a URL whose path and query go over the wire as they stand; yarl forgets an empty query's "?"."""
+    url = URL(origin + target, encoded=True)
+    if target.endswith("?"):
+        url._cache["raw_path_qs"] = url.raw_path_qs + "?"
+    return url
 
 
 class WakingResponseHandler(ResponseHandler):

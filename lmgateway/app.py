@@ -3,67 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from aiohttp import web
 
-from .access.cors import Cors
-from .access.guard import Guard
 from .config import Config
 from .observe import lag
 from .observe.activity import Activity
 from .observe.events import Events
 from .observe.prometheus import Metrics
+from .policy import Policies
 from .state import (
     ACTIVITY,
-    CONFIG,
-    CORS,
     EVENTS,
-    GUARD,
+    LOG_FOLLOWING,
     METRICS,
     MODELS,
-    REQUEST_FIELDS,
+    POLICIES,
     STARTED,
     STUDIO,
     UPSTREAM,
 )
 from .studio.client import StudioClient
-from .studio.log_follower import LogFollower
+from .studio.log_following import LogFollowing
 from .studio.models import Models
 from .studio.state_file import StateFile
-from .traffic.headers import RequestFields
 from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
 from .web import admin, dashboard, debug, health
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.proxy import proxy
 
-logger = logging.getLogger(__name__)
-
 
 def create_app(config: Config) -> web.Application:
     """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
     app = web.Application(middlewares=MIDDLEWARES)
-    guard = Guard(config)
-    app[CONFIG] = config
-    app[CORS] = Cors(config)
-    app[GUARD] = guard
+    app[POLICIES] = Policies(config)
     app[EVENTS] = Events()
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[STUDIO] = StudioClient(config.lmstudio)
     app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
-    app[REQUEST_FIELDS] = RequestFields(holds_key=guard.keys.occurs_in, api_token=config.lmstudio.api_token)
+    app[LOG_FOLLOWING] = LogFollowing(app[EVENTS], app[ACTIVITY].prompt_progressed)
     app[STARTED] = time.monotonic()
-    app[UPSTREAM] = Upstream(config)
+    app[UPSTREAM] = Upstream(config.lmstudio)
     app.cleanup_ctx.extend((_upstream, _studio, _lag, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     _add_routes(app.router)
     return app
+
+
+async def reconfigure(app: web.Application, config: Config) -> None:
+    """Put another configuration in force. What has begun goes on as it began, and nobody is disconnected.
+
+    Address, port and state folder stay as they were at the start.
+    """
+    app[POLICIES].replace(config)
+    app[UPSTREAM].reconfigure(config.lmstudio)
+    app[STUDIO].reconfigure(config.lmstudio)
+    await app[LOG_FOLLOWING].apply(config.lmstudio)
 
 
 async def _upstream(app: web.Application) -> AsyncIterator[None]:
@@ -79,17 +79,9 @@ async def _studio(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _log(app: web.Application) -> AsyncIterator[None]:
-    lmstudio, activity = app[CONFIG].lmstudio, app[ACTIVITY]
-    if lmstudio.log_monitoring and not lmstudio.log_dir:
-        logger.warning("lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed")
-    if not (lmstudio.log_monitoring and lmstudio.log_dir):
-        yield
-        return
-    follower = LogFollower(Path(lmstudio.log_dir), app[EVENTS], on_prompt_progress=activity.prompt_progressed)
-    following = asyncio.create_task(follower.run())
+    await app[LOG_FOLLOWING].apply(app[POLICIES].current.config.lmstudio)
     yield
-    following.cancel()
-    await asyncio.wait([following])
+    await app[LOG_FOLLOWING].close()
 
 
 async def _lag(app: web.Application) -> AsyncIterator[None]:
@@ -127,5 +119,5 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     dashboard.add_routes(router)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
-        for path in (prefix, prefix + "/{tail:.*}"):
+        for path in (prefix, prefix + "/{tail:(?s:.*)}"):
             router.add_route("*", path, proxy)

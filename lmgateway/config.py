@@ -24,6 +24,7 @@ Text = Annotated[str, Meta(description="text")]
 Flag = Annotated[bool, Meta(description="true or false")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
 Milliseconds = Annotated[int, Meta(ge=0, description="a whole number of milliseconds, 0 for no limit")]
+Seconds = Annotated[float, Meta(ge=0, description="a number of seconds, at least 0")]
 Bytes = Annotated[int, Meta(ge=1, description="a whole number of bytes, at least 1")]
 Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
 BaseUrl = Annotated[
@@ -76,6 +77,9 @@ class Server(Table, frozen=True, kw_only=True):
     host: Annotated[Host, env("GATEWAY_HOST")] = "0.0.0.0"  # noqa: S104 - protected mode guards it
     port: Annotated[Port, env("GATEWAY_PORT")] = 8002
     names: Annotated[HostNames, env("GATEWAY_NAMES")] = ()
+    tls_cert: Annotated[Text, env("GATEWAY_TLS_CERT")] = ""
+    tls_key: Annotated[Text, env("GATEWAY_TLS_KEY")] = ""
+    drain_seconds: Annotated[Seconds, env("GATEWAY_DRAIN_SECONDS")] = 30.0
     # systemd sets STATE_DIRECTORY for a unit with StateDirectory=.
     state_dir: Annotated[Text, env("GATEWAY_STATE_DIR", "STATE_DIRECTORY")] = ""
 
@@ -104,6 +108,18 @@ class Proxy(Table, frozen=True, kw_only=True):
     account_streams: Annotated[Flag, env("ACCOUNT_STREAMS")] = True
 
 
+class Limits(Table, frozen=True, kw_only=True):
+    head_bytes: Annotated[Bytes, env("LIMIT_HEAD_BYTES")] = 32 * 1024
+    head_ms: Annotated[Milliseconds, env("LIMIT_HEAD")] = 15_000
+    idle_ms: Annotated[Milliseconds, env("LIMIT_IDLE")] = 75_000
+    body_pause_ms: Annotated[Milliseconds, env("LIMIT_BODY_PAUSE")] = 30_000
+    body_ms: Annotated[Milliseconds, env("LIMIT_BODY")] = 3_600_000
+    send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
+    connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
+    requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000
+    subscribers: Annotated[Count, env("LIMIT_SUBSCRIBERS")] = 200
+
+
 class Cors(Table, frozen=True, kw_only=True):
     # None: every origin once a key is configured, none before.
     origins: Annotated[Origins | None, env("CORS_ORIGINS")] = None
@@ -119,6 +135,7 @@ class Config(Table, frozen=True, kw_only=True):
     network: Network = Network()
     logging: Logging = Logging()
     proxy: Proxy = Proxy()
+    limits: Limits = Limits()
     cors: Cors = Cors()
 
     @property

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+RETRY_SOON = {"Retry-After": "1"}
+
 
 class ConfigError(Exception):
     """The configuration can't be used; one sentence for each mistake."""
@@ -73,6 +75,12 @@ class MethodNotAllowed(GatewayError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
+class RequestTimeout(GatewayError):
+    """The client took too long to send its request."""
+
+    status, type, code = 408, "invalid_request_error", "request_timeout"
+
+
 class Conflict(GatewayError):
     status, type, code = 409, "invalid_request_error", "conflict"
 
@@ -93,6 +101,20 @@ class UnsupportedMediaType(GatewayError):
 
 class Misdirected(GatewayError):
     status, type, code = 421, "invalid_request_error", "unknown_host_name"
+
+
+class TooManyConnections(GatewayError):
+    status, type, code = 429, "rate_limit_error", "too_many_connections"
+
+
+class HeadTooLarge(GatewayError):
+    status, type, code = 431, "invalid_request_error", "head_too_large"
+
+
+class NotImplementedHere(GatewayError):
+    """A part of HTTP that the gateway doesn't speak."""
+
+    status, type, code = 501, "invalid_request_error", "not_implemented"
 
 
 class StudioFailed(GatewayError):
@@ -123,6 +145,18 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class Overloaded(GatewayError):
+    """The gateway has as much to do as it is configured to take on; later there may be room."""
+
+    status, type, code = 503, "overloaded_error", "overloaded"
+
+
+class Ending(Overloaded):
+    """The gateway is being stopped, and didn't wait any longer."""
+
+    code = "gateway_ending"
 
 
 class LinkLost(UpstreamUnavailable):

@@ -1,5 +1,7 @@
 """Where the configuration comes from: command line > environment > .env > TOML file > defaults.
 
+A credential that systemd hands over counts as an environment variable, but an actual one is stronger.
+
 Every mistake is collected and told at once, with its source, what was found and what is allowed.
 """
 
@@ -26,6 +28,8 @@ from .networks import Networks
 
 CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
 DEFAULT_PATHS = (Path("config.toml"), Path("/etc/lmgateway/config.toml"))
+# systemd.exec(5)
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 DEFAULT_ORIGIN = "default"
 
 
@@ -227,6 +231,16 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
     return {found.key: found.value for found in bindings if found.key is not None}
 
 
+def _read_credentials(environ: Mapping[str, str]) -> dict[str, str | None]:
+    """Return what systemd's LoadCredential= hands over: files that are named like the variables."""
+    folder = environ.get(CREDENTIALS_VARIABLE)
+    if not folder:
+        return {}
+    names = (name for setting in SETTINGS.values() for name in setting.env)
+    files = ((name, Path(folder, name)) for name in names)
+    return {name: _read_text(file).rstrip("\r\n") for name, file in files if file.is_file()}
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -251,6 +265,8 @@ def load(
             found.take_tables(_read_toml(path), str(path))
     with found.problems_kept():
         found.take_environment(_read_dotenv(dotenv), str(dotenv))
+    with found.problems_kept():
+        found.take_environment(_read_credentials(environ), "credential")
     found.take_environment(environ, "environment")
     found.take_command_line(command_line or {})
     if found.problems:

@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
-from lmgateway.aiohttp_mends import FreshConnector
+from lmgateway.aiohttp_mends import FreshConnector, exact_url
 from lmgateway.traffic.upstream import IDLE_SECONDS
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
@@ -144,3 +145,10 @@ async def test_closed_idle_connection_is_still_reused(upstream: ScriptedUpstream
             except aiohttp.ClientConnectionError:
                 failures += 1
     assert failures
+
+
+def test_empty_query_is_still_forgotten() -> None:
+    """exact_url can go when a URL keeps its "?"."""
+    assert URL("http://h/p?", encoded=True).raw_path_qs == "/p"
+    assert exact_url("http://h", "/p?").raw_path_qs == "/p?"
+    assert exact_url("http://h", "/p?a=&a").raw_path_qs == "/p?a=&a"

@@ -71,10 +71,11 @@ def ask_gateway(options: argparse.Namespace, ask: Any) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
-    url = options.url or url_of(host, config.server.port)
+    certificate = "" if options.url else config.server.tls_cert
+    url = options.url or url_of(host, config.server.port, https=bool(certificate))
 
     async def run() -> int:
-        async with gateway_client(url, options.key or config.auth.api_key) as gateway:
+        async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
             question: Coroutine[Any, Any, int] = ask(gateway)
             return await question
 

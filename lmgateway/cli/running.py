@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
+import sys
 import tempfile
 
 import msgspec
 
 from .. import __version__, serving, settings
 from ..app import create_app
-from ..config import Config, decode_custom
+from ..config import Config, Server, decode_custom
 from ..errors import ConfigError
 from ..observe import logs
+from ..observe.log_sink import write_without_waiting
 from ..schema import ActivateRequest, ModelType
+from ..service import Service
 from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
 from ..state import MODELS
 from ..studio import sdk
+from ..web.connections import Connections
 
+_PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
 DEMO_KEY = "demo"
 DEMO_MODELS: dict[ModelType, str] = {
     "llm": "qwen2.5-7b-instruct",
@@ -42,20 +46,17 @@ def load_settings(options: argparse.Namespace) -> settings.Loaded:
 
 
 def serve(options: argparse.Namespace) -> int:
-    config = load_settings(options).config
-    logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
+    service = Service(lambda: load_settings(options).config)
 
-    async def run(stop: asyncio.Event) -> None:
-        async with serving.listening(create_app(config), config.server.host, config.server.port) as port:
-            print(f"lmgateway {__version__} listens on {url_of(config.server.host, port)}", flush=True)
-            if config.protected:
-                print(
-                    "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.",
-                    flush=True,
-                )
-            await stop.wait()
+    def tell(port: int) -> None:
+        server = service.config.server
+        url = url_of(server.host, port, https=bool(server.tls_cert))
+        # Nobody may be reading; that must not keep the gateway from serving.
+        write_without_waiting(sys.stdout, f"lmgateway {__version__} listens on {url}")
+        if service.config.protected:
+            write_without_waiting(sys.stdout, _PROTECTED)
 
-    serving.run(run)
+    serving.run(lambda signals: service.run(signals, tell))
     return 0
 
 
@@ -71,7 +72,7 @@ def check(options: argparse.Namespace) -> int:
     for line, origin in shown:
         print(f"{line:<{width}}  # {origin}")
     if loaded.config.protected:
-        print("Only this machine is served: neither auth.api_key nor network.ip_allowlist is set.")
+        print(_PROTECTED)
     return 0
 
 
@@ -79,11 +80,13 @@ def simulate(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     simulator = Simulator(log_dir=options.log_dir)
 
-    async def run(stop: asyncio.Event) -> None:
-        app = simulator.make_app()
-        async with serving.listening(app, options.host, options.port, drain_seconds=0) as port:
+    async def run(signals: serving.Signals) -> None:
+        sockets = serving.bind(options.host, options.port)
+        # One that ends at once, like LM Studio.
+        connections = Connections(Config(server=Server(drain_seconds=0)))
+        async with serving.listening(simulator.make_app(), sockets, connections=connections) as port:
             print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
-            await stop.wait()
+            await signals.stop.wait()
 
     serving.run(run)
     return 0
@@ -93,7 +96,7 @@ def demo(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     simulator = Simulator()
 
-    async def run(stop: asyncio.Event, state_dir: str) -> None:
+    async def run(signals: serving.Signals, state_dir: str) -> None:
         async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
             tables = {
                 "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
@@ -101,16 +104,16 @@ def demo(options: argparse.Namespace) -> int:
                 "auth": {"api_key": DEMO_KEY},
             }
             app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
-            async with serving.listening(app, "127.0.0.1", options.port) as port:
+            async with serving.listening(app, serving.bind("127.0.0.1", options.port)) as port:
                 for kind, model_key in DEMO_MODELS.items():
                     simulator.load(model_key)
                     await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
                 print(_welcome(port), flush=True)
-                await stop.wait()
+                await signals.stop.wait()
 
     # A demo leaves nothing behind.
     with tempfile.TemporaryDirectory() as state_dir:
-        serving.run(lambda stop: run(stop, state_dir))
+        serving.run(lambda signals: run(signals, state_dir))
     return 0
 
 
@@ -129,6 +132,7 @@ Watch it at {base}/dashboard, and try:
 Ctrl-C ends it."""
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, *, https: bool = False) -> str:
     """Return the base URL of what listens there."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{'https' if https else 'http'}://{authority}"

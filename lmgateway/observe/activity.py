@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import GatewayError, RequestCancelled
+from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled
 from .clock import iso_timestamp
 from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
 from .exchange import Exchange, Outcome
@@ -95,14 +95,21 @@ class Activity:
             )
         )
 
+    def admit(self, most: int) -> None:
+        """Raise Overloaded if so many proxied requests run already."""
+        if len(self.running) >= most:
+            raise Overloaded(
+                f"{most} requests are running already, as many as limits.requests allows. Ask again later.",
+                headers=RETRY_SOON,
+            )
+
     @contextmanager
     def exchange(self, exchange: Exchange) -> Iterator[None]:
         """Run a proxied request inside.
 
-        It ends completed, failed (a GatewayError left it, or LM Studio answered 5xx) or aborted (the client
-        left). One that `cancel` ended leaves with RequestCancelled.
+        It ends completed, failed (a GatewayError left it or interrupted it, or LM Studio answered 5xx) or
+        aborted (the client left).
         """
-        exchange.task = asyncio.current_task()
         self.running.append(exchange)
         self._metrics.began()
         try:
@@ -114,13 +121,11 @@ class Activity:
             self._end(exchange, "aborted", _LEFT)
             raise
         except asyncio.CancelledError:
-            if not exchange.cancelled or exchange.task is None:
+            if exchange.interruption is None:
                 self._end(exchange, "aborted", _LEFT)
-                raise
-            exchange.task.uncancel()
-            error = RequestCancelled("The request was cancelled at the gateway.")
-            self._fail(exchange, error)
-            raise error from None
+            else:
+                self._fail(exchange, exchange.interruption)
+            raise
         else:
             is_error = exchange.status >= 500
             self.total_errors += is_error
@@ -129,7 +134,6 @@ class Activity:
             if exchange.outcome is None:  # a fault of ours, which is logged where it is rendered
                 self._fail(exchange, GatewayError("The gateway failed."))
             self.running.remove(exchange)
-            exchange.task = None
 
     def announce(self, exchange: Exchange) -> None:
         """Tell that a request has begun, as soon as its model is known."""
@@ -159,9 +163,7 @@ class Activity:
         """End a running request as if its client had left; return whether there was one of that id."""
         found = [exchange for exchange in self.running if exchange.request_id == request_id]
         for exchange in found:
-            if exchange.task is not None and not exchange.cancelled:
-                exchange.cancelled = True
-                exchange.task.cancel()
+            exchange.interrupt(RequestCancelled("The request was cancelled at the gateway."))
         return bool(found)
 
     def last_hour(self) -> list[Exchange]:

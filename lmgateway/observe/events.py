@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
+from ..errors import RETRY_SOON, Overloaded
 from ..schema import DefaultInference, LoadConfig, TokenUsage
 from .clock import iso_timestamp
 
@@ -158,6 +159,14 @@ class Events:
     @property
     def subscribers(self) -> int:
         return len(self._subscriptions)
+
+    def admit(self, most: int) -> None:
+        """Raise Overloaded if there are so many listeners already."""
+        if len(self._subscriptions) >= most:
+            raise Overloaded(
+                f"{most} are listening already, as many as limits.subscribers allows. Ask again later.",
+                headers=RETRY_SOON,
+            )
 
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:

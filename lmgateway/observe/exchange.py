@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,6 +19,10 @@ CLIENT_LEFT = 499
 
 Outcome = Literal["completed", "failed", "aborted"]
 Phase = Literal["waiting", "prompt", "generating"]
+
+
+def make_request_id() -> str:
+    return f"req_{secrets.token_hex(12)}"
 
 
 @dataclass(slots=True)
@@ -49,11 +54,17 @@ class Exchange:
     outcome: Outcome | None = None
     task: asyncio.Task[Any] | None = None
     announced: bool = False
-    cancelled: bool = False
+    interruption: GatewayError | None = None
+
+    def interrupt(self, error: GatewayError) -> None:
+        """End the request with this error, wherever it is; its handler is cancelled."""
+        if self.task is not None and self.interruption is None:
+            self.interruption = error
+            self.task.cancel()
 
     def release(self) -> None:
         """Let go of what only mattered while it ran: the rest is remembered for long, bodies mustn't be."""
-        self.response = None
+        self.response = self.task = None
         if self.error is not None:
             self.error.__traceback__ = self.error.__cause__ = self.error.__context__ = None
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal, TextIO
 
 from .clock import iso_timestamp
+from .log_sink import SinkHandler
 
 LEVELS = {
     "error": logging.ERROR,
@@ -77,9 +78,14 @@ def configure(
         formatter = JsonFormatter()
     else:
         formatter = ColourFormatter() if style == "auto" and stream.isatty() else PlainFormatter()
-    handler = logging.StreamHandler(stream)
+    root = logging.getLogger()
+    # The one of before, if there is one: it may hold lines that aren't written yet.
+    handler = next((found for found in root.handlers if isinstance(found, SinkHandler)), None)
+    if handler is None or handler.stream is not stream:
+        handler = SinkHandler(stream)
     handler.setFormatter(formatter)
     for name in quiet:
         # They tell of one lost connection five times over; ours tells it once.
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
-    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    root.handlers[:] = [handler]
+    root.setLevel(LEVELS[level])

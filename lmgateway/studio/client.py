@@ -45,14 +45,25 @@ class StudioClient:
         self._link: SdkClient | None = None
         self._connecting: asyncio.Task[SdkClient] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._replaced: list[SdkClient] = []
+
+    def reconfigure(self, config: LMStudio) -> None:
+        """Make the next call by this configuration. Calls in progress go on as they began."""
+        moved = (config.base_url, config.api_token) != (self._config.base_url, self._config.api_token)
+        self._config = config
+        if moved and self._connecting is not None:
+            self._connecting.cancel()
+        if moved and self._link is not None:
+            self._replaced.append(self._link)
+            self._link = None
 
     async def close(self) -> None:
         """Let go of the connection, soon."""
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
-        if self._link is not None:
-            self._close_soon(self._link)
+        for link in filter(None, (self._link, *self._replaced)):
+            self._close_soon(link)
         if self._closing:
             _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
             for task in stuck:
@@ -147,8 +158,14 @@ class StudioClient:
             return self._link
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect(attempts or self._config.connect_attempts))
-        # Whoever stops waiting must not take the connection from the others.
-        return await asyncio.shield(self._connecting)
+        connecting = self._connecting
+        try:
+            # Whoever stops waiting must not take the connection from the others.
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError as exc:
+            if not connecting.cancelled():
+                raise
+            raise UpstreamUnavailable("LM Studio's address was changed meanwhile. Try again.") from exc
 
     async def _connect(self, attempts: int) -> SdkClient:
         try:
@@ -183,7 +200,11 @@ class StudioClient:
         if self._link is client:
             logger.warning("the connection to LM Studio's SDK is gone; the next call makes a new one")
             self._link = None
-            self._close_soon(client)
+        elif client in self._replaced:
+            self._replaced.remove(client)
+        else:
+            return
+        self._close_soon(client)
 
     def _close_soon(self, client: SdkClient) -> None:
         task = asyncio.create_task(_close(client))

@@ -11,10 +11,9 @@ from typing import Self
 
 import aiohttp
 from multidict import CIMultiDict
-from yarl import URL
 
-from ..aiohttp_mends import FreshConnector
-from ..config import Config
+from ..aiohttp_mends import FreshConnector, exact_url
+from ..config import LMStudio
 from ..errors import GatewayError, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
 
@@ -84,12 +83,16 @@ class Answer:
 class Upstream:
     """The owner of the client session. Enter it before use."""
 
-    def __init__(self, config: Config) -> None:
-        self.base_url = config.lmstudio.base_url
-        self._base = str(self.base_url).rstrip("/")
-        token = config.lmstudio.api_token
-        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
+    def __init__(self, config: LMStudio) -> None:
         self._session: aiohttp.ClientSession
+        self.reconfigure(config)
+
+    def reconfigure(self, config: LMStudio) -> None:
+        """Send what comes from now on where this configuration says."""
+        self.base_url = config.base_url
+        self._base = str(self.base_url).rstrip("/")
+        token = config.api_token
+        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -146,7 +149,7 @@ class Upstream:
                 body = _pieces(body)
         return await self._session.request(
             outgoing.method,
-            URL(self._base + outgoing.target, encoded=True),
+            exact_url(self._base, outgoing.target),
             headers=headers,
             data=body,
             allow_redirects=False,

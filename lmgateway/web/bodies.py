@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import AsyncIterator
 from typing import Never, TypeVar
 
@@ -9,9 +11,16 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_exceptions import HTTPException
 
-from ..errors import BadRequest, ContentTooLarge, GatewayError, UnsupportedMediaType, ValidationFailed
+from ..errors import (
+    BadRequest,
+    ContentTooLarge,
+    GatewayError,
+    RequestTimeout,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from ..schema import RequestBody
-from ..state import EXPECTS_CONTINUE
+from ..state import EXPECTS_CONTINUE, POLICY
 from .validation import mistake_of, mistakes
 
 MAX_ADMIN_BODY_BYTES = 1024**2
@@ -43,8 +52,11 @@ class Upload:
         raise self.failure
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes in. Raises ContentTooLarge, BadRequest."""
+        """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
         await self._invite()
+        limits, loop = self._request[POLICY].config.limits, asyncio.get_running_loop()
+        self._pause = limits.body_pause_ms / 1000 or math.inf
+        self._due = loop.time() + (limits.body_ms / 1000 or math.inf)
         received = 0
         while chunk := await self._read():
             received += len(chunk)
@@ -53,7 +65,7 @@ class Upload:
             yield chunk
 
     async def read(self) -> bytes:
-        """Return the whole body. Raises ContentTooLarge, BadRequest."""
+        """Return the whole body. Raises ContentTooLarge, BadRequest, RequestTimeout."""
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def _invite(self) -> None:
@@ -63,8 +75,13 @@ class Upload:
             self._request.writer.output_size = 0
 
     async def _read(self) -> bytes:
+        content, due = self._request.content, min(self._due, asyncio.get_running_loop().time() + self._pause)
         try:
-            return await self._request.content.readany()
+            async with asyncio.timeout_at(due if due < math.inf else None):
+                return await content.readany()
+        except TimeoutError as exc:
+            self.failure = RequestTimeout("The request's body came too slowly for this gateway.")
+            raise self.failure from exc
         except (web.RequestPayloadError, HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
             raise self.failure from exc

@@ -11,7 +11,7 @@ from aiohttp import ETag, web
 from msgspec import Struct
 
 from ..errors import NotFound
-from ..state import GUARD
+from ..state import POLICY
 from .answers import json_response
 
 _HEADERS = {
@@ -60,7 +60,7 @@ async def to_page(_request: web.Request) -> web.Response:
 
 async def access(request: web.Request) -> web.Response:
     """Tell the page whether to ask for a key. Trying without would be an error in the browser's console."""
-    response = json_response({"keyNeeded": bool(request.app[GUARD].keys)})
+    response = json_response({"keyNeeded": bool(request[POLICY].guard.keys)})
     response.headers.update(_HEADERS)
     return response
 

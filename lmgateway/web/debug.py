@@ -15,7 +15,7 @@ from ..errors import NotFound
 from ..observe.clock import iso_timestamp
 from ..observe.events import Subscription
 from ..observe.report import metrics_report, requests_report, status_report
-from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, STARTED
+from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED
 from .answers import json_response
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     events = request.app[EVENTS]
+    events.admit(request[POLICY].config.limits.subscribers)
     with events.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(

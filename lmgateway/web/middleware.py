@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import secrets
 import socket
 import struct
 
@@ -13,12 +12,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import is_preflight
-from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
+from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound, NotImplementedHere
 from ..networks import parse_address
 from ..observe import access_log
-from ..observe.exchange import Exchange
-from ..state import CONFIG, CORS, EXCHANGE, GUARD
+from ..observe.exchange import Exchange, make_request_id
+from ..policy import Policy
+from ..state import EXCHANGE, POLICIES, POLICY
 from .answers import error_response, finish_headers
+from .connection import Connection
 from .places import api_style, is_below, is_for_pages
 
 logger = logging.getLogger(__name__)
@@ -29,26 +30,24 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 
 
-def make_request_id() -> str:
-    return f"req_{secrets.token_hex(12)}"
-
-
-def _request_id(request: web.Request) -> str:
+def _request_id(request: web.Request, policy: Policy) -> str:
     sent = request.headers.get("X-Request-Id", "")
-    is_sane = _SANE_ID.match(sent) and not request.app[GUARD].keys.occurs_in(sent)
+    is_sane = _SANE_ID.match(sent) and not policy.guard.keys.occurs_in(sent)
     return sent if is_sane else make_request_id()
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, and write its access line when it has ended, however it ends."""
+    policy = request[POLICY] = request.app[POLICIES].current
     exchange = Exchange(
-        request_id=_request_id(request),
+        request_id=_request_id(request, policy),
         client=request.remote or "",
         method=request.method,
-        path=request.app[GUARD].keys.redact(request.path),
+        path=policy.guard.keys.redact(request.path),
     )
     request[EXCHANGE] = exchange
+    exchange.task = asyncio.current_task()
     try:
         response = await handler(request)
         exchange.status = response.status
@@ -68,12 +67,17 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         error = exc
     except web.HTTPException as exc:
         error = _from_router(exc)
+    except asyncio.CancelledError:
+        if exchange.interruption is None or exchange.task is None:
+            raise  # the client left
+        exchange.task.uncancel()
+        error = exchange.interruption
     except ConnectionResetError:
         # Writing to a client that is gone; its handler is being cancelled.
         raise
     except Exception as exc:
         logger.exception("%s failed", exchange.request_id)
-        told = f"{type(exc).__name__}: {exc}" if request.app[CONFIG].environment == "development" else None
+        told = f"{type(exc).__name__}: {exc}" if request[POLICY].config.environment == "development" else None
         error = GatewayError("The gateway failed; its log says why, under this request's id.", details=told)
     exchange.error = error
     if exchange.response is not None:
@@ -118,17 +122,20 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 @web.middleware
 async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
-    exchange = request[EXCHANGE]
+    exchange, policy = request[EXCHANGE], request[POLICY]
     if not exchange.client:
         raise Forbidden("Forbidden: the connection has no address.")
-    exchange.client = str(request.app[GUARD].admit_address(parse_address(exchange.client), request.headers))
+    exchange.client = str(policy.guard.admit_address(parse_address(exchange.client), request.headers))
     hosts = request.headers.getall("Host", ())
     if len(hosts) != 1 and (hosts or request.version >= (1, 1)):
         raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
+    codings = request.headers.getall("Transfer-Encoding", ("chunked",))
+    if [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise NotImplementedHere("The only transfer coding that is understood here is chunked.")
     for host in hosts:  # none in HTTP/1.0, which no browser speaks
-        request.app[GUARD].admit_host(host)
+        policy.guard.admit_host(host)
     if is_preflight(request.method, request.headers):
-        granted = request.app[CORS].preflight_headers(request.headers, proxied=is_for_pages(request.path))
+        granted = policy.cors.preflight_headers(request.headers, proxied=is_for_pages(request.path))
         return web.Response(status=204, headers=granted)
     return await handler(request)
 
@@ -136,13 +143,14 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
 @web.middleware
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only who has the key, and no other site's page that wants to change something."""
-    guard, path = request.app[GUARD], request.path
+    policy, path = request[POLICY], request.path
+    guard = policy.guard
     # The dashboard's files are no secret; its data is below /debug and /admin.
     is_open = path == "/" or is_below(path, "/dashboard") or (path == "/health" and guard.health_is_open)
     if not is_open:
         guard.admit_key(request.headers)
     if is_below(path, "/admin", "/debug", "/metrics"):
-        request.app[CORS].admit_origin(request.headers)
+        policy.cors.admit_origin(request.headers)
     return await handler(request)
 
 
@@ -154,9 +162,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if exchange.outcome is None:  # else this is the error that it ended with
         exchange.response = response
     finish_headers(response)
+    if isinstance(request.protocol, Connection) and request.protocol.is_ending:
+        response.force_close()
+        response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = exchange.request_id
-    origin = request.headers.get("Origin")
-    for name, value in request.app[CORS].response_headers(origin, proxied=is_for_pages(request.path)).items():
+    origin, cors = request.headers.get("Origin"), request[POLICY].cors
+    for name, value in cors.response_headers(origin, proxied=is_for_pages(request.path)).items():
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 
 

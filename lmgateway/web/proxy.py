@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
-from ..state import ACTIVITY, CONFIG, CORS, EXCHANGE, MODELS, REQUEST_FIELDS, UPSTREAM
+from ..state import ACTIVITY, EXCHANGE, MODELS, POLICY, UPSTREAM
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
 from ..traffic.upstream import Answer, Outgoing
@@ -27,7 +27,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.")
     destination = target.parse(request.raw_path)
     if destination.changes_machine:
-        request.app[CORS].admit_origin(request.headers)
+        request[POLICY].cors.admit_origin(request.headers)
+    request.app[ACTIVITY].admit(request[POLICY].config.limits.requests)
     with request.app[ACTIVITY].exchange(request[EXCHANGE]):
         if request.method == "POST" and (dialect := rewrite.DIALECTS.get(destination.path)):
             return await _infer(request, destination, dialect)
@@ -38,9 +39,10 @@ async def _infer(
     request: web.Request, destination: target.Target, dialect: rewrite.Dialect
 ) -> web.StreamResponse:
     """Send on a request that something may be filled into, and count the tokens of its answer."""
-    app, limits, exchange = request.app, request.app[CONFIG].proxy, request[EXCHANGE]
+    app, policy, exchange = request.app, request[POLICY], request[EXCHANGE]
+    limits = policy.config.proxy
     exchange.route, exchange.generates = destination.path, dialect.generates
-    headers = app[REQUEST_FIELDS].forward(request.headers)
+    headers = policy.request_fields.forward(request.headers)
     if "Accept-Encoding" in headers:
         headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
     body = await Upload(request, limits.max_body_bytes).read()
@@ -56,8 +58,9 @@ async def _infer(
 
 async def _pass(request: web.Request, destination: target.Target) -> web.StreamResponse:
     """Send on a request whose body isn't the gateway's business, while it is still coming in."""
-    app, limits = request.app, request.app[CONFIG].proxy
-    headers = app[REQUEST_FIELDS].forward(request.headers)
+    app, policy = request.app, request[POLICY]
+    limits = policy.config.proxy
+    headers = policy.request_fields.forward(request.headers)
     upload = Upload(request, limits.max_upload_bytes)
     body: AsyncIterator[bytes] | None = upload.chunks() if request.body_exists else None
     app[ACTIVITY].announce(request[EXCHANGE])
@@ -101,7 +104,7 @@ def _begin(
     if is_stream:
         # A stream is what LM Studio says is one, whatever was asked for.
         request[EXCHANGE].stream = True
-        answer.limit_silence(_seconds(request.app[CONFIG].proxy.stream_timeout_ms))
+        answer.limit_silence(_seconds(request[POLICY].config.proxy.stream_timeout_ms))
     if isinstance(meter, StreamMeter):
         fields.popall("Content-Length", None)  # it may become less
     response = RelayedResponse(answer.status, writable_reason(answer.reason), fields)

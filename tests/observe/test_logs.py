@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -127,3 +129,52 @@ def test_the_level_is_kept(log_to, level, written):
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
         logger.log(number, "x")
     assert [line.split()[1] for line in out.getvalue().splitlines()] == written
+
+
+def lines_of(reading: int) -> list[str]:
+    os.set_blocking(reading, False)
+    read = b""
+    with suppress(BlockingIOError):
+        while piece := os.read(reading, 65536):
+            read += piece
+    return read.decode().splitlines()
+
+
+def test_a_pipe_that_nobody_reads_holds_up_nobody_and_loses_the_newest(log_to):
+    """What fitted arrives whole and in order when it is read again, and how much is missing is told."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w") as stream:
+        log_to("plain", stream=stream)
+        logged = 0
+        while logged < 10_000:
+            logger.info("line %d %s", logged, "x" * 100)
+            logged += 1
+        arrived = lines_of(reading)
+        logger.info("after")
+        while more := lines_of(reading):
+            arrived += more
+            logger.info("again")
+            if arrived[-1].endswith("again"):
+                break
+    numbers = [int(line.split(" line ")[1].split()[0]) for line in arrived if " line " in line]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) < logged
+    assert f"{logged - len(numbers)} log lines were lost, because nobody read them" in arrived
+
+
+def test_a_pipe_that_is_gone_holds_up_nobody(log_to):
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        log_to("plain", stream=stream)
+        os.close(reading)
+        logger.info("into nothing")
+        logger.info("again")
+
+
+def test_who_shares_the_pipe_still_waits_for_room(log_to):
+    """The gateway's own way to write doesn't change how a shell beside it writes to the same pipe."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading), os.fdopen(writing, "w") as stream:
+        log_to("plain", stream=stream)
+        logger.info("hello")
+        assert os.get_blocking(stream.fileno())

@@ -13,7 +13,8 @@ from yarl import URL
 
 from lmgateway.app import create_app
 from lmgateway.config import Config, decode_custom
-from lmgateway.serving import listening
+from lmgateway.serving import bind, listening
+from lmgateway.web.connections import Connections
 
 
 @dataclass
@@ -34,9 +35,12 @@ class Gateway:
 @asynccontextmanager
 async def running_gateway(tables: dict[str, object], port: int = 0) -> AsyncIterator[Gateway]:
     """Run a gateway with this configuration, given as TOML's tables."""
-    app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    app, connections = create_app(config), Connections(config)
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(listening(app, "127.0.0.1", port))
+        port = await stack.enter_async_context(
+            listening(app, bind("127.0.0.1", port), connections=connections)
+        )
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )

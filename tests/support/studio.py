@@ -10,8 +10,12 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from lmgateway.serving import listening
+from lmgateway.config import Config, Server
+from lmgateway.serving import bind, listening
 from lmgateway.simulator import Pace, Simulator
+from lmgateway.web.connections import Connections
+
+AT_ONCE = Config(server=Server(drain_seconds=0))
 
 
 class Held(Pace):
@@ -57,7 +61,7 @@ class Studio:
 
         app.middlewares.append(count)
         self.port = await self._running.enter_async_context(
-            listening(app, "127.0.0.1", self.port, drain_seconds=0)
+            listening(app, bind("127.0.0.1", self.port), connections=Connections(AT_ONCE))
         )
 
     async def stop(self) -> None:

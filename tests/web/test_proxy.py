@@ -20,6 +20,7 @@ AUTHORIZED = {"X-API-Key": "a key"}
     ("sent", "arrives"),
     [
         ("/v1/models?a=1&a=&b=%2B+%26&c", "/v1/models?a=1&a=&b=%2B+%26&c"),
+        ("/v1/mod%0Aels%0d%0a", "/v1/mod%0Aels%0d%0a"),
         ("/v1/models/org%2Fmodel%20x/%c3%A9", "/v1/models/org%2Fmodel%20x/%c3%A9"),
         ("/v1//models//x", "/v1//models//x"),
         ("/api/v0/models", "/api/v0/models"),

@@ -1,0 +1,118 @@
+"""The gateway as it runs for months: started, reloaded, drained, and its service manager kept informed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable
+from ssl import SSLContext
+
+from aiohttp import web
+
+from .app import create_app, reconfigure
+from .config import Config
+from .errors import ConfigError
+from .observe import logs
+from .serving import bind, inherited, listening
+from .serving.loop import Signals
+from .serving.service_manager import ServiceManager
+from .serving.tls import load_certificate, server_context
+from .state import ACTIVITY
+from .studio import sdk
+from .web.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+# Each stream needs two descriptors; the usual soft limit of 1024 is for programs that call select().
+DESCRIPTORS = 65_536
+# What a reload can't change, because it was used when the process started.
+_FOR_THE_NEXT_START = ("host", "port", "state_dir")
+
+
+class Service:
+    """A gateway with the configuration that `load` returns, now and at each reload."""
+
+    def __init__(self, load: Callable[[], Config]) -> None:
+        """Raises ConfigError."""
+        self._load = load
+        self.config = load()
+        self._tls = server_context(self.config.server)
+        self._connections = Connections(self.config)
+        self._manager = ServiceManager(os.environ)
+        configure_logging(self.config)
+
+    async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
+        """Serve until told to stop. `on_listening` is called with the port. Raises CannotListen."""
+        _raise_descriptor_limit()
+        server = self.config.server
+        app = create_app(self.config)
+        sockets = inherited(os.environ) or bind(server.host, server.port)
+        async with listening(
+            app, sockets, connections=self._connections, tls=self._tls, hurry=signals.hurry
+        ) as port:
+            on_listening(port)
+            self._manager.ready()
+            feeding = asyncio.create_task(self._manager.feed_watchdog(lambda: self._status(app)))
+            reloading = asyncio.create_task(self._reload_when_told(app, signals.reload))
+            await signals.stop.wait()
+            for task in (feeding, reloading):
+                task.cancel()
+            await asyncio.wait((feeding, reloading))
+            logger.info("told to stop: waiting for running requests")
+            self._manager.stopping()
+        logger.info("stopped")
+
+    def _status(self, app: web.Application) -> str:
+        running, connected = len(app[ACTIVITY].running), self._connections.number
+        return f"{running} requests are running, {connected} clients are connected"
+
+    async def _reload_when_told(self, app: web.Application, told: asyncio.Event) -> None:
+        while True:
+            await told.wait()
+            told.clear()
+            self._manager.reloading()
+            await self._reload(app)
+            self._manager.ready()
+
+    async def _reload(self, app: web.Application) -> None:
+        try:
+            config = self._load()
+            _change_certificate(self._tls, config)
+        except ConfigError as exc:
+            for problem in exc.problems:
+                logger.error("%s", problem)  # noqa: TRY400 - the sentence says it all
+            logger.error("the configuration stays as it was")  # noqa: TRY400
+            return
+        for name in _FOR_THE_NEXT_START:
+            if getattr(config.server, name) != getattr(self.config.server, name):
+                logger.warning("server.%s takes effect when the gateway is started again", name)
+        self.config = config
+        configure_logging(config)
+        self._connections.reconfigure(config)
+        await reconfigure(app, config)
+        logger.info("the configuration is reloaded")
+
+
+def configure_logging(config: Config) -> None:
+    logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
+
+
+def _change_certificate(tls: SSLContext | None, config: Config) -> None:
+    wanted = bool(config.server.tls_cert or config.server.tls_key)
+    if wanted != (tls is not None):
+        raise ConfigError(["server.tls_cert: between http and https the gateway has to be started again"])
+    if tls is not None:
+        load_certificate(tls, config.server)
+
+
+def _raise_descriptor_limit() -> None:
+    if sys.platform == "win32":
+        return
+    import resource  # there is none on Windows
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,114 @@
+"""All clients' connections: how many there may be, who left unheard, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+from collections import Counter
+
+from ..config import Config
+from ..errors import TooManyConnections
+from ..networks import parse_address
+from .connection import Connection
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+# Who used a connection just now may be sending the next request on it; it is answered as the last.
+GRACE_SECONDS = 1.0
+# What is cut off with an error gets so long to take it.
+CUT_SECONDS = 2.0
+# Only Linux tells that a client left without reading what it sent before.
+_HANG_UP = getattr(select, "POLLRDHUP", 0)
+
+
+class Connections:
+    """The owner of who is connected. One look a second at all of them takes the place of timers for each."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.draining = False
+        self._all: set[Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._changed = asyncio.Event()
+        self.reconfigure(config or Config())
+
+    def reconfigure(self, config: Config) -> None:
+        self.limits = config.limits
+        self._drain_seconds = config.server.drain_seconds
+        # They have as many as there are clients behind them.
+        self._unlimited = config.network.trusted_proxies
+
+    @property
+    def number(self) -> int:
+        return len(self._all)
+
+    def add(self, connection: Connection) -> None:
+        """Take note of a new connection; refuse it if its address has as many as it may have."""
+        address, most = connection.address, self.limits.connections_per_address
+        self._all.add(connection)
+        self._addresses[address] += 1
+        number = self._addresses[address]
+        if number > most and parse_address(address) not in self._unlimited:
+            if number == most + 1:
+                logger.warning("%s has %d connections, and gets no more", address, most)
+            connection.refuse(TooManyConnections(f"This address has {most} connections already. Close some."))
+
+    def discard(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        self._addresses[connection.address] -= 1
+        if not self._addresses[connection.address]:
+            del self._addresses[connection.address]
+        self._changed.set()
+
+    async def watch(self) -> None:
+        """Look at every connection once a second, until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = loop.time()
+            for connection in list(self._all):
+                connection.look(now)
+            self._end_unheard()
+
+    def _end_unheard(self) -> None:
+        """End the connections whose clients left while nothing was read from them."""
+        deaf = {connection.descriptor: connection for connection in self._all if connection.is_deaf}
+        if not deaf or not _HANG_UP:
+            return
+        poller = select.poll()
+        for descriptor in deaf:
+            poller.register(descriptor, _HANG_UP)
+        for descriptor, _ in poller.poll(0):
+            deaf[descriptor].wire.abort()
+
+    async def drain(self, hurry: asyncio.Event) -> None:
+        """End every connection: idle ones now, busy ones after their answer, in the end with an error.
+
+        The end is after the configured time, or when `hurry` is set.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._drain_seconds
+        self.draining = True
+        while self._all and not hurry.is_set() and loop.time() < deadline:
+            self._end_idle(loop.time())
+            self._changed.clear()
+            pause = min(deadline - loop.time(), GRACE_SECONDS / 10)
+            await _first_of(self._changed, hurry, seconds=pause)
+        interrupted = {connection for connection in self._all if connection.interrupt()}
+        cut_by = loop.time() + CUT_SECONDS
+        while interrupted & self._all and loop.time() < cut_by:
+            self._changed.clear()
+            await _first_of(self._changed, seconds=cut_by - loop.time())
+
+    def _end_idle(self, now: float) -> None:
+        for connection in list(self._all):
+            if connection.is_idle and connection.seconds_inactive(now) > GRACE_SECONDS:
+                connection.force_close()
+
+
+async def _first_of(*events: asyncio.Event, seconds: float) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()

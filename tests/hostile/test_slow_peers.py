@@ -1,0 +1,263 @@
+"""Promises about peers that take their time, with limits of a quarter of a second."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+import pytest
+
+from lmgateway.web import connections
+from tests.conftest import StartGateway
+from tests.hostile.conftest import FIELDS, KEY
+from tests.support.gateway import Gateway
+from tests.support.raw_client import raw_client
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
+
+QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
+# Far more than the limits, far less than what they would be by default.
+SOON = 3
+
+
+@pytest.fixture
+async def hasty(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> Gateway:
+    """A gateway with no patience."""
+    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
+    return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=QUICK)
+
+
+async def test_a_connection_that_never_sends_a_byte_is_closed(hasty: Gateway) -> None:
+    async with raw_client(hasty.port) as client:
+        assert await asyncio.wait_for(client.reader.read(), SOON) == b""
+
+
+async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) -> None:
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /health HTTP/1.1\r\n")
+
+        async def drip() -> None:
+            while True:
+                await client.send(b"A: b\r\n")
+                await asyncio.sleep(0.02)
+
+        dripping = asyncio.create_task(drip())
+        answered = await asyncio.wait_for(client.reader.read(), SOON)
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+    assert answered.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway) -> None:
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b" 200 " in await client.head()
+        await client.send(b"GET /health HT")
+        assert b"HTTP/1.1 408 " in await asyncio.wait_for(client.reader.read(), SOON)
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/files", b"/admin/models/load"])
+@pytest.mark.parametrize("rest", [b"", b"2"], ids=["nothing", "dripping"])
+async def test_a_body_that_stops_coming_is_answered_and_closed(
+    hasty: Gateway, path: bytes, rest: bytes
+) -> None:
+    async with raw_client(hasty.port) as client:
+        await client.send(
+            b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+            % (path, FIELDS)
+        )
+
+        async def drip() -> None:
+            while rest:
+                await client.send(rest)
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        answered = await asyncio.wait_for(client.reader.read(), SOON + 2)  # with the lingering close
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+    assert answered.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_dripping_body_without_key_is_answered_and_closed(
+    hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    async with raw_client(hasty.port) as client:
+        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+
+        async def drip() -> None:
+            while True:
+                await client.send(b"x")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        answered = await asyncio.wait_for(client.reader.read(), SOON + 2)
+        dripping.cancel()
+        await asyncio.gather(dripping, return_exceptions=True)
+    assert answered.startswith(b"HTTP/1.1 401 ")
+    assert not upstream.received
+
+
+async def test_an_idle_connection_is_closed(hasty: Gateway) -> None:
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.head()
+        rest = await asyncio.wait_for(client.reader.read(), SOON)
+    assert rest.endswith(b"}")
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "text/event-stream"])
+async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
+    hasty: Gateway, upstream: ScriptedUpstream, kind: str
+) -> None:
+    upstream.script = answer(b"x" * 64 * 1024**2, content_type=kind)
+    async with raw_client(hasty.port) as client:
+        client.writer.transport.pause_reading()
+        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await asyncio.wait_for(upstream.gone.get(), SOON + 2)
+
+
+async def test_an_own_answer_that_nobody_reads_is_cut_off(hasty: Gateway) -> None:
+    """Even one that is written as a whole and only waits for its reader."""
+    requests = b"GET /dashboard/static/vendor/uPlot.iife.min.js HTTP/1.1\r\nHost: h\r\n\r\n" * 10
+    loop = asyncio.get_running_loop()
+    with socket.create_connection(("127.0.0.1", hasty.port)) as client:
+        client.setblocking(False)
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(SOON + 2):
+                while True:
+                    await loop.sock_sendall(client, requests)
+
+
+async def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Gateway, upstream: ScriptedUpstream) -> None:
+    body = b"x" * 24 * 1024**2
+    upstream.script = answer(body, content_type="application/octet-stream")
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.head()
+        received = 0
+        while received < len(body):
+            received += len(await client.reader.readexactly(1024**2))
+            await asyncio.sleep(0.04)  # in all four times as long as a stall may be
+    assert received == len(body)
+
+
+async def test_prompt_processing_before_the_first_byte_is_no_timeout(
+    hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    async def think(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(4 * QUICK["idle_ms"] / 1000)
+        writer.write(STREAM_HEAD + chunk(b"data: 1\n\n") + b"0\r\n\r\n")
+
+    upstream.script = think
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        assert b" 200 " in await client.head()
+
+
+async def test_a_stream_that_is_silent_between_two_events_goes_on(
+    hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    async def pause(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
+        await asyncio.sleep(4 * QUICK["idle_ms"] / 1000)
+        writer.write(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
+
+    upstream.script = pause
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.head()
+        assert b"data: 2" in await asyncio.wait_for(client.reader.readuntil(b"0\r\n\r\n"), SOON)
+
+
+async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Read nothing and answer nothing, until the peer leaves."""
+    await asyncio.Event().wait()
+
+
+async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
+    hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.script, upstream.reads_body = hang, False
+    async with raw_client(hasty.port) as client:
+        await client.send(b"POST /v1/files HTTP/1.1\r\n%sContent-Length: 100000000\r\n\r\n" % FIELDS)
+        with pytest.raises(TimeoutError):  # until nothing is taken any more
+            while True:
+                client.writer.write(b"x" * 65536)
+                await asyncio.wait_for(client.writer.drain(), 0.3)
+        connection = client.writer.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.hang_up()
+        await asyncio.wait_for(hasty_is_idle(hasty), SOON)
+
+
+async def test_a_client_that_leaves_with_many_requests_unread_is_noticed(
+    hasty: Gateway, upstream: ScriptedUpstream
+) -> None:
+    upstream.script = hang
+    async with raw_client(hasty.port) as client:
+        await client.send(b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS * 100)
+        await asyncio.wait_for(upstream.arrivals.get(), 5)
+        client.hang_up()
+        await asyncio.wait_for(hasty_is_idle(hasty), SOON)
+    assert len(upstream.received) == 1
+
+
+async def hasty_is_idle(gateway: Gateway) -> None:
+    """Wait until nothing runs, as anybody can see it."""
+    while True:
+        async with gateway.client.get(gateway.url("/debug/requests"), headers={"X-API-Key": KEY}) as response:
+            if not (await response.json())["running"]:
+                return
+        await asyncio.sleep(0.02)
+
+
+async def test_one_address_gets_so_many_connections_and_another_is_served(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    gateway = await start_gateway(
+        upstream.base_url, auth={"api_key": KEY}, limits={"connections_per_address": 2}
+    )
+    request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+    async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
+        for client in (first, second):
+            await client.send(request)
+            assert b" 200 " in await client.head()
+        async with raw_client(gateway.port) as third:
+            assert b" 429 " in await third.head()
+            await third.rest()
+        async with raw_client(gateway.port, source="127.0.0.2") as neighbour:
+            await neighbour.send(request)
+            assert b" 200 " in await neighbour.head()
+        first.hang_up()
+        await asyncio.sleep(0)
+    async with raw_client(gateway.port) as again:
+        await again.send(request)
+        assert b" 200 " in await again.head()
+
+
+async def test_so_many_requests_run_at_once_and_the_next_is_asked_to_come_later(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"requests": 1})
+    proceed = asyncio.Event()
+
+    async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await proceed.wait()
+        await answer()(request, reader, writer)
+
+    upstream.script = wait
+    request = b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS
+    async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
+        await first.send(request)
+        await asyncio.wait_for(upstream.arrivals.get(), 5)
+        await second.send(request)
+        refused = await second.head()
+        assert b" 503 " in refused
+        assert b"Retry-After: " in refused
+        proceed.set()
+        assert b" 200 " in await first.head()
+    async with gateway.client.get(gateway.url("/v1/models"), headers={"X-API-Key": KEY}) as response:
+        assert response.status == 200
