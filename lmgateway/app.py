@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from .config import Config
-from .observe import lag
+from .observe import vitals
 from .observe.activity import Activity
 from .observe.events import Events
 from .observe.prometheus import Metrics
@@ -48,7 +48,7 @@ def create_app(config: Config) -> web.Application:
     app[LOG_FOLLOWING] = LogFollowing(app[EVENTS], app[ACTIVITY].prompt_progressed)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config.lmstudio)
-    app.cleanup_ctx.extend((_upstream, _studio, _lag, _log))
+    app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     _add_routes(app.router)
@@ -84,11 +84,13 @@ async def _log(app: web.Application) -> AsyncIterator[None]:
     await app[LOG_FOLLOWING].close()
 
 
-async def _lag(app: web.Application) -> AsyncIterator[None]:
-    watching = asyncio.create_task(lag.watch(app[METRICS]))
+async def _vitals(app: web.Application) -> AsyncIterator[None]:
+    watches = (vitals.watch_lag(app[METRICS]), vitals.watch_descriptors())
+    watching = [asyncio.create_task(watch) for watch in watches]
     yield
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    for task in watching:
+        task.cancel()
+    await asyncio.gather(*watching, return_exceptions=True)
 
 
 async def _end_events(app: web.Application) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import ClassVar
 
 import msgspec
@@ -17,6 +17,7 @@ from .clock import iso_timestamp
 
 HISTORY_EVENTS = 1000
 QUEUE_EVENTS = 1000
+CROWD_EVENTS = QUEUE_EVENTS // 4
 
 
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -101,12 +102,23 @@ class ErrorEvent(Event, frozen=True, kw_only=True):
     total_time_ms: int
 
 
+def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
+    """Return an event as it goes over the wire (HTML standard, section 9.2.6); `data` is one line of JSON."""
+    numbered = b"" if number is None else b"id: %d\n" % number
+    return b"%sevent: %s\ndata: %s\n\n" % (numbered, name.encode(), data)
+
+
 class Published(Struct, frozen=True):
-    """An event as subscribers get it: numbered in order, its data encoded once for all of them."""
+    """An event as subscribers get it: numbered in order, encoded once for all of them."""
 
     number: int
     name: str
-    data: str
+    frame: bytes
+
+    @property
+    def data(self) -> str:
+        """The JSON in the frame."""
+        return self.frame.partition(b"data: ")[2].decode().rstrip()
 
 
 class Subscription:
@@ -115,6 +127,7 @@ class Subscription:
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
         self._queue: asyncio.Queue[Published | None] = asyncio.Queue(QUEUE_EVENTS)
+        self._crowded = asyncio.Event()
         self._missed = 0
 
     def offer(self, published: Published | None) -> bool:
@@ -126,11 +139,24 @@ class Subscription:
             self._queue.get_nowait()
             self._missed += 1
         self._queue.put_nowait(published)
+        if published is None or self._queue.qsize() >= CROWD_EVENTS:
+            self._crowded.set()
         return overflows
 
     async def next(self) -> Published | None:
         """Return the next event, None after the last one."""
         return await self._queue.get()
+
+    async def gather(self, seconds: float) -> None:
+        """Wait so long for more events, and less if they come so fast that some would be lost."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._crowded.wait()
+
+    def queued(self) -> list[Published | None]:
+        """Return what is there already, as `next` would one after the other."""
+        self._crowded.clear()
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
     def take_missed(self) -> int:
         """Return how many were lost since this was last asked."""
@@ -151,7 +177,8 @@ class Events:
     def publish(self, event: Event) -> None:
         """Tell everybody. Never waits: a listener that doesn't keep up is its own problem."""
         self._number += 1
-        published = Published(self._number, event.name, msgspec.json.encode(event).decode())
+        frame = sse_frame(event.name, msgspec.json.encode(event), self._number)
+        published = Published(self._number, event.name, frame)
         self._history.append(published)
         for subscription in self._subscriptions:
             self.lost += subscription.offer(published)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -25,6 +26,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._models: set[str] = set()
+        self._worst_lag = 0.0
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"lmgateway_{name}", text, _LABELS, buckets=buckets, registry=registry)
@@ -44,7 +46,8 @@ class Metrics:
         self._speed = histogram("tokens_per_second", "Tokens generated per second", TOKENS_PER_SECOND)
         self._in_flight = gauge("in_flight", "Proxied requests that run")
         self._reachable = gauge("upstream_reachable", "Whether LM Studio answered when it was last asked")
-        self._lag = gauge("event_loop_lag_seconds", "How late the event loop was when last looked at")
+        self._lag = gauge("event_loop_lag_seconds", "How late the event loop was at worst since last asked")
+        self._tasks = gauge("tasks", "Tasks of the event loop")
         self._subscribers = gauge("event_subscribers", "Readers of /debug/stream")
         self._lost = gauge("events_lost", "Events that slow readers of /debug/stream lost")
         gauge("build_info", "Versions", "version", "python").labels(
@@ -77,10 +80,13 @@ class Metrics:
         self._operations.labels(kind, "success" if succeeded else "failure").inc()
 
     def lag(self, seconds: float) -> None:
-        self._lag.set(seconds)
+        self._worst_lag = max(self._worst_lag, seconds)
 
     def render(self, *, subscribers: int, lost_events: int) -> bytes:
         """Return the text format."""
+        self._lag.set(self._worst_lag)
+        self._worst_lag = 0.0
+        self._tasks.set(len(asyncio.all_tasks()))
         self._subscribers.set(subscribers)
         self._lost.set(lost_events)
         return generate_latest(self._registry)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from multidict import CIMultiDict
 
 from ..aiohttp_mends import FreshConnector, exact_url
 from ..config import LMStudio
-from ..errors import GatewayError, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
+from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
 
 CONNECT_SECONDS = 5
@@ -127,6 +128,8 @@ class Upstream:
                 await asyncio.sleep(REFUSED_PAUSE_SECONDS)
                 response = await self._request(outgoing, silence)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
+            if isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}:
+                raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:
             raise UpstreamSilent(

@@ -33,6 +33,15 @@ class Process:
                 return int(found[1])
         raise AssertionError(f"ended without listening: {self.output}")
 
+    async def says(self, words: str) -> str:
+        """Everything that it printed, as soon as a line with these words is there."""
+        assert self.process.stdout is not None
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode():
+            self.output.append(line)
+            if words in line:
+                return "".join(self.output)
+        raise AssertionError(f"ended without saying so: {self.output}")
+
     async def ends(self) -> tuple[int, str]:
         """Its exit status, and everything that it printed."""
         rest, _ = await asyncio.wait_for(self.process.communicate(), 20)

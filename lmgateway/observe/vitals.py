@@ -1,0 +1,48 @@
+"""What the process itself may run short of: the event loop's time, and file descriptors."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import time
+
+from .prometheus import Metrics
+
+logger = logging.getLogger(__name__)
+
+LAG_SECONDS = 0.1
+DESCRIPTORS_SECONDS = 1.0
+
+
+async def watch_lag(metrics: Metrics) -> None:
+    """Measure how late the event loop is, until cancelled: every request waits so long to be looked at."""
+    while True:
+        # Not the loop's own clock: uvloop's is of whole milliseconds, and read once a round.
+        due = time.monotonic() + LAG_SECONDS
+        await asyncio.sleep(LAG_SECONDS)
+        metrics.lag(time.monotonic() - due)
+
+
+async def watch_descriptors() -> None:
+    """Say when there are none left and when there are again, until cancelled.
+
+    Nobody else does: the event loop turns new clients away without a word then.
+    """
+    short = False
+    while True:
+        was_short, short = short, not _has_descriptor()
+        if short and not was_short:
+            logger.error("no file descriptors are left: new clients are turned away; raise LimitNOFILE=")
+        elif was_short and not short:
+            logger.warning("there are file descriptors again")
+        await asyncio.sleep(DESCRIPTORS_SECONDS)
+
+
+def _has_descriptor() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as exc:
+        return exc.errno not in {errno.EMFILE, errno.ENFILE}
+    return True
