@@ -61,7 +61,7 @@ async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
             url = f"https://127.0.0.1:{port}/v1/files"
             async with client.get(url, ssl=trusting) as response:
                 assert await response.read() == b"x" * 1_000_000
-        async with lmgateway("models", "--port", str(port), cwd=tmp_path, **environ) as models:
+        async with lmgateway("models", cwd=tmp_path, GATEWAY_PORT=str(port), **environ) as models:
             _, output = await models.ends()
             assert "LM Studio" in output  # which isn't one, but the gateway was reached
             assert "certificate" not in output.lower()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_LISTENING = re.compile(r"http://\S+:(\d+)")
+_LISTENING = re.compile(r"https?://\S+:(\d+)")
 
 
 @dataclass
