@@ -14,6 +14,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
+from aiohttp.streams import StreamReader
 from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from yarl import URL
@@ -22,9 +23,15 @@ from yarl import URL
 def exact_url(origin: str, target: str) -> URL:
     """Return a URL whose path and query go over the wire as they stand; yarl forgets an empty query's "?"."""
     url = URL(origin + target, encoded=True)
-    if target.endswith("?"):
+    if target.find("?") == len(target) - 1:
         url._cache["raw_path_qs"] = url.raw_path_qs + "?"
     return url
+
+
+def _wake(body: StreamReader, error: Exception, cause: BaseException) -> None:
+    """Make whoever reads the body raise the error, even one who was woken just now and goes on waiting."""
+    set_exception(body, error, cause)
+    body._loop.call_soon(set_exception, body, error, cause)
 
 
 class WakingResponseHandler(ResponseHandler):
@@ -34,6 +41,13 @@ class WakingResponseHandler(ResponseHandler):
     response. And `sock_read` doesn't count before the request is written, so that a server which reads
     nothing holds up an upload without end.
     """
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        body = self._payload
+        if exc is not None and body is not None and not body.is_eof():
+            # aiohttp takes a reset for the end of a body that has no length.
+            set_exception(body, aiohttp.ClientPayloadError("Response was reset"), exc)
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -47,7 +61,7 @@ class WakingResponseHandler(ResponseHandler):
         body = self._payload
         super().set_exception(exc, *cause)
         if body is not None and not body.is_eof() and body.exception() is None:
-            set_exception(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
+            _wake(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
 
 
 class WakingRequestHandler(RequestHandler):
@@ -66,7 +80,7 @@ class WakingRequestHandler(RequestHandler):
             and not request.content.is_eof()
             and request.content.exception() is None
         ):
-            set_exception(request.content, RequestPayloadError("Request framing is broken"), broken.exc)
+            _wake(request.content, RequestPayloadError("Request framing is broken"), broken.exc)
 
 
 class FreshConnector(aiohttp.TCPConnector):

@@ -117,7 +117,7 @@ class Limits(Table, frozen=True, kw_only=True):
     send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
     connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
     requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000
-    subscribers: Annotated[Count, env("LIMIT_SUBSCRIBERS")] = 200
+    subscribers: Annotated[Count, env("LIMIT_SUBSCRIBERS")] = 500
 
 
 class Cors(Table, frozen=True, kw_only=True):

@@ -95,6 +95,10 @@ class ContentTooLarge(GatewayError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
+class UriTooLong(GatewayError):
+    status, type, code = 414, "invalid_request_error", "uri_too_long"
+
+
 class UnsupportedMediaType(GatewayError):
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 
@@ -109,12 +113,6 @@ class TooManyConnections(GatewayError):
 
 class HeadTooLarge(GatewayError):
     status, type, code = 431, "invalid_request_error", "head_too_large"
-
-
-class NotImplementedHere(GatewayError):
-    """A part of HTTP that the gateway doesn't speak."""
-
-    status, type, code = 501, "invalid_request_error", "not_implemented"
 
 
 class StudioFailed(GatewayError):

@@ -116,7 +116,7 @@ class Guard:
         (DNS rebinding), but it can't make it send a key it doesn't have.
         """
         found = _HOST.match(host)
-        if found is None:
+        if found is None or (host.startswith("[") and not _is_address(found["name"].strip("[]"))):
             raise BadRequest("The Host header is malformed.")
         name = found["name"].strip("[]").lower().rstrip(".")
         if self.keys or _is_local(name) or name in self._names:
@@ -129,6 +129,10 @@ class Guard:
 def _is_local(name: str) -> bool:
     if ("." not in name and ":" not in name) or name.endswith(".local"):
         return bool(name)
+    return _is_address(name)
+
+
+def _is_address(name: str) -> bool:
     try:
         ip_address(name)
     except ValueError:

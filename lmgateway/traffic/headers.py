@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ..errors import BadRequest, LoopDetected
+from ..errors import BadRequest, LoopDetected, UpstreamBroke
 
 _HOP_BY_HOP = frozenset(
     {
@@ -41,6 +42,8 @@ _NOT_FORWARDED = _HOP_BY_HOP | {
 }
 # The gateway answers for the request id and for who may read an answer from another origin.
 _NOT_RETURNED = _HOP_BY_HOP | {"x-request-id"}
+# RFC 9110 section 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 # aiohttp reads a byte that is not UTF-8 as a surrogate and would lose it; control characters it refuses.
 _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
@@ -56,12 +59,16 @@ class RequestFields:
         self._holds_key = holds_key
         self._authorization = f"Bearer {api_token}" if api_token else ""
         # Not only "lmgateway": two gateways in a row are no loop.
-        self._via = f"1.1 lmgateway-{secrets.token_hex(4)}"
+        self._name = f"lmgateway-{secrets.token_hex(4)}"
 
-    def forward(self, headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-        """Return the fields for LM Studio, repeated ones in order. Raises BadRequest, LoopDetected."""
+    def forward(self, headers: CIMultiDictProxy[str], *, version: str = "1.1") -> CIMultiDict[str]:
+        """Return the fields for LM Studio, repeated ones in order; `version` is HTTP's, as it was received.
+
+        Raises BadRequest, LoopDetected.
+        """
         dropped = _NOT_FORWARDED | _named_in_connection(headers)
         fields: CIMultiDict[str] = CIMultiDict()
+        spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
             if (
@@ -72,14 +79,15 @@ class RequestFields:
                 continue
             if _UNSENDABLE.search(value):
                 raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
-            if lower == "via" and self._via in value:
+            if lower == "via" and self._name in value:
                 raise LoopDetected(
                     "lmstudio.base_url leads back to this gateway; set it to LM Studio's address."
                 )
-            fields.add(name, value)
+            # aiohttp's client forgets a field that comes again in another spelling.
+            fields.add(spelled.setdefault(lower, name), value)
         if self._authorization:
             fields.add("Authorization", self._authorization)
-        fields.add("Via", self._via)
+        fields.add(spelled.get("via", "Via"), f"{version} {self._name}")
         return fields
 
 
@@ -87,15 +95,23 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     """Return LM Studio's header fields as the client gets them, repeated ones in order.
 
     Values that can't be written again (control characters, bytes that are not UTF-8) are left out.
+    Raises UpstreamBroke for what is no name: it may have hidden how long the body is.
     """
     dropped = _NOT_RETURNED | _named_in_connection(headers)
     fields: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
-        lower = name.lower()
+        lower = _lower_name(name)
         if lower in dropped or lower.startswith("access-control-") or _UNSENDABLE.search(value):
             continue
         fields.add(name, value)
     return fields
+
+
+@lru_cache(maxsize=1024)
+def _lower_name(name: str) -> str:
+    if not _TOKEN.match(name):
+        raise UpstreamBroke("LM Studio sent a header that has no proper name.")
+    return name.lower()
 
 
 def writable_reason(reason: str) -> str:

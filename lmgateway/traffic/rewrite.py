@@ -11,7 +11,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ..schema import ActiveModel, ModelType
+from .surrogates import Masked
 
+# Bytes that aren't UTF-8 are noticed only where they are decoded.
+_NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
 _EMPTY = (b"null", b'""')
 
 _CHAT = {
@@ -98,8 +101,12 @@ def fill(
     """
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return Filled(body)
+    except (*_NO_TEXT, RecursionError):
+        masked = Masked(body)
+        if not masked:
+            return Filled(body)
+        filled = fill(masked.text, dialect, active, account_streams=account_streams)
+        return msgspec.structs.replace(filled, body=masked.restore(filled.body))
     added = {} if active is None else _missing(fields, dialect, active)
     streaming = added.get("stream", fields.get("stream")) == Raw(b"true")
     asks_usage = False
@@ -117,7 +124,7 @@ def _with_usage(options: Raw | None) -> Raw | None:
         return Raw(b'{"include_usage":true}')
     try:
         fields = msgspec.json.decode(options, type=dict[str, Raw])
-    except msgspec.ValidationError:
+    except _NO_TEXT:
         return None
     if fields.get("include_usage") == Raw(b"true"):
         return None
@@ -128,7 +135,7 @@ def _text(value: Raw | None) -> str | None:
     """Return a JSON string's text; None for anything else."""
     try:
         return None if value is None else msgspec.json.decode(value, type=str)
-    except msgspec.MsgspecError:
+    except _NO_TEXT:
         return None
 
 

@@ -81,6 +81,17 @@ class Answer:
         self._response.close()
 
 
+def _check_head(response: aiohttp.ClientResponse) -> None:
+    """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
+    if response.status == 101:
+        raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
+    if response.status < 200 or "\0" in (response.reason or ""):
+        raise UpstreamBroke("LM Studio sent a status line that is none.")
+    codings = response.headers.getall("Transfer-Encoding", ())
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise UpstreamBroke("LM Studio sent its answer in a transfer coding that nobody asked for.")
+
+
 class Upstream:
     """The owner of the client session. Enter it before use."""
 
@@ -138,9 +149,11 @@ class Upstream:
             ) from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.") from exc
-        if response.status == 101:
+        try:
+            _check_head(response)
+        except UpstreamBroke:
             response.close()
-            raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
+            raise
         return Answer(response)
 
     async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:

@@ -190,7 +190,7 @@ class BodyMeter:
 
     def _objects_in_tail(self) -> bytes:
         """Return the last usage and stats objects of the tail as a body of their own."""
-        tail = self._kept.decode("utf-8", "replace")
+        tail = self._kept[-TAIL_BYTES:].decode("utf-8", "replace")
         found: dict[str, object] = {}
         for name in ("usage", "stats"):
             start = tail.rfind(f'"{name}"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
@@ -38,20 +40,37 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
 
 
-def error_response(error: GatewayError, style: ApiStyle, request_id: str) -> web.Response:
-    """Return the error in the shape that clients of this API parse."""
+def error_response(
+    error: GatewayError, style: ApiStyle, request_id: str, *, redact: Callable[[str], str] = str
+) -> web.Response:
+    """Return the error in the shape that clients of this API parse.
+
+    `redact` takes the key out of a text; an error may repeat what was sent where the key had no business.
+    """
     body: dict[str, object]
+    message, details = redact(error.message), _redacted(error.details, redact)
     match style:
         case "own":
-            body = {"error": error.title or error.message}
-            if error.details is not None:
-                body["details"] = error.details
+            body = {"error": error.title or message}
+            if details is not None:
+                body["details"] = details
         case "openai":
-            shape = {"message": error.message, "type": error.type, "param": None, "code": error.code}
+            shape = {"message": message, "type": error.type, "param": None, "code": error.code}
             body = {"error": shape}
         case "anthropic":
-            shape = {"type": error.type, "message": error.message}
+            shape = {"type": error.type, "message": message}
             body = {"type": "error", "error": shape, "request_id": request_id}
     response = json_response(body, status=error.status)
     response.headers.extend(error.headers)
     return response
+
+
+def _redacted(value: object, redact: Callable[[str], str]) -> object:
+    """Return JSON with every text in it redacted."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_redacted(item, redact) for item in value]
+    if isinstance(value, dict):
+        return {name: _redacted(item, redact) for name, item in value.items()}
+    return value

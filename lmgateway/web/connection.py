@@ -20,6 +20,7 @@ from ..errors import (
     HeadTooLarge,
     RequestTimeout,
     TooManyConnections,
+    UriTooLong,
 )
 from ..observe.exchange import make_request_id
 from ..state import EXCHANGE
@@ -47,6 +48,8 @@ class Connection(WakingRequestHandler):
         "_connections",
         "_head_began",
         "_head_size",
+        "_in_first_line",
+        "_is_refused",
         "_last_body",
         "_lingers",
         "_taken",
@@ -63,6 +66,8 @@ class Connection(WakingRequestHandler):
         # The first head is due from the start; a later one from its first byte.
         self._head_began: float | None = now
         self._head_size = 0
+        self._in_first_line = True
+        self._is_refused = False
         self._last_body = EMPTY_PAYLOAD
         self._lingers = False
         self._taken, self._taken_at = 0, now
@@ -84,24 +89,42 @@ class Connection(WakingRequestHandler):
         self._connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         self._active_at = self._loop.time()
         belongs_to_head = self._last_body.is_eof() and not self._upgraded
         known = self._request_count
+        if belongs_to_head and self._in_first_line:
+            self._in_first_line = data.find(b"\n", 0, self._connections.limits.head_bytes) < 0
         super().data_received(data)
         if self._request_count != known:
-            self._last_body = self._messages[-1][1]
+            message, self._last_body = self._messages[-1]
             self._head_began, self._head_size = None, 0
+            if isinstance(message, _ErrInfo):
+                self._messages.pop()
+                self.refuse(self._meaning(message.exc))
+            self._in_first_line = True
         elif belongs_to_head and data:
             if self._head_began is None:
                 self._head_began = self._active_at
             self._head_size += len(data)
             if self._head_size > self._connections.limits.head_bytes:
-                self.refuse(HeadTooLarge("The request's head is larger than this gateway takes."))
+                self.refuse(self._too_large())
+
+    def _meaning(self, exc: BaseException) -> GatewayError:
+        if isinstance(exc, LineTooLong):
+            return self._too_large()
+        return BadRequest("The request is not valid HTTP.")
+
+    def _too_large(self) -> GatewayError:
+        if self._in_first_line:
+            return UriTooLong("The request's target is longer than this gateway takes.")
+        return HeadTooLarge("The request's head is larger than this gateway takes.")
 
     def refuse(self, error: GatewayError) -> None:
         """Answer what hasn't become a request, after the requests before it, and close."""
+        self._is_refused = True
         self._messages.append((_ErrInfo(error.status, error, error.message), EMPTY_PAYLOAD))
-        self._close = True  # reads no further
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -180,14 +203,15 @@ class Connection(WakingRequestHandler):
         if isinstance(exc, ConnectionError):
             # The client left before its answer; start() knows what to do.
             raise exc
-        if not isinstance(exc, (HttpProcessingError, GatewayError)) or request.writer.output_size > 0:
+        if isinstance(exc, HttpProcessingError):  # what stood behind a request for another protocol
+            exc = self._meaning(exc)
+        if not isinstance(exc, GatewayError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
-        error = _meaning(exc)
         request_id = make_request_id()
-        if not isinstance(error, TooManyConnections):  # those are many, and said to be so once
+        if not isinstance(exc, TooManyConnections):  # those are many, and said to be so once
             self._lingers = True
-            logger.info("%s sent a malformed request %s: %s", request.remote, request_id, error.code)
-        response = error_response(error, "own", request_id)
+            logger.info("%s sent a malformed request %s: %s", request.remote, request_id, exc.code)
+        response = error_response(exc, "own", request_id)
         response.headers["X-Request-Id"] = request_id
         finish_headers(response)
         response.force_close()
@@ -204,7 +228,6 @@ class Connection(WakingRequestHandler):
 
     async def _linger(self) -> None:
         """Give the client time to read its answer before the connection ends; its leaving ends this too."""
-        self._close = True
         self._resume_transport_reading()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
@@ -215,14 +238,6 @@ class Connection(WakingRequestHandler):
             logger.info("%s sent a malformed body", self.peername)
         else:
             super().log_exception(*args, **options)
-
-
-def _meaning(exc: BaseException) -> GatewayError:
-    if isinstance(exc, GatewayError):
-        return exc
-    if isinstance(exc, LineTooLong):
-        return HeadTooLarge("A line of the request's head is longer than this gateway takes.")
-    return BadRequest("The request is not valid HTTP.")
 
 
 def _is_over(seconds: float, limit_ms: int) -> bool:

@@ -8,11 +8,17 @@ import re
 import socket
 import struct
 
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import is_preflight
-from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound, NotImplementedHere
+from ..errors import (
+    BadRequest,
+    Forbidden,
+    GatewayError,
+    MethodNotAllowed,
+    NotFound,
+)
 from ..networks import parse_address
 from ..observe import access_log
 from ..observe.exchange import Exchange, make_request_id
@@ -27,6 +33,7 @@ logger = logging.getLogger(__name__)
 # How long a client may take for what was sent before its answer broke off.
 _SEVER_SECONDS = 5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_VERSIONS = (HttpVersion11, HttpVersion10)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 
 
@@ -82,7 +89,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     exchange.error = error
     if exchange.response is not None:
         return _sever(request, exchange.response)
-    response = error_response(error, api_style(request), exchange.request_id)
+    redact = request[POLICY].guard.keys.redact
+    response = error_response(error, api_style(request), exchange.request_id, redact=redact)
     if not request.content.is_eof():
         # Nobody will read the rest of the body, so nothing can come after it on this connection.
         response.force_close()
@@ -126,12 +134,14 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
     if not exchange.client:
         raise Forbidden("Forbidden: the connection has no address.")
     exchange.client = str(policy.guard.admit_address(parse_address(exchange.client), request.headers))
+    if request.version not in _VERSIONS:
+        raise BadRequest("HTTP/1.1 and HTTP/1.0 are understood here.")
     hosts = request.headers.getall("Host", ())
     if len(hosts) != 1 and (hosts or request.version >= (1, 1)):
         raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
     codings = request.headers.getall("Transfer-Encoding", ("chunked",))
     if [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise NotImplementedHere("The only transfer coding that is understood here is chunked.")
+        raise BadRequest("The only transfer coding that is understood here is chunked.")
     for host in hosts:  # none in HTTP/1.0, which no browser speaks
         policy.guard.admit_host(host)
     if is_preflight(request.method, request.headers):
@@ -162,7 +172,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if exchange.outcome is None:  # else this is the error that it ended with
         exchange.response = response
     finish_headers(response)
-    if isinstance(request.protocol, Connection) and request.protocol.is_ending:
+    # What came in behind a request for another protocol is lost in aiohttp; it keeps it for websockets only.
+    is_last = isinstance(request.protocol, Connection) and request.protocol.is_ending
+    if is_last or request.headers.get("Upgrade", "websocket").lower() != "websocket":
         response.force_close()
         response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = exchange.request_id

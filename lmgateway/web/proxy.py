@@ -42,13 +42,15 @@ async def _infer(
     app, policy, exchange = request.app, request[POLICY], request[EXCHANGE]
     limits = policy.config.proxy
     exchange.route, exchange.generates = destination.path, dialect.generates
-    headers = policy.request_fields.forward(request.headers)
+    headers = policy.request_fields.forward(request.headers, version=_version(request))
     if "Accept-Encoding" in headers:
         headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
     body = await Upload(request, limits.max_body_bytes).read()
     active = app[MODELS].active.of(dialect.model_type)
     filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
-    exchange.model, exchange.stream = filled.model, filled.streaming
+    exchange.stream = filled.streaming
+    if filled.model is not None:
+        exchange.model = policy.guard.keys.redact(filled.model)
     app[ACTIVITY].announce(exchange)
     silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
     outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
@@ -60,7 +62,7 @@ async def _pass(request: web.Request, destination: target.Target) -> web.StreamR
     """Send on a request whose body isn't the gateway's business, while it is still coming in."""
     app, policy = request.app, request[POLICY]
     limits = policy.config.proxy
-    headers = policy.request_fields.forward(request.headers)
+    headers = policy.request_fields.forward(request.headers, version=_version(request))
     upload = Upload(request, limits.max_upload_bytes)
     body: AsyncIterator[bytes] | None = upload.chunks() if request.body_exists else None
     app[ACTIVITY].announce(request[EXCHANGE])
@@ -129,6 +131,10 @@ def _metered(chunk: bytes, meter: Meter, exchange: Exchange) -> bytes:
     if exchange.first_token is None and meter.count.seen:
         exchange.first_token = time.monotonic()
     return passed
+
+
+def _version(request: web.Request) -> str:
+    return "1.1" if request.version >= (1, 1) else "1.0"
 
 
 def _seconds(milliseconds: int) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from itertools import islice
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -12,12 +13,18 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
+# Nobody reads more, and looking for names that are near takes time.
+MAX_MISTAKES = 20
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
 
 def mistakes(value: object, kind: type[Struct]) -> list[dict[str, str]]:
-    """Return `{"path", "message"}` for each mistake in a decoded body; msgspec itself stops at the first."""
-    return [{"path": path, "message": message} for path, message in _struct_mistakes(value, kind, "")]
+    """Return `{"path", "message"}` for each mistake in a decoded body, the first ones if there are many.
+
+    msgspec itself stops at the first.
+    """
+    found = islice(_struct_mistakes(value, kind, ""), MAX_MISTAKES)
+    return [{"path": path, "message": message} for path, message in found]
 
 
 def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from lmgateway.web import connections
+from lmgateway.web import connection, connections, runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
 from tests.support.gateway import Gateway
@@ -26,6 +26,8 @@ async def hasty(
 ) -> Gateway:
     """A gateway with no patience."""
     monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
+    monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
     return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=QUICK)
 
 
@@ -187,8 +189,9 @@ async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
             while True:
                 client.writer.write(b"x" * 65536)
                 await asyncio.wait_for(client.writer.drain(), 0.3)
-        connection = client.writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
         client.hang_up()
         await asyncio.wait_for(hasty_is_idle(hasty), SOON)
 

@@ -33,14 +33,14 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(tables: dict[str, object], port: int = 0) -> AsyncIterator[Gateway]:
+async def running_gateway(
+    tables: dict[str, object], port: int = 0, *, host: str = "127.0.0.1"
+) -> AsyncIterator[Gateway]:
     """Run a gateway with this configuration, given as TOML's tables."""
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
     app, connections = create_app(config), Connections(config)
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(
-            listening(app, bind("127.0.0.1", port), connections=connections)
-        )
+        port = await stack.enter_async_context(listening(app, bind(host, port), connections=connections))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )

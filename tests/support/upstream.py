@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -64,6 +66,13 @@ def raw(*pieces: bytes, then_close: bool = True) -> Script:
     return script
 
 
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with RST, as a killed process does."""
+    on_close = struct.pack("ii", 1, 0)
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, on_close)
+    writer.transport.abort()
+
+
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
@@ -118,7 +127,7 @@ class ScriptedUpstream:
 async def read_body(request: Received, reader: asyncio.StreamReader) -> bytes:
     if request.one("Transfer-Encoding"):
         pieces = []
-        while size := int(await reader.readline(), 16):
+        while size := int(await reader.readuntil(b"\r\n"), 16):
             pieces.append(await reader.readexactly(size))
             await reader.readline()
         await reader.readline()

@@ -1,0 +1,53 @@
+"""The same household's gateway as a process of its own, whose memory and log can be looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.hostile.conftest import KEY
+from tests.support.process import Process, lmgateway
+
+
+@dataclass
+class House:
+    process: Process
+    port: int
+    log: bytearray = field(default_factory=bytearray)
+
+    @property
+    def resident_bytes(self) -> int:
+        return psutil.Process(self.process.pid).memory_info().rss
+
+    @property
+    def alive(self) -> bool:
+        return self.process.process.returncode is None
+
+    async def read_log(self) -> None:
+        """Keep what it prints: a full pipe would hold up whoever writes into it."""
+        assert self.process.process.stdout is not None
+        while data := await self.process.process.stdout.read(65536):
+            self.log += data
+
+
+@asynccontextmanager
+async def running_house(folder: Path, base_url: str, *options: str) -> AsyncIterator[House]:
+    """`options` are further settings: `logging.level=debug`."""
+    arguments = [word for option in options for word in ("--set", option)]
+    environ = {"LMSTUDIO_BASE_URL": base_url, "GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": "127.0.0.1,::1"}
+    async with lmgateway(
+        "serve", "--host", "127.0.0.1", "--port", "0", *arguments, cwd=folder, **environ
+    ) as process:
+        house = House(process, await process.port())
+        reading = asyncio.create_task(house.read_log())
+        try:
+            yield house
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await reading

@@ -1,0 +1,190 @@
+"""Promises about web pages that make a browser ask. Fetch standard, section 3.2; RFC 6454."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+from tests.conftest import StartGateway
+from tests.hostile.conftest import FIELDS, KEY, MODEL, Connect
+from tests.hostile.wire import WITHOUT_KEY, ask, json_post, request, sized
+from tests.support.raw_client import Answer, raw_client
+from tests.support.upstream import ScriptedUpstream, answer
+
+PAGE, OTHER = "https://page.example", "https://other.example"
+ORIGIN = b"Origin: " + PAGE.encode()
+PREFLIGHT = (
+    ORIGIN,
+    b"Access-Control-Request-Method: POST",
+    b"Access-Control-Request-Headers: x-api-key, content-type",
+    b"Access-Control-Request-Private-Network: true",
+)
+KEYED = {"auth": {"api_key": KEY}}
+CONFIGURATIONS: list[dict[str, dict[str, object]]] = [
+    {},
+    KEYED,
+    {**KEYED, "cors": {"origins": ["*"]}},
+    {**KEYED, "cors": {"origins": ["*", PAGE]}},
+    {**KEYED, "cors": {"origins": [PAGE]}},
+    {"cors": {"origins": ["*"]}},
+    {"cors": {"origins": [OTHER]}},
+]
+OWN = [b"/admin/models/active", b"/debug/status", b"/debug/stream", b"/metrics", b"/api/v1/models/load"]
+CHANGES = [b"/admin/models/activate", b"/admin/models/deactivate", b"/admin/models/unload"]
+FORMS = [
+    b"Content-Type: text/plain",
+    b"Content-Type: text/plain; charset=application/json",
+    b"Content-Type: text/plain, application/json",
+    b"Content-Type: application/x-www-form-urlencoded",
+    b"Content-Type: multipart/form-data; boundary=application/json",
+    b"Content-Type:",
+    b"X-A: no type at all",
+]
+OTHER_NAME = b'{"modelKey": "planted"}'
+
+
+async def active_model(connect: Connect) -> str:
+    answered = await ask(connect, request(b"GET /admin/models/active"))
+    return str(json.loads(answered.body)["activeModel"]["modelKey"])
+
+
+def names(answered: Answer) -> set[str]:
+    return {name.lower() for name, _ in answered.headers}
+
+
+async def test_never_access_control_allow_credentials(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Not in answers, not in preflights, not in errors, and not when LM Studio would allow it."""
+    upstream.script = answer(
+        extra=f"Access-Control-Allow-Credentials: true\r\nAccess-Control-Allow-Origin: {PAGE}\r\n"
+    )
+    for tables in CONFIGURATIONS:
+        gateway = await start_gateway(upstream.base_url, **tables)
+        for path in (
+            b"/v1/models",
+            b"/v1/chat/completions",
+            b"/admin/models/active",
+            b"/health",
+            b"/nowhere",
+        ):
+            for sent in (
+                request(b"GET " + path, ORIGIN),
+                request(b"GET " + path, ORIGIN, fields=WITHOUT_KEY),
+                json_post(path, b"{}", ORIGIN),
+                request(b"OPTIONS " + path, *PREFLIGHT, fields=WITHOUT_KEY),
+            ):
+                async with raw_client(gateway.port) as client:
+                    await client.send(sent)
+                    answered = await client.answer()
+                assert "access-control-allow-credentials" not in names(answered), (tables, sent)
+                assert len(answered.all("Access-Control-Allow-Origin")) < 2, (tables, sent)
+
+
+async def test_a_foreign_origin_is_not_let_into_admin_or_debug(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    for tables in ({}, KEYED, {**KEYED, "cors": {"origins": ["*"]}}, {**KEYED, "cors": {"origins": [OTHER]}}):
+        gateway = await start_gateway(upstream.base_url, **tables)
+        for origin in (ORIGIN, b"Origin: null", b"Origin: " + OTHER.encode() + b".evil.example"):
+            for path in OWN:
+                for sent in (
+                    request(b"OPTIONS " + path, origin, *PREFLIGHT[1:], fields=WITHOUT_KEY),
+                    request(b"GET " + path, origin),
+                ):
+                    async with raw_client(gateway.port) as client:
+                        await client.send(sent)
+                        answered = await client.answer()
+                    assert answered.status in {204, 403}, sent
+                    assert not {name for name in names(answered) if name.startswith("access-control-")}, sent
+
+
+async def test_browsers_simple_request_to_admin_is_refused_even_with_a_valid_key(connect: Connect) -> None:
+    for path in CHANGES:
+        for form in FORMS:
+            for lines in [(ORIGIN, form), (b"Origin: null", form), (form,)]:
+                sent = request(b"POST " + path, *lines, sized(OTHER_NAME), body=OTHER_NAME)
+                assert (await ask(connect, sent)).status in {400, 403, 415}, sent
+    assert await active_model(connect) == MODEL
+
+
+async def test_json_post_to_admin_from_another_site_is_refused(
+    connect: Connect, start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """With a key, and without one where a page may even have pointed its own name here (DNS rebinding)."""
+    keyless = await start_gateway(upstream.base_url)
+    same = b"Origin: http://gateway.local.evil.example"
+    for line in (ORIGIN, b"Origin: null", b"Origin: http://", same, b"Sec-Fetch-Site: cross-site"):
+        for path in CHANGES:
+            sent = json_post(path, OTHER_NAME, line)
+            assert (await ask(connect, sent)).status == 403, sent
+            async with raw_client(keyless.port) as client:
+                await client.send(json_post(path, OTHER_NAME, line, fields=WITHOUT_KEY))
+                assert (await client.answer()).status == 403, sent
+    for host in (b"page.example", b"page.example:8002", b"127.0.0.1.page.example", b"localhost.page.example"):
+        own = b"Host: %s\r\nOrigin: http://%s\r\nSec-Fetch-Site: same-origin\r\n" % (host, host)
+        async with raw_client(keyless.port) as client:
+            await client.send(json_post(CHANGES[0], OTHER_NAME, fields=own))
+            assert (await client.answer()).status == 421, host
+    assert await active_model(connect) == MODEL
+
+
+def nested(depth: int) -> bytes:
+    return b'{"modelKey":"m","defaultInference":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
+
+
+BROKEN = {
+    "empty": b"",
+    "blank": b" \r\n",
+    "cut off": b'{"modelKey":',
+    "no JSON": b"modelKey=m",
+    "two": b'{"modelKey":"m"}{"modelKey":"m"}',
+    "no UTF-8": b'{"modelKey":"\xff"}',
+    "no UTF-8 name": b'{"\xff":1}',
+    "half a surrogate": b'{"modelKey":"\\ud800"}',
+    "byte order mark": b'\xef\xbb\xbf{"modelKey":"m"}',
+    "UTF-16": '{"modelKey":"m"}'.encode("utf-16"),
+    "NUL": b'{"modelKey":"m"}\x00',
+    "NaN": b'{"modelKey":"m","defaultInference":{"temperature":NaN}}',
+    "null": b"null",
+    "array": b'[{"modelKey":"m"}]',
+    "text": b'"m"',
+    "number": b"1",
+    "mistyped": b'{"modelKey":{"modelKey":"m"}}',
+    "mistyped boolean": b'{"modelKey":true}',
+    "mistyped list": b'{"modelKey":"m","defaultInference":{"stopStrings":[[],{},1]}}',
+    "mistyped object": b'{"modelKey":"m","defaultInference":[]}',
+    "no name": b'{"modelKey":""}',
+    "unknown": b'{"modelKey":"m","__proto__":{"type":"llm"}}',
+    "twice": b'{"modelKey":1,"modelKey":"m"}',
+    "out of range": b'{"modelKey":"m","defaultInference":{"temperature":1e999}}',
+    "large number": b'{"modelKey":"m","defaultInference":{"maxTokens":' + b"9" * 5000 + b"}}",
+    "deep arrays": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000,
+    "deep and whole": nested(100_000),
+    "less deep": nested(900),
+    "long name": b'{"%s":1}' % (b"k" * 500_000),
+    "many names": b"{" + b",".join(b'"defaultInferenc%d":1' % number for number in range(2000)) + b"}",
+    "huge": b'{"modelKey":"%s"}' % (b"m" * 2 * 1024**2),
+}
+
+
+async def test_admin_with_broken_deep_huge_or_mistyped_json_answers_4xx_and_never_hangs(
+    connect: Connect,
+) -> None:
+    paths = (b"/admin/models/load", b"/admin/models/activate")
+    for path, (kind, body) in itertools.product(paths, BROKEN.items()):
+        async with asyncio.timeout(2):
+            answered = await ask(connect, json_post(path, body))
+        assert 400 <= answered.status < 500, kind
+        assert json.loads(answered.body)["error"], kind
+    assert await active_model(connect) == MODEL
+
+
+async def test_admin_takes_json_of_the_dashboards_own_origin(connect: Connect) -> None:
+    """What is refused above is refused for where it comes from, and not because nothing gets in."""
+    own = b"Origin: http://gateway.local\r\nSec-Fetch-Site: same-origin"
+    body = b'{"modelKey":"m","type":"llm"}'
+    assert (await ask(connect, json_post(CHANGES[0], body, own, fields=FIELDS))).status == 200
+    assert await active_model(connect) == "m"

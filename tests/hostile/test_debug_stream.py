@@ -1,0 +1,228 @@
+"""Promises about the live view, and about the log: they tell much, and never the key."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+
+from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.hostile.house import House, running_house
+from tests.support.raw_client import RawClient, raw_client
+from tests.support.upstream import ScriptedUpstream, answer
+
+MIB = 1024**2
+CHAT = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-API-Key: " + KEY
+LEFT = "Connection: close\r\n\r\n"
+
+
+def get(path: str, extra: str = "") -> bytes:
+    return b"GET %s HTTP/1.1\r\n%s%s\r\n" % (path.encode(), FIELDS, extra.encode("latin-1"))
+
+
+def chat(body: str) -> bytes:
+    return f"{CHAT}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+async def subscribe(client: RawClient) -> bytes:
+    await client.send(get("/debug/stream"))
+    head = await client.head()
+    assert b" 200 " in head
+    return head
+
+
+async def until(client: RawClient, text: bytes) -> bytes:
+    """What the client gets, up to the event that holds this."""
+    received = b""
+    async with asyncio.timeout(10):
+        while not (received.endswith(b"\n\n\r\n") and text in received):
+            received += await client.reader.readuntil(b"\n\n\r\n")
+    return received
+
+
+async def ask(client: RawClient, request: bytes) -> bytes:
+    """The answer's body, of a known length."""
+    await client.send(request)
+    head = await client.head()
+    length = re.search(rb"Content-Length: (\d+)", head)
+    assert length, head
+    return await client.reader.readexactly(int(length[1]))
+
+
+async def test_debug_stream_is_an_uncached_event_stream_and_opens_at_once(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    async with connect() as watcher, connect() as client:
+        head = (await subscribe(watcher)).lower()
+        assert b"\r\ncontent-type: text/event-stream\r\n" in head
+        assert b"\r\ncache-control: no-cache\r\n" in head
+        assert b"content-length" not in head
+        assert await until(watcher, b"event: connected\n")
+        await ask(client, get("/v1/models", "X-Request-Id: mine\r\n"))
+        seen = await until(watcher, b"event: inference_complete\n")
+    assert seen.count(b'"requestId":"mine"') == 2
+    assert b"event: inference_start\n" in seen
+
+
+# Each is a request whose bytes hold the key somewhere beside the header that opens.
+KEY_PLACES = {
+    "X-API-Key": get("/v1/models"),
+    "Authorization": f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode(),
+    "request id": get("/v1/models", f"X-Request-Id: {KEY}\r\n"),
+    "User-Agent": get("/v1/models", f"User-Agent: {KEY}\r\nReferer: http://x/{KEY}\r\nCookie: k={KEY}\r\n"),
+    "forwarded address": get("/v1/models", f"X-Forwarded-For: {KEY}\r\n"),
+    "Last-Event-ID": get("/v1/models", f"Last-Event-ID: {KEY}\r\n"),
+    "query": get(f"/v1/models?key={KEY}&{KEY}"),
+    "path": get(f"/v1/models/{KEY}"),
+    "quoted path": get("/v1/models/" + "".join(f"%{ord(letter):02x}" for letter in KEY)),
+    "path between letters": get(f"/v1/models/key={KEY};x"),
+    "path of nothing": get(f"/nowhere/{KEY}"),
+    "unauthorized path": f"GET /v1/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: no\r\n\r\n".encode(),
+    "method": f"{KEY.upper()} /v1/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
+    "host": f"GET /v1/models HTTP/1.1\r\nHost: {KEY}\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
+    "bad header": f"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-API-Key {KEY}\r\n\r\n".encode(),
+    "prompt": chat(json.dumps({"messages": [{"role": "user", "content": KEY}]})),
+    "no JSON": chat(KEY),
+    "model": chat(json.dumps({"model": KEY})),
+    "admin body": (
+        f"POST /admin/models/activate HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
+        f'Content-Type: application/json\r\nContent-Length: {len(KEY) + 6}\r\n\r\n{{"{KEY}":1}}'
+    ).encode(),
+    "cancelled id": f"DELETE /debug/requests/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
+}
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [pytest.param(request, id=place) for place, request in KEY_PLACES.items()],
+)
+async def test_key_is_in_no_debug_event_and_no_debug_answer_wherever_it_came_in(
+    connect: Connect, request_bytes: bytes
+) -> None:
+    async with connect() as watcher, connect() as client:
+        await subscribe(watcher)
+        async with connect() as hostile:
+            await hostile.send(request_bytes)
+            await hostile.head()
+        await ask(client, get("/v1/models", "X-Request-Id: the-last\r\n"))
+        seen = await until(watcher, b'"requestId":"the-last","totalTimeMs"')
+        for path in ("/debug/status", "/debug/metrics", "/debug/requests", "/metrics"):
+            seen += await ask(client, get(path))
+    assert KEY.encode() not in seen
+    assert KEY.upper().encode() not in seen
+
+
+async def test_10_debug_clients_that_never_read_cost_nothing(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    """1,500 requests with long paths: memory is flat, no request is slower, a new reader sees its events."""
+    path = "/v1/models/" + "x" * 7000
+    async with (
+        running_house(tmp_path, upstream.base_url, "logging.level=warn") as house,
+        AsyncExitStack() as stack,
+    ):
+        client = await stack.enter_async_context(raw_client(house.port))
+
+        async def ask_often(times: int) -> float:
+            seconds = []
+            for _ in range(times // 10):
+                began = time.monotonic()
+                await client.send(get(path) * 10)
+                for _ in range(10):
+                    await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n{}"), 5)
+                seconds.append(time.monotonic() - began)
+            return median(seconds)
+
+        alone = await ask_often(300)
+        before = house.resident_bytes
+        for _ in range(10):
+            stuck = await stack.enter_async_context(raw_client(house.port))
+            stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await stuck.send(get("/debug/stream"))
+        while b"event_subscribers 10.0\n" not in await ask(client, get("/metrics")):
+            await asyncio.sleep(0)
+        watched = await ask_often(1500)
+        assert house.resident_bytes - before < 32 * MIB
+        assert watched < 2 * alone + 0.02
+        # What they don't read is kept up to a limit, and no longer.
+        assert b"events_lost 0.0\n" not in await ask(client, get("/metrics"))
+        watcher = await stack.enter_async_context(raw_client(house.port))
+        await subscribe(watcher)
+        await ask(client, get("/v1/models", "X-Request-Id: mine\r\n"))
+        assert await until(watcher, b'"requestId":"mine"')
+
+
+async def test_300_debug_clients_are_served_while_proxying_goes_on_and_their_leaving_is_noticed(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    async with connect() as client, AsyncExitStack() as stack:
+        watchers = [await stack.enter_async_context(connect()) for _ in range(300)]
+        for watcher in watchers:
+            await subscribe(watcher)
+        assert await ask(client, get("/v1/models", "X-Request-Id: mine\r\n")) == b"{}"
+        for watcher in watchers:
+            await until(watcher, b'"requestId":"mine"')
+            watcher.hang_up()
+        async with asyncio.timeout(5):
+            # The test's own subscription is left.
+            while b"event_subscribers 1.0\n" not in await ask(client, get("/metrics")):
+                await asyncio.sleep(0)
+
+
+HOSTILE_PATHS = [
+    "/v1/a%0d%0a2026-01-01T00:00:00.000Z%20INFO%20forged",
+    "/v1/a%1b[31mred%1b]0;title%07",
+    "/v1/a%0aforged",
+    "/v1/a%0bforged%0cforged%c2%85forged%e2%80%a8forged%e2%80%a9forged",
+    "/v1/a%00%7f%c2%9b31m",
+    "/v1/%ff%fe%ed%a0%80",
+    "/nowhere%0d%0aforged%1b[31m",
+]
+LINE = {
+    "plain": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ +[\w.]+: [^\x00-\x1f\x7f-\x9f]*\Z"),
+    "json": re.compile(r'\{"timestamp":.*\}\Z'),
+}
+
+
+async def provoke(house: House, upstream: ScriptedUpstream) -> None:
+    """Send everything that should not show in a log."""
+    header = "X-A: b\x1b[31mforged\r\n"
+    upstream.script = answer(b'{"x":"\x1b[31m\\r\\nforged"}', status="500 \x1b[31mforged", extra=header)
+    texts = [get(path, f"User-Agent: \tforged\x80\r\nX-Request-Id: {path}\r\n") for path in HOSTILE_PATHS]
+    texts += [chat('{"model":"a\\r\\nforged\\u001b[31m"}'), chat("\r\nforged\x1b[31m")]
+    texts += [get("/v1/models", "X-A: a\x1b[31m\r\n"), b"\x1b[31mforged\r\nforged\r\n\r\n"]
+    texts += [get("/v1/models", "\nforged: 1\r\n"), get("/v1/models", "X-A: 1\rforged: 1\r\n")]
+    for text in (*KEY_PLACES.values(), *texts):
+        async with raw_client(house.port) as client:
+            await client.send(text)
+            await client.head()
+
+
+@pytest.mark.parametrize("style", ["plain", "json"])
+async def test_log_never_holds_the_key_and_nobody_else_begins_a_line(
+    tmp_path: Path, upstream: ScriptedUpstream, style: str
+) -> None:
+    """On the most talkative level, whatever came in."""
+    options = ("logging.level=debug", f"logging.format={style}")
+    async with running_house(tmp_path, upstream.base_url, *options) as house:
+        await provoke(house, upstream)
+        async with raw_client(house.port) as client:
+            await ask(client, get("/nowhere/at-the-end"))
+            async with asyncio.timeout(5):
+                while b"at-the-end" not in house.log:
+                    await asyncio.sleep(0.01)
+        text = house.log.decode()
+    assert KEY not in text
+    assert KEY.upper() not in text
+    lines = text.removesuffix("\n").split("\n")
+    odd = [line for line in lines if not LINE[style].match(line) or line.startswith(("forged", "\x1b"))]
+    assert odd == []
+    records: list[Any] = list(map(json.loads, lines)) if style == "json" else lines
+    assert len(records) >= len(KEY_PLACES) + len(HOSTILE_PATHS)

@@ -1,0 +1,62 @@
+"""Promises about what is larger than anybody needs. RFC 9110 sections 5.4 and 15.5.14, RFC 9112 section 3."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from tests.hostile.conftest import FIELDS, Connect
+from tests.hostile.wire import CHUNKED, assert_refused, reached, request, sent_until_cut_off
+from tests.support.upstream import ScriptedUpstream
+
+LARGE = b"a" * 128 * 1024
+
+
+async def test_one_128_kib_header_and_20_000_headers_are_400_or_431(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    many = [b"X-%d: a" % number for number in range(20_000)]
+    for lines in ([b"X-A: " + LARGE], [LARGE + b": b"], many):
+        await assert_refused(connect, request(b"GET /v1/models", *lines), 400, 431)
+    assert await reached(connect, upstream) == []
+
+
+async def test_a_128_kib_url_is_400_or_414(connect: Connect, upstream: ScriptedUpstream) -> None:
+    for target in (b"/v1/" + LARGE, b"/v1/models?" + LARGE, b"http://%s/v1/models" % LARGE):
+        await assert_refused(connect, request(b"GET " + target), 400, 414)
+    assert await reached(connect, upstream) == []
+
+
+HEAD = b"GET /v1/models HTTP/1.1\r\n" + FIELDS
+ENDLESS = {
+    "value": (HEAD + b"X-A: ", b"a" * 1000),
+    "lines": (HEAD, b"X-A: %s\r\n" % (b"a" * 100)),
+    "short lines": (HEAD, b"a:\r\n" * 25),
+    "path": (b"GET /v1/", b"a" * 1000),
+    "method": (b"", b"A" * 1000),
+    "trailers": (request(b"POST /v1/files", CHUNKED, body=b"1\r\na\r\n0\r\n"), b"X-A: b\r\n" * 100),
+    "trailer": (request(b"POST /v1/files", CHUNKED, body=b"1\r\na\r\n0\r\nX-A: "), b"a" * 1000),
+}
+
+
+async def test_an_endless_header_block_is_cut_off_before_2_mib(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    for kind, (head, piece) in ENDLESS.items():
+        async with connect() as client:
+            assert await sent_until_cut_off(client, head, piece, 2 * 1024**2) < 2 * 1024**2, kind
+    assert await reached(connect, upstream) == []
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/admin/models/load"])
+async def test_an_endless_chunked_json_body_is_refused_with_bounded_memory_before_256_mib(
+    connect: Connect, upstream: ScriptedUpstream, path: bytes
+) -> None:
+    head = request(b"POST " + path, CHUNKED, b"Content-Type: application/json", body=b'2\r\n["\r\n')
+    piece = b"%x\r\n%s\r\n" % (len(LARGE), LARGE)
+    before = psutil.Process().memory_info().rss
+    async with connect() as client:
+        assert await sent_until_cut_off(client, head, piece, 256 * 1024**2) < 256 * 1024**2
+        assert psutil.Process().memory_info().rss - before < 192 * 1024**2
+        assert b"TTP/1.1 413 " in await client.head()
+    assert await reached(connect, upstream) == []

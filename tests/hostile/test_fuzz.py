@@ -1,0 +1,149 @@
+"""Ten thousand damaged requests, and a gateway that must not mind.
+
+`LMGATEWAY_FUZZ_REQUESTS` is how many are sent, `LMGATEWAY_FUZZ_SEED` picks which ones (any text), and
+`LMGATEWAY_FUZZ_ONLY` sends one again, by its index. All are the same each time for the same seed:
+
+    LMGATEWAY_FUZZ_REQUESTS=200000 LMGATEWAY_FUZZ_SEED=$RANDOM pytest tests/hostile/test_fuzz.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.house import House, running_house
+from tests.hostile.mutations import GOOD, good, mutated
+from tests.support.strict_upstream import StrictUpstream, strict_upstream
+
+REQUESTS = int(os.environ.get("LMGATEWAY_FUZZ_REQUESTS", "10000"))
+SEED = os.environ.get("LMGATEWAY_FUZZ_SEED", "1")
+ONLY = os.environ.get("LMGATEWAY_FUZZ_ONLY")
+AT_ONCE = 100
+PATIENCE_SECONDS = 5
+# Follows every request: if nothing ends the connection before, its answer does.
+LAST = b"GET /health HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n"
+# Whoever still waits for a body after a moment gets more than any length that isn't huge.
+MORE = LAST * (70_000 // len(LAST))
+_ACTIVE = b'{"modelKey":"m","type":"llm","defaultInference":{"temperature":0.5}}'
+ACTIVATE = (
+    b"POST /admin/models/activate HTTP/1.1\r\n"
+    + FIELDS
+    + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_ACTIVE)
+    + _ACTIVE
+)
+_HUGE = re.compile(rb"[0-9A-Fa-f]{5}")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
+
+
+class Conversation(asyncio.Protocol):
+    """What came back on one connection. `ended` is done when nothing more will."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self.ended.set_result(None)
+
+    async def ends(self, seconds: float) -> bool:
+        return bool((await asyncio.wait([self.ended], timeout=seconds))[0])
+
+
+@dataclass
+class Run:
+    """Sends requests, and keeps what went wrong with which."""
+
+    port: int
+    faults: list[str] = field(default_factory=list)
+    statuses: dict[bytes, int] = field(default_factory=dict)
+
+    async def send(self, cases: Iterator[tuple[int, bytes]]) -> None:
+        for index, data in cases:
+            fault = await self._send_one(index, data)
+            if fault:
+                self.faults.append(f"{fault}: seed {SEED!r}, index {index}: {data!r}")
+
+    async def _send_one(self, index: int, data: bytes) -> str:
+        loop = asyncio.get_running_loop()
+        transport, conversation = await loop.create_connection(Conversation, "127.0.0.1", self.port)
+        try:
+            await _write(transport, index, data + LAST)
+            if not await conversation.ends(0.3):
+                transport.write(MORE)
+                # A length that is larger than all this is waited for, until no more can come.
+                if _HUGE.search(data):
+                    await conversation.ends(0.3)
+                    with suppress(OSError):
+                        transport.write_eof()
+                if not await conversation.ends(PATIENCE_SECONDS):
+                    return f"no end, after {bytes(conversation.received)!r}"
+        finally:
+            transport.abort()
+        statuses = _STATUS.findall(conversation.received)
+        for status in statuses:
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+        if any(status >= b"500" for status in statuses) or KEY.encode() in conversation.received:
+            return repr(bytes(conversation.received))
+        return ""
+
+
+async def _write(transport: asyncio.Transport, index: int, data: bytes) -> None:
+    """Every third one comes in two pieces, so that its handler may be at work when the second one does."""
+    cut = random.Random(index).randrange(len(data)) if index % 3 == 0 else 0
+    if cut:
+        transport.write(data[:cut])
+        await asyncio.sleep(0.003)
+    if not transport.is_closing():
+        transport.write(data[cut:])
+
+
+async def send_all(house: House, cases: Iterable[tuple[int, bytes]]) -> Run:
+    run, shared = Run(house.port), iter(cases)
+    await asyncio.gather(*(run.send(shared) for _ in range(AT_ONCE)))
+    return run
+
+
+def check(run: Run, house: House, upstream: StrictUpstream) -> None:
+    for faults in (run.faults, upstream.faults):
+        assert not faults, "\n".join([f"{len(faults)} faults:", *faults[:20]])
+    assert house.alive
+    log = house.log.decode()
+    for sign in ("Traceback", "Logging error", " ERROR ", " CRITICAL "):
+        assert sign not in log, log[max(0, log.index(sign) - 1000) :][:5000]
+
+
+async def fuzz(folder: Path) -> None:
+    indices = [int(ONLY)] if ONLY else range(REQUESTS)
+    async with strict_upstream() as upstream, running_house(folder, upstream.base_url) as house:
+        # So that every chat has something filled in.
+        await send_all(house, [(0, ACTIVATE)])
+        run = await send_all(house, ((index, mutated(SEED, index)) for index in indices))
+        # Afterwards: the same process, and every good request is answered, each part of a pair too.
+        after = await send_all(house, ((index, good(index)) for index in range(3 * len(GOOD))))
+        check(run, house, upstream)
+        check(after, house, upstream)
+        assert after.statuses.keys() <= {b"100", b"200", b"204", b"404"}, after.statuses
+        if not ONLY:
+            # Most damage is told as such, and enough of it passes to be worth judging.
+            assert sum(upstream.complete.values()) > len(indices) / 8
+            assert run.statuses[b"400"] > len(indices) / 5
+
+
+@pytest.mark.timeout(60 + REQUESTS / 50)
+def test_no_damaged_request_breaks_or_holds_up_the_gateway_or_confuses_lm_studio(tmp_path: Path) -> None:
+    """No 5xx, no hang, no crash, no traceback, no key; nothing ambiguous upstream; good requests go on."""
+    # A loop of its own: asyncio's debug mode would take longer than the gateway.
+    with asyncio.Runner(debug=False) as runner:
+        runner.run(fuzz(tmp_path))

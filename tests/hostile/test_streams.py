@@ -1,0 +1,217 @@
+"""Promises about answers on their way to somebody who takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from statistics import median
+
+import aiohttp
+import pytest
+
+from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.support.gateway import Gateway
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
+
+CHAT = "/v1/chat/completions"
+AUTHORIZED = {"X-API-Key": KEY}
+GET = b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n"
+END = b"0\r\n\r\n"
+
+
+def post(body: bytes, path: str = CHAT) -> bytes:
+    return b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        path.encode(),
+        FIELDS,
+        len(body),
+        body,
+    )
+
+
+REQUESTS = {
+    "asked for by GET": GET,
+    "not asked for": post(b'{"messages":[]}'),
+    "asked for": post(b'{"stream":true,"stream_options":{"include_usage":true}}'),
+    "asked for and counted": post(b'{"stream":true}'),
+    "no JSON": post(b"\xff{"),
+}
+EVENTS = {
+    "comments": [b": hello\n\n", b":\n", b"data: 1\n\n: x\n\n"],
+    "CRLF": [b"data: 1\r\n\r\n", b"data: 2\r\n\r", b"\ndata: 3\r\n\r\n"],
+    "lone CR": [b"data: 1\r\rdata: 2\r\r"],
+    "data over several lines": [b"event: x\nid: 1\ndata: a\ndata: b\n", b"data:\n\nretry: 9\n\n"],
+    "UTF-8 cut across chunks": [b"data: \xf0\x9f", b"\x98", b"\x80\n\n", b"data: \xff\xfe\n\n"],
+    "byte order mark, no event": [b"\xef\xbb\xbf", b"\n\n\n\n\n"],
+    "last event cut off": [b'data: {"choices":[]}\n\ndata: {"us', b"age"],
+}
+
+
+async def chunks_until_end(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int(await asyncio.wait_for(reader.readline(), 5), 16):
+        body += await asyncio.wait_for(reader.readexactly(size), 5)
+        await reader.readexactly(2)
+    assert await reader.readline() == b"\r\n"
+    return body
+
+
+@pytest.mark.parametrize("asked", ["asked for by GET", "asked for", "asked for and counted"])
+@pytest.mark.parametrize("pieces", EVENTS.values(), ids=EVENTS)
+async def test_event_stream_arrives_byte_for_byte_as_one(
+    connect: Connect, upstream: ScriptedUpstream, asked: str, pieces: list[bytes]
+) -> None:
+    upstream.script = raw(STREAM_HEAD, *map(chunk, pieces), END, then_close=False)
+    async with connect() as client:
+        await client.send(REQUESTS[asked])
+        head = (await client.head()).lower()
+        assert b"\r\ncontent-type: text/event-stream\r\n" in head
+        assert b"content-length" not in head
+        assert await chunks_until_end(client.reader) == b"".join(pieces)
+
+
+async def test_stream_that_becomes_shorter_comes_without_its_length(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    """The chunk that tells usage was asked for by the gateway, and isn't the client's to count."""
+    event, extra = b'data: {"choices":[{}]}\n\n', b'data: {"choices":[],"usage":{}}\n\n'
+    upstream.script = answer(event + extra, content_type="text/event-stream")
+    async with connect() as client:
+        await client.send(REQUESTS["asked for and counted"])
+        assert b"content-length" not in (await client.head()).lower()
+        assert await chunks_until_end(client.reader) == event
+
+
+@pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS)
+async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_stream(
+    connect: Connect, upstream: ScriptedUpstream, request_bytes: bytes
+) -> None:
+    """The next event only happens once the client has the last, so one that is held back is never seen."""
+    has_it, sent = asyncio.Semaphore(0), 0.0
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(STREAM_HEAD)
+        for number in range(10):
+            await has_it.acquire()
+            sent = time.monotonic()
+            writer.write(chunk(b"data: %d\n\n" % number))
+        writer.write(END)
+
+    upstream.script = script
+    async with connect() as client:
+        await client.send(request_bytes)
+        await client.head()
+        delays = []
+        for number in range(10):
+            has_it.release()
+            await asyncio.wait_for(client.reader.readuntil(b"data: %d\n\n" % number), 5)
+            delays.append(time.monotonic() - sent)
+    assert median(delays) < 0.06
+
+
+@pytest.mark.parametrize("request_bytes", [GET, post(b"{}")], ids=["GET", "POST"])
+@pytest.mark.parametrize(
+    ("framing", "wrap", "end"),
+    [
+        (b"Transfer-Encoding: chunked", chunk, END),
+        (b"Content-Length: 80", bytes, b""),
+        (b"Connection: close", bytes, b""),
+    ],
+    ids=["chunked", "with a length", "until the end"],
+)
+async def test_plain_answer_is_passed_on_as_it_comes(
+    connect: Connect,
+    upstream: ScriptedUpstream,
+    request_bytes: bytes,
+    framing: bytes,
+    wrap: Callable[[bytes], bytes],
+    end: bytes,
+) -> None:
+    has_it = asyncio.Semaphore(0)
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%s\r\n\r\n" % framing)
+        for number in range(10):
+            await has_it.acquire()
+            writer.write(wrap(b'{"n":%d} ' % number))
+        writer.write(end)
+        if b"close" in framing:
+            writer.close()
+
+    upstream.script = script
+    async with connect() as client:
+        await client.send(request_bytes)
+        await client.head()
+        for number in range(10):
+            has_it.release()
+            await asyncio.wait_for(client.reader.readuntil(b'{"n":%d}' % number), 5)
+
+
+async def test_json_string_of_64_mib_arrives_intact(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    body = b'{"usage":{},"x":"%s"}' % (b"0123456789abcdef" * (4 * 1024**2))
+    upstream.script = answer(body)
+    received, length = hashlib.sha256(), 0
+    async with gateway.client.post(gateway.url(CHAT), data=b"{}", headers=AUTHORIZED) as response:
+        async for data in response.content.iter_any():
+            received.update(data)
+            length += len(data)
+    assert length == len(body)
+    assert received.digest() == hashlib.sha256(body).digest()
+
+
+async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Every second one is a stream; all run at the same time, one event of each after the other."""
+    everybody = asyncio.Barrier(100)
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await everybody.wait()
+        mine = request.body.split(b'"id":"')[1].split(b'"')[0]
+        if b'"stream":true' not in request.body:
+            return await answer(b'{"id":"%s"}' % mine * 1000)(request, reader, writer)
+        writer.write(STREAM_HEAD)
+        for _ in range(10):
+            writer.write(chunk(b"data: %s\n\n" % mine * 100))
+            await asyncio.sleep(0)
+        writer.write(END)
+        return None
+
+    async def ask(client: aiohttp.ClientSession, number: int) -> None:
+        streams = number % 2 == 0
+        mine = b"%d-%s" % (number, b"x" * number)
+        body = b'{"id":"%s","stream":%s}' % (mine, b"true" if streams else b"false")
+        async with client.post(gateway.url(CHAT), data=body, headers=AUTHORIZED) as response:
+            expected = b"data: %s\n\n" % mine * 1000 if streams else b'{"id":"%s"}' % mine * 1000
+            assert await response.read() == expected
+
+    upstream.script = script
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
+        await asyncio.wait_for(asyncio.gather(*(ask(client, number) for number in range(100))), 20)
+
+
+@pytest.mark.parametrize("path", ["/health", "/debug/status", "/v1/models"])
+async def test_100_hanging_requests_hold_up_nobody_else(
+    connect: Connect, upstream: ScriptedUpstream, path: str
+) -> None:
+    """The gateway's own answers come at once, and an ordinary request gets through."""
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if request.target == "/v1/models":
+            await answer()(request, reader, writer)
+        else:
+            await reader.read()
+
+    upstream.script = script
+    async with AsyncExitStack() as stack:
+        for _ in range(100):
+            hanging = await stack.enter_async_context(connect())
+            await hanging.send(post(b"{}"))
+        for _ in range(100):
+            await asyncio.wait_for(upstream.arrivals.get(), 5)
+        client = await stack.enter_async_context(connect())
+        began = time.monotonic()
+        await client.send(b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), FIELDS))
+        assert b" 200 " in await client.head()
+        assert time.monotonic() - began < 1

@@ -1,0 +1,194 @@
+"""Promises about the connections to LM Studio that are kept. RFC 9112 section 9, RFC 9110 section 9.2.2."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from lmgateway.state import UPSTREAM
+from lmgateway.traffic.upstream import Answer, Outgoing
+from tests.conftest import StartGateway
+from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, read_answer, request
+from tests.hostile.conftest import KEY, Connect
+from tests.support.gateway import Gateway
+from tests.support.raw_client import raw_client
+from tests.support.upstream import STREAM_HEAD, Received, Script, ScriptedUpstream, answer, chunk, raw, reset
+
+End = Callable[[asyncio.StreamWriter], None]
+
+PATHS = [CHAT, b"/v1/files"]
+
+
+def fin(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[asyncio.StreamWriter]]:
+    """Collect the connections that requests come on, `at_once` of them before the first is answered."""
+    all_there, writers = asyncio.Barrier(at_once), list[asyncio.StreamWriter]()
+
+    async def remember(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await all_there.wait()
+        await script(request, reader, writer)
+
+    return remember, writers
+
+
+def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
+    """End these connections at the last moment: the gateway's kernel knows, its event loop doesn't yet."""
+    send = gateway.app[UPSTREAM].send
+
+    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> Answer:
+        while writers:
+            end(writers.pop())
+        await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then
+        return await send(outgoing, silence=silence)
+
+    gateway.app[UPSTREAM].send = end_and_send  # type: ignore[method-assign]
+
+
+def dies_on_reuse(upstream: ScriptedUpstream, end: End) -> None:
+    """Answer the first request of each connection, and end the connection on the second."""
+    seen: set[asyncio.StreamWriter] = set()
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if writer in seen:
+            end(writer)
+        else:
+            seen.add(writer)
+            await answer()(request, reader, writer)
+
+    upstream.script = script
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again(
+    connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End
+) -> None:
+    dies_on_reuse(upstream, end)
+    assert (await ask(connect, b"POST", path, b"first")).status == 200
+    assert (await ask(connect, b"POST", path, b"second")).status == 502
+    assert [received.body for received in upstream.received] == [b"first", b"second"]
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+async def test_a_get_on_a_kept_connection_that_dies_is_sent_once_more(
+    connect: Connect, upstream: ScriptedUpstream, end: End
+) -> None:
+    dies_on_reuse(upstream, end)
+    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    assert (len(upstream.received), upstream.connections) == (3, 2)
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+@pytest.mark.parametrize("framing", [b"Content-Length: 8", b"Transfer-Encoding: chunked"])
+async def test_a_put_on_a_kept_connection_that_dies_is_sent_again_whole_or_not_at_all(
+    connect: Connect, upstream: ScriptedUpstream, framing: bytes, end: End
+) -> None:
+    dies_on_reuse(upstream, end)
+    for _ in range(2):
+        async with connect() as client:
+            body = b"the body" if b"Length" in framing else chunk(b"the body") + chunk(b"")
+            await client.send(request(b"PUT", b"/v1/files/1", None, framing) + body)
+            assert (await read_answer(client)).status in {200, 502}
+    assert {received.body for received in upstream.received} == {b"the body"}
+
+
+@pytest.mark.parametrize(("path", "end", "count"), [(CHAT, fin, 150), (b"/v1/files", reset, 30)])
+async def test_150_posts_work_though_each_connection_ends_right_after_its_answer(
+    gateway: Gateway, connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End, count: int
+) -> None:
+    upstream.script, writers = remembering(answer())
+    end_before_sending(gateway, writers, end)
+    async with connect() as client:
+        for _ in range(count):
+            await client.send(request(b"POST", path, PLAIN_BODY))
+            assert (await read_answer(client)).status == 200
+    assert len(upstream.received) == count
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_post_works_after_idle_connections_were_closed(
+    gateway: Gateway, connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End
+) -> None:
+    upstream.script, writers = remembering(answer(), at_once=5)
+    answers = await asyncio.gather(*(ask(connect, b"POST", path, PLAIN_BODY) for _ in range(5)))
+    assert [answered.status for answered in answers] == [200] * 5
+    upstream.script = answer()
+    end_before_sending(gateway, writers, end)
+    for _ in range(6):
+        assert (await ask(connect, b"POST", path, PLAIN_BODY)).status == 200
+    assert (len(upstream.received), upstream.connections) == (11, 6)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_connection_close_of_the_upstream_is_obeyed_and_not_passed_on(
+    connect: Connect, upstream: ScriptedUpstream, path: bytes
+) -> None:
+    # It says so, and leaves the closing to the gateway.
+    upstream.script = answer(extra="Connection: close\r\n")
+    async with connect() as client:
+        for _ in range(3):
+            await client.send(request(b"POST", path, PLAIN_BODY))
+            answered = await read_answer(client)
+            assert (answered.status, answered.one("Connection")) == (200, None)
+            await asyncio.wait_for(upstream.gone.get(), 5)
+    assert upstream.connections == 3
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_the_next_posts_work_after_a_restart_of_the_upstream(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, path: bytes
+) -> None:
+    upstream.script, writers = remembering(answer(), at_once=5)
+    before = await asyncio.start_server(upstream.serve_connection, "127.0.0.1", 0)
+    port = before.sockets[0].getsockname()[1]
+    gateway = await start_gateway(f"http://127.0.0.1:{port}", auth={"api_key": KEY})
+
+    async def post() -> int:
+        return (await ask(partial(raw_client, gateway.port), b"POST", path, PLAIN_BODY)).status
+
+    assert await asyncio.gather(*(post() for _ in range(5))) == [200] * 5
+    before.close()
+    upstream.script = answer()
+    async with await asyncio.start_server(upstream.serve_connection, "127.0.0.1", port):
+        end_before_sending(gateway, writers, reset)
+        assert await asyncio.gather(*(post() for _ in range(5))) == [200] * 5
+    assert len(upstream.received) == 10
+
+
+@pytest.mark.parametrize(
+    ("method", "script"),
+    [
+        (b"POST", answer()),
+        (b"POST", raw(STREAM_HEAD, chunk(b"data: 1\n\n") + chunk(b""), then_close=False)),
+        (b"HEAD", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", then_close=False)),
+        (b"GET", raw(b"HTTP/1.1 204 No Content\r\n\r\n", then_close=False)),
+    ],
+    ids=["plain", "stream", "HEAD", "204"],
+)
+async def test_20_requests_open_at_most_5_connections(
+    connect: Connect, upstream: ScriptedUpstream, method: bytes, script: Script
+) -> None:
+    upstream.script = script
+    async with connect() as client:
+        for _ in range(20):
+            await client.send(request(method, CHAT, STREAM_BODY))
+            assert (await read_answer(client, has_body=method != b"HEAD")).status in {200, 204}
+    assert len(upstream.received) == 20
+    assert upstream.connections <= 5
+
+
+async def test_two_equal_gets_reach_the_upstream_twice(connect: Connect, upstream: ScriptedUpstream) -> None:
+    upstream.script = answer(extra='ETag: "x"\r\nCache-Control: public, max-age=3600\r\n')
+    for _ in range(2):
+        assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    assert [received.target for received in upstream.received] == ["/v1/models"] * 2

@@ -1,0 +1,23 @@
+"""How properties are checked: the same examples each time, and no files left behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# Where its tables of Unicode go, which it keeps whatever its database is.
+set_hypothesis_home_dir(Path(tempfile.gettempdir(), "lmgateway-hypothesis"))
+
+checked = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+often = settings(checked, max_examples=500)
+
+
+@st.composite
+def pieces_of(draw: st.DrawFn, whole: bytes) -> list[bytes]:
+    """The same bytes, cut anywhere."""
+    cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=12)))
+    return [whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
