@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -11,7 +11,19 @@ import pytest
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
+# asyncio's debug mode tells of callbacks that held the event loop. So long is a fault on any machine.
+SLOW_SECONDS = 0.5
+
 StartGateway = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture(autouse=True)
+def nothing_holds_the_loop(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    yield
+    for phase in ("setup", "call"):
+        for record in caplog.get_records(phase):
+            if record.name == "asyncio" and record.msg == "Executing %s took %.3f seconds":
+                assert record.args[1] < SLOW_SECONDS, record.getMessage()  # type: ignore[index, operator]
 
 
 @pytest.fixture

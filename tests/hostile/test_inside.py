@@ -1,0 +1,79 @@
+"""Promises that show from the inside: time, the way to LM Studio, and books that balance."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import lmgateway
+from tests.conftest import StartGateway
+from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.support.gateway import Gateway
+from tests.support.process import lmgateway as command
+from tests.support.raw_client import raw_client
+from tests.support.upstream import Received, ScriptedUpstream, answer
+
+WALL_CLOCK = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(")
+# Where a moment is written down, or compared with a file's.
+MAY_TELL_THE_TIME = {"observe/clock.py", "studio/log_follower.py"}
+
+
+def test_no_timeout_and_no_statistic_uses_a_clock_that_can_jump() -> None:
+    package = Path(lmgateway.__file__).parent
+    files = {str(file.relative_to(package)): file.read_text() for file in package.rglob("*.py")}
+    tell = {name for name, text in files.items() if WALL_CLOCK.search(text)}
+    assert {name for name in tell if not name.startswith("simulator/")} <= MAY_TELL_THE_TIME
+
+
+async def test_proxies_and_netrc_of_the_environment_are_ignored(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password secret\n")
+    environ = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    environ |= {"NETRC": str(netrc), "GATEWAY_API_KEY": KEY, "LMSTUDIO_BASE_URL": upstream.base_url}
+    async with AsyncExitStack() as stack:
+        serve = command("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ)
+        gateway = await stack.enter_async_context(serve)
+        client = await stack.enter_async_context(raw_client(await gateway.port()))
+        await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+        assert b" 200 " in await client.head()
+    assert upstream.last.one("Authorization") is None
+
+
+async def test_localhost_connects_soon_though_nobody_listens_on_its_ipv6_address(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    gateway = await start_gateway(f"http://localhost:{upstream.port}")
+    began = time.monotonic()
+    async with gateway.client.get(gateway.url("/v1/models")) as response:
+        assert response.status == 200
+    assert time.monotonic() - began < 0.3
+
+
+async def test_after_a_storm_of_aborts_nothing_runs_and_the_books_balance(
+    gateway: Gateway, connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    upstream.script = hang
+    for _ in range(50):
+        async with connect() as client:
+            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await asyncio.wait_for(upstream.arrivals.get(), 5)
+    for _ in range(50):
+        await asyncio.wait_for(upstream.gone.get(), 5)
+    upstream.script = answer()
+    async with connect() as client:
+        for _ in range(10):
+            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await client.answer()
+        await client.send(b"GET /metrics HTTP/1.1\r\n" + FIELDS + b"\r\n")
+        metrics = (await client.answer()).body.decode()
+    counted = dict(re.findall(r'^lmgateway_requests_total\{.*status="(\w+)"\} (\S+)$', metrics, re.MULTILINE))
+    assert counted == {"aborted": "50.0", "2xx": "10.0"}
+    assert "lmgateway_in_flight 0.0" in metrics
