@@ -113,7 +113,7 @@ class Limits(Table, frozen=True, kw_only=True):
     head_ms: Annotated[Milliseconds, env("LIMIT_HEAD")] = 15_000
     idle_ms: Annotated[Milliseconds, env("LIMIT_IDLE")] = 75_000
     body_pause_ms: Annotated[Milliseconds, env("LIMIT_BODY_PAUSE")] = 30_000
-    body_ms: Annotated[Milliseconds, env("LIMIT_BODY")] = 3_600_000
+    body_ms: Annotated[Milliseconds, env("LIMIT_BODY")] = 600_000
     send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
     connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
     requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio.constants
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
+
+# In debug mode asyncio notes each callback's stack: ten frames of it took a third of the tests' time.
+asyncio.constants.DEBUG_STACK_DEPTH = 1
 
 # asyncio's debug mode tells of callbacks that held the event loop. So long is a fault on any machine.
 SLOW_SECONDS = 0.5

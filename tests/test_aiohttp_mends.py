@@ -14,7 +14,7 @@ from yarl import URL
 from lmgateway.aiohttp_mends import FreshConnector, exact_url
 from lmgateway.traffic.upstream import IDLE_SECONDS
 from tests.support.raw_client import raw_client
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 
 STILL_WAITING_SECONDS = 0.3
 
@@ -152,3 +152,48 @@ def test_empty_query_is_still_forgotten() -> None:
     assert URL("http://h/p?", encoded=True).raw_path_qs == "/p"
     assert exact_url("http://h", "/p?").raw_path_qs == "/p?"
     assert exact_url("http://h", "/p?a=&a").raw_path_qs == "/p?a=&a"
+
+
+async def test_reset_is_still_taken_for_the_end_of_a_body(upstream: ScriptedUpstream) -> None:
+    """WakingResponseHandler.connection_lost can go when this fails."""
+    has_it = asyncio.Event()
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+        await has_it.wait()
+        reset(writer)
+
+    upstream.script = script
+    for connector, is_noticed in ((aiohttp.TCPConnector(), False), (FreshConnector(), True)):
+        has_it.clear()
+        async with aiohttp.ClientSession(connector=connector) as client, client.get(upstream.base_url) as got:
+            assert await got.content.readany() == b"half"
+            has_it.set()
+            if is_noticed:
+                with pytest.raises(aiohttp.ClientPayloadError):
+                    await got.content.readany()
+            else:
+                assert await got.content.readany() == b""
+
+
+async def test_reader_that_a_chunks_end_woke_is_still_not_told_of_the_break_behind_it(
+    upstream: ScriptedUpstream,
+) -> None:
+    """The second half of _wake can go when this fails."""
+    has_it = asyncio.Event()
+
+    async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + b"1\r\n1")
+        await has_it.wait()
+        writer.write(b"\r\nzz\r\n")
+        await reader.read()
+
+    upstream.script = script
+    for connector, is_noticed in ((aiohttp.TCPConnector(), False), (FreshConnector(), True)):
+        has_it.clear()
+        async with aiohttp.ClientSession(connector=connector) as client, client.get(upstream.base_url) as got:
+            assert await got.content.readany() == b"1"
+            has_it.set()
+            expected = aiohttp.ClientPayloadError if is_noticed else TimeoutError
+            with pytest.raises(expected):
+                await asyncio.wait_for(got.content.readany(), STILL_WAITING_SECONDS)

@@ -24,12 +24,6 @@ MODEL = "qwen2.5-7b-instruct"
 Connect = Callable[..., AbstractAsyncContextManager[RawClient]]
 
 
-@pytest.fixture(autouse=True)
-def short_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In debug mode asyncio notes each callback's stack: ten frames of it took half of these tests' time."""
-    monkeypatch.setattr("asyncio.constants.DEBUG_STACK_DEPTH", 1)
-
-
 @pytest.fixture
 async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> AsyncIterator[Gateway]:
     """Key, allowlist, injection and accounting are on, and somebody watches the events."""

@@ -11,6 +11,7 @@ import pytest
 from lmgateway.web import connection, connections, runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.wire import outcome
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
@@ -46,7 +47,7 @@ async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) ->
                 await asyncio.sleep(0.02)
 
         dripping = asyncio.create_task(drip())
-        answered = await asyncio.wait_for(client.reader.read(), SOON)
+        answered = await outcome(client)
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
     assert answered.startswith(b"HTTP/1.1 408 ")
@@ -77,7 +78,7 @@ async def test_a_body_that_stops_coming_is_answered_and_closed(
                 await asyncio.sleep(0.05)
 
         dripping = asyncio.create_task(drip())
-        answered = await asyncio.wait_for(client.reader.read(), SOON + 2)  # with the lingering close
+        answered = await outcome(client)
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
     assert answered.startswith(b"HTTP/1.1 408 ")
@@ -95,7 +96,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
                 await asyncio.sleep(0.05)
 
         dripping = asyncio.create_task(drip())
-        answered = await asyncio.wait_for(client.reader.read(), SOON + 2)
+        answered = await outcome(client)
         dripping.cancel()
         await asyncio.gather(dripping, return_exceptions=True)
     assert answered.startswith(b"HTTP/1.1 401 ")

@@ -44,8 +44,8 @@ async def reached(connect: Connect, upstream: ScriptedUpstream) -> list[str]:
     return [received.line for received in upstream.received[:-1]]
 
 
-async def outcome(client: RawClient, sent: bytes) -> bytes:
-    """Send what is no HTTP, and return everything up to the connection's end, which must come soon."""
+async def outcome(client: RawClient, sent: bytes = b"") -> bytes:
+    """Send something, and return everything up to the connection's end, which must come soon."""
     answered = b""
     with suppress(ConnectionError):
         await client.send(sent)
