@@ -85,7 +85,7 @@ async def _log(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    watches = (vitals.watch_lag(app[METRICS]), vitals.watch_descriptors())
+    watches = (vitals.watch_lag(app[METRICS]), vitals.watch_descriptors(), vitals.give_memory_back())
     watching = [asyncio.create_task(watch) for watch in watches]
     yield
     for task in watching:

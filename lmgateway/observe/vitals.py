@@ -1,12 +1,15 @@
-"""What the process itself may run short of: the event loop's time, and file descriptors."""
+"""What the process itself may run short of: the event loop's time, memory, and file descriptors."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import logging
 import os
+import sys
 import time
+from collections.abc import Callable
 
 from .prometheus import Metrics
 
@@ -14,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 LAG_SECONDS = 0.1
 DESCRIPTORS_SECONDS = 1.0
+TRIM_SECONDS = 10.0
 
 
 async def watch_lag(metrics: Metrics) -> None:
@@ -23,6 +27,24 @@ async def watch_lag(metrics: Metrics) -> None:
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
         metrics.lag(time.monotonic() - due)
+
+
+async def give_memory_back() -> None:
+    """Give free memory back to the system now and then, until cancelled.
+
+    After a storm of slow readers the C library would keep most of what they took, for good.
+    """
+    trim = _malloc_trim()
+    while trim is not None:
+        await asyncio.sleep(TRIM_SECONDS)
+        await asyncio.to_thread(trim, 0)
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    """Return malloc_trim(3), which only glibc has."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 async def watch_descriptors() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ CONNECT_SECONDS = 5
 IDLE_SECONDS = 4
 REFUSED_PAUSE_SECONDS = 0.2
 PROBE_SECONDS = 2
-# What one stuck reader may hold: small enough for hundreds of them.
-READ_BUFFER_BYTES = 64 * 1024
+# What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
+# handed over in pieces as large as the kernel's buffer, so that it counts here too.
+READ_BUFFER_BYTES = 16 * 1024
+RECEIVE_BUFFER_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 512 * 1024
 PIECE_BYTES = 64 * 1024
 
@@ -32,6 +35,13 @@ _UNAVAILABLE = (
     "LM Studio can't be reached. Check that it runs, that its server is started, and that lmstudio.base_url "
     "is its address."
 )
+
+
+def _small_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return made
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -108,7 +118,7 @@ class Upstream:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS),
+            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.hostile.answers import CHAT, Answered, chunked, read_answer, request
+from tests.hostile.answers import CHAT, chunked, request
 from tests.hostile.conftest import KEY
 from tests.support.process import lmgateway
-from tests.support.raw_client import RawClient, raw_client
+from tests.support.raw_client import Answer, RawClient, raw_client
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
 
 MIB = 1024**2
@@ -67,7 +67,7 @@ async def test_memory_does_not_follow_a_128_mib_upload(tmp_path: Path, upstream:
         for _ in range(size // MIB):
             await client.send(bytes(MIB))
             gateway.measure()
-        assert (await read_answer(client)).status == 200
+        assert (await client.answer()).status == 200
         gateway.measure()
     assert arrived == size
     assert gateway.peak < 32 * MIB
@@ -88,7 +88,7 @@ async def test_an_endless_chunked_json_body_is_refused_with_bounded_memory(
 
     async with measured_gateway(tmp_path, upstream.base_url) as gateway, raw_client(gateway.port) as client:
         sending = asyncio.create_task(go_on(client, gateway))
-        answered: Answered = await read_answer(client)
+        answered: Answer = await client.answer()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     assert (answered.status, answered.one("Connection")) == (413, "close")

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from tests.hostile.answers import CHAT, ask, chunked, read_answer, request
+from tests.hostile.answers import CHAT, ask, chunked, request
 from tests.hostile.conftest import Connect
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
 
@@ -110,7 +110,7 @@ async def test_an_upload_is_passed_on_while_it_is_coming_in(
         await client.send(chunk(b"first") if is_chunked else b"first")
         await asyncio.wait_for(has_first.wait(), 5)
         await client.send(chunk(b"second") + chunk(b"") if is_chunked else b"second")
-        assert (await read_answer(client)).status == 200
+        assert (await client.answer()).status == 200
 
 
 @pytest.mark.parametrize("path", [b"/v1/files", CHAT], ids=["passed", "looked into"])
@@ -147,6 +147,6 @@ async def test_a_chunked_request_arrives_whole(
             for start in range(0, len(data), size):
                 await client.send(chunk(data[start : start + size]))
             await client.send(chunk(b""))
-            assert (await read_answer(client)).status == 200
+            assert (await client.answer()).status == 200
         assert upstream.last.body == data
         assert len(upstream.last.all("Transfer-Encoding") + upstream.last.all("Content-Length")) == 1

@@ -8,20 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import StartGateway
-from tests.hostile.answers import (
-    BROKEN,
-    CHAT,
-    PLAIN_BODY,
-    STREAM_BODY,
-    ask,
-    read_answer,
-    read_head,
-    read_pieces,
-    request,
-)
+from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import FIELDS, KEY, Connect
 from tests.support.clock import Clock
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import BROKEN, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw, reset
 
 Ending = Callable[[asyncio.StreamWriter], None]
@@ -85,12 +75,12 @@ async def assert_noticed(connect: Connect, upstream: ScriptedUpstream, half: byt
         upstream.script = script
         async with connect() as client:
             await client.send(sent)
-            head = await read_head(client)
+            head = await client.answer_head()
             has_begun.set()
             assert head.status == 200
             with pytest.raises(BROKEN):
                 async with asyncio.timeout(5):
-                    async for _ in read_pieces(client, head):
+                    async for _ in client.pieces(head):
                         pass
     assert len(upstream.received) == len(REQUESTS)
 
@@ -143,7 +133,7 @@ async def test_an_old_client_whose_answers_end_by_close_sees_a_reset(
     async with connect() as client:
         await client.send(b"GET /v1/models HTTP/1.0\r\n%s\r\n" % FIELDS)
         with pytest.raises(BROKEN):
-            async for _ in read_pieces(client, await read_head(client)):
+            async for _ in client.pieces(await client.answer_head()):
                 pass
 
 
@@ -170,7 +160,7 @@ async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody
         upstream.script = stalls
         async with connect() as client:
             await client.send(sent)
-            assert (await read_head(client)).status == 200
+            assert (await client.answer_head()).status == 200
             upstream.script = answer()
             for path in (b"/v1/models", b"/health"):
                 assert (await ask(connect, b"GET", path)).status == 200
@@ -210,7 +200,7 @@ async def test_an_answer_that_drips_byte_by_byte_arrives_whole(
     upstream.script = script
     async with raw_client(gateway.port) as client:
         await client.send(request(b"POST", CHAT, PLAIN_BODY))
-        assert (await read_answer(client)).body == body
+        assert (await client.answer()).body == body
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
@@ -244,6 +234,6 @@ async def test_a_body_that_is_no_json_passes_unchanged(
     async with connect() as client:
         for sent in REQUESTS:
             await client.send(sent)
-            answered = await read_answer(client)
+            answered = await client.answer()
             assert (f"{answered.status}", answered.body) == (status[:3], page)
             assert answered.one("Content-Type") == content_type

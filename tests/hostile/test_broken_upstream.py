@@ -12,7 +12,7 @@ import pytest
 
 from lmgateway.state import MODELS, UPSTREAM
 from tests.conftest import StartGateway
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, read_answer, request
+from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
 from tests.support.clock import Clock
 from tests.support.raw_client import raw_client
@@ -109,7 +109,7 @@ async def test_the_gateways_own_errors_are_json_and_say_so(
     ):
         async with connect() as client:
             await client.send(sent)
-            answered = await read_answer(client)
+            answered = await client.answer()
         assert answered.status == status
         assert (answered.one("Content-Type") or "").startswith("application/json")
         error = json.loads(answered.body)["error"]
@@ -158,7 +158,7 @@ async def test_4_seconds_of_silence_before_the_first_byte_are_no_error(
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         await clock.pass_seconds(4)
         thinks.set()
-        answered = await read_answer(client)
+        answered = await client.answer()
     assert (answered.status, answered.body, len(upstream.received)) == (200, b"done", 1)
 
 
@@ -191,7 +191,7 @@ async def test_an_answer_that_comes_while_the_body_is_still_being_sent_reaches_t
                 await client.send(b"x" * 100_000)
 
         sending = asyncio.create_task(keep_sending())
-        answered = await read_answer(client)
+        answered = await client.answer()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     assert (answered.status, answered.body) == (413, b"too big")

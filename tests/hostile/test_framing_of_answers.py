@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, Answered, read_answer, read_head, request
+from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, request
 from tests.hostile.conftest import FIELDS, Connect
-from tests.support.raw_client import RawClient
+from tests.support.raw_client import Answer, RawClient
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
 UPGRADE = (
@@ -20,10 +20,10 @@ EVENTS = b"data: 1\n\ndata: 2\n\n"
 AS_STREAM = raw(STREAM_HEAD, chunk(EVENTS[:9]), chunk(EVENTS[9:]) + chunk(b""), then_close=False)
 
 
-async def next_answer(client: RawClient) -> Answered:
+async def next_answer(client: RawClient) -> Answer:
     """What comes to a request that follows on the same connection."""
     await client.send(request(b"POST", b"/v1/embeddings", b'{"model":"next"}'))
-    return await read_answer(client)
+    return await client.answer()
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 1234\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n"])
@@ -34,7 +34,7 @@ async def test_head_has_no_body_keeps_its_length_and_the_connection(
     async with connect() as client:
         await client.send(request(b"HEAD", b"/v1/models") * 2)
         for _ in range(2):
-            head = await read_answer(client, has_body=False)
+            head = await client.answer(has_body=False)
             assert (head.status, head.one("Content-Type")) == (200, "a/b")
             assert head.one("Content-Length") == ("1234" if b"1234" in framing else None)
         upstream.script = answer(b'"next"')
@@ -53,7 +53,7 @@ async def test_204_and_304_have_no_body_and_keep_metadata_and_connection(
     upstream.script = raw(head.encode(), then_close=False)
     async with connect() as client:
         await client.send(request(method, path, PLAIN_BODY))
-        answered = await read_head(client)
+        answered = await client.answer_head()
         assert f"{answered.status}" in status
         assert (answered.one("ETag"), answered.one("Last-Modified")) == ('"x"', "then")
         assert answered.one("Transfer-Encoding") is None
@@ -76,7 +76,7 @@ async def test_interim_answers_do_not_disturb_the_final_one(
     upstream.script = raw(*([b"".join(answers)] if together else answers), then_close=False)
     async with connect() as client:
         await client.send(request(b"POST", path, b"body"))
-        while (answered := await read_answer(client)).status < 200:
+        while (answered := await client.answer()).status < 200:
             assert not answered.body
         assert (answered.status, answered.one("X-Final"), answered.body) == (201, "1", b"final")
         assert answered.one("Link") is None
@@ -97,11 +97,11 @@ async def test_an_upgrade_is_ignored_and_the_connection_is_no_tunnel(
     follower = request(b"GET", b"/v1/models/marker")
     async with connect() as client:
         await client.send(upgrade + follower if together else upgrade)
-        answered = await read_answer(client)
+        answered = await client.answer()
         assert answered.status == (404 if path == b"/nowhere" else 200)
         if not together:
             await client.send(follower)
-        assert (await read_answer(client)).status == 200
+        assert (await client.answer()).status == 200
         await client.send(b"\x81\x85\x00\x00\x00\x00hello")
         assert b"hello" not in await client.rest()
     *before, marker = upstream.received
@@ -118,9 +118,9 @@ async def test_expect_gets_100_before_the_body_and_then_works(
         for expectation in (b"100-continue", b"100-Continue"):
             fields = (b"Expect: " + expectation, b"Content-Length: 28")
             await client.send(request(b"POST", path, None, *fields))
-            assert (await read_head(client)).status == 100
+            assert (await client.answer_head()).status == 100
             await client.send(STREAM_BODY[:28])
-            assert (await read_answer(client)).status == 200
+            assert (await client.answer()).status == 200
     assert [received.body for received in upstream.received] == [STREAM_BODY[:28]] * 2
     assert not any(received.all("Expect") for received in upstream.received)
 
@@ -131,7 +131,7 @@ async def test_another_expectation_is_ignored_or_417(
 ) -> None:
     async with connect() as client:
         await client.send(request(b"POST", path, b"{}", b"Expect: 200-ok"))
-        assert (await read_answer(client)).status in {200, 417}
+        assert (await client.answer()).status in {200, 417}
     assert not any(received.all("Expect") for received in upstream.received)
 
 
@@ -152,7 +152,7 @@ async def test_an_old_client_gets_no_chunks(
             b"POST %s HTTP/1.0\r\n%s%sContent-Length: %d\r\n\r\n%s"
             % (CHAT, FIELDS, keep_alive, len(body), body)
         )
-        answered = await read_head(client)
+        answered = await client.answer_head()
         assert (answered.one("Transfer-Encoding"), answered.one("Content-Length")) == (None, None)
         assert (answered.one("Connection") or "close") == "close"
         assert await client.rest() == EVENTS
@@ -166,7 +166,7 @@ async def test_connection_close_is_honoured_and_kept_otherwise(
     async with connect() as client:
         for _ in range(3):
             await client.send(request(b"POST", path, PLAIN_BODY))
-            assert (await read_answer(client)).one("Connection") in {None, "keep-alive"}
+            assert (await client.answer()).one("Connection") in {None, "keep-alive"}
         await client.send(request(b"POST", path, PLAIN_BODY, b"Connection: close"))
-        assert (await read_answer(client)).one("Connection") == "close"
+        assert (await client.answer()).one("Connection") == "close"
         assert await client.rest() == b""

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.hostile.answers import ask, read_answer, request
+from tests.hostile.answers import ask, request
 from tests.hostile.conftest import Connect
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
@@ -28,7 +28,7 @@ ODD_METHODS = [
 async def test_connect_never_tunnels(connect: Connect, upstream: ScriptedUpstream, target: str) -> None:
     async with scripted_upstream() as other, connect() as client:
         await client.send(request(b"CONNECT", target.format(f"127.0.0.1:{other.port}").encode()))
-        answered = await read_answer(client)
+        answered = await client.answer()
         assert 400 <= answered.status < 502
         await client.send(b"GET /tunnelled HTTP/1.1\r\nHost: x\r\n\r\n")
         line = await asyncio.wait_for(client.reader.readline(), 5)
@@ -81,7 +81,7 @@ async def test_nothing_overrides_the_method(
 async def test_options_of_the_server_itself_is_answered(connect: Connect, upstream: ScriptedUpstream) -> None:
     async with connect() as client:
         await client.send(request(b"OPTIONS", b"*"))
-        assert (await read_answer(client)).status < 500
+        assert (await client.answer()).status < 500
         await client.send(request(b"GET", b"/v1/models"))
-        assert (await read_answer(client)).status == 200
+        assert (await client.answer()).status == 200
     assert [received.method for received in upstream.received] == ["GET"]

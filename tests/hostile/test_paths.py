@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from tests.hostile.answers import ask, read_answer, request
+from tests.hostile.answers import ask, request
 from tests.hostile.conftest import Connect
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
@@ -184,9 +184,9 @@ async def test_an_encoded_line_break_splits_neither_request_nor_answer(
         smuggled = f"{newline}X-Smuggled:%201{newline}{newline}GET%20/v1/smuggled%20HTTP/1.1{newline}"
         async with connect() as client:
             await client.send(request(b"GET", place.format(smuggled).encode()))
-            answered = await read_answer(client)
+            answered = await client.answer()
             await client.send(request(b"GET", b"/v1/models/marker"))
-            marker = await read_answer(client)
+            marker = await client.answer()
         assert answered.status in {200, 400, 404}
         assert (marker.status, answered.one("X-Smuggled"), marker.one("X-Smuggled")) == (200, None, None)
         *before, last = upstream.received

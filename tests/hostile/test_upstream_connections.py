@@ -11,7 +11,7 @@ import pytest
 from lmgateway.state import UPSTREAM
 from lmgateway.traffic.upstream import Answer, Outgoing
 from tests.conftest import StartGateway
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, read_answer, request
+from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
@@ -97,7 +97,7 @@ async def test_a_put_on_a_kept_connection_that_dies_is_sent_again_whole_or_not_a
         async with connect() as client:
             body = b"the body" if b"Length" in framing else chunk(b"the body") + chunk(b"")
             await client.send(request(b"PUT", b"/v1/files/1", None, framing) + body)
-            assert (await read_answer(client)).status in {200, 502}
+            assert (await client.answer()).status in {200, 502}
     assert {received.body for received in upstream.received} == {b"the body"}
 
 
@@ -110,7 +110,7 @@ async def test_150_posts_work_though_each_connection_ends_right_after_its_answer
     async with connect() as client:
         for _ in range(count):
             await client.send(request(b"POST", path, PLAIN_BODY))
-            assert (await read_answer(client)).status == 200
+            assert (await client.answer()).status == 200
     assert len(upstream.received) == count
 
 
@@ -138,7 +138,7 @@ async def test_connection_close_of_the_upstream_is_obeyed_and_not_passed_on(
     async with connect() as client:
         for _ in range(3):
             await client.send(request(b"POST", path, PLAIN_BODY))
-            answered = await read_answer(client)
+            answered = await client.answer()
             assert (answered.status, answered.one("Connection")) == (200, None)
             await asyncio.wait_for(upstream.gone.get(), 5)
     assert upstream.connections == 3
@@ -182,7 +182,7 @@ async def test_20_requests_open_at_most_5_connections(
     async with connect() as client:
         for _ in range(20):
             await client.send(request(method, CHAT, STREAM_BODY))
-            assert (await read_answer(client, has_body=method != b"HEAD")).status in {200, 204}
+            assert (await client.answer(has_body=method != b"HEAD")).status in {200, 204}
     assert len(upstream.received) == 20
     assert upstream.connections <= 5
 

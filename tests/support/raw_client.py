@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from tests.support.messages import Message, parse_head
+
+# What a reader gets that can tell half an answer from a whole one.
+BROKEN = (asyncio.IncompleteReadError, ConnectionResetError)
 
 
 @dataclass
-class Answer:
-    """One response as it came over the wire. `headers` are name and value pairs, in order, as spelt."""
+class Answer(Message):
+    """One response."""
 
-    status: int
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    body: bytes = b""
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key.lower() == name.lower()]
-
-    def one(self, name: str) -> str | None:
-        values = self.all(name)
-        assert len(values) < 2, values
-        return values[0] if values else None
+    status: int = 0
 
 
 def status_of(head: bytes) -> int:
@@ -42,27 +37,33 @@ class RawClient:
         """The next response head, interim ones too."""
         return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
 
-    async def answer(self, *, has_body: bool = True) -> Answer:
-        """The next response with its body; the answer to a HEAD has none."""
-        head = await self.head()
-        _, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-        pairs = [(name, value.strip()) for name, _, value in (text.partition(":") for text in fields)]
-        answer = Answer(status_of(head), pairs)
-        if has_body and answer.status not in {204, 304}:
-            answer.body = await asyncio.wait_for(self._body(answer), 5)
-        return answer
+    async def answer_head(self) -> Answer:
+        """The same, read."""
+        line, fields = parse_head(await self.head())
+        version, status, *_ = line.split(" ")
+        assert version.startswith("HTTP/1."), line
+        return Answer(fields, status=int(status))
 
-    async def _body(self, answer: Answer) -> bytes:
-        if answer.one("Transfer-Encoding"):
-            pieces = []
+    async def pieces(self, head: Answer) -> AsyncIterator[bytes]:
+        """Yield the body's chunks, or all of it at once. Raises one of BROKEN if it ends before its end."""
+        if head.one("Transfer-Encoding") is not None:
+            assert (head.one("Transfer-Encoding"), head.one("Content-Length")) == ("chunked", None)
             while size := int(await self.reader.readuntil(b"\r\n"), 16):
-                pieces.append(await self.reader.readexactly(size))
+                yield await self.reader.readexactly(size)
                 assert await self.reader.readexactly(2) == b"\r\n"
             assert await self.reader.readexactly(2) == b"\r\n"
-            return b"".join(pieces)
-        if (length := answer.one("Content-Length")) is not None:
-            return await self.reader.readexactly(int(length))
-        return await self.reader.read()
+        elif (length := head.one("Content-Length")) is not None:
+            yield await self.reader.readexactly(int(length))
+        else:
+            yield await self.reader.read()
+
+    async def answer(self, *, has_body: bool = True) -> Answer:
+        """The next response with its body; the answer to a HEAD has none. Raises one of BROKEN."""
+        answer = await self.answer_head()
+        if has_body and answer.status not in {204, 304}:
+            async with asyncio.timeout(5):
+                answer.body = b"".join([piece async for piece in self.pieces(answer)])
+        return answer
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""

@@ -6,8 +6,10 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.support.raw_server import raw_server
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LINE = re.compile(rb"%s (/v1|/api/v0|/api/v1)/[!-~]* HTTP/1\.1" % _TOKEN)
@@ -92,22 +94,5 @@ async def _read_body(fields: dict[bytes, bytes], reader: asyncio.StreamReader) -
 @asynccontextmanager
 async def strict_upstream() -> AsyncIterator[StrictUpstream]:
     upstream = StrictUpstream()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        with suppress(asyncio.CancelledError):
-            await upstream.serve_connection(reader, writer)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1024**2)
-    upstream.port = server.sockets[0].getsockname()[1]
-    try:
+    async with raw_server(upstream.serve_connection, limit=1024**2) as upstream.port:
         yield upstream
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

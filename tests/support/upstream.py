@@ -6,17 +6,18 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+from tests.support.messages import Message, parse_head
+from tests.support.raw_server import raw_server
 
 
 @dataclass
-class Received:
-    """One request as it came over the wire. `headers` are name and value pairs, in order, as spelt."""
+class Received(Message):
+    """One request."""
 
-    line: str
-    headers: list[tuple[str, str]]
-    body: bytes = b""
+    line: str = ""
 
     @property
     def method(self) -> str:
@@ -25,14 +26,6 @@ class Received:
     @property
     def target(self) -> str:
         return self.line.split(" ")[1]
-
-    def all(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key.lower() == name.lower()]
-
-    def one(self, name: str) -> str | None:
-        values = self.all(name)
-        assert len(values) < 2, values
-        return values[0] if values else None
 
 
 Script = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -116,9 +109,8 @@ class ScriptedUpstream:
 
     async def _read(self, reader: asyncio.StreamReader) -> Received | None:
         head = await reader.readuntil(b"\r\n\r\n")
-        line, *fields = head.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
-        pairs = [(name, value.strip()) for name, _, value in (text.partition(":") for text in fields)]
-        request = Received(line, pairs)
+        line, fields = parse_head(head)
+        request = Received(fields, line=line)
         if self.reads_body:
             request.body = await read_body(request, reader)
         return request
@@ -138,23 +130,5 @@ async def read_body(request: Received, reader: asyncio.StreamReader) -> bytes:
 @asynccontextmanager
 async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
     upstream = ScriptedUpstream()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        # asyncio.start_server logs a cancelled connection as an error, and this is how ours end.
-        with suppress(asyncio.CancelledError):
-            await upstream.serve_connection(reader, writer)
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    upstream.port = server.sockets[0].getsockname()[1]
-    try:
+    async with raw_server(upstream.serve_connection) as upstream.port:
         yield upstream
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
