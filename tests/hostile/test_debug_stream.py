@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY, Connect
 from tests.hostile.house import House, running_house
 from tests.support.raw_client import RawClient, raw_client
@@ -174,6 +175,17 @@ async def test_300_debug_clients_are_served_while_proxying_goes_on_and_their_lea
             # The test's own subscription is left.
             while b"event_subscribers 1.0\n" not in await ask(client, get("/metrics")):
                 await asyncio.sleep(0)
+
+
+async def test_so_many_debug_clients_are_served_and_the_next_is_asked_to_come_later(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"subscribers": 1})
+    async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
+        await subscribe(first)
+        await second.send(get("/debug/stream"))
+        refused = await second.answer()
+        assert (refused.status, refused.one("Retry-After")) == (503, "1")
 
 
 HOSTILE_PATHS = [

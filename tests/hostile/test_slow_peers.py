@@ -23,13 +23,18 @@ SOON = 3
 
 @pytest.fixture
 async def hasty(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Gateway:
-    """A gateway with no patience."""
+    """A gateway with no patience, but where the test says otherwise."""
     monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
     monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
-    return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=QUICK)
+    return await start_gateway(
+        upstream.base_url, auth={"api_key": KEY}, limits=QUICK | getattr(request, "param", {})
+    )
 
 
 async def test_a_connection_that_never_sends_a_byte_is_closed(hasty: Gateway) -> None:
@@ -62,7 +67,12 @@ async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway)
 
 
 @pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/v1/files", b"/admin/models/load"])
-@pytest.mark.parametrize("rest", [b"", b"2"], ids=["nothing", "dripping"])
+@pytest.mark.parametrize(
+    ("rest", "hasty"),
+    [(b"", {"body_ms": 0}), (b"2", {"body_pause_ms": 0})],
+    ids=["nothing", "dripping"],
+    indirect=["hasty"],
+)
 async def test_a_body_that_stops_coming_is_answered_and_closed(
     hasty: Gateway, path: bytes, rest: bytes
 ) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lmgateway.schema import ActivateRequest, LoadRequest
-from lmgateway.web.validation import mistakes
+from lmgateway.web.validation import MAX_MISTAKES, mistakes
 from tests.conftest import StartGateway
 from tests.support.upstream import ScriptedUpstream
 
@@ -189,3 +189,9 @@ async def test_other_content_types(
         assert response.status == 415
         assert "application/json" in (await response.json())["error"]
     assert not upstream.received
+
+
+def test_of_thousands_of_mistakes_the_first_are_told() -> None:
+    """Looking for the name that each of them may have meant would hold up everybody else."""
+    found = mistakes({f"model{number}": 1 for number in range(10_000)}, LoadRequest)
+    assert len(found) == MAX_MISTAKES
