@@ -32,9 +32,8 @@ async def hasty(
     monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
     monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
-    return await start_gateway(
-        upstream.base_url, auth={"api_key": KEY}, limits=QUICK | getattr(request, "param", {})
-    )
+    limits = QUICK | getattr(request, "param", {})
+    return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=limits)
 
 
 async def test_a_connection_that_never_sends_a_byte_is_closed(hasty: Gateway) -> None:
@@ -125,7 +124,7 @@ async def test_an_idle_connection_is_closed(hasty: Gateway) -> None:
 async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
     hasty: Gateway, upstream: ScriptedUpstream, kind: str
 ) -> None:
-    upstream.script = answer(b"x" * 64 * 1024**2, content_type=kind)
+    upstream.script = answer(b"x" * 16 * 1024**2, content_type=kind)
     async with raw_client(hasty.port) as client:
         client.writer.transport.pause_reading()
         await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
@@ -190,6 +189,7 @@ async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asynci
     await asyncio.Event().wait()
 
 
+@pytest.mark.parametrize("hasty", [{"body_ms": 0, "body_pause_ms": 0}], indirect=True)
 async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
