@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
@@ -97,18 +98,21 @@ class Connection(WakingRequestHandler):
         if belongs_to_head and self._in_first_line:
             self._in_first_line = data.find(b"\n", 0, self._connections.limits.head_bytes) < 0
         super().data_received(data)
+        limit = self._connections.limits.head_bytes
         if self._request_count != known:
             message, self._last_body = self._messages[-1]
-            self._head_began, self._head_size = None, 0
             if isinstance(message, _ErrInfo):
                 self._messages.pop()
                 self.refuse(self._meaning(message.exc))
-            self._in_first_line = True
+            elif self._head_size + len(data) > limit and _size(message) > limit:
+                self._messages.pop()
+                self.refuse(self._too_large())
+            self._head_began, self._head_size, self._in_first_line = None, 0, True
         elif belongs_to_head and data:
             if self._head_began is None:
                 self._head_began = self._active_at
             self._head_size += len(data)
-            if self._head_size > self._connections.limits.head_bytes:
+            if self._head_size > limit:
                 self.refuse(self._too_large())
 
     def _meaning(self, exc: BaseException) -> GatewayError:
@@ -238,6 +242,11 @@ class Connection(WakingRequestHandler):
             logger.info("%s sent a malformed body", self.peername)
         else:
             super().log_exception(*args, **options)
+
+
+def _size(message: RawRequestMessage) -> int:
+    """Return about how many bytes a head took."""
+    return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
 
 def _is_over(seconds: float, limit_ms: int) -> bool:

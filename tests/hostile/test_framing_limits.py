@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import psutil
 import pytest
 
@@ -24,6 +26,19 @@ async def test_one_128_kib_header_and_20_000_headers_are_400_or_431(
 async def test_a_128_kib_url_is_400_or_414(connect: Connect, upstream: ScriptedUpstream) -> None:
     for target in (b"/v1/" + LARGE, b"/v1/models?" + LARGE, b"http://%s/v1/models" % LARGE):
         await assert_refused(connect, request(b"GET " + target), 400, 414)
+    assert await reached(connect, upstream) == []
+
+
+@pytest.mark.parametrize("cut", [0, 20_000], ids=["at once", "in two pieces"])
+async def test_a_head_whose_lines_are_short_enough_is_431_if_all_of_it_is_too_large(
+    connect: Connect, upstream: ScriptedUpstream, cut: int
+) -> None:
+    sent = request(b"GET /v1/models", *[b"X-%d: %s" % (number, b"a" * 4000) for number in range(10)])
+    async with connect() as client:
+        await client.send(sent[:cut])
+        await asyncio.sleep(0.01)
+        await client.send(sent[cut:])
+        assert (await client.answer()).status == 431
     assert await reached(connect, upstream) == []
 
 
