@@ -164,9 +164,10 @@ async def test_300_debug_clients_are_served_while_proxying_goes_on_and_their_lea
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     async with connect() as client, AsyncExitStack() as stack:
-        watchers = [await stack.enter_async_context(connect()) for _ in range(300)]
-        for watcher in watchers:
-            await subscribe(watcher)
+        watchers = []
+        for _ in range(300):
+            watchers.append(await stack.enter_async_context(connect()))
+            await subscribe(watchers[-1])
         assert await ask(client, get("/v1/models", "X-Request-Id: mine\r\n")) == b"{}"
         for watcher in watchers:
             await until(watcher, b'"requestId":"mine"')

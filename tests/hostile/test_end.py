@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lmgateway.web import connections
 from tests.hostile.conftest import FIELDS, KEY
+from tests.support.gateway import running_gateway
 from tests.support.process import Process, lmgateway
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
@@ -59,6 +61,8 @@ async def refused(port: int) -> None:
                 await asyncio.sleep(0.01)
         except ConnectionRefusedError:
             return
+        except ConnectionError:  # it was waiting to be accepted
+            continue
 
 
 async def test_sigterm_lets_a_stream_and_a_plain_request_finish_and_turns_everybody_else_away(
@@ -85,6 +89,30 @@ async def test_sigterm_lets_a_stream_and_a_plain_request_finish_and_turns_everyb
     status, output = await gateway.ends()
     assert status == 0
     assert "Traceback" not in output
+
+
+async def test_who_used_a_connection_just_now_is_answered_once_more(
+    upstream: ScriptedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next request may be on its way already when the end begins."""
+    monkeypatch.setattr(connections, "GRACE_SECONDS", 20)
+    tables: dict[str, object] = {
+        "lmstudio": {"base_url": upstream.base_url},
+        "server": {"state_dir": str(tmp_path)},
+        "auth": {"api_key": KEY},
+    }
+    running = running_gateway(tables)
+    gateway = await running.__aenter__()
+    async with raw_client(gateway.port) as client:
+        await ask(client)
+        assert (await client.answer()).one("Connection") is None
+        ending = asyncio.create_task(running.__aexit__(None, None, None))
+        await asyncio.wait_for(refused(gateway.port), 5)
+        await ask(client)
+        last = await client.answer()
+        assert (last.status, last.one("Connection")) == (200, "close")
+        assert await client.rest() == b""
+    await asyncio.wait_for(ending, 5)
 
 
 async def test_what_still_runs_after_the_drain_time_is_cut_off_with_an_error(
