@@ -46,6 +46,7 @@ HEAD = b"GET /v1/models HTTP/1.1\r\n" + FIELDS
 ENDLESS = {
     "value": (HEAD + b"X-A: ", b"a" * 1000),
     "lines": (HEAD, b"X-A: %s\r\n" % (b"a" * 100)),
+    "long lines": (HEAD, b"X-A: %s\r\n" % (b"a" * 30_000)),
     "short lines": (HEAD, b"a:\r\n" * 25),
     "path": (b"GET /v1/", b"a" * 1000),
     "method": (b"", b"A" * 1000),
