@@ -42,6 +42,9 @@ class Upload:
         self._request = request
         self._limit = limit
         self.failure: GatewayError | None = None
+        limits, loop = request[POLICY].config.limits, asyncio.get_running_loop()
+        self._pause = limits.body_pause_ms / 1000 or math.inf
+        self._due = loop.time() + (limits.body_ms / 1000 or math.inf)
         if (request.content_length or 0) > limit:
             self._refuse()
 
@@ -54,9 +57,6 @@ class Upload:
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
         await self._invite()
-        limits, loop = self._request[POLICY].config.limits, asyncio.get_running_loop()
-        self._pause = limits.body_pause_ms / 1000 or math.inf
-        self._due = loop.time() + (limits.body_ms / 1000 or math.inf)
         received = 0
         while chunk := await self._read():
             received += len(chunk)
