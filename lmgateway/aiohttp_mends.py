@@ -14,7 +14,7 @@ from typing import Any, cast
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
-from aiohttp.streams import StreamReader
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from yarl import URL
@@ -65,22 +65,24 @@ class WakingResponseHandler(ResponseHandler):
 
 
 class WakingRequestHandler(RequestHandler):
-    """The same for a client's body: its reader is told when the framing breaks after it began to read."""
+    """The same for a client's body: its reader is told when the framing breaks, also one yet to begin."""
 
-    __slots__ = ()
+    __slots__ = ("_last_body",)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._last_body = EMPTY_PAYLOAD
 
     def data_received(self, data: bytes) -> None:
-        request = self._current_request
+        known = self._request_count
         super().data_received(data)
-        if request is None or not self._messages:
+        if self._request_count == known:
             return
-        broken, _ = self._messages[-1]
-        if (
-            isinstance(broken, _ErrInfo)
-            and not request.content.is_eof()
-            and request.content.exception() is None
-        ):
-            _wake(request.content, RequestPayloadError("Request framing is broken"), broken.exc)
+        message, body = self._messages[-1]
+        if not isinstance(message, _ErrInfo):
+            self._last_body = body
+        elif not self._last_body.is_eof() and self._last_body.exception() is None:
+            _wake(self._last_body, RequestPayloadError("Request framing is broken"), message.exc)
 
 
 class FreshConnector(aiohttp.TCPConnector):
@@ -99,15 +101,15 @@ class FreshConnector(aiohttp.TCPConnector):
         )
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        # All of them: the one that is looked at first may turn out to be too old.
-        for protocol, _ in self._conns.get(key, ()):
-            if _has_input(protocol):
-                protocol.close()  # which the connector takes for no connection any more
-        return await super()._get(key, traces)
+        while (connection := await super()._get(key, traces)) is not None:
+            if not _has_input(connection.protocol):
+                return connection
+            connection.close()
+        return None
 
 
-def _has_input(protocol: ResponseHandler) -> bool:
-    if protocol.transport is None or protocol.should_close:
+def _has_input(protocol: ResponseHandler | None) -> bool:
+    if protocol is None or protocol.transport is None or protocol.should_close:
         return True
     descriptor = protocol.transport.get_extra_info("socket").fileno()
     if sys.platform == "win32":

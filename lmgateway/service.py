@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -54,6 +55,7 @@ class Service:
             app, sockets, connections=self._connections, tls=self._tls, hurry=signals.hurry
         ) as port:
             on_listening(port)
+            _settle_garbage_collector()
             self._manager.ready()
             feeding = asyncio.create_task(self._manager.feed_watchdog(lambda: self._status(app)))
             reloading = asyncio.create_task(self._reload_when_told(app, signals.reload))
@@ -106,6 +108,16 @@ def _change_certificate(tls: SSLContext | None, config: Config) -> None:
         raise ConfigError(["server.tls_cert: between http and https the gateway has to be started again"])
     if tls is not None:
         load_certificate(tls, config.server)
+
+
+def _settle_garbage_collector() -> None:
+    """Never look again at what is there for good, and less often at what each request leaves behind.
+
+    By default the collector takes a twelfth of the time of a request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _raise_descriptor_limit() -> None:

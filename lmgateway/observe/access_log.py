@@ -23,15 +23,17 @@ def write(exchange: Exchange) -> None:
         because,
         exchange.total_ms,
         exchange.request_id,
-        extra={
-            "fields": {
-                "client": exchange.client,
-                "method": exchange.method,
-                "path": exchange.path,
-                "status": exchange.status,
-                "error": exchange.error.code if exchange.error else None,
-                "totalTimeMs": exchange.total_ms,
-                "requestId": exchange.request_id,
-            }
-        },
+        extra={"fields": lambda: _fields(exchange)},
     )
+
+
+def _fields(exchange: Exchange) -> dict[str, object]:
+    return {
+        "client": exchange.client,
+        "method": exchange.method,
+        "path": exchange.path,
+        "status": exchange.status,
+        "error": exchange.error.code if exchange.error else None,
+        "totalTimeMs": exchange.total_ms,
+        "requestId": exchange.request_id,
+    }

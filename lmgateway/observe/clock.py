@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def iso_timestamp(seconds: float | None = None) -> str:
     """Return this time (Unix seconds; now if None) in ISO 8601, UTC, with milliseconds and Z."""
-    moment = datetime.now(UTC) if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    milliseconds = int((time.time() if seconds is None else seconds) * 1000)
+    return f"{_whole(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+
+
+@lru_cache(maxsize=8)  # a request asks several times within one second
+def _whole(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -56,7 +56,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **getattr(record, "fields", dict)(),
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
@@ -78,6 +78,9 @@ def configure(
         formatter = JsonFormatter()
     else:
         formatter = ColourFormatter() if style == "auto" and stream.isatty() else PlainFormatter()
+    # What no format of ours shows needn't be found out for every record (logging, section "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     # The one of before, if there is one: it may hold lines that aren't written yet.
     handler = next((found for found in root.handlers if isinstance(found, SinkHandler)), None)

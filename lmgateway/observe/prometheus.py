@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -18,6 +19,7 @@ TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 MAX_MODEL_LABELS = 50
 OTHER = "other"
 _LABELS = ("route", "model")
+M = TypeVar("M", Counter, Histogram)
 
 
 class Metrics:
@@ -27,6 +29,7 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._models: set[str] = set()
         self._worst_lag = 0.0
+        self._children: dict[tuple[object, tuple[str, ...]], object] = {}
 
         def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(f"lmgateway_{name}", text, _LABELS, buckets=buckets, registry=registry)
@@ -63,18 +66,25 @@ class Metrics:
         self._reachable.set(not isinstance(exchange.error, UpstreamUnavailable))
         labels = (exchange.route, self._model_label(exchange))
         if exchange.outcome == "aborted":
-            self._aborted.labels(*labels).inc()
+            self._of(self._aborted, *labels).inc()
         status = "aborted" if exchange.outcome == "aborted" else f"{exchange.status // 100}xx"
-        self._requests.labels(*labels, status).inc()
-        self._duration.labels(*labels).observe(exchange.total_ms / 1000)
+        self._of(self._requests, *labels, status).inc()
+        self._of(self._duration, *labels).observe(exchange.total_ms / 1000)
         if exchange.ttft_ms is not None:
-            self._first_token.labels(*labels).observe(exchange.ttft_ms / 1000)
+            self._of(self._first_token, *labels).observe(exchange.ttft_ms / 1000)
         if exchange.tokens_per_second is not None:
-            self._speed.labels(*labels).observe(exchange.tokens_per_second)
+            self._of(self._speed, *labels).observe(exchange.tokens_per_second)
         usage = exchange.count.usage if exchange.count else None
         if usage is not None:
-            self._tokens.labels(*labels, "in").inc(usage.prompt_tokens)
-            self._tokens.labels(*labels, "out").inc(usage.completion_tokens)
+            self._of(self._tokens, *labels, "in").inc(usage.prompt_tokens)
+            self._of(self._tokens, *labels, "out").inc(usage.completion_tokens)
+
+    def _of(self, metric: M, *labels: str) -> M:
+        """Return the metric's child for these labels; prometheus_client's own look-up costs far more."""
+        child = self._children.get((metric, labels))
+        if child is None:
+            child = self._children[metric, labels] = metric.labels(*labels)
+        return cast("M", child)
 
     def operation(self, kind: str, *, succeeded: bool) -> None:
         self._operations.labels(kind, "success" if succeeded else "failure").inc()

@@ -68,6 +68,11 @@ class Answer:
         self.reason = response.reason or ""
         self.headers = response.headers
 
+    def read_ready(self) -> bytes:
+        """Return what has come in already, if anything has. Raises UpstreamBroke."""
+        content = self._response.content
+        return content.read_nowait() if content.exception() is None else b""
+
     async def read(self) -> bytes:
         """Return what has come in, at least one byte; b"" at the end.
 

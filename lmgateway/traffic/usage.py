@@ -27,6 +27,8 @@ _BOUNDARY = re.compile(rb"\r?\n\r?\n")
 _TOKEN = re.compile(
     rb'content_block_delta|\.delta"|"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"(?!")'
 )
+_CONTENT = b'"content":"'
+_QUOTE = ord('"')
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
@@ -118,6 +120,8 @@ class StreamMeter:
         self._long_tail: bytes | None = None
 
     def feed(self, chunk: bytes) -> bytes:
+        if not self._rest and self._long_tail is None and _is_one_event(chunk):
+            return b"" if self._see(chunk) else chunk
         unread = self._skip_long(chunk)
         data = self._rest + chunk[unread:]
         passed, end = [chunk[:unread]], 0
@@ -152,13 +156,26 @@ class StreamMeter:
 
     def _see(self, event: bytes) -> bool:
         """Count an event; return whether it is to be taken out."""
-        if _ACCOUNT.search(event) is not None:
+        if (b'"usage"' in event or b'"stats"' in event) and _ACCOUNT.search(event) is not None:
             is_extra = read(b"\n".join(_DATA_LINE.findall(event)), self.count)
             if is_extra:
                 return self._strips
-        if _TOKEN.search(event) is not None:
+        if _is_token(event):
             self.count.seen += 1
         return False
+
+
+def _is_one_event(chunk: bytes) -> bool:
+    """Tell whether this is exactly one event, as LM Studio sends them."""
+    return chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk
+
+
+def _is_token(event: bytes) -> bool:
+    # The usual spelling of the usual event is looked for without a regular expression.
+    start = event.find(_CONTENT)
+    if start >= 0 and event[start + len(_CONTENT)] != _QUOTE:
+        return True
+    return _TOKEN.search(event) is not None
 
 
 def _events(data: bytes) -> Iterator[bytes]:

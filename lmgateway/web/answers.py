@@ -22,6 +22,10 @@ class RelayedResponse(web.StreamResponse):
         super().__init__(status=status, reason=reason, headers=fields)
         self.fields = fields
 
+    def join_head(self) -> None:
+        """Send the head together with the body's first bytes, which are there already."""
+        self._send_headers_immediately = False
+
 
 def finish_headers(response: web.StreamResponse) -> None:
     """Undo what aiohttp made up while preparing a head that is about to be written."""

@@ -66,6 +66,12 @@ class Upload:
 
     async def read(self) -> bytes:
         """Return the whole body. Raises ContentTooLarge, BadRequest, RequestTimeout."""
+        content = self._request.content
+        if content.is_eof() and content.exception() is None:  # it came in together with its head
+            body = content.read_nowait()
+            if len(body) > self._limit:
+                self._refuse()
+            return body
         return b"".join([chunk async for chunk in self.chunks()])
 
     async def _invite(self) -> None:

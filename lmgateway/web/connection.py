@@ -51,7 +51,6 @@ class Connection(WakingRequestHandler):
         "_head_size",
         "_in_first_line",
         "_is_refused",
-        "_last_body",
         "_lingers",
         "_taken",
         "_taken_at",
@@ -69,7 +68,6 @@ class Connection(WakingRequestHandler):
         self._head_size = 0
         self._in_first_line = True
         self._is_refused = False
-        self._last_body = EMPTY_PAYLOAD
         self._lingers = False
         self._taken, self._taken_at = 0, now
 
@@ -100,7 +98,7 @@ class Connection(WakingRequestHandler):
         super().data_received(data)
         limit = self._connections.limits.head_bytes
         if self._request_count != known:
-            message, self._last_body = self._messages[-1]
+            message, _ = self._messages[-1]
             if isinstance(message, _ErrInfo):
                 self._messages.pop()
                 self.refuse(self._meaning(message.exc))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import select
 from collections import Counter
+from collections.abc import Iterator
 
 from ..config import Config
 from ..errors import TooManyConnections
@@ -38,6 +39,9 @@ class Connections:
         self._drain_seconds = config.server.drain_seconds
         # They have as many as there are clients behind them.
         self._unlimited = config.network.trusted_proxies
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self._all)
 
     @property
     def number(self) -> int:

@@ -81,16 +81,18 @@ async def _relay(request: web.Request, answer: Answer, meter: Meter | None) -> w
     exchange.status = answer.status
     try:
         response = _begin(request, answer, response_fields(answer.headers), meter)
-        await response.prepare(request)
-        if meter is None:
-            while chunk := await answer.read():
-                await response.write(chunk)
-        else:
+        if meter is not None:
             exchange.count = meter.count
-            while chunk := await answer.read():
-                chunk = _metered(chunk, meter, exchange)
-                if chunk:
-                    await response.write(chunk)
+        ready = _metered(answer.read_ready(), meter, exchange)
+        if ready:
+            response.join_head()
+        await response.prepare(request)
+        await response.write(ready)
+        while chunk := await answer.read():
+            chunk = _metered(chunk, meter, exchange)
+            if chunk:
+                await response.write(chunk)
+        if meter is not None:
             await response.write(meter.finish())
         await response.write_eof()
         return response
@@ -126,7 +128,9 @@ def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     return BodyMeter() if content_type.startswith(_JSON) else None
 
 
-def _metered(chunk: bytes, meter: Meter, exchange: Exchange) -> bytes:
+def _metered(chunk: bytes, meter: Meter | None, exchange: Exchange) -> bytes:
+    if meter is None:
+        return chunk
     passed = meter.feed(chunk)
     if exchange.first_token is None and meter.count.seen:
         exchange.first_token = time.monotonic()

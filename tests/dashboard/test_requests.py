@@ -58,6 +58,7 @@ async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> 
             "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
+        await visit.page.wait_for_timeout(600)  # for what was being asked already
         visit.asked.clear()
         await visit.page.wait_for_timeout(1400)
         assert visit.asked == []

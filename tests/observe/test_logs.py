@@ -62,7 +62,9 @@ def test_only_a_terminal_gets_colours(log_to, style, coloured):
 def test_json_is_one_object_a_line_with_its_fields(log_to):
     """A machine reads each record's parts by name."""
     out = log_to("json")
-    logger.info("GET %s", "/v1/a\nb", extra={"fields": {"path": "/v1/a\nb", "status": 200, "error": None}})
+    logger.info(
+        "GET %s", "/v1/a\nb", extra={"fields": lambda: {"path": "/v1/a\nb", "status": 200, "error": None}}
+    )
     [line] = out.getvalue().splitlines()
     entry = json.loads(line)
     assert re.fullmatch(TIMESTAMP, entry.pop("timestamp"))
@@ -114,7 +116,7 @@ def test_no_character_of_a_traceback_starts_an_escape_sequence(log_to):
 def test_a_field_that_is_no_text_does_not_lose_the_record(log_to):
     """One record for each request, whatever the bytes."""
     out = log_to("json")
-    logger.info("x", extra={"fields": {"path": "\udcff"}})
+    logger.info("x", extra={"fields": lambda: {"path": "\udcff"}})
     assert json.loads(out.getvalue())["message"] == "x"
 
 

@@ -114,7 +114,11 @@ def _malformed(head: bytes) -> list[tuple[str, bytes, set[bytes]]]:
         ("no request line", b"GARBAGE\r\n\r\n", bad),
         ("no field", b"GET /v1/models HTTP/1.1\r\n" + head + b"neither name nor value\r\n\r\n", bad),
         ("no host", b"GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", bad),
-        ("long field", b"GET /v1/models HTTP/1.1\r\n" + head + b"A: " + b"a" * 40_000 + b"\r\n\r\n", {b"431"}),
+        (
+            "long field",
+            b"GET /v1/models HTTP/1.1\r\n" + head + b"A: " + b"a" * 40_000 + b"\r\n\r\n",
+            {b"431"},
+        ),
         ("two lengths", post + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", bad),
         ("two framings", post + b"Content-Length: 2\r\n" + chunked + b"\r\n0\r\n\r\n", bad),
         ("broken chunk", post + chunked + b"\r\n2\r\n{}\r\nZZZ\r\n", bad),

@@ -224,4 +224,4 @@ async def test_connecting_holds_up_nobody(home: Home) -> None:
     watching = asyncio.create_task(watch())
     assert (await home.get("/admin/models"))[0] == 200
     watching.cancel()
-    assert longest < 0.02
+    assert longest < 0.1

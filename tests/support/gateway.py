@@ -22,6 +22,7 @@ class Gateway:
     app: web.Application
     port: int
     client: aiohttp.ClientSession
+    connections: Connections
 
     @property
     def base_url(self) -> str:
@@ -44,4 +45,4 @@ async def running_gateway(
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )
-        yield Gateway(app, port, client)
+        yield Gateway(app, port, client, connections)

@@ -52,11 +52,15 @@ class Process:
 
 
 @asynccontextmanager
-async def lmgateway(*arguments: str, cwd: Path, **environ: str) -> AsyncIterator[Process]:
-    """Run the command in a folder, with nothing of the gateway's in its environment but `environ`."""
-    inherited = {
-        name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if name in os.environ
-    }
+async def lmgateway(
+    *arguments: str, cwd: Path, is_covered: bool = True, **environ: str
+) -> AsyncIterator[Process]:
+    """Run the command in a folder, with nothing of the gateway's in its environment but `environ`.
+
+    Measuring which lines were run takes time and memory, which not every test can spare.
+    """
+    names = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if is_covered else ("PATH", "HOME")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

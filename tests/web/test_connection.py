@@ -102,3 +102,18 @@ async def test_client_that_leaves_before_its_answer_is_no_error(
     assert not [
         record for record in caplog.records if record.levelno > logging.INFO and record.name != "asyncio"
     ]
+
+
+async def test_framing_that_breaks_before_the_handler_begins_is_noticed(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Head and break come in two reads, so close together that nobody has begun to read the body."""
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.answer()
+        (connection,) = gateway.connections
+        head = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.data_received(head + b"1\r\n{\r\n")
+        connection.data_received(b"zz\r\n")
+        assert (await client.answer()).status == 400

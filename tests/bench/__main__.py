@@ -1,0 +1,174 @@
+"""What the gateway costs, beside what one would use instead: all of them started, asked and ended here.
+
+    python -m tests.bench                     the table of the README
+    python -m tests.bench --growth            how cost grows with streams, bodies, readers and networks
+    python -m tests.bench --memory            idle, with 1,000 streams, and a minute later
+
+Everything is on 127.0.0.1. Each target in turn has a core of its own; the fake LM Studio behind it and the
+load in front of it share another. Where other things go on too, believe the ratios, and take more rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+
+import msgspec
+import uvloop
+from msgspec import Struct
+
+from . import tables, wrk
+from .figures import Figures, median
+from .growth import Growth, all_growth
+from .measuring import measure
+from .memory import Memory, memory
+from .place import Place, placed
+from .processes import CannotStart
+from .targets import TARGETS, Target
+
+INTERRUPTED = 130
+PACKAGES = "nginx-light haproxy wrk"
+
+
+class Results(Struct, frozen=True, omit_defaults=True):
+    """What is printed for programs."""
+
+    machine: str
+    targets: dict[str, Figures] = {}
+    left_out: dict[str, str] = {}
+    growth: list[Growth] = []
+    memory: Memory | None = None
+
+
+class Bench:
+    """One run. What comes of it is printed as it comes; on standard error if the results go to a program."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self.results = Results(tables.machine())
+        self._failed = False
+
+    async def run(self) -> int:
+        """Return the exit status."""
+        # As Ctrl-C does: everything that was started is ended.
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        options = self._options
+        async with placed() as place:
+            if options.growth:
+                await self._grow(place)
+            if options.memory:
+                self.results = msgspec.structs.replace(
+                    self.results, memory=await memory(place, options.seconds)
+                )
+            if not options.growth and not options.memory:
+                await self._compare(place)
+        self._print()
+        return 1 if self._failed else 0
+
+    async def _grow(self, place: Place) -> None:
+        async for found in all_growth(place, self._options.seconds):
+            self.results.growth.append(found)
+            self._say(found.title)
+
+    async def _compare(self, place: Place) -> None:
+        rounds: dict[str, list[Figures]] = {}
+        wanted = self._wanted()
+        for count in range(self._options.rounds):
+            for target in wanted:
+                self._say(f"round {count + 1} of {self._options.rounds}: {target.title}")
+                try:
+                    figures = await measure(place, target, self._options.seconds)
+                except (CannotStart, wrk.Failed, TimeoutError) as exc:
+                    self._failed = True
+                    self.results.left_out[target.name] = f"{target.title} failed: {exc or 'it was too slow'}"
+                else:
+                    rounds.setdefault(target.name, []).append(figures)
+        self.results.targets.update({name: median(found) for name, found in rounds.items()})
+
+    def _wanted(self) -> list[Target]:
+        """Return what is to be measured, direct first; what isn't here is left out, and said to be."""
+        wanted = []
+        for name in dict.fromkeys(["direct", *self._options.targets]):
+            target = TARGETS[name]
+            if missing := target.missing():
+                self.results.left_out[name] = f"{target.title} is left out: there is no {', '.join(missing)}."
+            else:
+                wanted.append(target)
+        return wanted
+
+    def _say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
+
+    def _print(self) -> None:
+        results = self.results
+        if self._options.json:
+            print(msgspec.json.format(msgspec.json.encode(results)).decode())
+            return
+        parts = [f"Measured on {results.machine}."]
+        if results.targets:
+            compared = list(results.targets.values())
+            parts += [tables.comparison(compared), tables.NOTES, tables.ratios(results.targets)]
+        parts += [str(found) for found in results.growth]
+        parts += [str(results.memory)] if results.memory else []
+        parts += results.left_out.values()
+        print("\n\n".join(part for part in parts if part))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    usual = [target.name for target in TARGETS.values() if target.by_default]
+    parser.add_argument(
+        "--seconds", type=float, default=3, help="how long to look at each side of a target (3)"
+    )
+    parser.add_argument("--rounds", type=int, default=1, help="how often; medians are shown (1)")
+    parser.add_argument(
+        "--targets",
+        type=lambda text: text.split(","),
+        default=usual,
+        metavar="A,B,…",
+        help=f"some of {', '.join(TARGETS)}; without it {', '.join(usual)}",
+    )
+    parser.add_argument("--growth", action="store_true", help="how the gateway's cost grows, instead")
+    parser.add_argument("--memory", action="store_true", help="the gateway's memory, instead")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    return parser
+
+
+def _missing(options: argparse.Namespace) -> str | None:
+    """Return what keeps a run from beginning."""
+    if sys.platform != "linux":
+        return "This needs Linux, whose accounts of processor time it reads."
+    if unknown := [name for name in options.targets if name not in TARGETS]:
+        return f"There is no target {', '.join(unknown)}; there are {', '.join(TARGETS)}."
+    if shutil.which("wrk") is None:
+        return f"There is no wrk, which makes the requests: apt-get install {PACKAGES}"
+    return None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if missing := _missing(options):
+        print(missing, file=sys.stderr)
+        return 2
+    # Each stream takes a descriptor here, and two in the target.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        return uvloop.run(Bench(options).run())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""The gateway as a target: with everything on, and with nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from .accounts import Account
+from .asking import Asking
+from .place import Place, Running
+from .processes import answers, free_port, running
+from .subscribers import subscribed
+from .wire import Door
+
+KEY = "a-key-for-the-benchmark-0123456789"
+NETWORKS = ("127.0.0.1", "192.168.0.0/16", "fd00::/8")
+_ACTIVE = {
+    "modelKey": "qwen2.5-7b-instruct",
+    "type": "llm",
+    "defaultInference": {"temperature": 0.7, "maxTokens": 4000, "topP": 0.95, "topK": 40},
+}
+
+
+@asynccontextmanager
+async def lmgateway(place: Place, door: Door, environ: Mapping[str, str]) -> AsyncIterator[Running]:
+    """Run the gateway of this folder; its log goes to a file."""
+    folder = place.folder("lmgateway")
+    log = folder / "log"
+    # No configuration but what is said here, whatever lies in /etc.
+    options = ("--config", os.devnull, "--host", "127.0.0.1", "--port", str(door.port))
+    command = (sys.executable, "-m", "lmgateway", "serve", *options)
+    environ = {
+        "LMSTUDIO_BASE_URL": place.studio_url,
+        "GATEWAY_STATE_DIR": str(folder),
+        "GATEWAY_DRAIN_SECONDS": "0",
+        **environ,
+    }
+    async with running(*command, core=place.target_core, log=log, cwd=folder, environ=environ) as process:
+        await answers(process, door, log)
+        yield Running(door, Account(process.pid))
+
+
+@asynccontextmanager
+async def everything_on(
+    place: Place, *, networks: Sequence[str] = NETWORKS, subscribers: int = 1
+) -> AsyncIterator[Running]:
+    """Key, allowlist, active model and its parameters, usage, events, metrics, access log, readers."""
+    door = Door(free_port(), KEY)
+    environ = {"GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": ",".join(networks)}
+    async with lmgateway(place, door, environ) as gateway:
+        async with Asking.connected(door.port) as client:
+            await client.ask(door.post(json.dumps(_ACTIVE).encode(), "/admin/models/activate"))
+        async with subscribed(door, subscribers):
+            yield gateway
+
+
+@asynccontextmanager
+async def nothing_on(place: Place) -> AsyncIterator[Running]:
+    """No key, everybody's address, no active model, no usage asked for, nothing logged."""
+    environ = {"IP_ALLOWLIST": "*", "ACCOUNT_STREAMS": "false", "LOG_LEVEL": "error"}
+    async with lmgateway(place, Door(free_port()), environ) as gateway:
+        yield gateway

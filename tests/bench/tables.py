@@ -1,0 +1,120 @@
+"""Figures as Markdown."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from .figures import Busy, Figures, Percentiles
+
+# Whoever makes the load has nothing left at so much of its core, and then measures itself.
+FULL_PERCENT = 90
+NOTES = """\
+CPU is user and system time of the target's processes. Latency is of one request after the other, first token
+and gap are of 100 streams with 50 tokens a second; all three are what the target adds to direct. "Busy" is in
+percent of a core: the target on its own / the fake LM Studio + the load on another / others, with no part in
+this. Where that other core was full, the load could ask for no more: requests a second are "≥" then."""
+
+
+def machine() -> str:
+    """Return the date and the machine's kind."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    kind = models[0] if models else platform.machine()
+    today = dt.datetime.now(tz=dt.UTC).date()
+    cores, python = os.cpu_count(), platform.python_version()
+    return f"{today}, {cores} cores of {kind}, Linux {platform.release()}, Python {python}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose source is aligned too; the first column is text, the others numbers."""
+    lines = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(
+        "| "
+        + " | ".join(
+            cell.ljust(width) if n == 0 else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        + " |"
+        for line in (lines[0], rule, *lines[1:])
+    )
+
+
+def comparison(all_figures: Sequence[Figures]) -> str:
+    """Return one row for each target; the first is direct, and the others' latencies are beyond its own."""
+    headings = (
+        "target", "requests/s", "CPU µs per request", "CPU µs per chunk", "latency p50 / p99 ms",
+        "first token p50 / p99 ms", "gap p99 ms", "largest gap ms", "MB idle / after", "kB per stream",
+        "busy % at requests", "busy % at streams",
+    )  # fmt: skip
+    return table(headings, [_row(figures, all_figures[0]) for figures in all_figures])
+
+
+def _row(figures: Figures, direct: Figures) -> list[str]:
+    requests, streams = figures.requests, figures.streams
+    is_direct = figures.name == direct.name
+    limited = requests.busy.studio + requests.busy.load > FULL_PERCENT
+    gap = streams.added_gap_ms.p99 - (0 if is_direct else direct.streams.added_gap_ms.p99)
+    return [
+        figures.title,
+        f"{'≥ ' if limited else ''}{requests.per_second:,.0f}",
+        *("-" if is_direct else number(value) for value in (requests.cpu_us, streams.cpu_us)),
+        _added(figures.latency_ms, None if is_direct else direct.latency_ms),
+        _added(figures.first_token_ms, None if is_direct else direct.first_token_ms),
+        f"{gap:.2f}",
+        f"{streams.largest_gap_ms:.0f}",
+        "-" if is_direct else f"{figures.idle_mb:.0f} / {figures.after_mb:.0f}",
+        "-" if is_direct else f"{streams.stream_kb:.0f}",
+        busy(requests.busy),
+        busy(streams.busy),
+    ]
+
+
+def _added(measured: Percentiles, direct: Percentiles | None) -> str:
+    if direct is None:
+        return f"({measured.p50:.2f} / {measured.p99:.2f})"
+    return f"{measured.p50 - direct.p50:.2f} / {measured.p99 - direct.p99:.2f}"
+
+
+def busy(shares: Busy) -> str:
+    return f"{shares.target:.0f} / {shares.studio:.0f} + {shares.load:.0f} / {shares.others:.0f}"
+
+
+def ratios(by_name: Mapping[str, Figures]) -> str:
+    """Return what the gateway is measured by: how it compares within this one run."""
+    if "lmgateway" not in by_name:
+        return ""
+    ours, direct = by_name["lmgateway"], by_name["direct"]
+    found = []
+
+    def compare(what: str, unit: str, name: str, most: float, of: Callable[[Figures], float]) -> None:
+        if rival := by_name.get(name):
+            mine, theirs = of(ours), of(rival)
+            # What is lost in the noise is nothing to divide by.
+            ratio = f"{mine / theirs:.2f} times" if theirs > 0 else "-"
+            found.append(
+                f"- {what}: {ratio} {rival.title} ({number(mine)} {unit}, {number(theirs)}); at most {most:g}"
+            )
+
+    compare("CPU per request", "µs", "aiohttp", 1.25, lambda each: each.requests.cpu_us)
+    compare("CPU per chunk", "µs", "aiohttp", 1.2, lambda each: each.streams.cpu_us)
+    compare("CPU per chunk", "µs", "nginx", 4, lambda each: each.streams.cpu_us)
+    compare(
+        *("first token added, p50", "ms", "nginx", 2.5),
+        lambda each: each.first_token_ms.p50 - direct.first_token_ms.p50,
+    )
+    gap = ours.streams.added_gap_ms.p99 - direct.streams.added_gap_ms.p99
+    found.append(f"- gap added between tokens, p99: {gap:.2f} ms (at most 20)")
+    return "\n".join(found)
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
