@@ -66,7 +66,7 @@ class RequestFields:
 
         Raises BadRequest, LoopDetected.
         """
-        dropped = _NOT_FORWARDED | _named_in_connection(headers)
+        dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
         spelled: dict[str, str] = {}
         for name, value in headers.items():
@@ -97,7 +97,7 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     Values that can't be written again (control characters, bytes that are not UTF-8) are left out.
     Raises UpstreamBroke for what is no name: it may have hidden how long the body is.
     """
-    dropped = _NOT_RETURNED | _named_in_connection(headers)
+    dropped = _with_named_in_connection(_NOT_RETURNED, headers)
     fields: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lower = _lower_name(name)
@@ -119,7 +119,9 @@ def writable_reason(reason: str) -> str:
     return "" if _UNSENDABLE.search(reason) else reason
 
 
-def _named_in_connection(headers: CIMultiDictProxy[str]) -> frozenset[str]:
+def _with_named_in_connection(fixed: frozenset[str], headers: CIMultiDictProxy[str]) -> frozenset[str]:
     lines = headers.getall("Connection", ())
+    if not lines:
+        return fixed
     names = {name.strip().lower() for line in lines for name in line.split(",")}
-    return frozenset(names - _VITAL)
+    return fixed | (names - _VITAL)
