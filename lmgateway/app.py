@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from . import background
 from .config import Config
 from .observe import vitals
 from .observe.activity import Activity
@@ -86,11 +86,9 @@ async def _log(app: web.Application) -> AsyncIterator[None]:
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
     watches = (vitals.watch_lag(app[METRICS]), vitals.watch_descriptors(), vitals.give_memory_back())
-    watching = [asyncio.create_task(watch) for watch in watches]
+    watching = [background.start(watch) for watch in watches]
     yield
-    for task in watching:
-        task.cancel()
-    await asyncio.gather(*watching, return_exceptions=True)
+    await background.end(*watching)
 
 
 async def _end_events(app: web.Application) -> None:

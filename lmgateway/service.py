@@ -13,6 +13,7 @@ from ssl import SSLContext
 
 from aiohttp import web
 
+from . import background
 from .app import create_app, reconfigure
 from .config import Config
 from .errors import ConfigError
@@ -57,18 +58,16 @@ class Service:
             on_listening(port)
             _settle_garbage_collector()
             self._manager.ready()
-            feeding = asyncio.create_task(self._manager.feed_watchdog(lambda: self._status(app)))
-            reloading = asyncio.create_task(self._reload_when_told(app, signals.reload))
+            feeding = background.start(self._manager.feed_watchdog(lambda: self._status(app)))
+            reloading = background.start(self._reload_when_told(app, signals.reload))
             await signals.stop.wait()
-            for task in (feeding, reloading):
-                task.cancel()
-            await asyncio.wait((feeding, reloading))
+            await background.end(feeding, reloading)
             logger.info("told to stop: waiting for running requests")
             self._manager.stopping()
         logger.info("stopped")
 
     def _status(self, app: web.Application) -> str:
-        running, connected = len(app[ACTIVITY].running), self._connections.number
+        running, connected = len(app[ACTIVITY].running), len(self._connections.all)
         return f"{running} requests are running, {connected} clients are connected"
 
     async def _reload_when_told(self, app: web.Application, told: asyncio.Event) -> None:

@@ -43,7 +43,7 @@ LAYERS = (
     {"policy"},
     {"traffic", "studio", "access"},
     {"observe"},
-    {"aiohttp_mends", "schema", "config", "settings", "networks", "errors", "__init__"},
+    {"aiohttp_mends", "background", "schema", "config", "settings", "networks", "errors", "__init__"},
 )
 
 

@@ -51,10 +51,11 @@ def serve(options: argparse.Namespace) -> int:
     def tell(port: int) -> None:
         server = service.config.server
         url = url_of(server.host, port, https=bool(server.tls_cert))
-        # Nobody may be reading; that must not keep the gateway from serving.
-        write_without_waiting(sys.stdout, f"lmgateway {__version__} listens on {url}")
+        told = [f"lmgateway {__version__} listens on {url}"]
         if service.config.protected:
-            write_without_waiting(sys.stdout, _PROTECTED)
+            told.append(_PROTECTED)
+        # Nobody may be reading; that must not keep the gateway from serving.
+        write_without_waiting(sys.stdout, "\n".join(told))
 
     serving.run(lambda signals: service.run(signals, tell))
     return 0

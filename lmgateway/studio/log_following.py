@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from .. import background
 from ..config import LMStudio
 from ..observe.events import Events
 from .log_follower import LogFollower
@@ -35,10 +36,9 @@ class LogFollowing:
         await self.close()
         if wanted is not None:
             follower = LogFollower(wanted, self._events, on_prompt_progress=self._on_prompt_progress)
-            self._followed, self._following = wanted, asyncio.create_task(follower.run())
+            self._followed, self._following = wanted, background.start(follower.run())
 
     async def close(self) -> None:
         following, self._following, self._followed = self._following, None, None
         if following is not None:
-            following.cancel()
-            await asyncio.wait([following])
+            await background.end(following)

@@ -69,7 +69,7 @@ class Answer:
         self.headers = response.headers
 
     def read_ready(self) -> bytes:
-        """Return what has come in already, if anything has. Raises UpstreamBroke."""
+        """Return what has come in already, if anything has. What went wrong meanwhile is `read`'s to tell."""
         content = self._response.content
         return content.read_nowait() if content.exception() is None else b""
 

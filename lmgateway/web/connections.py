@@ -6,7 +6,7 @@ import asyncio
 import logging
 import select
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import suppress
 
 from ..config import Config
 from ..errors import TooManyConnections
@@ -29,7 +29,7 @@ class Connections:
 
     def __init__(self, config: Config | None = None) -> None:
         self.draining = False
-        self._all: set[Connection] = set()
+        self.all: set[Connection] = set()
         self._addresses: Counter[str] = Counter()
         self._changed = asyncio.Event()
         self.reconfigure(config or Config())
@@ -40,17 +40,10 @@ class Connections:
         # They have as many as there are clients behind them.
         self._unlimited = config.network.trusted_proxies
 
-    def __iter__(self) -> Iterator[Connection]:
-        return iter(self._all)
-
-    @property
-    def number(self) -> int:
-        return len(self._all)
-
     def add(self, connection: Connection) -> None:
         """Take note of a new connection; refuse it if its address has as many as it may have."""
         address, most = connection.address, self.limits.connections_per_address
-        self._all.add(connection)
+        self.all.add(connection)
         self._addresses[address] += 1
         number = self._addresses[address]
         if number > most and parse_address(address) not in self._unlimited:
@@ -59,7 +52,7 @@ class Connections:
             connection.refuse(TooManyConnections(f"This address has {most} connections already. Close some."))
 
     def discard(self, connection: Connection) -> None:
-        self._all.discard(connection)
+        self.all.discard(connection)
         self._addresses[connection.address] -= 1
         if not self._addresses[connection.address]:
             del self._addresses[connection.address]
@@ -71,13 +64,13 @@ class Connections:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = loop.time()
-            for connection in list(self._all):
+            for connection in list(self.all):
                 connection.look(now)
             self._end_unheard()
 
     def _end_unheard(self) -> None:
         """End the connections whose clients left while nothing was read from them."""
-        deaf = {connection.descriptor: connection for connection in self._all if connection.is_deaf}
+        deaf = {connection.descriptor: connection for connection in self.all if connection.is_deaf}
         if not deaf or not _HANG_UP:
             return
         poller = select.poll()
@@ -94,25 +87,23 @@ class Connections:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._drain_seconds
         self.draining = True
-        while self._all and not hurry.is_set() and loop.time() < deadline:
+        while self.all and not hurry.is_set() and loop.time() < deadline:
             self._end_idle(loop.time())
-            self._changed.clear()
             pause = min(deadline - loop.time(), GRACE_SECONDS / 10)
-            await _first_of(self._changed, hurry, seconds=pause)
-        interrupted = {connection for connection in self._all if connection.interrupt()}
+            await self._change(pause)
+        interrupted = {connection for connection in self.all if connection.interrupt()}
         cut_by = loop.time() + CUT_SECONDS
-        while interrupted & self._all and loop.time() < cut_by:
-            self._changed.clear()
-            await _first_of(self._changed, seconds=cut_by - loop.time())
+        while interrupted & self.all and loop.time() < cut_by:
+            await self._change(cut_by - loop.time())
+
+    async def _change(self, seconds: float) -> None:
+        """Wait until a connection has ended, and no longer than this."""
+        self._changed.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     def _end_idle(self, now: float) -> None:
-        for connection in list(self._all):
+        for connection in list(self.all):
             if connection.is_idle and connection.seconds_inactive(now) > GRACE_SECONDS:
                 connection.force_close()
-
-
-async def _first_of(*events: asyncio.Event, seconds: float) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    for task in waiting:
-        task.cancel()

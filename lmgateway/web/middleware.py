@@ -12,13 +12,7 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import is_preflight
-from ..errors import (
-    BadRequest,
-    Forbidden,
-    GatewayError,
-    MethodNotAllowed,
-    NotFound,
-)
+from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
 from ..networks import parse_address
 from ..observe import access_log
 from ..observe.exchange import Exchange, make_request_id

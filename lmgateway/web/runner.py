@@ -10,6 +10,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import ERROR
 from multidict import CIMultiDictProxy
 
+from .. import background
 from ..state import EXPECTS_CONTINUE
 from .connection import LINGER_SECONDS, Connection
 from .connections import Connections
@@ -48,15 +49,14 @@ class Runner(web.AppRunner):
 
     async def setup(self) -> None:
         await super().setup()
-        self._watching = asyncio.create_task(self._connections.watch())
+        self._watching = background.start(self._connections.watch())
 
     async def shutdown(self) -> None:
         # The application's open event streams end first: nobody waits for them.
         await super().shutdown()
         await self._connections.drain(self._hurry)
         if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
+            await background.end(self._watching)
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()

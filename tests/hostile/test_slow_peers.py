@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.wire import outcome
 from tests.support.gateway import Gateway
-from tests.support.raw_client import raw_client
+from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
 QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
@@ -36,6 +38,21 @@ async def hasty(
     return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=limits)
 
 
+@asynccontextmanager
+async def dripping(client: RawClient, piece: bytes) -> AsyncIterator[None]:
+    """Meanwhile send this again and again, well within any pause that is allowed."""
+
+    async def drip() -> None:
+        while piece:
+            await client.send(piece)
+            await asyncio.sleep(0.02)
+
+    sending = asyncio.create_task(drip())
+    yield
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)  # the connection may be gone by then
+
+
 async def test_a_connection_that_never_sends_a_byte_is_closed(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
         assert await asyncio.wait_for(client.reader.read(), SOON) == b""
@@ -44,16 +61,8 @@ async def test_a_connection_that_never_sends_a_byte_is_closed(hasty: Gateway) ->
 async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
         await client.send(b"GET /health HTTP/1.1\r\n")
-
-        async def drip() -> None:
-            while True:
-                await client.send(b"A: b\r\n")
-                await asyncio.sleep(0.02)
-
-        dripping = asyncio.create_task(drip())
-        answered = await outcome(client)
-        dripping.cancel()
-        await asyncio.gather(dripping, return_exceptions=True)
+        async with dripping(client, b"A: b\r\n"):
+            answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 408 ")
 
 
@@ -80,16 +89,8 @@ async def test_a_body_that_stops_coming_is_answered_and_closed(
             b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
             % (path, FIELDS)
         )
-
-        async def drip() -> None:
-            while rest:
-                await client.send(rest)
-                await asyncio.sleep(0.05)
-
-        dripping = asyncio.create_task(drip())
-        answered = await outcome(client)
-        dripping.cancel()
-        await asyncio.gather(dripping, return_exceptions=True)
+        async with dripping(client, rest):
+            answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 408 ")
 
 
@@ -98,16 +99,8 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
 ) -> None:
     async with raw_client(hasty.port) as client:
         await client.send(b"POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
-
-        async def drip() -> None:
-            while True:
-                await client.send(b"x")
-                await asyncio.sleep(0.05)
-
-        dripping = asyncio.create_task(drip())
-        answered = await outcome(client)
-        dripping.cancel()
-        await asyncio.gather(dripping, return_exceptions=True)
+        async with dripping(client, b"x"):
+            answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 401 ")
     assert not upstream.received
 

@@ -1,0 +1,29 @@
+"""Tasks that run beside the requests, for as long as whoever started them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Return a running task. Should it fail, the log says so then, and not only when it is ended."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(_tell_of_failure)
+    return task
+
+
+async def end(*tasks: asyncio.Task[None]) -> None:
+    """Cancel the tasks, and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _tell_of_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        logger.error("%s failed", task.get_coro(), exc_info=failure)
