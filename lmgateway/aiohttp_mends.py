@@ -6,6 +6,7 @@ more, or doesn't fit.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import select
 import sys
@@ -40,7 +41,54 @@ class WakingResponseHandler(ResponseHandler):
     When a body's framing turns out to be broken, aiohttp's C parser only tells whoever waits for the next
     response. And `sock_read` doesn't count before the request is written, so that a server which reads
     nothing holds up an upload without end.
+
+    Nor does it start a timer with each piece of data: one is enough that looks, when it goes off, whether
+    data came meanwhile.
     """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._due: float | None = None
+        self._poller: select.poll | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if sys.platform != "win32":
+            self._poller = select.poll()
+            self._poller.register(_descriptor(transport), select.POLLIN)
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something came in that nobody has read."""
+        if self.transport is None or self.should_close:
+            return True
+        if self._poller is None:
+            return bool(select.select([_descriptor(self.transport)], [], [], 0)[0])
+        return bool(self._poller.poll(0))
+
+    def _drop_timeout(self) -> None:
+        self._due = None
+
+    def _reschedule_timeout(self) -> None:
+        if not self._read_timeout:
+            self._due = None
+            return
+        self._due = self._loop.time() + self._read_timeout
+        handle = self._read_timeout_handle
+        if handle is None:
+            self._read_timeout_handle = self._loop.call_at(self._due, self._look)
+        elif self._due < handle.when():
+            handle.cancel()
+            self._read_timeout_handle = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._read_timeout_handle = None
+        if self._due is None:
+            return
+        if self._loop.time() < self._due:
+            self._read_timeout_handle = self._loop.call_at(self._due, self._look)
+        else:
+            self._on_read_timeout()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         body = self._payload
@@ -48,6 +96,9 @@ class WakingResponseHandler(ResponseHandler):
             # aiohttp takes a reset for the end of a body that has no length.
             set_exception(body, aiohttp.ClientPayloadError("Response was reset"), exc)
         super().connection_lost(exc)
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -91,6 +142,9 @@ class FreshConnector(aiohttp.TCPConnector):
     A pooled connection with bytes to read was closed by LM Studio, or would answer the next request with
     something nobody asked for (aiohttp issue 13656). Asking the kernel before the request is written is what
     lets a POST never be sent twice.
+
+    The connection used last comes first: it is the likeliest to be alive, and still in the processor's cache;
+    and those that aren't needed grow old and are closed.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -102,18 +156,18 @@ class FreshConnector(aiohttp.TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while (connection := await super()._get(key, traces)) is not None:
-            if not _has_input(connection.protocol):
+            if not cast("WakingResponseHandler", connection.protocol).has_input:
                 return connection
             connection.close()
         return None
 
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        idle = self._conns[key]
+        known = len(idle)
+        super()._release(key, protocol, should_close=should_close)
+        if len(idle) > known:
+            idle.rotate(1)
 
-def _has_input(protocol: ResponseHandler | None) -> bool:
-    if protocol is None or protocol.transport is None or protocol.should_close:
-        return True
-    descriptor = protocol.transport.get_extra_info("socket").fileno()
-    if sys.platform == "win32":
-        return bool(select.select([descriptor], [], [], 0)[0])
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    return bool(poller.poll(0))
+
+def _descriptor(transport: asyncio.BaseTransport) -> int:
+    return int(transport.get_extra_info("socket").fileno())

@@ -29,6 +29,7 @@ from .studio.client import StudioClient
 from .studio.log_following import LogFollowing
 from .studio.models import Models
 from .studio.state_file import StateFile
+from .traffic import rewrite
 from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
 from .web import admin, dashboard, debug, health
@@ -117,6 +118,8 @@ def _add_routes(router: web.UrlDispatcher) -> None:
     router.add_delete("/debug/requests/{request_id}", debug.cancel_request)
     router.add_get("/metrics", debug.prometheus)
     dashboard.add_routes(router)
+    for path in rewrite.DIALECTS:  # found without a search
+        router.add_route("*", path, proxy)
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:(?s:.*)}"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from .caching import cached_for_short
 
 Address = IPv4Address | IPv6Address
 
 
-@lru_cache(maxsize=1024)
+@cached_for_short
 def parse_address(text: str) -> Address:
     """Return the address that `text` names; an IPv4-mapped IPv6 address is that IPv4 address.
 

@@ -8,7 +8,7 @@ from .observe.activity import Activity
 from .observe.events import Events
 from .observe.exchange import Exchange
 from .observe.prometheus import Metrics
-from .policy import Policies, Policy
+from .policy import Head, Policies, Policy
 from .studio.client import StudioClient
 from .studio.log_following import LogFollowing
 from .studio.models import Models
@@ -28,4 +28,5 @@ UPSTREAM = web.AppKey("upstream", Upstream)
 # Of a request
 EXCHANGE = web.RequestKey("exchange", Exchange)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
+HEAD = web.RequestKey("head", Head)
 POLICY = web.RequestKey("policy", Policy)

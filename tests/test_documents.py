@@ -43,7 +43,17 @@ LAYERS = (
     {"policy"},
     {"traffic", "studio", "access"},
     {"observe"},
-    {"aiohttp_mends", "background", "schema", "config", "settings", "networks", "errors", "__init__"},
+    {
+        "aiohttp_mends",
+        "background",
+        "schema",
+        "config",
+        "settings",
+        "networks",
+        "caching",
+        "errors",
+        "__init__",
+    },
 )
 
 

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
 from typing import Literal
 
 from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled
-from .clock import iso_timestamp
+from .clock import iso_timestamp, unix_time
 from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
 from .exchange import Exchange, Outcome
 from .prometheus import Metrics
@@ -46,7 +48,7 @@ class Activity:
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self.events = events
         self.operations: list[Operation] = []
-        self.running: list[Exchange] = []
+        self.running: dict[Exchange, None] = {}
         self.recent: deque[Exchange] = deque(maxlen=RECENT_EXCHANGES)
         self.total_requests = 0
         self.total_errors = 0
@@ -103,50 +105,39 @@ class Activity:
                 headers=RETRY_SOON,
             )
 
-    @contextmanager
-    def exchange(self, exchange: Exchange) -> Iterator[None]:
+    def exchange(self, exchange: Exchange) -> AbstractContextManager[None]:
         """Run a proxied request inside.
 
         It ends completed, failed (a GatewayError left it or interrupted it, or LM Studio answered 5xx) or
         aborted (the client left).
         """
-        self.running.append(exchange)
+        return _Running(self, exchange)
+
+    def _began(self, exchange: Exchange) -> None:
+        self.running[exchange] = None
         self._metrics.began()
-        try:
-            yield
-        except GatewayError as exc:
-            self._fail(exchange, exc)
-            raise
-        except ConnectionError:
-            self._end(exchange, "aborted", _LEFT)
-            raise
-        except asyncio.CancelledError:
-            if exchange.interruption is None:
-                self._end(exchange, "aborted", _LEFT)
-            else:
+
+    def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
+        del self.running[exchange]
+        match exc:
+            case None if exchange.status < 500:
+                self._end(exchange, "completed")
+            case None:
+                self.total_errors += 1
+                self._end(exchange, "failed")
+            case GatewayError():
+                self._fail(exchange, exc)
+            case asyncio.CancelledError() if exchange.interruption is not None:
                 self._fail(exchange, exchange.interruption)
-            raise
-        else:
-            is_error = exchange.status >= 500
-            self.total_errors += is_error
-            self._end(exchange, "failed" if is_error else "completed")
-        finally:
-            if exchange.outcome is None:  # a fault of ours, which is logged where it is rendered
+            case asyncio.CancelledError() | ConnectionError():
+                self._end(exchange, "aborted", _LEFT)
+            case _:  # a fault of ours, which is logged where it is rendered
                 self._fail(exchange, GatewayError("The gateway failed."))
-            self.running.remove(exchange)
 
     def announce(self, exchange: Exchange) -> None:
         """Tell that a request has begun, as soon as its model is known."""
         exchange.announced = True
-        self.events.publish(
-            InferenceStart(
-                request_id=exchange.request_id,
-                method=exchange.method,
-                path=exchange.path,
-                model=exchange.model,
-                client=exchange.client,
-            )
-        )
+        self.events.publish_made(InferenceStart.name, partial(_start, exchange, exchange.model, unix_time()))
 
     def prompt_progressed(self, fraction: float) -> None:
         """Take note of how much of a prompt LM Studio has processed, from 0 to 1.
@@ -186,11 +177,42 @@ class Activity:
         if exchange.tokens:
             self._generated.append(exchange)
         self._metrics.ended(exchange)
-        self.events.publish(_complete(exchange) if sentence is None else _broken(exchange, sentence))
+        if sentence is None:
+            self.events.publish_made(InferenceComplete.name, partial(_complete, exchange))
+        else:
+            self.events.publish_made(ErrorEvent.name, partial(_broken, exchange, sentence))
+
+
+class _Running:
+    __slots__ = ("_activity", "_exchange")
+
+    def __init__(self, activity: Activity, exchange: Exchange) -> None:
+        self._activity = activity
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        self._activity._began(self._exchange)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._activity._ended(self._exchange, exc)
+
+
+def _start(exchange: Exchange, model: str | None, announced: float) -> InferenceStart:
+    return InferenceStart(
+        timestamp=iso_timestamp(announced),
+        request_id=exchange.request_id,
+        method=exchange.method,
+        path=exchange.path,
+        model=model,
+        client=exchange.client,
+    )
 
 
 def _complete(exchange: Exchange) -> InferenceComplete:
     return InferenceComplete(
+        timestamp=iso_timestamp(exchange.ended_at),
         request_id=exchange.request_id,
         total_time_ms=exchange.total_ms,
         token_usage=exchange.count.usage if exchange.count else None,
@@ -203,5 +225,9 @@ def _complete(exchange: Exchange) -> InferenceComplete:
 
 def _broken(exchange: Exchange, sentence: str) -> ErrorEvent:
     return ErrorEvent(
-        operation="inference", request_id=exchange.request_id, error=sentence, total_time_ms=exchange.total_ms
+        timestamp=iso_timestamp(exchange.ended_at),
+        operation="inference",
+        request_id=exchange.request_id,
+        error=sentence,
+        total_time_ms=exchange.total_ms,
     )

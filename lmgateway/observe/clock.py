@@ -6,10 +6,12 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
+unix_time = time.time
+
 
 def iso_timestamp(seconds: float | None = None) -> str:
     """Return this time (Unix seconds; now if None) in ISO 8601, UTC, with milliseconds and Z."""
-    milliseconds = int((time.time() if seconds is None else seconds) * 1000)
+    milliseconds = int((unix_time() if seconds is None else seconds) * 1000)
     return f"{_whole(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 

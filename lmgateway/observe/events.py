@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from typing import ClassVar
 
 import msgspec
@@ -16,8 +17,12 @@ from ..schema import DefaultInference, LoadConfig, TokenUsage
 from .clock import iso_timestamp
 
 HISTORY_EVENTS = 1000
-QUEUE_EVENTS = 1000
-CROWD_EVENTS = QUEUE_EVENTS // 4
+# Under load everybody gets what happened in so long at once, or so many events, or a hundred listeners would
+# cost more than the requests that they watch. The first event after a silence is never held back.
+PAUSE_SECONDS = 0.05
+BATCH_EVENTS = 250
+# Room for all that is replayed to a listener that comes back, and for what happens meanwhile.
+QUEUE_EVENTS = HISTORY_EVENTS + BATCH_EVENTS
 
 
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -108,55 +113,78 @@ def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
     return b"%sevent: %s\ndata: %s\n\n" % (numbered, name.encode(), data)
 
 
-class Published(Struct, frozen=True):
-    """An event as subscribers get it: numbered in order, encoded once for all of them."""
+class Published:
+    """An event as subscribers get it: numbered in order; made and encoded once for all, if any listens."""
 
-    number: int
-    name: str
-    frame: bytes
+    __slots__ = ("_frame", "_make", "name", "number")
+
+    def __init__(self, number: int, name: str, make: Callable[[], Event]) -> None:
+        self.number = number
+        self.name = name
+        self._make: Callable[[], Event] | None = make
+        self._frame = b""
 
     @property
-    def data(self) -> str:
-        """The JSON in the frame."""
-        return self.frame.partition(b"data: ")[2].decode().rstrip()
+    def frame(self) -> bytes:
+        if self._make is not None:
+            self._frame = sse_frame(self.name, msgspec.json.encode(self._make()), self.number)
+            self._make = None
+        return self._frame
+
+
+class Batch:
+    """Events that go out together."""
+
+    def __init__(self, events: Sequence[Published]) -> None:
+        self.events = events
+
+    @cached_property
+    def frames(self) -> bytes:
+        return b"".join([published.frame for published in self.events])
+
+    def only(self, names: Collection[str]) -> Batch:
+        """Return those of these names; of any if there are none."""
+        if not names:
+            return self
+        return Batch([published for published in self.events if published.name in names])
 
 
 class Subscription:
-    """One listener's queue. Full, it loses the oldest and counts them in `missed`."""
+    """One listener's queue. Full, it loses the oldest batches and counts their events in `missed`."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = names
-        self._queue: asyncio.Queue[Published | None] = asyncio.Queue(QUEUE_EVENTS)
-        self._crowded = asyncio.Event()
+        self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self._waiting = 0
         self._missed = 0
 
-    def offer(self, published: Published | None) -> bool:
-        """Put it in without waiting, None at the end; return whether an older one had to go for it."""
-        if published is not None and self._names and published.name not in self._names:
-            return False
-        overflows = self._queue.full()
-        if overflows:
-            self._queue.get_nowait()
-            self._missed += 1
-        self._queue.put_nowait(published)
-        if published is None or self._queue.qsize() >= CROWD_EVENTS:
-            self._crowded.set()
-        return overflows
+    def offer(self, batch: Batch) -> int:
+        """Put it in without waiting; return how many older events had to go for it."""
+        wanted = batch.only(self._names)
+        if not wanted.events:
+            return 0
+        self._queue.put_nowait(wanted)
+        self._waiting += len(wanted.events)
+        lost = 0
+        while self._waiting > QUEUE_EVENTS and self._queue.qsize() > 1:
+            lost += self._taken(self._queue.get_nowait())
+        self._missed += lost
+        return lost
 
-    async def next(self) -> Published | None:
-        """Return the next event, None after the last one."""
-        return await self._queue.get()
+    def end(self) -> None:
+        """Let nothing come after what is in the queue."""
+        self._queue.put_nowait(None)
 
-    async def gather(self, seconds: float) -> None:
-        """Wait so long for more events, and less if they come so fast that some would be lost."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._crowded.wait()
+    async def next(self) -> Batch | None:
+        """Return the next events, None after the last ones."""
+        batch = await self._queue.get()
+        self._taken(batch)
+        return batch
 
-    def queued(self) -> list[Published | None]:
-        """Return what is there already, as `next` would one after the other."""
-        self._crowded.clear()
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+    def _taken(self, batch: Batch | None) -> int:
+        number = len(batch.events) if batch else 0
+        self._waiting -= number
+        return number
 
     def take_missed(self) -> int:
         """Return how many were lost since this was last asked."""
@@ -171,17 +199,38 @@ class Events:
         self._subscriptions: set[Subscription] = set()
         self._history: deque[Published] = deque(maxlen=HISTORY_EVENTS)
         self._number = 0
-        self.lost = 0
+        self._undelivered: list[Published] = []
+        self._delivery: asyncio.Handle | None = None
+        self._delivered_at = 0.0
         self._closed = False
+        self.lost = 0
 
     def publish(self, event: Event) -> None:
         """Tell everybody. Never waits: a listener that doesn't keep up is its own problem."""
+        self.publish_made(event.name, lambda: event)
+
+    def publish_made(self, name: str, make: Callable[[], Event]) -> None:
+        """Publish an event that is made when the first listener wants it; what it tells mustn't change."""
         self._number += 1
-        frame = sse_frame(event.name, msgspec.json.encode(event), self._number)
-        published = Published(self._number, event.name, frame)
+        published = Published(self._number, name, make)
         self._history.append(published)
+        if not self._subscriptions:
+            return
+        self._undelivered.append(published)
+        if self._delivery is None:
+            loop = asyncio.get_running_loop()
+            self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
+        elif len(self._undelivered) >= BATCH_EVENTS:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        if self._delivery is None:
+            return
+        self._delivery.cancel()
+        self._delivery, self._delivered_at = None, asyncio.get_running_loop().time()
+        batch, self._undelivered = Batch(self._undelivered), []
         for subscription in self._subscriptions:
-            self.lost += subscription.offer(published)
+            self.lost += subscription.offer(batch)
 
     @property
     def subscribers(self) -> int:
@@ -198,16 +247,17 @@ class Events:
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
         """Listen to events of these names (all if none are given), first to those kept since `after`."""
+        self._deliver()  # what is older than the subscription
         subscription = Subscription(names)
         if after is not None:
             # A number that isn't given out yet is from before a restart: all since then is news.
             known = after if after <= self._number else 0
-            for published in self._history:
-                if published.number > known:
-                    subscription.offer(published)
+            missed = [published for published in self._history if published.number > known]
+            for start in range(0, len(missed), BATCH_EVENTS):
+                subscription.offer(Batch(missed[start : start + BATCH_EVENTS]))
         self._subscriptions.add(subscription)
         if self._closed:
-            subscription.offer(None)
+            subscription.end()
         try:
             yield subscription
         finally:
@@ -215,6 +265,7 @@ class Events:
 
     def close(self) -> None:
         """End every subscription, later ones too, so that nobody waits for events that won't come."""
+        self._deliver()
         self._closed = True
         for subscription in self._subscriptions:
-            subscription.offer(None)
+            subscription.end()

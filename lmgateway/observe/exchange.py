@@ -6,12 +6,13 @@ import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal
 
 from aiohttp import web
 
 from ..errors import GatewayError
-from .clock import iso_timestamp
+from .clock import iso_timestamp, unix_time
 from .tokens import TokenCount
 
 # nginx's number for a client that left before its answer; it is only ever logged, never sent.
@@ -21,16 +22,22 @@ Outcome = Literal["completed", "failed", "aborted"]
 Phase = Literal["waiting", "prompt", "generating"]
 
 
+# Different in each process, so that the ids of months of logs are.
+_PROCESS = secrets.token_hex(6)
+_numbers = count(1)
+
+
 def make_request_id() -> str:
-    return f"req_{secrets.token_hex(12)}"
+    return f"req_{_PROCESS}{next(_numbers):012x}"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Exchange:
     """What is known about a request while it runs; written by the middlewares and the relay.
 
     `client` is the address that counts, behind trusted proxies. `response` is set once its head is on its way
-    to the client; from then on a failure can only break the connection. Times are of the monotonic clock.
+    to the client; from then on a failure can only break the connection. Times are of the monotonic clock,
+    but for `wall_clock`, which is when it began in Unix seconds.
     """
 
     request_id: str
@@ -38,7 +45,7 @@ class Exchange:
     method: str
     path: str
     started: float = field(default_factory=time.monotonic)
-    timestamp: str = field(default_factory=iso_timestamp)
+    wall_clock: float = field(default_factory=unix_time)
     response: web.StreamResponse | None = None
     status: int = CLIENT_LEFT
     error: GatewayError | None = None
@@ -62,11 +69,23 @@ class Exchange:
             self.interruption = error
             self.task.cancel()
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Let go of what only mattered while it ran: the rest is remembered for long, bodies mustn't be."""
+        if self.ended is None:
+            self.ended = time.monotonic()
         self.response = self.task = None
         if self.error is not None:
             self.error.__traceback__ = self.error.__cause__ = self.error.__context__ = None
+
+    @property
+    def timestamp(self) -> str:
+        """When it began."""
+        return iso_timestamp(self.wall_clock)
+
+    @property
+    def ended_at(self) -> float:
+        """When it ended, in Unix seconds."""
+        return self.wall_clock + (self.ended or time.monotonic()) - self.started
 
     @property
     def total_ms(self) -> int:

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, Protocol, TextIO, cast
 
 # So much is kept for a reader that has fallen behind; what doesn't fit is lost, and said to be.
 BACKLOG_BYTES = 256 * 1024
+GATHER_SECONDS = 0.05
+
+
+class Line(Protocol):
+    """What is formatted: a record of logging, or what has as much of one as our formats use."""
+
+    name: str
+    levelname: str
+    exc_info: Any
+
+    @property
+    def created(self) -> float: ...
+    def getMessage(self) -> str: ...  # noqa: N802
 
 
 class SinkHandler(logging.Handler):
@@ -19,19 +33,50 @@ class SinkHandler(logging.Handler):
 
     A pipe that nobody reads would hold up the event loop, and so would a journal that hangs. Lines are lost
     if too many are kept already or the sink is gone; another line tells of them as soon as it can.
+
+    Everyday lines are gathered by `gather`, and written a moment later, many at once.
     """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
         self.stream = stream
         self._send = _sender(stream)
+        self._gathered: list[Line] = []
+        self._is_due = False
         self._backlog = bytearray()
         self._lost = 0
 
+    def gather(self, line: Line) -> None:
+        """Write a line soon. To be called inside the event loop."""
+        self._gathered.append(line)
+        if not self._is_due:
+            self._is_due = True
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
     def emit(self, record: logging.LogRecord) -> None:
-        line = f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+        self._keep_gathered()
+        self._keep(record)
+        self._write()
+
+    def flush(self) -> None:
+        self.acquire()  # emit comes from any thread, and with it
+        try:
+            self._is_due = False
+            self._keep_gathered()
+            self._write()
+        finally:
+            self.release()
+
+    def _keep_gathered(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        for line in gathered:
+            self._keep(line)
+
+    def _keep(self, record: Line) -> None:
+        text = self.format(cast("logging.LogRecord", record))
+        line = f"{text}\n".encode("utf-8", "backslashreplace")
         if not self._has_room(line):
-            self.flush()
+            self._write()
         if not self._has_room(line):
             self._lost += 1
             return
@@ -39,12 +84,11 @@ class SinkHandler(logging.Handler):
             self._backlog += f"{self._lost} log lines were lost, because nobody read them\n".encode()
             self._lost = 0
         self._backlog += line
-        self.flush()
 
     def _has_room(self, line: bytes) -> bool:
         return len(self._backlog) + len(line) <= BACKLOG_BYTES
 
-    def flush(self) -> None:
+    def _write(self) -> None:
         try:
             while self._backlog:
                 del self._backlog[: self._send(self._backlog)]

@@ -1,12 +1,17 @@
-"""What Prometheus is told, on a registry of its own."""
+"""What Prometheus is told: plain numbers, made into its format when somebody asks."""
 
 from __future__ import annotations
 
 import asyncio
 import platform
-from typing import TypeVar, cast
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from .. import __version__
 from ..errors import UpstreamUnavailable
@@ -18,88 +23,88 @@ TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 # Clients choose model names. One that isn't among the first so many that LM Studio answered to is "other".
 MAX_MODEL_LABELS = 50
 OTHER = "other"
+# Many at once cost less than one at a time, because all that it takes is at hand then.
+COUNTED_TOGETHER = 100
 _LABELS = ("route", "model")
-M = TypeVar("M", Counter, Histogram)
+
+
+class Distribution:
+    """How often a value was at most each of the bounds, counted once at the first that holds."""
+
+    __slots__ = ("_bounds", "_counts", "_sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def __bool__(self) -> bool:
+        return any(self._counts)
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        bounds = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        cumulative = [float(count) for count in accumulate(self._counts)]
+        family.add_metric(labels, list(zip(bounds, cumulative, strict=True)), self._sum)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What is counted of one route and model."""
+
+    by_status: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    first_token: Distribution = field(default_factory=lambda: Distribution(SECONDS))
+    speed: Distribution = field(default_factory=lambda: Distribution(TOKENS_PER_SECOND))
 
 
 class Metrics:
     """The owner of what is counted for Prometheus."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
         self._models: set[str] = set()
+        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._operations: Counter[tuple[str, str]] = Counter()
+        self._uncounted: list[Exchange] = []
+        self._in_flight = 0
+        self._reachable = False
         self._worst_lag = 0.0
-        self._children: dict[tuple[object, tuple[str, ...]], object] = {}
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"lmgateway_{name}", text, _LABELS, buckets=buckets, registry=registry)
-
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"lmgateway_{name}", text, labels, registry=registry)
-
-        def gauge(name: str, text: str, *labels: str) -> Gauge:
-            return Gauge(f"lmgateway_{name}", text, labels, registry=registry)
-
-        self._requests = counter("requests", "Proxied requests that ended", *_LABELS, "status")
-        self._aborted = counter("aborted", "Proxied requests whose client left", *_LABELS)
-        self._tokens = counter("tokens", "Tokens", *_LABELS, "direction")
-        self._operations = counter("model_operations", "Model operations", "operation", "result")
-        self._duration = histogram("request_seconds", "Time to the answer's end", SECONDS)
-        self._first_token = histogram("time_to_first_token_seconds", "Time to the first token", SECONDS)
-        self._speed = histogram("tokens_per_second", "Tokens generated per second", TOKENS_PER_SECOND)
-        self._in_flight = gauge("in_flight", "Proxied requests that run")
-        self._reachable = gauge("upstream_reachable", "Whether LM Studio answered when it was last asked")
-        self._lag = gauge("event_loop_lag_seconds", "How late the event loop was at worst since last asked")
-        self._tasks = gauge("tasks", "Tasks of the event loop")
-        self._subscribers = gauge("event_subscribers", "Readers of /debug/stream")
-        self._lost = gauge("events_lost", "Events that slow readers of /debug/stream lost")
-        gauge("build_info", "Versions", "version", "python").labels(
-            __version__, platform.python_version()
-        ).set(1)
 
     def began(self) -> None:
-        self._in_flight.inc()
+        self._in_flight += 1
 
     def ended(self, exchange: Exchange) -> None:
-        """Count an exchange with all that is known about it."""
-        self._in_flight.dec()
-        self._reachable.set(not isinstance(exchange.error, UpstreamUnavailable))
+        """Take an exchange into account, with all that is known about it."""
+        self._in_flight -= 1
+        self._uncounted.append(exchange)
+        if len(self._uncounted) >= COUNTED_TOGETHER:
+            self._count()
+
+    def _count(self) -> None:
+        for exchange in self._uncounted:
+            self._count_one(exchange)
+        self._uncounted.clear()
+
+    def _count_one(self, exchange: Exchange) -> None:
+        self._reachable = not isinstance(exchange.error, UpstreamUnavailable)
         labels = (exchange.route, self._model_label(exchange))
-        if exchange.outcome == "aborted":
-            self._of(self._aborted, *labels).inc()
+        tally = self._tallies.get(labels)
+        if tally is None:
+            tally = self._tallies[labels] = Tally()
         status = "aborted" if exchange.outcome == "aborted" else f"{exchange.status // 100}xx"
-        self._of(self._requests, *labels, status).inc()
-        self._of(self._duration, *labels).observe(exchange.total_ms / 1000)
-        if exchange.ttft_ms is not None:
-            self._of(self._first_token, *labels).observe(exchange.ttft_ms / 1000)
-        if exchange.tokens_per_second is not None:
-            self._of(self._speed, *labels).observe(exchange.tokens_per_second)
-        usage = exchange.count.usage if exchange.count else None
-        if usage is not None:
-            self._of(self._tokens, *labels, "in").inc(usage.prompt_tokens)
-            self._of(self._tokens, *labels, "out").inc(usage.completion_tokens)
-
-    def _of(self, metric: M, *labels: str) -> M:
-        """Return the metric's child for these labels; prometheus_client's own look-up costs far more."""
-        child = self._children.get((metric, labels))
-        if child is None:
-            child = self._children[metric, labels] = metric.labels(*labels)
-        return cast("M", child)
-
-    def operation(self, kind: str, *, succeeded: bool) -> None:
-        self._operations.labels(kind, "success" if succeeded else "failure").inc()
-
-    def lag(self, seconds: float) -> None:
-        self._worst_lag = max(self._worst_lag, seconds)
-
-    def render(self, *, subscribers: int, lost_events: int) -> bytes:
-        """Return the text format."""
-        self._lag.set(self._worst_lag)
-        self._worst_lag = 0.0
-        self._tasks.set(len(asyncio.all_tasks()))
-        self._subscribers.set(subscribers)
-        self._lost.set(lost_events)
-        return generate_latest(self._registry)
+        tally.by_status[status] += 1
+        tally.seconds.observe(exchange.total_ms / 1000)
+        if (first_token := exchange.ttft_ms) is not None:
+            tally.first_token.observe(first_token / 1000)
+        if (speed := exchange.tokens_per_second) is not None:
+            tally.speed.observe(speed)
+        if exchange.count is not None and (usage := exchange.count.usage) is not None:
+            tally.tokens["in"] += usage.prompt_tokens
+            tally.tokens["out"] += usage.completion_tokens
 
     def _model_label(self, exchange: Exchange) -> str:
         name = exchange.model
@@ -108,3 +113,79 @@ class Metrics:
         if exchange.status == 200 and len(self._models) < MAX_MODEL_LABELS:
             self._models.add(name)
         return name if name in self._models else OTHER
+
+    def operation(self, kind: str, *, succeeded: bool) -> None:
+        self._operations[kind, "success" if succeeded else "failure"] += 1
+
+    def lag(self, seconds: float) -> None:
+        self._worst_lag = max(self._worst_lag, seconds)
+
+    def render(self, *, subscribers: int, lost_events: int) -> bytes:
+        """Return the text format."""
+        self._count()
+        now = {
+            "in_flight": ("Proxied requests that run", self._in_flight),
+            "upstream_reachable": ("Whether LM Studio answered when it was last asked", self._reachable),
+            "event_loop_lag_seconds": (
+                "How late the event loop was at worst since last asked",
+                self._worst_lag,
+            ),
+            "tasks": ("Tasks of the event loop", len(asyncio.all_tasks())),
+            "event_subscribers": ("Readers of /debug/stream", subscribers),
+            "events_lost": ("Events that slow readers of /debug/stream lost", lost_events),
+        }
+        self._worst_lag = 0.0
+        gauges = [GaugeMetricFamily(f"lmgateway_{name}", text, value) for name, (text, value) in now.items()]
+        registry = CollectorRegistry()
+        registry.register(_Families([*self._counted(), *gauges, _build_info()]))
+        return generate_latest(registry)
+
+    def _counted(self) -> Iterator[Metric]:
+        requests = _counter("requests", "Proxied requests that ended", *_LABELS, "status")
+        aborted = _counter("aborted", "Proxied requests whose client left", *_LABELS)
+        tokens = _counter("tokens", "Tokens", *_LABELS, "direction")
+        seconds = _histogram("request_seconds", "Time to the answer's end")
+        first_token = _histogram("time_to_first_token_seconds", "Time to the first token")
+        speed = _histogram("tokens_per_second", "Tokens generated per second")
+        for labels, tally in self._tallies.items():
+            for status, number in tally.by_status.items():
+                requests.add_metric((*labels, status), number)
+            if tally.by_status["aborted"]:
+                aborted.add_metric(labels, tally.by_status["aborted"])
+            for direction, number in tally.tokens.items():
+                tokens.add_metric((*labels, direction), number)
+            for family, values in (
+                (seconds, tally.seconds),
+                (first_token, tally.first_token),
+                (speed, tally.speed),
+            ):
+                if values:
+                    values.add_to(family, labels)
+        operations = _counter("model_operations", "Model operations", "operation", "result")
+        for kind, number in self._operations.items():
+            operations.add_metric(kind, number)
+        yield from (requests, aborted, tokens, operations, seconds, first_token, speed)
+
+
+class _Families:
+    """A collector, as a registry wants one."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"lmgateway_{name}", text, labels=labels)
+
+
+def _histogram(name: str, text: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(f"lmgateway_{name}", text, labels=_LABELS)
+
+
+def _build_info() -> Metric:
+    family = GaugeMetricFamily("lmgateway_build_info", "Versions", labels=("version", "python"))
+    family.add_metric((__version__, platform.python_version()), 1)
+    return family

@@ -41,7 +41,8 @@ _NOT_FORWARDED = _HOP_BY_HOP | {
     "x-forwarded-server",
 }
 # The gateway answers for the request id and for who may read an answer from another origin.
-_NOT_RETURNED = _HOP_BY_HOP | {"x-request-id"}
+_CORS = "access-control-"
+_NOT_RETURNED = _HOP_BY_HOP | {"x-request-id", _CORS}
 # RFC 9110 section 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 # aiohttp reads a byte that is not UTF-8 as a surrogate and would lose it; control characters it refuses.
@@ -100,10 +101,8 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
     fields: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
-        lower = _lower_name(name)
-        if lower in dropped or lower.startswith("access-control-") or _UNSENDABLE.search(value):
-            continue
-        fields.add(name, value)
+        if _lower_name(name) not in dropped and not _UNSENDABLE.search(value):
+            fields.add(name, value)
     return fields
 
 
@@ -111,7 +110,8 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 def _lower_name(name: str) -> str:
     if not _TOKEN.match(name):
         raise UpstreamBroke("LM Studio sent a header that has no proper name.")
-    return name.lower()
+    lower = name.lower()
+    return _CORS if lower.startswith(_CORS) else lower
 
 
 def writable_reason(reason: str) -> str:
@@ -121,7 +121,10 @@ def writable_reason(reason: str) -> str:
 
 def _with_named_in_connection(fixed: frozenset[str], headers: CIMultiDictProxy[str]) -> frozenset[str]:
     lines = headers.getall("Connection", ())
-    if not lines:
-        return fixed
+    return _with_named(fixed, tuple(lines)) if lines else fixed
+
+
+@lru_cache(maxsize=64)
+def _with_named(fixed: frozenset[str], lines: tuple[str, ...]) -> frozenset[str]:
     names = {name.strip().lower() for line in lines for name in line.split(",")}
     return fixed | (names - _VITAL)

@@ -16,6 +16,7 @@ from .surrogates import Masked
 # Bytes that aren't UTF-8 are noticed only where they are decoded.
 _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
 _EMPTY = (b"null", b'""')
+_TRUE = Raw(b"true")
 
 _CHAT = {
     "temperature": "temperature",
@@ -108,27 +109,27 @@ def fill(
         filled = fill(masked.text, dialect, active, account_streams=account_streams)
         return msgspec.structs.replace(filled, body=masked.restore(filled.body))
     added = {} if active is None else _missing(fields, dialect, active)
-    streaming = added.get("stream", fields.get("stream")) == Raw(b"true")
+    streaming = added.get("stream") is True or fields.get("stream") == _TRUE
     asks_usage = False
     if streaming and account_streams and dialect.tells_usage_on_request:
         options = _with_usage(fields.get("stream_options"))
         if options is not None:
             added["stream_options"], asks_usage = options, True
-    model = _text(added.get("model", fields.get("model")))
+    model = active.name if active is not None and "model" in added else _text(fields.get("model"))
     return Filled(_merge(body, fields, added), model, streaming, asks_usage)
 
 
-def _with_usage(options: Raw | None) -> Raw | None:
+def _with_usage(options: Raw | None) -> dict[str, object] | None:
     """Return stream options that ask for usage, or None if these do, or are nothing to add to."""
     if options is None or bytes(options) == b"null":
-        return Raw(b'{"include_usage":true}')
+        return {"include_usage": True}
     try:
         fields = msgspec.json.decode(options, type=dict[str, Raw])
     except _NO_TEXT:
         return None
-    if fields.get("include_usage") == Raw(b"true"):
+    if fields.get("include_usage") == _TRUE:
         return None
-    return _raw({**fields, "include_usage": True})
+    return {**fields, "include_usage": True}
 
 
 def _text(value: Raw | None) -> str | None:
@@ -139,19 +140,19 @@ def _text(value: Raw | None) -> str | None:
         return None
 
 
-def _missing(fields: Mapping[str, Raw], dialect: Dialect, active: ActiveModel) -> dict[str, Raw]:
-    added: dict[str, Raw] = {}
+def _missing(fields: Mapping[str, Raw], dialect: Dialect, active: ActiveModel) -> dict[str, object]:
+    added: dict[str, object] = {}
     model = fields.get("model")
     if model is None or bytes(model) in _EMPTY:
-        added["model"] = _raw(active.name)
+        added["model"] = active.name
     for attribute, name in dialect.parameters.items():
         value = getattr(active.default_inference, attribute)
         if value is not None and name not in fields and _SYNONYMS.get(name) not in fields:
-            added[name] = _raw(value)
+            added[name] = value
     return added
 
 
-def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, Raw]) -> bytes:
+def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes:
     if not added:
         return body
     if not fields.keys().isdisjoint(added):  # an empty model name gives way
@@ -160,7 +161,3 @@ def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, Raw]) -> 
     members = msgspec.json.encode(added)[1:-1]
     start = body.index(b"{") + 1
     return b"".join((body[:start], members, b"," if fields else b"", memoryview(body)[start:]))
-
-
-def _raw(value: object) -> Raw:
-    return Raw(msgspec.json.encode(value))

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
+from ..caching import cached_for_short
 from ..errors import BadRequest, NotFound
 
 _SHORT_PATHS = (
@@ -41,15 +42,12 @@ class Target(Struct, frozen=True):
 
     `raw` is path and query byte for byte; `path` is what the path means: decoded, in lower case and with
     single slashes, for looking things up, because LM Studio's router ignores case and a slash at the end.
+    `changes_machine`: it loads, unloads or downloads a model.
     """
 
     raw: str
     path: str
-
-    @property
-    def changes_machine(self) -> bool:
-        """Whether this loads, unloads or downloads a model."""
-        return changes_machine(self.path)
+    changes_machine: bool
 
 
 def changes_machine(path: str) -> bool:
@@ -57,6 +55,7 @@ def changes_machine(path: str) -> bool:
     return _CHANGES_MACHINE.match(path) is not None
 
 
+@cached_for_short
 def parse(raw: str) -> Target:
     """Return where the request target `raw` leads. Raises BadRequest, NotFound."""
     if not raw.startswith("/"):
@@ -70,7 +69,7 @@ def parse(raw: str) -> Target:
     meaning = _SEPARATORS.sub("/", meaning.lower()).rstrip("/")
     if not path.startswith(("/v1/", "/api/v0/", "/api/v1/")) or _RESERVED.match(meaning):
         raise NotFound("There is nothing here; LM Studio's APIs are below /v1, /api/v0 and /api/v1.")
-    return Target(f"{path}{mark}{query}", meaning)
+    return Target(f"{path}{mark}{query}", meaning, changes_machine(meaning))
 
 
 def _origin_form(raw: str) -> str:

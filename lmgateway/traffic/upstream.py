@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ from ..aiohttp_mends import FreshConnector, exact_url
 from ..config import LMStudio
 from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
+from .posting import AT_ONCE_BYTES, Posting, Reply
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
@@ -62,7 +64,7 @@ class Outgoing:
 class Answer:
     """LM Studio's answer to one request. Closing it before its end tells LM Studio to stop."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | Reply) -> None:
         self._response = response
         self.status = response.status
         self.reason = response.reason or ""
@@ -72,6 +74,12 @@ class Answer:
         """Return what has come in already, if anything has. What went wrong meanwhile is `read`'s to tell."""
         content = self._response.content
         return content.read_nowait() if content.exception() is None else b""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether `read` has nothing more to return, nor to tell."""
+        content = self._response.content
+        return content.at_eof() and content.exception() is None
 
     async def read(self) -> bytes:
         """Return what has come in, at least one byte; b"" at the end.
@@ -96,7 +104,7 @@ class Answer:
         self._response.close()
 
 
-def _check_head(response: aiohttp.ClientResponse) -> None:
+def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
         raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
@@ -107,15 +115,25 @@ def _check_head(response: aiohttp.ClientResponse) -> None:
         raise UpstreamBroke("LM Studio sent its answer in a transfer coding that nobody asked for.")
 
 
+@lru_cache
+def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+
+
 class Upstream:
     """The owner of the client session. Enter it before use."""
 
     def __init__(self, config: LMStudio) -> None:
         self._session: aiohttp.ClientSession
-        self.reconfigure(config)
+        self._posting: Posting
+        self._point_to(config)
 
     def reconfigure(self, config: LMStudio) -> None:
         """Send what comes from now on where this configuration says."""
+        self._point_to(config)
+        self._posting = Posting(self._session, self._base)
+
+    def _point_to(self, config: LMStudio) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
         token = config.api_token
@@ -132,6 +150,7 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
+        self._posting = Posting(self._session, self._base)
         return self
 
     async def __aexit__(
@@ -171,10 +190,12 @@ class Upstream:
             raise
         return Answer(response)
 
-    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:
+    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
         headers, body = outgoing.headers, outgoing.body
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
+            if outgoing.method == "POST" and len(body) <= AT_ONCE_BYTES:
+                return await self._posting.send(outgoing.target, headers, body, _timeout(silence))
             if len(body) > LARGE_BODY_BYTES:
                 # Written at once it would hold up every other request.
                 body = _pieces(body)
@@ -184,7 +205,7 @@ class Upstream:
             headers=headers,
             data=body,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence),
+            timeout=_timeout(silence),
         )
 
     async def probe(self) -> Reachability:

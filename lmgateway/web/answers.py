@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from email.utils import formatdate
+from typing import cast
 
 import msgspec
 from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp.abc import AbstractStreamWriter
 
 from ..errors import GatewayError
 from .places import ApiStyle
 
 _SERVER = "lmgateway"
-_INVENTED_BY_AIOHTTP = ("Content-Type", "Server")
+_NO_CONTENT = 204
 
 
 class RelayedResponse(web.StreamResponse):
     """LM Studio's answer, with the header fields that it came with."""
 
-    def __init__(self, status: int, reason: str, fields: CIMultiDict[str]) -> None:
-        super().__init__(status=status, reason=reason, headers=fields)
-        self.fields = fields
+    async def _prepare_headers(self) -> None:
+        # aiohttp's own invents a type and a server, and loses the length of a 304, which isn't its body's but
+        # that of what the client has already (RFC 9110 section 8.6).
+        request = cast("web.BaseRequest", self._req)
+        writer = cast("AbstractStreamWriter", self._payload_writer)
+        fields = self._headers
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        if self._must_be_empty_body:
+            if self.status == _NO_CONTENT:
+                fields.popall("Content-Length", None)
+        else:
+            writer.length = self.content_length
+            if writer.length is None and request.version >= (1, 1):
+                writer.enable_chunking()
+                fields["Transfer-Encoding"] = "chunked"
+        if "Date" not in fields:  # RFC 9110 section 6.6.1
+            fields["Date"] = formatdate(usegmt=True)
+        if not self._keep_alive:
+            fields["Connection"] = "close"
+        elif request.version < (1, 1):
+            fields["Connection"] = "keep-alive"
+
+    async def begin(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Prepare it, and return what its body is written to: a layer less for each token."""
+        return cast("AbstractStreamWriter", await self.prepare(request))
 
     def join_head(self) -> None:
         """Send the head together with the body's first bytes, which are there already."""
@@ -28,16 +53,9 @@ class RelayedResponse(web.StreamResponse):
 
 
 def finish_headers(response: web.StreamResponse) -> None:
-    """Undo what aiohttp made up while preparing a head that is about to be written."""
+    """Name this server in an answer of its own."""
     if not isinstance(response, RelayedResponse):
         response.headers["Server"] = _SERVER
-        return
-    for name in _INVENTED_BY_AIOHTTP:
-        if name not in response.fields:
-            response.headers.popall(name, None)
-    if response.status == 304 and "Content-Length" in response.fields:
-        # The length of what the client has already (RFC 9110 section 8.6); aiohttp takes it for a body's.
-        response.headers["Content-Length"] = response.fields["Content-Length"]
 
 
 def json_response(body: object, *, status: int = 200) -> web.Response:

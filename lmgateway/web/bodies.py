@@ -42,9 +42,6 @@ class Upload:
         self._request = request
         self._limit = limit
         self.failure: GatewayError | None = None
-        limits, loop = request[POLICY].config.limits, asyncio.get_running_loop()
-        self._pause = limits.body_pause_ms / 1000 or math.inf
-        self._due = loop.time() + (limits.body_ms / 1000 or math.inf)
         if (request.content_length or 0) > limit:
             self._refuse()
 
@@ -56,9 +53,12 @@ class Upload:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
+        limits, loop = self._request[POLICY].config.limits, asyncio.get_running_loop()
+        pause = limits.body_pause_ms / 1000 or math.inf
+        due = loop.time() + (limits.body_ms / 1000 or math.inf)
         await self._invite()
         received = 0
-        while chunk := await self._read():
+        while chunk := await self._read(min(due, loop.time() + pause)):
             received += len(chunk)
             if received > self._limit:
                 self._refuse()
@@ -80,11 +80,10 @@ class Upload:
             # Interim: the writer must not take it for the beginning of the answer.
             self._request.writer.output_size = 0
 
-    async def _read(self) -> bytes:
-        content, due = self._request.content, min(self._due, asyncio.get_running_loop().time() + self._pause)
+    async def _read(self, due: float) -> bytes:
         try:
             async with asyncio.timeout_at(due if due < math.inf else None):
-                return await content.readany()
+                return await self._request.content.readany()
         except TimeoutError as exc:
             self.failure = RequestTimeout("The request's body came too slowly for this gateway.")
             raise self.failure from exc

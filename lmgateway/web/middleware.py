@@ -4,58 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import socket
 import struct
 
-from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import is_preflight
-from ..errors import BadRequest, Forbidden, GatewayError, MethodNotAllowed, NotFound
-from ..networks import parse_address
+from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Exchange, make_request_id
-from ..policy import Policy
-from ..state import EXCHANGE, POLICIES, POLICY
+from ..state import EXCHANGE, HEAD, POLICIES, POLICY
 from .answers import error_response, finish_headers
 from .connection import Connection
-from .places import api_style, is_below, is_for_pages
+from .places import api_style, place
 
 logger = logging.getLogger(__name__)
 
 # How long a client may take for what was sent before its answer broke off.
 _SEVER_SECONDS = 5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-_VERSIONS = (HttpVersion11, HttpVersion10)
-_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
-
-
-def _request_id(request: web.Request, policy: Policy) -> str:
-    sent = request.headers.get("X-Request-Id", "")
-    is_sane = _SANE_ID.match(sent) and not policy.guard.keys.occurs_in(sent)
-    return sent if is_sane else make_request_id()
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, and write its access line when it has ended, however it ends."""
     policy = request[POLICY] = request.app[POLICIES].current
-    exchange = Exchange(
-        request_id=_request_id(request, policy),
-        client=request.remote or "",
+    client = request.remote or ""
+    head = request[HEAD] = policy.head(client, request.version, request.raw_headers)
+    exchange = request[EXCHANGE] = Exchange(
+        request_id=head.request_id or make_request_id(),
+        client=client,
         method=request.method,
         path=policy.guard.keys.redact(request.path),
     )
-    request[EXCHANGE] = exchange
     exchange.task = asyncio.current_task()
     try:
         response = await handler(request)
         exchange.status = response.status
         return response
     finally:
+        exchange.close()
         access_log.write(exchange)
-        exchange.release()
 
 
 @web.middleware
@@ -124,22 +114,11 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 @web.middleware
 async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
-    exchange, policy = request[EXCHANGE], request[POLICY]
-    if not exchange.client:
-        raise Forbidden("Forbidden: the connection has no address.")
-    exchange.client = str(policy.guard.admit_address(parse_address(exchange.client), request.headers))
-    if request.version not in _VERSIONS:
-        raise BadRequest("HTTP/1.1 and HTTP/1.0 are understood here.")
-    hosts = request.headers.getall("Host", ())
-    if len(hosts) != 1 and (hosts or request.version >= (1, 1)):
-        raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
-    codings = request.headers.getall("Transfer-Encoding", ("chunked",))
-    if [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise BadRequest("The only transfer coding that is understood here is chunked.")
-    for host in hosts:  # none in HTTP/1.0, which no browser speaks
-        policy.guard.admit_host(host)
+    policy, head = request[POLICY], request[HEAD]
+    request[EXCHANGE].client = head.client
+    head.check_framing()
     if is_preflight(request.method, request.headers):
-        granted = policy.cors.preflight_headers(request.headers, proxied=is_for_pages(request.path))
+        granted = policy.cors.preflight_headers(request.headers, proxied=place(request.path).for_pages)
         return web.Response(status=204, headers=granted)
     return await handler(request)
 
@@ -147,13 +126,10 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
 @web.middleware
 async def require_key(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only who has the key, and no other site's page that wants to change something."""
-    policy, path = request[POLICY], request.path
-    guard = policy.guard
-    # The dashboard's files are no secret; its data is below /debug and /admin.
-    is_open = path == "/" or is_below(path, "/dashboard") or (path == "/health" and guard.health_is_open)
-    if not is_open:
-        guard.admit_key(request.headers)
-    if is_below(path, "/admin", "/debug", "/metrics"):
+    policy, here = request[POLICY], place(request.path)
+    if not here.needs_no_key and not (request.path == "/health" and policy.guard.health_is_open):
+        request[HEAD].require_key()
+    if here.is_own:
         policy.cors.admit_origin(request.headers)
     return await handler(request)
 
@@ -166,14 +142,14 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if exchange.outcome is None:  # else this is the error that it ended with
         exchange.response = response
     finish_headers(response)
+    head = request[HEAD]
     # What came in behind a request for another protocol is lost in aiohttp; it keeps it for websockets only.
     is_last = isinstance(request.protocol, Connection) and request.protocol.is_ending
-    if is_last or request.headers.get("Upgrade", "websocket").lower() != "websocket":
+    if is_last or head.asks_for_another_protocol:
         response.force_close()
         response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = exchange.request_id
-    origin, cors = request.headers.get("Origin"), request[POLICY].cors
-    for name, value in cors.response_headers(origin, proxied=is_for_pages(request.path)).items():
+    for name, value in head.cors_fields(proxied=place(request.path).for_pages).items():
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 
 

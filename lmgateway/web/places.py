@@ -5,10 +5,38 @@ from __future__ import annotations
 from typing import Literal
 
 from aiohttp import web
+from msgspec import Struct
 
+from ..caching import cached_for_short
 from ..traffic.target import PROXIED_PREFIXES, changes_machine
 
 ApiStyle = Literal["own", "openai", "anthropic"]
+
+
+class Place(Struct, frozen=True):
+    """What is said of a path.
+
+    `needs_no_key`: it holds no secret. `is_own`: only the gateway's own pages may ask here, because others
+    could change something. `for_pages`: pages of any origin may be let in, to LM Studio.
+    """
+
+    is_proxied: bool
+    needs_no_key: bool
+    is_own: bool
+    for_pages: bool
+
+
+@cached_for_short
+def place(path: str) -> Place:
+    """Return what is known of this path; it is decoded, and has no query."""
+    is_proxied = is_below(path, *PROXIED_PREFIXES)
+    return Place(
+        is_proxied=is_proxied,
+        # The dashboard's files are no secret; its data is below /debug and /admin.
+        needs_no_key=path == "/" or is_below(path, "/dashboard"),
+        is_own=is_below(path, "/admin", "/debug", "/metrics"),
+        for_pages=is_proxied and not changes_machine(path.lower()),
+    )
 
 
 def is_below(path: str, *prefixes: str) -> bool:
@@ -16,19 +44,10 @@ def is_below(path: str, *prefixes: str) -> bool:
     return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
-def is_proxied(path: str) -> bool:
-    return is_below(path, *PROXIED_PREFIXES)
-
-
-def is_for_pages(path: str) -> bool:
-    """Tell whether pages of any origin may be let in here: to LM Studio, unless it changes the machine."""
-    return is_proxied(path) and not changes_machine(path.lower())
-
-
 def api_style(request: web.Request) -> ApiStyle:
     """Return whose clients ask on this path, and so how an error must look for them to read it."""
     path = request.path
-    if not is_proxied(path):
+    if not place(path).is_proxied:
         return "own"
     both = is_below(path, "/v1/models", "/models")
     if is_below(path, "/v1/messages", "/messages") or (both and "anthropic-version" in request.headers):

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
-from ..state import ACTIVITY, EXCHANGE, MODELS, POLICY, UPSTREAM
+from ..state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
 from ..traffic.upstream import Answer, Outgoing
@@ -26,96 +26,103 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     if request.method in {"CONNECT", "TRACE"}:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.")
     destination = target.parse(request.raw_path)
+    passage = Passage(request)
     if destination.changes_machine:
-        request[POLICY].cors.admit_origin(request.headers)
-    request.app[ACTIVITY].admit(request[POLICY].config.limits.requests)
-    with request.app[ACTIVITY].exchange(request[EXCHANGE]):
+        passage.policy.cors.admit_origin(request.headers)
+    activity = passage.app[ACTIVITY]
+    activity.admit(passage.policy.config.limits.requests)
+    with activity.exchange(passage.exchange):
         if request.method == "POST" and (dialect := rewrite.DIALECTS.get(destination.path)):
-            return await _infer(request, destination, dialect)
-        return await _pass(request, destination)
+            return await passage.infer(destination, dialect)
+        return await passage.pass_on(destination)
 
 
-async def _infer(
-    request: web.Request, destination: target.Target, dialect: rewrite.Dialect
-) -> web.StreamResponse:
-    """Send on a request that something may be filled into, and count the tokens of its answer."""
-    app, policy, exchange = request.app, request[POLICY], request[EXCHANGE]
-    limits = policy.config.proxy
-    exchange.route, exchange.generates = destination.path, dialect.generates
-    headers = policy.request_fields.forward(request.headers, version=_version(request))
-    if "Accept-Encoding" in headers:
-        headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
-    body = await Upload(request, limits.max_body_bytes).read()
-    active = app[MODELS].active.of(dialect.model_type)
-    filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
-    exchange.stream = filled.streaming
-    if filled.model is not None:
-        exchange.model = policy.guard.keys.redact(filled.model)
-    app[ACTIVITY].announce(exchange)
-    silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
-    outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
-    answer = await app[UPSTREAM].send(outgoing, silence=_seconds(silence_ms))
-    return await _relay(request, answer, _meter(answer, strips=filled.asks_usage))
+class Passage:
+    """One request's way through the gateway and back."""
 
+    __slots__ = ("app", "exchange", "policy", "request")
 
-async def _pass(request: web.Request, destination: target.Target) -> web.StreamResponse:
-    """Send on a request whose body isn't the gateway's business, while it is still coming in."""
-    app, policy = request.app, request[POLICY]
-    limits = policy.config.proxy
-    headers = policy.request_fields.forward(request.headers, version=_version(request))
-    upload = Upload(request, limits.max_upload_bytes)
-    body: AsyncIterator[bytes] | None = upload.chunks() if request.body_exists else None
-    app[ACTIVITY].announce(request[EXCHANGE])
-    try:
-        outgoing = Outgoing(request.method, destination.raw, headers, body)
-        answer = await app[UPSTREAM].send(outgoing, silence=_seconds(limits.timeout_ms))
-    except GatewayError as exc:
-        # What looks like LM Studio's failure may be the upload's.
-        raise upload.failure or exc from exc
-    return await _relay(request, answer, None)
+    def __init__(self, request: web.Request) -> None:
+        self.request = request
+        self.app = request.app
+        self.exchange = request[EXCHANGE]
+        self.policy = request[POLICY]
 
+    async def infer(self, destination: target.Target, dialect: rewrite.Dialect) -> web.StreamResponse:
+        """Send on a request that something may be filled into, and count the tokens of its answer."""
+        request, app, exchange, limits = self.request, self.app, self.exchange, self.policy.config.proxy
+        exchange.route, exchange.generates = destination.path, dialect.generates
+        headers = request[HEAD].for_upstream()
+        if "Accept-Encoding" in headers:
+            headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
+        body = await Upload(request, limits.max_body_bytes).read()
+        active = app[MODELS].active.of(dialect.model_type)
+        filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
+        exchange.stream = filled.streaming
+        if filled.model is not None:
+            exchange.model = self.policy.guard.keys.redact(filled.model)
+        app[ACTIVITY].announce(exchange)
+        silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
+        outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
+        answer = await app[UPSTREAM].send(outgoing, silence=_seconds(silence_ms))
+        return await self._relay(answer, _meter(answer, strips=filled.asks_usage))
 
-async def _relay(request: web.Request, answer: Answer, meter: Meter | None) -> web.StreamResponse:
-    """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
-    exchange = request[EXCHANGE]
-    exchange.status = answer.status
-    try:
-        response = _begin(request, answer, response_fields(answer.headers), meter)
-        if meter is not None:
-            exchange.count = meter.count
-        ready = _metered(answer.read_ready(), meter, exchange)
-        if ready:
-            response.join_head()
-        await response.prepare(request)
-        await response.write(ready)
-        while chunk := await answer.read():
-            chunk = _metered(chunk, meter, exchange)
-            if chunk:
-                await response.write(chunk)
-        if meter is not None:
-            await response.write(meter.finish())
-        await response.write_eof()
+    async def pass_on(self, destination: target.Target) -> web.StreamResponse:
+        """Send on a request whose body isn't the gateway's business, while it is still coming in."""
+        request, app, limits = self.request, self.app, self.policy.config.proxy
+        headers = request[HEAD].for_upstream()
+        if (length := request.headers.get("Content-Length")) is not None:
+            headers["Content-Length"] = length
+        upload = Upload(request, limits.max_upload_bytes)
+        body: AsyncIterator[bytes] | None = upload.chunks() if request.body_exists else None
+        app[ACTIVITY].announce(self.exchange)
+        try:
+            outgoing = Outgoing(request.method, destination.raw, headers, body)
+            answer = await app[UPSTREAM].send(outgoing, silence=_seconds(limits.timeout_ms))
+        except GatewayError as exc:
+            # What looks like LM Studio's failure may be the upload's.
+            raise upload.failure or exc from exc
+        return await self._relay(answer, None)
+
+    async def _relay(self, answer: Answer, meter: Meter | None) -> web.StreamResponse:
+        """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
+        exchange = self.exchange
+        exchange.status = answer.status
+        try:
+            response = self._begin(answer, response_fields(answer.headers), meter)
+            if meter is not None:
+                exchange.count = meter.count
+            ready = _metered(answer.read_ready(), meter, exchange)
+            if ready:
+                response.join_head()
+            writer = await response.begin(self.request)
+            await writer.write(ready)
+            if not answer.has_ended:
+                while chunk := await answer.read():
+                    await writer.write(_metered(chunk, meter, exchange))
+            if meter is not None:
+                await writer.write(meter.finish())
+            await response.write_eof()
+            return response
+        finally:
+            # Before its end this closes the connection, which is how LM Studio learns that nobody listens.
+            answer.close()
+
+    def _begin(self, answer: Answer, fields: CIMultiDict[str], meter: Meter | None) -> RelayedResponse:
+        is_stream = fields.get("Content-Type", "").startswith(_EVENT_STREAM)
+        if is_stream:
+            # A stream is what LM Studio says is one, whatever was asked for.
+            self.exchange.stream = True
+            answer.limit_silence(_seconds(self.policy.config.proxy.stream_timeout_ms))
+        if isinstance(meter, StreamMeter):
+            fields.popall("Content-Length", None)  # it may become less
+        response = RelayedResponse(
+            status=answer.status, reason=writable_reason(answer.reason), headers=fields
+        )
+        if self.request.version < (1, 1) and "Content-Length" not in fields:
+            # Without chunks the connection's end is the answer's.
+            response.force_close()
         return response
-    finally:
-        # Before its end this closes the connection, which is how LM Studio learns that nobody listens.
-        answer.close()
-
-
-def _begin(
-    request: web.Request, answer: Answer, fields: CIMultiDict[str], meter: Meter | None
-) -> RelayedResponse:
-    is_stream = fields.get("Content-Type", "").startswith(_EVENT_STREAM)
-    if is_stream:
-        # A stream is what LM Studio says is one, whatever was asked for.
-        request[EXCHANGE].stream = True
-        answer.limit_silence(_seconds(request[POLICY].config.proxy.stream_timeout_ms))
-    if isinstance(meter, StreamMeter):
-        fields.popall("Content-Length", None)  # it may become less
-    response = RelayedResponse(answer.status, writable_reason(answer.reason), fields)
-    if request.version < (1, 1) and "Content-Length" not in fields:
-        # Without chunks the connection's end is the answer's.
-        response.force_close()
-    return response
 
 
 def _meter(answer: Answer, *, strips: bool) -> Meter | None:
@@ -135,10 +142,6 @@ def _metered(chunk: bytes, meter: Meter | None, exchange: Exchange) -> bytes:
     if exchange.first_token is None and meter.count.seen:
         exchange.first_token = time.monotonic()
     return passed
-
-
-def _version(request: web.Request) -> str:
-    return "1.1" if request.version >= (1, 1) else "1.0"
 
 
 def _seconds(milliseconds: int) -> float | None:

@@ -11,7 +11,9 @@ import pytest
 from lmgateway.errors import NotFound
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.events import (
+    BATCH_EVENTS,
     HISTORY_EVENTS,
+    PAUSE_SECONDS,
     QUEUE_EVENTS,
     ErrorEvent,
     Event,
@@ -42,10 +44,17 @@ def publish(events: Events, count: int) -> None:
 async def heard(events: Events, subscription: Subscription) -> list[Published]:
     """Everything that is in the queue, up to the end."""
     events.close()
-    found = []
-    while (published := await asyncio.wait_for(subscription.next(), 1)) is not None:
-        found.append(published)
+    found: list[Published] = []
+    while (batch := await asyncio.wait_for(subscription.next(), 1)) is not None:
+        found += batch.events
     return found
+
+
+def fields_of(published: Published) -> dict[str, object]:
+    """What a reader finds in the event's data, which is one line."""
+    found = re.fullmatch(rb"id: \d+\nevent: \w+\ndata: ([^\n]*)\n\n", published.frame)
+    assert found is not None
+    return dict(json.loads(found[1]))
 
 
 async def test_everybody_hears_everything_in_order() -> None:
@@ -70,9 +79,9 @@ async def test_event_wakes_who_waits() -> None:
         waiting = asyncio.create_task(subscription.next())
         await asyncio.sleep(0)
         events.publish(START)
-        published = await asyncio.wait_for(waiting, 1)
-    assert published is not None
-    assert published.number == 1
+        batch = await asyncio.wait_for(waiting, 1)
+    assert batch is not None
+    assert [published.number for published in batch.events] == [1]
 
 
 async def test_filter_by_name() -> None:
@@ -110,9 +119,8 @@ async def test_history_is_bounded() -> None:
     events = Events()
     publish(events, HISTORY_EVENTS + 10)
     with events.subscribe(after=0) as subscription:
-        kept = [await asyncio.wait_for(subscription.next(), 1) for _ in range(HISTORY_EVENTS)]
-        assert [published and published.number for published in kept] == list(range(11, HISTORY_EVENTS + 11))
-        assert await heard(events, subscription) == []
+        kept = await heard(events, subscription)
+        assert [published.number for published in kept] == list(range(11, HISTORY_EVENTS + 11))
         assert subscription.take_missed() == 0
 
 
@@ -120,13 +128,32 @@ async def test_slow_listener_loses_the_oldest() -> None:
     """Publishing never waits; who is too slow is told once how many are gone; others lose nothing."""
     events = Events()
     with events.subscribe() as slow, events.subscribe({"model_unload_complete"}) as choosy:
-        publish(events, QUEUE_EVENTS + 5)
-        first = await slow.next()
-        assert first is not None
-        assert (first.number, slow.take_missed(), slow.take_missed()) == (6, 5, 0)
+        publish(events, 2 * QUEUE_EVENTS)
         events.publish(COMPLETE)
-        assert [published.number for published in await heard(events, choosy)] == [QUEUE_EVENTS + 6]
+        kept = await heard(events, slow)
+        missed = slow.take_missed()
+        assert QUEUE_EVENTS - BATCH_EVENTS < len(kept) <= QUEUE_EVENTS
+        assert [published.number for published in kept] == list(range(missed + 1, 2 * QUEUE_EVENTS + 2))
+        assert (slow.take_missed(), events.lost) == (0, missed)
+        assert [published.number for published in await heard(events, choosy)] == [2 * QUEUE_EVENTS + 1]
         assert choosy.take_missed() == 0
+
+
+async def test_crowd_is_told_together() -> None:
+    """The first event comes at once; those right behind it wait for each other, but only for a moment."""
+    loop, events = asyncio.get_running_loop(), Events()
+    with events.subscribe() as subscription:
+        events.publish(START)
+        first, began = await subscription.next(), loop.time()
+        publish(events, 3)
+        await asyncio.sleep(0)
+        publish(events, 4)
+        rest = await asyncio.wait_for(subscription.next(), 1)
+        waited = loop.time() - began
+    assert first is not None
+    assert rest is not None
+    assert [len(batch.events) for batch in (first, rest)] == [1, 7]
+    assert PAUSE_SECONDS / 2 < waited < 10 * PAUSE_SECONDS
 
 
 async def test_end_reaches_full_queues() -> None:
@@ -134,8 +161,11 @@ async def test_end_reaches_full_queues() -> None:
     events = Events()
     with events.subscribe() as full, events.subscribe() as empty:
         publish(events, QUEUE_EVENTS)
-        for _ in range(QUEUE_EVENTS):
-            await empty.next()
+        number = 0
+        while number < QUEUE_EVENTS:
+            batch = await asyncio.wait_for(empty.next(), 1)
+            assert batch is not None
+            number += len(batch.events)
         assert await heard(events, empty) == []
         assert [published.number for published in await heard(events, full)][-1] == QUEUE_EVENTS
 
@@ -147,7 +177,7 @@ async def test_who_left_is_not_told() -> None:
         pass
     publish(events, 3)
     events.close()
-    left.offer(None)
+    left.end()
     assert await left.next() is None
     assert left.take_missed() == stays.take_missed() == 0
 
@@ -204,10 +234,9 @@ async def test_what_a_dashboard_reads(event: Event, name: str, fields: dict[str,
     with events.subscribe() as subscription:
         events.publish(event)
         (published,) = await heard(events, subscription)
-    shown = json.loads(published.data)
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", shown.pop("timestamp"))
+    shown = fields_of(published)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(shown.pop("timestamp")))
     assert (published.name, shown) == (name, fields)
-    assert "\n" not in published.data
 
 
 @pytest.mark.parametrize(
@@ -223,7 +252,7 @@ async def test_failed_operation_is_told_once(failure: BaseException) -> None:
         with pytest.raises(type(failure)), activity.operation("model_load", "m"):
             raise failure
         (published,) = await heard(events, subscription)
-    shown = json.loads(published.data)
+    shown = fields_of(published)
     assert published.name == "error"
     assert (shown["operation"], shown["modelKey"], bool(shown["error"])) == ("model_load", "m", True)
     assert shown.keys() == {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}

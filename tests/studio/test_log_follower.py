@@ -77,9 +77,12 @@ class Following:
         with events.subscribe() as subscription:
 
             async def listen() -> None:
-                while (published := await subscription.next()) is not None:
+                while (batch := await subscription.next()) is not None:
                     self.missed += subscription.take_missed()
-                    self.told.append((published.name, msgspec.json.decode(published.data)))
+                    self.told += [
+                        (published.name, msgspec.json.decode(published.frame.partition(b"data: ")[2]))
+                        for published in batch.events
+                    ]
 
             listening = asyncio.create_task(listen())
             follower = LogFollower(self.directory, events, poll_seconds=POLL_SECONDS)
