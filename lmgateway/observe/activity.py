@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -15,15 +14,15 @@ from typing import Literal
 from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled
 from .clock import iso_timestamp, unix_time
 from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
-from .exchange import Exchange, Outcome
+from .exchange import Exchange, Outcome, PastExchange
 from .prometheus import Metrics
+from .remembered import Remembered
+from .speeds import Speeds
 
 OperationType = Literal["model_load", "model_unload", "model_activate"]
 Status = Literal["idle", "loading_model", "processing_inference", "error"]
 
 RECENT_EXCHANGES = 100
-HOUR_SECONDS = 3600
-HOUR_EXCHANGES = 2000
 _LEFT = "The client left before its answer was complete."
 
 
@@ -49,11 +48,11 @@ class Activity:
         self.events = events
         self.operations: list[Operation] = []
         self.running: dict[Exchange, None] = {}
-        self.recent: deque[Exchange] = deque(maxlen=RECENT_EXCHANGES)
+        self.recent = Remembered(PastExchange, RECENT_EXCHANGES, Exchange.past)
         self.total_requests = 0
         self.total_errors = 0
         self._metrics = metrics
-        self._generated: deque[Exchange] = deque(maxlen=HOUR_EXCHANGES)
+        self.speeds = Speeds()
         self._operation_failed = False
 
     @property
@@ -150,17 +149,18 @@ class Activity:
         if len(waiting) == 1:
             waiting[0].prompt_progress = fraction
 
+    async def pack(self) -> None:
+        """Let what is remembered take little memory."""
+        await self.events.history.pack()
+        await self.recent.pack()
+        self._metrics.count()
+
     def cancel(self, request_id: str) -> bool:
         """End a running request as if its client had left; return whether there was one of that id."""
         found = [exchange for exchange in self.running if exchange.request_id == request_id]
         for exchange in found:
             exchange.interrupt(RequestCancelled("The request was cancelled at the gateway."))
         return bool(found)
-
-    def last_hour(self) -> list[Exchange]:
-        """Return what generated tokens in the last hour, oldest first."""
-        horizon = time.monotonic() - HOUR_SECONDS
-        return [exchange for exchange in self._generated if (exchange.ended or 0) > horizon]
 
     def _fail(self, exchange: Exchange, error: GatewayError) -> None:
         self.total_errors += 1
@@ -173,9 +173,9 @@ class Activity:
         exchange.ended = time.monotonic()
         exchange.outcome = outcome
         self.total_requests += 1
-        self.recent.append(exchange)
+        self.recent.add(exchange)
         if exchange.tokens:
-            self._generated.append(exchange)
+            self.speeds.add(exchange)
         self._metrics.ended(exchange)
         if sentence is None:
             self.events.publish_made(InferenceComplete.name, partial(_complete, exchange))

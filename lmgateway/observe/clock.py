@@ -15,6 +15,6 @@ def iso_timestamp(seconds: float | None = None) -> str:
     return f"{_whole(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
-@lru_cache(maxsize=8)  # a request asks several times within one second
+@lru_cache(maxsize=2)  # a request asks several times within one second
 def _whole(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

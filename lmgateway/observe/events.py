@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import ClassVar
 
-import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ..errors import RETRY_SOON, Overloaded
 from ..schema import DefaultInference, LoadConfig, TokenUsage
 from .clock import iso_timestamp
+from .published import Batch, Past, Published
+from .remembered import Remembered
 
 HISTORY_EVENTS = 1000
 # Under load everybody gets what happened in so long at once, or so many events, or a hundred listeners would
@@ -107,48 +106,6 @@ class ErrorEvent(Event, frozen=True, kw_only=True):
     total_time_ms: int
 
 
-def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
-    """Return an event as it goes over the wire (HTML standard, section 9.2.6); `data` is one line of JSON."""
-    numbered = b"" if number is None else b"id: %d\n" % number
-    return b"%sevent: %s\ndata: %s\n\n" % (numbered, name.encode(), data)
-
-
-class Published:
-    """An event as subscribers get it: numbered in order; made and encoded once for all, if any listens."""
-
-    __slots__ = ("_frame", "_make", "name", "number")
-
-    def __init__(self, number: int, name: str, make: Callable[[], Event]) -> None:
-        self.number = number
-        self.name = name
-        self._make: Callable[[], Event] | None = make
-        self._frame = b""
-
-    @property
-    def frame(self) -> bytes:
-        if self._make is not None:
-            self._frame = sse_frame(self.name, msgspec.json.encode(self._make()), self.number)
-            self._make = None
-        return self._frame
-
-
-class Batch:
-    """Events that go out together."""
-
-    def __init__(self, events: Sequence[Published]) -> None:
-        self.events = events
-
-    @cached_property
-    def frames(self) -> bytes:
-        return b"".join([published.frame for published in self.events])
-
-    def only(self, names: Collection[str]) -> Batch:
-        """Return those of these names; of any if there are none."""
-        if not names:
-            return self
-        return Batch([published for published in self.events if published.name in names])
-
-
 class Subscription:
     """One listener's queue. Full, it loses the oldest batches and counts their events in `missed`."""
 
@@ -197,7 +154,7 @@ class Events:
 
     def __init__(self) -> None:
         self._subscriptions: set[Subscription] = set()
-        self._history: deque[Published] = deque(maxlen=HISTORY_EVENTS)
+        self.history = Remembered(Past, HISTORY_EVENTS, Published.past)
         self._number = 0
         self._undelivered: list[Published] = []
         self._delivery: asyncio.Handle | None = None
@@ -213,7 +170,7 @@ class Events:
         """Publish an event that is made when the first listener wants it; what it tells mustn't change."""
         self._number += 1
         published = Published(self._number, name, make)
-        self._history.append(published)
+        self.history.add(published)
         if not self._subscriptions:
             return
         self._undelivered.append(published)
@@ -252,7 +209,7 @@ class Events:
         if after is not None:
             # A number that isn't given out yet is from before a restart: all since then is news.
             known = after if after <= self._number else 0
-            missed = [published for published in self._history if published.number > known]
+            missed = [past for past in self.history.all() if past.number > known]
             for start in range(0, len(missed), BATCH_EVENTS):
                 subscription.offer(Batch(missed[start : start + BATCH_EVENTS]))
         self._subscriptions.add(subscription)

@@ -10,8 +10,10 @@ from itertools import count
 from typing import Any, Literal
 
 from aiohttp import web
+from msgspec import Struct
 
 from ..errors import GatewayError
+from ..schema import TokenUsage
 from .clock import iso_timestamp, unix_time
 from .tokens import TokenCount
 
@@ -125,3 +127,43 @@ class Exchange:
         if self.first_token is not None:
             return end - self.first_token
         return None if self.stream else end - self.started
+
+    def past(self) -> PastExchange:
+        """Return what is remembered of it when it has ended."""
+        return PastExchange(
+            request_id=self.request_id,
+            client=self.client,
+            method=self.method,
+            path=self.path,
+            model=self.model,
+            outcome=self.outcome,
+            status=self.status,
+            error=self.error.message if self.error else None,
+            usage=self.count.usage if self.count else None,
+            tokens=self.tokens,
+            ttft_ms=self.ttft_ms,
+            tokens_per_second=self.tokens_per_second,
+            total_ms=self.total_ms,
+            started=self.started,
+            timestamp=self.timestamp,
+        )
+
+
+class PastExchange(Struct, frozen=True):
+    """An exchange that has ended; `started` is of the monotonic clock."""
+
+    request_id: str
+    client: str
+    method: str
+    path: str
+    model: str | None
+    outcome: Outcome | None
+    status: int
+    error: str | None
+    usage: TokenUsage | None
+    tokens: int
+    ttft_ms: int | None
+    tokens_per_second: float | None
+    total_ms: int
+    started: float
+    timestamp: str

@@ -82,9 +82,10 @@ class Metrics:
         self._in_flight -= 1
         self._uncounted.append(exchange)
         if len(self._uncounted) >= COUNTED_TOGETHER:
-            self._count()
+            self.count()
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """Count all that has ended."""
         for exchange in self._uncounted:
             self._count_one(exchange)
         self._uncounted.clear()
@@ -122,7 +123,7 @@ class Metrics:
 
     def render(self, *, subscribers: int, lost_events: int) -> bytes:
         """Return the text format."""
-        self._count()
+        self.count()
         now = {
             "in_flight": ("Proxied requests that run", self._in_flight),
             "upstream_reachable": ("Whether LM Studio answered when it was last asked", self._reachable),

@@ -14,7 +14,8 @@ from msgspec import UNSET, UnsetType
 
 from ..schema import ActiveModel, Message, TokenUsage
 from .activity import Activity, Status
-from .exchange import Exchange, Outcome, Phase
+from .clock import iso_timestamp
+from .exchange import Exchange, Outcome, PastExchange, Phase
 
 LAST_REQUESTS = 10
 
@@ -175,14 +176,14 @@ def metrics_report(activity: Activity, active: ActiveModel | None, started: floa
 def requests_report(activity: Activity) -> RequestsReport:
     return RequestsReport(
         running=[_running(exchange) for exchange in activity.running],
-        recent=[_ended(exchange) for exchange in activity.recent],
+        recent=[_ended(past) for past in activity.recent.all()],
         last_hour=[
             Sample(
-                timestamp=exchange.timestamp,
-                ttft_ms=exchange.ttft_ms,
-                tokens_per_second=exchange.tokens_per_second,
+                timestamp=iso_timestamp(speed.began),
+                ttft_ms=speed.ttft_ms,
+                tokens_per_second=speed.tokens_per_second,
             )
-            for exchange in activity.last_hour()
+            for speed in activity.speeds.last_hour()
         ],
     )
 
@@ -209,19 +210,19 @@ def _current(activity: Activity) -> CurrentOperation | None:
 
 
 def _last_requests(activity: Activity) -> list[RequestRecord]:
-    exchanges = sorted([*activity.recent, *activity.running], key=lambda exchange: exchange.started)
-    return [_record(exchange) for exchange in exchanges[-LAST_REQUESTS:]]
+    running = [exchange.past() for exchange in activity.running]
+    last = sorted([*activity.recent.all(), *running], key=lambda past: past.started)
+    return [_record(past) for past in last[-LAST_REQUESTS:]]
 
 
-def _record(exchange: Exchange) -> RequestRecord:
-    usage = exchange.count.usage if exchange.count else None
+def _record(past: PastExchange) -> RequestRecord:
     return RequestRecord(
-        request_id=exchange.request_id,
-        status="pending" if exchange.outcome is None else _plain(exchange.outcome),
-        tokens_generated=exchange.tokens or UNSET,
-        token_usage=usage or UNSET,
-        time_ms=exchange.total_ms,
-        timestamp=exchange.timestamp,
+        request_id=past.request_id,
+        status="pending" if past.outcome is None else _plain(past.outcome),
+        tokens_generated=past.tokens or UNSET,
+        token_usage=past.usage or UNSET,
+        time_ms=past.total_ms,
+        timestamp=past.timestamp,
     )
 
 
@@ -230,17 +231,17 @@ def _plain(outcome: Outcome) -> Literal["completed", "failed"]:
 
 
 def _performance(activity: Activity) -> Performance:
-    recent = list(activity.recent)
-    times = [exchange.total_ms for exchange in recent] or [0]
-    usages = [exchange.count.usage for exchange in recent if exchange.count and exchange.count.usage]
-    speeds = [speed for exchange in recent if (speed := exchange.tokens_per_second) is not None]
+    recent = activity.recent.all()
+    times = [past.total_ms for past in recent] or [0]
+    usages = [past.usage for past in recent if past.usage]
+    speeds = [speed for past in recent if (speed := past.tokens_per_second) is not None]
     errors = activity.total_errors / activity.total_requests * 100 if activity.total_requests else 0.0
     return Performance(
         total_requests=activity.total_requests,
         total_errors=activity.total_errors,
         error_rate=round(errors, 2),
         recent_request_count=len(recent),
-        completed_request_count=sum(exchange.outcome == "completed" for exchange in recent),
+        completed_request_count=sum(past.outcome == "completed" for past in recent),
         avg_response_time_ms=round(statistics.fmean(times), 2),
         min_response_time_ms=min(times),
         max_response_time_ms=max(times),
@@ -281,21 +282,21 @@ def _running(exchange: Exchange) -> RunningRequest:
     )
 
 
-def _ended(exchange: Exchange) -> EndedRequest:
+def _ended(past: PastExchange) -> EndedRequest:
     return EndedRequest(
-        request_id=exchange.request_id,
-        method=exchange.method,
-        path=exchange.path,
-        model=exchange.model,
-        client=exchange.client,
-        outcome=exchange.outcome,
-        status=None if exchange.outcome == "aborted" else exchange.status,
-        error=exchange.error.message if exchange.error else None,
-        token_usage=exchange.count.usage if exchange.count else None,
-        ttft_ms=exchange.ttft_ms,
-        tokens_per_second=exchange.tokens_per_second,
-        total_time_ms=exchange.total_ms,
-        timestamp=exchange.timestamp,
+        request_id=past.request_id,
+        method=past.method,
+        path=past.path,
+        model=past.model,
+        client=past.client,
+        outcome=past.outcome,
+        status=None if past.outcome == "aborted" else past.status,
+        error=past.error,
+        token_usage=past.usage,
+        ttft_ms=past.ttft_ms,
+        tokens_per_second=past.tokens_per_second,
+        total_time_ms=past.total_ms,
+        timestamp=past.timestamp,
     )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import errno
+import gc
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 
+from .activity import Activity
 from .prometheus import Metrics
 
 logger = logging.getLogger(__name__)
@@ -29,15 +31,20 @@ async def watch_lag(metrics: Metrics) -> None:
         metrics.lag(time.monotonic() - due)
 
 
-async def give_memory_back() -> None:
+async def give_memory_back(activity: Activity) -> None:
     """Give free memory back to the system now and then, until cancelled.
 
-    After a storm of slow readers the C library would keep most of what they took, for good.
+    After a storm the C library would keep most of what was taken, for good; and Python keeps what lies around
+    anything that is still in use, or that only a look at everything would find to be garbage.
     """
     trim = _malloc_trim()
-    while trim is not None:
+    while True:
         await asyncio.sleep(TRIM_SECONDS)
-        await asyncio.to_thread(trim, 0)
+        await activity.pack()
+        if not activity.running:  # else it could take longer than a request may wait
+            gc.collect()
+        if trim is not None:
+            await asyncio.to_thread(trim, 0)
 
 
 def _malloc_trim() -> Callable[[int], int] | None:

@@ -13,7 +13,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..errors import NotFound
 from ..observe.clock import iso_timestamp
-from ..observe.events import Subscription, sse_frame
+from ..observe.events import Subscription
+from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED
 from .answers import json_response
@@ -65,6 +66,7 @@ async def _send_events(response: EventSourceResponse, subscription: Subscription
         missed = subscription.take_missed()
         lagged = _frame("lagged", missed=missed) if missed else b""
         await _send(response, lagged + batch.frames)
+        del batch  # the next one may be long in coming
 
 
 async def _send(response: EventSourceResponse, frames: bytes) -> None:

@@ -170,7 +170,7 @@ async def test_what_is_remembered_holds_no_body(scripted: Home, upstream: Script
     body = b'{"messages":"' + b"x" * 5_000_000 + b'"}'
     async with scripted.gateway.client.post(scripted.gateway.url(CHAT), data=io.BytesIO(body)) as response:
         assert response.status == 502
-    (ended,) = scripted.gateway.app[ACTIVITY].recent
+    (ended,) = scripted.gateway.app[ACTIVITY].recent._live
     assert ended.error is not None
     assert ended.error.message
     held = [thing for thing in gc.get_referents(ended, ended.error) if not isinstance(thing, type)]

@@ -24,10 +24,10 @@ from lmgateway.observe.events import (
     ModelLoadStart,
     ModelUnloadComplete,
     ModelUnloadStart,
-    Published,
     Subscription,
 )
 from lmgateway.observe.prometheus import Metrics
+from lmgateway.observe.published import Published
 from lmgateway.schema import DefaultInference, Gpu, LoadConfig
 
 NAMED = {"model_key": "m", "instance_id": None}

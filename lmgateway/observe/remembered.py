@@ -1,0 +1,48 @@
+"""The last of something, kept so that it doesn't keep other memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+Live = TypeVar("Live")
+Kept = TypeVar("Kept", bound=Struct)
+
+PACKED_AT_ONCE = 100
+
+
+class Remembered(Generic[Live, Kept]):
+    """The last values of a kind, up to `most`.
+
+    Small objects that live long keep all the memory around them from being given back after a busy time: a
+    hundred of them were as many megabytes. So they are packed into one piece from time to time.
+    """
+
+    def __init__(self, kept: type[Kept], most: int, keep: Callable[[Live], Kept]) -> None:
+        """`keep` makes of a value what is kept; it is called when somebody asks, or when it is packed."""
+        self._most = most
+        self._keep = keep
+        self._decoder = msgspec.msgpack.Decoder(list[kept])  # type: ignore[valid-type]
+        self._packed = msgspec.msgpack.encode([])
+        self._live: deque[Live] = deque(maxlen=most)
+
+    def add(self, value: Live) -> None:
+        self._live.append(value)
+
+    def all(self) -> list[Kept]:
+        """Return them, oldest first."""
+        return [*self._decoder.decode(self._packed), *map(self._keep, self._live)][-self._most :]
+
+    async def pack(self) -> None:
+        """Pack them, some at a time, so that nobody waits for it."""
+        while self._live:
+            number = min(PACKED_AT_ONCE, len(self._live))
+            packed = [self._keep(self._live.popleft()) for _ in range(number)]
+            known = self._decoder.decode(self._packed)
+            self._packed = msgspec.msgpack.encode([*known, *packed][-self._most :])
+            await asyncio.sleep(0)
