@@ -49,7 +49,7 @@ class WakingResponseHandler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._due: float | None = None
-        self._poller: select.poll | None = None
+        self._poller: Any = None  # a select.poll, which Windows has not
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

@@ -127,5 +127,7 @@ def _raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < most:
-        with suppress(OSError):  # a hardened unit forbids it, and has set its own
+        # A hardened unit forbids it, and has set its own; macOS allows less than it says. Python calls both a
+        # wrong value.
+        with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -10,27 +10,36 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from stat import S_ISREG
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from dotenv.parser import parse_stream
 from msgspec import Meta, Struct, field
+from platformdirs import site_config_path
 
 from .config import Config, Table, decode_custom
 from .errors import ConfigError
 from .networks import Networks
 
 CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
-DEFAULT_PATHS = (Path("config.toml"), Path("/etc/lmgateway/config.toml"))
+# Everybody may make a C:\etc on Windows, and every administrator looks below %ProgramData%.
+MACHINE_FOLDER = (
+    site_config_path("lmgateway", appauthor=False) if sys.platform == "win32" else Path("/etc/lmgateway")
+)
+DEFAULT_PATHS = (Path("config.toml"), MACHINE_FOLDER / "config.toml")
+DOTENV_PATH = Path(".env")
 # systemd.exec(5)
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 DEFAULT_ORIGIN = "default"
+COMMAND_LINE_ORIGIN = "command line"
 
 
 class Setting(Struct, frozen=True):
@@ -81,7 +90,11 @@ class Setting(Struct, frozen=True):
         """Return the value as `lmgateway check` prints it, and as TOML would write it."""
         if self.secret:
             return '"********"' if value else '""'
-        return "not set" if value is None else msgspec.json.encode(value, enc_hook=_plain).decode()
+        return "not set" if value is None else self.literal(value)
+
+    def literal(self, value: object) -> str:
+        """Return the value, a secret too, as TOML writes it, which is as JSON does for all that there are."""
+        return msgspec.json.encode(value, enc_hook=_plain).decode()
 
     def complain(self, value: object, reason: BaseException) -> str:
         """Return what is wrong with the value. A secret, or a password in a URL, is not repeated."""
@@ -129,6 +142,11 @@ class Loaded(Struct, frozen=True):
     config: Config
     origins: Mapping[str, str]
     file: Path | None
+
+    def value(self, path: str) -> object:
+        """Return what is in force for the setting with this dotted path."""
+        table, _, name = path.rpartition(".")
+        return getattr(getattr(self.config, table) if table else self.config, name)
 
 
 class _Collector(Struct):
@@ -186,12 +204,14 @@ class _Collector(Struct):
         for path, value in options.items():
             setting = SETTINGS.get(path)
             if setting is None:
-                self.take_unknown(path, "command line")
+                self.take_unknown(path, COMMAND_LINE_ORIGIN)
             elif setting.secret:
                 # Every user of the machine can read a process's arguments.
-                self.problems.append(f"command line: {path}: set it by {setting.env[0]} or in the file")
+                self.problems.append(
+                    f"{COMMAND_LINE_ORIGIN}: {path}: set it by {setting.env[0]} or in the file"
+                )
             else:
-                self.take(setting, value, "command line", text=True)
+                self.take(setting, value, COMMAND_LINE_ORIGIN, text=True)
 
     def build(self) -> Config:
         tables: dict[str, dict[str, object]] = {}
@@ -207,12 +227,15 @@ class _Collector(Struct):
 
 
 def find_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first usual one."""
+    """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first usual one.
+
+    Raises ConfigError.
+    """
     if chosen is not None:
         return chosen
     if named := environ.get(CONFIG_PATH_VARIABLE):
         return Path(named)
-    return next((path for path in DEFAULT_PATHS if path.is_file()), None)
+    return next((path for path in DEFAULT_PATHS if _is_file(path)), None)
 
 
 def _read_toml(path: Path) -> dict[str, object]:
@@ -224,7 +247,7 @@ def _read_toml(path: Path) -> dict[str, object]:
 
 def _read_dotenv(path: Path) -> dict[str, str | None]:
     """Return what a .env file sets. Keys may hold a $, so nothing is interpolated. Raises ConfigError."""
-    bindings = list(parse_stream(io.StringIO(_read_text(path)))) if path.is_file() else []
+    bindings = list(parse_stream(io.StringIO(_read_text(path)))) if _is_file(path) else []
     problems = [f"{path}: line {found.original.line} is not NAME=VALUE" for found in bindings if found.error]
     if problems:
         raise ConfigError(problems)
@@ -232,22 +255,42 @@ def _read_dotenv(path: Path) -> dict[str, str | None]:
 
 
 def _read_credentials(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what systemd's LoadCredential= hands over: files that are named like the variables."""
+    """Return what systemd's LoadCredential= hands over: files that are named like the variables.
+
+    Raises ConfigError.
+    """
     folder = environ.get(CREDENTIALS_VARIABLE)
     if not folder:
         return {}
     names = (name for setting in SETTINGS.values() for name in setting.env)
     files = ((name, Path(folder, name)) for name in names)
-    return {name: _read_text(file).rstrip("\r\n") for name, file in files if file.is_file()}
+    return {name: _read_text(file).rstrip("\r\n") for name, file in files if _is_file(file)}
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is such a file. Raises ConfigError where nobody can tell.
+
+    Path.is_file() raises OSError there, or says no, which would be a key that is left out without a word.
+    """
+    try:
+        return S_ISREG(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise _unreadable(path, exc) from exc
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as exc:
-        raise ConfigError([f"{path}: can't be read: {exc.strerror}"]) from exc
+        raise _unreadable(path, exc) from exc
     except UnicodeDecodeError as exc:
         raise ConfigError([f"{path}: is not UTF-8 at byte {exc.start}"]) from exc
+
+
+def _unreadable(path: Path, exc: OSError) -> ConfigError:
+    return ConfigError([f"{path}: can't be read: {exc.strerror}"])
 
 
 def load(
@@ -255,7 +298,7 @@ def load(
     file: Path | None,
     environ: Mapping[str, str],
     command_line: Mapping[str, str] | None = None,
-    dotenv: Path = Path(".env"),
+    dotenv: Path = DOTENV_PATH,
 ) -> Loaded:
     """Return the configuration in force. Raises ConfigError with every mistake that was found."""
     found = _Collector()

@@ -278,6 +278,13 @@ def test_a_file_that_was_named_must_be_readable(tmp_path, make, message):
     assert caught.value.problems == [f"{file}: can't be read: {message}"]
 
 
+def test_credentials_that_cannot_be_looked_up_are_a_mistake(sources, tmp_path):
+    """A folder of secrets that isn't to be entered is no gateway without a key, and no traceback."""
+    folder = tmp_path / ("x" * 300)  # what root can't look up either
+    [problem] = sources.problems(env={"CREDENTIALS_DIRECTORY": str(folder)})
+    assert problem.endswith(": can't be read: File name too long")
+
+
 def test_every_mistake_is_told_at_once(sources):
     """Nobody has to start the gateway five times to find five mistakes."""
     problems = sources.problems(

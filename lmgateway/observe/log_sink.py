@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
@@ -116,6 +117,8 @@ def _sender(stream: TextIO) -> Callable[[bytearray], int]:
         mode = os.fstat(descriptor).st_mode
     except OSError:  # no file of the system, or a closed one
         return lambda data: _write_text(stream, data)
+    if sys.platform == "win32":  # where nothing is written without waiting
+        return lambda data: os.write(descriptor, data)
     if stat.S_ISSOCK(mode):  # systemd's journal
         channel = socket.socket(fileno=os.dup(descriptor))
         return lambda data: channel.send(data, socket.MSG_DONTWAIT)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+# By name, because no system has all of them. SIGBREAK is Windows': Ctrl-Break, or the console's closing.
+_STOP = {getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)}
+_RELOAD = {getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name)}
 
 
 class Signals:
@@ -16,16 +21,27 @@ class Signals:
         self.hurry = asyncio.Event()
         self.reload = asyncio.Event()
 
-    def listen(self) -> None:
-        if sys.platform == "win32":  # where Ctrl-C cancels
-            return
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Listen for them within this block, in the main thread, on the running loop."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._told_to_stop)
-        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
 
-    def _told_to_stop(self) -> None:
-        (self.hurry if self.stop.is_set() else self.stop).set()
+        def hear(number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._tell, number)
+
+        # Not loop.add_signal_handler(), which Windows' loop doesn't have: this way is every system's.
+        before = {number: signal.signal(number, hear) for number in _STOP | _RELOAD}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _tell(self, number: int) -> None:
+        if number in _RELOAD:
+            self.reload.set()
+        else:
+            (self.hurry if self.stop.is_set() else self.stop).set()
 
 
 def run(main: Callable[[Signals], Coroutine[None, None, None]]) -> None:
@@ -34,8 +50,8 @@ def run(main: Callable[[Signals], Coroutine[None, None, None]]) -> None:
     async def run_until_stopped() -> None:
         signals = Signals()
         # Before anything can be seen from outside, or whoever stops us early kills us.
-        signals.listen()
-        await main(signals)
+        with signals.heard():
+            await main(signals)
 
     try:
         import uvloop

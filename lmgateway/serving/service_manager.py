@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -40,9 +41,9 @@ class ServiceManager:
             await asyncio.sleep(self._watchdog_seconds or STATUS_SECONDS)
 
     def _tell(self, *assignments: str) -> None:
-        if not self._address:
+        if sys.platform == "win32" or not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             channel.setblocking(False)
             try:
                 channel.sendto("\n".join(assignments).encode(), self._address)

@@ -30,9 +30,9 @@ def bind(host: str, port: int) -> list[socket.socket]:
     except OSError as exc:
         for opened in bound:
             opened.close()
-        # asyncio's and Python's own words repeat the address, in another form.
-        reason = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror
-        raise CannotListen(f"can't listen on {host} port {port}: {reason}") from exc
+        # Python's own words repeat the address, in another form; the system's are those before them.
+        said = exc.__context__ if isinstance(exc.__context__, OSError) else exc
+        raise CannotListen(f"can't listen on {host} port {port}: {said.strerror}") from exc
     return bound
 
 

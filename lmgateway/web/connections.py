@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import select
+import sys
 from collections import Counter
 from contextlib import suppress
 
@@ -20,8 +21,6 @@ LOOK_SECONDS = 1.0
 GRACE_SECONDS = 1.0
 # What is cut off with an error gets so long to take it.
 CUT_SECONDS = 2.0
-# Only Linux tells that a client left without reading what it sent before.
-_HANG_UP = getattr(select, "POLLRDHUP", 0)
 
 
 class Connections:
@@ -70,12 +69,14 @@ class Connections:
 
     def _end_unheard(self) -> None:
         """End the connections whose clients left while nothing was read from them."""
+        if sys.platform != "linux":  # the only one that tells without reading what they sent before
+            return
         deaf = {connection.descriptor: connection for connection in self.all if connection.is_deaf}
-        if not deaf or not _HANG_UP:
+        if not deaf:
             return
         poller = select.poll()
         for descriptor in deaf:
-            poller.register(descriptor, _HANG_UP)
+            poller.register(descriptor, select.POLLRDHUP)
         for descriptor, _ in poller.poll(0):
             deaf[descriptor].wire.abort()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -100,12 +101,31 @@ async def test_credentials_are_settings(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    for name in ("lmgateway.service", "lmgateway.socket"):
-        text = (UNITS / name).read_text().replace("/opt/lmgateway/bin/lmgateway", sys.executable)
-        (tmp_path / name).write_text(text)
-    command = ["systemd-analyze", "verify", "--recursive-errors=no", *map(str, tmp_path.glob("*.s*"))]
-    verified = subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    ("manager", "service", "command"),
+    [
+        ("--system", UNITS / "lmgateway.service", "/opt/lmgateway/bin/lmgateway"),
+        ("--user", UNITS / "user" / "lmgateway.service", "%h/.local/share/lmgateway/bin/lmgateway"),
+    ],
+    ids=["system", "user"],
+)
+def test_systemd_finds_nothing_wrong_with_the_units(
+    tmp_path: Path, manager: str, service: Path, command: str
+) -> None:
+    """Neither the system's manager nor a user's, who both take the same socket."""
+    text = service.read_text()
+    assert f"ExecStart={command} serve" in text
+    (tmp_path / service.name).write_text(text.replace(command, sys.executable))
+    shutil.copy(UNITS / "lmgateway.socket", tmp_path)
+    verify = ["systemd-analyze", manager, "verify", "--recursive-errors=no"]
+    verified = subprocess.run(
+        [*verify, *map(str, tmp_path.glob("*.s*"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        # Where a user's manager looks for everything else, and there is nothing.
+        env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
     assert (verified.returncode, verified.stderr) == (0, "")
 
 

@@ -1,0 +1,131 @@
+"""What systemd/, windows/ and docker/ say of the gateway is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+
+from lmgateway.config import Server
+from lmgateway.settings import CREDENTIALS_VARIABLE, SETTINGS
+from lmgateway.web.connections import CUT_SECONDS
+
+ROOT = Path(__file__).parent.parent
+VARIABLES = {name for setting in SETTINGS.values() for name in setting.env} | {CREDENTIALS_VARIABLE}
+# Python's and the system's own.
+OTHERS = {"PATH", "PYTHONDONTWRITEBYTECODE"}
+
+
+class ComposeLoader(yaml.SafeLoader):
+    """Understands what Compose adds to YAML: a value that takes an earlier file's away."""
+
+
+ComposeLoader.add_constructor("!reset", lambda loader, node: None)
+
+
+def compose(name: str) -> dict[str, Any]:
+    file = ROOT / "docker" / name
+    service: dict[str, Any] = yaml.load(file.read_text(), ComposeLoader)["services"]["lmgateway"]
+    return service
+
+
+def dockerfile() -> list[tuple[str, str]]:
+    """Its instructions in order, each with what follows its name."""
+    text = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
+    found = (line.partition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return [(name, rest.strip()) for name, _, rest in found]
+
+
+def image_environment() -> dict[str, str]:
+    [variables] = [rest for name, rest in dockerfile() if name == "ENV"]
+    return dict(variable.split("=", 1) for variable in variables.split())
+
+
+def unit(name: str) -> list[tuple[str, str]]:
+    """A unit's assignments; a name may come more than once."""
+    lines = (ROOT / "systemd" / name).read_text().splitlines()
+    return [(key, value) for key, equals, value in (line.partition("=") for line in lines) if equals]
+
+
+def windows_service() -> ET.Element:
+    return ET.parse(ROOT / "windows" / "lmgateway-service.xml").getroot()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        pytest.param(lambda: dict(unit("lmgateway.service"))["TimeoutStopSec"], id="systemd"),
+        pytest.param(lambda: dict(unit("user/lmgateway.service"))["TimeoutStopSec"], id="systemd --user"),
+        pytest.param(lambda: windows_service().findtext("stoptimeout"), id="WinSW"),
+        pytest.param(lambda: compose("compose.yaml")["stop_grace_period"], id="Compose"),
+    ],
+)
+def test_nobody_kills_the_gateway_while_it_drains(told: Any) -> None:
+    """Whoever stops it waits longer than it waits for running requests."""
+    seconds = int(re.fullmatch(r"(\d+)( sec|s)?", told())[1])  # type: ignore[index] # fails if there is none
+    assert seconds > Server().drain_seconds + CUT_SECONDS
+
+
+def test_the_port_is_the_same_everywhere() -> None:
+    port = str(Server().port)
+    assert dict(unit("lmgateway.socket"))["ListenStream"] == port
+    assert dict(dockerfile())["EXPOSE"] == port
+    assert compose("compose.yaml")["ports"] == [f"{port}:{port}"]
+
+
+def test_every_variable_is_a_setting() -> None:
+    """A mistyped one would be left out without a word."""
+    named = set(image_environment())
+    for name in ("compose.yaml", "compose.linux.yaml"):
+        service = compose(name)
+        named |= {*service["environment"], *service.get("secrets", ())}
+    named |= {element.attrib["name"] for element in windows_service().findall("env")}
+    for name in ("lmgateway.service", "user/lmgateway.service"):
+        for key, value in unit(name):
+            if key in {"LoadCredential", "SetCredential", "Environment"}:
+                named.add(re.split("[:=]", value)[0])
+    assert named - VARIABLES - OTHERS == set()
+
+
+def test_the_image_can_be_built() -> None:
+    """What it copies is there, and isn't kept from the builder."""
+    let_through = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = [rest for name, rest in dockerfile() if name == "COPY" and not rest.startswith("--from")]
+    for path in [path for rest in copied for path in rest.split()[:-1]]:
+        assert (ROOT / path).exists(), path
+        assert f"!{path}" in let_through
+
+
+def test_the_container_has_no_rights() -> None:
+    user = dict(dockerfile())["USER"]
+    # A number, so that it can be judged without the image's /etc/passwd.
+    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
+    service = compose("compose.yaml")
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_container_keeps_its_state_and_finds_its_secrets() -> None:
+    """They are where Compose mounts them, and the state is where the volume is."""
+    environment = image_environment()
+    assert environment[CREDENTIALS_VARIABLE] == "/run/secrets"
+    assert f"state:{environment['GATEWAY_STATE_DIR']}" in compose("compose.yaml")["volumes"]
+
+
+def test_the_user_unit_asks_for_nothing_that_only_root_can_do() -> None:
+    """A user's manager fails the start, or leaves the option out, where it needs a right or a mount."""
+    forbidden = re.compile("Protect|Private|DynamicUser|User$|Capability|Ambient|Limit")
+    assert [key for key, _ in unit("user/lmgateway.service") if forbidden.match(key)] == []
+
+
+@pytest.mark.parametrize("page", ["systemd/README.md", "windows/README.md", "docker/README.md"])
+def test_an_install_page_names_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text().replace("\\", "/")
+    named = set(re.findall(r"(?<![\w/.])(?:systemd|windows|docker)/[\w./-]*\w\.\w+", text))
+    assert named, "it names none, so this test is wrong"
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []

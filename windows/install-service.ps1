@@ -1,0 +1,214 @@
+#Requires -Version 5.1
+#Requires -RunAsAdministrator
+<#
+.SYNOPSIS
+Installs lmgateway as a Windows service, or brings the installed one up to date.
+
+.DESCRIPTION
+The program goes to %ProgramFiles%\lmgateway. Settings, the key, the state and the logs are in %ProgramData%\lmgateway,
+which only administrators and the service may enter. The service runs as the account that Windows keeps for it alone,
+NT SERVICE\lmgateway. What is there already is kept: settings, the key, the state.
+
+.PARAMETER WinSW
+WinSW.NET461.exe of WinSW 2.12.0, which runs a program as a service. Needed the first time.
+
+.PARAMETER Python
+The Python to use, 3.11 or newer, installed for all users. The launcher's own choice by default.
+
+.PARAMETER OpenFirewall
+Let in the local subnet at the configured port, on networks that Windows calls private.
+
+.EXAMPLE
+.\install-service.ps1 -WinSW $HOME\Downloads\WinSW.NET461.exe -OpenFirewall
+#>
+[CmdletBinding()]
+param(
+    [string] $WinSW,
+    [string] $Python = 'py',
+    [switch] $OpenFirewall
+)
+
+Set-StrictMode -Version Latest
+$ErrorActionPreference = 'Stop'
+
+$Service = 'lmgateway'
+$Account = "NT SERVICE\$Service"
+$Source = Split-Path -Parent $PSScriptRoot
+$Program = Join-Path $env:ProgramFiles $Service
+$Wrapper = Join-Path $Program 'lmgateway-service.exe'
+$Venv = Join-Path $Program 'venv'
+$VenvPython = Join-Path $Venv 'Scripts\python.exe'
+$Data = Join-Path $env:ProgramData $Service
+$Credentials = Join-Path $Data 'credentials'
+$Logs = Join-Path $Data 'logs'
+
+$WinSWUrl = 'https://github.com/winsw/winsw/releases/download/v2.12.0/WinSW.NET461.exe'
+$WinSWHash = 'B5066B7BBDFBA1293E5D15CDA3CAAEA88FBEAB35BD5B38C41C913D492AADFC4F'
+
+function Invoke-Native([string] $Command, [string[]] $Arguments) {
+    # PowerShell takes no notice of a program's failure by itself.
+    $said = & $Command @Arguments
+    if ($LASTEXITCODE -ne 0) {
+        throw "$Command $Arguments failed with exit status ${LASTEXITCODE}: $said"
+    }
+    return $said
+}
+
+function Assert-Python {
+    $advice = 'Install one for all users (winget install --scope machine Python.Python.3.13), or name it with -Python.'
+    $isRecent, $prefix = Invoke-Native $Python @(
+        '-c', 'import sys; print(sys.version_info >= (3, 11), sys.base_prefix, sep=chr(10))'
+    )
+    if ($isRecent -ne 'True') {
+        throw "The Python in $prefix is older than 3.11. $advice"
+    }
+    # The service's account can enter no user's folder, nor the Microsoft Store's.
+    foreach ($closed in (Split-Path -Parent $env:PUBLIC), (Join-Path $env:ProgramFiles 'WindowsApps')) {
+        if ($prefix.StartsWith("$closed\", [StringComparison]::OrdinalIgnoreCase)) {
+            throw "The Python in $prefix is one user's own. $advice"
+        }
+    }
+}
+
+function Assert-OwnData {
+    # Every user may make folders in %ProgramData%, and may change whatever is in one that he made.
+    if (Test-Path -LiteralPath $Data) {
+        $acl = Get-Acl -LiteralPath $Data
+        # The administrators, or the system.
+        if ($acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value -notin 'S-1-5-32-544', 'S-1-5-18') {
+            throw "$Data belongs to $($acl.Owner) instead of the administrators. Look into it and move it away."
+        }
+    }
+}
+
+function Copy-Wrapper {
+    # Judged where only administrators can change it.
+    $fresh = "$Wrapper.new"
+    Copy-Item -LiteralPath (Resolve-Path -LiteralPath $WinSW).ProviderPath -Destination $fresh
+    $hash = (Get-FileHash -LiteralPath $fresh -Algorithm SHA256).Hash
+    if ($hash -ne $WinSWHash) {
+        Remove-Item -LiteralPath $fresh
+        throw "$WinSW isn't WinSW.NET461.exe of WinSW 2.12.0: its SHA-256 is $hash. Get it from $WinSWUrl"
+    }
+    Unblock-File -LiteralPath $fresh
+    Move-Item -LiteralPath $fresh -Destination $Wrapper -Force
+}
+
+function Register-Wrapper {
+    if (-not (Get-Service -Name $Service -ErrorAction SilentlyContinue)) {
+        New-Service -Name $Service -DisplayName $Service -Description 'Gateway in front of LM Studio' `
+            -BinaryPathName "`"$Wrapper`"" -StartupType Automatic | Out-Null
+    }
+    Invoke-Native 'sc.exe' @('config', $Service, 'obj=', $Account) | Out-Null
+    $found = (Get-CimInstance -ClassName Win32_Service -Filter "Name='$Service'").StartName
+    if ($found -ne $Account) {
+        throw "The service would run as $found instead of $Account."
+    }
+    # Of an account's few rights only the one without which no folder on the way to a file could be passed.
+    Invoke-Native 'sc.exe' @('privs', $Service, 'SeChangeNotifyPrivilege') | Out-Null
+    # After a failure: in one second, in ten, and then once a minute; an hour without one is forgotten.
+    $restarts = 'restart/1000/restart/10000/restart/60000'
+    Invoke-Native 'sc.exe' @('failure', $Service, 'reset=', '3600', 'actions=', $restarts) | Out-Null
+    if (-not [System.Diagnostics.EventLog]::SourceExists($Service)) {
+        [System.Diagnostics.EventLog]::CreateEventSource($Service, 'Application')
+    }
+}
+
+function Protect-Folder([string] $Path, [string] $Rights) {
+    # In SDDL: the administrators (BA) own it, and nothing is inherited (P). They and the system (SY) have full access
+    # (FA), the service has $Rights, nobody else has any; and so it is for whatever comes into the folder (OICI).
+    New-Item -ItemType Directory -Force -Path $Path | Out-Null
+    $name = New-Object System.Security.Principal.NTAccount $Account
+    $sid = $name.Translate([System.Security.Principal.SecurityIdentifier]).Value
+    $acl = New-Object System.Security.AccessControl.DirectorySecurity
+    $acl.SetSecurityDescriptorSddlForm("O:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;$Rights;;;$sid)")
+    Set-Acl -LiteralPath $Path -AclObject $acl
+}
+
+function Initialize-Data {
+    # Read and execute; that, write and delete.
+    $read, $modify = '0x1200a9', '0x1301bf'
+    Protect-Folder $Data $read
+    Protect-Folder $Credentials $read
+    Protect-Folder (Join-Path $Data 'state') $modify
+    Protect-Folder $Logs $modify
+    $config = Join-Path $Data 'config.toml'
+    if (-not (Test-Path -LiteralPath $config)) {
+        Copy-Item -LiteralPath (Join-Path $Source 'config.example.toml') -Destination $config
+    }
+    $keyFile = Join-Path $Credentials 'GATEWAY_API_KEY'
+    if (-not (Test-Path -LiteralPath $keyFile)) {
+        $random = New-Object byte[] 32
+        [System.Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($random)
+        $key = [Convert]::ToBase64String($random).TrimEnd('=').Replace('+', '-').Replace('/', '_')
+        [System.IO.File]::WriteAllText($keyFile, $key)
+    }
+    return $keyFile
+}
+
+function Get-ConfiguredPort {
+    # Fails for settings with which the service wouldn't start, and says what is wrong with them.
+    Push-Location -LiteralPath $Data
+    $env:CREDENTIALS_DIRECTORY = $Credentials
+    try {
+        $settings = Invoke-Native $VenvPython @('-I', '-m', 'lmgateway', 'check')
+    }
+    finally {
+        Remove-Item -LiteralPath Env:CREDENTIALS_DIRECTORY
+        Pop-Location
+    }
+    return ($settings | Select-String -Pattern '^server\.port = (\d+)').Matches[0].Groups[1].Value
+}
+
+function Open-Firewall([string] $Port) {
+    Remove-NetFirewallRule -Name $Service -ErrorAction SilentlyContinue
+    New-NetFirewallRule -Name $Service -DisplayName $Service -Direction Inbound -Action Allow -Profile Private `
+        -RemoteAddress LocalSubnet -Protocol TCP -LocalPort $Port | Out-Null
+}
+
+function Start-Wrapper {
+    Start-Service -Name $Service
+    # WinSW says that it runs before the gateway does.
+    foreach ($second in 1..5) {
+        Start-Sleep -Seconds 1
+        if ((Get-Service -Name $Service).Status -ne 'Running') {
+            throw "The service ended again. $Logs\lmgateway-service.err.log says why."
+        }
+    }
+}
+
+# What can be wrong is found out before anything is changed.
+if (-not $WinSW -and -not (Test-Path -LiteralPath $Wrapper)) {
+    throw "Name WinSW with -WinSW. It can be had from $WinSWUrl"
+}
+Assert-Python
+Assert-OwnData
+
+if (Get-Service -Name $Service -ErrorAction SilentlyContinue) {
+    Write-Host 'Stopping the service; running requests may take half a minute to finish.'
+    Stop-Service -Name $Service
+    # Its files are free a moment later.
+    Get-Process -Name 'lmgateway-service' -ErrorAction SilentlyContinue | Wait-Process -Timeout 60
+}
+New-Item -ItemType Directory -Force -Path $Program | Out-Null
+if ($WinSW) {
+    Copy-Wrapper
+}
+Copy-Item -LiteralPath (Join-Path $PSScriptRoot 'lmgateway-service.xml') -Destination $Program
+if (-not (Test-Path -LiteralPath $VenvPython)) {
+    Invoke-Native $Python @('-m', 'venv', $Venv) | Out-Null
+}
+Invoke-Native $VenvPython @('-m', 'pip', 'install', '--quiet', '--upgrade', $Source) | Out-Null
+Register-Wrapper
+$keyFile = Initialize-Data
+$port = Get-ConfiguredPort
+if ($OpenFirewall) {
+    Open-Firewall $port
+}
+Start-Wrapper
+Write-Host @"
+lmgateway runs on port $port.
+Settings:  $Data\config.toml, in force after: Restart-Service $Service
+The key:   $keyFile
+Logs:      $Logs
+"@
