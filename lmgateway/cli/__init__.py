@@ -6,18 +6,24 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
 from ..serving import CannotListen
-from . import events, models, running
+from . import doctor, events, init, models, running
 from .client import RequestFailed
+from .private_file import CannotWrite
 
 # sysexits.h
 EX_OSERR = 71
+EX_CANTCREAT = 73
 EX_CONFIG = 78
 INTERRUPTED = 130
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotListen as exc:
         print(f"lmgateway: {exc}", file=sys.stderr)
         return EX_OSERR
+    except CannotWrite as exc:
+        print(f"lmgateway: {exc}", file=sys.stderr)
+        return EX_CANTCREAT
     except RequestFailed as exc:
         print(f"lmgateway: {exc}", file=sys.stderr)
         return exc.exit_status
@@ -44,28 +53,52 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lmgateway", description="A gateway in front of LM Studio.")
     parser.add_argument("--version", action="version", version=f"lmgateway {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    configured = argparse.ArgumentParser(add_help=False)
-    configured.add_argument("--config", type=Path, metavar="FILE", help="the TOML file to read")
-    configured.add_argument(
+    setting = argparse.ArgumentParser(add_help=False)
+    setting.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="SETTING=VALUE",
         help="any setting, by its path in the file",
     )
-    _add_running(commands, configured)
-    _add_models(commands, configured)
-    return parser
-
-
-def _add_running(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], configured: argparse.ArgumentParser
-) -> None:
+    configured = argparse.ArgumentParser(add_help=False, parents=[setting])
+    configured.add_argument("--config", type=Path, metavar="FILE", help="the TOML file to read")
     listening = argparse.ArgumentParser(add_help=False)
     listening.add_argument("--host", help="the address to listen on (server.host)")
     listening.add_argument("--port", help="the port to listen on, 0 for any (server.port)")
     listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
+    _add_setting_up(commands, setting, configured, listening)
+    _add_running(commands, configured, listening)
+    _add_models(commands, configured)
+    return parser
 
+
+def _add_setting_up(
+    commands: Commands,
+    setting: argparse.ArgumentParser,
+    configured: argparse.ArgumentParser,
+    listening: argparse.ArgumentParser,
+) -> None:
+    start = commands.add_parser(
+        "init",
+        parents=[setting, listening],
+        help="write a configuration for this machine, and say how clients get in",
+    )
+    start.add_argument(
+        "--output", type=Path, metavar="FILE", help="where to; ./config.toml or $LMGATEWAY_CONFIG by default"
+    )
+    start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
+    start.set_defaults(command=init.init)
+    examine = commands.add_parser(
+        "doctor", parents=[configured, listening], help="say what is wrong, and what to do about it"
+    )
+    examine.add_argument("--json", action="store_true", help="print the findings for a script")
+    examine.set_defaults(command=doctor.doctor)
+
+
+def _add_running(
+    commands: Commands, configured: argparse.ArgumentParser, listening: argparse.ArgumentParser
+) -> None:
     serve = commands.add_parser("serve", parents=[configured, listening], help="run the gateway")
     serve.set_defaults(command=running.serve)
     check = commands.add_parser(
@@ -91,9 +124,7 @@ def _port(text: str) -> int:
     return port
 
 
-def _add_models(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], configured: argparse.ArgumentParser
-) -> None:
+def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
     remote.add_argument(
         "--url", help="where the gateway runs; the configured port of this machine by default"

@@ -91,15 +91,18 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
     headers = {"X-API-Key": key} if key else {}
     # A load takes as long as it takes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
-    connector = aiohttp.TCPConnector(ssl=_only(certificate) if certificate else True)
+    connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
     async with aiohttp.ClientSession(
         base.with_path("/"), headers=headers, timeout=timeout, connector=connector
     ) as session:
         yield GatewayClient(session)
 
 
-def _only(certificate: str) -> ssl.SSLContext:
-    """Return a context that trusts this certificate, whatever name it is for, and no other."""
+def trusting(certificate: str) -> ssl.SSLContext:
+    """Return a context that trusts the certificate in this file, whatever name it is for, and no other.
+
+    Raises RequestFailed if it can't be read.
+    """
     try:
         context = ssl.create_default_context(cafile=certificate)
     except (OSError, ssl.SSLError) as exc:

@@ -11,7 +11,8 @@ from typing import Any
 
 from .client import EX_DATAERR, GatewayClient, RequestFailed, gateway_client
 from .progress import Progress
-from .running import load_settings, url_of
+from .running import load_settings
+from .urls import own_url
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -70,9 +71,8 @@ def _post(options: argparse.Namespace, path: str) -> int:
 def ask_gateway(options: argparse.Namespace, ask: Any) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.server.host, config.server.host)  # noqa: S104
     certificate = "" if options.url else config.server.tls_cert
-    url = options.url or url_of(host, config.server.port, https=bool(certificate))
+    url = options.url or own_url(config)
 
     async def run() -> int:
         async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:

@@ -22,6 +22,7 @@ from ..simulator import serve as serve_simulator
 from ..state import MODELS
 from ..studio import sdk
 from ..web.connections import Connections
+from .urls import url_of
 
 _PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
 DEMO_KEY = "demo"
@@ -32,17 +33,22 @@ DEMO_MODELS: dict[ModelType, str] = {
 
 
 def load_settings(options: argparse.Namespace) -> settings.Loaded:
-    command_line = {}
+    return settings.load(file=options.config, environ=os.environ, command_line=command_line(options))
+
+
+def command_line(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the command's options set, by the settings' paths. Raises ConfigError."""
+    found = {}
     for item in options.set:
         path, equals, value = item.partition("=")
         if not equals:
-            raise ConfigError([f"command line: --set {item}: write SETTING=VALUE"])
-        command_line[path.strip()] = value
+            raise ConfigError([f"{settings.COMMAND_LINE_ORIGIN}: --set {item}: write SETTING=VALUE"])
+        found[path.strip()] = value
     for path, name in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
         value = getattr(options, name, None)
         if value is not None:
-            command_line[path] = value
-    return settings.load(file=options.config, environ=os.environ, command_line=command_line)
+            found[path] = value
+    return found
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -63,12 +69,10 @@ def serve(options: argparse.Namespace) -> int:
 
 def check(options: argparse.Namespace) -> int:
     loaded = load_settings(options)
-    values = msgspec.structs.asdict(loaded.config)
-    shown = []
-    for path, setting in settings.SETTINGS.items():
-        table, _, name = path.rpartition(".")
-        value = getattr(values[table], name) if table else values[name]
-        shown.append((f"{path} = {setting.show(value)}", loaded.origins[path]))
+    shown = [
+        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
+        for path, setting in settings.SETTINGS.items()
+    ]
     width = max(len(line) for line, _ in shown)
     for line, origin in shown:
         print(f"{line:<{width}}  # {origin}")
@@ -124,16 +128,10 @@ def _welcome(port: int) -> str:
     chat = '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
     return f"""\
 The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio.
-Watch it at {base}/dashboard, and try:
+Watch it at {base}/dashboard, read its API at {base}/docs, and try:
 
   curl {base}/v1/models {key}
   curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
   curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'
 
 Ctrl-C ends it."""
-
-
-def url_of(host: str, port: int, *, https: bool = False) -> str:
-    """Return the base URL of what listens there."""
-    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return f"{'https' if https else 'http'}://{authority}"

@@ -28,17 +28,20 @@ class _Saved(Struct, frozen=True, kw_only=True):
     active: ActiveModels
 
 
+def state_directory(configured: str) -> Path:
+    """Return the folder to remember things in: the configured one, the platform's own if that is empty."""
+    return Path(configured).expanduser() if configured else user_state_path("lmgateway", appauthor=False)
+
+
 class StateFile:
-    """Keeps the active models in `directory`, the platform's own if that is empty.
+    """Keeps the active models in `state_directory(directory)`.
 
     A save writes a new file beside the old one, makes sure that it is on the disk, and puts it in the old
     one's place in one step, so that the power may fail at any moment. The one before is kept as well.
     """
 
     def __init__(self, directory: str) -> None:
-        self._directory = (
-            Path(directory).expanduser() if directory else user_state_path("lmgateway", appauthor=False)
-        )
+        self._directory = state_directory(directory)
         self._saving = asyncio.Lock()
 
     def load(self) -> ActiveModels:

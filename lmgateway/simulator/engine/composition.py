@@ -31,7 +31,7 @@ def compose(model_name: str, prompt: Prompt) -> Composition:
     if prompt.call is not None:
         return _limited(
             Composition(
-                pieces=_json_pieces(sample(prompt.call.schema)),
+                pieces=_json_pieces(prompt.call.arguments),
                 stop_reason="toolCalls",
                 tool_name=prompt.call.name,
                 tool_call_id=str(secrets.randbelow(900_000_000) + 100_000_000),
@@ -41,7 +41,8 @@ def compose(model_name: str, prompt: Prompt) -> Composition:
     if prompt.answer_schema is not None:
         planned = Composition(pieces=_json_pieces(sample(prompt.answer_schema)), stop_reason="eosFound")
     else:
-        planned = _stopped(speech.answer(model_name, prompt.text), prompt.limits.stop)
+        said = speech.answer(model_name, prompt.text, request=prompt.request, tool_result=prompt.tool_result)
+        planned = _stopped(said, prompt.limits.stop)
     return _limited(planned, prompt.limits)
 
 

@@ -18,6 +18,13 @@ class Tool(msgspec.Struct, frozen=True):
     schema: Schema = {}
 
 
+class Call(msgspec.Struct, frozen=True):
+    """A call of a tool; the arguments are JSON's types."""
+
+    name: str
+    arguments: object
+
+
 class Sampling(msgspec.Struct, frozen=True):
     """Told to the log; a pretended model is swayed by none of it."""
 
@@ -43,8 +50,12 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     messages: int = 1
     images: int = 0
-    call: Tool | None = None
-    """The tool that the answer will call instead of being text."""
+    request: str | None = None
+    """What the user asked last, where that is known: a part of the text."""
+    tool_result: str | None = None
+    """What a tool gave, where the answer is to be about that."""
+    call: Call | None = None
+    """What the answer will be instead of text."""
     answer_schema: Schema | None = None
     """The answer will be JSON that fits this."""
     limits: Limits = Limits()

@@ -11,6 +11,8 @@ _WORDS_WANTED = re.compile(r"\b(\d{1,5}) words\b")
 
 _COUNTED_CHARACTERS = 1_000_000
 
+_QUOTED_CHARACTERS = 200
+
 _SENTENCES = (
     "No model was asked and no electricity was spent on a thought.",
     "Its words are chosen by the letters of the question, so the same question gets the same answer.",
@@ -38,15 +40,23 @@ def piece_ids(text: str) -> list[int]:
     return [zlib.crc32(piece.encode()) % 150_000 for piece in pieces(text)]
 
 
-def answer(model_name: str, prompt_text: str) -> str:
-    """Some sentences, or as many words as the prompt asks for in figures ("in 300 words")."""
+def answer(
+    model_name: str, prompt_text: str, *, request: str | None = None, tool_result: str | None = None
+) -> str:
+    """Some sentences, or as many words as the request asks for in figures ("in 300 words").
+
+    Without a request the prompt is one. What a tool gave is quoted, so that a person sees that it arrived.
+    """
     digest = hashlib.blake2b(prompt_text.encode(errors="replace")).digest()
-    wanted = _WORDS_WANTED.findall(prompt_text[-_COUNTED_CHARACTERS:])
+    asked = prompt_text if request is None else request
+    wanted = _WORDS_WANTED.findall(asked[-_COUNTED_CHARACTERS:])
     words_wanted = int(wanted[-1]) if wanted else 0
     sentences = 2 + digest[0] % 5
     # With an odd stride through eight sentences each is said once before any is said again.
     place, stride = digest[1], digest[2] | 1
     words = f"This is a simulated answer from {model_name}.".split()
+    if tool_result is not None:
+        words += f'The tool gave "{" ".join(tool_result.split())[:_QUOTED_CHARACTERS]}".'.split(" ")
     while sentences > 0 or len(words) < words_wanted:
         words += _SENTENCES[place % len(_SENTENCES)].split()
         place += stride

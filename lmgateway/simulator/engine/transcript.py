@@ -1,10 +1,13 @@
 """A conversation in any API's words, turned into one prompt."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from .prompt import Limits, Prompt, Sampling, Schema, Tool
+from .prompt import Call, Limits, Prompt, Sampling, Schema, Tool
+from .sample import sample
 
 _IMAGES = frozenset({"image", "image_url", "input_image", "file"})
 """The SDK's files are images that were uploaded before."""
@@ -13,21 +16,34 @@ _TOOL_RESULTS = frozenset({"tool_result", "function_call_output", "toolCallResul
 
 
 class Transcript:
-    """Collects what the model is to read. A conversation that holds a tool's result is answered in text."""
+    """Collects what the model is to read, and decides whether it calls a tool.
+
+    It calls the tool that the user's last words name, with the JSON object behind the name for arguments
+    (`Use the Bash tool: {"command": "date"}`); else the first one, once. A tool's result is answered in text.
+    """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._tools: tuple[Tool, ...] = ()
         self._images = 0
         self._messages = 0
-        self._holds_tool_result = False
+        self._request: str | None = None
+        self._tool_results = 0
+        self._newest_result: str | None = None
 
     def add(self, role: str, content: object) -> None:
         """A message: text, a list of parts, or nothing (an assistant that only called a tool)."""
         self._messages += 1
         self._lines.append(f"{role}:")
-        self._holds_tool_result |= role == "tool"
-        self._add_content(content)
+        lines, results = len(self._lines), self._tool_results
+        if role == "tool":
+            self._add_result(content)
+        else:
+            self._add_content(content)
+        # What else stands in a message with a result is the client's own remark.
+        if role == "user" and self._tool_results == results and len(self._lines) > lines:
+            self._request = self._lines[-1]
+            self._newest_result = None
 
     def offer(self, tools: Sequence[Tool], choice: object = None) -> None:
         """`choice` is a word or an object that names a tool, in OpenAI's or Anthropic's words."""
@@ -37,12 +53,13 @@ class Transcript:
             self._tools = tuple(tool for tool in tools if named in (None, tool.name))
 
     def prompt(self, sampling: Sampling, limits: Limits, answer_schema: Schema | None = None) -> Prompt:
-        call = self._tools[0] if self._tools and not self._holds_tool_result else None
         return Prompt(
             text="\n".join(self._lines),
             messages=self._messages,
             images=self._images,
-            call=call,
+            request=self._request,
+            tool_result=self._newest_result,
+            call=self._call(),
             answer_schema=answer_schema,
             limits=limits,
             sampling=sampling,
@@ -60,12 +77,43 @@ class Transcript:
             case {"type": str(kind)} if kind in _IMAGES:
                 self._images += 1
             case {"type": str(kind), **rest} if kind in _TOOL_RESULTS:
-                self._holds_tool_result = True
-                self._add_content(rest.get("content", rest.get("output")))
+                self._add_result(rest.get("content", rest.get("output")))
             case {"text": str(text)}:
                 self._lines.append(text)
             case _:
                 self._lines.append(msgspec.json.encode(content).decode())
+
+    def _add_result(self, content: object) -> None:
+        before = len(self._lines)
+        self._add_content(content)
+        self._tool_results += 1
+        self._newest_result = "\n".join(self._lines[before:])
+
+    def _call(self) -> Call | None:
+        if self._newest_result is not None:
+            return None
+        request = self._request or ""
+        named = [(found.end(), tool) for tool in self._tools if (found := _mention(tool, request))]
+        if named:
+            end, tool = min(named, key=lambda one: one[0])
+            arguments = _first_object(request[end:])
+            return Call(tool.name, sample(tool.schema) if arguments is None else arguments)
+        if self._tools and not self._tool_results:
+            return Call(self._tools[0].name, sample(self._tools[0].schema))
+        return None
+
+
+def _mention(tool: Tool, request: str) -> re.Match[str] | None:
+    return re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", request)
+
+
+def _first_object(text: str) -> dict[str, object] | None:
+    """The JSON object that begins at the first brace; None if there is none."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
+    except (ValueError, RecursionError):
+        return None
+    return dict(value)
 
 
 def _named_choice(choice: object) -> str | None:

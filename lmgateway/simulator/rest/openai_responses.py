@@ -30,7 +30,8 @@ class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
         items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         for item in items:
             content = item.get("content") if "role" in item else [item]
-            transcript.add(str(item.get("role", "user")), content)
+            # Without a role: what the model did before, and what came of it.
+            transcript.add(str(item.get("role", "assistant")), content)
         transcript.offer(function_tools(self.tools), self.tool_choice)
         return transcript.prompt(self.sampling(), Limits(self.max_output_tokens), _answer_schema(self.text))
 

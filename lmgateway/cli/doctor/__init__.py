@@ -1,0 +1,76 @@
+"""`lmgateway doctor`: looks at everything that usually goes wrong, and changes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from collections import Counter
+
+import msgspec
+
+from ... import __version__, settings
+from ...errors import ConfigError
+from .. import machine
+from ..running import load_settings
+from . import clock, configuration, exposure, firewall, installation, listening, lm_studio, service, storage
+from .findings import Finding, Level, Report
+
+EX_CONFIG = 78
+_COLOURS: dict[Level, str] = {"ok": "32", "note": "34", "warning": "33", "problem": "31"}
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Return 0 without a problem, 1 with one, 78 if the configuration can't be used."""
+    # What the gateway's own parts would log on their way is among the findings.
+    logging.disable()
+    try:
+        loaded = load_settings(options)
+    except ConfigError as exc:
+        findings = [Finding.problem("configuration", problem) for problem in exc.problems]
+        findings += installation.examine()
+        status = EX_CONFIG
+    else:
+        findings = asyncio.run(_examine(loaded))
+        status = int(any(finding.level == "problem" for finding in findings))
+    if options.json:
+        print(msgspec.json.format(msgspec.json.encode(Report(__version__, tuple(findings)))).decode())
+    else:
+        _print(findings)
+    return status
+
+
+async def _examine(loaded: settings.Loaded) -> list[Finding]:
+    config, networks = loaded.config, machine.lan_addresses()
+    studio, gateway = await asyncio.gather(
+        lm_studio.examine(config.lmstudio), listening.examine(config, networks)
+    )
+    return [
+        *installation.examine(),
+        *clock.examine(loaded.file),
+        *configuration.examine(loaded),
+        *exposure.examine(config, networks),
+        *storage.examine(config.server.state_dir),
+        *studio,
+        *gateway,
+        *service.examine(),
+        *firewall.examine(config, networks),
+    ]
+
+
+def _print(findings: list[Finding]) -> None:
+    is_terminal = sys.stdout.isatty()
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
+        level = f"{finding.level:<7}"
+        shown = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m" if is_terminal else level
+        print(f"{shown}  {finding.check:<{width}}  {finding.message}")
+        for line in finding.remedy.splitlines():
+            print(f"{'':7}  {'':{width}}  -> {line}")
+    counts = Counter(finding.level for finding in findings)
+    print(f"{_count(counts['problem'], 'problem')}, {_count(counts['warning'], 'warning')}")
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

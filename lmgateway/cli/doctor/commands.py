@@ -1,0 +1,27 @@
+"""Other programs of this machine, asked how things are."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+SECONDS = 5.0
+
+
+def output_of(program: str, *arguments: str) -> str | None:
+    """Return what the program prints; None if it isn't there, fails, or takes too long."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    try:
+        done = subprocess.run(  # noqa: S603 - nothing of it comes from outside
+            [path, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout

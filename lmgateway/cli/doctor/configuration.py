@@ -1,0 +1,77 @@
+"""Whether the configuration can be used, and its secrets are kept."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ... import settings
+from ...config import Config
+from ...errors import ConfigError
+from ...serving.tls import server_context
+from .findings import Finding
+
+_CHECK = "configuration"
+# Anybody in the network may try keys as fast as the gateway answers.
+SHORTEST_KEY = 16
+_MAKE_A_KEY = "`lmgateway init` makes one. Clients need it as well."
+
+
+def examine(loaded: settings.Loaded) -> Iterator[Finding]:
+    """Look at the key, at the files that hold a secret, and at the certificate."""
+    sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
+    in_force = f"Set by {', '.join(sources)}" if sources else "Nothing is set; the defaults are in force"
+    yield Finding.ok(_CHECK, f"{in_force}. `lmgateway check` shows every setting.")
+    yield from _key(loaded.config)
+    for path in _files_with_secrets(loaded):
+        yield from _mode(path)
+    try:
+        server_context(loaded.config.server)
+    except ConfigError as exc:
+        for problem in exc.problems:
+            yield Finding.problem(_CHECK, problem)
+
+
+def _key(config: Config) -> Iterator[Finding]:
+    key = config.auth.api_key
+    if config.protected:
+        message = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
+        yield Finding.note(_CHECK, message, "`lmgateway init` sets both for this machine.")
+    elif not key:
+        message = "No key is set (auth.api_key): whoever network.ip_allowlist lets in may do everything."
+        yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
+    elif len(key) < SHORTEST_KEY:
+        message = f"The key (auth.api_key) has {len(key)} characters, and can be guessed."
+        yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
+
+
+def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:
+    """Return the TOML and .env files that a secret came from. Credentials are the service manager's care."""
+    origins = {
+        loaded.origins[path]
+        for path, setting in settings.SETTINGS.items()
+        if setting.secret and loaded.value(path)
+    }
+    files = {loaded.file, settings.DOTENV_PATH}
+    return {file for file in files if file is not None and any(_is_from(origin, file) for origin in origins)}
+
+
+def _is_from(origin: str, file: Path) -> bool:
+    return origin == str(file) or origin.startswith(f"{file} (")
+
+
+def _mode(path: Path) -> Iterator[Finding]:
+    if os.name != "posix":  # elsewhere the mode says nothing about who may read
+        return
+    mode = path.stat().st_mode
+    remedy = f"chmod 600 {shlex.quote(str(path))}"
+    if mode & stat.S_IROTH:
+        yield Finding.problem(
+            _CHECK, f"Every user of this machine can read {path}, which holds a secret.", remedy
+        )
+    elif mode & stat.S_IRGRP:
+        message = f"A group of this machine's users can read {path}, which holds a secret."
+        yield Finding.note(_CHECK, message, remedy)

@@ -1,0 +1,57 @@
+"""How the systemd unit is, if there is one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ... import settings
+from .commands import output_of
+from .findings import Finding
+
+_CHECK = "service"
+UNIT = "lmgateway.service"
+_ASKED = ("LoadState", "ActiveState", "User", "DynamicUser")
+_SYSTEM_FILE = settings.DEFAULT_PATHS[-1]
+
+
+def examine() -> Iterator[Finding]:
+    """Ask systemd for the unit; without systemd, or without the unit, there is nothing to say."""
+    if sys.platform != "linux":
+        return
+    output = output_of("systemctl", "show", UNIT, f"--property={','.join(_ASKED)}")
+    properties = dict(line.split("=", 1) for line in (output or "").splitlines() if "=" in line)
+    if properties.get("LoadState") == "loaded":
+        yield from judge(properties, _SYSTEM_FILE)
+
+
+def judge(properties: Mapping[str, str], config_file: Path) -> Iterator[Finding]:
+    """Judge the unit by what `systemctl show` tells (systemd.exec(5)), and the file that it reads."""
+    state, user = properties.get("ActiveState", ""), properties.get("User", "")
+    is_dynamic = properties.get("DynamicUser") == "yes"
+    if state == "failed":
+        yield Finding.problem(_CHECK, f"{UNIT} has failed.", f"journalctl -u {UNIT} -e says why.")
+    else:
+        yield Finding.ok(_CHECK, f"{UNIT} is {state}.")
+    if not is_dynamic and user in {"", "root"}:
+        yield Finding.warning(
+            _CHECK,
+            f"{UNIT} runs as root, which the gateway doesn't need.",
+            "Give it DynamicUser=yes or a User=.",
+        )
+    elif config_file.is_file() and not _is_readable(config_file, None if is_dynamic else user):
+        who = "a user of its own" if is_dynamic else user
+        yield Finding.problem(
+            _CHECK,
+            f"{UNIT} runs as {who}, who can't read {config_file}.",
+            f"Keep the key out of that file (LoadCredential= in the unit), and then: chmod 644 {config_file}",
+        )
+
+
+def _is_readable(file: Path, user: str | None) -> bool:
+    """Tell whether this user may read the file; without a name, a user that owns nothing."""
+    mode = file.stat().st_mode
+    if sys.platform == "win32":  # it has no such modes, and no systemd either
+        return True
+    return bool(mode & 0o004) or (user is not None and file.owner() == user and bool(mode & 0o400))

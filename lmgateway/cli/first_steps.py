@@ -1,0 +1,93 @@
+"""What `lmgateway init` says at its end: what it found, where the gateway will be, how clients get in."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .. import settings
+from ..config import Config
+from . import clients, machine
+from .advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
+from .discovery import Search
+from .urls import lan_urls, named_url, own_url
+
+MODEL_TO_CHOOSE = "your-model"
+
+Networks = Sequence[machine.LanAddress]
+
+
+def describe(loaded: settings.Loaded, search: Search, networks: Networks, *, path: Path) -> str:
+    """Return the text, with the key in it."""
+    urls = lan_urls(loaded.config, networks)
+    model = search.found.chat_model if search.found else None
+    access = clients.Access(
+        urls[0] if urls else own_url(loaded.config), loaded.config.auth.api_key, model or MODEL_TO_CHOOSE
+    )
+    told = (
+        *_stronger(loaded, path),
+        *_lm_studio(loaded.config, search, path),
+        *_admitted(loaded.config, networks),
+        _addresses(loaded.config, urls),
+        "",
+        f"Start the gateway with `{_serve(path)}`, and watch it at {access.base_url}/dashboard.",
+        "If anything is wrong, `lmgateway doctor` says what.",
+        "",
+        "Lines for clients, with the key; in PowerShell write $env:NAME = 'value' for export NAME=value.",
+        *_about_models(model),
+        "",
+        clients.all_lines(access),
+    )
+    return "\n".join(told)
+
+
+def _stronger(loaded: settings.Loaded, path: Path) -> Iterator[str]:
+    for setting, origin in loaded.origins.items():
+        if origin not in {settings.DEFAULT_ORIGIN, str(path)}:
+            yield f"{setting} is set by {origin}, which is stronger than {path}."
+
+
+def _lm_studio(config: Config, search: Search, path: Path) -> Iterator[str]:
+    found, base_url = search.found, config.lmstudio.base_url
+    if found is None:
+        runs = "LM Studio runs without its server" if search.runs_without_server else "LM Studio wasn't found"
+        yield f"{runs}. {base_url} is taken for its address. {START_LM_STUDIO}"
+        yield from where_it_may_be()
+    elif found.refused:
+        yield (
+            f"LM Studio at {base_url} asks for an API token. {MAKE_A_TOKEN}; set lmstudio.api_token to it in "
+            f"{path}."
+        )
+    else:
+        yield f"LM Studio is at {base_url}{found.about_models}."
+
+
+def _admitted(config: Config, networks: Networks) -> Iterator[str]:
+    allowlist = config.network.ip_allowlist
+    yield f"Who may come in, with the key: {allowlist or 'everybody'}."
+    for one in networks:
+        if allowlist is not None and one.address not in allowlist:
+            why = "" if one.is_private else ", which is no private network"
+            advice = "If its machines are yours, add it to network.ip_allowlist."
+            yield f"Not {one.network} ({one.interface}){why}. {advice}"
+
+
+def _addresses(config: Config, urls: Sequence[str]) -> str:
+    if not urls:
+        return f"The gateway will be at {own_url(config)}, for this machine alone."
+    named = named_url(config)
+    return f"Other machines will find the gateway at {', '.join([*urls, named] if named else urls)}."
+
+
+def _serve(path: Path) -> str:
+    is_usual = settings.find_file(None, os.environ) == path
+    return "lmgateway serve" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
+
+
+def _about_models(model: str | None) -> Iterator[str]:
+    if model is None:
+        yield f"Put the name of a model, as `lmgateway models` shows it, in the place of {MODEL_TO_CHOOSE}."
+    name = shlex.quote(model or MODEL_TO_CHOOSE)
+    yield f"Claude Code and Codex need a large context: `lmgateway load {name} --with contextLength=32768`."

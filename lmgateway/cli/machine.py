@@ -1,0 +1,122 @@
+"""This machine as its neighbours see it: its addresses, their networks, its name."""
+
+from __future__ import annotations
+
+import platform
+import re
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+
+import psutil
+from msgspec import Struct
+
+from ..networks import Address, parse_address
+
+Network = IPv4Network | IPv6Network
+
+ANY_IPV4, ANY = "0.0.0.0", "::"  # noqa: S104 - who may come in there is another question
+LOOPBACK = ("127.0.0.0/8", "::1")
+LINK_LOCAL_V6 = "fe80::/10"
+
+# Networks of containers, of virtual machines inside this one and of VPNs: nobody of the LAN is there.
+_NO_LAN = re.compile(
+    r"docker|br-[0-9a-f]{12}|veth|podman|cni|flannel|cali|lxcbr|lxdbr|incusbr|virbr|vmnet|vboxnet|bridge\d"
+    r"|tun|tap|wg|tailscale|utun|awdl|llw|VMware |VirtualBox |vEthernet \((WSL|Default Switch)",
+    re.IGNORECASE,
+)
+_POINT_TO_POINT = {"pointopoint", "pointtopoint"}
+_AVAHI = Path("/run/avahi-daemon/socket")
+_CONTAINER_SIGNS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+
+class LanAddress(Struct, frozen=True):
+    """An address of this machine, and the network that it shares with others."""
+
+    interface: str
+    address: Address
+    network: Network
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the network is nobody's on the internet: RFC 1918, ULA and the like."""
+        return self.network.is_private
+
+
+def lan_addresses(
+    addresses: Mapping[str, Sequence[Any]] | None = None, states: Mapping[str, Any] | None = None
+) -> list[LanAddress]:
+    """Return where this machine's neighbours are, private networks first, IPv4 before IPv6.
+
+    Left out are loopback and link-local addresses, tunnels, and the networks of containers and virtual
+    machines. The parameters are psutil's `net_if_addrs()` and `net_if_stats()`.
+    """
+    states = psutil.net_if_stats() if states is None else states
+    found = []
+    for interface, entries in (psutil.net_if_addrs() if addresses is None else addresses).items():
+        state = states.get(interface)
+        if state is None or not state.isup or _NO_LAN.match(interface):
+            continue
+        if _POINT_TO_POINT & set(state.flags.split(",")):
+            continue
+        for entry in entries:
+            shared = _shared(interface, entry)
+            if shared is not None:
+                found.append(shared)
+    return sorted(found, key=lambda one: (not one.is_private, one.address.version))
+
+
+def _shared(interface: str, entry: Any) -> LanAddress | None:
+    if entry.family not in {socket.AF_INET, socket.AF_INET6} or entry.ptp is not None:
+        return None
+    address = parse_address(entry.address)
+    if address.is_loopback or address.is_link_local:
+        return None
+    network = ip_network(f"{address}/{_prefix_length(address, entry.netmask)}", strict=False)
+    return None if network.num_addresses == 1 else LanAddress(interface, address, network)
+
+
+def _prefix_length(address: Address, netmask: str | None) -> int:
+    if netmask is None:  # Windows doesn't tell those of IPv6; a LAN's is 64 long (RFC 4291 section 2.5.4)
+        return 64 if isinstance(address, IPv6Address) else 32
+    return int(parse_address(netmask)).bit_count()
+
+
+def has_ipv6() -> bool:
+    """Tell whether any interface but loopback speaks IPv6, be it with its link-local address alone."""
+    return socket.has_dualstack_ipv6() and any(
+        entry.family == socket.AF_INET6 and not parse_address(entry.address).is_loopback
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+    )
+
+
+def host_for(networks: Sequence[LanAddress], *, ipv6: bool) -> str:
+    """Return the address to listen on so that the private ones of these networks reach it, and no others do.
+
+    IPv6 is left alone where one of its networks stays out: a client that finds several addresses for a name
+    would come over that one and be refused, where it falls back to IPv4 if nobody listens.
+    """
+    if not any(one.is_private for one in networks):
+        return "127.0.0.1"
+    has_other_ipv6 = any(one.network.version == 6 and not one.is_private for one in networks)
+    return ANY if ipv6 and not has_other_ipv6 else ANY_IPV4
+
+
+def local_name() -> str | None:
+    """Return `name.local` if this machine answers to it (mDNS, RFC 6762), as far as can be seen."""
+    name = socket.gethostname().partition(".")[0]
+    answers = sys.platform in {"darwin", "win32"} or _AVAHI.exists()
+    return f"{name.lower()}.local" if answers and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
+
+
+def is_wsl() -> bool:
+    """Tell whether this is Linux inside Windows."""
+    return sys.platform == "linux" and "microsoft" in platform.release().lower()
+
+
+def is_container() -> bool:
+    return any(sign.exists() for sign in _CONTAINER_SIGNS)

@@ -1,0 +1,44 @@
+"""URLs of a gateway: this machine's own, and those for others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..config import Config
+from .machine import ANY, ANY_IPV4, LanAddress, local_name
+
+
+def url_of(host: str, port: int, *, https: bool = False) -> str:
+    """Return the base URL of what listens there."""
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{'https' if https else 'http'}://{authority}"
+
+
+def own_url(config: Config) -> str:
+    """Return the base URL of the gateway for this machine itself."""
+    host = {ANY_IPV4: "127.0.0.1", ANY: "::1"}.get(config.server.host, config.server.host)
+    return _url(config, host)
+
+
+def lan_urls(config: Config, networks: Sequence[LanAddress]) -> list[str]:
+    """Return the base URLs for other machines, the best first: where the gateway listens and lets them in."""
+    allowlist = config.network.ip_allowlist
+    return [
+        _url(config, str(one.address))
+        for one in networks
+        if _listens_at(config.server.host, one) and (allowlist is None or one.address in allowlist)
+    ]
+
+
+def named_url(config: Config) -> str | None:
+    """Return the base URL with this machine's `.local` name, if it has one."""
+    name = local_name()
+    return _url(config, name) if name else None
+
+
+def _url(config: Config, host: str) -> str:
+    return url_of(host, config.server.port, https=bool(config.server.tls_cert))
+
+
+def _listens_at(host: str, place: LanAddress) -> bool:
+    return host in {ANY, str(place.address)} or (host == ANY_IPV4 and place.network.version == 4)

@@ -1,0 +1,55 @@
+"""Keys that can be guessed, secrets that can be read, certificates that aren't there."""
+
+from __future__ import annotations
+
+import pytest
+
+from lmgateway.cli.doctor.configuration import examine
+from tests.cli.doctor.conftest import KEY, Patient, told
+
+
+@pytest.mark.parametrize(
+    ("auth", "network", "level", "said"),
+    [
+        ({"api_key": "short"}, {}, "warning", "The key (auth.api_key) has 5 characters, and can be guessed."),
+        ({"api_key": ""}, {}, "note", "Only this machine is served: neither"),
+        ({"api_key": ""}, {"ip_allowlist": ["::1"]}, "warning", "No key is set (auth.api_key): whoever"),
+    ],
+)
+def test_keys(
+    patient: Patient, auth: dict[str, object], network: dict[str, object], level: str, said: str
+) -> None:
+    """None at all, or one that is no hindrance."""
+    patient.configure(auth=auth, network=network)
+    (_, finding) = examine(patient.load())
+    assert (finding.level, finding.message[: len(said)]) == (level, said)
+    assert "`lmgateway init`" in finding.remedy
+
+
+@pytest.mark.parametrize("name", ["config.toml", ".env"])
+@pytest.mark.parametrize(("mode", "level"), [(0o644, "problem"), (0o640, "note"), (0o600, None)])
+def test_files_that_hold_a_secret(patient: Patient, name: str, mode: int, level: str | None) -> None:
+    """Are for their owner alone."""
+    file = patient.file.with_name(name)
+    if name == ".env":
+        patient.configure(auth={"api_key": ""})
+        patient.file.chmod(0o644)
+        file.write_text(f"GATEWAY_API_KEY='{KEY}'\n")
+    file.chmod(mode)
+    (_, *findings) = examine(patient.load())
+    assert [finding.level for finding in findings] == ([level] if level else [])
+    assert all(finding.remedy in {f"chmod 600 {file}", f"chmod 600 {name}"} for finding in findings)
+
+
+def test_files_without_a_secret_may_be_read(patient: Patient) -> None:
+    """As /etc/lmgateway/config.toml may, beside a unit that hands over the key."""
+    patient.configure(auth={"api_key": ""})
+    patient.file.chmod(0o644)
+    assert [finding.level for finding in examine(patient.load(GATEWAY_API_KEY=KEY))] == ["ok"]
+
+
+def test_certificate(patient: Patient) -> None:
+    """One that can't be read would stop the start."""
+    patient.configure(server={"tls_cert": "no.pem", "tls_key": "no.pem"})
+    (_, finding) = told(list(examine(patient.load())))
+    assert finding == ("problem", "server.tls_cert: no.pem can't be read: No such file or directory")

@@ -1,0 +1,73 @@
+"""What is installed, when, and where it may write."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lmgateway.cli.doctor import clock, installation, storage
+
+InstallMetadata = Callable[..., None]
+
+
+@pytest.mark.parametrize(
+    ("requirement", "problem"),
+    [
+        ("aiohttp>=99", "aiohttp 3."),
+        ("no-such-package>=1", "no-such-package isn't installed; lmgateway needs no-such-package>=1."),
+        ("no-such-package>=1; sys_platform == 'nowhere'", None),
+        ("no-such-package>=1; extra == 'dev'", None),
+        ("aiohttp>=3", None),
+    ],
+)
+def test_packages(install_metadata: InstallMetadata, requirement: str, problem: str | None) -> None:
+    """They are compared with what the gateway's own metadata asks for."""
+    install_metadata(requirement)
+    (finding,) = installation.examine()
+    if problem is None:
+        assert finding.message.startswith("lmgateway 9.9.9 with Python 3.")
+    else:
+        assert (finding.level, finding.message[: len(problem)]) == ("problem", problem)
+        assert finding.remedy.endswith(f" -m pip install '{requirement}'")
+
+
+def test_python(install_metadata: InstallMetadata) -> None:
+    """An installer would have refused; a copied environment wasn't asked."""
+    install_metadata(python=">=4")
+    (finding,) = installation.examine()
+    assert (finding.level, finding.message.partition(" runs this; ")[2]) == (
+        "problem",
+        "lmgateway needs >=4.",
+    )
+
+
+def test_clock_that_is_behind(tmp_path: Path) -> None:
+    """Nobody writes a file in the future."""
+    file = tmp_path / "config.toml"
+    file.touch()
+    assert [finding.level for finding in clock.examine(file)] == ["ok"]
+    os.utime(file, times=(time.time() + 86_400,) * 2)
+    (finding,) = clock.examine(file)
+    assert finding.level == "warning"
+    assert f" UTC here, but {file} was written on " in finding.message
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/state", "a-file"])
+def test_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """A place where nothing can be written is found before a model is activated."""
+    monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
+    (finding,) = storage.examine(folder)
+    assert finding.level == "problem"
+    assert finding.message.startswith(f"The active models can't be remembered in {folder}: ")
+
+
+def test_state_folder_is_not_made(tmp_path: Path) -> None:
+    """Looking changes nothing."""
+    (finding,) = storage.examine(str(tmp_path / "a" / "b"))
+    assert (finding.level, finding.message) == ("ok", f"The active models are remembered in {tmp_path}/a/b.")
+    assert list(tmp_path.iterdir()) == []

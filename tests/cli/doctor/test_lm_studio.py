@@ -1,0 +1,92 @@
+"""LM Studio as the doctor finds it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from lmgateway.cli.doctor.lm_studio import examine
+from lmgateway.config import LMStudio
+from lmgateway.simulator import Simulator
+from tests.cli.doctor.conftest import told
+from tests.support.studio import running_studio
+from tests.support.upstream import ScriptedUpstream, answer
+
+TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
+NOWHERE = URL("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("token", "level", "said"),
+    [
+        ("", "problem", "wants an API token."),
+        ("wrong", "problem", "wants another API token than lmstudio.api_token."),
+        (TOKEN, "ok", "with 4 models."),
+    ],
+)
+async def test_token(studio: tuple[Simulator, str], token: str, level: str, said: str) -> None:
+    """Whether it takes ours, which isn't repeated."""
+    studio[0].api_token = TOKEN
+    [finding] = await examine(LMStudio(base_url=URL(studio[1]), api_token=token))
+    assert (finding.level, finding.message.endswith(said)) == (level, True)
+    assert token == "" or token not in str(finding)
+
+
+async def test_elsewhere(
+    studio: tuple[Simulator, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be on another port of this machine than configured: its own settings tell."""
+    settings = tmp_path / ".lmstudio" / ".internal" / "http-server-config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"port": URL(studio[1]).port}))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = await examine(LMStudio(base_url=NOWHERE))
+    assert told(found) == [("problem", f"Nothing answers at {NOWHERE}. LM Studio is at {studio[1]}.")]
+
+
+async def test_something_else(upstream: ScriptedUpstream) -> None:
+    """It may be LM Studio behind a proxy, so this is no more than a warning."""
+    upstream.script = answer(b"{}")
+    found = await examine(LMStudio(base_url=URL(upstream.base_url)))
+    assert told(found) == [
+        ("warning", f"What answers at {upstream.base_url} doesn't say that it is LM Studio.")
+    ]
+
+
+async def test_models_cannot_be_managed() -> None:
+    """The SDK knows no paths; the proxy does."""
+
+    class Below(Simulator):
+        def make_app(self) -> web.Application:
+            app = web.Application()
+            app.add_subapp("/studio", super().make_app())
+            return app
+
+    async with running_studio(Below()) as studio:
+        [finding] = await examine(LMStudio(base_url=URL(studio.base_url) / "studio"))
+    assert finding.level == "warning"
+    assert "its models can't be managed. Models can only be managed where" in finding.message
+
+
+async def test_clocks_apart() -> None:
+    """LM Studio's Date tells its time."""
+
+    async def date_from_yesterday(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = format_datetime(datetime.now(UTC) - timedelta(days=1))
+
+    class Late(Simulator):
+        def make_app(self) -> web.Application:
+            app = super().make_app()
+            app.on_response_prepare.append(date_from_yesterday)
+            return app
+
+    async with running_studio(Late()) as studio:
+        healthy, clock = await examine(LMStudio(base_url=URL(studio.base_url)))
+    assert (healthy.level, clock.level) == ("ok", "warning")
+    assert clock.message.startswith("LM Studio's clock and this machine's are 864")

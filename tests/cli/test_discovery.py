@@ -1,0 +1,114 @@
+"""LM Studio is found where it is, and told from everything else."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from lmgateway.cli.discovery import USUAL_PORTS, Model, Seen, likely_ports, look, search
+from lmgateway.simulator import Simulator, serve
+from tests.support.upstream import ScriptedUpstream, answer
+
+MODEL = "llama-3.2-3b-instruct"
+TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_finds_it_on_either_loopback_address(host: str, unused_tcp_port: int) -> None:
+    """With its models, beside a port where nobody is."""
+    async with serve(Simulator(), host, 0) as port:
+        found = (await search(ports=(unused_tcp_port, port), application_ports=())).found
+    assert found is not None
+    assert (found.base_url.host, found.base_url.port) == (host, port)
+    assert MODEL in {model.id for model in found.models}
+    assert found.date is not None
+
+
+async def test_takes_the_first_port_that_fits(upstream: ScriptedUpstream) -> None:
+    """Something else on a port is passed over, and LM Studio's own settings come before the usual ports."""
+    upstream.script = answer(b"<html>")
+    other = URL(upstream.base_url).port
+    async with AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(serve(Simulator(), "127.0.0.1", 0)) for _ in range(2)
+        ]
+        found = (await search(ports=(other, second, first), application_ports=())).found
+    assert found is not None
+    assert found.base_url.port == second
+
+
+async def test_sees_that_only_the_server_is_missing(unused_tcp_port: int) -> None:
+    """The application answers the SDK on ports of its own."""
+    async with serve(Simulator(), "127.0.0.1", 0) as port:
+        result = await search(ports=(unused_tcp_port,), application_ports=(port,))
+    assert (result.found, result.runs_without_server) == (None, True)
+    result = await search(ports=(unused_tcp_port,), application_ports=())
+    assert (result.found, result.runs_without_server) == (None, False)
+
+
+@pytest.mark.parametrize(("token", "refused"), [("", True), ("wrong", True), (TOKEN, False)])
+async def test_sees_whether_a_token_is_wanted(token: str, refused: bool) -> None:
+    """Without telling LM Studio's refusal from another server."""
+    async with serve(Simulator(api_token=TOKEN), "127.0.0.1", 0) as port:
+        seen = await look(URL(f"http://127.0.0.1:{port}"), token)
+    assert (seen.kind, seen.refused, bool(seen.models)) == ("lm_studio", refused, not refused)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"lmstudio": false}', b'{"ok": true}', b"\xff"])
+async def test_others_are_not_lm_studio(upstream: ScriptedUpstream, body: bytes) -> None:
+    """Whatever they answer; and LM Studio's token isn't for them."""
+    upstream.script = answer(body)
+    assert (await look(URL(upstream.base_url), TOKEN)).kind == "other"
+    assert upstream.last.target == "/lmstudio-greeting"
+    assert upstream.last.one("Authorization") is None
+
+
+async def test_nobody_is_there(unused_tcp_port: int) -> None:
+    """Said at once, and not taken for something else."""
+    assert (await look(URL(f"http://127.0.0.1:{unused_tcp_port}"))).kind == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("folder", "text", "first"),
+    [
+        (".lmstudio", json.dumps({"port": 4321}), (4321,)),
+        (".cache/lm-studio", json.dumps({"port": 4321}), (4321,)),
+        (".lmstudio", json.dumps({"port": "4321"}), ()),
+        (".lmstudio", json.dumps({"port": 70000}), ()),
+        (".lmstudio", json.dumps([]), ()),
+        (".lmstudio", "{", ()),
+        ("elsewhere", "", ()),
+    ],
+)
+def test_ports_of_lm_studios_own_settings(
+    tmp_path: Path, folder: str, text: str, first: tuple[int, ...]
+) -> None:
+    """The port that somebody chose comes first; settings that make no sense are nobody's mistake."""
+    path = tmp_path / folder / ".internal" / "http-server-config.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert likely_ports(tmp_path) == (*first, *USUAL_PORTS)
+
+
+ON_DISK, WITH_TOOLS = Model("a", "llm", "not-loaded"), Model("b", "llm", "not-loaded", ("tool_use",))
+LOADED, EMBEDDING = Model("c", "vlm", "loaded"), Model("d", "embeddings", "loaded")
+UNPRINTABLE = Model("\x1b[2J", "llm", "loaded")
+
+
+@pytest.mark.parametrize(
+    ("models", "name"),
+    [
+        ((), None),
+        ((EMBEDDING,), None),
+        ((EMBEDDING, UNPRINTABLE, ON_DISK), "a"),
+        ((ON_DISK, WITH_TOOLS), "b"),
+        ((WITH_TOOLS, LOADED), "c"),
+    ],
+)
+def test_model_to_try_first(models: tuple[Model, ...], name: str | None) -> None:
+    """One that is in memory, one that can call tools, and none that would write to the terminal."""
+    assert Seen(base_url=URL("http://127.0.0.1"), kind="lm_studio", models=models).chat_model == name

@@ -1,0 +1,319 @@
+"""`lmgateway init`, run as a user runs it: what it finds, what it writes, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from lmgateway.cli import first_steps, main
+from lmgateway.cli.discovery import Search
+from lmgateway.cli.machine import LanAddress
+from lmgateway.networks import parse_address
+from lmgateway.settings import SETTINGS, load
+from lmgateway.simulator import Pace, Simulator, serve
+from tests.support.process import lmgateway
+
+MODEL, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
+TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
+MANUAL = (Path(__file__).parents[2] / "config.example.toml").read_text()
+ALONE = ("--set", "server.host=127.0.0.1")
+
+RunHere = Callable[..., tuple[int, str]]
+
+
+@dataclass
+class Place:
+    """A home folder and a working folder in which nothing was ever set up."""
+
+    home: Path
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    def tell_port(self, port: int) -> None:
+        """Leave the settings that LM Studio leaves in a home folder."""
+        settings = self.home / ".lmstudio" / ".internal" / "http-server-config.json"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps({"port": port, "networkInterface": "127.0.0.1"}))
+
+    async def run(self, *arguments: str, **environ: str) -> tuple[int, str]:
+        async with lmgateway(*arguments, cwd=self.folder, HOME=str(self.home), **environ) as command:
+            return await command.ends()
+
+    def key(self) -> str:
+        return str(tomllib.loads(self.config.read_text())["auth"]["api_key"])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    for name in ("home", "folder"):
+        (tmp_path / name).mkdir()
+    return Place(tmp_path / "home", tmp_path / "folder")
+
+
+@pytest.fixture
+async def studio(place: Place) -> AsyncIterator[Simulator]:
+    """A pretend LM Studio on the port that its settings in the home folder name."""
+    simulator = Simulator(pace=Pace.instant())
+    async with serve(simulator, "127.0.0.1", 0) as port:
+        place.tell_port(port)
+        yield simulator
+
+
+def section(output: str, name: str) -> str:
+    """What init printed for one client."""
+    return re.split(rf"^# {name}.*\n", output, flags=re.MULTILINE)[1].split("\n\n")[0]
+
+
+async def test_writes_what_it_found(place: Place, studio: Simulator) -> None:
+    """The file names LM Studio and a new key, is private, keeps the manual's words, and is in force."""
+    studio.load(MODEL)
+    status, output = await place.run("init")
+    assert status == 0, output
+    assert stat.S_IMODE(place.config.stat().st_mode) == 0o600
+    written = tomllib.loads(place.config.read_text())
+    assert set(written) == {"lmstudio", "server", "auth", "network", "logging", "proxy", "limits", "cors"}
+    port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
+    assert written["lmstudio"] == {"base_url": f"http://127.0.0.1:{port}"}
+    assert {"127.0.0.0/8", "::1"} <= set(written["network"]["ip_allowlist"])
+    assert len(place.key()) > 40
+    assert place.key() in output
+    kept = [line for line in MANUAL.partition("\n\n")[2].splitlines() if not line.startswith("#api_key =")]
+    changed = [line for line in kept if line not in place.config.read_text().splitlines()]
+    assert [line.partition(" ")[0] for line in changed] == ["#base_url", "#host", "#ip_allowlist"]
+    status, shown = await place.run("check")
+    assert status == 0
+    assert re.search(r'auth.api_key = "\*+" +# config.toml', shown)
+    assert list(place.folder.iterdir()) == [place.config]
+
+
+async def test_finds_no_lm_studio(place: Place) -> None:
+    """Then it says so and how to start it, takes the usual address, and leaves the model to be filled in."""
+    status, output = await place.run("init", LMSTUDIO_BASE_URL="http://127.0.0.1:9")
+    assert status == 0
+    assert "LM Studio wasn't found. http://127.0.0.1:9 is taken for its address." in output
+    assert "lms server start" in output
+    assert "in the place of your-model" in output
+    assert "base_url" not in tomllib.loads(place.config.read_text())["lmstudio"]
+
+
+async def test_overwrites_nothing(place: Place, studio: Simulator) -> None:
+    """A file that is there stays; --force replaces it, and all that were there are kept, for their owner."""
+    place.config.write_text("precious")
+    status, output = await place.run("init")
+    assert (status, place.config.read_text()) == (73, "precious")
+    assert output == (
+        "lmgateway: config.toml is there already. --force makes a new one, and keeps the old one beside it.\n"
+    )
+    assert (await place.run("init", "--force"))[0] == 0
+    first = place.config.read_text()
+    status, output = await place.run("init", "--force")
+    assert status == 0
+    assert "config.toml.bak1. Its key opens nothing" in output
+    backups = [place.folder / name for name in ("config.toml.bak", "config.toml.bak1")]
+    assert [backup.read_text() for backup in backups] == ["precious", first]
+    assert {stat.S_IMODE(backup.stat().st_mode) for backup in backups} == {0o600}
+    assert place.key() not in first
+    assert len(list(place.folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize("way", ["--output", "LMGATEWAY_CONFIG"])
+async def test_may_write_elsewhere(place: Place, studio: Simulator, way: str) -> None:
+    """Where the file will be read from, or wherever one likes; a link keeps pointing to its file."""
+    (place.folder / "link.toml").symlink_to(place.home / "real.toml")
+    arguments, environ = (("--output", "link.toml"), {}) if way == "--output" else ((), {way: "link.toml"})
+    status, output = await place.run("init", *arguments, **environ)
+    assert status == 0, output
+    assert (place.folder / "link.toml").is_symlink()
+    assert "api_key = " in (place.home / "real.toml").read_text()
+    started = "`lmgateway serve --config link.toml`" if way == "--output" else "`lmgateway serve`"
+    assert f"Start the gateway with {started}" in output
+
+
+@pytest.fixture
+def run_here(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
+    """Run the command in this process, where LM Studio is known to be nowhere."""
+    for variable in {name for setting in SETTINGS.values() for name in setting.env}:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("LMSTUDIO_BASE_URL", "http://127.0.0.1:9")
+
+    def run(*arguments: str) -> tuple[int, str]:
+        return main(["init", *arguments]), capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("output", ["nowhere/config.toml", "/dev/null/config.toml"])
+def test_cannot_write(run_here: RunHere, output: str) -> None:
+    """A folder that isn't there is said, with a status of its own."""
+    status, said = run_here("--output", output)
+    assert status == 73
+    assert re.fullmatch(r"lmgateway: \S+ can't be written: [\w ]+\. Choose a folder .*\n", said)
+
+
+async def test_what_is_set_elsewhere_stays_there(place: Place, studio: Simulator) -> None:
+    """A key of the environment's would be stronger than the file's, so there is no second one."""
+    status, output = await place.run("init", GATEWAY_API_KEY="a key of the environment's")
+    assert status == 0
+    assert "auth.api_key is set by environment (GATEWAY_API_KEY), which is stronger" in output
+    assert "api_key" not in tomllib.loads(place.config.read_text())["auth"]
+    assert "OPENAI_API_KEY='a key of the environment'\"'\"'s'" in output
+
+
+async def test_options_are_written(place: Place, studio: Simulator) -> None:
+    """What is said on the command line is for good, and counts for the lines too."""
+    status, output = await place.run(
+        "init", *ALONE, "--port", "9000", "--set", "server.names=a.example,b.example"
+    )
+    assert status == 0
+    server = tomllib.loads(place.config.read_text())["server"]
+    assert server == {"host": "127.0.0.1", "port": 9000, "names": ["a.example", "b.example"]}
+    assert "The gateway will be at http://127.0.0.1:9000, for this machine alone." in output
+    assert "export OPENAI_BASE_URL=http://127.0.0.1:9000/v1\n" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "said"),
+    [
+        (["--port", "0"], {}, "server.port: 0 is another port at each start"),
+        (["--set", "server.prot=1"], {}, "did you mean server.port?"),
+        ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: found"),
+    ],
+)
+def test_bad_settings(
+    place: Place,
+    run_here: RunHere,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    environ: dict[str, str],
+    said: str,
+) -> None:
+    """Are said before anything is written."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    status, output = run_here(*arguments)
+    assert status == 78
+    assert said in output
+    assert not place.config.exists()
+
+
+def test_public_networks_are_left_out_aloud(tmp_path: Path) -> None:
+    """Whoever means to let one in has to know its name; and where it is isn't told to clients."""
+    path = tmp_path / "config.toml"
+    path.write_text('[auth]\napi_key = "k"\n[network]\nip_allowlist = ["192.168.1.0/24"]\n')
+    networks = [
+        LanAddress(name, parse_address(address), ip_network(f"{address}/24", strict=False))
+        for name, address in (("eth0", "192.168.1.10"), ("eth1", "8.8.8.8"))
+    ]
+    told = first_steps.describe(load(file=path, environ={}), Search(None), networks, path=path)
+    assert "Not 8.8.8.0/24 (eth1), which is no private network." in told
+    assert "http://192.168.1.10:8002" in told
+    assert "http://8.8.8.8" not in told
+
+
+@asynccontextmanager
+async def on_terminal(place: Place) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    screen, side = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lmgateway", "init"),
+        cwd=place.folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(place.home)},
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        start_new_session=True,  # or it would ask on whatever terminal runs the tests
+    )
+    os.close(side)
+    try:
+        yield process, screen
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        os.close(screen)
+
+
+async def shown_until(screen: int, text: str) -> str:
+    shown = ""
+    while text not in shown:
+        shown += (await asyncio.wait_for(asyncio.to_thread(os.read, screen, 4096), 20)).decode()
+    return shown
+
+
+async def test_asks_for_a_token_that_is_needed(place: Place, studio: Simulator) -> None:
+    """On a terminal, until LM Studio takes it; it isn't shown, and is written into the file."""
+    studio.api_token = TOKEN
+    async with on_terminal(place) as (process, screen):
+        assert "asks for an API token" in await shown_until(screen, "set it later): ")
+        os.write(screen, b"wrong\n")
+        assert "asks for an API token" in await shown_until(screen, "set it later): ")
+        os.write(screen, f"{TOKEN}\n".encode())
+        shown = await shown_until(screen, "capabilities: [tool_use]")
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+    assert TOKEN not in shown
+    assert tomllib.loads(place.config.read_text())["lmstudio"]["api_token"] == TOKEN
+    assert f"export ANTHROPIC_MODEL={MODEL}" in shown
+
+
+async def test_says_that_a_token_is_needed(place: Place, studio: Simulator) -> None:
+    """Where nobody can be asked, it says where the token comes from and where it goes."""
+    studio.api_token = TOKEN
+    status, output = await place.run("init", LMSTUDIO_API_TOKEN="wrong")
+    assert status == 0
+    assert re.search(r"asks for an API token\. .* Manage Tokens .* set lmstudio.api_token to it", output)
+
+
+async def ask(script: str, cwd: Path) -> str:
+    """Run a shell script with nothing of the tests' own settings."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-ec", script), cwd=cwd, env={"PATH": os.environ["PATH"]}, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 0
+    return output.decode()
+
+
+HELLO = "messages=[{'role': 'user', 'content': 'Hello!'}]"
+PROGRAMS = {
+    "OpenAI's libraries": f"openai; print(openai.OpenAI().chat.completions.create(model='', {HELLO}))",
+    "Claude Code": f"anthropic as a; print(a.Anthropic().messages.create(model='', max_tokens=9, {HELLO}))",
+}
+
+
+async def test_lines_let_clients_in(place: Place, studio: Simulator, unused_tcp_port: int) -> None:
+    """curl, OpenAI's and Anthropic's libraries and Codex's settings need nothing but what was printed."""
+    studio.load(MODEL)
+    studio.load(EMBEDDING)
+    status, output = await place.run("init", *ALONE, "--port", str(unused_tcp_port))
+    assert status == 0, output
+    async with lmgateway("serve", cwd=place.folder, HOME=str(place.home)) as gateway:
+        assert await gateway.port() == unused_tcp_port
+        scripts = [section(output, "curl")]
+        for name, program in PROGRAMS.items():
+            lines = section(output, name).removesuffix("\nclaude")
+            scripts.append(f'{lines}\n{sys.executable} -c "import {program}"')
+        answers = await asyncio.gather(*(ask(script, place.folder) for script in scripts))
+    assert ["simulated" in answer for answer in answers] == [True, True, True]
+    export, comment, *lines = section(output, "Codex").splitlines()
+    codex = tomllib.loads("\n".join(lines))
+    provider = codex["model_providers"][codex["model_provider"]]
+    assert comment.endswith("config.toml:")
+    assert export == f"export {provider['env_key']}={place.key()}"
+    assert (codex["model"], provider["wire_api"]) == (MODEL, "responses")
+    assert provider["base_url"] == f"http://127.0.0.1:{unused_tcp_port}/v1"
