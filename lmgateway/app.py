@@ -1,4 +1,4 @@
-"""create_app(config): who owns what, the order of the middlewares, the routes. Wiring, nothing else."""
+"""create_app(config): who owns what, the order of the middlewares. Wiring, nothing else."""
 
 from __future__ import annotations
 
@@ -29,12 +29,9 @@ from .studio.client import StudioClient
 from .studio.log_following import LogFollowing
 from .studio.models import Models
 from .studio.state_file import StateFile
-from .traffic import rewrite
-from .traffic.target import PROXIED_PREFIXES
 from .traffic.upstream import Upstream
-from .web import admin, dashboard, debug, health
 from .web.middleware import MIDDLEWARES, add_headers
-from .web.proxy import proxy
+from .web.openapi.routes import add_routes
 
 
 def create_app(config: Config) -> web.Application:
@@ -52,7 +49,7 @@ def create_app(config: Config) -> web.Application:
     app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
-    _add_routes(app.router)
+    add_routes(app.router)
     return app
 
 
@@ -99,32 +96,3 @@ async def _vitals(app: web.Application) -> AsyncIterator[None]:
 async def _end_events(app: web.Application) -> None:
     # Before the server waits for running requests: an open event stream is one, and would never end.
     app[EVENTS].close()
-
-
-def _add_routes(router: web.UrlDispatcher) -> None:
-    router.add_get("/", health.root)
-    router.add_get("/health", health.health)
-    router.add_get("/health/ready", health.ready)
-    router.add_get("/admin/models", admin.list_models)
-    router.add_get("/admin/models/active", admin.active_models)
-    for path, handler in (
-        ("load", admin.load),
-        ("load/cancel", admin.cancel_load),
-        ("unload", admin.unload),
-        ("activate", admin.activate),
-        ("deactivate", admin.deactivate),
-    ):
-        router.add_post(f"/admin/models/{path}", handler)
-    router.add_get("/debug/stream", debug.stream)
-    router.add_get("/debug/status", debug.status)
-    router.add_get("/debug/metrics", debug.metrics)
-    router.add_get("/debug/requests", debug.requests)
-    router.add_delete("/debug/requests/{request_id}", debug.cancel_request)
-    router.add_get("/metrics", debug.prometheus)
-    dashboard.add_routes(router)
-    for path in rewrite.DIALECTS:  # found without a search
-        router.add_route("*", path, proxy)
-    for prefix in PROXIED_PREFIXES:
-        # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
-        for path in (prefix, prefix + "/{tail:(?s:.*)}"):
-            router.add_route("*", path, proxy)

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+
+
+class Mistake(TypedDict):
+    """What is wrong with one field of a body; `path` is dotted, `loadConfig.gpu.ratio`."""
+
+    path: str
+    message: str
+
+
+class NearNames(TypedDict):
+    """What may have been meant, the likeliest first."""
+
+    near: list[str]
+
+
+Details = str | list[Mistake] | NearNames
 
 
 class ConfigError(Exception):
@@ -19,7 +35,8 @@ class ConfigError(Exception):
 class GatewayError(Exception):
     """Something that the client is told, in one sentence that says what to do.
 
-    `details` adds to the sentence where the API has room for it; `headers` go into the answer.
+    `details` adds to the sentence where the API has room for it; `headers` go into the answer, and
+    `header_names` says which of them every error of its kind has.
     """
 
     status: ClassVar[int] = 500
@@ -27,9 +44,10 @@ class GatewayError(Exception):
     code: ClassVar[str] = "internal_error"
     # What older clients compare with, where the sentence used to be one word.
     title: ClassVar[str | None] = None
+    header_names: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
-        self, message: str, *, details: object = None, headers: Mapping[str, str] | None = None
+        self, message: str, *, details: Details | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -38,11 +56,13 @@ class GatewayError(Exception):
 
 
 class BadRequest(GatewayError):
+    """The request can't be understood, or can't be passed on."""
+
     status, type, code = 400, "invalid_request_error", "bad_request"
 
 
 class ValidationFailed(BadRequest):
-    """The body's mistakes are in `details`, as `{"path", "message"}` each."""
+    """The body isn't what is asked for; `details` names every mistake and where it is."""
 
     code = "validation_failed"
 
@@ -54,14 +74,21 @@ class RequestCancelled(BadRequest):
 
 
 class Unauthorized(GatewayError):
+    """The gateway's key is missing or wrong."""
+
     status, type, code, title = 401, "authentication_error", "invalid_api_key", "Unauthorized"
+    header_names = ("WWW-Authenticate",)
 
 
 class Forbidden(GatewayError):
+    """This client, or a page of this origin, may not come in here."""
+
     status, type, code, title = 403, "permission_error", "forbidden", "Forbidden"
 
 
 class NotFound(GatewayError):
+    """There is nothing of that name."""
+
     status, type, code = 404, "not_found_error", "not_found"
 
 
@@ -72,7 +99,10 @@ class ModelNotFound(NotFound):
 
 
 class MethodNotAllowed(GatewayError):
+    """The path has other methods; `Allow` names them."""
+
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+    header_names = ("Allow",)
 
 
 class RequestTimeout(GatewayError):
@@ -82,6 +112,8 @@ class RequestTimeout(GatewayError):
 
 
 class Conflict(GatewayError):
+    """It can't be done in the state that things are in."""
+
     status, type, code = 409, "invalid_request_error", "conflict"
 
 
@@ -92,26 +124,38 @@ class LoadCancelled(Conflict):
 
 
 class ContentTooLarge(GatewayError):
+    """The body is larger than the configuration allows."""
+
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
 class UriTooLong(GatewayError):
+    """The request's target is longer than the configuration allows a head to be."""
+
     status, type, code = 414, "invalid_request_error", "uri_too_long"
 
 
 class UnsupportedMediaType(GatewayError):
+    """The body must come as `application/json`."""
+
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 
 
 class Misdirected(GatewayError):
+    """While there is no key, a request must come by a name that can only be this gateway's."""
+
     status, type, code = 421, "invalid_request_error", "unknown_host_name"
 
 
 class TooManyConnections(GatewayError):
+    """The client's address has as many connections as it may have."""
+
     status, type, code = 429, "rate_limit_error", "too_many_connections"
 
 
 class HeadTooLarge(GatewayError):
+    """The request's head is larger than the configuration allows."""
+
     status, type, code = 431, "invalid_request_error", "head_too_large"
 
 
@@ -146,9 +190,10 @@ class UpstreamUnavailable(GatewayError):
 
 
 class Overloaded(GatewayError):
-    """The gateway has as much to do as it is configured to take on; later there may be room."""
+    """The gateway has as much to do as it is configured to take on; `Retry-After` says when to ask again."""
 
     status, type, code = 503, "overloaded_error", "overloaded"
+    header_names = ("Retry-After",)
 
 
 class Ending(Overloaded):
@@ -170,4 +215,6 @@ class UpstreamSilent(GatewayError):
 
 
 class LoopDetected(GatewayError):
+    """`lmstudio.base_url` leads back to this gateway."""
+
     status, type, code = 508, "api_error", "loop_detected"

@@ -9,8 +9,19 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
+from .errors import Details
+
 ModelType = Literal["llm", "embedding"]
 Name = Annotated[str, Meta(min_length=1)]
+
+
+def about(text: str) -> Meta:
+    """Say what a field is, for the API's document."""
+    return Meta(description=text)
+
+
+ModelKey = Annotated[Name, about("As `GET /admin/models` tells it.")]
+_NO_SETTING = about("LM Studio has no such setting; the answer names it in `ignored`.")
 
 
 class Message(Struct, frozen=True, kw_only=True, rename="camel"):
@@ -42,8 +53,11 @@ class TokenUsage(Message, frozen=True):
 
 
 class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    ratio: Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None = None
-    layers: Annotated[int, Meta(ge=0)] | None = None
+    ratio: Annotated[
+        Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None,
+        about("How much of the model goes to the GPU."),
+    ] = None
+    layers: Annotated[Annotated[int, Meta(ge=0)] | None, _NO_SETTING] = None
     main_gpu: int | None = None
     split_strategy: Literal["evenly", "favorMainGpu"] | None = None
     disabled_gpus: tuple[int, ...] | None = None
@@ -55,9 +69,9 @@ CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     """How a model is loaded: every setting of the `lmstudio` SDK, and two of the older gateways'."""
 
-    context_length: Annotated[int, Meta(gt=0)] | None = None
+    context_length: Annotated[Annotated[int, Meta(gt=0)] | None, about("In tokens.")] = None
     gpu: Gpu | None = None
-    cpu_threads: Annotated[int, Meta(gt=0)] | None = None
+    cpu_threads: Annotated[Annotated[int, Meta(gt=0)] | None, _NO_SETTING] = None
     rope_frequency_base: Annotated[float, Meta(gt=0)] | None = None
     rope_frequency_scale: Annotated[float, Meta(gt=0)] | None = None
     gpu_strict_vram_cap: bool | None = None
@@ -74,12 +88,19 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class LoadRequest(RequestBody, frozen=True, kw_only=True):
-    model_key: Name
-    instance_id: Name | None = None
+    model_key: ModelKey
+    instance_id: Annotated[
+        Name | None, about("What to call the instance; without it, LM Studio calls it by the model's key.")
+    ] = None
     load_config: LoadConfig | None = None
-    ttl_seconds: Annotated[int, Meta(ge=0)] | None = None
+    ttl_seconds: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        about("Unload it after so long without a request. Without it, or with 0, it stays."),
+    ] = None
     default_inference: DefaultInference | None = None
-    activate: bool | None = None
+    activate: Annotated[bool | None, about("Whether it becomes the active model. Without it, it does.")] = (
+        None
+    )
 
     @property
     def activates(self) -> bool:
@@ -87,23 +108,21 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
 
 
 class LoadAnswer(Message, frozen=True, kw_only=True):
-    """`load_config` is what LM Studio says it applied; `ignored` are the settings that it doesn't have."""
-
     status: Literal["loaded"] = "loaded"
     model_key: str
     instance_id: str | None
-    identifier: str
+    identifier: Annotated[str, about("What LM Studio calls the instance.")]
     activated: bool
     total_time_ms: int
-    load_config: dict[str, object]
-    ignored: tuple[str, ...]
+    load_config: Annotated[dict[str, object], about("What LM Studio says it applied.")]
+    ignored: Annotated[tuple[str, ...], about("The paths of settings that LM Studio doesn't have.")]
     message: str
 
 
 class InstanceRequest(RequestBody, frozen=True, kw_only=True):
     """Which instances are meant: exactly this one, or all of a model."""
 
-    model_key: Name
+    model_key: ModelKey
     instance_id: Name | None = None
 
 
@@ -130,7 +149,7 @@ class DownloadedModel(Message, frozen=True, kw_only=True):
     path: str
     type: str
     display_name: str
-    size: int | None
+    size: Annotated[int | None, about("In bytes.")]
     publisher: str | None
     format: str | None
     architecture: str | None
@@ -156,12 +175,12 @@ class ModelList(Message, frozen=True, kw_only=True):
 
 
 class ActivateRequest(RequestBody, frozen=True, kw_only=True):
-    """`type` says what kind of model it is; without it, LM Studio is asked."""
-
-    model_key: Name
+    model_key: ModelKey
     instance_id: Name | None = None
     default_inference: DefaultInference | None = None
-    type: ModelType | None = None
+    type: Annotated[ModelType | None, about("Which kind of model it is; without it, LM Studio is asked.")] = (
+        None
+    )
 
 
 class DeactivateRequest(RequestBody, frozen=True, kw_only=True):
@@ -206,7 +225,14 @@ class ActivateAnswer(Message, frozen=True, kw_only=True):
     message: str
 
 
+class CancelledRequest(Message, frozen=True, kw_only=True):
+    status: Literal["cancelled"] = "cancelled"
+    request_id: str
+
+
 class Root(Message, frozen=True, kw_only=True):
+    """Which server this is, and the paths of its pages."""
+
     name: str
     dashboard: str
     docs: str
@@ -231,3 +257,42 @@ class Reachability(Message, frozen=True, kw_only=True):
 class Readiness(Message, frozen=True, kw_only=True):
     status: Literal["ok", "unavailable"]
     lmstudio: Reachability
+
+
+class DashboardAccess(Message, frozen=True, kw_only=True):
+    """Whether a page has to ask for a key."""
+
+    key_needed: bool
+
+
+class OwnError(Message, frozen=True, kw_only=True):
+    """An error on the gateway's own paths: a sentence, and more about it where there is more."""
+
+    error: str
+    details: Details | UnsetType = UNSET
+
+
+class OpenAiErrorBody(Struct, frozen=True, kw_only=True):
+    message: str
+    type: str
+    param: None = None
+    code: str
+
+
+class OpenAiError(Struct, frozen=True, kw_only=True):
+    """An error as OpenAI's clients expect it."""
+
+    error: OpenAiErrorBody
+
+
+class AnthropicErrorBody(Struct, frozen=True, kw_only=True):
+    type: str
+    message: str
+
+
+class AnthropicError(Struct, frozen=True, kw_only=True):
+    """An error as Anthropic's clients expect it."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicErrorBody
+    request_id: str

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
-from ..schema import DownloadedModel, LoadedModel
+from ..schema import DownloadedModel, LoadedModel, ModelType
 
 T = TypeVar("T")
+# Those that are loaded; each has a list of its own.
+KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 NEAR_NAMES = 5
 MIN_RATIO = 0.4
 # Of "qwen2.5-7b-instruct": qwen2, 7b, instruct.

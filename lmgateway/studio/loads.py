@@ -133,6 +133,8 @@ class Loads:
         kind = _kind_of(key.model_key, models)
         wanted = msgspec.to_builtins(key.load_config)
         config, ignored = sdk.split_config(wanted, kind)
+        if key.instance_id is not None:
+            await self._check_free(key.instance_id)
         if load.cancelled.is_set():
             raise LoadCancelled(f"The load of {key.model_key} was cancelled before it began.")
 
@@ -162,6 +164,13 @@ class Loads:
         specifier = {"specifier": {"type": "query", "query": {"identifier": identifier}}}
         applied = sdk.parse_load_config(await self._client.read(kind, "getLoadConfig", specifier))
         return LoadedInstance(kind, identifier, applied, ignored)
+
+    async def _check_free(self, instance_id: str) -> None:
+        """Raise Conflict if an instance has this name. LM Studio's own refusal has no code to tell it by."""
+        lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in catalogue.KINDS))
+        entries = (entry for answer in lists for entry in catalogue.objects(answer))
+        if any(catalogue.loaded(entry).identifier == instance_id for entry in entries):
+            raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
 
 
 def _is_meant(key: _Key, request: InstanceRequest) -> bool:

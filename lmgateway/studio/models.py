@@ -28,7 +28,6 @@ from .loads import LoadedInstance, Loads
 from .state_file import StateFile
 
 T = TypeVar("T")
-KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 
 
 class Models:
@@ -67,7 +66,7 @@ class Models:
         )
 
     async def _loaded(self) -> tuple[LoadedModel, ...]:
-        lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in KINDS))
+        lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in catalogue.KINDS))
         entries = (entry for answer in lists for entry in catalogue.objects(answer))
         return tuple(self._marked(catalogue.loaded(entry)) for entry in entries)
 
@@ -110,7 +109,8 @@ class Models:
 
     async def deactivate(self, kind: ModelType | None) -> None:
         """Forget the active model of this type, or both. Raises StateNotSaved."""
-        await self._seen_through(self._set_active({each: None for each in KINDS if kind in {None, each}}))
+        kinds = catalogue.KINDS if kind is None else (kind,)
+        await self._seen_through(self._set_active(dict.fromkeys(kinds)))
 
     async def unload(self, request: InstanceRequest) -> list[LoadedModel]:
         """Unload exactly the named instance, or every one of the model; return which they were.
@@ -137,7 +137,7 @@ class Models:
 
     async def _forget(self, gone: Iterable[LoadedModel], left: Iterable[LoadedModel]) -> None:
         changes: dict[ModelType, ActiveModel | None] = {}
-        for kind in KINDS:
+        for kind in catalogue.KINDS:
             active = self._active.of(kind)
             if active is None or any(_answers_to(model, active.name) for model in left):
                 continue

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from email.utils import formatdate
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from msgspec import UNSET
 
 from ..errors import GatewayError
+from ..schema import AnthropicError, AnthropicErrorBody, OpenAiError, OpenAiErrorBody, OwnError
 from .places import ApiStyle
 
 _SERVER = "lmgateway"
@@ -69,25 +71,28 @@ def error_response(
 
     `redact` takes the key out of a text; an error may repeat what was sent where the key had no business.
     """
-    body: dict[str, object]
-    message, details = redact(error.message), _redacted(error.details, redact)
-    match style:
-        case "own":
-            body = {"error": error.title or message}
-            if details is not None:
-                body["details"] = details
-        case "openai":
-            shape = {"message": message, "type": error.type, "param": None, "code": error.code}
-            body = {"error": shape}
-        case "anthropic":
-            shape = {"type": error.type, "message": message}
-            body = {"type": "error", "error": shape, "request_id": request_id}
+    body = error_body(error, style, request_id, redact=redact)
     response = json_response(body, status=error.status)
     response.headers.extend(error.headers)
     return response
 
 
-def _redacted(value: object, redact: Callable[[str], str]) -> object:
+def error_body(
+    error: GatewayError, style: ApiStyle, request_id: str, *, redact: Callable[[str], str] = str
+) -> OwnError | OpenAiError | AnthropicError:
+    message = redact(error.message)
+    match style:
+        case "own":
+            details = UNSET if error.details is None else _redacted(error.details, redact)
+            return OwnError(error=error.title or message, details=details)
+        case "openai":
+            return OpenAiError(error=OpenAiErrorBody(message=message, type=error.type, code=error.code))
+        case "anthropic":
+            shape = AnthropicErrorBody(type=error.type, message=message)
+            return AnthropicError(error=shape, request_id=request_id)
+
+
+def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
     """Return JSON with every text in it redacted."""
     if isinstance(value, str):
         return redact(value)

@@ -21,7 +21,7 @@ from ..errors import (
 )
 from ..schema import RequestBody
 from ..state import EXPECTS_CONTINUE, POLICY
-from .validation import mistake_of, mistakes
+from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
 MAX_ADMIN_BODY_BYTES = 1024**2
 
@@ -104,16 +104,22 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
-        raise _validation_failed(body, kind, exc) from exc
+        return _second_look(body, kind, exc)
     except _NO_JSON as exc:
         raise BadRequest(f"The body is not JSON: {exc}") from exc
 
 
-def _validation_failed(body: bytes, kind: type[RequestBody], first: msgspec.ValidationError) -> BadRequest:
-    """Return all that is wrong, of which msgspec stopped at the first."""
+def _second_look(body: bytes, kind: type[T], first: msgspec.ValidationError) -> T:
+    """Raise all that is wrong, of which msgspec stopped at the first.
+
+    Return the body if nothing is: msgspec minds 8192.0, a whole number to JSON Schema and to JavaScript.
+    """
     try:
-        details = mistakes(msgspec.json.decode(body), kind)
+        value = with_whole_numbers(msgspec.json.decode(body))
     except _NO_JSON as exc:
-        return BadRequest(f"The body is not JSON: {exc}")
+        raise BadRequest(f"The body is not JSON: {exc}") from exc
+    details = mistakes(value, kind)
+    if not details and is_about_a_fraction(first):
+        return msgspec.convert(value, kind)
     # Of a field that is there twice only the last one is seen a second time.
-    return ValidationFailed("Validation failed", details=details or [mistake_of(first)])
+    raise ValidationFailed("Validation failed", details=details or [mistake_of(first)]) from first

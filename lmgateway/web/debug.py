@@ -12,10 +12,10 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..errors import NotFound
-from ..observe.clock import iso_timestamp
-from ..observe.events import Subscription
+from ..observe.events import Event, Subscription
 from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
+from ..schema import CancelledRequest
 from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED
 from .answers import json_response
 
@@ -25,6 +25,20 @@ KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
 _NEVER = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
+
+
+class Connected(Event, frozen=True, kw_only=True):
+    """The first event of every stream."""
+
+    name = "connected"
+    message: str
+
+
+class Lagged(Event, frozen=True, kw_only=True):
+    """The reader was too slow, and lost so many events."""
+
+    name = "lagged"
+    missed: int
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -53,7 +67,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:
     """Send events as they come, after a long silence a comment. Raises TimeoutError for a stuck reader."""
-    await _send(response, _frame("connected", message="Listening to the gateway's events"))
+    await _send(response, _frame(Connected(message="Listening to the gateway's events")))
     while True:
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -64,7 +78,7 @@ async def _send_events(response: EventSourceResponse, subscription: Subscription
         if batch is None:
             return
         missed = subscription.take_missed()
-        lagged = _frame("lagged", missed=missed) if missed else b""
+        lagged = _frame(Lagged(missed=missed)) if missed else b""
         await _send(response, lagged + batch.frames)
         del batch  # the next one may be long in coming
 
@@ -91,7 +105,7 @@ async def cancel_request(request: web.Request) -> web.Response:
     request_id = request.match_info["request_id"]
     if not request.app[ACTIVITY].cancel(request_id):
         raise NotFound(f"No request with the id {request_id} is running.")
-    return json_response({"status": "cancelled", "requestId": request_id})
+    return json_response(CancelledRequest(request_id=request_id))
 
 
 async def prometheus(request: web.Request) -> web.Response:
@@ -100,5 +114,5 @@ async def prometheus(request: web.Request) -> web.Response:
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-def _frame(name: str, **fields: object) -> bytes:
-    return sse_frame(name, msgspec.json.encode({"timestamp": iso_timestamp(), **fields}))
+def _frame(event: Event) -> bytes:
+    return sse_frame(event.name, msgspec.json.encode(event))

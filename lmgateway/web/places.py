@@ -32,8 +32,8 @@ def place(path: str) -> Place:
     is_proxied = is_below(path, *PROXIED_PREFIXES)
     return Place(
         is_proxied=is_proxied,
-        # The dashboard's files are no secret; its data is below /debug and /admin.
-        needs_no_key=path == "/" or is_below(path, "/dashboard"),
+        # The pages' files are no secret; the dashboard's data is below /debug and /admin.
+        needs_no_key=path == "/" or is_below(path, "/dashboard", "/docs", "/openapi.json"),
         is_own=is_below(path, "/admin", "/debug", "/metrics"),
         for_pages=is_proxied and not changes_machine(path.lower()),
     )

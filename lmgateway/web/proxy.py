@@ -20,11 +20,13 @@ from .bodies import Upload
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"
+# The usual ones of all that pass. RFC 9110 section 15.5.6 wants some to be named.
+_ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
     if request.method in {"CONNECT", "TRACE"}:
-        raise MethodNotAllowed(f"{request.method} is not for a gateway.")
+        raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
     passage = Passage(request)
     if destination.changes_machine:

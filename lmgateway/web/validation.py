@@ -13,18 +13,20 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
+from ..errors import Mistake
+
 # Nobody reads more, and looking for names that are near takes time.
 MAX_MISTAKES = 20
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
 
-def mistakes(value: object, kind: type[Struct]) -> list[dict[str, str]]:
-    """Return `{"path", "message"}` for each mistake in a decoded body, the first ones if there are many.
+def mistakes(value: object, kind: type[Struct]) -> list[Mistake]:
+    """Return each mistake in a decoded body, the first ones if there are many.
 
     msgspec itself stops at the first.
     """
     found = islice(_struct_mistakes(value, kind, ""), MAX_MISTAKES)
-    return [{"path": path, "message": message} for path, message in found]
+    return [Mistake(path=path, message=message) for path, message in found]
 
 
 def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[tuple[str, str]]:
@@ -59,12 +61,29 @@ def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, 
             yield path + mistake["path"], mistake["message"]
 
 
-def mistake_of(exc: msgspec.ValidationError) -> dict[str, str]:
+def mistake_of(exc: msgspec.ValidationError) -> Mistake:
     """Return msgspec's own sentence, and the path that stands at its end."""
     found = _MSGSPEC_PATH.search(str(exc))
     if found is None:
-        return {"path": "", "message": str(exc)}
-    return {"path": found["path"].removeprefix("."), "message": str(exc)[: found.start()]}
+        return Mistake(path="", message=str(exc))
+    return Mistake(path=found["path"].removeprefix("."), message=str(exc)[: found.start()])
+
+
+def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
+    """Tell whether a number has a fraction, maybe of 0, where there must be none."""
+    return mistake_of(exc)["message"].endswith("got `float`")
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """Return JSON in which no number has a fraction of 0."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case list():
+            return [with_whole_numbers(item) for item in value]
+        case dict():
+            return {name: with_whole_numbers(item) for name, item in value.items()}
+    return value
 
 
 def _unwrapped(kind: Any) -> Any:

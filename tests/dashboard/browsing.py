@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from tests.support.gateway import Gateway
@@ -22,6 +23,18 @@ DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 # A violated policy is a console error in most browsers, and this event in all of them.
 _TELL_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) => console.error("CSP", event.violatedDirective), true);
+"""
+
+# All of axe's rules, its best practices among them.
+AXE_OPTIONS = {"resultTypes": ["violations"]}
+
+# The charts follow a frame later.
+STICKING_OUT = """
+new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
+  const width = document.documentElement.clientWidth;
+  const out = document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")];
+  resolve(out.filter((node) => node.getBoundingClientRect().right > width).map((node) => node.outerHTML));
+})))
 """
 
 
@@ -93,6 +106,19 @@ class Visit:
         async with self.gateway.client.post(url, json=asked) as response:
             yield response
 
+    async def tab_to(self, name: str) -> None:
+        """Press Tab until the control of this name has the focus."""
+        for _ in range(40):
+            await self.page.keyboard.press("Tab")
+            if (
+                await self.page.evaluate(
+                    "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+                )
+                == name
+            ):
+                return
+        raise AssertionError(f"Tab never comes to {name!r}")
+
     def check(self) -> None:
         """No page may complain, or ask anybody but its gateway."""
         tolerated = f"responded with a status of {self.tolerated} "
@@ -108,3 +134,12 @@ async def new_page(browser: Browser, **options: Any) -> Page:
     page = await context.new_page()
     page.set_default_timeout(5000)
     return page
+
+
+async def violations(page: Page) -> list[str]:
+    results = await Axe().run(page, options=AXE_OPTIONS)
+    return [
+        f"{violation['id']}: {node['html']}"
+        for violation in results.response["violations"]
+        for node in violation["nodes"]
+    ]

@@ -5,33 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, TITLE, Visit
+from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, TITLE, Visit, violations
 from tests.dashboard.conftest import OpenDashboard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-# All of axe's rules, its best practices among them.
-OPTIONS = {"resultTypes": ["violations"]}
-
-# The charts follow a frame later.
-STICKING_OUT = """
-new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
-  const width = document.documentElement.clientWidth;
-  const out = document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")];
-  resolve(out.filter((node) => node.getBoundingClientRect().right > width).map((node) => node.outerHTML));
-})))
-"""
-
-
-async def violations(page: Page) -> list[str]:
-    results = await Axe().run(page, options=OPTIONS)
-    return [
-        f"{violation['id']}: {node['html']}"
-        for violation in results.response["violations"]
-        for node in violation["nodes"]
-    ]
 
 
 async def fill_the_page(visit: Visit) -> None:
@@ -75,20 +54,6 @@ async def test_nothing_sticks_out(open_dashboard: OpenDashboard) -> None:
         assert await visit.page.evaluate(STICKING_OUT) == []
 
 
-async def tab_to(visit: Visit, name: str) -> None:
-    """Press Tab until the control of this name has the focus."""
-    for _ in range(40):
-        await visit.page.keyboard.press("Tab")
-        if (
-            await visit.page.evaluate(
-                "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
-            )
-            == name
-        ):
-            return
-    raise AssertionError(f"Tab never comes to {name!r}")
-
-
 async def test_the_keyboard_is_enough(open_dashboard: OpenDashboard) -> None:
     """Key, load, unload, filter and pause without a mouse; the focus is never lost."""
     visit = await open_dashboard(api_key="a key")
@@ -97,7 +62,7 @@ async def test_the_keyboard_is_enough(open_dashboard: OpenDashboard) -> None:
     await page.keyboard.type("a key")
     await press("Enter")
     await expect(visit.button(f"Load {TITLE}")).to_be_visible()
-    await tab_to(visit, f"Load {TITLE}")
+    await visit.tab_to(f"Load {TITLE}")
     await press("Enter")
     await expect(page.get_by_label("Context length")).to_be_focused()
     await press("Escape")
@@ -108,10 +73,10 @@ async def test_the_keyboard_is_enough(open_dashboard: OpenDashboard) -> None:
     await expect(page.get_by_role("heading", name="Models", exact=True)).to_be_focused()
     visit.pace.finish()
     await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
-    await tab_to(visit, f"Unload {TITLE}")
+    await visit.tab_to(f"Unload {TITLE}")
     await press("Space")
     await expect(page.get_by_role("heading", name="Models", exact=True)).to_be_focused()
-    await tab_to(visit, "Pause")
+    await visit.tab_to("Pause")
     await press("Space")
     await expect(visit.button("Resume")).to_be_focused()
     await expect(page.get_by_text("Paused, 0 new")).to_be_visible()

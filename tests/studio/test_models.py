@@ -158,11 +158,12 @@ async def test_failed_load_says_why(
     assert "Traceback" not in str(answer)
 
 
-async def test_used_name_is_lm_studios_own_refusal(home: Home) -> None:
-    """What has no code of its own is a 500 with LM Studio's words."""
-    await home.post("load", modelKey=LLM, instanceId="mine")
+@pytest.mark.parametrize("first", [LLM, EMBEDDING])
+async def test_used_name_is_a_conflict(home: Home, first: str) -> None:
+    """LM Studio would refuse it without a code, which is nobody's mistake but the client's."""
+    await home.post("load", modelKey=first, instanceId="mine")
     status, answer = await home.post("load", modelKey=OTHER, instanceId="mine")
-    assert (status, "already in use" in answer["error"]) == (500, True)
+    assert (status, "mine is loaded already" in answer["error"]) == (409, True)
 
 
 async def test_twenty_equal_loads_are_one(held_home: Home, held: Held) -> None:

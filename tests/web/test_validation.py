@@ -159,6 +159,18 @@ async def test_mistakes_over_http(
         assert await response.json() == {"error": "Validation failed", "details": details}
 
 
+async def test_a_fraction_of_zero_is_none(start_gateway: StartGateway) -> None:
+    """JSON knows one kind of number; Python's clients write 500.0 where JavaScript's write 500."""
+    gateway = await start_gateway(NOWHERE)
+    body = b'{"modelKey": "m", "defaultInference": {"maxTokens": 500.0, "temperature": 1.0, "topK": 4e1}}'
+    async with gateway.client.post(
+        gateway.url("/admin/models/activate"), data=body, headers={"Content-Type": "application/json"}
+    ) as response:
+        answer = await response.json()
+    assert answer["defaultInference"] == {"maxTokens": 500, "temperature": 1.0, "topK": 40}
+    assert response.status == 200
+
+
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
 async def test_large_body(start_gateway: StartGateway, chunked: bool) -> None:
     """Two megabytes are no admin request, whether or not it says so first."""

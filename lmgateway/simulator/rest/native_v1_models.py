@@ -1,6 +1,7 @@
 """`/api/v1/models/…`: loading, unloading and downloading."""
 
 import asyncio
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -31,7 +32,7 @@ class UnloadBody(msgspec.Struct, frozen=True):
 
 
 class DownloadBody(msgspec.Struct, frozen=True):
-    model: str
+    model: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 async def load(request: web.Request) -> web.Response:

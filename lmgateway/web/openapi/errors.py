@@ -1,0 +1,82 @@
+"""The errors that the gateway itself makes, as OpenAPI describes responses."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import (
+    BadRequest,
+    ContentTooLarge,
+    Ending,
+    Forbidden,
+    GatewayError,
+    HeadTooLarge,
+    LinkLost,
+    Misdirected,
+    ModelNotFound,
+    OutOfMemory,
+    RequestTimeout,
+    StudioFailed,
+    TooManyConnections,
+    Unauthorized,
+    UnsupportedMediaType,
+    UpstreamSilent,
+    UpstreamUnavailable,
+    UriTooLong,
+    ValidationFailed,
+)
+from ...schema import AnthropicError, OpenAiError, OwnError
+from ..answers import error_body
+from ..places import ApiStyle
+
+Kinds = tuple[type[GatewayError], ...]
+
+# Made before anybody knows where a request leads, so in the gateway's own shape on every path.
+BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
+EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, Ending, GatewayError)
+OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)
+OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
+OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)
+
+SHAPES: dict[ApiStyle, type[Struct]] = {
+    "own": OwnError,
+    "openai": OpenAiError,
+    "anthropic": AnthropicError,
+}
+HEADER_EXAMPLES = {"WWW-Authenticate": "Bearer", "Allow": "GET, HEAD", "Retry-After": "1"}
+REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
+
+
+def meaning(kind: type[GatewayError]) -> str:
+    if kind is GatewayError:
+        return "The gateway itself failed; its log says why, under the request's id."
+    return inspect.cleandoc(kind.__doc__ or "")
+
+
+def by_status(kinds: Iterable[type[GatewayError]]) -> dict[int, list[type[GatewayError]]]:
+    """Return each kind once, under its status, in the order of both."""
+    found: dict[int, list[type[GatewayError]]] = {}
+    for kind in sorted(set(kinds), key=lambda kind: (kind.status, kind.code)):
+        found.setdefault(kind.status, []).append(kind)
+    return found
+
+
+def example(kind: type[GatewayError], style: ApiStyle) -> Any:
+    """Return what a client gets to read, made by what makes it."""
+    return msgspec.to_builtins(error_body(_instance(kind), style, REQUEST_ID))
+
+
+def _instance(kind: type[GatewayError]) -> GatewayError:
+    if kind is ValidationFailed:
+        path, message = "loadConfig.contextLenght", "Unknown field; did you mean contextLength?"
+        return kind("Validation failed", details=[{"path": path, "message": message}])
+    if kind is ModelNotFound:
+        near = ["qwen2.5-7b-instruct"]
+        sentence = f"LM Studio has no model qwen2.5-7b. The nearest on its disk: {', '.join(near)}."
+        return kind(sentence, details={"near": near})
+    return kind(meaning(kind))

@@ -1,0 +1,167 @@
+"""Answers and errors as OpenAPI's responses. What many operations share is kept once and referred to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ...errors import GatewayError
+from ...observe.events import Event
+from ...schema import RequestBody
+from ..places import ApiStyle
+from .errors import BEFORE_ROUTING, EVERYWHERE, HEADER_EXAMPLES, SHAPES, by_status, example, meaning
+from .operation import EVENT_STREAM, JSON, Answer, Body, Operation
+
+Json = dict[str, Any]
+ANY_TYPE = "*/*"
+STUDIO_ANSWER = "StudioAnswer"
+_OTHER_STATUS = "Any other status is LM Studio's, and what it says is passed on as it came."
+REQUEST_ID_HEADER = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
+
+
+def schema_ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+class Responses:
+    """Collects what is shared while it describes one operation after the other."""
+
+    def __init__(self) -> None:
+        self.responses: dict[str, Json] = {
+            "studio": {"description": _OTHER_STATUS, "content": {ANY_TYPE: {}}}
+        }
+        self.examples: dict[str, Json] = {}
+
+    def of(self, operation: Operation, kinds: Iterable[type[GatewayError]]) -> dict[str, Json]:
+        """Return every response of an operation by its status; `kinds` are the errors it can end with."""
+        described = {status: _answer(found) for status, found in operation.answers.items()}
+        for status, errors in by_status(kinds).items():
+            name = self.add(errors, operation.styles, passes_on=operation.passes_on)
+            if status in described:
+                described[status] = _either(described[status], self.responses[name])
+            else:
+                described[status] = {"$ref": f"#/components/responses/{name}"}
+        responses = {str(status): described[status] for status in sorted(described)}
+        if operation.passes_on:
+            responses["default"] = {"$ref": "#/components/responses/studio"}
+        return responses
+
+    def add(
+        self, kinds: Sequence[type[GatewayError]], styles: tuple[ApiStyle, ...], *, passes_on: bool = False
+    ) -> str:
+        """Describe errors of one status, and return the name that the description has."""
+        codes = (kind.code for kind in kinds)
+        name = ".".join((*styles, *(["studio"] if passes_on else []), str(kinds[0].status), *codes))
+        if name not in self.responses:
+            self.responses[name] = {
+                "description": "\n\n".join(f"`{kind.code}`: {meaning(kind)}" for kind in kinds),
+                "headers": {**REQUEST_ID_HEADER, **_error_headers(kinds, are_sure=not passes_on)},
+                "content": self._error_content(kinds, styles, passes_on=passes_on),
+            }
+        return name
+
+    def _error_content(
+        self, kinds: Iterable[type[GatewayError]], styles: tuple[ApiStyle, ...], *, passes_on: bool
+    ) -> Json:
+        schemas: dict[str, Json] = {}
+        examples: Json = {}
+        for kind in kinds:
+            # Before it is known where a request leads, there is only the gateway's own shape.
+            for style in dict.fromkeys((*styles, "own") if kind in BEFORE_ROUTING else styles):
+                name = f"{style}.{kind.code}"
+                self.examples[name] = _example(kind, style)
+                examples[name] = {"$ref": f"#/components/examples/{name}"}
+                schemas[style] = schema_ref(SHAPES[style].__name__)
+        if passes_on:
+            schemas["studio"] = schema_ref(STUDIO_ANSWER)
+        shapes = list(schemas.values())
+        schema = shapes[0] if len(shapes) == 1 else {"anyOf": shapes}
+        return {JSON: {"schema": schema, "examples": examples}, **({ANY_TYPE: {}} if passes_on else {})}
+
+
+def _example(kind: type[GatewayError], style: ApiStyle) -> Json:
+    """Return an example that also says which kind of error it is of, for the page's table of them."""
+    return {
+        "summary": meaning(kind),
+        "value": example(kind, style),
+        "x-status": kind.status,
+        "x-code": kind.code,
+        "x-everywhere": kind in EVERYWHERE,
+    }
+
+
+def _error_headers(kinds: Sequence[type[GatewayError]], *, are_sure: bool) -> Json:
+    return {
+        name: {
+            "required": are_sure and all(name in kind.header_names for kind in kinds),
+            "schema": {"type": "string"},
+            "example": HEADER_EXAMPLES[name],
+        }
+        for name in dict.fromkeys(name for kind in kinds for name in kind.header_names)
+    }
+
+
+def _answer(found: Answer) -> Json:
+    headers = {
+        name: {"description": text, "required": True, "schema": {"type": "string"}}
+        for name, text in found.headers.items()
+    }
+    described: Json = {"description": found.description, "headers": {**REQUEST_ID_HEADER, **headers}}
+    if found.bodies:
+        described["content"] = content_of(found.bodies)
+    return described
+
+
+def content_of(bodies: Iterable[Body]) -> Json:
+    return {body.media_type: _media(body) for body in bodies}
+
+
+def _media(body: Body) -> Json:
+    if body.media_type == ANY_TYPE:
+        return {}
+    example = msgspec.to_builtins(body.example)
+    if isinstance(body.example, RequestBody):  # where null means absent
+        example = {name: value for name, value in example.items() if value is not None}
+    return {"schema": _schema(body), "example": example}
+
+
+def _schema(body: Body) -> Json:
+    if body.events:
+        # What OpenAPI 3.2 calls an itemSchema; before that, tools read a stream's schema so.
+        return {"anyOf": [_event(event) for event in body.events]}
+    if body.kind is not None:
+        return schema_ref(body.kind.__name__)
+    return schema_ref(STUDIO_ANSWER) if body.media_type in {JSON, EVENT_STREAM} else {"type": "string"}
+
+
+def _event(event: type[Event]) -> Json:
+    """Return the schema of one event of a stream (HTML standard, section 9.2.6)."""
+    data = {"type": "string", "contentMediaType": JSON, "contentSchema": schema_ref(event.__name__)}
+    fields = {"event": {"const": event.name}, "id": {"type": "string"}, "data": data}
+    return {"type": "object", "title": event.name, "properties": fields, "required": ["event", "data"]}
+
+
+def _either(first: Json, second: Json) -> Json:
+    """Return a response that is the one or the other. Only a header of both is sure to be there."""
+    one, other = (found["content"][JSON] for found in (first, second))
+    return {
+        "description": f"{first['description']}\n\n{second['description']}",
+        "headers": {
+            **_optional(first["headers"], second["headers"]),
+            **_optional(second["headers"], first["headers"]),
+        },
+        "content": {
+            JSON: {
+                "schema": {"anyOf": [one["schema"], other["schema"]]},
+                "examples": {"answer": {"value": one["example"]}, **other["examples"]},
+            }
+        },
+    }
+
+
+def _optional(headers: Mapping[str, Json], others: Mapping[str, Json]) -> Json:
+    return {
+        name: header if name in others else {**header, "required": False} for name, header in headers.items()
+    }

@@ -1,0 +1,28 @@
+// An operation as a line for the shell.
+
+const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+
+/** The command that asks for this, with the examples filled in. `base` is where the gateway is. */
+export function curl(base, { method, path, parameters, body, needsKey, isStream }) {
+  const words = ["curl"];
+  if (isStream) words.push("-N");
+  if (method === "HEAD") words.push("-I");
+  else if (method !== (body === null ? "GET" : "POST")) words.push(`-X ${method}`);
+  words.push(target(base, path, parameters));
+  const lines = [words.join(" ")];
+  // Between double quotes, so that the shell fills it in.
+  if (needsKey) lines.push('-H "Authorization: Bearer $KEY"');
+  if (body?.isJson) lines.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body.example, null, 2))}`);
+  else if (body !== null) lines.push("--data-binary @file");
+  return lines.join(" \\\n  ");
+}
+
+function target(base, path, parameters) {
+  let url = base + path;
+  for (const { name, example } of parameters.filter((parameter) => parameter.in === "path")) {
+    url = url.replace(`{${name}}`, String(example).split("/").map(encodeURIComponent).join("/"));
+  }
+  const query = parameters.filter((parameter) => parameter.in === "query");
+  if (query.length === 0) return url;
+  return quoted(`${url}?${query.map(({ name, example }) => `${name}=${[example].flat().join(",")}`).join("&")}`);
+}

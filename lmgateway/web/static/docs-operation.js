@@ -1,0 +1,101 @@
+// One operation: a line that opens.
+
+import { curl } from "./docs-curl.js";
+import { code, json, paragraphs, words } from "./docs-text.js";
+import { make } from "./dom.js";
+
+const MOODS = { GET: "", POST: " good", DELETE: " bad" };
+const JSON_TYPE = "application/json";
+const STREAM_TYPE = "text/event-stream";
+const COPIED_MS = 2000;
+
+/** Make the node of what some methods of a path do; `methods` are `{method, id, operation}` each. */
+export function operationNode(reference, path, methods) {
+  const [{ method, id, operation }] = methods;
+  const badges = methods.map((one) => make("span", { class: `badge method${MOODS[one.method] ?? " quiet"}` }, one.method));
+  const title = make("h3", {}, ...badges, make("code", {}, path));
+  const needsKey = (operation.security ?? reference.security).length > 0;
+  const summary = make("summary", {}, title, make("span", { class: "sub" }, ...words(operation.summary)));
+  if (!needsKey && reference.security.length > 0) title.after(make("span", { class: "hint" }, "no key"));
+  const node = make("details", { class: "operation", id }, summary);
+  // Made when it is first looked at; there are many of them.
+  node.addEventListener("toggle", () => node.append(told(reference, { method, path, operation, needsKey })), { once: true });
+  node.addEventListener("toggle", () => node.open && history.replaceState(null, "", `#${id}`));
+  return node;
+}
+
+function told(reference, { method, path, operation, needsKey }) {
+  const { parameters, requestBody, responses, description } = operation;
+  const content = requestBody?.content ?? null;
+  const body = content && { isJson: JSON_TYPE in content, ...content[JSON_TYPE] };
+  const isStream = body === null && STREAM_TYPE in (responses["200"]?.content ?? {});
+  const command = curl(reference.base, { method, path, parameters, body, needsKey, isStream });
+  const parts = [...(description ? paragraphs(description) : []), copied(command)];
+  if (parameters.length > 0) parts.push(make("h4", {}, "Parameters"), make("dl", { class: "fields" }, ...parameters.map((one) => parameterRow(reference, one))));
+  const fields = body?.schema && reference.schemas.fields(body.schema);
+  if (fields) parts.push(make("h4", {}, "Body"), fields);
+  return make("div", { class: "told" }, ...parts, ...answers(reference, responses));
+}
+
+function parameterRow({ schemas }, { name, in: place, schema, description, required }) {
+  const type = `${schemas.type(schema)}, in the ${place}${required ? " · required" : ""}`;
+  const title = make("dt", {}, make("code", {}, name), make("span", { class: "type" }, type));
+  return make("div", {}, title, make("dd", {}, ...words(description)));
+}
+
+function answers(reference, responses) {
+  const all = Object.entries(responses).map(([status, response]) => [status, reference.response(response)]);
+  const nodes = all.filter(([, response]) => !isError(response)).map(([status, response]) => answerNode(reference, status, response));
+  const errors = all.flatMap(([, response]) => reference.errors(response)).filter((error) => !error["x-everywhere"]);
+  if (errors.length > 0) nodes.push(make("h4", {}, "Errors"), errorList(errors));
+  const link = make("a", { href: "#errors" }, "More errors");
+  return [make("h4", {}, "Answers"), ...nodes, make("p", { class: "hint" }, link, " come from any path.")];
+}
+
+const examplesOf = (response) => response.content?.[JSON_TYPE]?.examples;
+const isError = (response) => examplesOf(response) !== undefined && examplesOf(response).answer === undefined;
+
+function answerNode({ schemas }, status, { description, content = {} }) {
+  const isGood = status < "400";
+  const badge = make("span", { class: `badge${isGood ? " good" : " quiet"}` }, status === "default" ? "others" : status);
+  const node = make("div", { class: "answer" }, make("p", { class: "status" }, badge, make("span", {}, ...words(description.split("\n\n")[0]))));
+  for (const [type, { schema, example, examples }] of Object.entries(content)) {
+    const shown = example ?? examples?.answer.value;
+    if (shown === undefined) continue;
+    node.append(make("p", { class: "hint" }, type));
+    if (shown !== "…") node.append(code(json(shown), `Example of ${status}, ${type}`));
+    const fields = schema.anyOf && type === STREAM_TYPE ? eventList(schemas, schema.anyOf) : schemas.fields(schema);
+    if (fields) node.append(make("details", {}, make("summary", {}, type === STREAM_TYPE ? "Events" : "Fields"), fields));
+  }
+  return node;
+}
+
+function eventList(schemas, events) {
+  const rows = events.map(({ title, properties }) =>
+    make("div", {}, make("dt", {}, make("code", {}, title)), make("dd", {}, schemas.fields(properties.data.contentSchema))),
+  );
+  return make("dl", { class: "fields" }, ...rows);
+}
+
+/** Errors as the document has them, one line for each kind. */
+export function errorList(errors) {
+  const kinds = new Map(errors.map((error) => [error["x-code"], error]));
+  const rows = Array.from(kinds.values(), ({ "x-status": status, "x-code": kind, summary }) =>
+    make("li", {}, make("span", { class: "sub" }, String(status)), make("code", {}, kind), make("p", {}, ...words(summary))),
+  );
+  return make("ul", { role: "list", class: "errors" }, ...rows);
+}
+
+function copied(command) {
+  const node = make("div", { class: "copied" }, code(command, "Command"));
+  // Browsers give the clipboard to pages on https and on the own machine only.
+  if (navigator.clipboard === undefined) return node;
+  const button = make("button", { type: "button" }, "Copy");
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(command);
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+  });
+  node.append(button);
+  return node;
+}

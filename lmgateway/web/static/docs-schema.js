@@ -1,0 +1,78 @@
+// A JSON Schema as rows of fields, in words.
+
+import { words } from "./docs-text.js";
+import { make } from "./dom.js";
+
+const DEEPEST = 4;
+
+export class Schemas {
+  #components;
+
+  constructor(components) {
+    this.#components = components;
+  }
+
+  /** The fields of an object, or of what a list holds, those that must be there first; null if there are none. */
+  fields(schema, depth = 0) {
+    const { properties, required = [], description } = this.#object(schema) ?? {};
+    if (properties === undefined || depth > DEEPEST) return null;
+    const isOptional = ([name]) => !required.includes(name);
+    const ordered = Object.entries(properties).sort((one, other) => isOptional(one) - isOptional(other));
+    const rows = ordered.map((entry) => this.#row(...entry, isOptional(entry), depth));
+    const list = make("dl", { class: "fields" }, ...rows);
+    return description === undefined ? list : make("div", {}, make("p", { class: "sub" }, ...words(description)), list);
+  }
+
+  #row(name, property, isOptional, depth) {
+    const type = `${this.type(property)}${isOptional ? "" : " · required"}`;
+    const title = make("dt", {}, make("code", {}, name), make("span", { class: "type" }, type));
+    const row = make("div", {}, title);
+    if (property.description !== undefined) row.append(make("dd", {}, ...words(property.description)));
+    const below = this.fields(property, depth + 1);
+    if (below !== null) row.append(make("dd", {}, make("details", {}, make("summary", {}, `Fields of ${name}`), below)));
+    return row;
+  }
+
+  #resolve(schema) {
+    return schema.$ref === undefined ? schema : this.#components[schema.$ref.split("/").pop()];
+  }
+
+  /** The object schema in this one: itself, one of its alternatives, or a list's item. */
+  #object(schema) {
+    const found = this.#resolve(schema);
+    if (found.properties !== undefined) return found;
+    const inside = [...(found.items ? [found.items] : []), ...(found.anyOf ?? [])];
+    return inside.map((option) => this.#object(option)).find((option) => option !== null) ?? null;
+  }
+
+  /** What it is, in words: "whole number ≥ 0, or null". */
+  type(schema) {
+    const found = this.#resolve(schema);
+    if (found.anyOf !== undefined) return either([...new Set(found.anyOf.map((option) => this.type(option)))]);
+    if (found.enum !== undefined) return either(found.enum.map((value) => JSON.stringify(value)));
+    switch (found.type) {
+      case "string":
+        return found.minLength ? "text (not empty)" : "text";
+      case "integer":
+        return `whole number${range(found)}`;
+      case "number":
+        return `number${range(found)}`;
+      case "boolean":
+        return "true or false";
+      case "array":
+        return found.items ? `list of ${this.type(found.items)}` : "list";
+      case undefined:
+        return "any JSON";
+      default:
+        return found.type;
+    }
+  }
+}
+
+const either = (options) => (options.length > 2 ? `${options.slice(0, -1).join(", ")}, or ${options.at(-1)}` : options.join(" or "));
+
+function range({ minimum, maximum, exclusiveMinimum }) {
+  if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+  if (minimum !== undefined) return ` ≥ ${minimum}`;
+  return exclusiveMinimum === undefined ? "" : ` > ${exclusiveMinimum}`;
+}

@@ -1,0 +1,197 @@
+"""The document tells of everything that is there, and of nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from jsonschema import Draft202012Validator
+from msgspec.structs import fields
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from lmgateway.app import reconfigure
+from lmgateway.config import Auth, Config
+from lmgateway.errors import GatewayError
+from lmgateway.observe.events import Event
+from lmgateway.schema import AnthropicError, OpenAiError, OwnError
+from lmgateway.traffic.rewrite import DIALECTS
+from lmgateway.web.openapi.routes import OPERATIONS
+from lmgateway.web.proxy import proxy
+from tests.conftest import StartGateway
+from tests.support.gateway import Gateway
+from tests.web.openapi.told import Told, fetch, operations
+
+NOWHERE = "http://127.0.0.1:9"
+KEY = "the key of the house"
+T = TypeVar("T")
+SHAPES = {"OwnError": OwnError, "OpenAiError": OpenAiError, "AnthropicError": AnthropicError}
+
+
+@pytest.fixture
+async def gateway(start_gateway: StartGateway) -> Gateway:
+    return await start_gateway(NOWHERE, auth={"api_key": KEY})
+
+
+@pytest.mark.parametrize("auth", [{}, {"api_key": KEY}, {"api_key": KEY, "require_for_health": True}])
+async def test_it_is_openapi_3_1(start_gateway: StartGateway, auth: dict[str, object]) -> None:
+    """Every tool can read it, however the gateway is configured."""
+    document = await fetch(await start_gateway(NOWHERE, auth=auth))
+    assert document["openapi"].startswith("3.1.")
+    assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
+
+
+async def test_every_operation_leads_to_its_route(gateway: Gateway) -> None:
+    """What is told is there, and not by a route that takes anything."""
+    for told in operations(await fetch(gateway)):
+        found = await gateway.app.router.resolve(make_mocked_request(told.method, told.example_path))
+        assert found.http_exception is None, (told.method, told.path)
+        (operation,) = (
+            operation
+            for operation in OPERATIONS
+            if (operation.method, operation.path.replace(":.+", "")) == (told.method, told.path)
+        )
+        assert found.handler is operation.handler, (told.method, told.path)
+
+
+async def test_every_route_has_its_operation(gateway: Gateway) -> None:
+    """A new route must be told of. HEAD is GET's; of the routes that pass everything the prefix is told."""
+    document = await fetch(gateway)
+    told = {(one.method, one.path) for one in operations(document)}
+    missing = []
+    for route in gateway.app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical
+        if route.handler is proxy:
+            prefix = path.removesuffix("/{tail}")
+            is_told = any(f"{path}/".startswith(f"{prefix}/") for _, path in told)
+        else:
+            is_told = ("GET" if route.method == "HEAD" else route.method, path) in told
+        if not is_told:
+            missing.append((route.method, path))
+    assert missing == []
+
+
+def ours(kind: type[T]) -> list[type[T]]:
+    """This class of the gateway's and all below it, without those of other tests."""
+    below = [found for narrower in kind.__subclasses__() for found in ours(narrower)]
+    return [kind, *below] if kind.__module__.startswith("lmgateway.") else below
+
+
+async def test_every_error_is_described(gateway: Gateway) -> None:
+    """Each kind says what it means, and is among the answers of something."""
+    document = await fetch(gateway)
+    examples = document["components"]["examples"].values()
+    told = {(example["x-code"], example["x-status"]) for example in examples}
+    assert {(kind.code, kind.status) for kind in ours(GatewayError)} == told
+    assert [kind.__name__ for kind in ours(GatewayError) if not vars(kind).get("__doc__")] == []
+
+
+async def test_every_event_is_described(gateway: Gateway) -> None:
+    """Whoever reads the stream knows what may come."""
+    stream = (await fetch(gateway))["paths"]["/debug/stream"]["get"]["responses"]["200"]
+    told = {event["title"] for event in stream["content"]["text/event-stream"]["schema"]["anyOf"]}
+    assert told == {kind.name for kind in ours(Event) if kind is not Event}
+
+
+async def test_examples_are_what_their_schemas_say(gateway: Gateway) -> None:
+    """An example that is copied must work."""
+    document = await fetch(gateway)
+    contents = [
+        content
+        for told in operations(document)
+        for part in (told.described.get("requestBody", {}), *told.described["responses"].values())
+        for content in part.get("content", {}).values()
+        if "example" in content and isinstance(content["example"], dict)
+    ]
+    assert len(contents) > 40
+    for content in contents:
+        schema = {**content["schema"], "components": document["components"]}
+        Draft202012Validator(schema).validate(content["example"])
+
+
+def test_what_is_filled_in_is_told() -> None:
+    """The parameters of a default inference are among the fields of the body that they are filled into."""
+    for path, dialect in DIALECTS.items():
+        (operation,) = (one for one in OPERATIONS if (one.method, one.path) == ("POST", path))
+        assert operation.body is not None
+        assert operation.body.kind is not None
+        known = {info.encode_name for info in fields(operation.body.kind)}
+        assert {"model", *dialect.parameters.values()} <= known, path
+
+
+async def refusal(gateway: Gateway, told: Told, **headers: str) -> tuple[int, bytes]:
+    url = gateway.url(told.example_path)
+    async with gateway.client.request(told.method, url, headers=headers, allow_redirects=False) as response:
+        return response.status, await response.read()
+
+
+async def test_it_says_where_the_key_is_needed(gateway: Gateway) -> None:
+    """Without it those paths are closed, and no others."""
+    document = await fetch(gateway)
+    for told in operations(document):
+        status, _ = await refusal(gateway, told)
+        assert (status == 401) == bool(told.described.get("security", document["security"])), told.path
+
+
+async def test_errors_have_the_shape_that_is_told(gateway: Gateway) -> None:
+    """A client decodes the error by what the document says of that path."""
+    document = await fetch(gateway)
+    for told in operations(document):
+        if "401" not in told.described["responses"] or told.method == "HEAD":
+            continue
+        response = document["components"]["responses"][_name(told.described["responses"]["401"])]
+        schema = response["content"]["application/json"]["schema"]
+        shapes = [SHAPES[_name(ref)] for ref in schema.get("anyOf", [schema]) if _name(ref) in SHAPES]
+        for shape, headers in zip(shapes, ({}, {"anthropic-version": "2023-06-01"}), strict=False):
+            _, body = await refusal(gateway, told, **headers)
+            found = msgspec.json.decode(body, type=shape)
+            assert msgspec.json.encode(found) == body, told.path
+
+
+def _name(reference: dict[str, str]) -> str:
+    return reference["$ref"].rpartition("/")[2]
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+async def test_it_needs_no_key_and_is_sent_once(gateway: Gateway, path: str) -> None:
+    """Who wants to know how to send the key doesn't have to send it, and asks again for nothing."""
+    async with gateway.client.get(gateway.url(path)) as response:
+        etag = response.headers["ETag"]
+        assert (response.status, response.headers["Cache-Control"]) == (200, "no-cache")
+        assert KEY not in await response.text()
+    async with gateway.client.get(gateway.url(path), headers={"If-None-Match": etag}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+
+
+async def test_it_tells_no_secret(start_gateway: StartGateway) -> None:
+    """It is open to whoever comes in."""
+    gateway = await start_gateway(
+        "http://studio.local:4321", auth={"api_key": KEY}, lmstudio={"api_token": "token-of-the-studio"}
+    )
+    async with gateway.client.get(gateway.url("/openapi.json")) as response:
+        text = await response.text()
+    assert [secret for secret in (KEY, "studio.local", "token-of-the-studio") if secret in text] == []
+
+
+async def test_it_follows_the_configuration(gateway: Gateway) -> None:
+    """A reload may open or close a door, and a client that kept the old document gets the new one."""
+    health = ("paths", "/health", "get")
+    assert _at(await fetch(gateway), *health)["security"] == []
+    async with gateway.client.get(gateway.url("/openapi.json")) as response:
+        etag = response.headers["ETag"]
+    await reconfigure(gateway.app, Config(auth=Auth(api_key=KEY, require_for_health=True)))
+    closed = await fetch(gateway)
+    assert "security" not in _at(closed, *health)
+    assert closed["security"] == [{"bearer": []}, {"apiKey": []}]
+    await reconfigure(gateway.app, Config())
+    assert (await fetch(gateway))["security"] == []
+    async with gateway.client.get(gateway.url("/openapi.json"), headers={"If-None-Match": etag}) as response:
+        assert response.status == 200
+
+
+def _at(document: dict[str, Any], *path: str) -> Any:
+    for name in path:
+        document = document[name]
+    return document

@@ -1,0 +1,69 @@
+"""schemathesis reads the document, asks for what it allows and for much that it doesn't, and finds nothing.
+
+`LMGATEWAY_SCHEMATHESIS_EXAMPLES` is how many examples it makes up for each operation, in all of its phases,
+with a key and without; `LMGATEWAY_SCHEMATHESIS_SEED` picks other ones:
+
+    LMGATEWAY_SCHEMATHESIS_EXAMPLES=500 LMGATEWAY_SCHEMATHESIS_SEED=$RANDOM pytest tests/web/openapi
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmgateway.schema import ActivateRequest, ModelType
+from lmgateway.simulator import Pace, Simulator, serve
+from lmgateway.state import MODELS
+from tests.conftest import StartGateway
+
+EXAMPLES = os.environ.get("LMGATEWAY_SCHEMATHESIS_EXAMPLES")
+SEED = os.environ.get("LMGATEWAY_SCHEMATHESIS_SEED")
+KEY = "the key of the house"
+ACTIVE: dict[ModelType, str] = {
+    "llm": "qwen2.5-7b-instruct",
+    "embedding": "text-embedding-nomic-embed-text-v1.5",
+}
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+# Without the short paths, which lead to the same handler.
+STUDIO = "--include-path-regex=^/(v1|api)/"
+OWN = "--include-path-regex=^/(admin|debug|health|metrics|dashboard|docs|openapi.json|$)"
+ALL_PHASES = "examples,coverage,fuzzing,stateful"
+if EXAMPLES is None:
+    # The coverage phase takes half a minute for LM Studio's paths, and tells more of LM Studio than of us.
+    RUNS = [(OWN, KEY, "coverage,fuzzing,stateful"), (STUDIO, "", "examples,fuzzing")]
+else:
+    RUNS = [(part, key, ALL_PHASES) for part in (OWN, STUDIO) for key in (KEY, "")]
+
+
+@pytest.mark.timeout(60 if EXAMPLES is None else 3600)
+@pytest.mark.parametrize(("part", "key", "phases"), RUNS, ids=range(len(RUNS)))
+async def test_it_finds_nothing(
+    start_gateway: StartGateway, tmp_path: Path, part: str, key: str, phases: str
+) -> None:
+    """What the document tells is what is answered, and what it doesn't allow is refused."""
+    # Debug mode would make this three times as long.
+    asyncio.get_running_loop().set_debug(False)
+    simulator = Simulator(pace=Pace.instant())
+    async with serve(simulator, "127.0.0.1", 0) as port:
+        gateway = await start_gateway(f"http://127.0.0.1:{port}", auth={"api_key": key})
+        for kind, model in ACTIVE.items():
+            simulator.load(model)
+            await gateway.app[MODELS].activate(ActivateRequest(model_key=model, type=kind))
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "--no-color", "run"),
+            *(f"--phases={phases}", f"--max-examples={EXAMPLES or 1}", part),
+            *(["--generation-deterministic"] if SEED is None else [f"--seed={SEED}"]),
+            f"{gateway.base_url}/openapi.json",
+            cwd=tmp_path,
+            # Nothing else is passed on, lest it be measured which of its lines are run.
+            env={"PATH": os.environ["PATH"], "LMGATEWAY_KEY": key or "none"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
