@@ -7,37 +7,24 @@ Every mistake is collected and told at once, with its source, what was found and
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from stat import S_ISREG
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-from dotenv.parser import parse_stream
 from msgspec import Meta, Struct, field
-from platformdirs import site_config_path
 
+from . import settings_files
 from .config import Config, Table, decode_custom
 from .errors import ConfigError
 from .networks import Networks
+from .settings_files import DOTENV_PATH, find_file
 
-CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
-# Everybody may make a C:\etc on Windows, and every administrator looks below %ProgramData%.
-MACHINE_FOLDER = (
-    site_config_path("lmgateway", appauthor=False) if sys.platform == "win32" else Path("/etc/lmgateway")
-)
-DEFAULT_PATHS = (Path("config.toml"), MACHINE_FOLDER / "config.toml")
-DOTENV_PATH = Path(".env")
-# systemd.exec(5)
-CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 DEFAULT_ORIGIN = "default"
 COMMAND_LINE_ORIGIN = "command line"
 
@@ -226,73 +213,6 @@ class _Collector(Struct):
         )
 
 
-def find_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
-    """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first usual one.
-
-    Raises ConfigError.
-    """
-    if chosen is not None:
-        return chosen
-    if named := environ.get(CONFIG_PATH_VARIABLE):
-        return Path(named)
-    return next((path for path in DEFAULT_PATHS if _is_file(path)), None)
-
-
-def _read_toml(path: Path) -> dict[str, object]:
-    try:
-        return tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as exc:
-        raise ConfigError([f"{path}: is not TOML: {exc}"]) from exc
-
-
-def _read_dotenv(path: Path) -> dict[str, str | None]:
-    """Return what a .env file sets. Keys may hold a $, so nothing is interpolated. Raises ConfigError."""
-    bindings = list(parse_stream(io.StringIO(_read_text(path)))) if _is_file(path) else []
-    problems = [f"{path}: line {found.original.line} is not NAME=VALUE" for found in bindings if found.error]
-    if problems:
-        raise ConfigError(problems)
-    return {found.key: found.value for found in bindings if found.key is not None}
-
-
-def _read_credentials(environ: Mapping[str, str]) -> dict[str, str | None]:
-    """Return what systemd's LoadCredential= hands over: files that are named like the variables.
-
-    Raises ConfigError.
-    """
-    folder = environ.get(CREDENTIALS_VARIABLE)
-    if not folder:
-        return {}
-    names = (name for setting in SETTINGS.values() for name in setting.env)
-    files = ((name, Path(folder, name)) for name in names)
-    return {name: _read_text(file).rstrip("\r\n") for name, file in files if _is_file(file)}
-
-
-def _is_file(path: Path) -> bool:
-    """Tell whether there is such a file. Raises ConfigError where nobody can tell.
-
-    Path.is_file() raises OSError there, or says no, which would be a key that is left out without a word.
-    """
-    try:
-        return S_ISREG(path.stat().st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise _unreadable(path, exc) from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError([f"{path}: is not UTF-8 at byte {exc.start}"]) from exc
-
-
-def _unreadable(path: Path, exc: OSError) -> ConfigError:
-    return ConfigError([f"{path}: can't be read: {exc.strerror}"])
-
-
 def load(
     *,
     file: Path | None,
@@ -303,13 +223,14 @@ def load(
     """Return the configuration in force. Raises ConfigError with every mistake that was found."""
     found = _Collector()
     path = find_file(file, environ)
+    names = [name for setting in SETTINGS.values() for name in setting.env]
     if path is not None:
         with found.problems_kept():
-            found.take_tables(_read_toml(path), str(path))
+            found.take_tables(settings_files.read_toml(path), str(path))
     with found.problems_kept():
-        found.take_environment(_read_dotenv(dotenv), str(dotenv))
+        found.take_environment(settings_files.read_dotenv(dotenv), str(dotenv))
     with found.problems_kept():
-        found.take_environment(_read_credentials(environ), "credential")
+        found.take_environment(settings_files.read_credentials(environ, names), "credential")
     found.take_environment(environ, "environment")
     found.take_command_line(command_line or {})
     if found.problems:

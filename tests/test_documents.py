@@ -49,6 +49,7 @@ LAYERS = (
         "schema",
         "config",
         "settings",
+        "settings_files",
         "networks",
         "caching",
         "errors",

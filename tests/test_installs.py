@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from lmgateway.config import Server
-from lmgateway.settings import CREDENTIALS_VARIABLE, SETTINGS
+from lmgateway.settings import SETTINGS
+from lmgateway.settings_files import CREDENTIALS_VARIABLE
 from lmgateway.web.connections import CUT_SECONDS
 
 ROOT = Path(__file__).parent.parent

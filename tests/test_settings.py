@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from lmgateway import settings
+from lmgateway import settings, settings_files
 from lmgateway.errors import ConfigError
 from lmgateway.networks import Allowlist, Networks
 
@@ -98,7 +98,7 @@ def test_the_file_that_was_named_is_read(tmp_path, monkeypatch, chosen, environ,
     """--config > $LMGATEWAY_CONFIG > ./config.toml; a named file is read even if another lies ready."""
     (tmp_path / "config.toml").touch()
     monkeypatch.chdir(tmp_path)
-    assert settings.find_file(chosen, environ) == Path(found)
+    assert settings_files.find_file(chosen, environ) == Path(found)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .. import settings
+from .. import settings, settings_files
 from ..config import Config
 from . import clients, machine
 from .advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
@@ -82,7 +82,7 @@ def _addresses(config: Config, urls: Sequence[str]) -> str:
 
 
 def _serve(path: Path) -> str:
-    is_usual = settings.find_file(None, os.environ) == path
+    is_usual = settings_files.find_file(None, os.environ) == path
     return "lmgateway serve" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
 
 

@@ -10,7 +10,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from .. import settings
+from .. import settings, settings_files
 from ..errors import ConfigError
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
@@ -27,8 +27,8 @@ def init(options: argparse.Namespace) -> int:
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
     if given.config.server.port == 0:
         raise ConfigError(["server.port: 0 is another port at each start, and clients need one that stays"])
-    named = os.environ.get(settings.CONFIG_PATH_VARIABLE)
-    path = options.output or (Path(named) if named else settings.DEFAULT_PATHS[0])
+    named = os.environ.get(settings_files.CONFIG_PATH_VARIABLE)
+    path = options.output or (Path(named) if named else settings_files.DEFAULT_PATHS[0])
     private_file.check(path, replace=options.force)
 
     search, token = asyncio.run(_look_for_lm_studio(given))

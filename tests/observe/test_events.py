@@ -156,6 +156,27 @@ async def test_crowd_is_told_together() -> None:
     assert PAUSE_SECONDS / 2 < waited < 10 * PAUSE_SECONDS
 
 
+async def test_event_is_made_once_and_only_if_somebody_listens() -> None:
+    """A gateway that nobody watches spends nothing on what it would tell."""
+    made = []
+
+    def make() -> Event:
+        made.append(1)
+        return START
+
+    events = Events()
+    events.publish_made(START.name, make)
+    assert made == []
+    with events.subscribe() as one, events.subscribe() as other:
+        events.publish_made(START.name, make)
+        frames = [published.frame for published in await heard(events, one)]
+        assert frames == [published.frame for published in await heard(events, other)]
+    assert made == [1]
+    with events.subscribe(after=0) as late:
+        assert [published.number for published in await heard(events, late)] == [1, 2]
+    assert made == [1, 1]
+
+
 async def test_end_reaches_full_queues() -> None:
     """At shutdown nobody goes on waiting, however far behind: the last thing they hear is the end."""
     events = Events()

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ... import settings
+from ... import settings, settings_files
 from ...config import Config
 from ...errors import ConfigError
 from ...serving.tls import server_context
@@ -55,7 +55,7 @@ def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:
         for path, setting in settings.SETTINGS.items()
         if setting.secret and loaded.value(path)
     }
-    files = {loaded.file, settings.DOTENV_PATH}
+    files = {loaded.file, settings_files.DOTENV_PATH}
     return {file for file in files if file is not None and any(_is_from(origin, file) for origin in origins)}
 
 

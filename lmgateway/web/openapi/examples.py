@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import __version__
 from ...observe.events import InferenceComplete, InferenceStart
-from ...observe.report import (
+from ...observe.told import (
     CurrentOperation,
     EndedRequest,
     MemoryUsage,
