@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -193,6 +194,16 @@ async def test_wrong_configuration_ends_with_78(tmp_path: Path, command: str) ->
         "lmgateway: config.toml: server.prot: no such setting; did you mean server.port?",
         "lmgateway: config.toml: server.host: found 1, allowed is an address or a host name of this machine",
     ]
+
+
+async def test_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
+    """`lmgateway check | head -1` ends without a word of Python's."""
+    command = f"{sys.executable} -m lmgateway check | head -n 1"
+    shell = await asyncio.create_subprocess_shell(
+        command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await asyncio.wait_for(shell.communicate(), 20)
+    assert (output.count(b"\n"), errors) == (1, b"")
 
 
 async def test_taken_port_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ EX_OSERR = 71
 EX_CANTCREAT = 73
 EX_CONFIG = 78
 INTERRUPTED = 130
+# What a shell makes of SIGPIPE
+UNREAD = 141
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -31,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `| head` has seen enough. Python would try again when it ends, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
     except ConfigError as exc:
         for problem in exc.problems:
             print(f"lmgateway: {problem}", file=sys.stderr)
