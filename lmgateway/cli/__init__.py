@@ -13,7 +13,7 @@ from .. import __version__
 from ..config import Config
 from ..errors import ConfigError
 from ..serving import CannotListen
-from . import doctor, events, init, models, running
+from . import events, models, running
 from .client import RequestFailed
 from .private_file import CannotWrite
 
@@ -81,6 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# These two are imported when they are asked for: a gateway that runs for months has no use for them.
+
+
+def _init(options: argparse.Namespace) -> int:
+    from . import init
+
+    return init.init(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import doctor
+
+    return doctor.doctor(options)
+
+
 def _add_setting_up(
     commands: Commands,
     setting: argparse.ArgumentParser,
@@ -96,12 +111,12 @@ def _add_setting_up(
         "--output", type=Path, metavar="FILE", help="where to; ./config.toml or $LMGATEWAY_CONFIG by default"
     )
     start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
-    start.set_defaults(command=init.init)
+    start.set_defaults(command=_init)
     examine = commands.add_parser(
         "doctor", parents=[configured, listening], help="say what is wrong, and what to do about it"
     )
     examine.add_argument("--json", action="store_true", help="print the findings for a script")
-    examine.set_defaults(command=doctor.doctor)
+    examine.set_defaults(command=_doctor)
 
 
 def _add_running(
