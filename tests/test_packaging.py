@@ -97,7 +97,7 @@ def test_the_source_package_holds_what_its_tests_and_installs_need(packages: Pat
     with tarfile.open(file) as archive:
         found = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     needed = {".ci/run", ".dockerignore", "LICENSE", "README.md", "config.example.toml", "pyproject.toml"}
-    for folder in ("lmgateway", "systemd", "tests", "windows"):
+    for folder in ("docs", "lmgateway", "systemd", "tests", "windows"):
         needed |= {f"{folder}/{name}" for name in files_below(ROOT / folder)}
     # What is in its folders are somebody's own settings and secrets.
     needed |= {f"docker/{path.name}" for path in (ROOT / "docker").iterdir() if path.is_file()}
