@@ -153,6 +153,7 @@ class Activity:
         """Let what is remembered take little memory."""
         await self.events.history.pack()
         await self.recent.pack()
+        self.speeds.settle()
         self._metrics.count()
 
     def cancel(self, request_id: str) -> bool:
@@ -174,8 +175,7 @@ class Activity:
         exchange.outcome = outcome
         self.total_requests += 1
         self.recent.add(exchange)
-        if exchange.tokens:
-            self.speeds.add(exchange)
+        self.speeds.add(exchange)
         self._metrics.ended(exchange)
         if sentence is None:
             self.events.publish_made(InferenceComplete.name, partial(_complete, exchange))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .exchange import Exchange
+from .prometheus import COUNTED_TOGETHER
 
 HOUR_SECONDS = 3600
 HOUR_EXCHANGES = 2000
@@ -29,8 +30,24 @@ class Speeds:
     def __init__(self) -> None:
         # Rows of: the end by the monotonic clock, and what a Speed tells. NaN stands for None.
         self._rows = array("d")
+        self._new: list[Exchange] = []
 
     def add(self, exchange: Exchange) -> None:
+        """Take an exchange into account, which has ended."""
+        self._new.append(exchange)
+        if len(self._new) >= COUNTED_TOGETHER:
+            self.settle()
+
+    def settle(self) -> None:
+        """Let go of the exchanges themselves."""
+        for exchange in self._new:
+            if exchange.tokens:
+                self._add(exchange)
+        self._new.clear()
+        if len(self._rows) > 2 * HOUR_EXCHANGES * _ROW:  # moved seldom, not each time
+            del self._rows[: -HOUR_EXCHANGES * _ROW]
+
+    def _add(self, exchange: Exchange) -> None:
         speed, ttft_ms = exchange.tokens_per_second, exchange.ttft_ms
         self._rows.extend(
             (
@@ -40,11 +57,10 @@ class Speeds:
                 math.nan if speed is None else speed,
             )
         )
-        if len(self._rows) > 2 * HOUR_EXCHANGES * _ROW:  # moved seldom, not each time
-            del self._rows[: -HOUR_EXCHANGES * _ROW]
 
     def last_hour(self) -> Iterator[Speed]:
         """Return the speeds of what generated tokens in the last hour, oldest first."""
+        self.settle()
         horizon, rows = time.monotonic() - HOUR_SECONDS, self._rows[-HOUR_EXCHANGES * _ROW :]
         for start in range(0, len(rows), _ROW):
             ended, began, ttft_ms, speed = rows[start : start + _ROW]
