@@ -10,9 +10,11 @@ import asyncio
 import functools
 import select
 import sys
+from collections.abc import Callable
 from typing import Any, cast
 
 import aiohttp
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
@@ -35,7 +37,21 @@ def _wake(body: StreamReader, error: Exception, cause: BaseException) -> None:
     body._loop.call_soon(set_exception, body, error, cause)
 
 
-class WakingResponseHandler(ResponseHandler):
+class _Resuming(BaseProtocol):
+    """Resumes only what was paused.
+
+    A StreamReader asks for it after every piece that is read, and aiohttp has the parser look at nothing each
+    time, in case it was paused.
+    """
+
+    __slots__ = ()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class WakingResponseHandler(_Resuming, ResponseHandler):
     """Wakes whoever would wait for ever.
 
     When a body's framing turns out to be broken, aiohttp's C parser only tells whoever waits for the next
@@ -44,10 +60,13 @@ class WakingResponseHandler(ResponseHandler):
 
     Nor does it start a timer with each piece of data: one is enough that looks, when it goes off, whether
     data came meanwhile.
+
+    `on_data` is called after whatever came in; it must not raise.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
+        self.on_data: Callable[[], None] | None = None
         self._due: float | None = None
         self._poller: Any = None  # a select.poll, which Windows has not
 
@@ -56,6 +75,11 @@ class WakingResponseHandler(ResponseHandler):
         if sys.platform != "win32":
             self._poller = select.poll()
             self._poller.register(_descriptor(transport), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.on_data is not None:
+            self.on_data()
 
     @property
     def has_input(self) -> bool:
@@ -115,7 +139,7 @@ class WakingResponseHandler(ResponseHandler):
             _wake(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
 
 
-class WakingRequestHandler(RequestHandler):
+class WakingRequestHandler(_Resuming, RequestHandler):
     """The same for a client's body: its reader is told when the framing breaks, also one yet to begin."""
 
     __slots__ = ("_last_body",)

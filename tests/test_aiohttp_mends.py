@@ -8,6 +8,7 @@ import socket
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
@@ -197,3 +198,31 @@ async def test_reader_that_a_chunks_end_woke_is_still_not_told_of_the_break_behi
             expected = aiohttp.ClientPayloadError if is_noticed else TimeoutError
             with pytest.raises(expected):
                 await asyncio.wait_for(got.content.readany(), STILL_WAITING_SECONDS)
+
+
+async def test_every_piece_read_still_makes_the_parser_look_again(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What resumes only what was paused can go when the first half of this fails."""
+    looks, data_received = [], ResponseHandler.data_received
+
+    def counted(protocol: ResponseHandler, data: bytes) -> None:
+        if not data:
+            looks.append(protocol)
+        data_received(protocol, data)
+
+    monkeypatch.setattr(ResponseHandler, "data_received", counted)
+    upstream.script = answer(b"right")
+
+    async def ask(connector: aiohttp.BaseConnector | None = None) -> None:
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.get(upstream.base_url) as response,
+        ):
+            assert await response.read() == b"right"
+
+    await ask()
+    assert looks
+    looks.clear()
+    await ask(FreshConnector())
+    assert not looks

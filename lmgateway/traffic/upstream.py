@@ -6,16 +6,17 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 from multidict import CIMultiDict
 
-from ..aiohttp_mends import FreshConnector, exact_url
+from ..aiohttp_mends import FreshConnector, WakingResponseHandler, exact_url
 from ..config import LMStudio
 from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
@@ -94,6 +95,30 @@ class Answer:
             raise UpstreamSilent("LM Studio stopped sending in the middle of its answer.") from exc
         except (aiohttp.ClientError, OSError) as exc:
             raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
+
+    async def wait_end(self, came: Callable[[], None]) -> None:
+        """Call `came` now and whenever `read_ready` may have more, until nothing more will come.
+
+        It is called by the event loop and must not raise. What went wrong is `read`'s to tell.
+        """
+        connection, content = self._response.connection, self._response.content
+        if connection is None or connection.protocol is None:
+            return
+        protocol = cast("WakingResponseHandler", connection.protocol)
+        protocol.on_data = came
+        try:
+            came()
+            if content.exception() is None:
+                with suppress(aiohttp.ClientError, OSError):
+                    await content.wait_eof()
+        finally:
+            # Since the answer's end the connection may be another one's.
+            if protocol.on_data == came:
+                protocol.on_data = None
+
+    def break_off(self, error: Exception) -> None:
+        """Let nothing more come, and have `wait_end` end."""
+        self._response.content.set_exception(error)
 
     def limit_silence(self, seconds: float | None) -> None:
         """Wait this long for each next byte from now on; None is for ever."""

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import msgspec
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_writer import StreamWriter
 from msgspec import UNSET
 
 from ..errors import GatewayError
@@ -26,7 +26,7 @@ class RelayedResponse(web.StreamResponse):
         # aiohttp's own invents a type and a server, and loses the length of a 304, which isn't its body's but
         # that of what the client has already (RFC 9110 section 8.6).
         request = cast("web.BaseRequest", self._req)
-        writer = cast("AbstractStreamWriter", self._payload_writer)
+        writer = cast("StreamWriter", self._payload_writer)
         fields = self._headers
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
@@ -45,9 +45,9 @@ class RelayedResponse(web.StreamResponse):
         elif request.version < (1, 1):
             fields["Connection"] = "keep-alive"
 
-    async def begin(self, request: web.BaseRequest) -> AbstractStreamWriter:
+    async def begin(self, request: web.BaseRequest) -> StreamWriter:
         """Prepare it, and return what its body is written to: a layer less for each token."""
-        return cast("AbstractStreamWriter", await self.prepare(request))
+        return cast("StreamWriter", await self.prepare(request))
 
     def join_head(self) -> None:
         """Send the head together with the body's first bytes, which are there already."""

@@ -28,6 +28,8 @@ from ..state import EXCHANGE
 from .answers import error_response, finish_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .connections import Connections
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Connection(WakingRequestHandler):
     """A connection whose parse errors are answered and logged without quoting what was sent.
 
     aiohttp puts the malformed line into its answer and its log, and that line may hold the key.
+
+    `on_writable` is called when the client takes more again; it must not raise.
     """
 
     __slots__ = (
@@ -54,6 +58,7 @@ class Connection(WakingRequestHandler):
         "_lingers",
         "_taken",
         "_taken_at",
+        "on_writable",
         "wire",
     )
 
@@ -70,6 +75,7 @@ class Connection(WakingRequestHandler):
         self._is_refused = False
         self._lingers = False
         self._taken, self._taken_at = 0, now
+        self.on_writable: Callable[[], None] | None = None
 
     # ── What comes in ────────────────────────────────────────────────────────────────────────────────────
 
@@ -86,6 +92,11 @@ class Connection(WakingRequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._connections.discard(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.on_writable is not None:
+            self.on_writable()
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:

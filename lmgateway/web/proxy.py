@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -17,6 +18,8 @@ from ..traffic.upstream import Answer, Outgoing
 from ..traffic.usage import BodyMeter, Meter, StreamMeter
 from .answers import RelayedResponse
 from .bodies import Upload
+from .connection import Connection
+from .flow import Flow
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"
@@ -94,14 +97,16 @@ class Passage:
             response = self._begin(answer, response_fields(answer.headers), meter)
             if meter is not None:
                 exchange.count = meter.count
-            ready = _metered(answer.read_ready(), meter, exchange)
+            ready = _metered(meter, exchange, answer.read_ready())
             if ready:
                 response.join_head()
             writer = await response.begin(self.request)
             await writer.write(ready)
             if not answer.has_ended:
+                if isinstance(client := self.request.protocol, Connection):
+                    await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
                 while chunk := await answer.read():
-                    await writer.write(_metered(chunk, meter, exchange))
+                    await writer.write(_metered(meter, exchange, chunk))
             if meter is not None:
                 await writer.write(meter.finish())
             await response.write_eof()
@@ -137,7 +142,7 @@ def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     return BodyMeter() if content_type.startswith(_JSON) else None
 
 
-def _metered(chunk: bytes, meter: Meter | None, exchange: Exchange) -> bytes:
+def _metered(meter: Meter | None, exchange: Exchange, chunk: bytes) -> bytes:
     if meter is None:
         return chunk
     passed = meter.feed(chunk)
