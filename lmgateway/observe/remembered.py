@@ -39,9 +39,11 @@ class Remembered(Generic[Live, Kept]):
         return [*self._decoder.decode(self._packed), *map(self._keep, self._live)][-self._most :]
 
     async def pack(self) -> None:
-        """Pack them, some at a time, so that nobody waits for it."""
-        while self._live:
-            number = min(PACKED_AT_ONCE, len(self._live))
+        """Pack those of now, some at a time, so that nobody waits for it."""
+        left = len(self._live)
+        while left:
+            number = min(PACKED_AT_ONCE, left)
+            left -= number
             packed = [self._keep(self._live.popleft()) for _ in range(number)]
             known = self._decoder.decode(self._packed)
             self._packed = msgspec.msgpack.encode([*known, *packed][-self._most :])

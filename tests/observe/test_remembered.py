@@ -47,6 +47,18 @@ async def test_packing_lets_others_have_their_turn() -> None:
     assert turns >= 10
 
 
+async def test_packing_ends_though_more_comes_all_the_time() -> None:
+    """What comes while it packs is for the next time, or it would never be done under load."""
+    remembered = Remembered(Number, PACKED_AT_ONCE, Number)
+    remembered.add(Number(0))
+    packing = asyncio.create_task(remembered.pack())
+    for value in range(1, 5):
+        await asyncio.sleep(0)
+        remembered.add(Number(value))
+    assert packing.done()
+    assert len(remembered._live) == 4
+
+
 def ended(*, generated: int, seconds_ago: float = 0.0, first_token: bool = True) -> Exchange:
     """An exchange of one second whose first token came in its middle."""
     exchange = Exchange("id", "client", "POST", "/")
