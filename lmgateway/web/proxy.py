@@ -55,6 +55,14 @@ class Passage:
 
     async def infer(self, destination: target.Target, dialect: rewrite.Dialect) -> web.StreamResponse:
         """Send on a request that something may be filled into, and count the tokens of its answer."""
+        # The body may be large, and is let go of before the answer begins to come, which may take long.
+        answer, strips = await self._fill_and_send(destination, dialect)
+        return await self._relay(answer, _meter(answer, strips=strips))
+
+    async def _fill_and_send(
+        self, destination: target.Target, dialect: rewrite.Dialect
+    ) -> tuple[Answer, bool]:
+        """Return the answer, and whether its client didn't ask for the usage in it."""
         request, app, exchange, limits = self.request, self.app, self.exchange, self.policy.config.proxy
         exchange.route, exchange.generates = destination.path, dialect.generates
         headers = request[HEAD].for_upstream()
@@ -70,7 +78,7 @@ class Passage:
         silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
         outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
         answer = await app[UPSTREAM].send(outgoing, silence=_seconds(silence_ms))
-        return await self._relay(answer, _meter(answer, strips=filled.asks_usage))
+        return answer, filled.asks_usage
 
     async def pass_on(self, destination: target.Target) -> web.StreamResponse:
         """Send on a request whose body isn't the gateway's business, while it is still coming in."""

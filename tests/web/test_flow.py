@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import tracemalloc
 
 import pytest
 
@@ -125,3 +126,28 @@ async def test_failure_while_passing_on_ends_both_sides(
             await asyncio.wait_for(anext(pieces), 5)
     await asyncio.wait_for(upstream.gone.get(), 5)
     assert "LookupError: a fault" in caplog.text
+
+
+async def test_body_is_let_go_of_while_its_answer_comes(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Pictures in a prompt take no memory as long as the model writes."""
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request.body = b""
+        writer.write(STREAM_HEAD + chunk(event(1)))
+        await reader.read()
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    body = b'{"messages":[{"content":"%s"}]}' % (b"picture " * 1_000_000)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    tracemalloc.start()
+    try:
+        async with raw_client(gateway.port) as client:
+            await client.send(head + body)
+            assert await anext(client.pieces(await client.answer_head())) == event(1)
+            held, most_held = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(body) < most_held
