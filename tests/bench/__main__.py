@@ -4,8 +4,9 @@
     python -m tests.bench --growth            how cost grows with streams, bodies, readers and networks
     python -m tests.bench --memory            idle, with 1,000 streams, and a minute later
 
-Everything is on 127.0.0.1. Each target in turn has a core of its own; the fake LM Studio behind it and the
-load in front of it share another. Where other things go on too, believe the ratios, and take more rounds.
+Everything is on 127.0.0.1. The targets have a core of their own, on which one at a time has something to do;
+the fake LM Studio behind it and the load in front of it share another. Where other things go on too, believe
+the ratios, and take more rounds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 
 import msgspec
 import uvloop
@@ -25,7 +27,7 @@ from msgspec import Struct
 from . import tables, wrk
 from .figures import Figures, median
 from .growth import Growth, all_growth
-from .measuring import measure
+from .measuring import SIDES, Subject, settle, warm
 from .memory import Memory, memory
 from .place import Place, placed
 from .processes import CannotStart
@@ -51,6 +53,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self.results = Results(tables.machine())
+        self.rounds: dict[str, list[Figures]] = {}
         self._failed = False
 
     async def run(self) -> int:
@@ -78,19 +81,36 @@ class Bench:
             self._say(found.title)
 
     async def _compare(self, place: Place) -> None:
-        rounds: dict[str, list[Figures]] = {}
-        wanted = self._wanted()
-        for count in range(self._options.rounds):
-            for target in wanted:
-                self._say(f"round {count + 1} of {self._options.rounds}: {target.title}")
-                try:
-                    figures = await measure(place, target, self._options.seconds)
-                except (CannotStart, wrk.Failed, TimeoutError) as exc:
-                    self._failed = True
-                    self.results.left_out[target.name] = f"{target.title} failed: {exc or 'it was too slow'}"
-                else:
-                    rounds.setdefault(target.name, []).append(figures)
-        self.results.targets.update({name: median(found) for name, found in rounds.items()})
+        """Look at each side of all targets, one after the other, so that the machine is the same for them."""
+        async with AsyncExitStack() as stack:
+            subjects: list[Subject] = []
+            for target in self._wanted():
+                self._say(f"{target.title} is started")
+                with self._failing(target):
+                    running = await stack.enter_async_context(target.start(place))
+                    subjects.append(Subject(place, target, running))
+                    await warm(running)
+            for count in range(self._options.rounds):
+                for side in SIDES:
+                    self._say(f"round {count + 1} of {self._options.rounds}: {side}")
+                    for subject in subjects:
+                        if subject.target.name not in self.results.left_out:
+                            with self._failing(subject.target):
+                                await settle(subjects)
+                                await subject.look(side, self._options.seconds)
+            for subject in subjects:
+                if subject.target.name not in self.results.left_out:
+                    self.rounds[subject.target.name] = subject.rounds()
+        self.results.targets.update({name: median(found) for name, found in self.rounds.items()})
+
+    @contextmanager
+    def _failing(self, target: Target) -> Iterator[None]:
+        """Leave the target out if it fails inside."""
+        try:
+            yield
+        except (CannotStart, wrk.Failed, TimeoutError) as exc:
+            self._failed = True
+            self.results.left_out[target.name] = f"{target.title} failed: {exc or 'it was too slow'}"
 
     def _wanted(self) -> list[Target]:
         """Return what is to be measured, direct first; what isn't here is left out, and said to be."""
@@ -114,7 +134,7 @@ class Bench:
         parts = [f"Measured on {results.machine}."]
         if results.targets:
             compared = list(results.targets.values())
-            parts += [tables.comparison(compared), tables.NOTES, tables.ratios(results.targets)]
+            parts += [tables.comparison(compared), tables.NOTES, tables.ratios(self.rounds)]
         parts += [str(found) for found in results.growth]
         parts += [str(results.memory)] if results.memory else []
         parts += results.left_out.values()

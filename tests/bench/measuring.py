@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from msgspec.structs import replace
 
 from . import wrk
 from .asking import Asking, warm_up
@@ -19,28 +23,52 @@ TOKENS_PER_SECOND = 50
 SHORT_STREAM_SECONDS = 1.0
 _OPENED_PER_SECOND = 200
 _WARM_STREAMS = 8
+SETTLE_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+_IDLE_SHARE = 0.1
 
 
-async def measure(place: Place, target: Target, seconds: float) -> Figures:
-    """Start a target, and look at each of its sides for so long. Raises CannotStart, wrk.Failed."""
-    async with target.start(place) as running:
-        accounts = running.accounts(place)
-        idle = accounts.resident_bytes()
-        await warm(running)
-        streams = await of_streams(place, running, STREAMS, TOKENS_PER_SECOND, seconds)
-        first_token = await of_first_tokens(running, seconds)
-        latency = await of_latency(running, seconds)
-        requests = await of_requests(place, running, chat(model=running.door.model), seconds)
-        return Figures(
-            name=target.name,
-            title=target.title,
-            requests=requests,
-            streams=streams,
-            latency_ms=latency,
-            first_token_ms=first_token,
-            idle_mb=idle / MEGABYTE,
-            after_mb=accounts.resident_bytes() / MEGABYTE,
-        )
+class Subject:
+    """A target that runs, and what was found of it in each round."""
+
+    def __init__(self, place: Place, target: Target, running: Running) -> None:
+        """To be made before it was asked anything, because it is idle then."""
+        self.target = target
+        self.running = running
+        self._place = place
+        self._idle = running.accounts(place).resident_bytes()
+        self._found: dict[str, list[Any]] = {side: [] for side in SIDES}
+
+    async def look(self, side: str, seconds: float) -> None:
+        """Look at one side for so long. Raises wrk.Failed, TimeoutError."""
+        self._found[side].append(await SIDES[side](self._place, self.running, seconds))
+
+    def rounds(self) -> list[Figures]:
+        after = self.running.accounts(self._place).resident_bytes()
+        found = [
+            Figures(
+                name=self.target.name,
+                title=self.target.title,
+                idle_mb=self._idle / MEGABYTE,
+                after_mb=after / MEGABYTE,
+                **dict(zip(SIDES, sides, strict=True)),
+            )
+            for sides in zip(*self._found.values(), strict=True)
+        ]
+        # Later streams have the memory of the first ones again.
+        stream_kb = found[0].streams.stream_kb
+        return [replace(figures, streams=replace(figures.streams, stream_kb=stream_kb)) for figures in found]
+
+
+async def settle(subjects: Iterable[Subject]) -> None:
+    """Wait until none has work left of what it was asked before: they share a core."""
+    accounts = [subject.running.account for subject in subjects if subject.running.account is not None]
+    async with asyncio.timeout(SETTLE_SECONDS):
+        while True:
+            before = sum(account.cpu_seconds() for account in accounts)
+            await asyncio.sleep(_LOOK_SECONDS)
+            if sum(account.cpu_seconds() for account in accounts) - before < _LOOK_SECONDS * _IDLE_SHARE:
+                return
 
 
 async def warm(running: Running) -> None:
@@ -116,3 +144,16 @@ async def of_streams(place: Place, running: Running, number: int, rate: int, sec
         lost_tokens=streams.count("lost"),
         busy=Busy.of(spent),
     )
+
+
+# Named as in Figures.
+SIDES: Mapping[str, Callable[[Place, Running, float], Awaitable[OfStreams | OfRequests | Percentiles]]] = {
+    "streams": lambda place, running, seconds: of_streams(
+        place, running, STREAMS, TOKENS_PER_SECOND, seconds
+    ),
+    "first_token_ms": lambda _, running, seconds: of_first_tokens(running, seconds),
+    "latency_ms": lambda _, running, seconds: of_latency(running, seconds),
+    "requests": lambda place, running, seconds: of_requests(
+        place, running, chat(model=running.door.model), seconds
+    ),
+}

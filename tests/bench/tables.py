@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
+import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -88,31 +89,35 @@ def busy(shares: Busy) -> str:
     return f"{shares.target:.0f} / {shares.studio:.0f} + {shares.load:.0f} / {shares.others:.0f}"
 
 
-def ratios(by_name: Mapping[str, Figures]) -> str:
-    """Return what the gateway is measured by: how it compares within this one run."""
-    if "lmgateway" not in by_name:
+def ratios(rounds: Mapping[str, Sequence[Figures]]) -> str:
+    """Return what the gateway is measured by: how it compares to others in the same round.
+
+    A shared machine changes its pace within minutes, but less so within a round.
+    """
+    if "lmgateway" not in rounds:
         return ""
-    ours, direct = by_name["lmgateway"], by_name["direct"]
     found = []
 
     def compare(what: str, unit: str, name: str, most: float, of: Callable[[Figures], float]) -> None:
-        if rival := by_name.get(name):
-            mine, theirs = of(ours), of(rival)
-            # What is lost in the noise is nothing to divide by.
-            ratio = f"{mine / theirs:.2f} times" if theirs > 0 else "-"
-            found.append(
-                f"- {what}: {ratio} {rival.title} ({number(mine)} {unit}, {number(theirs)}); at most {most:g}"
-            )
+        if not (theirs := rounds.get(name)):
+            return
+        pairs = [(of(ours), of(other)) for ours, other in zip(rounds["lmgateway"], theirs, strict=True)]
+        # What is lost in the noise is nothing to divide by.
+        quotients = [ours / other for ours, other in pairs if other > 0]
+        ratio = f"{statistics.median(quotients):.2f} times" if quotients else "-"
+        mine, other = (number(statistics.median(column)) for column in zip(*pairs, strict=True))
+        found.append(f"- {what}: {ratio} {theirs[0].title} ({mine} {unit}, {other}); at most {most:g}")
 
+    direct_ms = statistics.median(each.first_token_ms.p50 for each in rounds["direct"])
     compare("CPU per request", "µs", "aiohttp", 1.25, lambda each: each.requests.cpu_us)
     compare("CPU per chunk", "µs", "aiohttp", 1.2, lambda each: each.streams.cpu_us)
     compare("CPU per chunk", "µs", "nginx", 4, lambda each: each.streams.cpu_us)
-    compare(
-        *("first token added, p50", "ms", "nginx", 2.5),
-        lambda each: each.first_token_ms.p50 - direct.first_token_ms.p50,
+    compare("first token added, p50", "ms", "nginx", 2.5, lambda each: each.first_token_ms.p50 - direct_ms)
+    ours, direct = (
+        statistics.median(each.streams.added_gap_ms.p99 for each in rounds[name])
+        for name in ("lmgateway", "direct")
     )
-    gap = ours.streams.added_gap_ms.p99 - direct.streams.added_gap_ms.p99
-    found.append(f"- gap added between tokens, p99: {gap:.2f} ms (at most 20)")
+    found.append(f"- gap added between tokens, p99: {ours - direct:.2f} ms (at most 20)")
     return "\n".join(found)
 
 
