@@ -32,6 +32,10 @@ class ConfigError(Exception):
         self.problems = problems
 
 
+class CannotListen(Exception):
+    """The address can't be had; the message says which and why."""
+
+
 class GatewayError(Exception):
     """Something that the client is told, in one sentence that says what to do.
 

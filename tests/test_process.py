@@ -103,8 +103,9 @@ async def test_killed_lm_studio_is_an_error_and_its_return_is_noticed(tmp_path: 
         studio_port = await studio.port()
         _, port = await started(stack, tmp_path, f"http://127.0.0.1:{studio_port}")
         client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-        body = {"model": MODEL, "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-        async with client.post("/v1/chat/completions", json=body) as response:
+        # This one's stream begins before the model is loaded.
+        body = {"model": MODEL, "stream": True, "input": "hi"}
+        async with client.post("/api/v1/chat", json=body) as response:
             assert response.status == 200
             await response.content.readany()
             studio.send(signal.SIGKILL)
@@ -232,7 +233,7 @@ async def test_dual_stack_takes_ipv4_by_its_own_rules(tmp_path: Path) -> None:
 
 
 async def test_demo_is_a_gateway_to_try(tmp_path: Path) -> None:
-    """The demo's own curl lines work as they are printed."""
+    """The demo's own curl lines work as they are printed. Of an answer that takes seconds, a word will do."""
     async with lmgateway("demo", "--port", "0", cwd=tmp_path) as demo:
         port = await demo.port()
         assert demo.process.stdout is not None
@@ -242,8 +243,14 @@ async def test_demo_is_a_gateway_to_try(tmp_path: Path) -> None:
         for command in commands:
             assert f":{port}/" in command
             curl = await asyncio.create_subprocess_shell(
-                command.replace("curl ", "curl --silent --fail ", 1), stdout=asyncio.subprocess.PIPE
+                command.replace("curl ", "exec curl --silent --fail ", 1), stdout=asyncio.subprocess.PIPE
             )
-            output, _ = await asyncio.wait_for(curl.communicate(), 20)
-            assert curl.returncode == 0
-            assert output
+            assert curl.stdout is not None
+            if " -N " in command:
+                assert b"data: " in await asyncio.wait_for(curl.stdout.readline(), 20)
+                curl.kill()
+                await curl.communicate()
+            else:
+                output, _ = await asyncio.wait_for(curl.communicate(), 20)
+                assert curl.returncode == 0
+                assert output

@@ -6,21 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..config import Config
-from ..errors import ConfigError
-from ..serving import CannotListen
-from . import events, models, running
-from .client import RequestFailed
+from ..errors import CannotListen, ConfigError
+from .failures import EX_CANTCREAT, EX_CONFIG, EX_OSERR, RequestFailed
 from .private_file import CannotWrite
 
-# sysexits.h
-EX_OSERR = 71
-EX_CANTCREAT = 73
-EX_CONFIG = 78
 INTERRUPTED = 130
 # What a shell makes of SIGPIPE
 UNREAD = 141
@@ -32,8 +27,10 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the process's exit status."""
     options = _parser().parse_args(arguments)
+    # Imported now: asking a gateway takes little of what one is made of, and a gateway nothing of what asks.
+    module, _, function = options.command.partition(".")
     try:
-        status: int = options.command(options)
+        status: int = getattr(import_module(f".{module}", __package__), function)(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # `| head` has seen enough. Python would try again when it ends, and complain.
@@ -81,21 +78,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# These two are imported when they are asked for: a gateway that runs for months has no use for them.
-
-
-def _init(options: argparse.Namespace) -> int:
-    from . import init
-
-    return init.init(options)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from . import doctor
-
-    return doctor.doctor(options)
-
-
 def _add_setting_up(
     commands: Commands,
     setting: argparse.ArgumentParser,
@@ -111,33 +93,33 @@ def _add_setting_up(
         "--output", type=Path, metavar="FILE", help="where to; ./config.toml or $LMGATEWAY_CONFIG by default"
     )
     start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
-    start.set_defaults(command=_init)
+    start.set_defaults(command="init.init")
     examine = commands.add_parser(
         "doctor", parents=[configured, listening], help="say what is wrong, and what to do about it"
     )
     examine.add_argument("--json", action="store_true", help="print the findings for a script")
-    examine.set_defaults(command=_doctor)
+    examine.set_defaults(command="doctor.doctor")
 
 
 def _add_running(
     commands: Commands, configured: argparse.ArgumentParser, listening: argparse.ArgumentParser
 ) -> None:
     serve = commands.add_parser("serve", parents=[configured, listening], help="run the gateway")
-    serve.set_defaults(command=running.serve)
+    serve.set_defaults(command="running.serve")
     check = commands.add_parser(
         "check", parents=[configured, listening], help="say what is configured, and where"
     )
-    check.set_defaults(command=running.check)
+    check.set_defaults(command="options.check")
     simulate = commands.add_parser("simulate", help="run a pretend LM Studio")
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=_port, default=1234)
     simulate.add_argument(
         "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
     )
-    simulate.set_defaults(command=running.simulate)
+    simulate.set_defaults(command="running.simulate")
     demo = commands.add_parser("demo", help="run the gateway in front of a pretend LM Studio")
     demo.add_argument("--port", type=_port, default=Config().server.port)
-    demo.set_defaults(command=running.demo)
+    demo.set_defaults(command="running.demo")
 
 
 def _port(text: str) -> int:
@@ -160,9 +142,9 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
 
     watch = commands.add_parser("events", parents=[remote], help="show what happens, as it happens")
     watch.add_argument("--type", action="append", default=[], metavar="NAME", help="only events of this name")
-    watch.set_defaults(command=events.events)
+    watch.set_defaults(command="events.events")
     listing = commands.add_parser("models", parents=[remote], help="list the models of a running gateway")
-    listing.set_defaults(command=models.listing)
+    listing.set_defaults(command="models.listing")
     load = commands.add_parser("load", parents=[named], help="load a model, and make it the active one")
     load.add_argument("--ttl", type=int, metavar="SECONDS", help="unload it after so long without a request")
     load.add_argument("--no-activate", action="store_true", help="leave the active model as it is")
@@ -174,10 +156,10 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
         metavar="NAME=VALUE",
         help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
     )
-    load.set_defaults(command=models.load)
+    load.set_defaults(command="models.load")
     unload = commands.add_parser("unload", parents=[named], help="unload a model")
-    unload.set_defaults(command=models.unload)
+    unload.set_defaults(command="models.unload")
     activate = commands.add_parser(
         "activate", parents=[named], help="make a model the active one; loads nothing"
     )
-    activate.set_defaults(command=models.activate)
+    activate.set_defaults(command="models.activate")

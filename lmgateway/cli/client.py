@@ -11,19 +11,10 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
+
 # sysexits.h, by what the gateway answers; everything else is 1.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
-EX_USAGE = 64
-EX_DATAERR = 65
-EX_UNAVAILABLE = 69
-
-
-class RequestFailed(Exception):
-    """The gateway, or LM Studio behind it, said no; the message says why."""
-
-    def __init__(self, message: str, exit_status: int) -> None:
-        super().__init__(message)
-        self.exit_status = exit_status
 
 
 class Event(NamedTuple):

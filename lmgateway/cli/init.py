@@ -14,7 +14,7 @@ from .. import settings, settings_files
 from ..errors import ConfigError
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
-from .running import command_line
+from .options import command_line
 
 # The prefix keeps a key from looking like an option, and tells whoever finds one what it opens.
 KEY_PREFIX = "lmg-"

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
-from .client import EX_DATAERR, GatewayClient, RequestFailed, gateway_client
+from .client import GatewayClient, gateway_client
+from .failures import EX_DATAERR, RequestFailed
+from .options import load_settings
 from .progress import Progress
-from .running import load_settings
 from .urls import own_url
 
 

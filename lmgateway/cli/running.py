@@ -1,18 +1,16 @@
-"""The commands that run something, and the one that says what would be run."""
+"""The commands that run something."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 
 import msgspec
 
-from .. import __version__, serving, settings
+from .. import __version__, serving
 from ..app import create_app
 from ..config import Config, Server, decode_custom
-from ..errors import ConfigError
 from ..observe import logs
 from ..observe.log_sink import write_without_waiting
 from ..schema import ActivateRequest, ModelType
@@ -22,33 +20,14 @@ from ..simulator import serve as serve_simulator
 from ..state import MODELS
 from ..studio import sdk
 from ..web.connections import Connections
+from .options import PROTECTED, load_settings
 from .urls import url_of
 
-_PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
 DEMO_KEY = "demo"
 DEMO_MODELS: dict[ModelType, str] = {
     "llm": "qwen2.5-7b-instruct",
     "embedding": "text-embedding-nomic-embed-text-v1.5",
 }
-
-
-def load_settings(options: argparse.Namespace) -> settings.Loaded:
-    return settings.load(file=options.config, environ=os.environ, command_line=command_line(options))
-
-
-def command_line(options: argparse.Namespace) -> dict[str, str]:
-    """Return what the command's options set, by the settings' paths. Raises ConfigError."""
-    found = {}
-    for item in options.set:
-        path, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError([f"{settings.COMMAND_LINE_ORIGIN}: --set {item}: write SETTING=VALUE"])
-        found[path.strip()] = value
-    for path, name in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
-        value = getattr(options, name, None)
-        if value is not None:
-            found[path] = value
-    return found
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -59,25 +38,11 @@ def serve(options: argparse.Namespace) -> int:
         url = url_of(server.host, port, https=bool(server.tls_cert))
         told = [f"lmgateway {__version__} listens on {url}"]
         if service.config.protected:
-            told.append(_PROTECTED)
+            told.append(PROTECTED)
         # Nobody may be reading; that must not keep the gateway from serving.
         write_without_waiting(sys.stdout, "\n".join(told))
 
     serving.run(lambda signals: service.run(signals, tell))
-    return 0
-
-
-def check(options: argparse.Namespace) -> int:
-    loaded = load_settings(options)
-    shown = [
-        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
-        for path, setting in settings.SETTINGS.items()
-    ]
-    width = max(len(line) for line, _ in shown)
-    for line, origin in shown:
-        print(f"{line:<{width}}  # {origin}")
-    if loaded.config.protected:
-        print(_PROTECTED)
     return 0
 
 

@@ -13,9 +13,9 @@ from aiohttp import web
 from ..web.connections import Connections
 from ..web.runner import Runner
 from .loop import Signals, run
-from .sockets import BACKLOG, CannotListen, bind, inherited
+from .sockets import BACKLOG, bind, inherited
 
-__all__ = ["CannotListen", "Signals", "bind", "inherited", "listening", "run"]
+__all__ = ["Signals", "bind", "inherited", "listening", "run"]
 
 
 @asynccontextmanager

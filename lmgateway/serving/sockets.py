@@ -6,14 +6,12 @@ import os
 import socket
 from collections.abc import Mapping
 
+from ..errors import CannotListen
+
 # Clients that wait to be accepted while the gateway is busy; the system may allow fewer.
 BACKLOG = 1024
 # sd_listen_fds(3)
 _FIRST_INHERITED = 3
-
-
-class CannotListen(Exception):
-    """The address can't be had; the message says which and why."""
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

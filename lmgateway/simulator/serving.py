@@ -7,8 +7,8 @@ from aiohttp import web
 
 from .simulator import Simulator
 
-SHUTDOWN_SECONDS = 0.2
-"""How long open streams and sockets get to end by themselves, before their handlers are cancelled."""
+SHUTDOWN_SECONDS = 0.01
+"""How long open streams and sockets get to end by themselves: none, as in LM Studio; 0 would be no limit."""
 
 
 @asynccontextmanager

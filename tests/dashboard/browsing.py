@@ -68,6 +68,7 @@ class Visit:
     gateway: Gateway
     studio: Studio
     pace: Stepwise
+    api_key: str = ""
     tolerated: int | None = None
     complaints: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Visit:
     def listen(self) -> None:
         def on_console(message: ConsoleMessage) -> None:
             if message.type in {"error", "warning"}:
-                self.complaints.append(f"{message.type}: {message.text}")
+                self.complaints.append(f"{message.type}: {message.text} {message.location['url']}")
 
         def on_request(request: Request) -> None:
             self.asked.append(request.url)
@@ -84,8 +85,8 @@ class Visit:
         self.page.on("pageerror", lambda error: self.complaints.append(f"exception: {error}"))
         self.page.on("request", on_request)
 
-    async def open(self) -> None:
-        await self.page.goto(f"{self.gateway.base_url}/dashboard")
+    async def open(self, path: str) -> None:
+        await self.page.goto(f"{self.gateway.base_url}{path}")
 
     def section(self, title: str) -> Locator:
         return self.page.get_by_role("region", name=title, exact=True).first
@@ -94,7 +95,8 @@ class Visit:
         return self.page.get_by_role("button", name=name, exact=True)
 
     async def post(self, path: str, **body: object) -> Any:
-        async with self.gateway.client.post(self.gateway.url(path), json=body) as response:
+        headers = {"X-API-Key": self.api_key}
+        async with self.gateway.client.post(self.gateway.url(path), json=body, headers=headers) as response:
             return await response.json()
 
     @asynccontextmanager

@@ -19,7 +19,20 @@ from tests.support.gateway import running_gateway
 from tests.support.studio import running_studio
 
 OpenDashboard = Callable[..., Awaitable[Visit]]
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# Each window's address bar, which nobody sees, would load two pages for its suggestions, and they take as
+# long as the dashboard. Of two such lists the last one counts: what follows is in Playwright's own.
+FEATURES_OFF = (
+    "WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup"
+    ",AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades"
+    ",HttpsFirstBalancedModeAutoEnable,LensOverlay,MediaRouter,NetworkTimeServiceQuerying,OptimizationHints"
+    ",PaintHolding,PreconnectToSearch,ThirdPartyStoragePartitioning"
+)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    f"--disable-features={FEATURES_OFF}",
+]
 # The dashboard's tests are about what it shows, not about how patient the gateway is with LM Studio.
 LMSTUDIO = {"connect_pause_ms": 20, "call_timeout_ms": 5000, "load_timeout_ms": 20000}
 
@@ -41,12 +54,16 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenDashboard]:
     """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
 
+    Or another page: `path="/docs"`.
+
     At the test's end no page may have complained or asked another host.
     """
     visits: list[Visit] = []
     async with AsyncExitStack() as stack:
 
-        async def open_(*, api_key: str = "", loaded: bool = False, **options: Any) -> Visit:
+        async def open_(
+            *, api_key: str = "", loaded: bool = False, path: str = "/dashboard", **options: Any
+        ) -> Visit:
             pace = Stepwise()
             simulator = Simulator(pace=pace)
             if loaded:
@@ -61,10 +78,10 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
             stack.callback(pace.finish)
             page = await new_page(browser, **options)
             stack.push_async_callback(page.context.close)
-            visit = Visit(page, gateway, studio, pace)
+            visit = Visit(page, gateway, studio, pace, api_key)
             visit.listen()
             visits.append(visit)
-            await visit.open()
+            await visit.open(path)
             return visit
 
         yield open_

@@ -14,8 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def open_docs(open_dashboard: OpenDashboard, anchor: str = "", **options: Any) -> Visit:
-    visit = await open_dashboard(api_key="a key", **options)
-    await visit.page.goto(f"{visit.gateway.base_url}/docs{anchor}")
+    visit = await open_dashboard(api_key="a key", path=f"/docs{anchor}", **options)
     await expect(visit.page.get_by_role("heading", name="Errors", level=2)).to_be_visible()
     return visit
 
@@ -103,7 +102,6 @@ async def test_everybody_can_read_it(
 
 async def test_a_gateway_without_a_key_asks_for_none(open_dashboard: OpenDashboard) -> None:
     """A line to copy has nothing in it that isn't needed."""
-    visit = await open_dashboard()
-    await visit.page.goto(f"{visit.gateway.base_url}/docs#getAdminModels")
+    visit = await open_dashboard(path="/docs#getAdminModels")
     command = operation(visit, "GET /admin/models").get_by_role("group", name="Command")
     await expect(command).to_have_text(f"curl {visit.gateway.base_url}/admin/models")

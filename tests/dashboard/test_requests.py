@@ -51,6 +51,8 @@ async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard
 async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> None:
     """A forgotten tab on a phone would keep asking for ever."""
     visit = await open_dashboard(loaded=True)
+    await visit.page.clock.install()
+    await visit.page.reload()
     async with visit.chat():
         running = visit.page.get_by_role("list", name="Requests in flight").get_by_role("listitem")
         await expect(running).to_have_count(1)
@@ -58,7 +60,7 @@ async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> 
             "Object.defineProperty(document, 'hidden', {value: true, configurable: true});"
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
-        await visit.page.wait_for_timeout(600)  # for what was being asked already
+        await visit.page.clock.run_for(600)  # for what was being asked already
         visit.asked.clear()
-        await visit.page.wait_for_timeout(1400)
+        await visit.page.clock.run_for(60_000)
         assert visit.asked == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from functools import partial
 
@@ -15,13 +14,9 @@ from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
 from tests.support.clock import Clock
+from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
 from tests.support.upstream import Received, Script, ScriptedUpstream, answer, reset
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
 
 
 async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -42,14 +37,14 @@ async def resets(_request: Received, _reader: asyncio.StreamReader, writer: asyn
 async def test_an_upstream_that_does_not_listen_is_503_soon_and_works_as_soon_as_it_is_back(
     start_gateway: StartGateway, upstream: ScriptedUpstream, method: bytes, path: bytes
 ) -> None:
-    port = free_port()
-    gateway = await start_gateway(f"http://127.0.0.1:{port}", auth={"api_key": KEY})
-    connect = partial(raw_client, gateway.port)
-    started = time.monotonic()
-    assert (await ask(connect, method, path, PLAIN_BODY)).status == 503
-    assert time.monotonic() - started < 3
-    async with await asyncio.start_server(upstream.serve_connection, "127.0.0.1", port):
-        assert (await ask(connect, method, path, PLAIN_BODY)).status == 200
+    with reserved_port() as (port, reserved):
+        gateway = await start_gateway(f"http://127.0.0.1:{port}", auth={"api_key": KEY})
+        connect = partial(raw_client, gateway.port)
+        started = time.monotonic()
+        assert (await ask(connect, method, path, PLAIN_BODY)).status == 503
+        assert time.monotonic() - started < 3
+        async with await asyncio.start_server(upstream.serve_connection, sock=reserved):
+            assert (await ask(connect, method, path, PLAIN_BODY)).status == 200
 
 
 async def test_the_gateways_own_5xx_names_no_internals(
@@ -59,15 +54,16 @@ async def test_the_gateways_own_5xx_names_no_internals(
         raise RuntimeError(f"/home/somebody/lmgateway/upstream.py: {upstream.base_url}")
 
     auth = {"api_key": KEY}
-    gateway = await start_gateway(upstream.base_url, auth=auth, proxy={"timeout_ms": 50})
-    without_upstream = await start_gateway(f"http://127.0.0.1:{free_port()}", auth=auth)
+    gateway = await start_gateway(upstream.base_url, auth=auth)
+    impatient = await start_gateway(upstream.base_url, auth=auth, proxy={"timeout_ms": 50})
+    without_upstream = await start_gateway("http://127.0.0.1:9", auth=auth)
     failing = await start_gateway(upstream.base_url, auth=auth)
     failing.app[UPSTREAM].send = fails  # type: ignore[method-assign]
     internals = ("127.0.0.1", str(upstream.port), "raceback", ".py", "/home", "Errno", "aiohttp", "asyncio")
     for path in (CHAT, b"/v1/messages", b"/v1/files"):
         for status, script, port in (
             (502, closes, gateway.port),
-            (504, silent, gateway.port),
+            (504, silent, impatient.port),
             (503, closes, without_upstream.port),
             (500, closes, failing.port),
         ):

@@ -14,6 +14,7 @@ from lmgateway.web import connection, connections, runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.wire import outcome
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
@@ -149,31 +150,46 @@ async def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Gateway, upstrea
     assert received == len(body)
 
 
+async def long_after(clock: Clock) -> None:
+    """Let four times as much pass as anybody may be idle for, in which the gateway looks many times."""
+    for _ in range(40):
+        await clock.pass_seconds(QUICK["idle_ms"] / 1000 / 10)
+
+
 async def test_prompt_processing_before_the_first_byte_is_no_timeout(
-    hasty: Gateway, upstream: ScriptedUpstream
+    hasty: Gateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, has_thought = Clock(monkeypatch), asyncio.Event()
+
     async def think(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(4 * QUICK["idle_ms"] / 1000)
+        await has_thought.wait()
         writer.write(STREAM_HEAD + chunk(b"data: 1\n\n") + b"0\r\n\r\n")
 
     upstream.script = think
     async with raw_client(hasty.port) as client:
         await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await asyncio.wait_for(upstream.arrivals.get(), SOON)
+        await long_after(clock)
+        has_thought.set()
         assert b" 200 " in await client.head()
 
 
 async def test_a_stream_that_is_silent_between_two_events_goes_on(
-    hasty: Gateway, upstream: ScriptedUpstream
+    hasty: Gateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock, goes_on = Clock(monkeypatch), asyncio.Event()
+
     async def pause(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + chunk(b"data: 1\n\n"))
-        await asyncio.sleep(4 * QUICK["idle_ms"] / 1000)
+        await goes_on.wait()
         writer.write(chunk(b"data: 2\n\n") + b"0\r\n\r\n")
 
     upstream.script = pause
     async with raw_client(hasty.port) as client:
         await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
-        await client.head()
+        await client.reader.readuntil(b"data: 1")
+        await long_after(clock)
+        goes_on.set()
         assert b"data: 2" in await asyncio.wait_for(client.reader.readuntil(b"0\r\n\r\n"), SOON)
 
 

@@ -14,6 +14,7 @@ import pytest
 from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.studio.conftest import QUICK, Home
+from tests.support.clock import Clock
 from tests.support.process import lmgateway
 from tests.support.studio import Held, Studio, running_studio
 
@@ -107,7 +108,11 @@ async def test_frozen_lm_studio_holds_nobody_longer_than_the_timeout(
                 pass
             frozen.send(signal.SIGSTOP)
             assert (await asyncio.wait_for(loading, 5))[0] == 504
-        status, _ = await asyncio.wait_for(home.get("/admin/models"), 12)
+        with pytest.MonkeyPatch.context() as patched:
+            clock, listing = Clock(patched), asyncio.create_task(home.get("/admin/models"))
+            for _ in range(12):
+                await clock.pass_seconds(1)
+            status, _ = await asyncio.wait_for(listing, 1)
         assert status in {503, 504}
         frozen.send(signal.SIGCONT)
         assert (await asyncio.wait_for(home.get("/admin/models"), 10))[0] == 200

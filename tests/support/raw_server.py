@@ -23,7 +23,8 @@ async def raw_server(serve_connection: ServeConnection, *, limit: int = 64 * 102
         with suppress(asyncio.CancelledError):
             await serve_connection(reader, writer)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=limit)
+    # Who finds the queue of those who wait to be accepted full is heard a second later.
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=limit, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -125,6 +126,14 @@ def test_a_missing_model_is_filled_in(body, filled):
 def test_a_body_with_nothing_to_fill_in_goes_byte_for_byte(body):
     """What has a model, or is no JSON object, is LM Studio's to judge."""
     assert fill(body, CHAT, BARE).body == body
+
+
+def test_a_large_body_that_is_no_json_holds_nobody_up():
+    """Somebody's upload to the wrong path is no reason for all the others to wait."""
+    body = b"x" * 20_000_000
+    began = time.thread_time()
+    assert fill(body, CHAT, BARE).body is body
+    assert time.thread_time() - began < 0.15
 
 
 def test_nothing_is_filled_in_without_an_active_model():

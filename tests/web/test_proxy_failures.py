@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
-import socket
 
 import aiohttp
 import pytest
 
 from tests.conftest import StartGateway
+from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
 
@@ -59,18 +59,17 @@ async def test_requests_work_as_soon_as_lm_studio_is_up(
     start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, body: bytes
 ) -> None:
     """A refused connection is tried once more, so an LM Studio that is just starting costs no error."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    gateway = await start_gateway(f"http://127.0.0.1:{port}")
+    with reserved_port() as (port, reserved):
+        gateway = await start_gateway(f"http://127.0.0.1:{port}")
 
-    async def start_late() -> asyncio.Server:
-        await asyncio.sleep(0.05)  # within the pause before the second try, on the same clock
-        return await asyncio.start_server(upstream.serve_connection, "127.0.0.1", port)
+        async def start_late() -> asyncio.Server:
+            await asyncio.sleep(0.05)  # within the pause before the second try, on the same clock
+            return await asyncio.start_server(upstream.serve_connection, sock=reserved)
 
-    starting = asyncio.create_task(start_late())
-    async with gateway.client.post(gateway.url(path), data=io.BytesIO(body)) as response:
-        assert response.status == 200
-    (await starting).close()
+        starting = asyncio.create_task(start_late())
+        async with gateway.client.post(gateway.url(path), data=io.BytesIO(body)) as response:
+            assert response.status == 200
+        (await starting).close()
     assert [request.body for request in upstream.received] == [body]
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ... import __version__, settings
 from ...errors import ConfigError
 from .. import machine
-from ..running import load_settings
+from ..options import load_settings
 from . import clock, configuration, exposure, firewall, installation, listening, lm_studio, service, storage
 from .findings import Finding, Level, Report
 

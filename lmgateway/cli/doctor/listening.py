@@ -10,8 +10,10 @@ import aiohttp
 from msgspec import Struct
 
 from ...config import Config
-from ...serving import CannotListen, bind
-from ..client import RequestFailed, trusting
+from ...errors import CannotListen
+from ...serving import bind
+from ..client import trusting
+from ..failures import RequestFailed
 from ..machine import LanAddress
 from ..urls import lan_urls, named_url, own_url
 from . import processes

@@ -1,0 +1,18 @@
+"""How a command fails, and the status that it ends with then (sysexits.h)."""
+
+from __future__ import annotations
+
+EX_USAGE = 64
+EX_DATAERR = 65
+EX_UNAVAILABLE = 69
+EX_OSERR = 71
+EX_CANTCREAT = 73
+EX_CONFIG = 78
+
+
+class RequestFailed(Exception):
+    """The gateway, or LM Studio behind it, said no; the message says why."""
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status

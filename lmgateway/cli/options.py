@@ -1,0 +1,44 @@
+"""The settings that a command's options lead to, and the command that shows them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from .. import settings
+from ..errors import ConfigError
+
+PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
+
+
+def load_settings(options: argparse.Namespace) -> settings.Loaded:
+    return settings.load(file=options.config, environ=os.environ, command_line=command_line(options))
+
+
+def command_line(options: argparse.Namespace) -> dict[str, str]:
+    """Return what the command's options set, by the settings' paths. Raises ConfigError."""
+    found = {}
+    for item in options.set:
+        path, equals, value = item.partition("=")
+        if not equals:
+            raise ConfigError([f"{settings.COMMAND_LINE_ORIGIN}: --set {item}: write SETTING=VALUE"])
+        found[path.strip()] = value
+    for path, name in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
+        value = getattr(options, name, None)
+        if value is not None:
+            found[path] = value
+    return found
+
+
+def check(options: argparse.Namespace) -> int:
+    loaded = load_settings(options)
+    shown = [
+        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
+        for path, setting in settings.SETTINGS.items()
+    ]
+    width = max(len(line) for line, _ in shown)
+    for line, origin in shown:
+        print(f"{line:<{width}}  # {origin}")
+    if loaded.config.protected:
+        print(PROTECTED)
+    return 0

@@ -1,0 +1,15 @@
+"""A port at which nobody listens, and which nobody else is given meanwhile."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def reserved_port() -> Iterator[tuple[int, socket.socket]]:
+    """Yield it and its socket, which a server may listen with. Until then whoever connects is refused."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1], reserved
