@@ -181,7 +181,8 @@ def _is_token(event: bytes) -> bool:
 def _events(data: bytes) -> Iterator[bytes]:
     """Yield each complete event, with its empty line."""
     start = 0
-    for boundary in _BOUNDARY.finditer(data):
+    # Not finditer(), which puts a name of its own into CPython's type cache at each call, in another's place.
+    while boundary := _BOUNDARY.search(data, start):
         yield data[start : boundary.end()]
         start = boundary.end()
 
