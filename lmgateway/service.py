@@ -75,7 +75,11 @@ class Service:
             await told.wait()
             told.clear()
             self._manager.reloading()
-            await self._reload(app)
+            try:
+                await self._reload(app)
+            except Exception:
+                # A fault of ours; it mustn't make this reload the last one.
+                logger.exception("reloading failed, and the configuration may be in force only in part")
             self._manager.ready()
 
     async def _reload(self, app: web.Application) -> None:

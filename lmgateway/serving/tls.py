@@ -26,16 +26,18 @@ def load_certificate(context: ssl.SSLContext, server: Server) -> None:
     """Show this certificate to whoever connects from now on. Raises ConfigError, and then nothing changed."""
     if not server.tls_cert or not server.tls_key:
         raise ConfigError(["server.tls_cert, server.tls_key: set both, or none for plain http"])
-    for path, name in ((server.tls_cert, "tls_cert"), (server.tls_key, "tls_key")):
+    cert, key = Path(server.tls_cert).expanduser(), Path(server.tls_key).expanduser()
+    for path, name in ((cert, "tls_cert"), (key, "tls_key")):
         try:
-            Path(path).read_bytes()
+            path.read_bytes()
         except OSError as exc:
             raise ConfigError([f"server.{name}: {path} can't be read: {exc.strerror}"]) from exc
     try:
-        # Tried first on another one: a certificate without its key would leave this one with half of it.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(server.tls_cert, server.tls_key)
+        # Tried first on another one: a certificate without its key would leave this one with half of it. And
+        # without a password OpenSSL would ask for that of an encrypted key at the terminal, and wait.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except ssl.SSLError as exc:
         raise ConfigError(
             [f"server.tls_cert, server.tls_key: no PEM certificate with its unencrypted key: {exc.reason}"]
         ) from exc
-    context.load_cert_chain(server.tls_cert, server.tls_key)
+    context.load_cert_chain(cert, key)

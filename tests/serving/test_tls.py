@@ -11,6 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from lmgateway.config import Server
 from lmgateway.errors import ConfigError
@@ -31,6 +37,14 @@ def show(authority: trustme.CA, folder: Path) -> dict[str, str]:
     cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
     key.write_bytes(leaf.private_key_pem.bytes())
     return {"GATEWAY_TLS_CERT": str(cert), "GATEWAY_TLS_KEY": str(key)}
+
+
+def lock(key: Path, locked: Path) -> None:
+    """Encrypt a key."""
+    loaded = load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(
+        loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
+    )
 
 
 async def files_only(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -77,6 +91,14 @@ async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
         assert serial(port) == renewed
 
 
+def test_a_certificate_in_the_home_folder_is_found(
+    tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(authority, tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert server_context(Server(tls_cert="~/cert.pem", tls_key="~/key.pem")) is not None
+
+
 @pytest.mark.parametrize("old", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_versions_and_weak_ciphers_are_not_spoken(
     tmp_path: Path, authority: trustme.CA, old: ssl.TLSVersion
@@ -99,6 +121,7 @@ def test_old_versions_and_weak_ciphers_are_not_spoken(
         ("missing.pem", "key.pem", "missing.pem can't be read: No such file or directory"),
         ("cert.pem", "other.pem", "no PEM certificate with its unencrypted key"),
         ("garbage.pem", "key.pem", "no PEM certificate with its unencrypted key"),
+        ("cert.pem", "locked.pem", "no PEM certificate with its unencrypted key"),
     ],
 )
 def test_a_certificate_that_cant_be_used_stops_the_start(
@@ -106,6 +129,7 @@ def test_a_certificate_that_cant_be_used_stops_the_start(
 ) -> None:
     show(authority, tmp_path)
     (tmp_path / "garbage.pem").write_bytes(os.urandom(100))
+    lock(tmp_path / "key.pem", tmp_path / "locked.pem")
     (tmp_path / "other.pem").write_bytes(authority.issue_cert("other").private_key_pem.bytes())
     server = Server(tls_cert=cert and str(tmp_path / cert), tls_key=key and str(tmp_path / key))
     with pytest.raises(ConfigError, match=expected):
