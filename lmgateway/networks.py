@@ -92,17 +92,17 @@ class TrustedProxies(Networks):
             raise ValueError("'*' would let every client choose its own address")
 
 
-def client_address(peer: Address, forwarded_for: Iterable[str], trusted: Networks) -> Address:
-    """Return who is really asking, behind the proxies that `trusted` names.
+def forwarded_client(peer: Address, forwarded_for: Iterable[str], trusted: Networks) -> Address | None:
+    """Return who is really asking, behind the proxies that `trusted` names; None if none of them tells.
 
     `forwarded_for` are the X-Forwarded-For field lines in the order received. They are believed only from a
     trusted peer and walked from the right, because each proxy appends whom it saw and everything further
     left may be the client's invention. The walk ends at the first untrusted address, or before garbage.
     """
+    client: Address | None = None
     if peer not in trusted:
-        return peer
+        return client
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
-    client = peer
     for hop in reversed(hops):
         try:
             client = parse_address(_without_port(hop))

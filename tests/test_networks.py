@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from lmgateway.networks import Allowlist, Networks, client_address, parse_address
+from lmgateway.networks import Allowlist, Networks, forwarded_client, parse_address
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ PROXIES = Networks(["127.0.0.1", "10.0.0.0/8"])
 @pytest.mark.parametrize(
     ("peer", "forwarded_for", "client"),
     [
-        pytest.param("203.0.113.9", ["127.0.0.1"], "203.0.113.9", id="untrusted peer"),
-        pytest.param("127.0.0.1", [], "127.0.0.1", id="nothing forwarded"),
+        pytest.param("203.0.113.9", ["127.0.0.1"], None, id="untrusted peer"),
+        pytest.param("127.0.0.1", [], None, id="nothing forwarded"),
         pytest.param("127.0.0.1", ["198.51.100.1"], "198.51.100.1", id="one hop"),
         pytest.param("::ffff:127.0.0.1", ["198.51.100.1"], "198.51.100.1", id="mapped proxy"),
         pytest.param("127.0.0.1", ["127.0.0.1, 198.51.100.1"], "198.51.100.1", id="invented by the client"),
@@ -96,7 +96,8 @@ PROXIES = Networks(["127.0.0.1", "10.0.0.0/8"])
         pytest.param("127.0.0.1", ["198.51.100.1", "10.0.0.2"], "198.51.100.1", id="two lines, trusted hop"),
         pytest.param("127.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3", id="proxies only"),
         pytest.param("127.0.0.1", ["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2", id="garbage ends it"),
-        pytest.param("127.0.0.1", ["198.51.100.1,"], "127.0.0.1", id="empty element ends it"),
+        pytest.param("127.0.0.1", ["198.51.100.1,"], None, id="empty element ends it"),
+        pytest.param("127.0.0.1", ["127.0.0.1"], "127.0.0.1", id="the proxy's own machine"),
         pytest.param("127.0.0.1", [" \t198.51.100.1 "], "198.51.100.1", id="white space"),
         pytest.param("127.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1", id="mapped client"),
         pytest.param("127.0.0.1", ["fe80::1%eth0"], "fe80::1", id="client with a zone"),
@@ -104,4 +105,5 @@ PROXIES = Networks(["127.0.0.1", "10.0.0.0/8"])
 )
 def test_forwarded_addresses_are_believed_from_the_right(peer, forwarded_for, client):
     """A client can't choose its own address: only what a trusted proxy appended counts."""
-    assert client_address(parse_address(peer), forwarded_for, PROXIES) == ip_address(client)
+    found = forwarded_client(parse_address(peer), forwarded_for, PROXIES)
+    assert found == (None if client is None else ip_address(client))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import BadRequest, Forbidden, Misdirected, Unauthorized
-from ..networks import Address, client_address
+from ..networks import Address, forwarded_client
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -80,10 +80,11 @@ class Guard:
 
     def admit_address(self, peer: Address, headers: CIMultiDictProxy[str]) -> Address:
         """Return the client's address. Raises Forbidden if it may not come in."""
-        client = client_address(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
+        forwarded = forwarded_client(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
+        client = peer if forwarded is None else forwarded
         # A proxy on this machine that nobody told us of would make everybody a client on this machine.
-        forwarded = client == peer and any(name in headers for name in _SIGNS_OF_A_PROXY)
-        if self._protected and (forwarded or not client.is_loopback):
+        hidden = forwarded is None and any(name in headers for name in _SIGNS_OF_A_PROXY)
+        if self._protected and (hidden or not client.is_loopback):
             raise Forbidden(f"Forbidden: {_HOW_TO_OPEN}", details=_HOW_TO_OPEN)
         if self._allowlist is not None and client not in self._allowlist:
             raise Forbidden("Forbidden: this address is not on the gateway's allowlist.")

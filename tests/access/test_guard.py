@@ -157,6 +157,16 @@ def test_no_forwarding_header_opens_the_door(network, peer, forwarded_for):
         guard(network=network).admit_address(parse_address(peer), fields(("X-Forwarded-For", forwarded_for)))
 
 
+@pytest.mark.parametrize("forwarded_for", [LOOPBACK, "::1", f"{LAN}, {LOOPBACK}", f"{LOOPBACK}, {LOOPBACK}"])
+def test_who_comes_through_a_trusted_proxy_on_the_same_machine_is_on_that_machine(forwarded_for):
+    """The proxy's own address is one that a client on its machine may have."""
+    trusting = guard(network={"trusted_proxies": [LOOPBACK]})
+    forwarded = fields(("X-Forwarded-For", forwarded_for))
+    opens = LAN not in forwarded_for
+    with nullcontext() if opens else pytest.raises(Forbidden):
+        assert trusting.admit_address(parse_address(LOOPBACK), forwarded).is_loopback
+
+
 OURS = [
     "localhost",
     "LOCALHOST:8002",
