@@ -60,13 +60,12 @@ class Cors:
 
         A browser sends many requests without asking first, and a page needn't see the answer to do harm.
         """
-        origin = headers.get("Origin")
-        if origin is not None:
-            own = headers.get("Host", "").lower()
-            foreign = not own or origin.partition("://")[2] != own
-        else:
-            foreign = headers.get("Sec-Fetch-Site") == "cross-site"
-        if foreign and origin not in self._by_name:
+        origins = headers.getall("Origin", ())
+        host = headers.get("Host", "").lower()
+        own = {f"{scheme}://{host}" for scheme in ("http", "https") if host}
+        is_foreign = not own.issuperset(origins) or headers.get("Sec-Fetch-Site") == "cross-site"
+        is_listed = bool(origins) and self._by_name.issuperset(origins)
+        if is_foreign and not is_listed:
             raise Forbidden(
                 "Forbidden: a page of another origin may not do this.",
                 details="A page of another origin may not do this; cors.origins lists the ones that may.",

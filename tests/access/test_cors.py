@@ -120,7 +120,9 @@ def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
         pytest.param(CLOSED, {"Origin": OWN}, True, id="own page"),
         pytest.param(CLOSED, {"Origin": "https://gateway:8002"}, True, id="own page behind TLS"),
         pytest.param(CLOSED, {"Origin": OWN, "Host": "Gateway:8002"}, True, id="Host in capitals"),
-        pytest.param(CLOSED, {"Origin": OWN, "Sec_Fetch_Site": "cross-site"}, True, id="Origin decides"),
+        pytest.param(CLOSED, {"Origin": OWN, "Sec_Fetch_Site": "cross-site"}, False, id="own and cross-site"),
+        pytest.param(CLOSED, {"Origin": OWN, "Sec_Fetch_Site": "same-origin"}, True, id="own, same-origin"),
+        pytest.param(CLOSED, {"Origin": "x://gateway:8002"}, False, id="another scheme"),
         pytest.param(CLOSED, {"Sec_Fetch_Site": "same-origin"}, True, id="same-origin"),
         pytest.param(CLOSED, {"Sec_Fetch_Site": "none"}, True, id="typed by the user"),
         pytest.param(CLOSED, {"Sec_Fetch_Site": "cross-site"}, False, id="cross-site"),
@@ -138,6 +140,7 @@ def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
         pytest.param(WILD, {"Origin": STRANGER}, False, id="* is not /admin"),
         pytest.param(WILD, {"Origin": "*"}, False, id="* as an origin"),
         pytest.param(LISTED, {"Origin": PAGE}, True, id="listed"),
+        pytest.param(LISTED, {"Origin": PAGE, "Sec_Fetch_Site": "cross-site"}, True, id="listed, cross-site"),
         pytest.param(LISTED, {"Origin": STRANGER}, False, id="not listed"),
         pytest.param(CLOSED, {"Origin": STRANGER}, False, id="no key"),
     ],
@@ -147,6 +150,15 @@ def test_only_pages_of_ours_change_something(tables, sent, admitted):
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(Forbidden):
         cors(tables).admit_origin(headers)
+
+
+@pytest.mark.parametrize("origins", [(OWN, STRANGER), (STRANGER, OWN), (PAGE, STRANGER), (STRANGER, PAGE)])
+def test_of_two_origins_none_may_be_a_stranger(origins):
+    """Whichever of them a browser, or a proxy in front, meant."""
+    headers = CIMultiDict({"Host": "gateway:8002"})
+    headers.extend(("Origin", origin) for origin in origins)
+    with pytest.raises(Forbidden):
+        cors(LISTED).admit_origin(CIMultiDictProxy(headers))
 
 
 @pytest.mark.parametrize(
