@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os.path
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -19,20 +21,29 @@ def env(*names: str, secret: bool = False) -> Meta:
     return Meta(extra={"env": names, "secret": secret})
 
 
-# A type's description completes the sentence "allowed is …".
-Text = Annotated[str, Meta(description="text")]
+class FilePath(str):
+    """A path as it is to be opened: a leading ~ has given way to the home folder. Empty if there is none."""
+
+    __slots__ = ()
+
+
+# A type's description completes the sentence "allowed is …". What has no bound here has one somewhere below,
+# in a parser or a timer, that would be met only by a request.
 Flag = Annotated[bool, Meta(description="true or false")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
-Milliseconds = Annotated[int, Meta(ge=0, description="a whole number of milliseconds, 0 for no limit")]
-Seconds = Annotated[float, Meta(ge=0, description="a number of seconds, at least 0")]
-Bytes = Annotated[int, Meta(ge=1, description="a whole number of bytes, at least 1")]
-Count = Annotated[int, Meta(ge=1, description="a whole number, at least 1")]
+Milliseconds = Annotated[
+    int, Meta(ge=0, le=10**12, description="a whole number of milliseconds up to 10^12, 0 for no limit")
+]
+Seconds = Annotated[float, Meta(ge=0, le=10**9, description="a number of seconds from 0 to 10^9")]
+Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of bytes from 1 to 10^15")]
+Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
+# RFC 1035 section 2.3.4 has the lengths, beyond which Python can't look a name up. Addresses fit as well.
+_HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
 BaseUrl = Annotated[
     URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
 ]
-Host = Annotated[
-    str, Meta(pattern=r"^[A-Za-z0-9_.:%-]+\Z", description="an address or a host name of this machine")
-]
+Host = Annotated[str, Meta(pattern=f"^{_HOST}", description="an address or a host name of this machine")]
+Path = Annotated[FilePath, Meta(description="a path without control characters")]
 # Header values lose outer white space on their way, so such a key could never match.
 Key = Annotated[
     str,
@@ -42,10 +53,17 @@ Key = Annotated[
     ),
 ]
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
-Origin = Annotated[str, Meta(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^A-Z/?#\s,]+)\Z")]
+# As browsers send them, or none would ever match: a usual port is left out, and a name is written in ASCII.
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^(?!http:.*:80\Z|https:.*:443\Z)"
+        r"(\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)\Z"
+    ),
+]
 Origins = Annotated[
     tuple[Origin, ...],
-    Meta(description="a list of origins (https://name[:port], in lower case, no path) or *"),
+    Meta(description="a list of origins as browsers send them (https://name[:port], all lower case) or *"),
 ]
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
 HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]
@@ -69,7 +87,7 @@ class LMStudio(Table, frozen=True, kw_only=True):
     connect_pause_ms: Annotated[Milliseconds, env("LMSTUDIO_CONNECT_PAUSE")] = 2_000
     call_timeout_ms: Annotated[Milliseconds, env("LMSTUDIO_CALL_TIMEOUT")] = 10_000
     load_timeout_ms: Annotated[Milliseconds, env("LMSTUDIO_LOAD_TIMEOUT")] = 120_000
-    log_dir: Annotated[Text, env("LMSTUDIO_LOG_DIR")] = ""
+    log_dir: Annotated[Path, env("LMSTUDIO_LOG_DIR")] = FilePath()
     log_monitoring: Annotated[Flag, env("ENABLE_LOG_MONITORING")] = False
 
 
@@ -77,11 +95,11 @@ class Server(Table, frozen=True, kw_only=True):
     host: Annotated[Host, env("GATEWAY_HOST")] = "0.0.0.0"  # noqa: S104 - protected mode guards it
     port: Annotated[Port, env("GATEWAY_PORT")] = 8002
     names: Annotated[HostNames, env("GATEWAY_NAMES")] = ()
-    tls_cert: Annotated[Text, env("GATEWAY_TLS_CERT")] = ""
-    tls_key: Annotated[Text, env("GATEWAY_TLS_KEY")] = ""
+    tls_cert: Annotated[Path, env("GATEWAY_TLS_CERT")] = FilePath()
+    tls_key: Annotated[Path, env("GATEWAY_TLS_KEY")] = FilePath()
     drain_seconds: Annotated[Seconds, env("GATEWAY_DRAIN_SECONDS")] = 30.0
     # systemd sets STATE_DIRECTORY for a unit with StateDirectory=.
-    state_dir: Annotated[Text, env("GATEWAY_STATE_DIR", "STATE_DIRECTORY")] = ""
+    state_dir: Annotated[Path, env("GATEWAY_STATE_DIR", "STATE_DIRECTORY")] = FilePath()
 
 
 class Auth(Table, frozen=True, kw_only=True):
@@ -148,6 +166,8 @@ def decode_custom(kind: type, value: Any) -> Any:
     """msgspec's hook for the types it doesn't know. Raises ValueError, NotImplementedError."""
     if kind is URL:
         return parse_base_url(value)
+    if kind is FilePath:
+        return _file_path(value)
     if issubclass(kind, Networks):
         return kind(msgspec.convert(value, tuple[str, ...]))
     raise NotImplementedError(kind)
@@ -157,9 +177,25 @@ def parse_base_url(text: object) -> URL:
     """Return LM Studio's address; its path, if it has one, goes in front of every forwarded path."""
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
+    # A URL may not hold them, and yarl leaves them out without a word.
+    if re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ValueError("has blanks or control characters")
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.raw_host:
         raise ValueError("not an http:// or https:// URL")
+    if re.match(_HOST, url.raw_host) is None:
+        raise ValueError("its host is no host name")
     if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
         raise ValueError("has more than scheme, host, port and path")
     return url.with_path(url.raw_path.rstrip("/"), encoded=True)
+
+
+def _file_path(text: object) -> FilePath:
+    if not isinstance(text, str):
+        raise ValueError("not text")  # noqa: TRY004 - as above
+    if re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("has control characters")
+    path = os.path.expanduser(text)  # noqa: PTH111 - Path() makes "." of the empty text, which means none
+    if path.startswith("~"):
+        raise ValueError("there is no such user")
+    return FilePath(path)

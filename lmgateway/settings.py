@@ -169,7 +169,8 @@ class _Collector(Struct):
 
     def take_tables(self, tables: Mapping[str, object], source: str, prefix: str = "") -> None:
         for key, value in tables.items():
-            path = prefix + key
+            # A line of what was found must stay one.
+            path = prefix + (key if key.isprintable() else json.dumps(key))
             is_table = any(known.startswith(f"{path}.") for known in SETTINGS)
             if path in SETTINGS:
                 self.take(SETTINGS[path], value, source, text=False)
@@ -222,13 +223,15 @@ def load(
 ) -> Loaded:
     """Return the configuration in force. Raises ConfigError with every mistake that was found."""
     found = _Collector()
-    path = find_file(file, environ)
     names = [name for setting in SETTINGS.values() for name in setting.env]
+    in_dotenv: Mapping[str, str | None] = {}
+    with found.problems_kept():
+        in_dotenv = settings_files.read_dotenv(dotenv)
+    path = find_file(file, {**in_dotenv, **{name: text for name, text in environ.items() if text}})
     if path is not None:
         with found.problems_kept():
             found.take_tables(settings_files.read_toml(path), str(path))
-    with found.problems_kept():
-        found.take_environment(settings_files.read_dotenv(dotenv), str(dotenv))
+    found.take_environment(in_dotenv, str(dotenv))
     with found.problems_kept():
         found.take_environment(settings_files.read_credentials(environ, names), "credential")
     found.take_environment(environ, "environment")

@@ -25,7 +25,7 @@ DOTENV_PATH = Path(".env")
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 
 
-def find_file(chosen: Path | None, environ: Mapping[str, str]) -> Path | None:
+def find_file(chosen: Path | None, environ: Mapping[str, str | None]) -> Path | None:
     """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first usual one.
 
     Raises ConfigError.
@@ -41,8 +41,10 @@ def read_toml(path: Path) -> dict[str, object]:
     """Return a file's tables. Raises ConfigError."""
     try:
         return tomllib.loads(_read_text(path))
-    except tomllib.TOMLDecodeError as exc:
+    except ValueError as exc:  # also a number with more digits than Python reads
         raise ConfigError([f"{path}: is not TOML: {exc}"]) from exc
+    except RecursionError as exc:
+        raise ConfigError([f"{path}: is nested too deeply"]) from exc
 
 
 def read_dotenv(path: Path) -> dict[str, str | None]:

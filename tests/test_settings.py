@@ -12,12 +12,14 @@ from lmgateway.errors import ConfigError
 from lmgateway.networks import Allowlist, Networks
 
 PORT = "allowed is a whole number from 0 to 65535"
-MS = "allowed is a whole number of milliseconds, 0 for no limit"
-BYTES = "allowed is a whole number of bytes, at least 1"
+MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
+BYTES = "allowed is a whole number of bytes from 1 to 10^15"
 BASE = "allowed is an http:// or https:// URL with a host, without query, fragment or user name"
 NETWORKS = "allowed is a list of addresses, CIDR networks or *"
 SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
-ORIGINS = "allowed is a list of origins (https://name[:port], in lower case, no path) or *"
+ORIGINS = "allowed is a list of origins as browsers send them (https://name[:port], all lower case) or *"
+HOST = "allowed is an address or a host name of this machine"
+PATH = "allowed is a path without control characters"
 FLAG = "allowed is true or false"
 ENVIRONMENT = "allowed is development, production or test"
 NO_HINT = "no such setting; config.example.toml lists all that there are"
@@ -131,6 +133,47 @@ def test_each_variable_sets_its_setting(sources, name, text, path, value):
     assert value_at(sources.load(env={name: text}).config, path) == value
 
 
+@pytest.mark.parametrize(
+    "origin",
+    ["http://a.example:443", "https://[::1]:8443", "chrome-extension://abc", "https://xn--bcher-kva.example"],
+)
+def test_what_browsers_send_as_an_origin_can_be_listed(sources, origin):
+    assert sources.load(env={"CORS_ORIGINS": origin}).config.cors.origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    "path", ["server.tls_cert", "server.tls_key", "server.state_dir", "lmstudio.log_dir"]
+)
+def test_a_path_may_begin_with_the_home_folder(sources, monkeypatch, path):
+    """Everybody who reads the setting finds the same file."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("USERPROFILE", "/home/somebody")
+    assert value_at(sources.load(cli={path: "~/x"}).config, path) == "/home/somebody/x"
+
+
+@pytest.mark.parametrize("host", ["::", "fe80::1%eth0.1", "0.0.0.0", "a_b-c.example.", "a" * 63])
+def test_addresses_and_names_are_hosts(sources, host):
+    assert sources.load(env={"GATEWAY_HOST": host}).config.server.host == host
+
+
+@pytest.mark.parametrize(
+    "toml", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "9" * 5000], ids=["deep", "long"]
+)
+def test_toml_that_breaks_the_parser_is_a_mistake(sources, toml):
+    [problem] = sources.problems(toml)
+    assert problem.startswith("config.toml: is n")
+
+
+@pytest.mark.parametrize("environ", [{}, {"LMGATEWAY_CONFIG": ""}], ids=["not set", "empty"])
+def test_dotenv_may_name_the_file(sources, tmp_path, environ):
+    """Who names it there means it; without its key the gateway would be another one."""
+    named = tmp_path / "named.toml"
+    named.write_text("[server]\nport = 7")
+    sources.dotenv.write_text(f"LMGATEWAY_CONFIG={named}\n")
+    loaded = settings.load(file=None, environ=environ, dotenv=sources.dotenv)
+    assert (loaded.file, loaded.config.server.port) == (named, 7)
+
+
 @pytest.mark.parametrize("name", sorted({name for s in settings.SETTINGS.values() for name in s.env}))
 def test_an_empty_variable_is_not_set(sources, name):
     """`VARIABLE=` in a compose file or a unit leaves the default, and protected mode, as they are."""
@@ -180,7 +223,24 @@ MISTAKES = [
     ("no bytes", "[proxy]\nmax_body_bytes = 0", f"proxy.max_body_bytes: found 0, {BYTES}"),
     ("number for a flag", "[auth]\nrequire_for_health = 1", f"auth.require_for_health: found 1, {FLAG}"),
     ("no such choice", 'environment = "prod"', f'environment: found "prod", {ENVIRONMENT}'),
-    ("number for text", "[lmstudio]\nlog_dir = 1", "lmstudio.log_dir: found 1, allowed is text"),
+    ("number for text", "[lmstudio]\nlog_dir = 1", f"lmstudio.log_dir: found 1 (not text), {PATH}"),
+    (
+        "NUL",
+        '[server]\ntls_key = "a\\u0000"',
+        f'server.tls_key: found "a\\u0000" (has control characters), {PATH}',
+    ),
+    ("too many bytes", f"[limits]\nhead_bytes = {2**64}", f"limits.head_bytes: found {2**64}, {BYTES}"),
+    (
+        "eternity",
+        "[server]\ndrain_seconds = inf",
+        "server.drain_seconds: found inf, allowed is a number of seconds from 0 to 10^9",
+    ),
+    ("control characters in a key", '"a\\nb" = 1', f'"a\\nb": {NO_HINT}'),
+    (
+        "tab in a URL",
+        '[lmstudio]\nbase_url = "http://h/a\\tb"',
+        f'lmstudio.base_url: found "http://h/a\\tb" (has blanks or control characters), {BASE}',
+    ),
     ("nobody", "[network]\nip_allowlist = []", f"network.ip_allowlist: found [] (it is empty), {NETWORKS}"),
     ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: found 5, {NETWORKS}"),
     ("unknown key", "[server]\nprot = 1", "server.prot: no such setting; did you mean server.port?"),
@@ -199,7 +259,19 @@ MISTAKES = [
 ]
 VARIABLES = [
     ("GATEWAY_PORT", "80a", f'found "80a", {PORT}'),
-    ("GATEWAY_HOST", "[::1]", 'found "[::1]", allowed is an address or a host name of this machine'),
+    ("GATEWAY_HOST", "[::1]", f'found "[::1]", {HOST}'),
+    ("GATEWAY_HOST", "a..b", f'found "a..b", {HOST}'),
+    ("GATEWAY_HOST", ".", f'found ".", {HOST}'),
+    ("GATEWAY_HOST", "a" * 64, f'found "{"a" * 64}", {HOST}'),
+    ("GATEWAY_STATE_DIR", "~nobody-here/x", f'found "~nobody-here/x" (there is no such user), {PATH}'),
+    ("PROXY_TIMEOUT", "1" + "0" * 350, f'found "1{"0" * 350}", {MS}'),
+    ("CORS_ORIGINS", "https://*.example", f'found "https://*.example", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://a.example:443", f'found "https://a.example:443", {ORIGINS}'),
+    ("CORS_ORIGINS", "http://a.example:80", f'found "http://a.example:80", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://a.example:port", f'found "https://a.example:port", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://bücher.example", f'found "https://bücher.example", {ORIGINS}'),
+    ("LMSTUDIO_BASE_URL", "http://a b", f'found "http://a b" (has blanks or control characters), {BASE}'),
+    ("LMSTUDIO_BASE_URL", "http://a..b", f'found "http://a..b" (its host is no host name), {BASE}'),
     (
         "GATEWAY_NAMES",
         "ai.example:80",

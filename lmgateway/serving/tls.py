@@ -26,10 +26,10 @@ def load_certificate(context: ssl.SSLContext, server: Server) -> None:
     """Show this certificate to whoever connects from now on. Raises ConfigError, and then nothing changed."""
     if not server.tls_cert or not server.tls_key:
         raise ConfigError(["server.tls_cert, server.tls_key: set both, or none for plain http"])
-    cert, key = Path(server.tls_cert).expanduser(), Path(server.tls_key).expanduser()
+    cert, key = server.tls_cert, server.tls_key
     for path, name in ((cert, "tls_cert"), (key, "tls_key")):
         try:
-            path.read_bytes()
+            Path(path).read_bytes()
         except OSError as exc:
             raise ConfigError([f"server.{name}: {path} can't be read: {exc.strerror}"]) from exc
     try:

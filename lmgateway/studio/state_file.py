@@ -30,7 +30,7 @@ class _Saved(Struct, frozen=True, kw_only=True):
 
 def state_directory(configured: str) -> Path:
     """Return the folder to remember things in: the configured one, the platform's own if that is empty."""
-    return Path(configured).expanduser() if configured else user_state_path("lmgateway", appauthor=False)
+    return Path(configured) if configured else user_state_path("lmgateway", appauthor=False)
 
 
 class StateFile:

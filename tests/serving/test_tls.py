@@ -91,14 +91,6 @@ async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
         assert serial(port) == renewed
 
 
-def test_a_certificate_in_the_home_folder_is_found(
-    tmp_path: Path, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    show(authority, tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert server_context(Server(tls_cert="~/cert.pem", tls_key="~/key.pem")) is not None
-
-
 @pytest.mark.parametrize("old", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_versions_and_weak_ciphers_are_not_spoken(
     tmp_path: Path, authority: trustme.CA, old: ssl.TLSVersion
