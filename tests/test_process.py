@@ -197,6 +197,16 @@ async def test_wrong_configuration_ends_with_78(tmp_path: Path, command: str) ->
     ]
 
 
+@pytest.mark.parametrize("command", ["serve", "check"])
+async def test_a_certificate_that_is_not_there_ends_with_78(tmp_path: Path, command: str) -> None:
+    """What `check` finds nothing wrong with can be served."""
+    environ = {"GATEWAY_TLS_CERT": "missing.pem", "GATEWAY_TLS_KEY": "missing.pem"}
+    async with lmgateway(command, cwd=tmp_path, **environ) as process:
+        status, output = await process.ends()
+    assert (status, output.count("\n")) == (78, 1)
+    assert "server.tls_cert: missing.pem can't be read" in output
+
+
 async def test_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
     """`lmgateway check | head -1` ends without a word of Python's."""
     command = f"{sys.executable} -m lmgateway check | head -n 1"

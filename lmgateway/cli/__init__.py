@@ -109,7 +109,7 @@ def _add_running(
     check = commands.add_parser(
         "check", parents=[configured, listening], help="say what is configured, and where"
     )
-    check.set_defaults(command="options.check")
+    check.set_defaults(command="check.check")
     simulate = commands.add_parser("simulate", help="run a pretend LM Studio")
     simulate.add_argument("--host", default="127.0.0.1")
     simulate.add_argument("--port", type=_port, default=1234)

@@ -1,4 +1,4 @@
-"""The settings that a command's options lead to, and the command that shows them."""
+"""The settings that a command's options lead to."""
 
 from __future__ import annotations
 
@@ -28,17 +28,3 @@ def command_line(options: argparse.Namespace) -> dict[str, str]:
         if value is not None:
             found[path] = value
     return found
-
-
-def check(options: argparse.Namespace) -> int:
-    loaded = load_settings(options)
-    shown = [
-        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
-        for path, setting in settings.SETTINGS.items()
-    ]
-    width = max(len(line) for line, _ in shown)
-    for line, origin in shown:
-        print(f"{line:<{width}}  # {origin}")
-    if loaded.config.protected:
-        print(PROTECTED)
-    return 0

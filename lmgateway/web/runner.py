@@ -39,8 +39,6 @@ class Runner(web.AppRunner):
             keepalive_timeout=_NEVER,
             lingering_time=LINGER_SECONDS,
             read_bufsize=READ_BUFFER_BYTES,
-            max_line_size=connections.limits.head_bytes,
-            max_field_size=connections.limits.head_bytes,
             shutdown_timeout=_AT_ONCE,
         )
         self._connections = connections
@@ -93,7 +91,11 @@ class Runner(web.AppRunner):
 
 class _Server(web.Server):
     def __call__(self) -> Connection:
-        return Connection(self, loop=self._loop, **self._kwargs)
+        # Of now, and not of when this server was made: a reload may have changed it.
+        head_bytes = self._kwargs["connections"].limits.head_bytes
+        return Connection(
+            self, loop=self._loop, max_line_size=head_bytes, max_field_size=head_bytes, **self._kwargs
+        )
 
     def pre_shutdown(self) -> None:
         """Close nothing yet: idle connections are the drain's business."""

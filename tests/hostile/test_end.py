@@ -199,6 +199,20 @@ async def test_sighup_puts_a_new_configuration_in_force_and_ends_no_stream(
         assert b"data: 2" in rest
 
 
+async def test_sighup_changes_how_large_a_head_may_be(start: Start, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[limits]\nhead_bytes = 4096\n")
+    gateway, port = await start()
+    large = b"GET /health HTTP/1.1\r\n%sX-Large: %s\r\n\r\n" % (FIELDS, b"x" * 20_000)
+    for status in (431, 200, 431):
+        async with raw_client(port) as client:
+            await client.send(large)
+            assert (await client.answer()).status == status
+        config.write_text(f"[limits]\nhead_bytes = {65_536 if status == 431 else 4096}\n")
+        gateway.send(signal.SIGHUP)
+        await gateway.says("the configuration is reloaded")
+
+
 async def test_sighup_with_a_broken_file_changes_nothing_and_says_why(
     start: Start, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:

@@ -1,0 +1,25 @@
+"""The command that shows the settings."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import settings
+from ..serving.tls import server_context
+from .options import PROTECTED, load_settings
+
+
+def check(options: argparse.Namespace) -> int:
+    loaded = load_settings(options)
+    # What else would stop the start.
+    server_context(loaded.config.server)
+    shown = [
+        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
+        for path, setting in settings.SETTINGS.items()
+    ]
+    width = max(len(line) for line, _ in shown)
+    for line, origin in shown:
+        print(f"{line:<{width}}  # {origin}")
+    if loaded.config.protected:
+        print(PROTECTED)
+    return 0
