@@ -20,6 +20,9 @@ from .tokens import TokenCount
 # nginx's number for a client that left before its answer; it is only ever logged, never sent.
 CLIENT_LEFT = 499
 
+# One token has no speed.
+_FEWEST_TOKENS = 2
+
 Outcome = Literal["completed", "failed", "aborted"]
 Phase = Literal["waiting", "prompt", "generating"]
 
@@ -59,6 +62,7 @@ class Exchange:
     count: TokenCount | None = None
     prompt_progress: float | None = None
     first_token: float | None = None
+    last_token: float | None = None
     ended: float | None = None
     outcome: Outcome | None = None
     task: asyncio.Task[Any] | None = None
@@ -70,6 +74,12 @@ class Exchange:
         if self.task is not None and self.interruption is None:
             self.interruption = error
             self.task.cancel()
+
+    def token_came(self) -> None:
+        """Take note that one went by just now."""
+        self.last_token = time.monotonic()
+        if self.first_token is None:
+            self.first_token = self.last_token
 
     def close(self) -> None:
         """Let go of what only mattered while it ran: the rest is remembered for long, bodies mustn't be."""
@@ -114,19 +124,29 @@ class Exchange:
 
     @property
     def tokens_per_second(self) -> float | None:
-        """As LM Studio tells it, else tokens over generation time."""
+        """As LM Studio tells it, else tokens over generation time; None if that isn't known."""
         if self.count is not None and self.count.tokens_per_second is not None:
             return round(self.count.tokens_per_second, 2)
-        seconds = self._generation_seconds
-        return round(self.tokens / seconds, 2) if seconds and self.tokens else None
+        tokens, seconds = self._generation
+        return round(tokens / seconds, 2) if tokens and seconds else None
 
     @property
-    def _generation_seconds(self) -> float | None:
-        """How long tokens were generated; of a plain answer, whose first token nobody saw, all its time."""
-        end = self.ended or time.monotonic()
-        if self.first_token is not None:
-            return end - self.first_token
-        return None if self.stream else end - self.started
+    def _generation(self) -> tuple[int, float]:
+        """How many tokens were generated in how many seconds.
+
+        That is how long they were seen going by, in which all but the first were generated. Where nobody saw
+        them (in a plain answer, or in a stream that came in one piece) it is all of the answer's time.
+        """
+        if self.first_token is not None and self.last_token is not None and self._is_seen_going_by:
+            return self.tokens - 1, self.last_token - self.first_token
+        if self.stream and self.tokens < _FEWEST_TOKENS:  # of which most was spent on the prompt
+            return 0, 0.0
+        return self.tokens, (self.ended or time.monotonic()) - self.started
+
+    @property
+    def _is_seen_going_by(self) -> bool:
+        # Events may hold several tokens; one that holds most of them was kept back until they were there.
+        return self.count is not None and self.count.seen >= max(_FEWEST_TOKENS, self.tokens / 2)
 
     def past(self) -> PastExchange:
         """Return what is remembered of it when it has ended."""

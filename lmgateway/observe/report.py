@@ -125,7 +125,7 @@ def _performance(activity: Activity) -> Performance:
     recent = activity.recent.all()
     times = [past.total_ms for past in recent] or [0]
     usages = [past.usage for past in recent if past.usage]
-    speeds = [speed for past in recent if (speed := past.tokens_per_second) is not None]
+    speeds = [(past.tokens, past.tokens_per_second) for past in recent if past.tokens_per_second]
     errors = activity.total_errors / activity.total_requests * 100 if activity.total_requests else 0.0
     return Performance(
         total_requests=activity.total_requests,
@@ -137,11 +137,17 @@ def _performance(activity: Activity) -> Performance:
         min_response_time_ms=min(times),
         max_response_time_ms=max(times),
         median_response_time_ms=statistics.median(times),
-        avg_tokens_per_sec=round(statistics.fmean(speeds), 2) if speeds else 0.0,
+        avg_tokens_per_sec=round(_average_speed(speeds), 2),
         total_tokens_processed=sum(usage.total_tokens for usage in usages),
         requests_with_token_data=len(usages),
         token_stats=_token_stats(usages) if usages else UNSET,
     )
+
+
+def _average_speed(speeds: Sequence[tuple[int, float]]) -> float:
+    """Return all tokens over all of their generation time: a short answer counts for less than a long one."""
+    seconds = sum(tokens / per_second for tokens, per_second in speeds)
+    return sum(tokens for tokens, _ in speeds) / seconds if seconds else 0.0
 
 
 def _token_stats(usages: Sequence[TokenUsage]) -> TokenStats:

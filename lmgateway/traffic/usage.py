@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     rb'content_block_delta|\.delta"|"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"(?!")'
 )
 _CONTENT = b'"content":"'
-_QUOTE = ord('"')
+_QUOTE = b'"'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
@@ -173,7 +173,7 @@ def _is_one_event(chunk: bytes) -> bool:
 def _is_token(event: bytes) -> bool:
     # The usual spelling of the usual event is looked for without a regular expression.
     start = event.find(_CONTENT)
-    if start >= 0 and event[start + len(_CONTENT)] != _QUOTE:
+    if start >= 0 and not event.startswith(_QUOTE, start + len(_CONTENT)):
         return True
     return _TOKEN.search(event) is not None
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 from aiohttp import web
@@ -124,7 +123,7 @@ class Passage:
             answer.close()
 
     def _begin(self, answer: Answer, fields: CIMultiDict[str], meter: Meter | None) -> RelayedResponse:
-        is_stream = fields.get("Content-Type", "").startswith(_EVENT_STREAM)
+        is_stream = _content_type(fields).startswith(_EVENT_STREAM)
         if is_stream:
             # A stream is what LM Studio says is one, whatever was asked for.
             self.exchange.stream = True
@@ -142,7 +141,7 @@ class Passage:
 
 def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     """Return what can read tokens from this answer; None if it is of no kind that tells them."""
-    content_type = answer.headers.get("Content-Type", "")
+    content_type = _content_type(answer.headers)
     if "Content-Encoding" in answer.headers:
         return None
     if content_type.startswith(_EVENT_STREAM):
@@ -150,12 +149,19 @@ def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     return BodyMeter() if content_type.startswith(_JSON) else None
 
 
+def _content_type(headers: Mapping[str, str]) -> str:
+    """Return it in lower case, which it may come in or not (RFC 9110 section 8.3.1)."""
+    return headers.get("Content-Type", "").lower()
+
+
 def _metered(meter: Meter | None, exchange: Exchange, chunk: bytes) -> bytes:
     if meter is None:
         return chunk
+    count = meter.count
+    known = count.seen
     passed = meter.feed(chunk)
-    if exchange.first_token is None and meter.count.seen:
-        exchange.first_token = time.monotonic()
+    if count.seen != known:
+        exchange.token_came()
     return passed
 
 

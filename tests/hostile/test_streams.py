@@ -72,12 +72,13 @@ async def test_event_stream_arrives_byte_for_byte_as_one(
         assert await chunks_until_end(client.reader) == b"".join(pieces)
 
 
+@pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream; charset=utf-8"])
 async def test_stream_that_becomes_shorter_comes_without_its_length(
-    connect: Connect, upstream: ScriptedUpstream
+    connect: Connect, upstream: ScriptedUpstream, content_type: str
 ) -> None:
     """The chunk that tells usage was asked for by the gateway, and isn't the client's to count."""
     event, extra = b'data: {"choices":[{}]}\n\n', b'data: {"choices":[],"usage":{}}\n\n'
-    upstream.script = answer(event + extra, content_type="text/event-stream")
+    upstream.script = answer(event + extra, content_type=content_type)
     async with connect() as client:
         await client.send(REQUESTS["asked for and counted"])
         assert b"content-length" not in (await client.head()).lower()

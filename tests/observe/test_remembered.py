@@ -60,18 +60,19 @@ async def test_packing_ends_though_more_comes_all_the_time() -> None:
 
 
 def ended(*, generated: int, seconds_ago: float = 0.0, first_token: bool = True) -> Exchange:
-    """An exchange of one second whose first token came in its middle."""
+    """An exchange of one second whose first token came in its middle, and whose last one at its end."""
     exchange = Exchange("id", "client", "POST", "/")
     exchange.ended = time.monotonic() - seconds_ago
     exchange.started = exchange.ended - 1
     exchange.stream, exchange.count = True, TokenCount(seen=generated)
-    exchange.first_token = exchange.ended - 0.5 if first_token else None
+    if first_token:
+        exchange.first_token, exchange.last_token = exchange.ended - 0.5, exchange.ended
     return exchange
 
 
 def test_speeds_are_told_as_they_were() -> None:
     speeds = Speeds()
-    exchanges = [ended(generated=10), ended(generated=10, first_token=False)]
+    exchanges = [ended(generated=11), ended(generated=1, first_token=False)]
     for exchange in exchanges:
         speeds.add(exchange)
     assert list(speeds.last_hour()) == [
@@ -83,9 +84,9 @@ def test_speeds_are_told_as_they_were() -> None:
 def test_speeds_are_of_the_last_hour_and_no_more_than_some() -> None:
     speeds = Speeds()
     speeds.add(ended(generated=1, seconds_ago=HOUR_SECONDS + 1))
-    speeds.add(ended(generated=1))
+    speeds.add(ended(generated=2))
     assert [speed.tokens_per_second for speed in speeds.last_hour()] == [pytest.approx(2.0)]
-    for generated in range(1, 5 * HOUR_EXCHANGES):
+    for generated in range(2, 5 * HOUR_EXCHANGES + 1):
         speeds.add(ended(generated=generated))
     told = [speed.tokens_per_second or math.nan for speed in speeds.last_hour()]
     assert len(told) == HOUR_EXCHANGES

@@ -127,6 +127,16 @@ def test_odd_events_pass_and_count_nothing(odd: bytes) -> None:
     assert meter.count.usage is None
 
 
+@pytest.mark.parametrize("strips", [False, True])
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_stream_that_ends_anywhere_passes_as_it_is(kind: str, strips: bool) -> None:
+    """Also in the middle of what would be a token."""
+    for end in range(len(STREAMS[kind])):
+        cut = STREAMS[kind][:end]
+        _, passed = measure([cut], strips=strips)
+        assert passed == (cut.replace(EXTRA, b"") if strips else cut)
+
+
 @pytest.mark.parametrize(
     ("body", "usage"),
     [
