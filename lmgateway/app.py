@@ -38,7 +38,8 @@ def create_app(config: Config) -> web.Application:
     """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
     app = web.Application(middlewares=MIDDLEWARES)
     app[POLICIES] = Policies(config)
-    app[EVENTS] = Events()
+    # Of the time, so that a reader that comes back after a restart is told all that happened since.
+    app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[STUDIO] = StudioClient(config.lmstudio)

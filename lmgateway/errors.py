@@ -172,7 +172,7 @@ class StudioFailed(GatewayError):
 class OutOfMemory(StudioFailed):
     """The machine has no room for the model."""
 
-    status, code = 507, "out_of_memory"
+    code = "out_of_memory"
 
 
 class StateNotSaved(GatewayError):

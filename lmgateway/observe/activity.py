@@ -74,7 +74,8 @@ class Activity:
             yield operation
         except GatewayError as exc:
             # What a client got wrong is nothing that went wrong here.
-            self._operation_failed = exc.status >= 500
+            if exc.status >= 500:
+                self._operation_failed = True
             self._operation_ended(operation, exc.message)
             raise
         except asyncio.CancelledError:

@@ -109,11 +109,12 @@ class ErrorEvent(Event, frozen=True, kw_only=True):
 class Subscription:
     """One listener's queue. Full, it loses the oldest batches and counts their events in `missed`."""
 
-    def __init__(self, names: Collection[str]) -> None:
+    def __init__(self, names: Collection[str], missed: int = 0) -> None:
+        """`missed` is how many were lost before it began."""
         self._names = names
         self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._waiting = 0
-        self._missed = 0
+        self._missed = missed
 
     def offer(self, batch: Batch) -> int:
         """Put it in without waiting; return how many older events had to go for it."""
@@ -152,10 +153,11 @@ class Subscription:
 class Events:
     """The owner of who listens, and of the last events for those who come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, after: int = 0) -> None:
+        """Events are numbered from the one after this on, which should be more than any number before."""
         self._subscriptions: set[Subscription] = set()
         self.history = Remembered(Past, HISTORY_EVENTS, Published.past)
-        self._number = 0
+        self._before = self._number = after
         self._undelivered: list[Published] = []
         self._delivery: asyncio.Handle | None = None
         self._delivered_at = 0.0
@@ -203,15 +205,16 @@ class Events:
 
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
-        """Listen to events of these names (all if none are given), first to those kept since `after`."""
+        """Listen to events of these names (all if none are given), first to those kept since `after`.
+
+        Those since then that aren't kept any more, of whatever names, count as missed. 0 is for a newcomer who
+        wants all that are kept, and missed nothing.
+        """
         self._deliver()  # what is older than the subscription
-        subscription = Subscription(names)
-        if after is not None:
-            # A number that isn't given out yet is from before a restart: all since then is news.
-            known = after if after <= self._number else 0
-            missed = [past for past in self.history.all() if past.number > known]
-            for start in range(0, len(missed), BATCH_EVENTS):
-                subscription.offer(Batch(missed[start : start + BATCH_EVENTS]))
+        past, missed = ([], 0) if after is None else self._since(after)
+        subscription = Subscription(names, missed)
+        for start in range(0, len(past), BATCH_EVENTS):
+            subscription.offer(Batch(past[start : start + BATCH_EVENTS]))
         self._subscriptions.add(subscription)
         if self._closed:
             subscription.end()
@@ -219,6 +222,13 @@ class Events:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+
+    def _since(self, after: int) -> tuple[list[Past], int]:
+        """Return the events since this one that are kept, and how many aren't."""
+        # A number that isn't given out yet is from before a restart, with a clock that went wrong.
+        known = max(after, self._before) if after <= self._number else self._before
+        kept = [past for past in self.history.all() if past.number > known]
+        return kept, self._number - known - len(kept) if after else 0
 
     def close(self) -> None:
         """End every subscription, later ones too, so that nobody waits for events that won't come."""

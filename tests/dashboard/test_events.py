@@ -77,10 +77,11 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     visit = await open_dashboard()
     for key in ("before", "meanwhile"):
         publish(visit, key)
+    before, _ = visit.gateway.app[EVENTS].history.all()
 
     async def break_off(route: Route) -> None:
         told = '{"timestamp": "2025-01-01T00:00:00.000Z", "modelKey": "before", "instanceId": null}'
-        event = f"id: 1\nevent: model_unload_start\ndata: {told}\n\n"
+        event = f"id: {before.number}\nevent: model_unload_start\ndata: {told}\n\n"
         await route.fulfill(content_type="text/event-stream", body=event)
 
     await visit.page.route("**/debug/stream", break_off, times=1)

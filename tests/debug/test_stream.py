@@ -86,10 +86,12 @@ async def test_coming_back_continues_where_it_ended(
     gateway = await start_gateway(upstream.base_url)
     for number in range(3):
         publish(gateway, number)
+    first, second, _ = (past.number for past in gateway.app[EVENTS].history.all())
     for query, headers, seen in (
-        ("", "Last-Event-ID: 1\r\n", [b"1", b"2"]),
-        ("?types=model_unload_start,error", "Last-Event-ID: 2\r\n", [b"2"]),
-        ("?types=error", "Last-Event-ID: 1\r\n", []),
+        ("", f"Last-Event-ID: {first}\r\n", [b"1", b"2"]),
+        ("", "Last-Event-ID: 1\r\n", [b"0", b"1", b"2"]),
+        ("?types=model_unload_start,error", f"Last-Event-ID: {second}\r\n", [b"2"]),
+        ("?types=error", f"Last-Event-ID: {first}\r\n", []),
         ("", "Last-Event-ID: nonsense\r\n", []),
         ("", f"Last-Event-ID: {'9' * 5000}\r\n", []),
     ):

@@ -112,6 +112,28 @@ async def test_resume(names: set[str], after: int | None, numbers: list[int]) ->
     with events.subscribe(names, after=after) as subscription:
         events.publish(START)
         assert [published.number for published in await heard(events, subscription)] == numbers
+        assert subscription.take_missed() == 0
+
+
+@pytest.mark.parametrize("after", [1000, 1234], ids=["of the process before", "of this one"])
+async def test_who_comes_back_too_late_is_told_how_much_it_missed(after: int) -> None:
+    events = Events(after=1200)
+    publish(events, HISTORY_EVENTS + 100)
+    with events.subscribe(after=after) as subscription:
+        assert subscription.take_missed() == 1300 - max(after, 1200)
+        kept = await heard(events, subscription)
+    assert [published.number for published in kept] == list(range(1301, 1301 + HISTORY_EVENTS))
+
+
+async def test_after_a_restart_everything_is_news() -> None:
+    """However few events the process before had, and however many this one."""
+    before = Events(after=1000)
+    publish(before, 12)
+    now = Events(after=2000)
+    publish(now, 20)
+    with now.subscribe(after=1012) as subscription:
+        assert subscription.take_missed() == 0
+        assert [published.number for published in await heard(now, subscription)] == list(range(2001, 2021))
 
 
 async def test_history_is_bounded() -> None:

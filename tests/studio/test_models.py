@@ -135,7 +135,7 @@ async def test_loading_without_activating(home: Home) -> None:
         ({"modelKey": "qwen-7b"}, 404, "The nearest on its disk: qwen2.5-"),
         (
             {"modelKey": LLM, "loadConfig": {"contextLength": 10_000_000}},
-            507,
+            500,
             "Insufficient system resources",
         ),
         ({"modelKey": ""}, 400, "Validation failed"),
