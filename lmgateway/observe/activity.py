@@ -167,7 +167,7 @@ class Activity:
     def _fail(self, exchange: Exchange, error: GatewayError) -> None:
         self.total_errors += 1
         exchange.status, exchange.error = error.status, error
-        self._end(exchange, "failed", error.message)
+        self._end(exchange, "failed", exchange.redact(error.message))
 
     def _end(self, exchange: Exchange, outcome: Outcome, sentence: str | None = None) -> None:
         if not exchange.announced:

@@ -207,8 +207,8 @@ class Events:
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
         """Listen to events of these names (all if none are given), first to those kept since `after`.
 
-        Those since then that aren't kept any more, of whatever names, count as missed. 0 is for a newcomer who
-        wants all that are kept, and missed nothing.
+        Those since then that aren't kept any more, of whatever names, count as missed. 0 is for a newcomer,
+        who wants all that are kept, and missed nothing.
         """
         self._deliver()  # what is older than the subscription
         past, missed = ([], 0) if after is None else self._since(after)

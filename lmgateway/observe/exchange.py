@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
@@ -42,13 +43,14 @@ class Exchange:
 
     `client` is the address that counts, behind trusted proxies. `response` is set once its head is on its way
     to the client; from then on a failure can only break the connection. Times are of the monotonic clock,
-    but for `wall_clock`, which is when it began in Unix seconds.
+    but for `wall_clock`, which is when it began in Unix seconds. `redact` takes the key out of a text.
     """
 
     request_id: str
     client: str
     method: str
     path: str
+    redact: Callable[[str], str] = str
     started: float = field(default_factory=time.monotonic)
     wall_clock: float = field(default_factory=unix_time)
     response: web.StreamResponse | None = None
@@ -158,7 +160,7 @@ class Exchange:
             model=self.model,
             outcome=self.outcome,
             status=self.status,
-            error=self.error.message if self.error else None,
+            error=self.redact(self.error.message) if self.error else None,
             usage=self.count.usage if self.count else None,
             tokens=self.tokens,
             ttft_ms=self.ttft_ms,

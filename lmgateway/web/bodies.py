@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
 from typing import Never, TypeVar
 
 import msgspec
@@ -96,17 +97,36 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     """Return the request's JSON body as this Struct.
 
     Raises UnsupportedMediaType unless it comes as application/json (a form of any web page could send it
-    otherwise), ContentTooLarge, BadRequest if it is no JSON, ValidationFailed if it is not what is asked for.
+    otherwise), ContentTooLarge, BadRequest if it is no JSON or holds the key, ValidationFailed if it is not
+    what is asked for.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
-    body = await Upload(request, MAX_ADMIN_BODY_BYTES).read()
+    read = _parsed(await Upload(request, MAX_ADMIN_BODY_BYTES).read(), kind)
+    # It would go on to LM Studio, into events, and into the state file.
+    if any(map(request[POLICY].guard.keys.occurs_in, _texts(msgspec.to_builtins(read)))):
+        raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")
+    return read
+
+
+def _parsed(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
         return _second_look(body, kind, exc)
     except _NO_JSON as exc:
         raise BadRequest(f"The body is not JSON: {exc}") from exc
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in JSON that was read, but for the fields' names, which are known ones."""
+    match value:
+        case str():
+            yield value
+        case list() | tuple():
+            yield from chain.from_iterable(map(_texts, value))
+        case dict():
+            yield from chain.from_iterable(map(_texts, value.values()))
 
 
 def _second_look(body: bytes, kind: type[T], first: msgspec.ValidationError) -> T:

@@ -32,11 +32,13 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     policy = request[POLICY] = request.app[POLICIES].current
     client = request.remote or ""
     head = request[HEAD] = policy.head(client, request.version, request.raw_headers)
+    redact = policy.guard.keys.redact
     exchange = request[EXCHANGE] = Exchange(
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method,
-        path=policy.guard.keys.redact(request.path),
+        path=redact(request.path),
+        redact=redact,
     )
     exchange.task = asyncio.current_task()
     try:
@@ -73,8 +75,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     exchange.error = error
     if exchange.response is not None:
         return _sever(request, exchange.response)
-    redact = request[POLICY].guard.keys.redact
-    response = error_response(error, api_style(request), exchange.request_id, redact=redact)
+    response = error_response(error, api_style(request), exchange.request_id, redact=exchange.redact)
     if not request.content.is_eof():
         # Nobody will read the rest of the body, so nothing can come after it on this connection.
         response.force_close()

@@ -72,7 +72,7 @@ class Passage:
         filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
         exchange.stream = filled.streaming
         if filled.model is not None:
-            exchange.model = self.policy.guard.keys.redact(filled.model)
+            exchange.model = exchange.redact(filled.model)
         app[ACTIVITY].announce(exchange)
         silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
         outgoing = Outgoing(request.method, destination.raw, headers, filled.body)

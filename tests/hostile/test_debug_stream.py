@@ -32,6 +32,11 @@ def chat(body: str) -> bytes:
     return f"{CHAT}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
 
 
+def admin(action: str, body: str) -> bytes:
+    head = f"POST /admin/models/{action} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
+    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
 async def subscribe(client: RawClient) -> bytes:
     await client.send(get("/debug/stream"))
     head = await client.head()
@@ -92,10 +97,15 @@ KEY_PLACES = {
     "prompt": chat(json.dumps({"messages": [{"role": "user", "content": KEY}]})),
     "no JSON": chat(KEY),
     "model": chat(json.dumps({"model": KEY})),
-    "admin body": (
-        f"POST /admin/models/activate HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
-        f'Content-Type: application/json\r\nContent-Length: {len(KEY) + 6}\r\n\r\n{{"{KEY}":1}}'
-    ).encode(),
+    "header name": get("/v1/models", f"{KEY}: \xff\r\n"),
+    "admin field": admin("activate", f'{{"{KEY}": 1}}'),
+    "admin name": admin("activate", json.dumps({"modelKey": KEY})),
+    "admin name, escaped": admin("activate", f'{{"modelKey": "{KEY[:-1]}\\u{ord(KEY[-1]):04x}"}}'),
+    "admin list": admin(
+        "activate", json.dumps({"modelKey": "m", "defaultInference": {"stopStrings": [KEY]}})
+    ),
+    "admin load": admin("load", json.dumps({"modelKey": KEY})),
+    "admin load's name": admin("load", json.dumps({"modelKey": "m", "instanceId": KEY})),
     "cancelled id": f"DELETE /debug/requests/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
 }
 
