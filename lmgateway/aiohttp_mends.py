@@ -61,12 +61,14 @@ class WakingResponseHandler(_Resuming, ResponseHandler):
     Nor does it start a timer with each piece of data: one is enough that looks, when it goes off, whether
     data came meanwhile.
 
-    `on_data` is called after whatever came in; it must not raise.
+    `on_data` is called after whatever came in; it must not raise. `is_unheard` tells that it was kept from an
+    answer before, and that nothing came in since it was handed out again.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.on_data: Callable[[], None] | None = None
+        self.is_unheard = False
         self._due: float | None = None
         self._poller: Any = None  # a select.poll, which Windows has not
 
@@ -77,6 +79,7 @@ class WakingResponseHandler(_Resuming, ResponseHandler):
             self._poller.register(_descriptor(transport), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
+        self.is_unheard = False
         super().data_received(data)
         if self.on_data is not None:
             self.on_data()
@@ -180,7 +183,9 @@ class FreshConnector(aiohttp.TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while (connection := await super()._get(key, traces)) is not None:
-            if not cast("WakingResponseHandler", connection.protocol).has_input:
+            protocol = cast("WakingResponseHandler", connection.protocol)
+            if not protocol.has_input:
+                protocol.is_unheard = True
                 return connection
             connection.close()
         return None

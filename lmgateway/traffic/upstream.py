@@ -20,7 +20,7 @@ from ..aiohttp_mends import FreshConnector, WakingResponseHandler, exact_url
 from ..config import LMStudio
 from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
-from .posting import AT_ONCE_BYTES, Posting, Reply
+from .direct import AT_ONCE_BYTES, DirectClient, Reply
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
@@ -152,13 +152,13 @@ class Upstream:
 
     def __init__(self, config: LMStudio) -> None:
         self._session: aiohttp.ClientSession
-        self._posting: Posting
+        self._direct: DirectClient
         self._point_to(config)
 
     def reconfigure(self, config: LMStudio) -> None:
         """Send what comes from now on where this configuration says."""
         self._point_to(config)
-        self._posting = Posting(self._session, self._base)
+        self._direct = DirectClient(self._session, self._base)
 
     def _point_to(self, config: LMStudio) -> None:
         self.base_url = config.base_url
@@ -177,7 +177,9 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
-        self._posting = Posting(self._session, self._base)
+        # It sends again what LM Studio may have begun, too, if that closed a new connection.
+        self._session._retry_connection = False
+        self._direct = DirectClient(self._session, self._base)
         return self
 
     async def __aexit__(
@@ -221,11 +223,15 @@ class Upstream:
         headers, body = outgoing.headers, outgoing.body
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
-            if outgoing.method == "POST" and len(body) <= AT_ONCE_BYTES:
-                return await self._posting.send(outgoing.target, headers, body, _timeout(silence))
-            if len(body) > LARGE_BODY_BYTES:
-                # Written at once it would hold up every other request.
-                body = _pieces(body)
+        elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
+            headers.setdefault("Content-Length", "0")
+        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+            return await self._direct.send(
+                outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
+            )
+        if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
+            # Written at once it would hold up every other request.
+            body = _pieces(body)
         return await self._session.request(
             outgoing.method,
             exact_url(self._base, outgoing.target),

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from lmgateway.aiohttp_mends import WakingResponseHandler
 from lmgateway.state import UPSTREAM
 from lmgateway.traffic.upstream import Answer, Outgoing
 from tests.conftest import StartGateway
@@ -85,6 +86,56 @@ async def test_a_get_on_a_kept_connection_that_dies_is_sent_once_more(
     assert (await ask(connect, b"GET", b"/v1/models")).status == 200
     assert (await ask(connect, b"GET", b"/v1/models")).status == 200
     assert (len(upstream.received), upstream.connections) == (3, 2)
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+@pytest.mark.parametrize("method", [b"GET", b"DELETE", b"HEAD", b"OPTIONS"])
+async def test_what_a_new_connection_took_is_not_sent_again(
+    connect: Connect, upstream: ScriptedUpstream, method: bytes, end: End
+) -> None:
+    """LM Studio may have begun with it."""
+
+    async def dies(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        end(writer)
+
+    upstream.script = dies
+    assert (await ask(connect, method, b"/v1/models")).status == 502
+    assert len(upstream.received) == 1
+
+
+@pytest.mark.parametrize("end", [fin, reset])
+async def test_what_was_answered_in_part_is_not_sent_again(
+    connect: Connect, upstream: ScriptedUpstream, end: End
+) -> None:
+    seen = False
+
+    async def dies_later(
+        request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        nonlocal seen
+        if not seen:
+            seen = True
+            await answer()(request, reader, writer)
+            return
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-")
+        await writer.drain()
+        await asyncio.wait_for(part_came.wait(), 5)
+        end(writer)
+
+    part_came = asyncio.Event()
+    data_received = WakingResponseHandler.data_received
+
+    def hear(handler: WakingResponseHandler, data: bytes) -> None:
+        data_received(handler, data)
+        if data.endswith(b"Content-"):
+            part_came.set()
+
+    upstream.script = dies_later
+    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WakingResponseHandler, "data_received", hear)
+        assert (await ask(connect, b"GET", b"/v1/models")).status == 502
+    assert len(upstream.received) == 2
 
 
 @pytest.mark.parametrize("end", [fin, reset])

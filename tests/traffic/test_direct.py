@@ -1,4 +1,4 @@
-"""POST requests sent without detours: the same bytes, connections and failures as aiohttp's own."""
+"""Requests sent without detours: the same bytes, connections and failures as aiohttp's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from lmgateway.aiohttp_mends import FreshConnector
-from lmgateway.traffic.posting import Posting, Reply
+from lmgateway.traffic.direct import DirectClient, Reply
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk, raw
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2)
@@ -33,7 +33,7 @@ async def read(reply: Reply) -> bytes:
 async def post(session: aiohttp.ClientSession, upstream: ScriptedUpstream, body: bytes = b"{}") -> Reply:
     fields = FIELDS.copy()
     fields["Content-Length"] = str(len(body))
-    return await Posting(session, upstream.base_url).send("/v1/x", fields, body, TIMEOUT)
+    return await DirectClient(session, upstream.base_url).send("POST", "/v1/x", fields, body, TIMEOUT)
 
 
 @pytest.mark.parametrize("body", [b"", b'{"model":""}', b"x" * 32_768], ids=["none", "small", "large"])
@@ -44,7 +44,7 @@ async def test_request_is_the_one_that_aiohttp_sends(
     target = "/v1/chat/completions?a=%2e&b"
     fields = FIELDS.copy()
     fields["Content-Length"] = str(len(body))
-    reply = await Posting(session, upstream.base_url + path).send(target, fields, body, TIMEOUT)
+    reply = await DirectClient(session, upstream.base_url + path).send("POST", target, fields, body, TIMEOUT)
     assert (reply.status, reply.reason, await read(reply)) == (200, "OK", b"{}")
     url = URL(upstream.base_url + path + target, encoded=True)
     async with session.post(url, data=body, headers=fields) as response:

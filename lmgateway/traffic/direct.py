@@ -1,4 +1,4 @@
-"""A POST whose body is at hand, sent over a ClientSession's connections without detours."""
+"""Requests whose body is at hand, sent over a ClientSession's connections without detours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import cast
 
 import aiohttp
 from aiohttp import BaseConnector, ClientRequest, ClientSession, ClientTimeout
+from aiohttp.client import IDEMPOTENT_METHODS
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
@@ -13,6 +14,8 @@ from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
+
+from ..aiohttp_mends import WakingResponseHandler
 
 # As much as goes into a connection's buffers at once, whatever else waits there.
 AT_ONCE_BYTES = 32 * 1024
@@ -36,8 +39,8 @@ class Reply:
         self.connection.close()
 
 
-class Posting:
-    """Sends POST requests to one origin.
+class DirectClient:
+    """Sends requests whose body is at hand, if they have one, to one origin.
 
     `ClientSession.request` looks for redirects, cookies, proxies, credentials and fields to add, and writes
     each body in a task of its own; of all that a gateway does this was a tenth. Here are the steps that are
@@ -51,27 +54,47 @@ class Posting:
         self._path = self._url.raw_path.rstrip("/")
         self._host = {"Host": self._url.host_port_subcomponent or ""}
         # Stands for all of them where a connection is looked for.
-        self._any = ClientRequest("POST", self._url, loop=session._loop, session=session)
+        self._any = ClientRequest("GET", self._url, loop=session._loop, session=session)
 
-    async def send(self, target: str, fields: CIMultiDict[str], body: bytes, timeout: ClientTimeout) -> Reply:
-        """Return the answer as soon as its head is there. Raises aiohttp.ClientError, OSError."""
+    async def send(
+        self, method: str, target: str, fields: CIMultiDict[str], body: bytes, timeout: ClientTimeout
+    ) -> Reply:
+        """Return the answer as soon as its head is there. Raises aiohttp.ClientError, OSError.
+
+        A kept connection may turn out to be closed. What doesn't change anything twice is then sent again.
+        """
+        head: CIMultiDict[str] = CIMultiDict(self._host)
+        head.extend(fields)
+        line = f"{method} {self._path}{target} HTTP/1.1"
+        connection = await self._connect(timeout)
+        protocol = cast("WakingResponseHandler", connection.protocol)
         try:
-            connector = cast("BaseConnector", self._session.connector)
-            connection = await connector.connect(self._any, [], timeout)
+            return await self._ask(connection, line, head, body, timeout)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            if not protocol.is_unheard or method not in IDEMPOTENT_METHODS:
+                raise
+        return await self._ask(await self._connect(timeout), line, head, body, timeout)
+
+    async def _connect(self, timeout: ClientTimeout) -> Connection:
+        try:
+            return await cast("BaseConnector", self._session.connector).connect(self._any, [], timeout)
         except TimeoutError as exc:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
+
+    async def _ask(
+        self, connection: Connection, line: str, head: CIMultiDict[str], body: bytes, timeout: ClientTimeout
+    ) -> Reply:
         protocol = cast("ResponseHandler", connection.protocol)
         try:
             protocol.set_response_params(
+                skip_payload=line.startswith("HEAD "),
                 read_until_eof=True,
                 auto_decompress=False,
                 read_timeout=timeout.sock_read,
                 read_bufsize=self._session._read_bufsize,
             )
             writer = StreamWriter(protocol, self._session._loop)
-            head: CIMultiDict[str] = CIMultiDict(self._host)
-            head.extend(fields)
-            await writer.write_headers(f"POST {self._path}{target} HTTP/1.1", head)
+            await writer.write_headers(line, head)
             await writer.write_eof(body)
             protocol.start_timeout()
             while True:
