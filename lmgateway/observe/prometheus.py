@@ -14,7 +14,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from .. import __version__
-from ..errors import UpstreamUnavailable
 from .exchange import Exchange
 
 # 50 ms for a short answer of a small model to 10 minutes for a long one of a large one.
@@ -71,7 +70,6 @@ class Metrics:
         self._operations: Counter[tuple[str, str]] = Counter()
         self._uncounted: list[Exchange] = []
         self._in_flight = 0
-        self._reachable = False
         self._worst_lag = 0.0
 
     def began(self) -> None:
@@ -91,7 +89,6 @@ class Metrics:
         self._uncounted.clear()
 
     def _count_one(self, exchange: Exchange) -> None:
-        self._reachable = not isinstance(exchange.error, UpstreamUnavailable)
         labels = (exchange.route, self._model_label(exchange))
         tally = self._tallies.get(labels)
         if tally is None:
@@ -121,12 +118,11 @@ class Metrics:
     def lag(self, seconds: float) -> None:
         self._worst_lag = max(self._worst_lag, seconds)
 
-    def render(self, *, subscribers: int, lost_events: int) -> bytes:
-        """Return the text format."""
+    def render(self, *, reachable: bool | None, subscribers: int, lost_events: int) -> bytes:
+        """Return the text format. Whether LM Studio is `reachable` isn't told if nobody knows."""
         self.count()
-        now = {
+        now: dict[str, tuple[str, float]] = {
             "in_flight": ("Proxied requests that run", self._in_flight),
-            "upstream_reachable": ("Whether LM Studio answered when it was last asked", self._reachable),
             "event_loop_lag_seconds": (
                 "How late the event loop was at worst since last asked",
                 self._worst_lag,
@@ -135,6 +131,8 @@ class Metrics:
             "event_subscribers": ("Readers of /debug/stream", subscribers),
             "events_lost": ("Events that slow readers of /debug/stream lost", lost_events),
         }
+        if reachable is not None:
+            now["upstream_reachable"] = ("Whether LM Studio answered when it was last asked", reachable)
         self._worst_lag = 0.0
         gauges = [GaugeMetricFamily(f"lmgateway_{name}", text, value) for name, (text, value) in now.items()]
         registry = CollectorRegistry()

@@ -6,20 +6,20 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
 import aiohttp
 from multidict import CIMultiDict
 
-from ..aiohttp_mends import FreshConnector, WakingResponseHandler, exact_url
+from ..aiohttp_mends import FreshConnector, exact_url
 from ..config import LMStudio
 from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, UpstreamSilent, UpstreamUnavailable
 from ..schema import Reachability
+from .answer import Answer
 from .direct import AT_ONCE_BYTES, DirectClient, Reply
 
 CONNECT_SECONDS = 5
@@ -64,73 +64,6 @@ class Outgoing:
     body: bytes | AsyncIterator[bytes] | None
 
 
-class Answer:
-    """LM Studio's answer to one request. Closing it before its end tells LM Studio to stop."""
-
-    def __init__(self, response: aiohttp.ClientResponse | Reply) -> None:
-        self._response = response
-        self.status = response.status
-        self.reason = response.reason or ""
-        self.headers = response.headers
-
-    def read_ready(self) -> bytes:
-        """Return what has come in already, if anything has. What went wrong meanwhile is `read`'s to tell."""
-        content = self._response.content
-        return content.read_nowait() if content.exception() is None else b""
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether `read` has nothing more to return, nor to tell."""
-        content = self._response.content
-        return content.at_eof() and content.exception() is None
-
-    async def read(self) -> bytes:
-        """Return what has come in, at least one byte; b"" at the end.
-
-        Raises UpstreamBroke if LM Studio broke off, UpstreamSilent after too long a silence.
-        """
-        try:
-            return await self._response.content.readany()
-        except aiohttp.ServerTimeoutError as exc:
-            raise UpstreamSilent("LM Studio stopped sending in the middle of its answer.") from exc
-        except (aiohttp.ClientError, OSError) as exc:
-            raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
-
-    async def wait_end(self, came: Callable[[], None]) -> None:
-        """Call `came` now and whenever `read_ready` may have more, until nothing more will come.
-
-        It is called by the event loop and must not raise. What went wrong is `read`'s to tell.
-        """
-        connection, content = self._response.connection, self._response.content
-        if connection is None or connection.protocol is None:
-            return
-        protocol = cast("WakingResponseHandler", connection.protocol)
-        protocol.on_data = came
-        try:
-            came()
-            if content.exception() is None:
-                with suppress(aiohttp.ClientError, OSError):
-                    await content.wait_eof()
-        finally:
-            # Since the answer's end the connection may be another one's.
-            if protocol.on_data == came:
-                protocol.on_data = None
-
-    def break_off(self, error: Exception) -> None:
-        """Let nothing more come, and have `wait_end` end."""
-        self._response.content.set_exception(error)
-
-    def limit_silence(self, seconds: float | None) -> None:
-        """Wait this long for each next byte from now on; None is for ever."""
-        connection = self._response.connection
-        if connection is not None and connection.protocol is not None:
-            connection.protocol.read_timeout = seconds
-            connection.protocol.start_timeout()
-
-    def close(self) -> None:
-        self._response.close()
-
-
 def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
@@ -148,9 +81,13 @@ def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
 
 
 class Upstream:
-    """The owner of the client session. Enter it before use."""
+    """The owner of the client session. Enter it before use.
+
+    `answered` tells whether LM Studio did when it was last asked; None before.
+    """
 
     def __init__(self, config: LMStudio) -> None:
+        self.answered: bool | None = None
         self._session: aiohttp.ClientSession
         self._direct: DirectClient
         self._point_to(config)
@@ -195,6 +132,15 @@ class Upstream:
 
         Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
         """
+        try:
+            answer = await self._send(outgoing, silence)
+        except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke):
+            self.answered = False
+            raise
+        self.answered = True
+        return answer
+
+    async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
         try:
             try:
                 response = await self._request(outgoing, silence)
@@ -246,8 +192,10 @@ class Upstream:
         started = time.monotonic()
         try:
             probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
-            answer = await self.send(probe, silence=PROBE_SECONDS)
-        except GatewayError:
+            async with asyncio.timeout(PROBE_SECONDS):
+                answer = await self.send(probe, silence=None)
+        except (TimeoutError, GatewayError):
+            self.answered = False
             return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))
         answer.close()
         latency_ms = round((time.monotonic() - started) * 1000)

@@ -16,7 +16,7 @@ from ..observe.events import Event, Subscription
 from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema import CancelledRequest
-from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED
+from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
 from .answers import json_response
 
 logger = logging.getLogger(__name__)
@@ -109,8 +109,10 @@ async def cancel_request(request: web.Request) -> web.Response:
 
 
 async def prometheus(request: web.Request) -> web.Response:
-    events = request.app[EVENTS]
-    text = request.app[METRICS].render(subscribers=events.subscribers, lost_events=events.lost)
+    app, events = request.app, request.app[EVENTS]
+    text = app[METRICS].render(
+        reachable=app[UPSTREAM].answered, subscribers=events.subscribers, lost_events=events.lost
+    )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from aiohttp.http_writer import StreamWriter
 
-from ..traffic.upstream import Answer
+from ..traffic.answer import Answer
 from .connection import Connection
 
 

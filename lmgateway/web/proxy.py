@@ -12,8 +12,9 @@ from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
 from ..state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
 from ..traffic import rewrite, target
+from ..traffic.answer import Answer
 from ..traffic.headers import response_fields, writable_reason
-from ..traffic.upstream import Answer, Outgoing
+from ..traffic.upstream import Outgoing
 from ..traffic.usage import BodyMeter, Meter, StreamMeter
 from .answers import RelayedResponse
 from .bodies import Upload

@@ -10,7 +10,8 @@ import pytest
 
 from lmgateway.aiohttp_mends import WakingResponseHandler
 from lmgateway.state import UPSTREAM
-from lmgateway.traffic.upstream import Answer, Outgoing
+from lmgateway.traffic.answer import Answer
+from lmgateway.traffic.upstream import Outgoing
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect

@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from lmgateway.traffic.upstream import Answer
+from lmgateway.traffic.answer import Answer
 from lmgateway.traffic.usage import StreamMeter
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client

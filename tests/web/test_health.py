@@ -1,0 +1,60 @@
+"""Whether LM Studio answers, as /health/ready and /metrics tell it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from tests.conftest import StartGateway
+from tests.support.gateway import Gateway
+from tests.support.upstream import Received, ScriptedUpstream, raw
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+async def reachable(gateway: Gateway) -> str | None:
+    async with gateway.client.get(gateway.url("/metrics")) as response:
+        found = re.search(r"^lmgateway_upstream_reachable (.+)$", await response.text(), re.MULTILINE)
+    return found and found[1]
+
+
+async def status(gateway: Gateway, path: str, data: bytes | None = None) -> int:
+    async with gateway.client.request("POST" if data else "GET", gateway.url(path), data=data) as response:
+        return response.status
+
+
+async def test_what_is_told_is_what_was_seen_last(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    gateway = await start_gateway(upstream.base_url)
+    assert await reachable(gateway) is None
+    assert (await status(gateway, "/health/ready"), await reachable(gateway)) == (200, "1.0")
+    upstream.script = raw(b"")
+    assert (await status(gateway, "/v1/models"), await reachable(gateway)) == (502, "0.0")
+
+
+async def test_a_request_that_lm_studio_never_saw_tells_nothing_of_it(start_gateway: StartGateway) -> None:
+    gateway = await start_gateway(NOWHERE, proxy={"max_body_bytes": 10})
+    assert await status(gateway, "/v1/models") == 503
+    assert await status(gateway, "/v1/chat/completions", b"x" * 11) == 413
+    assert await reachable(gateway) == "0.0"
+
+
+async def test_a_probe_doesnt_wait_for_long(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks has a limit of its own, and a byte now and then mustn't lift this one."""
+    monkeypatch.setattr("lmgateway.traffic.upstream.PROBE_SECONDS", 0.2)
+
+    async def drips(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+            await asyncio.sleep(0.01)
+
+    upstream.script = drips
+    gateway = await start_gateway(upstream.base_url)
+    assert await asyncio.wait_for(status(gateway, "/health/ready"), 5) == 503
+    await asyncio.wait_for(upstream.gone.get(), 5)
+    assert await reachable(gateway) == "0.0"
