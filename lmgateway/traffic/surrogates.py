@@ -15,8 +15,9 @@ import re
 _ALONE = re.compile(
     rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<alone>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
-# Code points that are no characters: who sends one of them means nothing by it.
-_MASKS = tuple(b"\\ufd%x" % number for number in range(0xD0, 0xF0))
+# Code points that are no characters: who sends one of them means nothing by it. As escapes, and as a key that
+# was read and is written again spells them.
+_MASKS = tuple((b"\\u%x" % number, chr(number).encode()) for number in range(0xFDD0, 0xFDF0))
 
 
 class Masked:
@@ -24,7 +25,8 @@ class Masked:
 
     def __init__(self, body: bytes) -> None:
         lowered = body.lower()
-        self._mask = next((mask for mask in _MASKS if mask not in lowered), _MASKS[0])
+        unused = (spelled for spelled in _MASKS if not any(mask in lowered for mask in spelled))
+        self._mask, self._as_text = next(unused, _MASKS[0])
         self._found: list[bytes] = []
         self.text = _ALONE.sub(self._hide, body)
 
@@ -40,4 +42,5 @@ class Masked:
     def restore(self, text: bytes) -> bytes:
         """Return a text made of pieces of the masked one, in their order, with what they were."""
         found = iter(self._found)
-        return re.sub(re.escape(self._mask), lambda _: next(found), text)
+        masks = b"|".join(map(re.escape, (self._mask, self._as_text)))
+        return re.sub(masks, lambda _: next(found), text)

@@ -151,6 +151,8 @@ def test_nothing_is_filled_in_without_an_active_model():
         pytest.param(b'"n":1e999', id="number beyond a float"),
         pytest.param(rb'"s":"caf\u00e9 \ud83d\ude00 \/ \u0000"', id="escapes"),
         pytest.param('"s":"café 😀"'.encode(), id="UTF-8"),
+        pytest.param(rb'"a":"\ud83d","k\ud83d":1,"z":"\ude00"', id="halves of characters, in a name too"),
+        pytest.param('"\ufdd0":"\\uFDD1\\ud83d","k\\ud83d":1'.encode(), id="what stands for a half itself"),
         pytest.param(b'"o":{ "a" : [ 1 ,\n2 ] }', id="white space in a value"),
         pytest.param(b'"o":{"a":1,"a":2}', id="repeated name in a value"),
         pytest.param(b'"o":' + b"[" * 500 + b"]" * 500, id="deep"),
