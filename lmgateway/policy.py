@@ -77,6 +77,7 @@ class Head:
 
     def check_framing(self) -> None:
         """Raise BadRequest for what another server may read otherwise, Misdirected for a wrong Host."""
+        # Cached for its effect: what passed isn't judged again, and what raises isn't kept.
         _ = self._framing_is_checked
 
     @cached_property
@@ -95,7 +96,7 @@ class Head:
 
     def require_key(self) -> None:
         """Raise Unauthorized unless the head carries the key, or none is needed."""
-        _ = self._has_key
+        _ = self._has_key  # cached for its effect, too
 
     @cached_property
     def _has_key(self) -> bool:

@@ -28,7 +28,8 @@ Outcome = Literal["completed", "failed", "aborted"]
 Phase = Literal["waiting", "prompt", "generating"]
 
 
-# Different in each process, so that the ids of months of logs are.
+# Different in each process, so that the ids of months of logs are; and counted for all of a process, so that
+# those of two applications in it are.
 _PROCESS = secrets.token_hex(6)
 _numbers = count(1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -19,7 +20,8 @@ class ServiceManager:
     """The service manager that started this process; told nothing if there is none that wants to know."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._address = environ.get("NOTIFY_SOCKET", "").replace("@", "\0", 1)
+        # A leading @ stands for the NUL of a name that is no file's.
+        self._address = re.sub("^@", "\0", environ.get("NOTIFY_SOCKET", ""))
         watches = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # It wants to hear from us before so many microseconds have passed; half of them leaves room.
         self._watchdog_seconds = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000 if watches else 0

@@ -17,13 +17,15 @@ _FIRST_INHERITED = 3
 def bind(host: str, port: int) -> list[socket.socket]:
     """Return a socket for each address that the host name stands for; "::" takes IPv4 too.
 
-    `port` 0 is any free one. Raises CannotListen.
+    `port` 0 is any free one, the same for all. Raises CannotListen.
     """
     bound: list[socket.socket] = []
     try:
         dual = host == "::" and socket.has_dualstack_ipv6()
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            if bound:
+                address = (address[0], bound[0].getsockname()[1], *address[2:])
             bound.append(socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dual))
     except OSError as exc:
         for opened in bound:

@@ -46,7 +46,8 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
     `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known.
     """
-    names = frozenset(filter(None, request.query.get("types", "").split(",")))
+    listed = ",".join(request.query.getall("types", ()))
+    names = frozenset(filter(None, map(str.strip, listed.split(","))))
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     events = request.app[EVENTS]

@@ -91,6 +91,8 @@ async def test_coming_back_continues_where_it_ended(
         ("", f"Last-Event-ID: {first}\r\n", [b"1", b"2"]),
         ("", "Last-Event-ID: 1\r\n", [b"0", b"1", b"2"]),
         ("?types=model_unload_start,error", f"Last-Event-ID: {second}\r\n", [b"2"]),
+        ("?types=error,%20model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
+        ("?types=error&types=model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
         ("?types=error", f"Last-Event-ID: {first}\r\n", []),
         ("", "Last-Event-ID: nonsense\r\n", []),
         ("", f"Last-Event-ID: {'9' * 5000}\r\n", []),

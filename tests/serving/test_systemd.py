@@ -43,7 +43,7 @@ class Manager:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> Iterator[Manager]:
-    manager = Manager(tmp_path / "notify")
+    manager = Manager(tmp_path / "notify@here")
     with manager.socket:
         yield manager
 
@@ -63,6 +63,15 @@ async def test_the_manager_hears_of_every_stage_of_a_life(tmp_path: Path, manage
         gateway.send(signal.SIGTERM)
         await manager.hears("STOPPING=1")
         assert (await gateway.ends())[0] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has sockets that are no files")
+async def test_a_manager_may_have_a_socket_that_is_no_file(tmp_path: Path) -> None:
+    name = f"lmgateway-{tmp_path.name}-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(f"\0{name}")
+        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        assert heard.recv(100) == b"READY=1"
 
 
 async def test_a_stalled_loop_feeds_no_watchdog(manager: Manager) -> None:
