@@ -84,14 +84,12 @@ async def _log(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    watches = (
+    async with background.running(
         vitals.watch_lag(app[METRICS]),
         vitals.watch_descriptors(),
         vitals.give_memory_back(app[ACTIVITY]),
-    )
-    watching = [background.start(watch) for watch in watches]
-    yield
-    await background.end(*watching)
+    ):
+        yield
 
 
 async def _end_events(app: web.Application) -> None:

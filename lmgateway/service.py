@@ -58,10 +58,9 @@ class Service:
             on_listening(port)
             _settle_garbage_collector()
             self._manager.ready()
-            feeding = background.start(self._manager.feed_watchdog(lambda: self._status(app)))
-            reloading = background.start(self._reload_when_told(app, signals.reload))
-            await signals.stop.wait()
-            await background.end(feeding, reloading)
+            feeding = self._manager.feed_watchdog(lambda: self._status(app))
+            async with background.running(feeding, self._reload_when_told(app, signals.reload)):
+                await signals.stop.wait()
             logger.info("told to stop: waiting for running requests")
             self._manager.stopping()
         logger.info("stopped")
