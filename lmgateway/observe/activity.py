@@ -24,6 +24,7 @@ Status = Literal["idle", "loading_model", "processing_inference", "error"]
 
 RECENT_EXCHANGES = 100
 _LEFT = "The client left before its answer was complete."
+_OUR_FAULT = "The gateway failed."
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Activity:
 
     @contextmanager
     def operation(self, kind: OperationType, model_key: str) -> Iterator[Operation]:
-        """Run a model operation inside; a GatewayError that leaves it is published as one `error` event."""
+        """Run a model operation inside; whatever makes it fail is published as one `error` event."""
         operation = Operation(kind, model_key)
         self.operations.append(operation)
         self._operation_failed = False
@@ -80,6 +81,10 @@ class Activity:
             raise
         except asyncio.CancelledError:
             self._operation_ended(operation, "The gateway stopped waiting for it.")
+            raise
+        except Exception:  # a fault of ours, which is logged where it is rendered
+            self._operation_failed = True
+            self._operation_ended(operation, _OUR_FAULT)
             raise
         else:
             self._metrics.operation(kind, succeeded=True)
@@ -132,7 +137,7 @@ class Activity:
             case asyncio.CancelledError() | ConnectionError():
                 self._end(exchange, "aborted", _LEFT)
             case _:  # a fault of ours, which is logged where it is rendered
-                self._fail(exchange, GatewayError("The gateway failed."))
+                self._fail(exchange, GatewayError(_OUR_FAULT))
 
     def announce(self, exchange: Exchange) -> None:
         """Tell that a request has begun, as soon as its model is known."""

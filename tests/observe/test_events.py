@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from contextlib import suppress
 
 import pytest
 
-from lmgateway.errors import NotFound
+from lmgateway.errors import GatewayError, NotFound, StudioFailed
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.events import (
     BATCH_EVENTS,
@@ -283,7 +284,9 @@ async def test_what_a_dashboard_reads(event: Event, name: str, fields: dict[str,
 
 
 @pytest.mark.parametrize(
-    "failure", [NotFound("No such model."), asyncio.CancelledError()], ids=["no", "left"]
+    "failure",
+    [NotFound("No such model."), asyncio.CancelledError(), RuntimeError("a fault of ours")],
+    ids=["no", "left", "fault"],
 )
 async def test_failed_operation_is_told_once(failure: BaseException) -> None:
     """One failure is one error event, with the operation and the model; a success is none."""
@@ -299,3 +302,18 @@ async def test_failed_operation_is_told_once(failure: BaseException) -> None:
     assert published.name == "error"
     assert (shown["operation"], shown["modelKey"], bool(shown["error"])) == ("model_load", "m", True)
     assert shown.keys() == {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}
+
+
+@pytest.mark.parametrize("end", [None, NotFound("No such model.")], ids=["success", "a client's mistake"])
+async def test_a_failure_is_the_state_until_the_next_operation_begins(end: GatewayError | None) -> None:
+    """However one that began before ends."""
+    activity = Activity(Events(), Metrics())
+    with suppress(NotFound), activity.operation("model_load", "slow"):
+        with suppress(StudioFailed), activity.operation("model_load", "m"):
+            raise StudioFailed("No room.")
+        if end is not None:
+            raise end
+    assert activity.status == "error"
+    with activity.operation("model_unload", "m"):
+        pass
+    assert activity.status == "idle"
