@@ -6,7 +6,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+from .errors import GatewayError
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,23 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     await asyncio.wait(tasks)
 
 
-def _tell_of_failure(task: asyncio.Task[None]) -> None:
+async def join(task: asyncio.Task[T]) -> T:
+    """Return what comes of a task that is seen through to its end, though whoever waits for it may leave."""
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        # There may be nobody left to raise it to.
+        task.remove_done_callback(_tell_of_fault)
+        task.add_done_callback(_tell_of_fault)
+        raise
+    return task.result()
+
+
+def _tell_of_fault(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and not isinstance(task.exception(), GatewayError):
+        _tell_of_failure(task)
+
+
+def _tell_of_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (failure := task.exception()) is not None:
         logger.error("%s failed", task.get_coro(), exc_info=failure)

@@ -76,6 +76,11 @@ Environment = Annotated[
 ]
 
 
+def seconds(limit: Milliseconds) -> float | None:
+    """Return a limit in seconds, None for no limit."""
+    return limit / 1000 if limit else None
+
+
 class Table(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One table of the TOML file."""
 

@@ -58,9 +58,9 @@ class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
         about("How much of the model goes to the GPU."),
     ] = None
     layers: Annotated[Annotated[int, Meta(ge=0)] | None, _NO_SETTING] = None
-    main_gpu: int | None = None
+    main_gpu: Annotated[int, Meta(ge=0)] | None = None
     split_strategy: Literal["evenly", "favorMainGpu"] | None = None
-    disabled_gpus: tuple[int, ...] | None = None
+    disabled_gpus: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
 
 
 CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"] | bool
@@ -158,6 +158,11 @@ class DownloadedModel(Message, frozen=True, kw_only=True):
     vision: bool | None
     trained_for_tool_use: bool | None
     max_context_length: int | None
+
+    @property
+    def kind(self) -> ModelType:
+        """Where LM Studio loads it, and which requests it can answer."""
+        return "embedding" if self.type == "embedding" else "llm"
 
 
 class LoadedModel(DownloadedModel, frozen=True, kw_only=True):

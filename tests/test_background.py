@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from lmgateway import background
+from lmgateway.errors import GatewayError
+from tests.support.waiting import until
 
 
 async def test_a_task_that_fails_is_heard_of_at_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -29,3 +31,31 @@ async def test_a_task_that_is_ended_is_no_failure(caplog: pytest.LogCaptureFixtu
     await background.end(task)
     assert task.cancelled()
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("failure", "log"),
+    [
+        (ValueError("a fault of ours"), "ValueError: a fault of ours"),
+        (GatewayError("was told as an event"), ""),
+    ],
+    ids=["fault", "told"],
+)
+async def test_a_fault_in_what_nobody_waits_for_any_more_is_logged(
+    caplog: pytest.LogCaptureFixture, failure: Exception, log: str
+) -> None:
+    """Whoever leaves neither ends the task nor takes its failure along."""
+    going_on = asyncio.Event()
+
+    async def work() -> None:
+        await going_on.wait()
+        raise failure
+
+    task = asyncio.create_task(work())
+    waiting = asyncio.create_task(background.join(task))
+    await asyncio.sleep(0)
+    await background.end(waiting)
+    going_on.set()
+    await until(task.done)
+    await asyncio.sleep(0)
+    assert (log in caplog.text) if log else caplog.text == ""

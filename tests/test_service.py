@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,7 @@ import pytest
 from lmgateway import service
 from lmgateway.config import Config, Server
 from lmgateway.serving import Signals
-
-
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not happened():
-            await asyncio.sleep(0.01)
+from tests.support.waiting import until
 
 
 async def test_a_reload_that_fails_is_not_the_last_one(

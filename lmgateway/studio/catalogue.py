@@ -1,4 +1,4 @@
-"""LM Studio's own lists of models, read so that no unknown kind, field or type can spoil them."""
+"""What LM Studio says of itself and its models, read so that no unknown kind, field or type can spoil it."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ def loaded(entry: Mapping[str, Any]) -> LoadedModel:
         context_length=_field(entry, "contextLength", int),
         ttl_ms=_field(entry, "ttlMs", int),
     )
+
+
+def version(answer: object) -> str | None:
+    """Return what LM Studio says that it is."""
+    return _field(answer, "version", str) if isinstance(answer, Mapping) else None
 
 
 def find(name: str, models: Iterable[DownloadedModel]) -> DownloadedModel | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 
 import msgspec
 from msgspec import Struct
 
+from .. import background
 from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
 from ..observe.activity import Activity, Operation
 from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
@@ -14,11 +17,16 @@ from ..schema import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest, 
 from . import catalogue, sdk
 from .client import StudioClient
 
+logger = logging.getLogger(__name__)
+
 CANCEL_SECONDS = 10
 
 
 class LoadedInstance(Struct, frozen=True):
-    """What came of a load. `load_config` is what LM Studio applied; `ignored` what it has no setting for."""
+    """What came of a load.
+
+    `load_config` is what LM Studio applied, empty if it doesn't say; `ignored` what it has no setting for.
+    """
 
     type: ModelType
     identifier: str
@@ -63,7 +71,7 @@ class Loads:
         key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
         load = self._running.get(key) or self._start(key)
         load.activates |= request.activates
-        return await asyncio.shield(load.task)
+        return await background.join(load.task)
 
     async def cancel(self, request: InstanceRequest) -> None:
         """Take back the loads of that name. Raises ModelNotFound, UpstreamSilent, Conflict if too late."""
@@ -92,14 +100,8 @@ class Loads:
             )
         load = self._running[key] = _Load(key)
         load.task = asyncio.create_task(self._run(load))
-        load.task.add_done_callback(lambda _: self._end(load))
+        load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
-
-    def _end(self, load: _Load) -> None:
-        del self._running[load.key]
-        if not load.task.cancelled():
-            # It was told as an event; there may be nobody left to raise it to.
-            load.task.exception()
 
     async def _run(self, load: _Load) -> LoadedInstance:
         key, events = load.key, self._activity.events
@@ -128,8 +130,7 @@ class Loads:
     async def _load(self, load: _Load, operation: Operation) -> LoadedInstance:
         key = load.key
         # This also finds a dead link, before something is begun that must not be begun twice.
-        entries = await self._client.read("system", "listDownloadedModels")
-        models = [catalogue.downloaded(entry) for entry in catalogue.objects(entries)]
+        models = await self._client.downloaded()
         kind = _kind_of(key.model_key, models)
         wanted = msgspec.to_builtins(key.load_config)
         config, ignored = sdk.split_config(wanted, kind)
@@ -161,15 +162,19 @@ class Loads:
             )
         except ModelNotFound as exc:
             raise _with_near_names(key.model_key, models) from exc
-        specifier = {"specifier": {"type": "query", "query": {"identifier": identifier}}}
-        applied = sdk.parse_load_config(await self._client.read(kind, "getLoadConfig", specifier))
-        return LoadedInstance(kind, identifier, applied, ignored)
+        return LoadedInstance(kind, identifier, await self._applied(kind, identifier), ignored)
+
+    async def _applied(self, kind: ModelType, identifier: str) -> dict[str, object]:
+        try:
+            return await self._client.load_config(kind, identifier)
+        except GatewayError as exc:
+            # The model is loaded all the same, and whoever is told that it isn't would load it again.
+            logger.warning("which settings %s was loaded with isn't known: %s", identifier, exc.message)
+            return {}
 
     async def _check_free(self, instance_id: str) -> None:
         """Raise Conflict if an instance has this name. LM Studio's own refusal has no code to tell it by."""
-        lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in catalogue.KINDS))
-        entries = (entry for answer in lists for entry in catalogue.objects(answer))
-        if any(catalogue.loaded(entry).identifier == instance_id for entry in entries):
+        if any(model.identifier == instance_id for model in await self._client.loaded()):
             raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
 
 
@@ -177,7 +182,7 @@ def _is_meant(key: _Key, request: InstanceRequest) -> bool:
     return key.model_key == request.model_key and request.instance_id in {None, key.instance_id}
 
 
-def _kind_of(model_key: str, models: list[DownloadedModel]) -> ModelType:
+def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
     model = catalogue.find(model_key, models)
     if model is None or model.type == "llm":
         # Of a name that isn't listed LM Studio itself may make something.
@@ -187,7 +192,7 @@ def _kind_of(model_key: str, models: list[DownloadedModel]) -> ModelType:
     raise BadRequest(f"{model_key} is of type {model.type}; only llm and embedding models can be loaded.")
 
 
-def _with_near_names(model_key: str, models: list[DownloadedModel]) -> ModelNotFound:
+def _with_near_names(model_key: str, models: Sequence[DownloadedModel]) -> ModelNotFound:
     near = catalogue.near_names(model_key, models)
     hint = f"The nearest on its disk: {', '.join(near)}." if near else "GET /admin/models lists what it has."
     return ModelNotFound(f"LM Studio has no model {model_key}. {hint}", details={"near": near})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec import structs
 
-from ..errors import UpstreamSilent, UpstreamUnavailable
+from .. import background
+from ..errors import ModelNotFound, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelActivate, ModelUnloadComplete, ModelUnloadStart
 from ..schema import (
@@ -34,7 +36,7 @@ class Models:
     """The owner of what is active. Others ask; only its methods change anything."""
 
     def __init__(self, client: StudioClient, activity: Activity, state_file: StateFile) -> None:
-        self.loads = Loads(client, activity)
+        self._loads = Loads(client, activity)
         self._client = client
         self._activity = activity
         self._state_file = state_file
@@ -49,7 +51,7 @@ class Models:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self.loads.close()
+        await self._loads.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
@@ -57,24 +59,13 @@ class Models:
         return self._active
 
     async def listing(self) -> ModelList:
-        """Return what LM Studio has on disk and in memory. Raises as StudioClient.read."""
-        downloaded, loaded = await asyncio.gather(
-            self._client.read("system", "listDownloadedModels"), self._loaded()
-        )
-        return ModelList(
-            loaded=loaded, downloaded=tuple(map(catalogue.downloaded, catalogue.objects(downloaded)))
-        )
-
-    async def _loaded(self) -> tuple[LoadedModel, ...]:
-        lists = await asyncio.gather(*(self._client.read(kind, "listLoaded") for kind in catalogue.KINDS))
-        entries = (entry for answer in lists for entry in catalogue.objects(answer))
-        return tuple(self._marked(catalogue.loaded(entry)) for entry in entries)
+        """Return what LM Studio has on disk and in memory. Raises as StudioClient."""
+        downloaded, loaded = await asyncio.gather(self._client.downloaded(), self._client.loaded())
+        return ModelList(loaded=tuple(map(self._marked, loaded)), downloaded=downloaded)
 
     def _marked(self, model: LoadedModel) -> LoadedModel:
-        kind: ModelType = "embedding" if model.type == "embedding" else "llm"
-        active = self._active.of(kind)
-        is_active = active is not None and active.name in {model.identifier, model.model_key}
-        return msgspec.structs.replace(model, active=is_active)
+        active = self._active.of(model.kind)
+        return structs.replace(model, active=active is not None and _is_meant(model, active))
 
     async def load(self, request: LoadRequest) -> LoadedInstance:
         """Load a model and, unless told otherwise, make it active.
@@ -84,7 +75,7 @@ class Models:
         return await self._seen_through(self._load_and_activate(request))
 
     async def _load_and_activate(self, request: LoadRequest) -> LoadedInstance:
-        instance = await self.loads.load(request)
+        instance = await self._loads.load(request)
         if request.activates:
             # An instance that LM Studio had to give a name of its own is only reached by that name.
             own_name = instance.identifier if instance.identifier != request.model_key else None
@@ -95,6 +86,10 @@ class Models:
             )
             await self._make_active(instance.type, active)
         return instance
+
+    async def cancel_load(self, request: InstanceRequest) -> None:
+        """Take back the loads of that name. Raises as Loads.cancel."""
+        await self._loads.cancel(request)
 
     async def activate(self, request: ActivateRequest) -> ActiveModel:
         """Make this the active model of its type. Nothing is loaded. Raises StateNotSaved."""
@@ -115,22 +110,26 @@ class Models:
     async def unload(self, request: InstanceRequest) -> list[LoadedModel]:
         """Unload exactly the named instance, or every one of the model; return which they were.
 
-        What was active and is gone isn't active any more. Raises as StudioClient.call.
+        What was active and is gone isn't active any more. Raises as StudioClient, and StateNotSaved.
         """
         return await self._seen_through(self._unload(request))
 
     async def _unload(self, request: InstanceRequest) -> list[LoadedModel]:
-        loaded = await self._loaded()
-        meant = [model for model in loaded if _is_meant(model, request)]
-        if not meant:
-            return []
-        with self._activity.operation("model_unload", request.model_key) as operation:
-            key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
+        key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
+        with self._activity.operation("model_unload", key) as operation:
+            loaded = await self._client.loaded()
+            meant = [model for model in loaded if _is_meant(model, request)]
+            if not meant:
+                return []
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
-            for model in meant:
-                namespace: ModelType = "embedding" if model.type == "embedding" else "llm"
-                await self._client.call(namespace, "unloadModel", {"identifier": model.identifier})
-            await self._forget(meant, [model for model in loaded if model not in meant])
+            gone: list[LoadedModel] = []
+            try:
+                for model in meant:
+                    with suppress(ModelNotFound):  # it was unloaded meanwhile, which is what was asked for
+                        await self._client.unload(model.kind, model.identifier)
+                    gone.append(model)
+            finally:
+                await self._forget(gone, [model for model in loaded if model not in gone])
             total_ms = operation.elapsed_ms
             publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
         return meant
@@ -139,21 +138,26 @@ class Models:
         changes: dict[ModelType, ActiveModel | None] = {}
         for kind in catalogue.KINDS:
             active = self._active.of(kind)
-            if active is None or any(_answers_to(model, active.name) for model in left):
+            if active is None or any(_is_meant(model, active) for model in left):
                 continue
-            if any(_answers_to(model, active.name) for model in gone):
+            if any(_is_meant(model, active) for model in gone):
                 changes[kind] = None
         if changes:
             await self._set_active(changes)
 
     async def _kind_of(self, model_key: str) -> ModelType:
-        """Ask LM Studio what kind of model it is; text, if it can't say now or doesn't know it."""
+        """Ask LM Studio what kind of model it is.
+
+        If it can't say now or doesn't know it: what it is active as, or else text.
+        """
         try:
-            entries = await self._client.read("system", "listDownloadedModels", attempts=1)
+            model = catalogue.find(model_key, await self._client.downloaded(attempts=1))
         except (UpstreamUnavailable, UpstreamSilent):
-            return "llm"
-        model = catalogue.find(model_key, map(catalogue.downloaded, catalogue.objects(entries)))
-        return "embedding" if model is not None and model.type == "embedding" else "llm"
+            model = None
+        if model is not None:
+            return model.kind
+        embedding = self._active.active_embedding_model
+        return "embedding" if embedding is not None and embedding.model_key == model_key else "llm"
 
     async def _make_active(self, kind: ModelType, active: ActiveModel) -> None:
         with self._activity.operation("model_activate", active.model_key):
@@ -178,21 +182,11 @@ class Models:
         """Do this to its end, even if whoever asked for it leaves."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # A failure was told as an event; there may be nobody left to raise it to.
-            task.exception()
+        task.add_done_callback(self._tasks.discard)
+        return await background.join(task)
 
 
-def _is_meant(model: LoadedModel, request: InstanceRequest) -> bool:
-    if request.instance_id is not None:
-        return model.identifier == request.instance_id
-    return request.model_key in {model.model_key, model.path, model.identifier}
-
-
-def _answers_to(model: LoadedModel, name: str) -> bool:
-    return name in {model.identifier, model.model_key, model.path}
+def _is_meant(model: LoadedModel, named: InstanceRequest | ActiveModel) -> bool:
+    if named.instance_id is not None:
+        return model.identifier == named.instance_id
+    return named.model_key in {model.model_key, model.path, model.identifier}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -98,19 +98,22 @@ class Parameter:
         return self._fields
 
 
-def load_endpoint(
-    session: Any,
+@asynccontextmanager
+async def load_channel(
+    client: SdkClient,
+    kind: ModelType,
     model_key: str,
     identifier: str | None,
     ttl_seconds: int | None,
     config: Mapping[str, object],
-    on_progress: Any,
-) -> LoadModelEndpoint[Any, Any]:
-    """Return the SDK's loadModel channel. Its own load methods keep theirs, and so can't be cancelled."""
+    on_progress: Callable[[float], None],
+) -> AsyncIterator[Any]:
+    """Have LM Studio load a model. The SDK's own methods keep their channel, and so can't be cancelled."""
+    session = getattr(client, kind)
     types = session._API_TYPES
     # The SDK takes 0 for a time that never comes; here it means that there is none.
     ttl = ttl_seconds or None
-    return LoadModelEndpoint(
+    endpoint: LoadModelEndpoint[Any, Any] = LoadModelEndpoint(
         model_key,
         identifier,
         ttl,
@@ -119,6 +122,8 @@ def load_endpoint(
         dict(config),
         on_progress,
     )
+    async with session._create_channel(endpoint) as channel:
+        yield channel
 
 
 def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -141,9 +146,12 @@ def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, 
     return {name: value for name, value in known.items() if value != {}}, tuple(ignored)
 
 
-def parse_load_config(config: Mapping[str, Any]) -> dict[str, object]:
-    """Return what getLoadConfig answered, by the names of a LoadConfig."""
-    return dict(_kv_config.parse_server_config(config))
+def parse_load_config(config: object) -> dict[str, object]:
+    """Return what getLoadConfig answered, by the names of a LoadConfig. Raises StudioFailed."""
+    try:
+        return dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise StudioFailed("LM Studio told its load settings in a way that the SDK doesn't know.") from exc
 
 
 def is_refusal(exc: BaseException) -> bool:

@@ -46,7 +46,7 @@ async def load(request: web.Request) -> web.Response:
 
 async def cancel_load(request: web.Request) -> web.Response:
     meant = await read_json(request, InstanceRequest)
-    await request.app[MODELS].loads.cancel(meant)
+    await request.app[MODELS].cancel_load(meant)
     return json_response(
         CancelAnswer(
             model_key=meant.model_key,

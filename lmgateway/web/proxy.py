@@ -8,6 +8,7 @@ from functools import partial
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..config import seconds
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
 from ..state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
@@ -77,7 +78,7 @@ class Passage:
         app[ACTIVITY].announce(exchange)
         silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
         outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
-        answer = await app[UPSTREAM].send(outgoing, silence=_seconds(silence_ms))
+        answer = await app[UPSTREAM].send(outgoing, silence=seconds(silence_ms))
         return answer, filled.asks_usage
 
     async def pass_on(self, destination: target.Target) -> web.StreamResponse:
@@ -91,7 +92,7 @@ class Passage:
         app[ACTIVITY].announce(self.exchange)
         try:
             outgoing = Outgoing(request.method, destination.raw, headers, body)
-            answer = await app[UPSTREAM].send(outgoing, silence=_seconds(limits.timeout_ms))
+            answer = await app[UPSTREAM].send(outgoing, silence=seconds(limits.timeout_ms))
         except GatewayError as exc:
             # What looks like LM Studio's failure may be the upload's.
             raise upload.failure or exc from exc
@@ -128,7 +129,7 @@ class Passage:
         if is_stream:
             # A stream is what LM Studio says is one, whatever was asked for.
             self.exchange.stream = True
-            answer.limit_silence(_seconds(self.policy.config.proxy.stream_timeout_ms))
+            answer.limit_silence(seconds(self.policy.config.proxy.stream_timeout_ms))
         if isinstance(meter, StreamMeter):
             fields.popall("Content-Length", None)  # it may become less
         response = RelayedResponse(
@@ -164,7 +165,3 @@ def _metered(meter: Meter | None, exchange: Exchange, chunk: bytes) -> bytes:
     if count.seen != known:
         exchange.token_came()
     return passed
-
-
-def _seconds(milliseconds: int) -> float | None:
-    return milliseconds / 1000 if milliseconds else None

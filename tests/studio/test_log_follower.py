@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,18 +22,13 @@ from lmgateway.observe.events import Events
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.studio.log_follower import LogFollower
 from tests.support.studio import running_studio
+from tests.support.waiting import until
 
 STAMP = "[2025-11-30 20:33:33][INFO]"
 FIRST, SECOND, TENTH = ("2025-11/2025-11-30.1.log", "2025-11/2025-11-30.2.log", "2025-11/2025-11-30.10.log")
 NEXT_MONTH = "2025-12/2025-12-01.1.log"
 POLL_SECONDS = 0.01
 THREAD = "lmstudio-log"
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 class Following:

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from lmgateway.simulator import Pace, Simulator
+from lmgateway.simulator.engine import load_config
+from lmgateway.simulator.engine.catalogue import Domain
+from lmgateway.simulator.engine.faults import Fault
+from lmgateway.simulator.engine.memory import Memory
 from tests.conftest import StartGateway
 from tests.studio.conftest import QUICK, Home
 from tests.support.studio import Held, running_studio
@@ -119,6 +123,99 @@ async def test_second_instance_is_the_one_that_answers(home: Home) -> None:
     assert (await home.get("/admin/models/active"))[1] == active
     await home.post("unload", modelKey=LLM, instanceId=f"{LLM}:2")
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_the_named_instance_is_active_and_no_other(home: Home) -> None:
+    """Also where its name is its model's key, by which LM Studio has other instances too."""
+    await home.post("load", modelKey=LLM, instanceId=LLM)
+    await home.post("load", modelKey=LLM, activate=False)
+    _, listed = await home.get("/admin/models")
+    assert {model["identifier"]: model["active"] for model in listed["loaded"]} == {
+        LLM: True,
+        f"{LLM}:2": False,
+    }
+    await home.post("unload", modelKey=LLM, instanceId=LLM)
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_active_by_its_path(home: Home) -> None:
+    """Whatever name it was made active by, the list says so."""
+    await home.post("load", modelKey=LLM, activate=False)
+    (model,) = (await home.get("/admin/models"))[1]["loaded"]
+    await home.post("activate", modelKey=model["path"])
+    (model,) = (await home.get("/admin/models"))[1]["loaded"]
+    assert model["active"]
+
+
+async def test_a_load_is_one_though_its_settings_cant_be_told(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was told that it failed would load the model once more."""
+    monkeypatch.setattr(load_config, "as_config", lambda _settings: {"fields": ["news"]})
+    status, answer = await home.post("load", modelKey=LLM)
+    assert (status, answer["loadConfig"], answer["identifier"]) == (200, {}, LLM)
+    assert (await home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == LLM
+
+
+async def test_what_was_unloaded_is_forgotten_though_the_rest_failed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Active is nothing that is gone; and the failure is told as an event."""
+    await home.post("load", modelKey=LLM, instanceId="first")
+    await home.post("load", modelKey=LLM, instanceId="second", activate=False)
+    unload = Memory.unload
+
+    def refuse_the_second(memory: Memory, identifier: str, domain: Domain) -> None:
+        if identifier == "second":
+            raise Fault("The model is busy.")
+        unload(memory, identifier, domain)
+
+    monkeypatch.setattr(Memory, "unload", refuse_the_second)
+    async with home.events() as events:
+        assert (await home.post("unload", modelKey=LLM))[0] == 500
+        told = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
+    assert [name for name, _ in told] == ["model_unload_start", "error"]
+    assert told[1][1]["operation"] == "model_unload"
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_what_others_unloaded_meanwhile_is_unloaded(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LM Studio's window and a time to live unload too; that it is gone is what was asked for."""
+    for name in ("first", "second"):
+        await home.post("load", modelKey=LLM, instanceId=name)
+    unload = Memory.unload
+
+    def unload_both(memory: Memory, identifier: str, domain: Domain) -> None:
+        unload(memory, identifier, domain)
+        if identifier == "first":
+            unload(memory, "second", domain)
+
+    monkeypatch.setattr(Memory, "unload", unload_both)
+    assert (await home.post("unload", modelKey=LLM))[0] == 200
+    assert (await home.get("/admin/models"))[1]["loaded"] == []
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
+    """A failed operation is an event and a state, whichever step of it failed."""
+    await home.studio.stop()
+    async with home.events() as events:
+        assert (await home.post("unload", modelKey=LLM))[0] == 503
+        name, event = await asyncio.wait_for(events.get(), 5)
+    assert (name, event["operation"]) == ("error", "model_unload")
+    assert (await home.get("/debug/status"))[1]["status"] == "error"
+
+
+async def test_an_active_embedding_model_stays_one_without_lm_studio(home: Home) -> None:
+    """To activate it again with other parameters replaces no chat model."""
+    await home.post("activate", modelKey=LLM)
+    await home.post("activate", modelKey=EMBEDDING)
+    await home.studio.stop()
+    assert (await home.post("activate", modelKey=EMBEDDING))[0] == 200
+    _, active = await home.get("/admin/models/active")
+    assert (active["activeModel"]["modelKey"], active["activeEmbeddingModel"]["modelKey"]) == (LLM, EMBEDDING)
 
 
 async def test_loading_without_activating(home: Home) -> None:

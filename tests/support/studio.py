@@ -37,11 +37,12 @@ class Held(Pace):
 
 @dataclass
 class Studio:
-    """`upgrades` counts the sockets that were opened, by namespace."""
+    """`upgrades` counts the sockets that were opened, by namespace; `sockets` those that are open."""
 
     simulator: Simulator
     port: int = 0
     upgrades: dict[str, int] = field(default_factory=dict)
+    sockets: int = 0
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -55,9 +56,14 @@ class Studio:
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.headers.get("Upgrade"):
-                self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
-            return await handler(request)
+            if not request.headers.get("Upgrade"):
+                return await handler(request)
+            self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
+            self.sockets += 1
+            try:
+                return await handler(request)
+            finally:
+                self.sockets -= 1
 
         app.middlewares.append(count)
         self.port = await self._running.enter_async_context(

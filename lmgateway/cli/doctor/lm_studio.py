@@ -49,10 +49,11 @@ def _absent(config: LMStudio, search: discovery.Search) -> Finding:
 async def _management(config: LMStudio, seen: discovery.Seen) -> Finding:
     client = StudioClient(config)
     try:
-        about = await client.read("system", "version", attempts=1)
+        version = await client.version()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
         return Finding.warning(_CHECK, message, "The proxy works all the same.")
     finally:
         await client.close()
-    return Finding.ok(_CHECK, f"LM Studio {about['version']} is at {config.base_url}{seen.about_models}.")
+    name = "LM Studio" if version is None else f"LM Studio {version}"
+    return Finding.ok(_CHECK, f"{name} is at {config.base_url}{seen.about_models}.")
