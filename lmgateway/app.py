@@ -26,7 +26,7 @@ from .state import (
     UPSTREAM,
 )
 from .studio.client import StudioClient
-from .studio.log_following import LogFollowing
+from .studio.log_follower import LogFollowing
 from .studio.models import Models
 from .studio.state_file import StateFile
 from .traffic.upstream import Upstream

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -49,6 +51,26 @@ async def join(task: asyncio.Task[T]) -> T:
         task.add_done_callback(_tell_of_fault)
         raise
     return task.result()
+
+
+async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
+    """Return what this returns, which may wait. Neither who is cancelled nor the process's end waits for it.
+
+    The end of the process does wait for the threads of asyncio.to_thread and of every executor.
+    """
+    outcome: Future[T] = Future()
+
+    def run() -> None:
+        outcome.set_running_or_notify_cancel()
+        try:
+            result = work()
+        except BaseException as exc:  # noqa: BLE001 - it is raised where this is awaited
+            outcome.set_exception(exc)
+        else:
+            outcome.set_result(result)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await asyncio.wrap_future(outcome)
 
 
 def _tell_of_fault(task: asyncio.Task[Any]) -> None:

@@ -10,7 +10,7 @@ from .observe.exchange import Exchange
 from .observe.prometheus import Metrics
 from .policy import Head, Policies, Policy
 from .studio.client import StudioClient
-from .studio.log_following import LogFollowing
+from .studio.log_follower import LogFollowing
 from .studio.models import Models
 from .traffic.upstream import Upstream
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import shutil
+import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ import pytest
 from lmgateway.observe.events import Events
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.studio.log_follower import LogFollower
+from tests.support.process import lmgateway
 from tests.support.studio import running_studio
 from tests.support.waiting import until
 
@@ -90,7 +92,7 @@ class Following:
                 events.close()
                 await listening
             assert task.cancelled()
-            assert not [thread for thread in threading.enumerate() if thread.name.startswith(THREAD)]
+            await until(lambda: THREAD not in {thread.name for thread in threading.enumerate()})
 
 
 @pytest.fixture
@@ -475,3 +477,15 @@ async def test_nothing_is_left_behind(log: Following, *, busy: bool):
         assert asyncio.get_running_loop().time() - began < 1
     assert len(log.messages) < 20_000
     assert psutil.Process().num_fds() == descriptors
+
+
+async def test_a_read_that_never_returns_doesnt_keep_the_process(tmp_path: Path) -> None:
+    """A network drive may stop answering for good; the gateway ends when it is told to all the same."""
+    never = tmp_path / "logs" / FIRST
+    never.parent.mkdir(parents=True)
+    os.mkfifo(never)  # to open it takes somebody who writes
+    options = ("--set", "lmstudio.log_monitoring=true", "--set", f"lmstudio.log_dir={tmp_path / 'logs'}")
+    async with lmgateway("serve", "--port", "0", *options, cwd=tmp_path) as process:
+        await process.port()
+        process.send(signal.SIGTERM)
+        assert (await process.ends())[0] == 0
