@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Iterable
 
 import msgspec
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from ..errors import NotFound
+from ..errors import Mistake, NotFound, ValidationFailed
+from ..observe import events
 from ..observe.events import Event, Subscription
 from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema import CancelledRequest
 from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from ..studio import log_events
 from .answers import json_response
+from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
 
@@ -41,18 +45,42 @@ class Lagged(Event, frozen=True, kw_only=True):
     missed: int
 
 
+EVENT_KINDS: tuple[type[Event], ...] = (
+    Connected,
+    Lagged,
+    events.ModelLoadStart,
+    events.ModelLoadProgress,
+    events.ModelLoadComplete,
+    events.ModelUnloadStart,
+    events.ModelUnloadComplete,
+    events.ModelActivate,
+    events.InferenceStart,
+    events.InferenceComplete,
+    events.ErrorEvent,
+    log_events.DebugLog,
+    log_events.ChatStart,
+    log_events.ProcessingStart,
+    log_events.SamplingParams,
+    log_events.PromptProgress,
+    log_events.CacheStats,
+    log_events.TokenInfo,
+    log_events.MonthTransition,
+)
+_EVENT_NAMES = tuple(kind.name for kind in EVENT_KINDS)
+
+
 async def stream(request: web.Request) -> web.StreamResponse:
     """Send events until the reader leaves or the gateway ends.
 
-    `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known.
+    `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known. Raises
+    ValidationFailed, Overloaded.
     """
-    listed = ",".join(request.query.getall("types", ()))
-    names = frozenset(filter(None, map(str.strip, listed.split(","))))
+    names = _wanted(request.query.getall("types", ()))
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
-    events = request.app[EVENTS]
-    events.admit(request[POLICY].config.limits.subscribers)
-    with events.subscribe(names, after=after) as subscription:
+    publisher = request.app[EVENTS]
+    publisher.admit(request[POLICY].config.limits.subscribers)
+    with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(
             request, sep="\n", ping_interval=_NEVER, send_timeout=SEND_SECONDS
@@ -64,6 +92,18 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 if request.transport is not None:
                     request.transport.abort()
         return response
+
+
+def _wanted(lists: Iterable[str]) -> frozenset[str]:
+    """Return the names in comma lists. Raises ValidationFailed: of a wrong one no event would ever come."""
+    names = frozenset(filter(None, map(str.strip, ",".join(lists).split(","))))
+    if unknown := sorted(names.difference(_EVENT_NAMES)):
+        details = [
+            Mistake(path="types", message=f"Unknown event; {meant(name, _EVENT_NAMES)}")
+            for name in unknown[:MAX_MISTAKES]
+        ]
+        raise ValidationFailed("Validation failed", details=details)
+    return names
 
 
 async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:

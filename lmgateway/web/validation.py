@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from types import UnionType
@@ -36,14 +36,18 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
     known = {info.encode_name: info for info in fields(kind)}
     hints = get_type_hints(kind, include_extras=True)
     for name in [name for name in value if name not in known]:
-        near = get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        yield _join(path, name), f"Unknown field; {hint}"
+        yield _join(path, name), f"Unknown field; {meant(name, known)}"
     for name, info in known.items():
         if name in value:
             yield from _value_mistakes(value[name], hints[info.name], _join(path, name))
         elif info.required:
             yield _join(path, name), "Required, and missing"
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return which of the known names an unknown one may have been meant for, or else all that there are."""
+    near = get_close_matches(name, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
 def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, str]]:

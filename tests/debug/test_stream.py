@@ -105,6 +105,17 @@ async def test_coming_back_continues_where_it_ended(
         assert re.findall(rb'"instanceId":"(\d+)"', received) == seen
 
 
+async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """Nobody waits for events that can't come."""
+    gateway = await start_gateway(upstream.base_url)
+    url = gateway.url("/debug/stream?types=error,inference_strat,xyzzy")
+    async with gateway.client.get(url) as response:
+        assert response.status == 400
+        misspelt, strange = (await response.json())["details"]
+    assert misspelt == {"path": "types", "message": "Unknown event; did you mean inference_start?"}
+    assert strange["message"].startswith("Unknown event; there are connected, lagged, model_load_start, ")
+
+
 async def test_silence_is_broken_by_a_comment(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:

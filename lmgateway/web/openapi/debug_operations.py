@@ -4,39 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from ...errors import NotFound, Overloaded
-from ...observe import events
-from ...observe.events import Event
+from ...errors import NotFound, Overloaded, ValidationFailed
 from ...observe.published import sse_frame
-from ...studio import log_events
 from .. import debug
 from . import examples
 from .errors import REQUEST_ID
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer
 
 TAG = "What happens"
-
-EVENTS: tuple[type[Event], ...] = (
-    debug.Connected,
-    debug.Lagged,
-    events.ModelLoadStart,
-    events.ModelLoadProgress,
-    events.ModelLoadComplete,
-    events.ModelUnloadStart,
-    events.ModelUnloadComplete,
-    events.ModelActivate,
-    events.InferenceStart,
-    events.InferenceComplete,
-    events.ErrorEvent,
-    log_events.DebugLog,
-    log_events.ChatStart,
-    log_events.ProcessingStart,
-    log_events.SamplingParams,
-    log_events.PromptProgress,
-    log_events.CacheStats,
-    log_events.TokenInfo,
-    log_events.MonthTransition,
-)
 
 
 def _stream_example() -> str:
@@ -80,12 +55,12 @@ DEBUG_OPERATIONS = (
         answers={
             200: answer(
                 "The events.",
-                Body(media_type=EVENT_STREAM, example=_stream_example(), events=EVENTS),
+                Body(media_type=EVENT_STREAM, example=_stream_example(), events=debug.EVENT_KINDS),
                 Cache_Control="`no-cache`",
                 X_Accel_Buffering="`no`",
             )
         },
-        raises=(Overloaded,),
+        raises=(Overloaded, ValidationFailed),
     ),
     Operation(
         "GET",
