@@ -141,7 +141,13 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
     named.add_argument("--id", metavar="NAME", help="the instance's own name")
 
     watch = commands.add_parser("events", parents=[remote], help="show what happens, as it happens")
-    watch.add_argument("--type", action="append", default=[], metavar="NAME", help="only events of this name")
+    watch.add_argument(
+        "--type",
+        action="append",
+        default=[],
+        metavar="NAME,...",
+        help="only events of these names, such as error,model_load_progress",
+    )
     watch.set_defaults(command="events.events")
     listing = commands.add_parser("models", parents=[remote], help="list the models of a running gateway")
     listing.set_defaults(command="models.listing")
@@ -157,9 +163,16 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
         help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
     )
     load.set_defaults(command="models.load")
-    unload = commands.add_parser("unload", parents=[named], help="unload a model")
+    cancel = commands.add_parser("cancel", parents=[named], help="end the load of a model")
+    cancel.set_defaults(command="models.cancel")
+    unload = commands.add_parser("unload", parents=[named], help="take a model out of memory")
     unload.set_defaults(command="models.unload")
     activate = commands.add_parser(
         "activate", parents=[named], help="make a model the active one; loads nothing"
     )
     activate.set_defaults(command="models.activate")
+    deactivate = commands.add_parser(
+        "deactivate", parents=[remote], help="have no active model; unloads nothing"
+    )
+    deactivate.add_argument("--type", choices=("llm", "embedding"), help="only of this type; both by default")
+    deactivate.set_defaults(command="models.deactivate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,9 @@ from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # sysexits.h, by what the gateway answers; everything else is 1.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+_NO_GATEWAY = "Start one with `lmgateway serve`, or name another with --url."
+_WRONG_KEY = "The gateway has another key than this one. Give its own with --key, or in GATEWAY_API_KEY."
+_NO_KEY = "The gateway wants its key. Give it with --key, or in GATEWAY_API_KEY."
 
 
 class Event(NamedTuple):
@@ -31,29 +35,22 @@ class GatewayClient:
 
     async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Return what the gateway answers. Raises RequestFailed."""
-        try:
-            async with self._session.request(method, path, json=body) as response:
-                answer = await response.json()
-                if not isinstance(answer, dict) or (response.ok and "error" in answer):
-                    # LM Studio itself says 200 and "Unexpected endpoint".
-                    raise RequestFailed(f"{response.url.origin()} is no lmgateway.", EX_UNAVAILABLE)
-                if not response.ok:
-                    raise RequestFailed(_reason(answer), _EXIT_STATUS.get(response.status, 1))
-                return answer
-        except (aiohttp.ContentTypeError, ValueError) as exc:
-            raise RequestFailed("What answers there is no lmgateway.", EX_UNAVAILABLE) from exc
-        except aiohttp.ClientError as exc:
-            raise RequestFailed(f"The gateway can't be reached: {exc}", EX_UNAVAILABLE) from exc
+        async with self._answered(method, path, json=body) as response:
+            answer = await response.json()
+            if not isinstance(answer, dict) or "error" in answer:
+                # LM Studio itself says 200 and "Unexpected endpoint".
+                raise RequestFailed(f"{response.url.origin()} is no lmgateway.", EX_UNAVAILABLE)
+            return answer
 
     async def events(self, *names: str, last_id: str | None = None) -> AsyncIterator[Event]:
         """Yield each event as it happens, `connected` first; of these names only, if there are any.
 
-        With `last_id`, first what came after that one. Raises aiohttp.ClientError when the stream breaks off.
+        With `last_id`, first what came after that one. Raises RequestFailed, with EX_UNAVAILABLE when the
+        stream breaks off.
         """
         headers = {"Last-Event-ID": last_id} if last_id else {}
-        url = "/debug/stream"
-        async with self._session.get(url, params={"types": ",".join(names)}, headers=headers) as response:
-            response.raise_for_status()
+        query = {"types": ",".join(names)}
+        async with self._answered("GET", "/debug/stream", params=query, headers=headers) as response:
             name, number = "", None
             async for line in response.content:
                 field, _, value = line.decode().rstrip("\r\n").partition(": ")
@@ -64,6 +61,52 @@ class GatewayClient:
                 elif field == "data":
                     yield Event(name, json.loads(value), number)
                     number = None
+
+    @asynccontextmanager
+    async def _answered(
+        self, method: str, path: str, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self._session.request(method, path, **options) as response:
+                if not response.ok:
+                    raise RequestFailed(
+                        self._reason(response.status, await response.json()),
+                        _EXIT_STATUS.get(response.status, 1),
+                    )
+                yield response
+        except (aiohttp.ContentTypeError, ValueError) as exc:
+            raise RequestFailed("What answers there is no lmgateway.", EX_UNAVAILABLE) from exc
+        except aiohttp.ClientError as exc:
+            raise RequestFailed(_unreachable(exc), EX_UNAVAILABLE) from exc
+
+    def _reason(self, status: int, answer: Any) -> str:
+        """Return an error's sentence, and its mistakes if it lists some."""
+        if not isinstance(answer, dict):
+            return "What answers there is no lmgateway."
+        if status == 401:
+            return _WRONG_KEY if "X-API-Key" in self._session.headers else _NO_KEY
+        if answer.get("status") == "not_found":
+            return str(answer["message"])
+        details = answer.get("details")
+        if isinstance(details, list):
+            return "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
+        return str(answer.get("error")) + (f": {details}" if isinstance(details, str) else "")
+
+
+def _unreachable(exc: aiohttp.ClientError) -> str:
+    match exc:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"The gateway's certificate isn't trusted here: {exc.certificate_error}"
+        case aiohttp.ClientSSLError():
+            return f"What listens at {exc.host} port {exc.port} speaks no TLS. Write http:// in --url."
+        case aiohttp.ClientConnectorError():
+            error = exc.os_error
+            # asyncio's own words repeat the address, in another form.
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            return f"Nothing answers at {exc.host} port {exc.port}: {why}. {_NO_GATEWAY}"
+        case aiohttp.ServerDisconnectedError():
+            return "The gateway closed the connection. If it speaks TLS, write https:// in --url."
+    return f"The connection to the gateway broke: {exc}"
 
 
 @asynccontextmanager
@@ -101,13 +144,3 @@ def trusting(certificate: str) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
-
-
-def _reason(answer: Any) -> str:
-    """Return an error's sentence, and its mistakes if it lists some."""
-    if answer.get("status") == "not_found":
-        return str(answer["message"])
-    details = answer.get("details")
-    if isinstance(details, list):
-        return "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
-    return str(answer.get("error")) + (f": {details}" if isinstance(details, str) else "")

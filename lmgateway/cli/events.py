@@ -8,9 +8,8 @@ import json
 import sys
 from typing import Any
 
-import aiohttp
-
 from .client import GatewayClient
+from .failures import EX_UNAVAILABLE, RequestFailed
 from .models import ask_gateway
 
 RECONNECT_SECONDS = 2
@@ -38,8 +37,10 @@ def events(options: argparse.Namespace) -> int:
                 async for event in gateway.events(*names, last_id=last_id):
                     last_id = event.id or last_id
                     _print(event.name, event.data, as_json=options.json)
-            except (aiohttp.ClientError, OSError) as exc:
-                print(f"lmgateway: the stream broke off ({exc}); trying again", file=sys.stderr, flush=True)
+            except RequestFailed as exc:
+                if exc.exit_status != EX_UNAVAILABLE:
+                    raise
+                print(f"lmgateway: {exc} Trying again.", file=sys.stderr, flush=True)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     return ask_gateway(options, follow)

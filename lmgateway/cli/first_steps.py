@@ -90,4 +90,5 @@ def _about_models(model: str | None) -> Iterator[str]:
     if model is None:
         yield f"Put the name of a model, as `lmgateway models` shows it, in the place of {MODEL_TO_CHOOSE}."
     name = shlex.quote(model or MODEL_TO_CHOOSE)
-    yield f"Claude Code and Codex need a large context: `lmgateway load {name} --with contextLength=32768`."
+    yield f"Claude Code and Codex need a large context: `lmgateway load {name} --with contextLength=32768`"
+    yield f"(after `lmgateway unload {name}`, if it is loaded already)."

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
+import shlex
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from .client import GatewayClient, gateway_client
-from .failures import EX_DATAERR, RequestFailed
+from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .options import load_settings
 from .progress import Progress
 from .urls import own_url
+
+# LM Studio numbers what it has a model of that name for already.
+_NUMBERED = re.compile(r":[0-9]+\Z")
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -21,21 +26,27 @@ def listing(options: argparse.Namespace) -> int:
         found = await gateway.request("GET", "/admin/models")
         if options.json:
             return _print_json(found)
-        loaded = {model["modelKey"] for model in found["loaded"]}
-        rows: list[tuple[str, ...]] = [("", "MODEL", "TYPE", "SIZE", "CONTEXT")]
-        for model in found["loaded"]:
-            mark = "active" if model["active"] else "loaded"
-            name = model["identifier"]
-            rows.append((mark, name, model["type"], _size(model["size"]), str(model["contextLength"] or "")))
-        rows.extend(
-            ("", model["modelKey"], model["type"], _size(model["size"]), "")
-            for model in found["downloaded"]
-            if model["modelKey"] not in loaded
-        )
-        _print_table(rows)
+        active = await gateway.request("GET", "/admin/models/active")
+        _print_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(found, active)])
         return 0
 
     return ask_gateway(options, ask)
+
+
+def _rows(found: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a line for each instance, for each active model that has none, and for each other model."""
+    for model in found["loaded"]:
+        mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
+        yield mark, model["identifier"], model["type"], _size(model["size"]), context
+    shown = {model["modelKey"] for model in found["loaded"]}
+    answers = {model["type"] for model in found["loaded"] if model["active"]}
+    for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
+        if one is not None and kind not in answers:
+            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, "", ""
+            shown.add(one["modelKey"])
+    for model in found["downloaded"]:
+        if model["modelKey"] not in shown:
+            yield "", model["modelKey"], model["type"], _size(model["size"]), ""
 
 
 def load(options: argparse.Namespace) -> int:
@@ -45,13 +56,24 @@ def load(options: argparse.Namespace) -> int:
 
     async def ask(gateway: GatewayClient) -> int:
         progress = Progress(gateway, options.model, options.id)
-        async with progress.shown():
-            answer = await gateway.request("POST", "/admin/models/load", body)
+        try:
+            async with progress.shown():
+                answer = await gateway.request("POST", "/admin/models/load", body)
+        except asyncio.CancelledError:
+            # Ctrl-C
+            print(f"A load that has begun goes on; `{_command('cancel', options)}` ends it.", file=sys.stderr)
+            raise
         for ignored in answer["ignored"]:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
+        if options.id is None and _NUMBERED.search(answer["identifier"]):
+            print(f"{options.model} was loaded already, and is in memory twice now.", file=sys.stderr)
         return _print_answer(options, answer)
 
     return ask_gateway(options, ask)
+
+
+def cancel(options: argparse.Namespace) -> int:
+    return _post(options, "/admin/models/load/cancel")
 
 
 def unload(options: argparse.Namespace) -> int:
@@ -69,7 +91,19 @@ def _post(options: argparse.Namespace, path: str) -> int:
     return ask_gateway(options, ask)
 
 
-def ask_gateway(options: argparse.Namespace, ask: Any) -> int:
+def deactivate(options: argparse.Namespace) -> int:
+    async def ask(gateway: GatewayClient) -> int:
+        body = {} if options.type is None else {"type": options.type}
+        active = await gateway.request("POST", "/admin/models/deactivate", body)
+        if options.json:
+            return _print_json(active)
+        print(f"No {options.type or 'llm or embedding'} model is active: requests have to name one.")
+        return 0
+
+    return ask_gateway(options, ask)
+
+
+def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
     certificate = "" if options.url else config.server.tls_cert
@@ -77,10 +111,14 @@ def ask_gateway(options: argparse.Namespace, ask: Any) -> int:
 
     async def run() -> int:
         async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
-            question: Coroutine[Any, Any, int] = ask(gateway)
-            return await question
+            return await ask(gateway)
 
     return asyncio.run(run())
+
+
+def _command(name: str, options: argparse.Namespace) -> str:
+    words = ["lmgateway", name, options.model, *(("--id", options.id) if options.id else ())]
+    return shlex.join(words)
 
 
 def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
@@ -92,7 +130,9 @@ def _settings(items: list[str]) -> dict[str, Any]:
     """Return `contextLength=8192`, `gpu.ratio=0.5` and so on as JSON would have them."""
     config: dict[str, Any] = {}
     for item in items:
-        path, _, text = item.partition("=")
+        path, equals, text = item.partition("=")
+        if not equals:
+            raise RequestFailed(f"--with {item}: write NAME=VALUE, such as contextLength=8192", EX_USAGE)
         *tables, name = path.split(".")
         table = config
         for step in tables:
@@ -125,4 +165,6 @@ def _print_table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _size(size: int | None) -> str:
-    return "" if size is None else f"{size / 1e9:.1f} GB"
+    if size is None:
+        return ""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -67,3 +68,16 @@ async def test_wrong_key_is_no_reason_to_wait(start_gateway: StartGateway, tmp_p
     gateway = await start_gateway("http://127.0.0.1:9", auth={"api_key": "k"})
     async with lmgateway("events", "--url", gateway.base_url, "--key", "no", cwd=tmp_path) as watching:
         assert (await watching.ends())[0] == 77
+
+
+async def test_whoever_reads_may_have_seen_enough(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """`| head -1` ends it at the next event, instead of being taken for a lost connection."""
+    gateway = await start_gateway("http://127.0.0.1:9")
+    reader, writer = os.pipe()
+    async with lmgateway("events", "--url", gateway.base_url, cwd=tmp_path, stdout=writer) as watching:
+        os.close(writer)
+        assert b"connected" in await asyncio.to_thread(os.read, reader, 4096)
+        os.close(reader)
+        async with gateway.client.get(gateway.url("/v1/models")) as response:
+            assert response.status == 503
+        assert await asyncio.wait_for(watching.process.wait(), 20) == 141

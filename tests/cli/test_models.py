@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -116,9 +117,44 @@ loaded  qwen2.5-7b-instruct                   llm        4.7 GB  4096
 active  second                                llm        4.7 GB  4096
         llama-3.2-3b-instruct                 llm        2.0 GB
         qwen2.5-vl-7b-instruct                llm        6.0 GB
-        text-embedding-nomic-embed-text-v1.5  embedding  0.1 GB
+        text-embedding-nomic-embed-text-v1.5  embedding  84 MB
 """,
     )
+
+
+async def test_active_without_being_loaded(home: Home) -> None:
+    """LM Studio loads it when it is asked for, if it is allowed to; the list says which that will be."""
+    home.studio.load(CHAT)
+    await home.run("activate", OTHER)
+    _, output = await home.run("models")
+    lines = [line.split("  ")[0] for line in output.splitlines()]
+    assert output.count(OTHER) == 1
+    assert f"active, not loaded  {OTHER}" in output
+    assert lines.count("loaded") == 1
+    assert await home.run("deactivate", "--type", "llm") == (
+        0,
+        "No llm model is active: requests have to name one.\n",
+    )
+    assert "active" not in (await home.run("models"))[1]
+
+
+async def test_a_second_copy_is_told_of(home: Home) -> None:
+    """It takes as much memory again, which is rarely meant."""
+    home.studio.load(CHAT)
+    status, output = await home.run("load", CHAT)
+    assert (status, f"{CHAT} was loaded already, and is in memory twice now." in output) == (0, True)
+
+
+async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
+    """Whoever stops waiting is told that LM Studio doesn't stop, and how to stop it."""
+    home.pace.may_go_on.clear()
+    async with on_terminal(home, "load", CHAT) as terminal:
+        await terminal.until("45.0 %")
+        terminal.process.send_signal(signal.SIGINT)
+        await terminal.rest()
+        assert await terminal.process.wait() == 130
+    assert f"`lmgateway cancel {CHAT}` ends it" in terminal.shown
+    assert (await home.run("cancel", CHAT)) == (0, f"The load of {CHAT} was cancelled.\n")
 
 
 async def test_json(home: Home) -> None:
@@ -235,18 +271,28 @@ LOAD, IPV6 = ["load", CHAT], ["--set=server.host=::1", "--set=server.port=9"]
 FAILURES = [
     pytest.param([*LOAD, "--with", "contextLength=-1"], 65, "loadConfig.contextLength", id="bad value"),
     pytest.param([*LOAD, "--with", "contextLenght=1"], 65, "mean contextLength?", id="misspelt setting"),
-    pytest.param([*LOAD, "--with", "contextLength"], 65, "loadConfig.contextLength", id="no value"),
+    pytest.param([*LOAD, "--with", "contextLength"], 64, "write NAME=VALUE", id="no value"),
     pytest.param([*LOAD, "--with=gpu=1", "--with=gpu.ratio=1"], 65, "gpu", id="both"),
     pytest.param([*LOAD, "--ttl=-1"], 65, "ttlSeconds", id="bad time to live"),
     pytest.param(["load", "qwen2.5-7b"], 66, CHAT, id="unknown model"),
     pytest.param(["unload", CHAT], 66, f"Nothing named {CHAT} is loaded", id="nothing loaded"),
-    pytest.param(["models", "--url", NOWHERE], 69, "can't be reached", id="no gateway"),
-    pytest.param([*LOAD, "--url", NOWHERE], 69, "can't be reached", id="no gateway to load"),
-    pytest.param(["models", *IPV6], 69, "can't be reached", id="IPv6"),
+    pytest.param(
+        ["models", "--url", NOWHERE],
+        69,
+        "Nothing answers at 127.0.0.1 port 9: Connection refused. Start one",
+        id="no gateway",
+    ),
+    pytest.param([*LOAD, "--url", NOWHERE], 69, "name another with --url", id="no gateway to load"),
+    pytest.param(["models", *IPV6], 69, "Nothing answers at ::1 port 9", id="IPv6"),
     pytest.param(["models", "--url", "localhost:8002"], 64, "localhost:8002", id="no URL"),
     pytest.param(["models", "--url", "STUDIO"], 69, "no lmgateway", id="LM Studio"),
-    pytest.param(["models", "--key", "wrong"], 77, "Unauthorized", id="wrong key"),
-    pytest.param([*LOAD, "--key", "wrong"], 77, "Unauthorized", id="wrong key to load"),
+    pytest.param(["models", "--url", "http://nobody.invalid"], 69, "Name or service not known", id="no host"),
+    pytest.param(["models", "--url", "TLS"], 69, "Write http:// in --url", id="no TLS"),
+    pytest.param(["models", "--key", "wrong"], 77, "another key than this one", id="wrong key"),
+    pytest.param(["models", "--key", ""], 77, "wants its key", id="no key"),
+    pytest.param([*LOAD, "--key", "wrong"], 77, "another key", id="wrong key to load"),
+    pytest.param(["cancel", CHAT], 66, f"Nothing named {CHAT} is being loaded", id="nothing to cancel"),
+    pytest.param(["events", "--type", "eror"], 65, "did you mean error?", id="misspelt event"),
     pytest.param([*LOAD, "--with", "contextLength=99999"], 1, "resources", id="out of memory"),
     pytest.param(["models", "--set", "server.prot=1"], 78, "did you mean server.port?", id="broken config"),
 ]
@@ -265,7 +311,8 @@ async def test_exit_status(
     monkeypatch.chdir(home.folder)
     for variable in {name for setting in SETTINGS.values() for name in setting.env}:
         monkeypatch.delenv(variable, raising=False)
-    arguments = [home.base_url if argument == "STUDIO" else argument for argument in arguments]
+    places = {"STUDIO": home.base_url, "TLS": f"https://127.0.0.1:{home.gateway.port}"}
+    arguments = [places.get(argument, argument) for argument in arguments]
     if "--key" not in arguments:
         arguments += ["--key", KEY]
     if "--url" not in arguments and IPV6[0] not in arguments:

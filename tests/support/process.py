@@ -53,7 +53,7 @@ class Process:
 
 @asynccontextmanager
 async def lmgateway(
-    *arguments: str, cwd: Path, is_covered: bool = True, **environ: str
+    *arguments: str, cwd: Path, is_covered: bool = True, stdout: int = asyncio.subprocess.PIPE, **environ: str
 ) -> AsyncIterator[Process]:
     """Run the command in a folder, with nothing of the gateway's in its environment but `environ`.
 
@@ -69,7 +69,7 @@ async def lmgateway(
         cwd=cwd,
         env={**inherited, "XDG_STATE_HOME": str(cwd / "state"), **environ},
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
+        stdout=stdout,
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
