@@ -113,8 +113,8 @@ class Activity:
     def exchange(self, exchange: Exchange) -> AbstractContextManager[None]:
         """Run a proxied request inside.
 
-        It ends completed, failed (a GatewayError left it or interrupted it, or LM Studio answered 5xx) or
-        aborted (the client left).
+        It ends completed, failed (a GatewayError left it or interrupted it, or LM Studio answered 5xx),
+        cancelled (by an admin) or aborted (the client left).
         """
         return _Running(self, exchange)
 
@@ -172,7 +172,8 @@ class Activity:
     def _fail(self, exchange: Exchange, error: GatewayError) -> None:
         self.total_errors += 1
         exchange.status, exchange.error = error.status, error
-        self._end(exchange, "failed", exchange.redact(error.message))
+        outcome: Outcome = "cancelled" if isinstance(error, RequestCancelled) else "failed"
+        self._end(exchange, outcome, exchange.redact(error.message))
 
     def _end(self, exchange: Exchange, outcome: Outcome, sentence: str | None = None) -> None:
         if not exchange.announced:

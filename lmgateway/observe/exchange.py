@@ -24,7 +24,7 @@ CLIENT_LEFT = 499
 # One token has no speed.
 _FEWEST_TOKENS = 2
 
-Outcome = Literal["completed", "failed", "aborted"]
+Outcome = Literal["completed", "failed", "aborted", "cancelled"]
 Phase = Literal["waiting", "prompt", "generating"]
 
 

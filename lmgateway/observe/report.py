@@ -187,8 +187,10 @@ def _ended(past: PastExchange) -> EndedRequest:
         model=past.model,
         client=past.client,
         outcome=past.outcome,
-        status=None if past.outcome == "aborted" else past.status,
+        # Who left or was cancelled got none, or one that says nothing of how it ended.
+        status=None if past.outcome in {"aborted", "cancelled"} else past.status,
         error=past.error,
+        tokens=past.tokens,
         token_usage=past.usage,
         ttft_ms=past.ttft_ms,
         tokens_per_second=past.tokens_per_second,

@@ -114,6 +114,7 @@ class EndedRequest(Message, frozen=True, kw_only=True):
     outcome: Outcome | None
     status: int | None
     error: str | None
+    tokens: int
     token_usage: TokenUsage | None
     ttft_ms: int | None
     tokens_per_second: float | None

@@ -93,6 +93,47 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     await expect(entries.first).to_contain_text("meanwhile")
 
 
+async def test_what_is_shown_without_a_connection_is_told_to_be_old(open_dashboard: OpenDashboard) -> None:
+    """Numbers that stand still look like a quiet house; when the gateway is back, all is asked for again."""
+    visit = await open_dashboard()
+    visit.tolerated = 503
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503)
+
+    for path in ("stream", "requests"):
+        await visit.page.route(f"**/debug/{path}", refuse)
+    await visit.page.reload()
+    await expect(visit.page.locator("#tile-running .big")).to_have_text("Unknown")
+    await expect(visit.page.get_by_text("Nothing is running.")).to_be_hidden()
+    banner = visit.page.get_by_text("The gateway doesn't answer. What you see is from ")
+    await expect(banner).to_be_visible()
+    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
+    visit.asked.clear()
+    await visit.page.unroute_all()
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    await expect(banner).to_be_hidden()
+    await expect(visit.page.locator("#tile-running .big")).to_have_text("0")
+    asked = {url.removeprefix(f"{visit.gateway.base_url}/") for url in visit.asked}
+    assert asked >= {"health/ready", "debug/stream", "debug/requests", "admin/models"}
+
+
+async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenDashboard) -> None:
+    """Each kind of event comes with its errors."""
+    visit = await open_dashboard()
+    for operation in ("inference", "model_load"):
+        event = ErrorEvent(operation=operation, error=f"The {operation} failed.", total_time_ms=3)
+        visit.gateway.app[EVENTS].publish(event)
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(2)
+    for kind, sentence in (("requests", "The inference failed."), ("models", "The model_load failed.")):
+        await visit.page.get_by_label("Show", exact=True).select_option(kind)
+        await expect(entries).to_have_count(1)
+        await expect(entries).to_contain_text(sentence)
+    await visit.page.get_by_label("Show", exact=True).select_option("LM Studio's log")
+    await expect(visit.page.get_by_text("if lmstudio.log_monitoring is on")).to_be_visible()
+
+
 async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:
     """TCP cuts where it likes; the standard's line ends, comments and several data lines are all legal."""
     visit = await open_dashboard()

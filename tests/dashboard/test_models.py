@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Dialog, expect
 
 from tests.dashboard.browsing import MODEL, TITLE
 from tests.dashboard.conftest import OpenDashboard
+
+EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -92,6 +94,58 @@ async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
     await visit.button(f"Unload {TITLE}").click()
     await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
     await expect(visit.page.locator("#tile-active")).to_contain_text("None")
+
+
+async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard) -> None:
+    """What is active for embeddings doesn't stand where the model for chats would."""
+    visit = await open_dashboard(loaded=True)
+    await visit.post("/admin/models/activate", modelKey=EMBEDDING)
+    await expect(visit.page.locator("#tile-active .big")).to_have_text("None")
+    await expect(visit.page.locator("#tile-active .sub")).to_contain_text("Embeddings: Nomic Embed Text v1.5")
+
+
+async def test_a_second_copy_is_warned_of(open_dashboard: OpenDashboard) -> None:
+    """Loading with other settings isn't a change of what is loaded."""
+    visit = await open_dashboard(loaded=True)
+    warning = visit.page.get_by_text("It is in memory already.")
+    await visit.button(f"Load {TITLE}").click()
+    await expect(warning).to_be_visible()
+    await visit.button("Cancel").click()
+    await visit.button("Load Qwen2.5 7B Instruct").click()
+    await expect(visit.button("Cancel")).to_be_visible()
+    await expect(warning).to_be_hidden()
+
+
+async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenDashboard) -> None:
+    """Somebody else's answer would break off."""
+    visit = await open_dashboard(loaded=True)
+    asked: list[str] = []
+
+    async def refuse(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        await dialog.dismiss()
+
+    visit.page.on("dialog", refuse)
+    async with visit.chat():
+        await visit.button(f"Unload {TITLE}").click()
+        await expect(visit.button(f"Unload {TITLE}")).not_to_have_attribute("aria-disabled", "true")
+    assert asked == [f"1 request is being answered by {TITLE} and would break off. Unload it?"]
+    await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
+    await expect(visit.page.get_by_text("Nothing is running.")).to_be_visible()
+    await visit.button(f"Unload {TITLE}").click()
+    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+    assert len(asked) == 1
+
+
+async def test_what_a_request_had_loaded_is_seen(open_dashboard: OpenDashboard) -> None:
+    """LM Studio loads by itself what is asked for, and no event tells of it."""
+    visit = await open_dashboard()
+    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+    visit.pace.finish()
+    async with visit.chat(max_tokens=3) as response:
+        await response.read()
+    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
+    await expect(in_memory).to_contain_text(TITLE)
 
 
 async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:

@@ -32,6 +32,9 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
             await asyncio.wait_for(response.read(), 5)
     await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
     await expect(visit.page.get_by_role("heading", name="In flight")).to_be_focused()
+    row = visit.page.get_by_role("table").get_by_role("row").nth(1)
+    await expect(row.locator(".badge")).to_have_text("Cancelled")
+    await expect(row.locator("[data-column='Tokens out']")).to_have_text("6")
 
 
 async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard) -> None:

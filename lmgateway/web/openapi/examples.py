@@ -208,6 +208,7 @@ REQUESTS = RequestsReport(
             outcome="completed",
             status=200,
             error=None,
+            tokens=_USAGE.completion_tokens,
             token_usage=_USAGE,
             ttft_ms=210,
             tokens_per_second=41.2,

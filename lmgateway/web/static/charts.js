@@ -4,6 +4,7 @@ import { byId, setText } from "./dom.js";
 import { duration, median, minuteOfDay, plural, speed } from "./format.js";
 
 const HOUR = 3600;
+const LEAST_SECONDS = 300;
 const HEIGHT = 160;
 
 // A scale goes at least up to `least`, so that trifles don't look like mountains.
@@ -63,7 +64,7 @@ function makePlot(chart, box, colours) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 9 } },
     scales: {
-      x: { time: true, range: () => [Date.now() / 1000 - HOUR, Date.now() / 1000] },
+      x: { time: true, range: (_plot, first) => span(first) },
       y: { range: (_plot, _least, most) => [0, Math.max(most ?? 0, chart.least) * 1.15] },
     },
     axes: [
@@ -72,11 +73,18 @@ function makePlot(chart, box, colours) {
     ],
     series: [
       {},
-      { stroke: colour("--accent"), fill: colour("--accent-faint"), width: 1.5, points: { show: true, size: 5, fill: colour("--accent") } },
+      // Requests have nothing between them that a line could stand for.
+      { stroke: colour("--accent"), paths: () => null, points: { show: true, size: 6, fill: colour("--accent") } },
     ],
     hooks: { setCursor: [(plot) => showCaption(chart, plot.cursor.idx)] },
   };
   return new uPlot(options, [[], []], box);
+}
+
+/** From the first answer on: the first minutes of a busy evening needn't share a millimetre. */
+function span(first) {
+  const now = Date.now() / 1000;
+  return [Math.max(now - HOUR, Math.min(first ?? 0, now - LEAST_SECONDS)), now];
 }
 
 function describe(chart, box, points) {

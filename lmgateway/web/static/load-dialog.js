@@ -3,8 +3,11 @@
 import { byId, setText } from "./dom.js";
 import { count } from "./format.js";
 
+// Tells whoever asked last.
+let answer = () => {};
+
 /** Ask; resolves to the body of a load request, or to null if the model isn't to be loaded after all. */
-export function askHowToLoad(model) {
+export function askHowToLoad(model, isLoaded) {
   const dialog = byId("load-dialog");
   const context = byId("load-context");
   byId("load-form").reset();
@@ -12,10 +15,11 @@ export function askHowToLoad(model) {
   setText(byId("load-context-hint"), model.maxContextLength ? `At most ${count(model.maxContextLength)}. More takes more memory.` : "");
   if (model.maxContextLength) context.max = model.maxContextLength;
   else context.removeAttribute("max");
-  dialog.returnValue = "";
+  byId("load-again").hidden = !isLoaded;
   dialog.showModal();
+  answer(false);
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "load" ? wantedOf(model) : null), { once: true });
+    answer = (isWanted) => resolve(isWanted ? wantedOf(model) : null);
   });
 }
 
@@ -34,6 +38,11 @@ export function prepareLoadDialog() {
   byId("load-close").addEventListener("click", () => dialog.close());
   byId("load-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    dialog.close("load");
+    answer(true);
+    dialog.close();
+  });
+  dialog.addEventListener("close", () => {
+    // It is told later, and may have been opened again meanwhile.
+    if (!dialog.open) answer(false);
   });
 }

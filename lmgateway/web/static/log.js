@@ -51,16 +51,16 @@ export class Log {
       make("span", { class: "event" }, name),
       make("span", { class: "text" }, text),
     );
-    const entry = { node, name, modelKey: data.modelKey, words: `${name} ${text} ${data.requestId ?? ""}`.toLowerCase() };
+    const entry = { node, name, kind: kindOf(name, data), modelKey: data.modelKey, words: `${name} ${text} ${data.requestId ?? ""}`.toLowerCase() };
     node.hidden = !this.#isWanted(entry);
     this.#entries.unshift(entry);
     byId("log").prepend(node);
   }
 
-  #isWanted({ name, words }) {
+  #isWanted({ kind, words }) {
     const kinds = byId("log-kind").value;
     const wanted = byId("log-filter").value.trim().toLowerCase();
-    return (kinds === "" || kinds.split(" ").some((kind) => name.startsWith(kind))) && words.includes(wanted);
+    return (kinds === "" || kinds.split(" ").some((wantedKind) => kind.includes(wantedKind))) && words.includes(wanted);
   }
 
   #filter() {
@@ -80,13 +80,23 @@ export class Log {
     this.#tell();
   }
 
+  #whyNothing() {
+    const isLog = byId("log-kind").selectedOptions[0].text === "LM Studio's log" && byId("log-filter").value === "";
+    return isLog ? "Nothing yet. The gateway follows it if lmstudio.log_monitoring is on and lmstudio.log_dir is set." : "Nothing fits this filter.";
+  }
+
   #tell() {
     const all = this.#entries.length;
     const seen = this.#entries.filter(({ node }) => !node.hidden).length;
     const shown = seen === all ? plural(all, "event", "events") : `${count(seen)} of ${plural(all, "event", "events")}`;
     setText(byId("log-count"), this.#paused ? `Paused, ${count(this.#waiting.length)} new` : shown);
-    setText(byId("log-empty"), all === 0 ? "Nothing has happened yet. Events show up here as they happen." : "Nothing fits this filter.");
+    setText(byId("log-empty"), all === 0 ? "Nothing has happened yet. Events show up here as they happen." : this.#whyNothing());
     byId("log-empty").hidden = seen > 0;
     byId("log-box").hidden = seen === 0;
   }
+}
+
+// A request's error is one of the requests' events too.
+function kindOf(name, data) {
+  return name === "error" ? `error ${data.operation ?? ""}_` : name;
 }

@@ -2,6 +2,7 @@
 
 import { onRefused } from "./api.js";
 import { byId, setText } from "./dom.js";
+import { timeOfDay } from "./format.js";
 import { prepareLoadDialog } from "./load-dialog.js";
 import { Log } from "./log.js";
 import { comeIn, startOver } from "./login.js";
@@ -25,7 +26,7 @@ const listeners = [models, requests, log];
 
 models.start();
 requests.start();
-watchStudio(() => models.refresh());
+const askStudio = watchStudio(() => models.refresh());
 new Stream((event) => listeners.forEach((listener) => listener.onEvent(event)), showState);
 
 function showState(state) {
@@ -33,8 +34,18 @@ function showState(state) {
   line.hidden = false;
   line.dataset.state = state;
   setText(line, STATES[state]);
+  showStale(state === "lost");
   if (state === "live") {
     models.reconnected();
     requests.refresh();
+    askStudio();
   }
+}
+
+// Numbers that stand still look like a quiet house.
+function showStale(isStale) {
+  const banner = byId("stale");
+  if (isStale && banner.hidden) setText(banner, `The gateway doesn't answer. What you see is from ${timeOfDay(Date.now())}.`);
+  banner.hidden = !isStale;
+  byId("dashboard").classList.toggle("stale", isStale);
 }

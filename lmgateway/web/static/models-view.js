@@ -1,7 +1,7 @@
 // How the models look.
 
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
-import { count, percent, size } from "./format.js";
+import { count, duration, percent, size } from "./format.js";
 
 const LOADABLE = ["llm", "embedding"];
 
@@ -75,7 +75,8 @@ function loadedRow(models) {
 function updateLoaded(node, model) {
   const context = model.contextLength ? `${count(model.contextLength)} tokens of context` : null;
   const own = model.identifier === model.modelKey ? null : model.identifier;
-  fill(node, model, model.displayName, [own, kindOf(model), context, size(model.size)]);
+  const idle = model.ttlMs ? `unloads when idle for ${duration(model.ttlMs)}` : null;
+  fill(node, model, model.displayName, [own, kindOf(model), context, size(model.size), idle]);
   const activate = node.querySelector(".activate");
   node.querySelector(".badge").hidden = !model.active;
   if (model.active && activate === document.activeElement) node.querySelector(".unload").focus();
@@ -85,7 +86,8 @@ function updateLoaded(node, model) {
 }
 
 function diskRow(models) {
-  const node = row(actionButton("Load", () => models.load(shown.get(node)), { class: "load" }));
+  // Nothing to wait for: the dialog keeps it from being pressed twice, until the moment that it is closed.
+  const node = row(make("button", { type: "button", class: "load", onclick: () => models.load(shown.get(node)) }, "Load"));
   return node;
 }
 
@@ -102,15 +104,13 @@ function kindOf({ type, vision }) {
 
 function showActive(listing, { activeModel, activeEmbeddingModel }, titleOf) {
   const [big, sub] = byId("tile-active").querySelectorAll("p");
-  const main = activeModel ?? activeEmbeddingModel;
-  if (!main) {
-    setText(big, listing === null ? "Unknown" : "None");
-    setText(sub, listing === null ? "" : "Load or activate one; it answers requests that name no model.");
-    return;
-  }
-  const inMemory = listing?.loaded.some((model) => model.active && (model.type === "embedding") === !activeModel);
-  const also = activeModel && activeEmbeddingModel ? `Embeddings: ${titleOf(activeEmbeddingModel.modelKey)}` : "";
-  setText(big, titleOf(main.modelKey));
-  const where = listing === null ? null : inMemory ? "In memory" : "Not in memory now";
-  setText(sub, [where, also].filter(Boolean).join(" · "));
+  const embeddings = activeEmbeddingModel ? `Embeddings: ${titleOf(activeEmbeddingModel.modelKey)}` : null;
+  setText(big, activeModel ? titleOf(activeModel.modelKey) : listing === null ? "Unknown" : "None");
+  setText(sub, [aboutActive(listing, activeModel), embeddings].filter(Boolean).join(" · "));
+}
+
+function aboutActive(listing, activeModel) {
+  if (listing === null) return null;
+  if (!activeModel) return "Load or activate one; it answers requests that name no model.";
+  return listing.loaded.some((model) => model.active && model.type !== "embedding") ? "In memory" : "Not in memory now";
 }

@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { byId, setText } from "./dom.js";
+import { plural } from "./format.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
 import { complain, tell } from "./notices.js";
@@ -17,6 +18,8 @@ export class Models {
   #active = {};
   #loading = new Map();
   #takenBack = new Set();
+  // Requests for models that weren't in memory.
+  #asking = new Set();
   #refreshSoon = soon(100, () => this.#refresh());
 
   start() {
@@ -29,19 +32,36 @@ export class Models {
 
   /** The gateway told of something. */
   onEvent({ name, data }) {
+    const operation = name === "error" ? `${data.operation ?? ""}_` : name;
+    if (name === "lagged") this.reconnected();
+    else if (operation.startsWith("model_")) this.#modelsChanged(name, data);
+    else if (operation.startsWith("inference_")) this.#requestTold(name, data);
+  }
+
+  #modelsChanged(name, data) {
     if (name === "model_load_start") this.#loading.set(nameOf(data), { ...data, progressRaw: null });
     else if (name === "model_load_progress") this.#loading.set(nameOf(data), data);
     else if (name === "model_load_complete") this.#loading.delete(nameOf(data));
-    else if (name === "error" && data.operation === "model_load") this.#loadFailed(data.modelKey);
-    else if (name === "lagged") this.reconnected();
-    else if (!name.startsWith("model_")) return;
+    else if (data.operation === "model_load") this.#loadFailed(data.modelKey);
     if (name !== "model_load_progress") this.#refreshSoon();
     this.#show();
+  }
+
+  // LM Studio loads what a request asks for, and tells nobody; when the request has ended, it is in memory.
+  #requestTold(name, { requestId, model }) {
+    if (name !== "inference_start") {
+      if (this.#asking.delete(requestId)) this.#refreshSoon();
+    } else if (model !== null && !this.#isLoaded(model)) this.#asking.add(requestId);
+  }
+
+  #isLoaded(name) {
+    return this.#listing?.loaded.some((model) => [model.identifier, model.modelKey, model.path].includes(name)) ?? false;
   }
 
   /** Events may have been missed. A load that goes on shows up again with its next progress. */
   reconnected() {
     this.#loading.clear();
+    this.#asking.clear();
     this.#refreshSoon();
   }
 
@@ -73,7 +93,7 @@ export class Models {
   }
 
   async load(model) {
-    const wanted = await askHowToLoad(model);
+    const wanted = await askHowToLoad(model, this.#isLoaded(model.modelKey));
     if (wanted === null) return;
     const name = nameOf(wanted);
     if (!this.#loading.has(name)) this.#loading.set(name, { ...wanted, progressRaw: null });
@@ -88,8 +108,12 @@ export class Models {
     await this.#do("load/cancel", { modelKey: load.modelKey, instanceId: load.instanceId ?? undefined });
   }
 
-  unload({ modelKey, identifier }) {
-    return this.#do("unload", { modelKey, instanceId: identifier });
+  async unload({ modelKey, identifier, displayName }) {
+    const names = [identifier, modelKey];
+    const busy = (await running()).filter((one) => names.includes(one.model)).length;
+    const question = `${plural(busy, "request is", "requests are")} being answered by ${displayName} and would break off. Unload it?`;
+    if (busy > 0 && !confirm(question)) return;
+    await this.#do("unload", { modelKey, instanceId: identifier });
   }
 
   activate({ modelKey, identifier, type }) {
@@ -104,5 +128,14 @@ export class Models {
       if (!isExpected(error)) complain(error);
     }
     this.#refreshSoon();
+  }
+}
+
+// To unload a model that nobody may be asking doesn't depend on whether that is known.
+async function running() {
+  try {
+    return (await call("GET", "debug/requests")).running;
+  } catch {
+    return [];
   }
 }

@@ -3,7 +3,7 @@
 import { byId, make, reconcile } from "./dom.js";
 import { count, duration, speed, timeOfDay } from "./format.js";
 
-const OUTCOMES = { completed: "Done", failed: "Failed", aborted: "Stopped" };
+const OUTCOMES = { completed: "Done", failed: "Failed", aborted: "Stopped", cancelled: "Cancelled" };
 
 export function showRecent(recent) {
   const newestFirst = recent.toReversed?.() ?? [...recent].reverse();
@@ -22,7 +22,7 @@ function recentRow(one) {
     cell("Request", "request", make("span", { class: "name" }, one.model ?? one.path), make("span", { class: "sub" }, detailOf(one))),
     cell("Status", "status", status),
     cell("Tokens in", "number", count(usage?.promptTokens)),
-    cell("Tokens out", "number", count(usage?.completionTokens)),
+    cell("Tokens out", "number", count(usage?.completionTokens ?? (one.tokens || null))),
     cell("First token", "number", duration(one.ttftMs)),
     cell("Tokens/s", "number", speed(one.tokensPerSecond)),
     cell("Total", "number", duration(one.totalTimeMs)),
@@ -44,6 +44,6 @@ function statusOf({ outcome, status }) {
 }
 
 function moodOf({ outcome, status }) {
-  if (outcome === "aborted") return "quiet";
+  if (outcome === "aborted" || outcome === "cancelled") return "quiet";
   return outcome === "failed" || status >= 400 ? "bad" : "good";
 }

@@ -46,18 +46,25 @@ export class Requests {
       if (running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
     } catch (error) {
       setText(byId("requests-mistake"), error.message);
+      showRunning(null);
     }
   }
 }
 
+/** Show them; `running` is null if the gateway doesn't say. */
 function showRunning(running) {
-  reconcile(byId("running"), running, (one) => one.requestId, runningRow, updateRunning);
-  byId("running").hidden = running.length === 0;
-  byId("running-empty").hidden = running.length > 0;
+  reconcile(byId("running"), running ?? [], (one) => one.requestId, runningRow, updateRunning);
+  byId("running").hidden = !running?.length;
+  byId("running-empty").hidden = running?.length !== 0;
   const [big, sub] = byId("tile-running").querySelectorAll("p");
+  setText(big, running === null ? "Unknown" : count(running.length));
+  setText(sub, running === null ? "" : aboutRunning(running));
+}
+
+function aboutRunning(running) {
+  if (running.length === 0) return "Nobody is waiting";
   const generating = running.filter((one) => one.phase === "generating").length;
-  setText(big, count(running.length));
-  setText(sub, running.length === 0 ? "Nobody is waiting" : `${count(generating)} generating, ${count(running.length - generating)} waiting`);
+  return `${count(generating)} generating, ${count(running.length - generating)} waiting`;
 }
 
 function showSpeed(lastHour) {

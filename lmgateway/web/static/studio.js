@@ -7,10 +7,12 @@ import { whileVisible } from "./visible.js";
 
 const SECONDS = 10;
 
-/** Keep looking; `changed(isReachable)` is called when the answer is another one than before. */
+/** Keep looking; `changed(isReachable)` is called when the answer is another one than before. Returns a function
+ * that looks at once.
+ */
 export function watchStudio(changed) {
   let before = null;
-  whileVisible(SECONDS, async () => {
+  return whileVisible(SECONDS, async () => {
     const found = await ask();
     show(found);
     if (found.reachable !== before) changed(found.reachable);

@@ -1,6 +1,9 @@
 // Doing things now and then, while somebody looks.
 
-/** Do it now, every so many seconds while the page is visible, and at once when it becomes visible again. */
+/**
+ * Do it now, every so many seconds while the page is visible, and at once when it becomes visible again.
+ * Returns a function that does it at once.
+ */
 export function whileVisible(seconds, action) {
   let timer = 0;
   const turn = async () => {
@@ -12,6 +15,7 @@ export function whileVisible(seconds, action) {
   };
   document.addEventListener("visibilitychange", turn);
   turn();
+  return turn;
 }
 
 /** Returns a function that does it soon; called often, it still does it once at a time, and once more after. */
