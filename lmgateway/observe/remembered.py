@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -16,11 +16,16 @@ Kept = TypeVar("Kept", bound=Struct)
 PACKED_AT_ONCE = 100
 
 
+class _Packet(NamedTuple):
+    number: int
+    packed: bytes
+
+
 class Remembered(Generic[Live, Kept]):
     """The last values of a kind, up to `most`.
 
     Small objects that live long keep all the memory around them from being given back after a busy time: a
-    hundred of them were as many megabytes. So they are packed into one piece from time to time.
+    hundred of them were as many megabytes. So they are packed from time to time, into a few large pieces.
     """
 
     def __init__(self, kept: type[Kept], most: int, keep: Callable[[Live], Kept]) -> None:
@@ -28,7 +33,7 @@ class Remembered(Generic[Live, Kept]):
         self._most = most
         self._keep = keep
         self._decoder = msgspec.msgpack.Decoder(list[kept])  # type: ignore[valid-type]
-        self._packed = msgspec.msgpack.encode([])
+        self._packets: deque[_Packet] = deque()
         self._live: deque[Live] = deque(maxlen=most)
 
     def add(self, value: Live) -> None:
@@ -36,7 +41,8 @@ class Remembered(Generic[Live, Kept]):
 
     def all(self) -> list[Kept]:
         """Return them, oldest first."""
-        return [*self._decoder.decode(self._packed), *map(self._keep, self._live)][-self._most :]
+        packed = (value for packet in self._packets for value in self._decoder.decode(packet.packed))
+        return [*packed, *map(self._keep, self._live)][-self._most :]
 
     async def pack(self) -> None:
         """Pack those of now, some at a time, so that nobody waits for it."""
@@ -44,7 +50,12 @@ class Remembered(Generic[Live, Kept]):
         while left:
             number = min(PACKED_AT_ONCE, left)
             left -= number
-            packed = [self._keep(self._live.popleft()) for _ in range(number)]
-            known = self._decoder.decode(self._packed)
-            self._packed = msgspec.msgpack.encode([*known, *packed][-self._most :])
+            self._pack([self._keep(self._live.popleft()) for _ in range(number)])
             await asyncio.sleep(0)
+
+    def _pack(self, values: list[Kept]) -> None:
+        if self._packets and self._packets[-1].number + len(values) <= PACKED_AT_ONCE:
+            values = [*self._decoder.decode(self._packets.pop().packed), *values]
+        self._packets.append(_Packet(len(values), msgspec.msgpack.encode(values)))
+        while sum(packet.number for packet in self._packets) - self._packets[0].number >= self._most:
+            self._packets.popleft()

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 
+import msgspec
 import pytest
 from msgspec import Struct
 
@@ -45,6 +46,35 @@ async def test_packing_lets_others_have_their_turn() -> None:
         await asyncio.sleep(0)
         turns += 1
     assert turns >= 10
+
+
+async def test_packing_takes_no_longer_for_what_is_packed_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand large events are looked at a hundred at a time, not all at each step."""
+    remembered = Remembered(Number, 10 * PACKED_AT_ONCE, Number)
+    steps: list[int] = []
+    encode = msgspec.msgpack.encode
+
+    def counting(values: list[Number]) -> bytes:
+        steps.append(len(values))
+        return encode(values)
+
+    monkeypatch.setattr(msgspec.msgpack, "encode", counting)
+    for _ in range(3):
+        for value in range(10 * PACKED_AT_ONCE + 1):
+            remembered.add(value)
+        await remembered.pack()
+    assert max(steps) == PACKED_AT_ONCE
+    assert remembered.all() == [Number(value) for value in range(1, 10 * PACKED_AT_ONCE + 1)]
+
+
+async def test_packing_a_few_at_a_time_leaves_few_pieces() -> None:
+    """One event every ten seconds mustn't become a thousand small pieces."""
+    remembered = Remembered(Number, 10 * PACKED_AT_ONCE, Number)
+    for value in range(3 * PACKED_AT_ONCE):
+        remembered.add(value)
+        await remembered.pack()
+    assert len(remembered._packets) == 3
+    assert remembered.all() == [Number(value) for value in range(3 * PACKED_AT_ONCE)]
 
 
 async def test_packing_ends_though_more_comes_all_the_time() -> None:
