@@ -12,7 +12,7 @@ from .client import GatewayClient
 from .failures import EX_UNAVAILABLE, RequestFailed
 from .models import ask_gateway
 
-RECONNECT_SECONDS = 2
+RECONNECT_SECONDS = 1
 _RED, _GREEN, _YELLOW, _BLUE, _GREY = "31", "32", "33", "34", "90"
 _COLOURS = {
     "error": _RED,

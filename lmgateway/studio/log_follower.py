@@ -27,7 +27,7 @@ POLL_SECONDS = 0.25
 # The log can wait in its file; those who listen can't keep more than so many events.
 BURST_EVENTS = 100
 BURST_PAUSE_SECONDS = 0.005
-STOP_SECONDS = 2
+STOP_SECONDS = 1
 _THREAD = "lmstudio-log"
 
 

@@ -75,7 +75,9 @@ async def test_link_lost_in_mid_load_is_503(held_home: Home, held: Held) -> None
         assert (status, "lost" in answer["error"]) == (503, True)
         await held_home.studio.start(Simulator(pace=Pace.instant()))
         assert (await held_home.post("load", modelKey=LLM))[0] == 200
-        names = [(await asyncio.wait_for(events.get(), 5))[0] for _ in range(events.qsize())]
+        names = []
+        while "model_load_complete" not in names:
+            names.append((await asyncio.wait_for(events.get(), 5))[0])
     assert names.count("error") == 1
 
 

@@ -5,7 +5,6 @@ import { duration, median, minuteOfDay, plural, speed } from "./format.js";
 
 const HOUR = 3600;
 const LEAST_SECONDS = 300;
-const HEIGHT = 160;
 
 // A scale goes at least up to `least`, so that trifles don't look like mountains.
 const CHARTS = [
@@ -18,7 +17,7 @@ const plots = new Map();
 const resizes = new ResizeObserver((entries) => {
   for (const { target } of entries) {
     const { drawing } = plots.get(target.id.replace("-chart", ""));
-    if (target.clientWidth > 0) drawing.setSize({ width: target.clientWidth, height: HEIGHT });
+    if (target.clientWidth > 0) drawing.setSize({ width: target.clientWidth, height: target.clientHeight });
   }
 });
 
@@ -59,7 +58,7 @@ function makePlot(chart, box, colours) {
   };
   const options = {
     width: Math.max(box.clientWidth, 200),
-    height: HEIGHT,
+    height: Math.max(box.clientHeight, 100),
     padding: [8, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 9 } },
