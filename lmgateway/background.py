@@ -61,7 +61,8 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
     outcome: Future[T] = Future()
 
     def run() -> None:
-        outcome.set_running_or_notify_cancel()
+        if not outcome.set_running_or_notify_cancel():
+            return
         try:
             result = work()
         except BaseException as exc:  # noqa: BLE001 - it is raised where this is awaited

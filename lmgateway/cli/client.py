@@ -16,6 +16,8 @@ from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # sysexits.h, by what the gateway answers; everything else is 1.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+CONNECT_SECONDS = 5
+_NO_LMGATEWAY = "What answers there is no lmgateway."
 _NO_GATEWAY = "Start one with `lmgateway serve`, or name another with --url."
 _WRONG_KEY = "The gateway has another key than this one. Give its own with --key, or in GATEWAY_API_KEY."
 _NO_KEY = "The gateway wants its key. Give it with --key, or in GATEWAY_API_KEY."
@@ -30,8 +32,9 @@ class Event(NamedTuple):
 class GatewayClient:
     """The admin API of one gateway."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, place: URL) -> None:
         self._session = session
+        self._place = place
 
     async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Return what the gateway answers. Raises RequestFailed."""
@@ -39,7 +42,7 @@ class GatewayClient:
             answer = await response.json()
             if not isinstance(answer, dict) or "error" in answer:
                 # LM Studio itself says 200 and "Unexpected endpoint".
-                raise RequestFailed(f"{response.url.origin()} is no lmgateway.", EX_UNAVAILABLE)
+                raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE)
             return answer
 
     async def events(self, *names: str, last_id: str | None = None) -> AsyncIterator[Event]:
@@ -69,44 +72,55 @@ class GatewayClient:
         try:
             async with self._session.request(method, path, **options) as response:
                 if not response.ok:
-                    raise RequestFailed(
-                        self._reason(response.status, await response.json()),
-                        _EXIT_STATUS.get(response.status, 1),
-                    )
+                    raise await self._failure(response)
                 yield response
-        except (aiohttp.ContentTypeError, ValueError) as exc:
-            raise RequestFailed("What answers there is no lmgateway.", EX_UNAVAILABLE) from exc
+        except aiohttp.ContentTypeError as exc:
+            raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE) from exc
+        # Before ValueError, which a certificate that isn't trusted is too.
         except aiohttp.ClientError as exc:
-            raise RequestFailed(_unreachable(exc), EX_UNAVAILABLE) from exc
+            raise RequestFailed(_unreachable(self._place, exc), EX_UNAVAILABLE) from exc
+        except ValueError as exc:
+            raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE) from exc
 
-    def _reason(self, status: int, answer: Any) -> str:
+    async def _failure(self, response: aiohttp.ClientResponse) -> RequestFailed:
         """Return an error's sentence, and its mistakes if it lists some."""
-        if not isinstance(answer, dict):
-            return "What answers there is no lmgateway."
-        if status == 401:
-            return _WRONG_KEY if "X-API-Key" in self._session.headers else _NO_KEY
+        answer = await response.json()
+        sentence = answer.get("error") if isinstance(answer, dict) else None
+        status = _EXIT_STATUS.get(response.status, 1)
+        if not isinstance(sentence, str):
+            return RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE)
+        if response.status == 401:
+            return RequestFailed(_WRONG_KEY if "X-API-Key" in self._session.headers else _NO_KEY, status)
         if answer.get("status") == "not_found":
-            return str(answer["message"])
+            return RequestFailed(str(answer["message"]), status)
         details = answer.get("details")
         if isinstance(details, list):
-            return "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
-        return str(answer.get("error")) + (f": {details}" if isinstance(details, str) else "")
+            sentence = "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
+        elif isinstance(details, str):
+            sentence = f"{sentence}: {details}"
+        return RequestFailed(sentence, status)
 
 
-def _unreachable(exc: aiohttp.ClientError) -> str:
+def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:
     match exc:
         case aiohttp.ClientConnectorCertificateError():
-            return f"The gateway's certificate isn't trusted here: {exc.certificate_error}"
+            return f"The certificate of {place} isn't trusted here: {exc.certificate_error}"
         case aiohttp.ClientSSLError():
-            return f"What listens at {exc.host} port {exc.port} speaks no TLS. Write http:// in --url."
+            return f"What listens at {place} speaks no TLS. Write http:// in --url."
         case aiohttp.ClientConnectorError():
-            error = exc.os_error
-            # asyncio's own words repeat the address, in another form.
-            why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            return f"Nothing answers at {exc.host} port {exc.port}: {why}. {_NO_GATEWAY}"
+            return f"Nothing answers at {place}: {_system_words(exc.os_error)}. {_NO_GATEWAY}"
+        case aiohttp.ConnectionTimeoutError():
+            return f"Nothing answers at {place}. {_NO_GATEWAY}"
         case aiohttp.ServerDisconnectedError():
-            return "The gateway closed the connection. If it speaks TLS, write https:// in --url."
-    return f"The connection to the gateway broke: {exc}"
+            return f"{place} closed the connection. If it speaks TLS, write https:// in --url."
+    return f"The connection to {place} broke: {exc}"
+
+
+def _system_words(error: OSError) -> str:
+    # asyncio's own words repeat the address, in another form.
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
 
 
 @asynccontextmanager
@@ -124,12 +138,12 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
         raise RequestFailed(f"--url: {url} is no URL; write http://host:port", EX_USAGE)
     headers = {"X-API-Key": key} if key else {}
     # A load takes as long as it takes.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
     async with aiohttp.ClientSession(
         base.with_path("/"), headers=headers, timeout=timeout, connector=connector
     ) as session:
-        yield GatewayClient(session)
+        yield GatewayClient(session, base.origin())
 
 
 def trusting(certificate: str) -> ssl.SSLContext:

@@ -43,7 +43,9 @@ def _rows(found: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, 
     for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
         if one is not None and kind not in answers:
             yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, "", ""
-            shown.add(one["modelKey"])
+            # By another name than its key's, that one is still to be shown.
+            if one["instanceId"] is None:
+                shown.add(one["modelKey"])
     for model in found["downloaded"]:
         if model["modelKey"] not in shown:
             yield "", model["modelKey"], model["type"], _size(model["size"]), ""
@@ -61,12 +63,12 @@ def load(options: argparse.Namespace) -> int:
                 answer = await gateway.request("POST", "/admin/models/load", body)
         except asyncio.CancelledError:
             # Ctrl-C
-            print(f"A load that has begun goes on; `{_command('cancel', options)}` ends it.", file=sys.stderr)
+            print(f"A load that has begun goes on; `{_command_to_cancel(options)}` ends it.", file=sys.stderr)
             raise
         for ignored in answer["ignored"]:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
-        if options.id is None and _NUMBERED.search(answer["identifier"]):
-            print(f"{options.model} was loaded already, and is in memory twice now.", file=sys.stderr)
+        if answer["identifier"] not in {options.id, options.model} and _NUMBERED.search(answer["identifier"]):
+            print(f"{options.model} was loaded already, and is in memory once more now.", file=sys.stderr)
         return _print_answer(options, answer)
 
     return ask_gateway(options, ask)
@@ -116,9 +118,12 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
     return asyncio.run(run())
 
 
-def _command(name: str, options: argparse.Namespace) -> str:
-    words = ["lmgateway", name, options.model, *(("--id", options.id) if options.id else ())]
-    return shlex.join(words)
+def _command_to_cancel(options: argparse.Namespace) -> str:
+    # Without the key, which would be seen in more places.
+    named = {"--id": options.id, "--url": options.url, "--config": options.config}
+    words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
+    settings = (f"--set={setting}" for setting in options.set)
+    return shlex.join(["lmgateway", "cancel", options.model, *words, *settings])
 
 
 def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:

@@ -29,11 +29,15 @@ _OUR_FAULT = "The gateway failed."
 
 @dataclass(slots=True)
 class Operation:
-    """Something that is being done with a model. `progress` goes from 0 to 1."""
+    """Something that is being done with a model. `progress` goes from 0 to 1.
+
+    One that `found_nothing` to do isn't counted, and changes nothing of what is told of the one before.
+    """
 
     type: OperationType
     model_key: str
     progress: float = 0.0
+    found_nothing: bool = False
     started: float = field(default_factory=time.monotonic)
     timestamp: str = field(default_factory=iso_timestamp)
 
@@ -70,7 +74,7 @@ class Activity:
         """Run a model operation inside; whatever makes it fail is published as one `error` event."""
         operation = Operation(kind, model_key)
         self.operations.append(operation)
-        self._operation_failed = False
+        failed_before, self._operation_failed = self._operation_failed, False
         try:
             yield operation
         except GatewayError as exc:
@@ -87,7 +91,10 @@ class Activity:
             self._operation_ended(operation, _OUR_FAULT)
             raise
         else:
-            self._metrics.operation(kind, succeeded=True)
+            if operation.found_nothing:
+                self._operation_failed = failed_before
+            else:
+                self._metrics.operation(kind, succeeded=True)
         finally:
             self.operations.remove(operation)
 

@@ -39,6 +39,7 @@ class _Link:
     def __init__(self, client: SdkClient) -> None:
         self.client = client
         self.calls = 0
+        self.is_closing = False
 
 
 class Links:
@@ -54,6 +55,7 @@ class Links:
         self._current: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def reconfigure(self, config: LMStudio) -> None:
         """Connect by this configuration from now on. Calls in progress go on as they began."""
@@ -66,12 +68,14 @@ class Links:
             self._drop(self._current)
 
     async def close(self) -> None:
-        """Let go of the connection, soon."""
+        """Let go of the connection, soon, and make no other one."""
+        self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         if self._current is not None:
-            self._drop(self._current)
+            # Calls that are on it still, which nobody waits for any more, end with it.
+            self._close_soon(self._current)
         if self._closing:
             _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
             for task in stuck:
@@ -82,7 +86,7 @@ class Links:
     async def borrowed(self, attempts: int | None = None) -> AsyncIterator[SdkClient]:
         """Lend the link to a call. If the call finds it dead or silent, it is the last one.
 
-        `attempts` is how often to try to connect, if that has to be done; as configured if not given. Raises
+        `attempts` is how often to try to connect, if nobody does yet; as configured if not given. Raises
         UpstreamUnavailable.
         """
         link = await self._linked(attempts)
@@ -100,6 +104,8 @@ class Links:
 
     async def _linked(self, attempts: int | None) -> _Link:
         while self._current is None:
+            if self._closed:
+                raise UpstreamUnavailable("The gateway is ending.")
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(attempts))
                 self._connecting.add_done_callback(self._connected)
@@ -114,6 +120,9 @@ class Links:
     def _connected(self, connecting: asyncio.Task[None]) -> None:
         if self._connecting is connecting:
             self._connecting = None
+        if not connecting.cancelled():
+            # It is raised to all who wait for it, which may be nobody any more.
+            connecting.exception()
 
     async def _connect(self, attempts: int | None) -> None:
         host = _host(self._config.base_url)
@@ -130,18 +139,18 @@ class Links:
         self._current = await self._try_to_connect(host)
 
     async def _try_to_connect(self, host: str) -> _Link:
-        client = SdkClient(host, self._config.api_token)
+        link = _Link(SdkClient(host, self._config.api_token))
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await client.__aenter__()
+                await link.client.__aenter__()
         except BaseException as exc:
             # Even a client that never connected holds tasks and sockets.
-            self._close_soon(client)
+            self._close_soon(link)
             if not isinstance(exc, sdk.CONNECT_ERRORS):
                 raise
             raise _Refused(_REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(_UNREACHABLE) from exc
         logger.info("connected to LM Studio's SDK")
-        return _Link(client)
+        return link
 
     def _drop(self, link: _Link) -> None:
         self._current = None
@@ -149,10 +158,13 @@ class Links:
 
     def _close_if_unused(self, link: _Link) -> None:
         if link is not self._current and not link.calls:
-            self._close_soon(link.client)
+            self._close_soon(link)
 
-    def _close_soon(self, client: SdkClient) -> None:
-        task = asyncio.create_task(_close(client))
+    def _close_soon(self, link: _Link) -> None:
+        if link.is_closing:
+            return
+        link.is_closing = True
+        task = asyncio.create_task(_close(link.client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from msgspec import structs
@@ -105,7 +106,7 @@ class Models:
     async def deactivate(self, kind: ModelType | None) -> None:
         """Forget the active model of this type, or both. Raises StateNotSaved."""
         kinds = catalogue.KINDS if kind is None else (kind,)
-        await self._seen_through(self._set_active(dict.fromkeys(kinds)))
+        await self._seen_through(self._change_active(partial(_replacing, kinds=kinds, by=None)))
 
     async def unload(self, request: InstanceRequest) -> list[LoadedModel]:
         """Unload exactly the named instance, or every one of the model; return which they were.
@@ -120,6 +121,7 @@ class Models:
             loaded = await self._client.loaded()
             meant = [model for model in loaded if _is_meant(model, request)]
             if not meant:
+                operation.found_nothing = True
                 return []
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
             gone: list[LoadedModel] = []
@@ -129,21 +131,11 @@ class Models:
                         await self._client.unload(model.kind, model.identifier)
                     gone.append(model)
             finally:
-                await self._forget(gone, [model for model in loaded if model not in gone])
+                left = [model for model in loaded if model not in gone]
+                await self._change_active(partial(_without, gone=gone, left=left))
             total_ms = operation.elapsed_ms
             publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
         return meant
-
-    async def _forget(self, gone: Iterable[LoadedModel], left: Iterable[LoadedModel]) -> None:
-        changes: dict[ModelType, ActiveModel | None] = {}
-        for kind in catalogue.KINDS:
-            active = self._active.of(kind)
-            if active is None or any(_is_meant(model, active) for model in left):
-                continue
-            if any(_is_meant(model, active) for model in gone):
-                changes[kind] = None
-        if changes:
-            await self._set_active(changes)
 
     async def _kind_of(self, model_key: str) -> ModelType:
         """Ask LM Studio what kind of model it is.
@@ -161,7 +153,7 @@ class Models:
 
     async def _make_active(self, kind: ModelType, active: ActiveModel) -> None:
         with self._activity.operation("model_activate", active.model_key):
-            await self._set_active({kind: active})
+            await self._change_active(partial(_replacing, kinds=(kind,), by=active))
         self._activity.events.publish(
             ModelActivate(
                 model_key=active.model_key,
@@ -170,13 +162,13 @@ class Models:
             )
         )
 
-    async def _set_active(self, changes: dict[ModelType, ActiveModel | None]) -> None:
+    async def _change_active(self, change: Callable[[ActiveModels], ActiveModels]) -> None:
+        # Asked for one after the other: each changes what the one before it left.
         async with self._changing:
-            changed = self._active
-            for kind, active in changes.items():
-                changed = changed.replacing(kind, active)
-            await self._state_file.save(changed)
-            self._active = changed
+            changed = change(self._active)
+            if changed is not self._active:
+                await self._state_file.save(changed)
+                self._active = changed
 
     async def _seen_through(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this to its end, even if whoever asked for it leaves."""
@@ -190,3 +182,24 @@ def _is_meant(model: LoadedModel, named: InstanceRequest | ActiveModel) -> bool:
     if named.instance_id is not None:
         return model.identifier == named.instance_id
     return named.model_key in {model.model_key, model.path, model.identifier}
+
+
+def _replacing(active: ActiveModels, *, kinds: Iterable[ModelType], by: ActiveModel | None) -> ActiveModels:
+    for kind in kinds:
+        active = active.replacing(kind, by)
+    return active
+
+
+def _without(
+    active: ActiveModels, *, gone: Sequence[LoadedModel], left: Sequence[LoadedModel]
+) -> ActiveModels:
+    """Return those that nothing of what is gone answered to, or that something that is left does."""
+    for kind in catalogue.KINDS:
+        one = active.of(kind)
+        if one is not None and _answers(gone, one) and not _answers(left, one):
+            active = active.replacing(kind, None)
+    return active
+
+
+def _answers(models: Iterable[LoadedModel], active: ActiveModel) -> bool:
+    return any(_is_meant(model, active) for model in models)

@@ -7,16 +7,22 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
+import socket
+import ssl
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
+from aiohttp import test_utils, web
 
-from lmgateway.cli import main
+from lmgateway.cli import client, main
+from lmgateway.cli.failures import RequestFailed
 from lmgateway.settings import SETTINGS
 from lmgateway.simulator import Pace, Simulator, serve
 from tests.conftest import StartGateway
@@ -138,11 +144,19 @@ async def test_active_without_being_loaded(home: Home) -> None:
     assert "active" not in (await home.run("models"))[1]
 
 
+async def test_active_by_a_name_that_is_not_loaded(home: Home) -> None:
+    """The model itself is listed all the same, by the key that it can be loaded by."""
+    await home.run("activate", CHAT, "--id", "second")
+    _, output = await home.run("models")
+    assert "active, not loaded  second" in output
+    assert output.count(CHAT) == 1
+
+
 async def test_a_second_copy_is_told_of(home: Home) -> None:
     """It takes as much memory again, which is rarely meant."""
     home.studio.load(CHAT)
     status, output = await home.run("load", CHAT)
-    assert (status, f"{CHAT} was loaded already, and is in memory twice now." in output) == (0, True)
+    assert (status, f"{CHAT} was loaded already, and is in memory once more now." in output) == (0, True)
 
 
 async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
@@ -153,8 +167,10 @@ async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
         terminal.process.send_signal(signal.SIGINT)
         await terminal.rest()
         assert await terminal.process.wait() == 130
-    assert f"`lmgateway cancel {CHAT}` ends it" in terminal.shown
-    assert (await home.run("cancel", CHAT)) == (0, f"The load of {CHAT} was cancelled.\n")
+    told = re.search(r"`lmgateway (cancel .*)` ends it", terminal.shown)
+    assert told is not None
+    status, output = await home.run_bare(*shlex.split(told[1]), "--key", KEY)
+    assert (status, output) == (0, f"The load of {CHAT} was cancelled.\n")
 
 
 async def test_json(home: Home) -> None:
@@ -279,11 +295,11 @@ FAILURES = [
     pytest.param(
         ["models", "--url", NOWHERE],
         69,
-        "Nothing answers at 127.0.0.1 port 9: Connection refused. Start one",
+        "Nothing answers at http://127.0.0.1:9: Connection refused. Start one",
         id="no gateway",
     ),
     pytest.param([*LOAD, "--url", NOWHERE], 69, "name another with --url", id="no gateway to load"),
-    pytest.param(["models", *IPV6], 69, "Nothing answers at ::1 port 9", id="IPv6"),
+    pytest.param(["models", *IPV6], 69, "Nothing answers at http://[::1]:9", id="IPv6"),
     pytest.param(["models", "--url", "localhost:8002"], 64, "localhost:8002", id="no URL"),
     pytest.param(["models", "--url", "STUDIO"], 69, "no lmgateway", id="LM Studio"),
     pytest.param(["models", "--url", "http://nobody.invalid"], 69, "Name or service not known", id="no host"),
@@ -324,6 +340,57 @@ async def test_exit_status(
     assert line.startswith("lmgateway: ")
     assert said in line
     assert ended == status
+
+
+@asynccontextmanager
+async def untrusted() -> AsyncIterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def of_another_kind() -> AsyncIterator[str]:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"detail": "Not Found"}, status=404)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with test_utils.TestServer(app) as server:
+        yield str(server.make_url("/"))
+
+
+@asynccontextmanager
+async def unheard() -> AsyncIterator[str]:
+    """A host that is off, as it seems: its queue of those who want in is full."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        (untrusted, "isn't trusted here"),
+        (of_another_kind, "What answers there is no lmgateway."),
+        (unheard, "name another with --url"),
+    ],
+)
+async def test_no_gateway_to_talk_to(
+    place: Callable[[], AbstractAsyncContextManager[str]], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there instead of a gateway, or isn't there, is said."""
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
+    async with place() as url, client.gateway_client(url, "") as gateway:
+        with pytest.raises(RequestFailed, match=re.escape(said)) as failed:
+            await gateway.request("GET", "/admin/models")
+    assert failed.value.exit_status == 69
 
 
 async def test_lm_studio_is_down(start_gateway: StartGateway, tmp_path: Path) -> None:

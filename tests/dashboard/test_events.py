@@ -106,7 +106,7 @@ async def test_what_is_shown_without_a_connection_is_told_to_be_old(open_dashboa
     await visit.page.reload()
     await expect(visit.page.locator("#tile-running .big")).to_have_text("Unknown")
     await expect(visit.page.get_by_text("Nothing is running.")).to_be_hidden()
-    banner = visit.page.get_by_text("The gateway doesn't answer. What you see is from ")
+    banner = visit.page.get_by_text("The gateway's events don't come through.")
     await expect(banner).to_be_visible()
     await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
     visit.asked.clear()

@@ -137,6 +137,16 @@ async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenD
     assert len(asked) == 1
 
 
+async def test_who_asks_another_instance_is_no_reason_to_ask(open_dashboard: OpenDashboard) -> None:
+    """A request for the model's key is answered by the instance of that name, if there is one."""
+    visit = await open_dashboard(loaded=True)
+    visit.studio.simulator.load(MODEL, "second")
+    await visit.page.reload()
+    async with visit.chat():
+        await visit.button("Unload second").click()
+        await expect(visit.button("Unload second")).to_be_hidden()
+
+
 async def test_what_a_request_had_loaded_is_seen(open_dashboard: OpenDashboard) -> None:
     """LM Studio loads by itself what is asked for, and no event tells of it."""
     visit = await open_dashboard()

@@ -6,7 +6,7 @@ import asyncio
 
 import aiohttp
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.dashboard.browsing import MODEL
 from tests.dashboard.conftest import OpenDashboard
@@ -49,6 +49,23 @@ async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard
     chart = visit.page.get_by_role("img", name="Time to first token over the last hour: 1 answer")
     await expect(chart).to_be_visible()
     await expect(chart.locator("canvas")).to_be_visible()
+
+
+async def test_a_question_that_failed_is_asked_again(open_dashboard: OpenDashboard) -> None:
+    """One bad moment isn't the state of the house until something happens."""
+    visit = await open_dashboard()
+    visit.tolerated = 503
+
+    async def refuse(route: Route) -> None:
+        await route.fulfill(status=503)
+
+    await visit.page.clock.install()
+    await visit.page.route("**/debug/requests", refuse, times=1)
+    await visit.page.reload()
+    await visit.page.clock.run_for(1000)
+    await expect(visit.page.locator("#tile-running .big")).to_have_text("Unknown")
+    await visit.page.clock.run_for(10_000)
+    await expect(visit.page.locator("#tile-running .big")).to_have_text("0")
 
 
 async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -71,6 +73,35 @@ async def test_a_reload_while_connecting_is_waited_for(studio: Studio, unused_tc
         client.reconfigure(reached_at(studio))
         assert await asyncio.wait_for(asking, 5)
         client.reconfigure(nowhere)
+    await client.close()
+
+
+async def test_the_end_is_the_end(studio: Studio) -> None:
+    """Whoever still waits gets an error and makes nothing anew; a call that is still on the link loses it."""
+    links = Links(reached_at(studio))
+    asking = asyncio.create_task(links.borrowed().__aenter__())
+    await asyncio.sleep(0)
+    await links.close()
+    with pytest.raises(UpstreamUnavailable):
+        await asking
+    links = Links(reached_at(studio))
+    async with links.borrowed():
+        await links.close()
+        await until(lambda: studio.sockets == 0)
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_fault(
+    unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A tab that is closed while LM Studio is looked for leaves no fault in the log."""
+    client = StudioClient(LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=0))
+    asking = asyncio.create_task(client.downloaded())
+    await until(lambda: client._links._connecting is not None)
+    asking.cancel()
+    await until(lambda: client._links._connecting is None)
+    del asking  # which holds what it waited for
+    gc.collect()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     await client.close()
 
 

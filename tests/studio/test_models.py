@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
 import pytest
 
+from lmgateway.schema import ActiveModels
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.simulator.engine import load_config
 from lmgateway.simulator.engine.catalogue import Domain
 from lmgateway.simulator.engine.faults import Fault
 from lmgateway.simulator.engine.memory import Memory
+from lmgateway.studio.state_file import StateFile
 from tests.conftest import StartGateway
 from tests.studio.conftest import QUICK, Home
 from tests.support.studio import Held, running_studio
@@ -206,6 +209,40 @@ async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
         name, event = await asyncio.wait_for(events.get(), 5)
     assert (name, event["operation"]) == ("error", "model_unload")
     assert (await home.get("/debug/status"))[1]["status"] == "error"
+
+
+async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
+    """What failed before it is still what failed last, and nothing is counted."""
+    await home.studio.stop()
+    assert (await home.post("unload", modelKey=LLM))[0] == 503
+    await home.studio.start()
+    assert (await home.post("unload", modelKey=LLM))[0] == 404
+    assert (await home.get("/debug/status"))[1]["status"] == "error"
+    async with home.gateway.client.get(home.gateway.url("/metrics")) as response:
+        metrics = await response.text()
+    counted = dict(re.findall(r'operations_total\{operation="model_unload",result="(\w+)"\} (\S+)', metrics))
+    assert (counted["failure"], counted.get("success", "0.0")) == ("1.0", "0.0")
+
+
+async def test_an_unload_undoes_no_activation_beside_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made active while the one before it is unloaded stays active."""
+    await home.post("load", modelKey=LLM)
+    save, saving, may_save = StateFile.save, asyncio.Event(), asyncio.Event()
+
+    async def slowly(file: StateFile, active: ActiveModels) -> None:
+        saving.set()
+        await may_save.wait()
+        await save(file, active)
+
+    monkeypatch.setattr(StateFile, "save", slowly)
+    activating = asyncio.create_task(home.post("activate", modelKey=OTHER))
+    await asyncio.wait_for(saving.wait(), 5)
+    unloading = asyncio.create_task(home.post("unload", modelKey=LLM))
+    while (await home.get("/admin/models"))[1]["loaded"]:
+        pass
+    may_save.set()
+    assert [status for status, _ in await asyncio.gather(activating, unloading)] == [200, 200]
+    assert (await home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == OTHER
 
 
 async def test_an_active_embedding_model_stays_one_without_lm_studio(home: Home) -> None:

@@ -29,7 +29,13 @@ requests.start();
 const askStudio = watchStudio(() => models.refresh());
 new Stream((event) => listeners.forEach((listener) => listener.onEvent(event)), showState);
 
-function showState(state) {
+let state = "";
+let asOf = Date.now();
+
+function showState(changed) {
+  // What is shown was true for as long as events could have changed it.
+  if (state === "live") asOf = Date.now();
+  state = changed;
   const line = byId("live");
   line.hidden = false;
   line.dataset.state = state;
@@ -45,7 +51,7 @@ function showState(state) {
 // Numbers that stand still look like a quiet house.
 function showStale(isStale) {
   const banner = byId("stale");
-  if (isStale && banner.hidden) setText(banner, `The gateway doesn't answer. What you see is from ${timeOfDay(Date.now())}.`);
+  setText(banner, `The gateway's events don't come through. What you see may be as it was at ${timeOfDay(asOf)}.`);
   banner.hidden = !isStale;
   byId("dashboard").classList.toggle("stale", isStale);
 }

@@ -96,6 +96,7 @@ export class Models {
     const wanted = await askHowToLoad(model, this.#isLoaded(model.modelKey));
     if (wanted === null) return;
     const name = nameOf(wanted);
+    this.#takenBack.delete(name);
     if (!this.#loading.has(name)) this.#loading.set(name, { ...wanted, progressRaw: null });
     this.#show();
     byId("models-title").focus({ preventScroll: true });
@@ -109,7 +110,9 @@ export class Models {
   }
 
   async unload({ modelKey, identifier, displayName }) {
-    const names = [identifier, modelKey];
+    const others = this.#listing?.loaded.filter((model) => model.identifier !== identifier) ?? [];
+    // LM Studio asks the instance of exactly that name, and else any of the model.
+    const names = others.some((model) => model.identifier === modelKey) ? [identifier] : [identifier, modelKey];
     const busy = (await running()).filter((one) => names.includes(one.model)).length;
     const question = `${plural(busy, "request is", "requests are")} being answered by ${displayName} and would break off. Unload it?`;
     if (busy > 0 && !confirm(question)) return;

@@ -9,6 +9,7 @@ import { showRecent } from "./recent.js";
 import { soon } from "./visible.js";
 
 const POLL_MS = 1000;
+const AGAIN_MS = 5000;
 const CHART_SECONDS = 30;
 const OF_REQUESTS = /^(inference_|error$|lagged$)/;
 
@@ -47,6 +48,7 @@ export class Requests {
     } catch (error) {
       setText(byId("requests-mistake"), error.message);
       showRunning(null);
+      this.#timer = setTimeout(this.#refreshSoon, AGAIN_MS);
     }
   }
 }
