@@ -20,6 +20,7 @@ from .client import StudioClient
 logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 10
+WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 
 
 class LoadedInstance(Struct, frozen=True):
@@ -73,8 +74,11 @@ class Loads:
         load.activates |= request.activates
         return await background.join(load.task)
 
-    async def cancel(self, request: InstanceRequest) -> None:
-        """Take back the loads of that name. Raises ModelNotFound, UpstreamSilent, Conflict if too late."""
+    async def cancel(self, request: InstanceRequest) -> list[str]:
+        """Take back the loads of that name, and return what they would have been.
+
+        Raises ModelNotFound, UpstreamSilent, Conflict if too late.
+        """
         loads = [load for load in self._running.values() if _is_meant(load.key, request)]
         if not loads:
             raise ModelNotFound(f"Nothing named {request.instance_id or request.model_key} is being loaded.")
@@ -85,6 +89,7 @@ class Loads:
             raise UpstreamSilent("LM Studio was told to cancel the load, and hasn't answered yet.")
         if all(load.task.exception() is None for load in loads):
             raise Conflict("It was loaded before it could be cancelled.")
+        return [load.key.instance_id or load.key.model_key for load in loads]
 
     async def close(self) -> None:
         """Stop waiting for what is being loaded; LM Studio goes on with it."""
@@ -179,7 +184,9 @@ class Loads:
 
 
 def _is_meant(key: _Key, request: InstanceRequest) -> bool:
-    return key.model_key == request.model_key and request.instance_id in {None, key.instance_id}
+    if request.instance_id is not None:
+        return key.instance_id == request.instance_id
+    return request.model_key in {key.model_key, key.instance_id}
 
 
 def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
@@ -194,5 +201,5 @@ def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
 
 def _with_near_names(model_key: str, models: Sequence[DownloadedModel]) -> ModelNotFound:
     near = catalogue.near_names(model_key, models)
-    hint = f"The nearest on its disk: {', '.join(near)}." if near else "GET /admin/models lists what it has."
+    hint = f"The nearest on its disk: {', '.join(near)}." if near else f"{WHERE_TO_LOOK} lists what it has."
     return ModelNotFound(f"LM Studio has no model {model_key}. {hint}", details={"near": near})

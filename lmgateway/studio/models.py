@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from msgspec import structs
 
 from .. import background
-from ..errors import ModelNotFound, UpstreamSilent, UpstreamUnavailable
+from ..errors import ModelNotFound, StateNotSaved, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelActivate, ModelUnloadComplete, ModelUnloadStart
 from ..schema import (
@@ -31,6 +31,26 @@ from .loads import LoadedInstance, Loads
 from .state_file import StateFile
 
 T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """What LM Studio says of a name: where such a model is, of which kind, or what it has that is like it."""
+
+    where: Literal["loaded", "on disk", "nowhere", "not asked"]
+    kind: ModelType | None = None
+    near: tuple[str, ...] = ()
+
+
+class Activation(NamedTuple):
+    active: ActiveModel
+    found: Found
+
+
+class Unloaded(NamedTuple):
+    """Which instances went, and of which kinds no model is active any more."""
+
+    identifiers: tuple[str, ...] = ()
+    inactive: tuple[ModelType, ...] = ()
 
 
 class Models:
@@ -62,11 +82,9 @@ class Models:
     async def listing(self) -> ModelList:
         """Return what LM Studio has on disk and in memory. Raises as StudioClient."""
         downloaded, loaded = await asyncio.gather(self._client.downloaded(), self._client.loaded())
-        return ModelList(loaded=tuple(map(self._marked, loaded)), downloaded=downloaded)
-
-    def _marked(self, model: LoadedModel) -> LoadedModel:
-        active = self._active.of(model.kind)
-        return structs.replace(model, active=active is not None and _is_meant(model, active))
+        active = [name for kind in catalogue.KINDS for name in _answering(loaded, self._active, kind)]
+        marked = (structs.replace(model, active=model.identifier in active) for model in loaded)
+        return ModelList(loaded=tuple(marked), downloaded=downloaded)
 
     async def load(self, request: LoadRequest) -> LoadedInstance:
         """Load a model and, unless told otherwise, make it active.
@@ -85,46 +103,73 @@ class Models:
                 instance_id=request.instance_id or own_name,
                 default_inference=request.default_inference or DefaultInference(),
             )
-            await self._make_active(instance.type, active)
+            try:
+                await self._make_active(instance.type, active)
+            except StateNotSaved as exc:
+                raise StateNotSaved(f"{instance.identifier} is loaded. {exc.message}") from exc
         return instance
 
-    async def cancel_load(self, request: InstanceRequest) -> None:
-        """Take back the loads of that name. Raises as Loads.cancel."""
-        await self._loads.cancel(request)
+    async def cancel_load(self, request: InstanceRequest) -> list[str]:
+        """Take back the loads of that name, and return what they would have been. Raises as Loads.cancel."""
+        return await self._loads.cancel(request)
 
-    async def activate(self, request: ActivateRequest) -> ActiveModel:
+    async def activate(self, request: ActivateRequest) -> Activation:
         """Make this the active model of its type. Nothing is loaded. Raises StateNotSaved."""
         active = ActiveModel(
             model_key=request.model_key,
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        kind = request.type or await self._kind_of(request.model_key)
+        # Whoever says of which type it is needs no LM Studio.
+        found = Found("not asked") if request.type else await self._look_up(active)
+        kind = request.type or found.kind or self._likely_kind(request.model_key)
         await self._seen_through(self._make_active(kind, active))
-        return active
+        return Activation(active, found)
+
+    async def _look_up(self, active: ActiveModel) -> Found:
+        """Ask LM Studio about it, if it can be asked now."""
+        try:
+            disk = await self._client.downloaded(attempts=1)
+            loaded = await self._client.loaded()
+        except (UpstreamUnavailable, UpstreamSilent):
+            return Found("not asked")
+        for model in loaded:
+            if _is_meant(model, active):
+                return Found("loaded", model.kind)
+        on_disk = catalogue.find(active.model_key, disk)
+        if on_disk is not None:
+            return Found("on disk", on_disk.kind)
+        return Found("nowhere", near=tuple(catalogue.near_names(active.model_key, disk)))
+
+    def _likely_kind(self, model_key: str) -> ModelType:
+        """Return what it is active as, or else what its name says, which LM Studio begins so."""
+        embedding = self._active.active_embedding_model
+        is_active = embedding is not None and embedding.model_key == model_key
+        return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
 
     async def deactivate(self, kind: ModelType | None) -> None:
         """Forget the active model of this type, or both. Raises StateNotSaved."""
         kinds = catalogue.KINDS if kind is None else (kind,)
         await self._seen_through(self._change_active(partial(_replacing, kinds=kinds, by=None)))
 
-    async def unload(self, request: InstanceRequest) -> list[LoadedModel]:
-        """Unload exactly the named instance, or every one of the model; return which they were.
+    async def unload(self, request: InstanceRequest) -> Unloaded:
+        """Unload exactly the named instance, or every one of the model.
 
         What was active and is gone isn't active any more. Raises as StudioClient, and StateNotSaved.
         """
         return await self._seen_through(self._unload(request))
 
-    async def _unload(self, request: InstanceRequest) -> list[LoadedModel]:
+    async def _unload(self, request: InstanceRequest) -> Unloaded:
         key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
         with self._activity.operation("model_unload", key) as operation:
             loaded = await self._client.loaded()
             meant = [model for model in loaded if _is_meant(model, request)]
             if not meant:
                 operation.found_nothing = True
-                return []
+                return Unloaded()
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
             gone: list[LoadedModel] = []
+            before = self._active
             try:
                 for model in meant:
                     with suppress(ModelNotFound):  # it was unloaded meanwhile, which is what was asked for
@@ -135,21 +180,8 @@ class Models:
                 await self._change_active(partial(_without, gone=gone, left=left))
             total_ms = operation.elapsed_ms
             publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
-        return meant
-
-    async def _kind_of(self, model_key: str) -> ModelType:
-        """Ask LM Studio what kind of model it is.
-
-        If it can't say now or doesn't know it: what it is active as, or else text.
-        """
-        try:
-            model = catalogue.find(model_key, await self._client.downloaded(attempts=1))
-        except (UpstreamUnavailable, UpstreamSilent):
-            model = None
-        if model is not None:
-            return model.kind
-        embedding = self._active.active_embedding_model
-        return "embedding" if embedding is not None and embedding.model_key == model_key else "llm"
+        inactive = [kind for kind in catalogue.KINDS if before.of(kind) and not self._active.of(kind)]
+        return Unloaded(tuple(model.identifier for model in meant), tuple(inactive))
 
     async def _make_active(self, kind: ModelType, active: ActiveModel) -> None:
         with self._activity.operation("model_activate", active.model_key):
@@ -195,11 +227,18 @@ def _without(
 ) -> ActiveModels:
     """Return those that nothing of what is gone answered to, or that something that is left does."""
     for kind in catalogue.KINDS:
-        one = active.of(kind)
-        if one is not None and _answers(gone, one) and not _answers(left, one):
+        if _answering(gone, active, kind) and not _answering(left, active, kind):
             active = active.replacing(kind, None)
     return active
 
 
-def _answers(models: Iterable[LoadedModel], active: ActiveModel) -> bool:
-    return any(_is_meant(model, active) for model in models)
+def _answering(models: Iterable[LoadedModel], active: ActiveModels, kind: ModelType) -> list[str]:
+    """Return the identifiers of those that the active model of this kind stands for.
+
+    LM Studio asks the instance of exactly the name that it is given, and else any of that model.
+    """
+    one = active.of(kind)
+    if one is None:
+        return []
+    meant = [model.identifier for model in models if model.kind == kind and _is_meant(model, one)]
+    return [one.name] if one.name in meant else meant

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -33,6 +34,20 @@ def state_directory(configured: str) -> Path:
     return Path(configured) if configured else user_state_path("lmgateway", appauthor=False)
 
 
+def why_unwritable(folder: Path) -> str | None:
+    """Return why nothing can be written there, if so; a folder that isn't there is not made."""
+    # Not path.exists(), which raises where a folder above may not be entered.
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
+    if not nearest.is_dir():
+        return f"{nearest} is no folder"
+    try:
+        # Permissions tell half of it: a file system may be read-only, or full.
+        with tempfile.TemporaryFile(dir=nearest):
+            return None
+    except OSError as exc:
+        return os.strerror(exc.errno) if exc.errno else str(exc)
+
+
 class StateFile:
     """Keeps the active models in `state_directory(directory)`.
 
@@ -45,7 +60,13 @@ class StateFile:
         self._saving = asyncio.Lock()
 
     def load(self) -> ActiveModels:
-        """Return what was saved last. A file that makes no sense is set aside, with a warning."""
+        """Return what was saved last. A file that makes no sense is set aside, with a warning.
+
+        A folder in which nothing can be saved is warned of, before somebody relies on it.
+        """
+        reason = why_unwritable(self._directory)
+        if reason is not None:
+            logger.warning("the active models can't be remembered in %s: %s", self._directory, reason)
         for name in (FILE_NAME, PREVIOUS_NAME):
             found = self._read(self._directory / name)
             if found is not None:
@@ -85,9 +106,10 @@ class StateFile:
                 await asyncio.wait([writing])
                 raise
             except OSError as exc:
+                logger.warning("the state can't be saved in %s: %s", self._directory, exc.strerror)
                 raise StateNotSaved(
-                    f"The state can't be saved in {self._directory}: {exc.strerror}. Nothing was changed; "
-                    "make the folder writable, or set server.state_dir."
+                    f"The state can't be saved in {self._directory} ({exc.strerror}): what is active stays "
+                    "as it was. Make the folder writable, or set server.state_dir."
                 ) from exc
 
     def _write(self, data: bytes) -> None:

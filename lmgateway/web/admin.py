@@ -17,6 +17,8 @@ from ..schema import (
     UnloadAnswer,
 )
 from ..state import MODELS
+from ..studio.loads import WHERE_TO_LOOK
+from ..studio.models import Found
 from .answers import json_response
 from .bodies import read_json
 
@@ -46,12 +48,12 @@ async def load(request: web.Request) -> web.Response:
 
 async def cancel_load(request: web.Request) -> web.Response:
     meant = await read_json(request, InstanceRequest)
-    await request.app[MODELS].cancel_load(meant)
+    cancelled = await request.app[MODELS].cancel_load(meant)
     return json_response(
         CancelAnswer(
             model_key=meant.model_key,
             instance_id=meant.instance_id,
-            message=f"The load of {meant.model_key} was cancelled.",
+            message=f"The load of {', '.join(cancelled)} was cancelled.",
         )
     )
 
@@ -59,7 +61,7 @@ async def cancel_load(request: web.Request) -> web.Response:
 async def unload(request: web.Request) -> web.Response:
     meant = await read_json(request, InstanceRequest)
     started = time.monotonic()
-    gone = await request.app[MODELS].unload(meant)
+    gone, inactive = await request.app[MODELS].unload(meant)
     if not gone:
         name = meant.instance_id or meant.model_key
         return json_response(
@@ -67,32 +69,43 @@ async def unload(request: web.Request) -> web.Response:
                 status="not_found",
                 model_key=meant.model_key,
                 instance_id=meant.instance_id,
-                message=f"Nothing named {name} is loaded; GET /admin/models lists what is.",
+                message=f"Nothing named {name} is loaded; {WHERE_TO_LOOK} lists what is.",
                 error="Model not found",
             ),
             status=404,
         )
+    left = [f"No {kind} model is active now." for kind in inactive]
     return json_response(
         UnloadAnswer(
             status="unloaded",
             model_key=meant.model_key,
             instance_id=meant.instance_id,
             total_time_ms=_ms_since(started),
-            message=f"Unloaded {', '.join(model.identifier for model in gone)}.",
+            message=" ".join([f"Unloaded {', '.join(gone)}.", *left]),
         )
     )
 
 
 async def activate(request: web.Request) -> web.Response:
-    active = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
+    active, found = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
     return json_response(
         ActivateAnswer(
             model_key=active.model_key,
             instance_id=active.instance_id,
             default_inference=active.default_inference,
-            message=f"{active.name} now answers requests that name no model.",
+            message=f"{active.name} now answers requests that name no model{_but(found)}.",
         )
     )
+
+
+def _but(found: Found) -> str:
+    match found.where:
+        case "on disk":
+            return ", but isn't loaded: load it, unless LM Studio is to load it when it is asked"
+        case "nowhere":
+            hint = f"; the nearest that it has: {', '.join(found.near)}" if found.near else ""
+            return f", but LM Studio has no model of that name{hint}"
+    return ""
 
 
 async def deactivate(request: web.Request) -> web.Response:

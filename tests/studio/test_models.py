@@ -15,6 +15,7 @@ from lmgateway.simulator.engine import load_config
 from lmgateway.simulator.engine.catalogue import Domain
 from lmgateway.simulator.engine.faults import Fault
 from lmgateway.simulator.engine.memory import Memory
+from lmgateway.studio.loads import WHERE_TO_LOOK
 from lmgateway.studio.state_file import StateFile
 from tests.conftest import StartGateway
 from tests.studio.conftest import QUICK, Home
@@ -63,7 +64,7 @@ async def test_whole_life_with_its_events(home: Home) -> None:
                 "status": "not_found",
                 "modelKey": LLM,
                 "instanceId": "nobody",
-                "message": "Nothing named nobody is loaded; GET /admin/models lists what is.",
+                "message": f"Nothing named nobody is loaded; {WHERE_TO_LOOK} lists what is.",
                 "error": "Model not found",
             },
         )
@@ -139,6 +140,40 @@ async def test_the_named_instance_is_active_and_no_other(home: Home) -> None:
     }
     await home.post("unload", modelKey=LLM, instanceId=LLM)
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_one_of_several_copies_is_active(home: Home) -> None:
+    """The one of exactly the name that requests are given; without such a one it may be any."""
+    for instance_id in (None, "a", "b"):
+        await home.post("load", modelKey=LLM, instanceId=instance_id, activate=False)
+    await home.post("activate", modelKey=LLM)
+    for gone, active in (("nobody", {LLM}), (LLM, {"a", "b"})):
+        await home.post("unload", modelKey=LLM, instanceId=gone)
+        _, listed = await home.get("/admin/models")
+        assert {model["identifier"] for model in listed["loaded"] if model["active"]} == active
+
+
+@pytest.mark.parametrize(
+    ("model_key", "said"),
+    [
+        (LLM, f"{LLM} now answers requests that name no model."),
+        (OTHER, f"{OTHER} now answers requests that name no model, but isn't loaded: load it"),
+        ("qwen2.5-7b", "but LM Studio has no model of that name; the nearest that it has: qwen2.5-"),
+    ],
+)
+async def test_whoever_activates_what_is_not_there_is_told(home: Home, model_key: str, said: str) -> None:
+    """It may come to be, so it is no error; a misspelt name would be one for everybody else."""
+    await home.post("load", modelKey=LLM)
+    status, answer = await home.post("activate", modelKey=model_key)
+    assert (status, answer["status"]) == (200, "activated")
+    assert said in answer["message"]
+
+
+async def test_whoever_unloads_the_active_model_is_told(home: Home) -> None:
+    """From now on requests have to name one."""
+    await home.post("load", modelKey=LLM)
+    _, answer = await home.post("unload", modelKey=LLM)
+    assert answer["message"] == f"Unloaded {LLM}. No llm model is active now."
 
 
 async def test_active_by_its_path(home: Home) -> None:
@@ -248,8 +283,12 @@ async def test_an_unload_undoes_no_activation_beside_it(home: Home, monkeypatch:
 async def test_an_active_embedding_model_stays_one_without_lm_studio(home: Home) -> None:
     """To activate it again with other parameters replaces no chat model."""
     await home.post("activate", modelKey=LLM)
-    await home.post("activate", modelKey=EMBEDDING)
+    await home.post("activate", modelKey="nomic-alone", type="embedding")
     await home.studio.stop()
+    assert (await home.post("activate", modelKey="nomic-alone"))[0] == 200
+    _, active = await home.get("/admin/models/active")
+    assert active["activeModel"]["modelKey"] == LLM
+    # LM Studio names them all like this.
     assert (await home.post("activate", modelKey=EMBEDDING))[0] == 200
     _, active = await home.get("/admin/models/active")
     assert (active["activeModel"]["modelKey"], active["activeEmbeddingModel"]["modelKey"]) == (LLM, EMBEDDING)
@@ -344,10 +383,9 @@ async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
         asking = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
         await asyncio.wait_for(held.waiting.acquire(), 5)
         assert (await held_home.post("load/cancel", modelKey=LLM, instanceId="y"))[0] == 404
-        status, answer = await asyncio.wait_for(
-            held_home.post("load/cancel", modelKey=LLM, instanceId="x"), 5
-        )
+        status, answer = await asyncio.wait_for(held_home.post("load/cancel", modelKey="x"), 5)
         assert (status, answer["status"]) == (200, "cancelled")
+        assert answer["message"] == "The load of x was cancelled."
         status, answer = await asyncio.wait_for(asking, 5)
         assert (status, "cancelled" in answer["error"]) == (409, True)
         while (event := await asyncio.wait_for(events.get(), 5))[0] != "error":
@@ -393,6 +431,9 @@ async def test_state_that_cant_be_saved_changes_nothing(
     gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
     status, answer = await gateway.post("activate", modelKey=LLM)
     assert (status, "server.state_dir" in answer["error"]) == (500, True)
+    status, answer = await gateway.post("load", modelKey=LLM)
+    assert status == 500
+    assert answer["error"].startswith(f"{LLM} is loaded. The state can't be saved in ")
     assert (await gateway.get("/admin/models/active"))[1]["activeModel"] is None
     assert (await gateway.get("/v1/models"))[0] == 200
 

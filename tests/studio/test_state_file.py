@@ -135,12 +135,12 @@ async def test_failed_save_changes_nothing(
     await file.save(ONE)
     assert callable(obstruct)
     obstruct(tmp_path / name)
-    with pytest.raises(StateNotSaved, match=r"make the folder writable, or set server\.state_dir") as raised:
+    with pytest.raises(StateNotSaved, match=r"Make the folder writable, or set server\.state_dir") as raised:
         await file.save(TWO)
     assert str(tmp_path) in raised.value.message
     assert reason in raised.value.message or name == "state.previous.new"
     assert file.load() == ONE
-    assert not warnings(caplog)
+    assert ["can't be saved in" in warning for warning in warnings(caplog)] == [True]
     obstacle = tmp_path / name
     obstacle.rmdir() if obstacle.is_dir() else obstacle.unlink()
     await file.save(TWO)
@@ -213,3 +213,12 @@ async def test_kill_9_never_loses_the_state(tmp_path: Path, caplog: pytest.LogCa
     assert {state.active_model for state in found} == {ONE.active_model, TWO.active_model}
     assert all(state in (ONE, TWO) for state in found)
     assert not warnings(caplog)
+
+
+def test_a_folder_that_cant_be_written_is_warned_of_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only when somebody has loaded a model that is to be active."""
+    (tmp_path / "file").write_text("")
+    assert StateFile(str(tmp_path / "file" / "state")).load() == ActiveModels()
+    assert "can't be remembered" in warnings(caplog)[0]
