@@ -11,7 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import Literal
 
-from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled
+from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled, UpstreamBroke
 from .clock import iso_timestamp, unix_time
 from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
 from .exchange import Exchange, Outcome, PastExchange
@@ -24,6 +24,7 @@ Status = Literal["idle", "loading_model", "processing_inference", "error"]
 
 RECENT_EXCHANGES = 100
 _LEFT = "The client left before its answer was complete."
+_STUDIOS_FAULT = "LM Studio ended its answer with an error."
 _OUR_FAULT = "The gateway failed."
 
 
@@ -120,8 +121,8 @@ class Activity:
     def exchange(self, exchange: Exchange) -> AbstractContextManager[None]:
         """Run a proxied request inside.
 
-        It ends completed, failed (a GatewayError left it or interrupted it, or LM Studio answered 5xx),
-        cancelled (by an admin) or aborted (the client left).
+        It ends completed, failed (a GatewayError left it or interrupted it, LM Studio answered 5xx or ended
+        its stream with an error), cancelled (by an admin) or aborted (the client left).
         """
         return _Running(self, exchange)
 
@@ -132,6 +133,8 @@ class Activity:
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         del self.running[exchange]
         match exc:
+            case None if exchange.count is not None and exchange.count.broke:
+                self._fail(exchange, UpstreamBroke(_STUDIOS_FAULT))
             case None if exchange.status < 500:
                 self._end(exchange, "completed")
             case None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,8 @@ from ..errors import RETRY_SOON, GatewayError, Overloaded, UpstreamBroke, Upstre
 from ..schema import Reachability
 from .answer import Answer
 from .direct import AT_ONCE_BYTES, DirectClient, Reply
+
+logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
@@ -134,11 +137,21 @@ class Upstream:
         """
         try:
             answer = await self._send(outgoing, silence)
-        except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke):
-            self.answered = False
+        except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke) as exc:
+            # A client that breaks off its upload breaks off the request as well.
+            if not isinstance(outgoing.body, AsyncIterator):
+                self._take_note(False, exc.__cause__ or exc)
             raise
-        self.answered = True
+        self._take_note(True)
         return answer
+
+    def _take_note(self, answered: bool, why: BaseException | str = "") -> None:
+        # Once for as long as it lasts: a client is told too, without the address.
+        if not answered and self.answered is not False:
+            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, why)
+        elif answered and self.answered is False:
+            logger.info("LM Studio answers again at %s", self.base_url)
+        self.answered = answered
 
     async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
         try:
@@ -194,9 +207,14 @@ class Upstream:
             probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
             async with asyncio.timeout(PROBE_SECONDS):
                 answer = await self.send(probe, silence=None)
-        except (TimeoutError, GatewayError):
-            self.answered = False
-            return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))
+        except TimeoutError:
+            self._take_note(False, f"nothing within {PROBE_SECONDS} s")
+            return self._unreachable()
+        except GatewayError:
+            return self._unreachable()
         answer.close()
         latency_ms = round((time.monotonic() - started) * 1000)
         return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(self.base_url))
+
+    def _unreachable(self) -> Reachability:
+        return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))

@@ -29,6 +29,7 @@ _TOKEN = re.compile(
 )
 _CONTENT = b'"content":"'
 _QUOTE = b'"'
+_ERROR = b"event: error"
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
@@ -74,9 +75,12 @@ def read(data: bytes, count: TokenCount) -> bool:
         payload = msgspec.json.decode(data, type=_Payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    for part in (payload, payload.message, payload.response, payload.result):
+    for part in (payload, payload.response, payload.result):
         if part is not None:
             _take(count, part.usage, part.stats)
+    if payload.message is not None and payload.message.usage is not None:
+        # Anthropic's first event: the prompt's tokens, and that there are none of the answer yet.
+        _add(count, payload.message.usage.input_tokens, None)
     return payload.choices == [] and payload.usage is not None
 
 
@@ -91,7 +95,6 @@ def _take(count: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None
 
 
 def _add(count: TokenCount, prompt: int | None, completion: int | None) -> None:
-    # Anthropic tells the one at the beginning and the other at the end.
     count.prompt_tokens = count.prompt_tokens if prompt is None else prompt
     count.completion_tokens = count.completion_tokens if completion is None else completion
 
@@ -162,6 +165,8 @@ class StreamMeter:
                 return self._strips
         if _is_token(event):
             self.count.seen += 1
+        elif event.startswith(_ERROR):
+            self.count.broke = True
         return False
 
 

@@ -108,7 +108,8 @@ def _wanted(lists: Iterable[str]) -> frozenset[str]:
 
 async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:
     """Send events as they come, after a long silence a comment. Raises TimeoutError for a stuck reader."""
-    await _send(response, _frame(Connected(message="Listening to the gateway's events")))
+    missed = subscription.take_missed()  # before it came back
+    await _send(response, _frame(Connected(message="Listening to the gateway's events")) + _lagged(missed))
     while True:
         try:
             async with asyncio.timeout(KEEP_ALIVE_SECONDS):
@@ -118,10 +119,12 @@ async def _send_events(response: EventSourceResponse, subscription: Subscription
             continue
         if batch is None:
             return
-        missed = subscription.take_missed()
-        lagged = _frame(Lagged(missed=missed)) if missed else b""
-        await _send(response, lagged + batch.frames)
+        await _send(response, _lagged(subscription.take_missed()) + batch.frames)
         del batch  # the next one may be long in coming
+
+
+def _lagged(missed: int) -> bytes:
+    return _frame(Lagged(missed=missed)) if missed else b""
 
 
 async def _send(response: EventSourceResponse, frames: bytes) -> None:

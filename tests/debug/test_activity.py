@@ -141,8 +141,14 @@ async def test_cancelled_before_its_answer_is_a_400(scripted: Home, upstream: Sc
         (answer(status="500 Oops"), "failed", 1, "inference_complete"),
         (raw(b""), "failed", 1, "error"),
         (raw(STREAM_HEAD + chunk(b"data: 1\n\n")), "failed", 1, "error"),
+        (
+            raw(STREAM_HEAD + chunk(b'event: error\ndata: {"error": {}}\n\n') + chunk(b"")),
+            "failed",
+            1,
+            "error",
+        ),
     ],
-    ids=["200", "404", "500", "no answer", "broken stream"],
+    ids=["200", "404", "500", "no answer", "broken stream", "error in a stream"],
 )
 async def test_each_end_is_counted_once(
     scripted: Home, upstream: ScriptedUpstream, script: Any, outcome: str, errors: int, event: str

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.observe.events import QUEUE_EVENTS, ModelUnloadStart
+from lmgateway.observe.events import HISTORY_EVENTS, QUEUE_EVENTS, ModelUnloadStart
 from lmgateway.state import EVENTS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
@@ -103,6 +103,22 @@ async def test_coming_back_continues_where_it_ended(
             while received.count(b"event: ") < 1 + len(seen):
                 received += await asyncio.wait_for(client.reader.read(65536), 5)
         assert re.findall(rb'"instanceId":"(\d+)"', received) == seen
+
+
+async def test_who_comes_back_late_is_told_at_once_what_is_lost(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Not only with the next event of the wanted kind, which may never come."""
+    gateway = await start_gateway(upstream.base_url)
+    for number in range(HISTORY_EVENTS + 100):
+        publish(gateway, number)
+    headers = {"Last-Event-ID": str(gateway.app[EVENTS].history.all()[0].number - 51)}
+    url = gateway.url("/debug/stream?types=error")
+    async with gateway.client.get(url, headers=headers) as response:
+        await response.content.readuntil(b"\n\n")
+        told = await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)
+    assert b"event: lagged" in told
+    assert b'"missed":50' in told
 
 
 async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import re
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
 from tests.studio.conftest import QUICK, Home
-from tests.support.upstream import ScriptedUpstream, answer
+from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
 # What LM Studio makes anew for each answer.
 MADE_ANEW = rb'"(id|created|tokens_per_second|time_to_first_token|generation_time)":("[^"]*"|[\d.e-]+)'
@@ -53,6 +54,23 @@ async def test_every_answer_counts_what_lm_studio_produced(home: Home, api: str,
         (request["ttftMs"] is not None) == (stream or api in {"v0", "native"})
         for request in requests["recent"]
     )
+
+
+async def test_what_broke_off_counts_as_far_as_it_was_seen(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Anthropic's first event says that there are no tokens yet, which isn't the sum."""
+    usage = b'{"input_tokens":7,"output_tokens":0}'
+    begins = b'event: message_start\ndata: {"type":"message_start","message":{"usage":%s}}\n\n' % usage
+    token = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
+    upstream.script = raw(STREAM_HEAD + chunk(begins) + 3 * chunk(token))
+    gateway = await start_gateway(upstream.base_url)
+    async with gateway.client.post(gateway.url("/v1/messages"), json={"stream": True}) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    async with gateway.client.get(gateway.url("/debug/requests")) as response:
+        (request,) = (await response.json())["recent"]
+    assert request["tokenUsage"] == {"promptTokens": 7, "completionTokens": 3, "totalTokens": 10}
 
 
 async def test_embeddings_are_counted(home: Home) -> None:

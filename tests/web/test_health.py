@@ -42,6 +42,25 @@ async def test_a_request_that_lm_studio_never_saw_tells_nothing_of_it(start_gate
     assert await reachable(gateway) == "0.0"
 
 
+async def test_the_log_has_the_address_and_the_reason_once(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client is told what to check; which address it was is for the operator, not once a request."""
+    caplog.set_level("INFO", "lmgateway.traffic.upstream")
+    gateway = await start_gateway(upstream.base_url)
+    await status(gateway, "/v1/models")
+    working, upstream.script = upstream.script, raw(b"")
+    for _ in range(2):
+        await status(gateway, "/v1/models")
+    upstream.script = working
+    await status(gateway, "/v1/models")
+    lines = [record.getMessage() for record in caplog.records if record.name == "lmgateway.traffic.upstream"]
+    assert lines == [
+        f"LM Studio doesn't answer at {upstream.base_url}: Server disconnected",
+        f"LM Studio answers again at {upstream.base_url}",
+    ]
+
+
 async def test_a_probe_doesnt_wait_for_long(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
