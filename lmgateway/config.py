@@ -36,6 +36,7 @@ Milliseconds = Annotated[
 ]
 Seconds = Annotated[float, Meta(ge=0, le=10**9, description="a number of seconds from 0 to 10^9")]
 Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of bytes from 1 to 10^15")]
+HeadBytes = Annotated[int, Meta(ge=1024, le=10**9, description="a whole number of bytes from 1,024 to 10^9")]
 Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
 # RFC 1035 section 2.3.4 has the lengths, beyond which Python can't look a name up. Addresses fit as well.
 _HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
@@ -53,6 +54,7 @@ Key = Annotated[
     ),
 ]
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
+PROXIES = Meta(description="a list of addresses and CIDR networks")
 # As browsers send them, or none would ever match: a usual port is left out, and a name is written in ASCII.
 Origin = Annotated[
     str,
@@ -115,7 +117,7 @@ class Auth(Table, frozen=True, kw_only=True):
 class Network(Table, frozen=True, kw_only=True):
     # None, "not set", is not "*": together with no key it means protected mode.
     ip_allowlist: Annotated[Allowlist | None, NETWORKS, env("IP_ALLOWLIST")] = None
-    trusted_proxies: Annotated[TrustedProxies, NETWORKS, env("TRUSTED_PROXIES")] = TrustedProxies(())
+    trusted_proxies: Annotated[TrustedProxies, PROXIES, env("TRUSTED_PROXIES")] = TrustedProxies(())
 
 
 class Logging(Table, frozen=True, kw_only=True):
@@ -132,7 +134,7 @@ class Proxy(Table, frozen=True, kw_only=True):
 
 
 class Limits(Table, frozen=True, kw_only=True):
-    head_bytes: Annotated[Bytes, env("LIMIT_HEAD_BYTES")] = 32 * 1024
+    head_bytes: Annotated[HeadBytes, env("LIMIT_HEAD_BYTES")] = 32 * 1024
     head_ms: Annotated[Milliseconds, env("LIMIT_HEAD")] = 15_000
     idle_ms: Annotated[Milliseconds, env("LIMIT_IDLE")] = 75_000
     body_pause_ms: Annotated[Milliseconds, env("LIMIT_BODY_PAUSE")] = 30_000
@@ -166,6 +168,12 @@ class Config(Table, frozen=True, kw_only=True):
         """Whether only this machine is served, because nobody said who else may come in."""
         return not self.auth.api_key and self.network.ip_allowlist is None
 
+    @property
+    def unguarded(self) -> bool:
+        """Whether whoever reaches the gateway is served: there is no key, and everybody is allowed in."""
+        allowlist = self.network.ip_allowlist
+        return not self.auth.api_key and allowlist is not None and allowlist.everybody
+
 
 def decode_custom(kind: type, value: Any) -> Any:
     """msgspec's hook for the types it doesn't know. Raises ValueError, NotImplementedError."""
@@ -192,6 +200,8 @@ def parse_base_url(text: object) -> URL:
         raise ValueError("its host is no host name")
     if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
         raise ValueError("has more than scheme, host, port and path")
+    if url.raw_path.rstrip("/").endswith("/v1"):
+        raise ValueError("ends in /v1, which each request brings along")
     return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 

@@ -217,6 +217,13 @@ async def test_reader_that_has_seen_enough_is_no_fault(tmp_path: Path) -> None:
     assert (output.count(b"\n"), errors) == (1, b"")
 
 
+async def test_whoever_serves_everybody_is_told(tmp_path: Path) -> None:
+    """As whoever serves this machine alone."""
+    options = ("--host", "127.0.0.1", "--port", "0", "--set", "network.ip_allowlist=*")
+    async with lmgateway("serve", *options, cwd=tmp_path) as gateway:
+        await gateway.says("Whoever reaches this machine is served: auth.api_key isn't set.")
+
+
 async def test_taken_port_is_said(tmp_path: Path) -> None:
     """No traceback for what happens to everybody once."""
     async with AsyncExitStack() as stack:

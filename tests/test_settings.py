@@ -16,6 +16,7 @@ MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
 BYTES = "allowed is a whole number of bytes from 1 to 10^15"
 BASE = "allowed is an http:// or https:// URL with a host, without query, fragment or user name"
 NETWORKS = "allowed is a list of addresses, CIDR networks or *"
+PROXIES = "allowed is a list of addresses and CIDR networks"
 SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
 ORIGINS = "allowed is a list of origins as browsers send them (https://name[:port], all lower case) or *"
 HOST = "allowed is an address or a host name of this machine"
@@ -229,7 +230,23 @@ MISTAKES = [
         '[server]\ntls_key = "a\\u0000"',
         f'server.tls_key: found "a\\u0000" (has control characters), {PATH}',
     ),
-    ("too many bytes", f"[limits]\nhead_bytes = {2**64}", f"limits.head_bytes: found {2**64}, {BYTES}"),
+    ("too many bytes", f"[proxy]\nmax_body_bytes = {2**64}", f"proxy.max_body_bytes: found {2**64}, {BYTES}"),
+    (
+        "a head that nothing fits into",
+        "[limits]\nhead_bytes = 10",
+        "limits.head_bytes: found 10, allowed is a whole number of bytes from 1,024 to 10^9",
+    ),
+    (
+        "everybody's word",
+        '[network]\ntrusted_proxies = "*"',
+        """network.trusted_proxies: found "*" ('*' would let every client choose its own address), """
+        + PROXIES,
+    ),
+    (
+        "a client's base URL",
+        '[lmstudio]\nbase_url = "http://h:1/v1/"',
+        f'lmstudio.base_url: found "http://h:1/v1/" (ends in /v1, which each request brings along), {BASE}',
+    ),
     (
         "eternity",
         "[server]\ndrain_seconds = inf",
@@ -242,7 +259,7 @@ MISTAKES = [
         f'lmstudio.base_url: found "http://h/a\\tb" (has blanks or control characters), {BASE}',
     ),
     ("nobody", "[network]\nip_allowlist = []", f"network.ip_allowlist: found [] (it is empty), {NETWORKS}"),
-    ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: found 5, {NETWORKS}"),
+    ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: found 5, {PROXIES}"),
     ("unknown key", "[server]\nprot = 1", "server.prot: no such setting; did you mean server.port?"),
     ("unknown table", "[serve]\nport = 1", "serve: no such setting; did you mean server?"),
     ("key without table", "port = 1", "port: no such setting; did you mean server.port?"),
@@ -286,7 +303,7 @@ VARIABLES = [
     ("LMSTUDIO_API_TOKEN", "s3\x00cret", SECRET),
     ("IP_ALLOWLIST", ",", f'found "," (it is empty), {NETWORKS}'),
     ("IP_ALLOWLIST", "*, lan", f"found \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
-    ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {NETWORKS}"),
+    ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {PROXIES}"),
     ("CORS_ORIGINS", "https://a.example/", f'found "https://a.example/", {ORIGINS}'),
     ("CORS_ORIGINS", "null", f'found "null", {ORIGINS}'),
     (

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import aiohttp
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from yarl import URL
+
+T = TypeVar("T")
 
 SEARCH_SECONDS = 1.0
 # LM Studio's default, and where people put it when that one is taken.
@@ -28,11 +30,11 @@ _SETTINGS = (
 )
 _HOSTS = ("127.0.0.1", "[::1]")
 
-Kind = Literal["lm_studio", "other", "nothing"]
+Kind = Literal["lm_studio", "other", "no_tls", "nothing"]
 
 
 class Model(Struct, frozen=True):
-    """An entry of `GET /api/v0/models`."""
+    """What can be loaded, by its key; an entry of `GET /api/v0/models`."""
 
     id: str
     type: str = ""
@@ -40,8 +42,35 @@ class Model(Struct, frozen=True):
     capabilities: tuple[str, ...] = ()
 
 
-class Models(Struct, frozen=True):
+class _Listing(Struct, frozen=True):
+    """`GET /api/v0/models`: of a loaded model the names of its instances, which can't be loaded."""
+
     data: tuple[Model, ...] = ()
+
+
+class _Capabilities(Struct, frozen=True):
+    trained_for_tool_use: bool = False
+
+
+class _Entry(Struct, frozen=True):
+    key: str
+    type: str = ""
+    loaded_instances: tuple[Raw, ...] = ()
+    capabilities: _Capabilities = _Capabilities()
+
+    def as_model(self) -> Model:
+        tools = ("tool_use",) if self.capabilities.trained_for_tool_use else ()
+        return Model(self.key, self.type, "loaded" if self.loaded_instances else "not-loaded", tools)
+
+
+class _Root(Struct, frozen=True):
+    name: str
+
+
+class _KeyedListing(Struct, frozen=True):
+    """`GET /api/v1/models`, which older versions don't have."""
+
+    models: tuple[_Entry, ...] = ()
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -90,16 +119,34 @@ async def look(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECOND
                 return Seen(base_url=base_url, kind="other", date=date)
             # Only now: the token is for nobody else.
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            async with session.get(_below(base_url, "/api/v0/models"), headers=headers) as response:
+            async with session.get(_below(base_url, "/api/v1/models"), headers=headers) as response:
                 refused = response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-                models = _models(await response.read())
-        except aiohttp.ClientSSLError:
+                keyed = _decoded(await response.read(), _KeyedListing)
+            models = tuple(entry.as_model() for entry in keyed.models) if keyed else ()
+            if not models and not refused:
+                async with session.get(_below(base_url, "/api/v0/models"), headers=headers) as response:
+                    listing = _decoded(await response.read(), _Listing)
+                models = listing.data if listing else ()
+        except aiohttp.ClientConnectorCertificateError:
             return Seen(base_url=base_url, kind="other")
+        except aiohttp.ClientSSLError:
+            return Seen(base_url=base_url, kind="no_tls")
         except (aiohttp.ClientConnectorError, TimeoutError):
             return Seen(base_url=base_url, kind="nothing")
         except aiohttp.ClientError:
             return Seen(base_url=base_url, kind="other")
     return Seen(base_url=base_url, kind="lm_studio", refused=refused, models=models, date=date)
+
+
+async def is_gateway(base_url: URL) -> bool:
+    """Tell whether it is one of ours that answers there."""
+    timeout = aiohttp.ClientTimeout(total=SEARCH_SECONDS)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base_url) as response:
+            root = _decoded(await response.read(), _Root)
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+    return root is not None and root.name == "lmgateway"
 
 
 async def search_at(base_url: URL, token: str = "") -> Search:
@@ -148,11 +195,11 @@ def _is_greeting(body: bytes) -> bool:
     return isinstance(greeting, dict) and greeting.get("lmstudio") is True
 
 
-def _models(body: bytes) -> tuple[Model, ...]:
+def _decoded(body: bytes, kind: type[T]) -> T | None:
     try:
-        return msgspec.json.decode(body, type=Models).data
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return ()
+        return None
 
 
 def _date(response: aiohttp.ClientResponse) -> datetime | None:

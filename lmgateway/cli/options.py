@@ -9,6 +9,7 @@ from .. import settings
 from ..errors import ConfigError
 
 PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
+OPEN = "Whoever reaches this machine is served: auth.api_key isn't set."
 
 
 def load_settings(options: argparse.Namespace) -> settings.Loaded:

@@ -20,7 +20,7 @@ from ..simulator import serve as serve_simulator
 from ..state import MODELS
 from ..studio import sdk
 from ..web.connections import Connections
-from .options import PROTECTED, load_settings
+from .options import OPEN, PROTECTED, load_settings
 from .urls import url_of
 
 DEMO_KEY = "demo"
@@ -39,6 +39,8 @@ def serve(options: argparse.Namespace) -> int:
         told = [f"lmgateway {__version__} listens on {url}"]
         if service.config.protected:
             told.append(PROTECTED)
+        elif service.config.unguarded:
+            told.append(OPEN)
         # Nobody may be reading; that must not keep the gateway from serving.
         write_without_waiting(sys.stdout, "\n".join(told))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from yarl import URL
 
 from lmgateway.cli.discovery import USUAL_PORTS, Model, Seen, likely_ports, look, search
 from lmgateway.simulator import Simulator, serve
-from tests.support.upstream import ScriptedUpstream, answer
+from tests.support.upstream import Received, ScriptedUpstream, answer
 
 MODEL = "llama-3.2-3b-instruct"
 TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
@@ -26,6 +27,29 @@ async def test_finds_it_on_either_loopback_address(host: str, unused_tcp_port: i
     assert (found.base_url.host, found.base_url.port) == (host, port)
     assert MODEL in {model.id for model in found.models}
     assert found.date is not None
+
+
+async def test_models_are_what_can_be_loaded() -> None:
+    """By their keys, whatever their instances are called; older versions know less."""
+    simulator = Simulator()
+    simulator.load(MODEL, "mine")
+    async with serve(simulator, "127.0.0.1", 0) as port:
+        seen = await look(URL(f"http://127.0.0.1:{port}"))
+    assert len(seen.models) == 4
+    assert seen.chat_model == MODEL
+
+
+async def test_an_older_version_is_asked_in_its_way(upstream: ScriptedUpstream) -> None:
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        bodies = {
+            "/lmstudio-greeting": b'{"lmstudio": true}',
+            "/api/v0/models": b'{"data": [{"id": "old", "type": "llm"}]}',
+        }
+        unknown = b'{"error": "Unexpected endpoint or method."}'
+        await answer(bodies.get(request.target, unknown))(request, reader, writer)
+
+    upstream.script = script
+    assert (await look(URL(upstream.base_url))).models == (Model("old", "llm"),)
 
 
 async def test_takes_the_first_port_that_fits(upstream: ScriptedUpstream) -> None:

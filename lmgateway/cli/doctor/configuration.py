@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import settings, settings_files
-from ...config import Config
+from ...config import Config, LMStudio
 from ...errors import ConfigError
 from ...serving.tls import server_context
 from .findings import Finding
@@ -26,6 +26,7 @@ def examine(loaded: settings.Loaded) -> Iterator[Finding]:
     in_force = f"Set by {', '.join(sources)}" if sources else "Nothing is set; the defaults are in force"
     yield Finding.ok(_CHECK, f"{in_force}. `lmgateway check` shows every setting.")
     yield from _key(loaded.config)
+    yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
     try:
@@ -46,6 +47,21 @@ def _key(config: Config) -> Iterator[Finding]:
     elif len(key) < SHORTEST_KEY:
         message = f"The key (auth.api_key) has {len(key)} characters, and can be guessed."
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
+
+    if not key.isascii():
+        message = "The key (auth.api_key) has characters that OpenAI's library, for one, can't send."
+        yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
+
+
+def _log(lmstudio: LMStudio) -> Iterator[Finding]:
+    if not lmstudio.log_monitoring:
+        return
+    remedy = "Set it to the folder in which LM Studio makes one for each month."
+    if not lmstudio.log_dir:
+        message = "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed."
+        yield Finding.warning(_CHECK, message, remedy)
+    elif not os.path.isdir(lmstudio.log_dir):  # noqa: PTH112 - Path.is_dir() raises where it may not look
+        yield Finding.warning(_CHECK, f"lmstudio.log_dir: {lmstudio.log_dir} is no folder.", remedy)
 
 
 def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:

@@ -14,7 +14,7 @@ from ...errors import CannotListen
 from ...serving import bind
 from ..client import trusting
 from ..failures import RequestFailed
-from ..machine import LanAddress
+from ..machine import ANY_IPV4, LanAddress
 from ..urls import lan_urls, named_url, own_url
 from . import processes
 from .findings import Finding
@@ -39,6 +39,9 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
         ssl = trusting(config.server.tls_cert) if config.server.tls_cert else True
     except RequestFailed:  # the configuration's findings tell of the file
         return []
+    if not _is_own_address(config.server.host):
+        message = f"The gateway can't listen at {config.server.host}, which is no address of this machine."
+        return [Finding.problem(_CHECK, message, f'Set server.host, to "{ANY_IPV4}" for all of them.')]
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=ssl)) as session:
         url = own_url(config)
@@ -59,6 +62,16 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
             *[finding async for finding in _same_configuration(session, config)],
             *[finding async for finding in _from_outside(session, config, networks)],
         ]
+
+
+def _is_own_address(host: str) -> bool:
+    """Tell whether anything could listen there; else nobody but a stranger would answer."""
+    try:
+        for bound in bind(host, 0):
+            bound.close()
+    except CannotListen:
+        return False
+    return True
 
 
 async def _ask(session: aiohttp.ClientSession, url: str, **headers: str) -> _Answer | None:

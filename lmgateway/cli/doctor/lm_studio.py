@@ -19,6 +19,12 @@ async def examine(config: LMStudio) -> list[Finding]:
     seen = await discovery.look(config.base_url, config.api_token, seconds=SECONDS)
     if seen.kind == "nothing":
         return [_absent(config, await discovery.search(config.api_token))]
+    if seen.kind == "no_tls":
+        message = f"What listens at {config.base_url} speaks no TLS."
+        return [Finding.problem(_CHECK, message, "Write http:// in lmstudio.base_url.")]
+    if seen.kind == "other" and await discovery.is_gateway(config.base_url):
+        message = f"What answers at {config.base_url} is an lmgateway, not LM Studio."
+        return [Finding.problem(_CHECK, message, "Set lmstudio.base_url to LM Studio's own address.")]
     if seen.kind == "other":
         return [
             Finding.warning(

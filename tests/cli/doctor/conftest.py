@@ -44,8 +44,9 @@ class Patient:
         """Write them into a file that is private."""
         lines = []
         for table, values in self.tables(**changed).items():
-            lines += [f"[{table}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-        self.file.write_text("\n".join(lines))
+            shown = {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+            lines += [f"[{table}]", *(f"{name} = {value}" for name, value in shown.items())]
+        self.file.write_text("\n".join(lines), encoding="utf-8")
         self.file.chmod(0o600)
 
     def load(self, **environ: str) -> settings.Loaded:

@@ -48,6 +48,28 @@ def test_files_without_a_secret_may_be_read(patient: Patient) -> None:
     assert [finding.level for finding in examine(patient.load(GATEWAY_API_KEY=KEY))] == ["ok"]
 
 
+def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
+    """curl can; a library that wants ASCII can't."""
+    patient.configure(auth={"api_key": "schl\u00fcssel-schl\u00fcssel"})
+    (_, finding) = told(list(examine(patient.load())))
+    assert finding == (
+        "warning",
+        "The key (auth.api_key) has characters that OpenAI's library, for one, can't send.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("log_dir", "said"),
+    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere is no folder"), (".", None)],
+)
+def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, said: str | None) -> None:
+    """Whoever switched it on waits for its events."""
+    patient.configure(lmstudio={"log_monitoring": True, "log_dir": log_dir})
+    (_, *findings) = told(list(examine(patient.load())))
+    assert [level for level, _ in findings] == (["warning"] if said else [])
+    assert all(said is not None and said in message for _, message in findings)
+
+
 def test_certificate(patient: Patient) -> None:
     """One that can't be read would stop the start."""
     patient.configure(server={"tls_cert": "no.pem", "tls_key": "no.pem"})

@@ -50,6 +50,13 @@ async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> No
     assert "(process " in finding.message
 
 
+async def test_address_is_another_machines(patient: Patient) -> None:
+    """Nobody is asked there: it would be a stranger who answers."""
+    found = await examine(config(patient, server={"host": "203.0.113.1"}), [])
+    message = "The gateway can't listen at 203.0.113.1, which is no address of this machine."
+    assert told(found) == [("problem", message)]
+
+
 async def test_port_is_lm_studios(patient: Patient) -> None:
     """Both want a port of their own."""
     port = int(patient.studio_url.rpartition(":")[2])

@@ -15,6 +15,7 @@ from lmgateway.cli.doctor.lm_studio import examine
 from lmgateway.config import LMStudio
 from lmgateway.simulator import Simulator
 from tests.cli.doctor.conftest import told
+from tests.conftest import StartGateway
 from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream, answer
 
@@ -57,6 +58,21 @@ async def test_something_else(upstream: ScriptedUpstream) -> None:
     assert told(found) == [
         ("warning", f"What answers at {upstream.base_url} doesn't say that it is LM Studio.")
     ]
+
+
+async def test_a_gateway_instead(start_gateway: StartGateway) -> None:
+    """It would ask itself."""
+    gateway = await start_gateway(str(NOWHERE))
+    found = await examine(LMStudio(base_url=URL(gateway.base_url)))
+    message = f"What answers at {gateway.base_url} is an lmgateway, not LM Studio."
+    assert told(found) == [("problem", message)]
+
+
+async def test_https_to_plain_http(studio: tuple[Simulator, str]) -> None:
+    """LM Studio speaks no TLS."""
+    address = studio[1].replace("http", "https")
+    found = await examine(LMStudio(base_url=URL(address)))
+    assert told(found) == [("problem", f"What listens at {address} speaks no TLS.")]
 
 
 async def test_models_cannot_be_managed() -> None:
