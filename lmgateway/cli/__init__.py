@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..config import Config
@@ -16,6 +16,7 @@ from ..errors import CannotListen, ConfigError
 from .failures import EX_CANTCREAT, EX_CONFIG, EX_OSERR, RequestFailed
 from .private_file import CannotWrite
 
+KINDS = ("llm", "embedding")
 INTERRUPTED = 130
 # What a shell makes of SIGPIPE
 UNREAD = 141
@@ -84,18 +85,22 @@ def _add_setting_up(
     configured: argparse.ArgumentParser,
     listening: argparse.ArgumentParser,
 ) -> None:
-    start = commands.add_parser(
+    start = _command(
+        commands,
         "init",
         parents=[setting, listening],
-        help="write a configuration for this machine, and say how clients get in",
+        summary="write a configuration for this machine, and say how clients get in",
     )
     start.add_argument(
         "--output", type=Path, metavar="FILE", help="where to; ./config.toml or $LMGATEWAY_CONFIG by default"
     )
     start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
     start.set_defaults(command="init.init")
-    examine = commands.add_parser(
-        "doctor", parents=[configured, listening], help="say what is wrong, and what to do about it"
+    examine = _command(
+        commands,
+        "doctor",
+        parents=[configured, listening],
+        summary="say what is wrong, and what to do about it",
     )
     examine.add_argument("--json", action="store_true", help="print the findings for a script")
     examine.set_defaults(command="doctor.doctor")
@@ -104,29 +109,37 @@ def _add_setting_up(
 def _add_running(
     commands: Commands, configured: argparse.ArgumentParser, listening: argparse.ArgumentParser
 ) -> None:
-    serve = commands.add_parser("serve", parents=[configured, listening], help="run the gateway")
+    serve = _command(commands, "serve", parents=[configured, listening], summary="run the gateway")
     serve.set_defaults(command="running.serve")
-    check = commands.add_parser(
-        "check", parents=[configured, listening], help="say what is configured, and where"
+    check = _command(
+        commands, "check", parents=[configured, listening], summary="say what is configured, and where"
     )
     check.set_defaults(command="check.check")
-    simulate = commands.add_parser("simulate", help="run a pretend LM Studio")
-    simulate.add_argument("--host", default="127.0.0.1")
-    simulate.add_argument("--port", type=_port, default=1234)
+    simulate = _command(commands, "simulate", summary="run a pretend LM Studio")
+    simulate.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    simulate.add_argument("--port", type=_port, default=1234, help="the port, 0 for any (%(default)s)")
     simulate.add_argument(
         "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
     )
     simulate.set_defaults(command="running.simulate")
-    demo = commands.add_parser("demo", help="run the gateway in front of a pretend LM Studio")
-    demo.add_argument("--port", type=_port, default=Config().server.port)
+    demo = _command(commands, "demo", summary="run the gateway in front of a pretend LM Studio")
+    demo.add_argument(
+        "--port", type=_port, default=Config().server.port, help="the gateway's port, 0 for any (%(default)s)"
+    )
     demo.set_defaults(command="running.demo")
 
 
+def _command(
+    commands: Commands, name: str, *, summary: str, parents: Sequence[argparse.ArgumentParser] = ()
+) -> argparse.ArgumentParser:
+    description = f"{summary[0].upper()}{summary[1:]}."
+    return commands.add_parser(name, parents=parents, help=summary, description=description)
+
+
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is from 0 to 65535")
-    return port
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
 
 
 def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None:
@@ -140,7 +153,15 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
     named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
     named.add_argument("--id", metavar="NAME", help="the instance's own name")
 
-    watch = commands.add_parser("events", parents=[remote], help="show what happens, as it happens")
+    default: dict[str, Any] = {
+        "dest": "defaults",
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=VALUE",
+        "help": "a parameter for requests that don't set it, such as temperature=0.7 or maxTokens=500",
+    }
+
+    watch = _command(commands, "events", parents=[remote], summary="show what happens, as it happens")
     watch.add_argument(
         "--type",
         action="append",
@@ -149,9 +170,10 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
         help="only events of these names, such as error,model_load_progress",
     )
     watch.set_defaults(command="events.events")
-    listing = commands.add_parser("models", parents=[remote], help="list the models of a running gateway")
+    listing = _command(commands, "models", parents=[remote], summary="list the models of a running gateway")
     listing.set_defaults(command="models.listing")
-    load = commands.add_parser("load", parents=[named], help="load a model, and make it the active one")
+    load = _command(commands, "load", parents=[named], summary="load a model, and make it the active one")
+    load.add_argument("--default", **default)
     load.add_argument("--ttl", type=int, metavar="SECONDS", help="unload it after so long without a request")
     load.add_argument("--no-activate", action="store_true", help="leave the active model as it is")
     load.add_argument(
@@ -163,16 +185,18 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
         help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
     )
     load.set_defaults(command="models.load")
-    cancel = commands.add_parser("cancel", parents=[named], help="end the load of a model")
+    cancel = _command(commands, "cancel", parents=[named], summary="end the load of a model")
     cancel.set_defaults(command="models.cancel")
-    unload = commands.add_parser("unload", parents=[named], help="take a model out of memory")
+    unload = _command(commands, "unload", parents=[named], summary="take a model out of memory")
     unload.set_defaults(command="models.unload")
-    activate = commands.add_parser(
-        "activate", parents=[named], help="make a model the active one; loads nothing"
+    activate = _command(
+        commands, "activate", parents=[named], summary="make a model the active one; loads nothing"
     )
+    activate.add_argument("--default", **default)
+    activate.add_argument("--type", choices=KINDS, help="its type, if LM Studio can't be asked")
     activate.set_defaults(command="models.activate")
-    deactivate = commands.add_parser(
-        "deactivate", parents=[remote], help="have no active model; unloads nothing"
+    deactivate = _command(
+        commands, "deactivate", parents=[remote], summary="have no active model; unloads nothing"
     )
-    deactivate.add_argument("--type", choices=("llm", "embedding"), help="only of this type; both by default")
+    deactivate.add_argument("--type", choices=KINDS, help="only of this type; both by default")
     deactivate.set_defaults(command="models.deactivate")

@@ -131,11 +131,15 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
     """
     try:
         base = URL(url)
-        usable = base.scheme in {"http", "https"} and bool(base.host)
+        usable = (
+            base.scheme in {"http", "https"}
+            and bool(base.host)
+            and not (base.path.strip("/") or base.query_string)
+        )
     except ValueError:
         usable = False
     if not usable:
-        raise RequestFailed(f"--url: {url} is no URL; write http://host:port", EX_USAGE)
+        raise RequestFailed(f"--url: {url} is no URL of a gateway; write http://host:port", EX_USAGE)
     headers = {"X-API-Key": key} if key else {}
     # A load takes as long as it takes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)

@@ -32,15 +32,19 @@ def events(options: argparse.Namespace) -> int:
         await gateway.request("GET", "/debug/status")
         names = [name for item in options.type for name in item.split(",")]
         last_id: str | None = None
+        told = ""
         while True:
             try:
                 async for event in gateway.events(*names, last_id=last_id):
-                    last_id = event.id or last_id
+                    last_id, told = event.id or last_id, ""
                     _print(event.name, event.data, as_json=options.json)
             except RequestFailed as exc:
                 if exc.exit_status != EX_UNAVAILABLE:
                     raise
-                print(f"lmgateway: {exc} Trying again.", file=sys.stderr, flush=True)
+                # Once, not each time.
+                if str(exc) != told:
+                    told = str(exc)
+                    print(f"lmgateway: {told} Trying again.", file=sys.stderr, flush=True)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     return ask_gateway(options, follow)

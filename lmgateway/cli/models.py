@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import shlex
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -16,9 +15,6 @@ from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .options import load_settings
 from .progress import Progress
 from .urls import own_url
-
-# LM Studio numbers what it has a model of that name for already.
-_NUMBERED = re.compile(r":[0-9]+\Z")
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -38,25 +34,27 @@ def _rows(found: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, 
     for model in found["loaded"]:
         mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
         yield mark, model["identifier"], model["type"], _size(model["size"]), context
-    shown = {model["modelKey"] for model in found["loaded"]}
+    disk = {model["modelKey"]: model for model in found["downloaded"]}
+    for model in found["loaded"]:
+        disk.pop(model["modelKey"], None)
     answers = {model["type"] for model in found["loaded"] if model["active"]}
     for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
         if one is not None and kind not in answers:
-            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, "", ""
-            # By another name than its key's, that one is still to be shown.
-            if one["instanceId"] is None:
-                shown.add(one["modelKey"])
-    for model in found["downloaded"]:
-        if model["modelKey"] not in shown:
-            yield "", model["modelKey"], model["type"], _size(model["size"]), ""
+            # By an instance's own name it isn't the model, which is still to be shown.
+            model = disk.pop(one["modelKey"], None) if one["instanceId"] is None else None
+            size = _size(model["size"]) if model is not None else ""
+            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, ""
+    for model in disk.values():
+        yield "", model["modelKey"], model["type"], _size(model["size"]), ""
 
 
 def load(options: argparse.Namespace) -> int:
     body = _body(options, ttlSeconds=options.ttl, activate=not options.no_activate)
     if options.settings:
-        body["loadConfig"] = _settings(options.settings)
+        body["loadConfig"] = _values("--with", options.settings)
 
     async def ask(gateway: GatewayClient) -> int:
+        await _warn_of_copies(gateway, options)
         progress = Progress(gateway, options.model, options.id)
         try:
             async with progress.shown():
@@ -67,11 +65,19 @@ def load(options: argparse.Namespace) -> int:
             raise
         for ignored in answer["ignored"]:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
-        if answer["identifier"] not in {options.id, options.model} and _NUMBERED.search(answer["identifier"]):
-            print(f"{options.model} was loaded already, and is in memory once more now.", file=sys.stderr)
         return _print_answer(options, answer)
 
     return ask_gateway(options, ask)
+
+
+async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -> None:
+    """Say which copies there are: another one takes as much memory again, and changes none of them."""
+    loaded = (await gateway.request("GET", "/admin/models"))["loaded"]
+    copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
+    if copies:
+        print(
+            f"{options.model} is in memory already ({', '.join(copies)}); this is one more.", file=sys.stderr
+        )
 
 
 def cancel(options: argparse.Namespace) -> int:
@@ -83,12 +89,14 @@ def unload(options: argparse.Namespace) -> int:
 
 
 def activate(options: argparse.Namespace) -> int:
-    return _post(options, "/admin/models/activate")
+    return _post(options, "/admin/models/activate", type=options.type)
 
 
-def _post(options: argparse.Namespace, path: str) -> int:
+def _post(options: argparse.Namespace, path: str, **fields: object) -> int:
+    body = _body(options, **fields)
+
     async def ask(gateway: GatewayClient) -> int:
-        return _print_answer(options, await gateway.request("POST", path, _body(options)))
+        return _print_answer(options, await gateway.request("POST", path, body))
 
     return ask_gateway(options, ask)
 
@@ -108,8 +116,9 @@ def deactivate(options: argparse.Namespace) -> int:
 def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
     """Run `ask` with the gateway that the options name, or that is configured here."""
     config = load_settings(options).config
-    certificate = "" if options.url else config.server.tls_cert
-    url = options.url or own_url(config)
+    is_own = options.url is None
+    certificate = config.server.tls_cert if is_own else ""
+    url = own_url(config) if is_own else options.url
 
     async def run() -> int:
         async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
@@ -128,22 +137,24 @@ def _command_to_cancel(options: argparse.Namespace) -> str:
 
 def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
     named = {"modelKey": options.model, "instanceId": options.id, **fields}
+    if getattr(options, "defaults", None):
+        named["defaultInference"] = _values("--default", options.defaults)
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _settings(items: list[str]) -> dict[str, Any]:
+def _values(option: str, items: list[str]) -> dict[str, Any]:
     """Return `contextLength=8192`, `gpu.ratio=0.5` and so on as JSON would have them."""
     config: dict[str, Any] = {}
     for item in items:
         path, equals, text = item.partition("=")
         if not equals:
-            raise RequestFailed(f"--with {item}: write NAME=VALUE, such as contextLength=8192", EX_USAGE)
+            raise RequestFailed(f"{option} {item}: write NAME=VALUE", EX_USAGE)
         *tables, name = path.split(".")
         table = config
         for step in tables:
             table = table.setdefault(step, {})
             if not isinstance(table, dict):
-                raise RequestFailed(f"--with {item}: {step} has a value of its own already", EX_DATAERR)
+                raise RequestFailed(f"{option} {item}: {step} has a value of its own already", EX_DATAERR)
         try:
             table[name] = json.loads(text)
         except json.JSONDecodeError:

@@ -14,6 +14,8 @@ class CannotWrite(Exception):
 
 def check(path: Path, *, replace: bool) -> None:
     """Raise CannotWrite if the file is there and isn't to be replaced."""
+    if path.is_dir():
+        raise CannotWrite(f"{path} is a folder. Name a file in it, with --output.")
     if path.exists() and not replace:
         raise CannotWrite(
             f"{path} is there already. --force makes a new one, and keeps the old one beside it."

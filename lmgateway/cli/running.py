@@ -19,8 +19,10 @@ from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
 from ..state import MODELS
 from ..studio import sdk
+from ..studio.state_file import why_unwritable
 from ..web.connections import Connections
 from .options import OPEN, PROTECTED, load_settings
+from .private_file import CannotWrite
 from .urls import url_of
 
 DEMO_KEY = "demo"
@@ -50,6 +52,8 @@ def serve(options: argparse.Namespace) -> int:
 
 def simulate(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
+    if options.log_dir is not None and (reason := why_unwritable(options.log_dir)):
+        raise CannotWrite(f"--log-dir: nothing can be written in {options.log_dir}: {reason}")
     simulator = Simulator(log_dir=options.log_dir)
 
     async def run(signals: serving.Signals) -> None:

@@ -16,7 +16,8 @@ def url_of(host: str, port: int, *, https: bool = False) -> str:
 
 def own_url(config: Config) -> str:
     """Return the base URL of the gateway for this machine itself."""
-    host = {ANY_IPV4: "127.0.0.1", ANY: "::1"}.get(config.server.host, config.server.host)
+    # Without IPv6 on the way there, IPv4 will do.
+    host = {ANY_IPV4: "127.0.0.1", ANY: "localhost"}.get(config.server.host, config.server.host)
     return _url(config, host)
 
 

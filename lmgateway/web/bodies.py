@@ -110,6 +110,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
 
 
 def _parsed(body: bytes, kind: type[T]) -> T:
+    if not body:
+        raise BadRequest("The body is empty. Send JSON, {} for nothing in particular.")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,7 @@ from ..errors import Mistake
 
 # Nobody reads more, and looking for names that are near takes time.
 MAX_MISTAKES = 20
+_NO_CHOICE = "Invalid enum value"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
 
@@ -62,15 +63,20 @@ def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, 
             msgspec.convert(value, kind)
         except msgspec.ValidationError as exc:
             mistake = mistake_of(exc)
-            yield path + mistake["path"], mistake["message"]
+            sentence = mistake["message"]
+            if sentence.startswith(_NO_CHOICE):
+                sentence += f"; there are {', '.join(_choices(kind))}"
+            yield path + mistake["path"], sentence
 
 
 def mistake_of(exc: msgspec.ValidationError) -> Mistake:
     """Return msgspec's own sentence, and the path that stands at its end."""
-    found = _MSGSPEC_PATH.search(str(exc))
+    # Nobody needs to be told that a field may also be left out.
+    sentence = str(exc).replace(" | null`", "`")
+    found = _MSGSPEC_PATH.search(sentence)
     if found is None:
-        return Mistake(path="", message=str(exc))
-    return Mistake(path=found["path"].removeprefix("."), message=str(exc)[: found.start()])
+        return Mistake(path="", message=sentence)
+    return Mistake(path=found["path"].removeprefix("."), message=sentence[: found.start()])
 
 
 def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
@@ -98,6 +104,13 @@ def _unwrapped(kind: Any) -> Any:
         others = [part for part in get_args(kind) if part is not type(None)]
         return _unwrapped(others[0]) if len(others) == 1 else kind
     return kind
+
+
+def _choices(kind: Any) -> list[str]:
+    """Return the words that a type consists of, or may be."""
+    if get_origin(kind) is Literal:
+        return [str(word) for word in get_args(kind)]
+    return [word for part in get_args(kind) for word in _choices(part)]
 
 
 def _join(path: str, name: str) -> str:

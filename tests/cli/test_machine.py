@@ -121,7 +121,7 @@ def test_urls_are_those_that_work(host: str, allowlist: list[str], urls: list[st
     ("server", "url"),
     [
         ({}, "http://127.0.0.1:8002"),
-        ({"host": "::", "port": 80}, "http://[::1]:80"),
+        ({"host": "::", "port": 80}, "http://localhost:80"),
         ({"host": "fd12::10", "tls_cert": "a.pem"}, "https://[fd12::10]:8002"),
     ],
 )

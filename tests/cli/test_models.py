@@ -156,7 +156,23 @@ async def test_a_second_copy_is_told_of(home: Home) -> None:
     """It takes as much memory again, which is rarely meant."""
     home.studio.load(CHAT)
     status, output = await home.run("load", CHAT)
-    assert (status, f"{CHAT} was loaded already, and is in memory once more now." in output) == (0, True)
+    assert (status, f"{CHAT} is in memory already ({CHAT}); this is one more." in output) == (0, True)
+
+
+async def test_default_parameters(home: Home) -> None:
+    """They are given with the model that they are for."""
+    home.studio.load(CHAT)
+    for command in (["activate", CHAT, "--type", "llm"], ["load", OTHER]):
+        status, output = await home.run(*command, "--default", "temperature=0.7", "--default", "maxTokens=5")
+        assert status == 0, output
+        async with home.gateway.client.get(
+            home.gateway.url("/admin/models/active"), headers={"X-API-Key": KEY}
+        ) as response:
+            active = (await response.json())["activeModel"]
+        assert (active["modelKey"], active["defaultInference"]) == (
+            command[1],
+            {"temperature": 0.7, "maxTokens": 5},
+        )
 
 
 async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
@@ -300,6 +316,10 @@ FAILURES = [
     ),
     pytest.param([*LOAD, "--url", NOWHERE], 69, "name another with --url", id="no gateway to load"),
     pytest.param(["models", *IPV6], 69, "Nothing answers at http://[::1]:9", id="IPv6"),
+    pytest.param(["models", "--url", ""], 64, "--url", id="empty URL"),
+    pytest.param(
+        ["models", "--url", "http://127.0.0.1/v1"], 64, "write http://host:port", id="path in the URL"
+    ),
     pytest.param(["models", "--url", "localhost:8002"], 64, "localhost:8002", id="no URL"),
     pytest.param(["models", "--url", "STUDIO"], 69, "no lmgateway", id="LM Studio"),
     pytest.param(["models", "--url", "http://nobody.invalid"], 69, "Name or service not known", id="no host"),
