@@ -15,6 +15,7 @@ from tests.studio.conftest import Home
 from tests.support.gateway import running_gateway
 from tests.support.process import Process, lmgateway
 from tests.support.studio import running_studio
+from tests.support.waiting import until
 
 LLM = "qwen2.5-7b-instruct"
 
@@ -81,3 +82,31 @@ async def test_whoever_reads_may_have_seen_enough(start_gateway: StartGateway, t
         async with gateway.client.get(gateway.url("/v1/models")) as response:
             assert response.status == 503
         assert await asyncio.wait_for(watching.process.wait(), 20) == 141
+
+
+async def test_a_gateway_that_is_away_is_told_of_once(tmp_path: Path) -> None:
+    """A night without one mustn't fill a screen."""
+    tables: dict[str, Any] = {
+        "server": {"state_dir": str(tmp_path)},
+        "lmstudio": {"base_url": "http://127.0.0.1:9"},
+    }
+    async with AsyncExitStack() as stack:
+        async with running_gateway(tables) as gateway:
+            port = gateway.port
+            watching = await stack.enter_async_context(
+                lmgateway("events", "--url", gateway.base_url, cwd=tmp_path)
+            )
+            await line_of(watching, "connected")
+        refused = 0
+
+        async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal refused
+            refused += 1
+            writer.transport.abort()
+
+        async with await asyncio.start_server(refuse, "127.0.0.1", port):
+            await until(lambda: refused >= 4)  # each is tried again at once by the library
+        async with running_gateway(tables, port=port):
+            await watching.says("Trying again.")
+            lines = await watching.says("connected")
+    assert lines.count("Trying again.") == 1

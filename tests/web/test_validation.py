@@ -34,7 +34,10 @@ MISTAKES: dict[str, tuple[object, dict[str, str]]] = {
     "text for an array": (load(defaultInference={"stopStrings": "."}), {"defaultInference.stopStrings": ""}),
     "nested": (load(loadConfig={"contextLength": 0}), {"loadConfig.contextLength": ">= 1"}),
     "twice nested": (load(loadConfig={"gpu": {"ratio": 1.01}}), {"loadConfig.gpu.ratio": "<= 1"}),
-    "no such word": (load(loadConfig={"gpu": {"ratio": "half"}}), {"loadConfig.gpu.ratio": "half"}),
+    "no such word": (
+        load(loadConfig={"gpu": {"ratio": "half"}}),
+        {"loadConfig.gpu.ratio": "'half'; there are max, off"},
+    ),
     "in an array": (
         load(loadConfig={"gpu": {"disabledGpus": [0, ""]}}),
         {"loadConfig.gpu.disabledGpus[1]": ""},
