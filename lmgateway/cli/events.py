@@ -32,19 +32,18 @@ def events(options: argparse.Namespace) -> int:
         await gateway.request("GET", "/debug/status")
         names = [name for item in options.type for name in item.split(",")]
         last_id: str | None = None
-        told = ""
+        is_told = False
         while True:
             try:
                 async for event in gateway.events(*names, last_id=last_id):
-                    last_id, told = event.id or last_id, ""
+                    last_id, is_told = event.id or last_id, False
                     _print(event.name, event.data, as_json=options.json)
             except RequestFailed as exc:
                 if exc.exit_status != EX_UNAVAILABLE:
                     raise
-                # Once, not each time.
-                if str(exc) != told:
-                    told = str(exc)
-                    print(f"lmgateway: {told} Trying again.", file=sys.stderr, flush=True)
+                if not is_told:
+                    print(f"lmgateway: {exc} Trying again.", file=sys.stderr, flush=True)
+                is_told = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
     return ask_gateway(options, follow)
