@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 async def test_a_short_soak_passes() -> None:
     """Everything at once, LM Studio's death too, leaves the gateway as it was."""
     soak = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.soak", "--minutes", "0.03", "--seed", "1", "--json"),
+        *(sys.executable, "-m", "tests.soak", "--minutes", "0.06", "--seed", "1", "--json"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

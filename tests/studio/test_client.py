@@ -118,6 +118,7 @@ async def test_frozen_lm_studio_holds_nobody_longer_than_the_timeout(
         assert status in {503, 504}
         frozen.send(signal.SIGCONT)
         assert (await asyncio.wait_for(home.get("/admin/models"), 10))[0] == 200
+        assert (await asyncio.wait_for(home.post("load", modelKey=LLM, instanceId="again"), 20))[0] == 200
 
 
 @pytest.mark.parametrize("action", ["unload", "load", "activate"])
