@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..config import Config
 from ..errors import CannotListen, ConfigError
-from .failures import EX_CANTCREAT, EX_CONFIG, EX_OSERR, RequestFailed
+from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, RequestFailed
 from .private_file import CannotWrite
 
 KINDS = ("llm", "embedding")
@@ -34,9 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = getattr(import_module(f".{module}", __package__), function)(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # `| head` has seen enough. Python would try again when it ends, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `| head` has seen enough.
+        _write_no_more()
         return UNREAD
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        _write_no_more()
+        print(f"lmgateway: the output can't be written: {exc.strerror}", file=sys.stderr)
+        return EX_IOERR
     except ConfigError as exc:
         for problem in exc.problems:
             print(f"lmgateway: {problem}", file=sys.stderr)
@@ -53,6 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _write_no_more() -> None:
+    # Python would try again when it ends, and complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,23 @@ async def test_whoever_reads_may_have_seen_enough(start_gateway: StartGateway, t
         async with gateway.client.get(gateway.url("/v1/models")) as response:
             assert response.status == 503
         assert await asyncio.wait_for(watching.process.wait(), 20) == 141
+
+
+async def test_a_full_disk_is_said(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """`> file` on it ends with a sentence on the terminal."""
+    gateway = await start_gateway("http://127.0.0.1:9")
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "lmgateway", "events", "--url", gateway.base_url),
+            cwd=tmp_path,
+            stdout=full,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+    assert (process.returncode, said) == (
+        74,
+        b"lmgateway: the output can't be written: No space left on device\n",
+    )
 
 
 async def test_a_gateway_that_is_away_is_told_of_once(
