@@ -14,7 +14,7 @@ from ..errors import LinkLost, UpstreamSilent
 from ..schema import DownloadedModel, LoadedModel, ModelType
 from . import catalogue, sdk
 from .link import Links
-from .sdk import Parameter
+from .sdk import Parameter, SdkClient
 
 Namespace = Literal["llm", "embedding", "system"]
 
@@ -39,27 +39,27 @@ class StudioClient:
 
     async def version(self) -> str | None:
         """Return LM Studio's version, if it says which. Nobody waits for it to be started."""
-        return catalogue.version(await self._read("system", "version", attempts=1))
+        return catalogue.version(await self._call("system", "version", attempts=1))
 
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
         """Return the models on disk. `attempts` as for Links.borrowed."""
-        entries = await self._read("system", "listDownloadedModels", attempts=attempts)
+        entries = await self._call("system", "listDownloadedModels", attempts=attempts)
         return tuple(map(catalogue.downloaded, catalogue.objects(entries)))
 
     async def loaded(self) -> tuple[LoadedModel, ...]:
         """Return the instances in memory."""
-        lists = await asyncio.gather(*(self._read(kind, "listLoaded") for kind in catalogue.KINDS))
+        lists = await asyncio.gather(*(self._call(kind, "listLoaded") for kind in catalogue.KINDS))
         entries = (entry for answer in lists for entry in catalogue.objects(answer))
         return tuple(map(catalogue.loaded, entries))
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:
         """Return the settings that an instance was loaded with, by the names of a LoadConfig."""
         specifier = {"specifier": {"type": "query", "query": {"identifier": identifier}}}
-        return sdk.parse_load_config(await self._read(kind, "getLoadConfig", specifier))
+        return sdk.parse_load_config(await self._call(kind, "getLoadConfig", specifier))
 
     async def unload(self, kind: ModelType, identifier: str) -> None:
         """Take an instance out of memory. Raises ModelNotFound if there is none of this name."""
-        await self._call(kind, "unloadModel", {"identifier": identifier})
+        await self._call(kind, "unloadModel", {"identifier": identifier}, again=False)
 
     async def load(
         self,
@@ -99,20 +99,6 @@ class StudioClient:
             except lmstudio.LMStudioError as exc:
                 raise sdk.translate(exc) from exc
 
-    async def _read(
-        self,
-        namespace: Namespace,
-        endpoint: str,
-        parameter: Mapping[str, object] | None = None,
-        *,
-        attempts: int | None = None,
-    ) -> Any:
-        """Call something that changes nothing: if the link turns out to be dead, once more on a new one."""
-        try:
-            return await self._call(namespace, endpoint, parameter, attempts=attempts)
-        except LinkLost:
-            return await self._call(namespace, endpoint, parameter, attempts=attempts)
-
     async def _call(
         self,
         namespace: Namespace,
@@ -120,17 +106,31 @@ class StudioClient:
         parameter: Mapping[str, object] | None = None,
         *,
         attempts: int | None = None,
+        again: bool = True,
     ) -> Any:
-        """Return what LM Studio answers to a remote call, as plain data."""
+        """Return what LM Studio answers to a remote call, as plain data.
+
+        `again`: once more on a new link, if this one turns out to be dead. Not for what changes anything.
+        """
         argument = None if parameter is None else Parameter(parameter)
-        async with self._links.borrowed(attempts) as link:
-            try:
-                async with asyncio.timeout(seconds(self._config.call_timeout_ms)):
-                    return await getattr(link, namespace).remote_call(endpoint, argument)
-            except TimeoutError as exc:
-                raise UpstreamSilent(f"LM Studio didn't answer to {endpoint}. It may be frozen.") from exc
-            except lmstudio.LMStudioError as exc:
-                raise sdk.translate(exc) from exc
+        try:
+            async with self._links.borrowed(attempts) as link:
+                return await self._ask(link, namespace, endpoint, argument)
+        except LinkLost:
+            if not again:
+                raise
+        return await self._call(namespace, endpoint, parameter, attempts=attempts, again=False)
+
+    async def _ask(
+        self, link: SdkClient, namespace: Namespace, endpoint: str, argument: Parameter | None
+    ) -> Any:
+        try:
+            async with asyncio.timeout(seconds(self._config.call_timeout_ms)):
+                return await getattr(link, namespace).remote_call(endpoint, argument)
+        except TimeoutError as exc:
+            raise UpstreamSilent(f"LM Studio didn't answer to {endpoint}. It may be frozen.") from exc
+        except lmstudio.LMStudioError as exc:
+            raise sdk.translate(exc) from exc
 
 
 @asynccontextmanager
