@@ -176,7 +176,7 @@ class OutOfMemory(StudioFailed):
 
 
 class StateNotSaved(GatewayError):
-    """What was asked for would be forgotten at the next start, so it wasn't done."""
+    """What is active would be forgotten at the next start, so it stays as it was."""
 
     code = "state_not_saved"
 

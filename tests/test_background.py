@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
@@ -31,6 +32,18 @@ async def test_a_task_that_is_ended_is_no_failure(caplog: pytest.LogCaptureFixtu
     await background.end(task)
     assert task.cancelled()
     assert caplog.text == ""
+
+
+async def test_a_thread_that_nobody_waits_for_any_more_doesnt_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it complain that nobody takes its result."""
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+    done: list[str] = []
+    waiting = asyncio.create_task(background.in_daemon_thread(lambda: done.append("work"), "late"))
+    await asyncio.sleep(0)
+    await background.end(waiting)
+    started[0].run()
+    assert done == []
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,14 @@ async def test_whoever_serves_everybody_is_told(tmp_path: Path) -> None:
         await gateway.says("Whoever reaches this machine is served: auth.api_key isn't set.")
 
 
+async def test_a_log_that_cant_be_written_is_said(tmp_path: Path) -> None:
+    """At the start of the pretend LM Studio, and not by each request."""
+    (tmp_path / "file").write_text("")
+    async with lmgateway("simulate", "--port", "0", "--log-dir", "file/logs", cwd=tmp_path) as simulator:
+        status, output = await simulator.ends()
+    assert (status, "nothing can be written in file/logs" in output) == (73, True)
+
+
 async def test_taken_port_is_said(tmp_path: Path) -> None:
     """No traceback for what happens to everybody once."""
     async with AsyncExitStack() as stack:

@@ -74,7 +74,8 @@ async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -
     """Say which copies there are: another one takes as much memory again, and changes none of them."""
     loaded = (await gateway.request("GET", "/admin/models"))["loaded"]
     copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
-    if copies:
+    # Else it is refused, which says enough.
+    if copies and options.id not in copies:
         print(
             f"{options.model} is in memory already ({', '.join(copies)}); this is one more.", file=sys.stderr
         )

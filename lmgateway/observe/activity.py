@@ -59,7 +59,7 @@ class Activity:
         self.total_errors = 0
         self._metrics = metrics
         self.speeds = Speeds()
-        self._operation_failed = False
+        self._failed: Operation | None = None
 
     @property
     def status(self) -> Status:
@@ -68,36 +68,37 @@ class Activity:
             return "loading_model"
         if any(exchange.generates for exchange in self.running):
             return "processing_inference"
-        return "error" if self._operation_failed else "idle"
+        return "error" if self._failed is not None else "idle"
 
     @contextmanager
     def operation(self, kind: OperationType, model_key: str) -> Iterator[Operation]:
         """Run a model operation inside; whatever makes it fail is published as one `error` event."""
         operation = Operation(kind, model_key)
         self.operations.append(operation)
-        failed_before, self._operation_failed = self._operation_failed, False
+        failed_before = self._failed
         try:
             yield operation
         except GatewayError as exc:
             # What a client got wrong is nothing that went wrong here.
             if exc.status >= 500:
-                self._operation_failed = True
+                self._failed = operation
             self._operation_ended(operation, exc.message)
             raise
         except asyncio.CancelledError:
             self._operation_ended(operation, "The gateway stopped waiting for it.")
             raise
         except Exception:  # a fault of ours, which is logged where it is rendered
-            self._operation_failed = True
+            self._failed = operation
             self._operation_ended(operation, _OUR_FAULT)
             raise
         else:
-            if operation.found_nothing:
-                self._operation_failed = failed_before
-            else:
+            if not operation.found_nothing:
                 self._metrics.operation(kind, succeeded=True)
         finally:
             self.operations.remove(operation)
+            # Only what failed before this one began is over with it; another may have failed meanwhile.
+            if self._failed is failed_before and not operation.found_nothing:
+                self._failed = None
 
     def _operation_ended(self, operation: Operation, sentence: str) -> None:
         self._metrics.operation(operation.type, succeeded=False)

@@ -46,9 +46,10 @@ class StudioClient:
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
         return tuple(map(catalogue.downloaded, catalogue.objects(entries)))
 
-    async def loaded(self) -> tuple[LoadedModel, ...]:
-        """Return the instances in memory."""
-        lists = await asyncio.gather(*(self._call(kind, "listLoaded") for kind in catalogue.KINDS))
+    async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
+        """Return the instances in memory. `attempts` as for Links.borrowed."""
+        asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in catalogue.KINDS)
+        lists = await asyncio.gather(*asked)
         entries = (entry for answer in lists for entry in catalogue.objects(answer))
         return tuple(map(catalogue.loaded, entries))
 

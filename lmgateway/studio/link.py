@@ -39,7 +39,6 @@ class _Link:
     def __init__(self, client: SdkClient) -> None:
         self.client = client
         self.calls = 0
-        self.is_closing = False
 
 
 class Links:
@@ -54,6 +53,7 @@ class Links:
         self._config = config
         self._current: _Link | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._open: set[_Link] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -73,9 +73,9 @@ class Links:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        if self._current is not None:
+        for link in list(self._open):
             # Calls that are on it still, which nobody waits for any more, end with it.
-            self._close_soon(self._current)
+            self._close_soon(link)
         if self._closing:
             _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
             for task in stuck:
@@ -140,6 +140,7 @@ class Links:
 
     async def _try_to_connect(self, host: str) -> _Link:
         link = _Link(SdkClient(host, self._config.api_token))
+        self._open.add(link)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await link.client.__aenter__()
@@ -161,9 +162,9 @@ class Links:
             self._close_soon(link)
 
     def _close_soon(self, link: _Link) -> None:
-        if link.is_closing:
+        if link not in self._open:
             return
-        link.is_closing = True
+        self._open.remove(link)
         task = asyncio.create_task(_close(link.client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)

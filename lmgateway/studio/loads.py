@@ -87,9 +87,10 @@ class Loads:
         _, unfinished = await asyncio.wait([load.task for load in loads], timeout=CANCEL_SECONDS)
         if unfinished:
             raise UpstreamSilent("LM Studio was told to cancel the load, and hasn't answered yet.")
-        if all(load.task.exception() is None for load in loads):
+        cancelled = [load.key for load in loads if load.task.exception() is not None]
+        if not cancelled:
             raise Conflict("It was loaded before it could be cancelled.")
-        return [load.key.instance_id or load.key.model_key for load in loads]
+        return [key.instance_id or key.model_key for key in cancelled]
 
     async def close(self) -> None:
         """Stop waiting for what is being loaded; LM Studio goes on with it."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from msgspec import structs
 
 from .. import background
-from ..errors import ModelNotFound, StateNotSaved, UpstreamSilent, UpstreamUnavailable
+from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelActivate, ModelUnloadComplete, ModelUnloadStart
 from ..schema import (
@@ -130,8 +130,8 @@ class Models:
         """Ask LM Studio about it, if it can be asked now."""
         try:
             disk = await self._client.downloaded(attempts=1)
-            loaded = await self._client.loaded()
-        except (UpstreamUnavailable, UpstreamSilent):
+            loaded = await self._client.loaded(attempts=1)
+        except (UpstreamUnavailable, UpstreamSilent, StudioFailed):
             return Found("not asked")
         for model in loaded:
             if _is_meant(model, active):
@@ -177,11 +177,18 @@ class Models:
                     gone.append(model)
             finally:
                 left = [model for model in loaded if model not in gone]
-                await self._change_active(partial(_without, gone=gone, left=left))
+                await self._forget(gone, left)
             total_ms = operation.elapsed_ms
             publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
         inactive = [kind for kind in catalogue.KINDS if before.of(kind) and not self._active.of(kind)]
         return Unloaded(tuple(model.identifier for model in meant), tuple(inactive))
+
+    async def _forget(self, gone: Sequence[LoadedModel], left: Sequence[LoadedModel]) -> None:
+        try:
+            await self._change_active(partial(_without, gone=gone, left=left))
+        except StateNotSaved as exc:
+            names = ", ".join(model.identifier for model in gone)
+            raise StateNotSaved(f"{names} is unloaded. {exc.message}") from exc
 
     async def _make_active(self, kind: ModelType, active: ActiveModel) -> None:
         with self._activity.operation("model_activate", active.model_key):

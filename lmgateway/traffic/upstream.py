@@ -91,6 +91,7 @@ class Upstream:
 
     def __init__(self, config: LMStudio) -> None:
         self.answered: bool | None = None
+        self._is_missed = False
         self._session: aiohttp.ClientSession
         self._direct: DirectClient
         self._point_to(config)
@@ -139,19 +140,23 @@ class Upstream:
             answer = await self._send(outgoing, silence)
         except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke) as exc:
             # A client that breaks off its upload breaks off the request as well.
-            if not isinstance(outgoing.body, AsyncIterator):
-                self._take_note(False, exc.__cause__ or exc)
+            is_upload = isinstance(outgoing.body, AsyncIterator)
+            if isinstance(exc, UpstreamUnavailable) or not is_upload:
+                self._take_note(False, exc)
             raise
         self._take_note(True)
         return answer
 
-    def _take_note(self, answered: bool, why: BaseException | str = "") -> None:
-        # Once for as long as it lasts: a client is told too, without the address.
-        if not answered and self.answered is not False:
-            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, why)
-        elif answered and self.answered is False:
-            logger.info("LM Studio answers again at %s", self.base_url)
+    def _take_note(self, answered: bool, failure: BaseException | None = None) -> None:
         self.answered = answered
+        # Once for as long as it lasts: a client is told too, without the address. One slow answer, which the
+        # access log tells of, doesn't mean that there is nobody.
+        if answered and self._is_missed:
+            self._is_missed = False
+            logger.info("LM Studio answers again at %s", self.base_url)
+        elif failure is not None and not isinstance(failure, UpstreamSilent) and not self._is_missed:
+            self._is_missed = True
+            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, failure.__cause__ or failure)
 
     async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
         try:
@@ -208,7 +213,7 @@ class Upstream:
             async with asyncio.timeout(PROBE_SECONDS):
                 answer = await self.send(probe, silence=None)
         except TimeoutError:
-            self._take_note(False, f"nothing within {PROBE_SECONDS} s")
+            self._take_note(False, UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
             return self._unreachable()
         except GatewayError:
             return self._unreachable()

@@ -29,7 +29,9 @@ _TOKEN = re.compile(
 )
 _CONTENT = b'"content":"'
 _QUOTE = b'"'
-_ERROR = b"event: error"
+_NAMED = b"event:"
+# Of /v1/chat/completions and /v1/messages, and of /v1/responses.
+_ERROR = re.compile(rb"event: ?(?:error|response\.failed)\r?\n")
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
@@ -163,10 +165,10 @@ class StreamMeter:
             is_extra = read(b"\n".join(_DATA_LINE.findall(event)), self.count)
             if is_extra:
                 return self._strips
-        if _is_token(event):
-            self.count.seen += 1
-        elif event.startswith(_ERROR):
+        if event.startswith(_NAMED) and _ERROR.match(event) is not None:
             self.count.broke = True
+        elif _is_token(event):
+            self.count.seen += 1
         return False
 
 

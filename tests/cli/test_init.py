@@ -115,6 +115,12 @@ async def test_finds_no_lm_studio(place: Place) -> None:
     assert "base_url" not in tomllib.loads(place.config.read_text())["lmstudio"]
 
 
+async def test_a_folder_is_no_file(place: Place) -> None:
+    """--force wouldn't help there."""
+    status, output = await place.run("init", "--output", ".")
+    assert (status, output) == (73, "lmgateway: . is a folder. Name a file in it, with --output.\n")
+
+
 async def test_overwrites_nothing(place: Place, studio: Simulator) -> None:
     """A file that is there stays; --force replaces it, and all that were there are kept, for their owner."""
     place.config.write_text("precious")

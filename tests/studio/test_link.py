@@ -86,6 +86,8 @@ async def test_the_end_is_the_end(studio: Studio) -> None:
         await asking
     links = Links(reached_at(studio))
     async with links.borrowed():
+        links.reconfigure(reached_at(studio, api_token=""))
+        assert studio.sockets == SOCKETS
         await links.close()
         await until(lambda: studio.sockets == 0)
 

@@ -246,6 +246,29 @@ async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
     assert (await home.get("/debug/status"))[1]["status"] == "error"
 
 
+async def test_an_unload_that_cant_be_remembered_is_told(
+    home: Home, start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    """The model is gone, whatever becomes of the state."""
+    server = {"state_dir": str(tmp_path / "full")}
+    gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
+    await gateway.post("load", modelKey=LLM)
+    (tmp_path / "full" / "state.new").mkdir()
+    status, answer = await gateway.post("unload", modelKey=LLM)
+    assert status == 500
+    assert answer["error"].startswith(f"{LLM} is unloaded. The state can't be saved in ")
+
+
+async def test_a_cancel_names_what_it_cancelled(held_home: Home, held: Held) -> None:
+    """All loads of the model, by the names that they were to have."""
+    asked = [asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId=name)) for name in "ab"]
+    for _ in asked:
+        await asyncio.wait_for(held.waiting.acquire(), 5)
+    status, answer = await asyncio.wait_for(held_home.post("load/cancel", modelKey=LLM), 5)
+    assert (status, answer["message"]) == (200, "The load of a, b was cancelled.")
+    assert [status for status, _ in await asyncio.gather(*asked)] == [409, 409]
+
+
 async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
     """What failed before it is still what failed last, and nothing is counted."""
     await home.studio.stop()

@@ -65,6 +65,23 @@ def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
         assert passed == stream
 
 
+@pytest.mark.parametrize(
+    ("event", "broke"),
+    [
+        (b'event: error\ndata: {"error": {"message": "x", "content":"y"}}\n\n', True),
+        (b"event:error\r\ndata: {}\r\n\r\n", True),
+        (b'event: response.failed\ndata: {"type":"response.failed"}\n\n', True),
+        (b"event: error_but_not\ndata: {}\n\n", False),
+        (b'data: {"text":"event: error\\n"}\n\n', False),
+    ],
+)
+def test_a_stream_that_ends_in_an_error_broke(event: bytes, broke: bool) -> None:
+    """LM Studio gave up, and no token is it that says so."""
+    meter, passed = measure([CHAT, event])
+    assert (meter.count.broke, passed) == (broke, CHAT + event)
+    assert not broke or meter.count.seen == measure([CHAT])[0].count.seen
+
+
 def test_extra_chunk_is_taken_out_wherever_it_is_cut() -> None:
     """The client sees byte for byte what it would have seen without accounting."""
     stream, expected = CHAT + EXTRA + DONE, CHAT + DONE

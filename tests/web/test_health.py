@@ -6,7 +6,10 @@ import asyncio
 import re
 
 import pytest
+from yarl import URL
 
+from lmgateway.config import LMStudio
+from lmgateway.state import UPSTREAM
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.upstream import Received, ScriptedUpstream, raw
@@ -59,6 +62,36 @@ async def test_the_log_has_the_address_and_the_reason_once(
         f"LM Studio doesn't answer at {upstream.base_url}: Server disconnected",
         f"LM Studio answers again at {upstream.base_url}",
     ]
+
+
+async def test_an_upload_that_meets_nobody_is_as_telling(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Unlike one that breaks off, which may be its client's doing."""
+    gateway = await start_gateway(upstream.base_url)
+    assert (await status(gateway, "/health/ready"), await reachable(gateway)) == (200, "1.0")
+    upstream.script = raw(b"")
+    assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (502, "1.0")
+    assert not caplog.records
+    gateway.app[UPSTREAM].reconfigure(LMStudio(base_url=URL(NOWHERE)))
+    assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (503, "0.0")
+    assert f"LM Studio doesn't answer at {NOWHERE}: Cannot connect" in caplog.text
+
+
+async def test_a_slow_answer_is_in_the_access_log_alone(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One is slow and the next one isn't: nobody was missed."""
+
+    async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 50})
+    working, upstream.script = upstream.script, silent
+    assert await status(gateway, "/v1/models") == 504
+    upstream.script = working
+    assert await status(gateway, "/v1/models") == 200
+    assert not [record for record in caplog.records if record.name == "lmgateway.traffic.upstream"]
 
 
 async def test_a_probe_doesnt_wait_for_long(
