@@ -9,15 +9,16 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 from .. import __version__
 from ..config import Config
 from ..errors import CannotListen, ConfigError
+from ..schema import ModelType
 from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, RequestFailed
 from .private_file import CannotWrite
 
-KINDS = ("llm", "embedding")
+KINDS = get_args(ModelType)
 INTERRUPTED = 130
 # What a shell makes of SIGPIPE
 UNREAD = 141
@@ -87,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
     _add_setting_up(commands, setting, configured, listening)
     _add_running(commands, configured, listening)
-    _add_models(commands, configured)
+    remote = _remote(configured)
+    _add_watching(commands, remote)
+    _add_models(commands, remote)
     return parser
 
 
@@ -154,25 +157,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None:
+def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
     remote.add_argument(
         "--url", help="where the gateway runs; the configured port of this machine by default"
     )
     remote.add_argument("--key", help="its key; the configured one by default")
     remote.add_argument("--json", action="store_true", help="print the gateway's own answer")
-    named = argparse.ArgumentParser(add_help=False, parents=[remote])
-    named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
-    named.add_argument("--id", metavar="NAME", help="the instance's own name")
+    return remote
 
-    default: dict[str, Any] = {
-        "dest": "defaults",
-        "action": "append",
-        "default": [],
-        "metavar": "NAME=VALUE",
-        "help": "a parameter for requests that don't set it, such as temperature=0.7 or maxTokens=500",
-    }
 
+def _add_watching(commands: Commands, remote: argparse.ArgumentParser) -> None:
     watch = _command(commands, "events", parents=[remote], summary="show what happens, as it happens")
     watch.add_argument(
         "--type",
@@ -184,8 +179,24 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
     watch.set_defaults(command="events.events")
     listing = _command(commands, "models", parents=[remote], summary="list the models of a running gateway")
     listing.set_defaults(command="models.listing")
-    load = _command(commands, "load", parents=[named], summary="load a model, and make it the active one")
-    load.add_argument("--default", **default)
+
+
+def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
+    named = argparse.ArgumentParser(add_help=False, parents=[remote])
+    named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
+    named.add_argument("--id", metavar="NAME", help="the instance's own name")
+    defaults = argparse.ArgumentParser(add_help=False)
+    defaults.add_argument(
+        "--default",
+        dest="defaults",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter for requests that don't set it, such as temperature=0.7 or maxTokens=500",
+    )
+    load = _command(
+        commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
+    )
     load.add_argument("--ttl", type=int, metavar="SECONDS", help="unload it after so long without a request")
     load.add_argument("--no-activate", action="store_true", help="leave the active model as it is")
     load.add_argument(
@@ -202,9 +213,8 @@ def _add_models(commands: Commands, configured: argparse.ArgumentParser) -> None
     unload = _command(commands, "unload", parents=[named], summary="take a model out of memory")
     unload.set_defaults(command="models.unload")
     activate = _command(
-        commands, "activate", parents=[named], summary="make a model the active one; loads nothing"
+        commands, "activate", parents=[named, defaults], summary="make a model the active one; loads nothing"
     )
-    activate.add_argument("--default", **default)
     activate.add_argument("--type", choices=KINDS, help="its type, if LM Studio can't be asked")
     activate.set_defaults(command="models.activate")
     deactivate = _command(

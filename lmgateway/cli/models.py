@@ -49,9 +49,13 @@ def _rows(found: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, 
 
 
 def load(options: argparse.Namespace) -> int:
-    body = _body(options, ttlSeconds=options.ttl, activate=not options.no_activate)
-    if options.settings:
-        body["loadConfig"] = _values("--with", options.settings)
+    body = _body(
+        options,
+        loadConfig=_values("--with", options.settings),
+        ttlSeconds=options.ttl,
+        defaultInference=_values("--default", options.defaults),
+        activate=not options.no_activate,
+    )
 
     async def ask(gateway: GatewayClient) -> int:
         await _warn_of_copies(gateway, options)
@@ -90,7 +94,8 @@ def unload(options: argparse.Namespace) -> int:
 
 
 def activate(options: argparse.Namespace) -> int:
-    return _post(options, "/admin/models/activate", type=options.type)
+    default = _values("--default", options.defaults)
+    return _post(options, "/admin/models/activate", type=options.type, defaultInference=default)
 
 
 def _post(options: argparse.Namespace, path: str, **fields: object) -> int:
@@ -138,9 +143,7 @@ def _command_to_cancel(options: argparse.Namespace) -> str:
 
 def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
     named = {"modelKey": options.model, "instanceId": options.id, **fields}
-    if getattr(options, "defaults", None):
-        named["defaultInference"] = _values("--default", options.defaults)
-    return {name: value for name, value in named.items() if value is not None}
+    return {name: value for name, value in named.items() if value is not None and value != {}}
 
 
 def _values(option: str, items: list[str]) -> dict[str, Any]:

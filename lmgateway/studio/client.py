@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
-import lmstudio
-
 from ..config import LMStudio, seconds
 from ..errors import LinkLost, UpstreamSilent
 from ..schema import DownloadedModel, LoadedModel, ModelType
@@ -97,7 +95,7 @@ class StudioClient:
                         return str(result.identifier)
             except TimeoutError as exc:
                 raise UpstreamSilent("The load made no progress. LM Studio may be frozen.") from exc
-            except lmstudio.LMStudioError as exc:
+            except sdk.SdkError as exc:
                 raise sdk.translate(exc) from exc
 
     async def _call(
@@ -130,7 +128,7 @@ class StudioClient:
                 return await getattr(link, namespace).remote_call(endpoint, argument)
         except TimeoutError as exc:
             raise UpstreamSilent(f"LM Studio didn't answer to {endpoint}. It may be frozen.") from exc
-        except lmstudio.LMStudioError as exc:
+        except sdk.SdkError as exc:
             raise sdk.translate(exc) from exc
 
 
@@ -140,7 +138,7 @@ async def _cancelling(channel: Any, cancelled: asyncio.Event) -> AsyncIterator[N
 
     async def cancel() -> None:
         await cancelled.wait()
-        with suppress(lmstudio.LMStudioError):  # whoever waits for the load learns of a dead link
+        with suppress(sdk.SdkError):  # whoever waits for the load learns of a dead link
             await channel.cancel()
 
     waiting = asyncio.create_task(cancel())

@@ -64,8 +64,9 @@ class Links:
         if moved and self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
-        if moved and self._current is not None:
-            self._drop(self._current)
+        if moved and (link := self._current) is not None:
+            self._current = None
+            self._close_if_unused(link)
 
     async def close(self) -> None:
         """Let go of the connection, soon, and make no other one."""
@@ -152,10 +153,6 @@ class Links:
             raise _Refused(_REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(_UNREACHABLE) from exc
         logger.info("connected to LM Studio's SDK")
         return link
-
-    def _drop(self, link: _Link) -> None:
-        self._current = None
-        self._close_if_unused(link)
 
     def _close_if_unused(self, link: _Link) -> None:
         if link is not self._current and not link.calls:

@@ -43,9 +43,12 @@ _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noM
 _WRONG_DOMAIN = "generic.domainMismatch"
 _NO_ROOM = re.compile(r"\b(memory|vram|ram)\b|system resources", re.IGNORECASE)
 
+SdkError = lmstudio.LMStudioError
+"""What a call raises; `translate` says it in our terms."""
+
 # All that connecting can raise: the SDK's own, and raw from below it. A refused token is a ValueError in
 # 1.5.0, which takes the reason's text for a mapping.
-CONNECT_ERRORS = (lmstudio.LMStudioError, httpx.HTTPError, OSError, TimeoutError, ValueError)
+CONNECT_ERRORS = (SdkError, httpx.HTTPError, OSError, TimeoutError, ValueError)
 
 
 def _direct_client() -> httpx.AsyncClient:

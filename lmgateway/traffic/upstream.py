@@ -142,16 +142,16 @@ class Upstream:
             # A client that breaks off its upload breaks off the request as well.
             is_upload = isinstance(outgoing.body, AsyncIterator)
             if isinstance(exc, UpstreamUnavailable) or not is_upload:
-                self._take_note(False, exc)
+                self._take_note(exc)
             raise
-        self._take_note(True)
+        self._take_note(None)
         return answer
 
-    def _take_note(self, answered: bool, failure: BaseException | None = None) -> None:
-        self.answered = answered
+    def _take_note(self, failure: GatewayError | None) -> None:
+        self.answered = failure is None
         # Once for as long as it lasts: a client is told too, without the address. One slow answer, which the
         # access log tells of, doesn't mean that there is nobody.
-        if answered and self._is_missed:
+        if failure is None and self._is_missed:
             self._is_missed = False
             logger.info("LM Studio answers again at %s", self.base_url)
         elif failure is not None and not isinstance(failure, UpstreamSilent) and not self._is_missed:
@@ -213,7 +213,7 @@ class Upstream:
             async with asyncio.timeout(PROBE_SECONDS):
                 answer = await self.send(probe, silence=None)
         except TimeoutError:
-            self._take_note(False, UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
+            self._take_note(UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
             return self._unreachable()
         except GatewayError:
             return self._unreachable()
