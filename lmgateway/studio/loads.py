@@ -186,7 +186,7 @@ class Loads:
 
 def _is_meant(key: _Key, request: InstanceRequest) -> bool:
     if request.instance_id is not None:
-        return key.instance_id == request.instance_id
+        return (key.model_key, key.instance_id) == (request.model_key, request.instance_id)
     return request.model_key in {key.model_key, key.instance_id}
 
 

@@ -406,6 +406,7 @@ async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
         asking = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
         await asyncio.wait_for(held.waiting.acquire(), 5)
         assert (await held_home.post("load/cancel", modelKey=LLM, instanceId="y"))[0] == 404
+        assert (await held_home.post("load/cancel", modelKey=OTHER, instanceId="x"))[0] == 404
         status, answer = await asyncio.wait_for(held_home.post("load/cancel", modelKey="x"), 5)
         assert (status, answer["status"]) == (200, "cancelled")
         assert answer["message"] == "The load of x was cancelled."
