@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Route, expect
 
@@ -78,16 +80,24 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     for key in ("before", "meanwhile"):
         publish(visit, key)
     before, _ = visit.gateway.app[EVENTS].history.all()
+    loss_was_seen = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await loss_was_seen.wait()
+        await route.continue_()
 
     async def break_off(route: Route) -> None:
         told = '{"timestamp": "2025-01-01T00:00:00.000Z", "modelKey": "before", "instanceId": null}'
         event = f"id: {before.number}\nevent: model_unload_start\ndata: {told}\n\n"
         await route.fulfill(content_type="text/event-stream", body=event)
 
+    # The route added last is asked first: once broken off, then held.
+    await visit.page.route("**/debug/stream", hold)
     await visit.page.route("**/debug/stream", break_off, times=1)
     await visit.page.reload()
     entries = visit.page.get_by_role("log").get_by_role("listitem")
     await expect(visit.page.get_by_text("Connection lost, trying again")).to_be_visible()
+    loss_was_seen.set()
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     await expect(entries).to_have_count(2)
     await expect(entries.first).to_contain_text("meanwhile")
