@@ -28,7 +28,8 @@ from . import tables, wrk
 from .figures import Figures, median
 from .growth import Growth, all_growth
 from .measuring import SIDES, Subject, settle, warm
-from .memory import Memory, memory
+from .memory import TARGETS as WITH_MEMORY
+from .memory import Memory, memories, memory
 from .place import Place, placed
 from .processes import CannotStart
 from .targets import TARGETS, Target
@@ -44,7 +45,7 @@ class Results(Struct, frozen=True, omit_defaults=True):
     targets: dict[str, Figures] = {}
     left_out: dict[str, str] = {}
     growth: list[Growth] = []
-    memory: Memory | None = None
+    memory: list[Memory] = []
 
 
 class Bench:
@@ -67,9 +68,7 @@ class Bench:
             if options.growth:
                 await self._grow(place)
             if options.memory:
-                self.results = msgspec.structs.replace(
-                    self.results, memory=await memory(place, options.seconds)
-                )
+                await self._weigh(place)
             if not options.growth and not options.memory:
                 await self._compare(place)
         self._print()
@@ -80,11 +79,17 @@ class Bench:
             self.results.growth.append(found)
             self._say(found.title)
 
+    async def _weigh(self, place: Place) -> None:
+        for target in self._present(WITH_MEMORY):
+            self._say(f"{target.title}: a minute and more")
+            with self._failing(target):
+                self.results.memory.append(await memory(place, target, self._options.seconds))
+
     async def _compare(self, place: Place) -> None:
         """Look at each side of all targets, one after the other, so that the machine is the same for them."""
         async with AsyncExitStack() as stack:
             subjects: list[Subject] = []
-            for target in self._wanted():
+            for target in self._present(["direct", *self._options.targets]):
                 self._say(f"{target.title} is started")
                 with self._failing(target):
                     running = await stack.enter_async_context(target.start(place))
@@ -112,16 +117,16 @@ class Bench:
             self._failed = True
             self.results.left_out[target.name] = f"{target.title} failed: {exc or 'it was too slow'}"
 
-    def _wanted(self) -> list[Target]:
-        """Return what is to be measured, direct first; what isn't here is left out, and said to be."""
-        wanted = []
-        for name in dict.fromkeys(["direct", *self._options.targets]):
+    def _present(self, names: Sequence[str]) -> list[Target]:
+        """Return what is to be measured; what isn't here is left out, and said to be."""
+        present = []
+        for name in dict.fromkeys(names):
             target = TARGETS[name]
             if missing := target.missing():
                 self.results.left_out[name] = f"{target.title} is left out: there is no {', '.join(missing)}."
             else:
-                wanted.append(target)
-        return wanted
+                present.append(target)
+        return present
 
     def _say(self, sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
@@ -136,7 +141,7 @@ class Bench:
             compared = list(results.targets.values())
             parts += [tables.comparison(compared), tables.NOTES, tables.ratios(self.rounds)]
         parts += [str(found) for found in results.growth]
-        parts += [str(results.memory)] if results.memory else []
+        parts += [memories(results.memory)] if results.memory else []
         parts += results.left_out.values()
         print("\n\n".join(part for part in parts if part))
 

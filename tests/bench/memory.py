@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from .figures import MEGABYTE
-from .gateway import everything_on
 from .measuring import of_streams, warm
 from .place import Place
 from .tables import table
+from .targets import Target
 
 STREAMS = 1000
 TOKENS_PER_SECOND = 20
 LATER_SECONDS = 60.0
+# What is looked at.
+TARGETS = ("lmgateway", "lmgateway-jemalloc")
 
 
 class Memory(Struct, frozen=True):
     """Resident memory. `warm_mb` is after the first requests, `later_mb` a minute after the last stream."""
 
+    title: str
     idle_mb: float
     warm_mb: float
     stream_kb: float
     after_mb: float
     later_mb: float
 
-    def __str__(self) -> str:
-        headings = (
-            "memory",
-            "MB idle",
-            "MB warm",
-            f"kB per stream at {STREAMS:,}",
-            "MB after",
-            "MB a minute later",
-        )
-        values = (self.idle_mb, self.warm_mb, self.stream_kb, self.after_mb, self.later_mb)
-        return table(headings, [("lmgateway, everything on", *(f"{value:.1f}" for value in values))])
+
+def memories(found: Sequence[Memory]) -> str:
+    """Return them as a table."""
+    headings = (
+        "memory",
+        "MB idle",
+        "MB warm",
+        f"kB per stream at {STREAMS:,}",
+        "MB after",
+        "MB a minute later",
+    )
+    rows = [(one.title, *(f"{value:.1f}" for value in msgspec.structs.astuple(one)[1:])) for one in found]
+    return table(headings, rows)
 
 
-async def memory(place: Place, seconds: float, later_seconds: float = LATER_SECONDS) -> Memory:
-    async with everything_on(place) as gateway:
+async def memory(
+    place: Place, target: Target, seconds: float, later_seconds: float = LATER_SECONDS
+) -> Memory:
+    async with target.start(place) as gateway:
         accounts = gateway.accounts(place)
 
         def megabytes() -> float:
@@ -52,4 +61,4 @@ async def memory(place: Place, seconds: float, later_seconds: float = LATER_SECO
         found = await of_streams(place, gateway, STREAMS, TOKENS_PER_SECOND, seconds)
         after = megabytes()
         await asyncio.sleep(later_seconds)
-        return Memory(idle, warmed, found.stream_kb, after, megabytes())
+        return Memory(target.title, idle, warmed, found.stream_kb, after, megabytes())

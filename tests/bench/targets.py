@@ -6,12 +6,13 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ctypes.util import find_library
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from .accounts import Account
-from .gateway import everything_on, nothing_on
+from .gateway import everything_on, nothing_on, with_jemalloc
 from .place import Place, Running
 from .processes import answers, free_port, running
 from .wire import Door
@@ -23,18 +24,20 @@ RIVALS = Path(__file__).with_name("rivals")
 
 @dataclass(frozen=True)
 class Target:
-    """`commands` and `modules` must be there; `by_default` it is measured without being named."""
+    """`commands`, `modules` and `libraries` must be there; `by_default` it needn't be named."""
 
     name: str
     title: str
     start: Callable[[Place], AbstractAsyncContextManager[Running]]
     commands: tuple[str, ...] = ()
     modules: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
     by_default: bool = True
 
     def missing(self) -> list[str]:
         commands = [name for name in self.commands if shutil.which(name) is None]
-        return commands + [name for name in self.modules if find_spec(name) is None]
+        modules = [name for name in self.modules if find_spec(name) is None]
+        return commands + modules + [name for name in self.libraries if find_library(name) is None]
 
 
 @asynccontextmanager
@@ -94,6 +97,13 @@ TARGETS = {
         Target("haproxy", "HAProxy", configured_rival("haproxy.cfg", "haproxy", "-db", "-f"), ("haproxy",)),
         Target("aiohttp", "bare aiohttp proxy", python_rival("bare_aiohttp")),
         Target("lmgateway", "lmgateway, everything on", everything_on),
+        Target(
+            "lmgateway-jemalloc",
+            "lmgateway, everything on, jemalloc",
+            with_jemalloc,
+            libraries=("jemalloc",),
+            by_default=False,
+        ),
         Target("lmgateway-bare", "lmgateway, nothing on", nothing_on),
         Target(
             "fastapi",
