@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 START_SECONDS = 60.0
 END_SECONDS = 5.0
 TOLD_LINES = 8
-_INHERITED = ("PATH", "HOME", "PYTHONPATH", "PYTHONMALLOC", "LANG")
+_INHERITED = ("PATH", "HOME", "PYTHONPATH", "LANG")
 
 
 class CannotStart(Exception):
