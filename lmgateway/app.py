@@ -8,30 +8,20 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from . import background
+from .boxes.http.client import Upstream
+from .boxes.log.follower import LogFollowing
+from .boxes.sdk.calls import StudioClient
 from .config import Config
+from .models.active import Models
 from .observe import vitals
 from .observe.activity import Activity
 from .observe.events import Events
 from .observe.prometheus import Metrics
-from .policy import Policies
-from .state import (
-    ACTIVITY,
-    EVENTS,
-    LOG_FOLLOWING,
-    METRICS,
-    MODELS,
-    POLICIES,
-    STARTED,
-    STUDIO,
-    UPSTREAM,
-)
-from .studio.client import StudioClient
-from .studio.log_follower import LogFollowing
-from .studio.models import Models
-from .studio.state_file import StateFile
-from .traffic.upstream import Upstream
+from .storage.state_file import StateFile
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.routes import add_routes
+from .web.policy import Policies
+from .web.state import ACTIVITY, EVENTS, LOG_FOLLOWING, METRICS, MODELS, POLICIES, STARTED, STUDIO, UPSTREAM
 
 
 def create_app(config: Config) -> web.Application:

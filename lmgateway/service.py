@@ -15,16 +15,16 @@ from aiohttp import web
 
 from . import background
 from .app import create_app, reconfigure
+from .boxes.sdk import library as sdk
 from .config import Config
 from .errors import ConfigError
 from .observe import logs
-from .serving import bind, inherited, listening
-from .serving.loop import Signals
-from .serving.service_manager import ServiceManager
-from .serving.tls import load_certificate, server_context
-from .state import ACTIVITY
-from .studio import sdk
-from .web.connections import Connections
+from .server import bind, inherited, listening
+from .server.connection_limits import Connections
+from .server.loop import Signals
+from .server.service_manager import ServiceManager
+from .server.tls import load_certificate, server_context
+from .web.state import ACTIVITY
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from yarl import URL
 
 from lmgateway.aiohttp_mends import FreshConnector, exact_url
-from lmgateway.traffic.upstream import IDLE_SECONDS
+from lmgateway.boxes.http.client import IDLE_SECONDS
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 

@@ -39,10 +39,10 @@ import yaml
 from lmgateway.cli import main
 from lmgateway.cli.clients import Access, all_lines
 from lmgateway.cli.running import DEMO_KEY, DEMO_MODELS
-from lmgateway.schema import ActivateRequest
+from lmgateway.schema.models import ActivateRequest
 from lmgateway.settings import SETTINGS
 from lmgateway.simulator import Pace, Simulator, serve
-from lmgateway.state import MODELS
+from lmgateway.web.state import MODELS
 from tests.support.gateway import running_gateway
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, get_args
 from .. import __version__
 from ..config import Config
 from ..errors import CannotListen, ConfigError
-from ..schema import ModelType
+from ..schema.common import ModelType
 from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, RequestFailed
 from .private_file import CannotWrite
 

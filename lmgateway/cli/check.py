@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .. import settings
-from ..serving.tls import server_context
+from ..server.tls import server_context
 from .options import PROTECTED, load_settings
 
 

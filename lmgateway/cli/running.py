@@ -8,19 +8,21 @@ import tempfile
 
 import msgspec
 
-from .. import __version__, serving
+from .. import __version__
+from .. import server as serving
 from ..app import create_app
+from ..boxes.sdk import library as sdk
 from ..config import Config, Server, decode_custom
 from ..observe import logs
 from ..observe.log_sink import write_without_waiting
-from ..schema import ActivateRequest, ModelType
+from ..schema.common import ModelType
+from ..schema.models import ActivateRequest
+from ..server.connection_limits import Connections
 from ..service import Service
 from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
-from ..state import MODELS
-from ..studio import sdk
-from ..studio.state_file import why_unwritable
-from ..web.connections import Connections
+from ..storage.state_file import why_unwritable
+from ..web.state import MODELS
 from .options import OPEN, PROTECTED, load_settings
 from .private_file import CannotWrite
 from .urls import url_of

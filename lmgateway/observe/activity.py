@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Literal
 
 from ..errors import RETRY_SOON, GatewayError, Overloaded, RequestCancelled, UpstreamBroke
+from ..schema.debug import Outcome, Status
 from .clock import iso_timestamp, unix_time
 from .events import ErrorEvent, Events, InferenceComplete, InferenceStart
-from .exchange import Exchange, Outcome, PastExchange
+from .exchange import Exchange, PastExchange
 from .prometheus import Metrics
 from .remembered import Remembered
 from .speeds import Speeds
 
 OperationType = Literal["model_load", "model_unload", "model_activate"]
-Status = Literal["idle", "loading_model", "processing_inference", "error"]
 
 RECENT_EXCHANGES = 100
 _LEFT = "The client left before its answer was complete."

@@ -10,7 +10,8 @@ from typing import ClassVar
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ..errors import RETRY_SOON, Overloaded
-from ..schema import DefaultInference, LoadConfig, TokenUsage
+from ..schema.debug import TokenUsage
+from ..schema.models import DefaultInference, LoadConfig
 from .clock import iso_timestamp
 from .published import Batch, Past, Published
 from .remembered import Remembered

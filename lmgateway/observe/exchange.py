@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal
+from typing import Any
 
 from aiohttp import web
 from msgspec import Struct
 
 from ..errors import GatewayError
-from ..schema import TokenUsage
+from ..schema.debug import Outcome, Phase, TokenUsage
 from .clock import iso_timestamp, unix_time
 from .tokens import TokenCount
 
@@ -23,9 +23,6 @@ CLIENT_LEFT = 499
 
 # One token has no speed.
 _FEWEST_TOKENS = 2
-
-Outcome = Literal["completed", "failed", "aborted", "cancelled"]
-Phase = Literal["waiting", "prompt", "generating"]
 
 
 # Different in each process, so that the ids of months of logs are; and counted for all of a process, so that

@@ -12,15 +12,12 @@ from typing import Literal
 import psutil
 from msgspec import UNSET
 
-from ..schema import ActiveModel, TokenUsage
-from .activity import Activity
-from .clock import iso_timestamp
-from .exchange import Exchange, Outcome, PastExchange
-from .told import (
+from ..schema.debug import (
     CurrentOperation,
     EndedRequest,
     MemoryUsage,
     MetricsReport,
+    Outcome,
     Performance,
     RecentActivity,
     RequestRecord,
@@ -30,7 +27,12 @@ from .told import (
     StatusReport,
     SystemReport,
     TokenStats,
+    TokenUsage,
 )
+from ..schema.models import ActiveModel
+from .activity import Activity
+from .clock import iso_timestamp
+from .exchange import Exchange, PastExchange
 
 LAST_REQUESTS = 10
 

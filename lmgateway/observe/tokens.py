@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..schema import TokenUsage
+from ..schema.debug import TokenUsage
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from ..schema import ActiveModel, ModelType
+from ..schema.common import ModelType
+from ..schema.models import ActiveModel
 from .surrogates import Masked
 
 # Bytes that aren't UTF-8 are noticed only where they are decoded.

@@ -6,7 +6,9 @@ import time
 
 from aiohttp import web
 
-from ..schema import (
+from ..boxes.loads import WHERE_TO_LOOK
+from ..models.active import Found
+from ..schema.models import (
     ActivateAnswer,
     ActivateRequest,
     CancelAnswer,
@@ -16,11 +18,9 @@ from ..schema import (
     LoadRequest,
     UnloadAnswer,
 )
-from ..state import MODELS
-from ..studio.loads import WHERE_TO_LOOK
-from ..studio.models import Found
-from .answers import json_response
-from .bodies import read_json
+from .request_bodies import read_json
+from .responses import json_response
+from .state import MODELS
 
 
 async def list_models(request: web.Request) -> web.Response:

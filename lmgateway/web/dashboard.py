@@ -5,10 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..errors import NotFound
-from ..schema import DashboardAccess
-from ..state import POLICY
-from .answers import json_response
+from ..schema.health import DashboardAccess
 from .page_files import PAGE_HEADERS, answer_file, page_files
+from .responses import json_response
+from .state import POLICY
 
 
 async def page(request: web.Request) -> web.Response:

@@ -12,15 +12,15 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
 from ..observe.events import Event, Subscription
 from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
-from ..schema import CancelledRequest
-from ..state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
-from ..studio import log_events
-from .answers import json_response
+from ..schema.debug import CancelledRequest
+from .responses import json_response
+from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from aiohttp.http_writer import StreamWriter
 
-from ..traffic.answer import Answer
-from .connection import Connection
+from ..boxes.http.response import Answer
+from ..server.client_connection import Connection
 
 
 class Flow:

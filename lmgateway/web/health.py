@@ -7,9 +7,9 @@ import time
 from aiohttp import web
 
 from ..observe.clock import iso_timestamp
-from ..schema import Health, Readiness, Root
-from ..state import STARTED, UPSTREAM
-from .answers import json_response
+from ..schema.health import Health, Readiness, Root
+from .responses import json_response
+from .state import STARTED, UPSTREAM
 
 
 async def root(_request: web.Request) -> web.Response:

@@ -14,10 +14,10 @@ from ..access.cors import is_preflight
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Exchange, make_request_id
-from ..state import EXCHANGE, HEAD, POLICIES, POLICY
-from .answers import error_response, finish_headers
-from .connection import Connection
+from ..server.client_connection import Connection
 from .places import api_style, place
+from .responses import error_response, finish_headers
+from .state import EXCHANGE, HEAD, POLICIES, POLICY
 
 logger = logging.getLogger(__name__)
 

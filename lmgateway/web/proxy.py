@@ -8,19 +8,19 @@ from functools import partial
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..boxes.http.client import Outgoing
+from ..boxes.http.response import Answer
 from ..config import seconds
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
-from ..state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
+from ..server.client_connection import Connection
 from ..traffic import rewrite, target
-from ..traffic.answer import Answer
 from ..traffic.headers import response_fields, writable_reason
-from ..traffic.upstream import Outgoing
-from ..traffic.usage import BodyMeter, Meter, StreamMeter
-from .answers import RelayedResponse
-from .bodies import Upload
-from .connection import Connection
+from ..traffic.metering import BodyMeter, Meter, StreamMeter
 from .flow import Flow
+from .request_bodies import Upload
+from .responses import RelayedResponse
+from .state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"

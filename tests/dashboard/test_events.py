@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from lmgateway.observe.events import ErrorEvent, ModelUnloadStart
-from lmgateway.state import EVENTS
+from lmgateway.web.state import EVENTS
 from tests.dashboard.browsing import Visit
 from tests.dashboard.conftest import OpenDashboard
 

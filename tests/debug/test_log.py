@@ -11,7 +11,7 @@ import pytest
 from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
-from tests.studio.conftest import QUICK, Home
+from tests.boxes.conftest import QUICK, Home
 from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmgateway.observe.events import HISTORY_EVENTS, QUEUE_EVENTS, ModelUnloadStart
-from lmgateway.state import EVENTS
+from lmgateway.web.state import EVENTS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.process import lmgateway

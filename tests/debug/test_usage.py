@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
-from tests.studio.conftest import QUICK, Home
+from tests.boxes.conftest import QUICK, Home
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
 # What LM Studio makes anew for each answer.

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from lmgateway.schema import ActivateRequest, DefaultInference
-from lmgateway.state import EVENTS, MODELS
+from lmgateway.schema.models import ActivateRequest, DefaultInference
+from lmgateway.web.state import EVENTS, MODELS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from lmgateway.state import MODELS, UPSTREAM
+from lmgateway.web.state import MODELS, UPSTREAM
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect

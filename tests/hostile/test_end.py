@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.web import connections
+from lmgateway.server import connection_limits as connections
 from tests.hostile.conftest import FIELDS, KEY
 from tests.support.gateway import running_gateway
 from tests.support.process import Process, lmgateway

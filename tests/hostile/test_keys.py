@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from lmgateway.web import runner
+from lmgateway.server import runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, MODEL, Connect
 from tests.hostile.wire import BODY_PATHS, WITHOUT_KEY, ask, json_post, reached, request, sized

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from lmgateway.web import connection, connections, runner
+from lmgateway.server import client_connection as connection
+from lmgateway.server import connection_limits as connections
+from lmgateway.server import runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.wire import outcome

@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 
 from lmgateway.aiohttp_mends import WakingResponseHandler
-from lmgateway.state import UPSTREAM
-from lmgateway.traffic.answer import Answer
-from lmgateway.traffic.upstream import Outgoing
+from lmgateway.boxes.http.client import Outgoing
+from lmgateway.boxes.http.response import Answer
+from lmgateway.web.state import UPSTREAM
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect

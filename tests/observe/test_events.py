@@ -29,7 +29,7 @@ from lmgateway.observe.events import (
 )
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.published import Published
-from lmgateway.schema import DefaultInference, Gpu, LoadConfig
+from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
 
 NAMED = {"model_key": "m", "instance_id": None}
 NAMED_JSON = {"modelKey": "m", "instanceId": None}

@@ -11,8 +11,8 @@ from aiohttp_sse import EventSourceResponse
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lmgateway.boxes.log.events import DebugLog, sampling_params
 from lmgateway.observe.events import ErrorEvent, Event, Events, InferenceStart
-from lmgateway.studio.log_events import DebugLog, sampling_params
 from lmgateway.web.debug import _send_events
 from tests.support.properties import checked
 

@@ -13,8 +13,8 @@ from yarl import URL
 
 from lmgateway.app import create_app
 from lmgateway.config import Config, decode_custom
-from lmgateway.serving import bind, listening
-from lmgateway.web.connections import Connections
+from lmgateway.server import bind, listening
+from lmgateway.server.connection_limits import Connections
 
 
 @dataclass

@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from lmgateway.config import Config, Server
-from lmgateway.serving import bind, listening
+from lmgateway.server import bind, listening
+from lmgateway.server.connection_limits import Connections
 from lmgateway.simulator import Pace, Simulator
-from lmgateway.web.connections import Connections
 
 AT_ONCE = Config(server=Server(drain_seconds=0))
 

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from lmgateway.aiohttp_mends import FreshConnector
-from lmgateway.traffic.direct import DirectClient, Reply
+from lmgateway.boxes.http.direct import DirectClient, Reply
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk, raw
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2)

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lmgateway.schema import ActiveModel, DefaultInference
+from lmgateway.schema.models import ActiveModel, DefaultInference
 from lmgateway.traffic.rewrite import DIALECTS, fill
 
 CHAT, EMBEDDINGS = DIALECTS["/v1/chat/completions"], DIALECTS["/v1/embeddings"]

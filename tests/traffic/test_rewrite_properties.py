@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from lmgateway.schema import ActiveModel, DefaultInference
+from lmgateway.schema.models import ActiveModel, DefaultInference
 from lmgateway.traffic.rewrite import DIALECTS, Dialect, Filled, fill
 from tests.support.properties import checked
 

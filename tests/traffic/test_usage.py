@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from lmgateway.schema import TokenUsage
-from lmgateway.traffic.usage import MAX_BODY_BYTES, MAX_EVENT_BYTES, BodyMeter, StreamMeter
+from lmgateway.schema.debug import TokenUsage
+from lmgateway.traffic.metering import MAX_BODY_BYTES, MAX_EVENT_BYTES, BodyMeter, StreamMeter
 
 CHAT = b"".join(
     b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"

@@ -9,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmgateway.observe.tokens import TokenCount
-from lmgateway.traffic import usage
-from lmgateway.traffic.usage import BodyMeter, Meter, StreamMeter
+from lmgateway.traffic import metering as usage
+from lmgateway.traffic.metering import BodyMeter, Meter, StreamMeter
 from tests.support.properties import checked, pieces_of
 
 counts = st.integers(0, 10**9)

@@ -9,8 +9,8 @@ import tracemalloc
 
 import pytest
 
-from lmgateway.traffic.answer import Answer
-from lmgateway.traffic.usage import StreamMeter
+from lmgateway.boxes.http.response import Answer
+from lmgateway.traffic.metering import StreamMeter
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lmgateway.schema import ActivateRequest, LoadRequest
+from lmgateway.schema.models import ActivateRequest, LoadRequest
 from lmgateway.web.validation import MAX_MISTAKES, mistakes
 from tests.conftest import StartGateway
 from tests.support.upstream import ScriptedUpstream

@@ -11,7 +11,7 @@ from pathlib import Path
 from ... import settings, settings_files
 from ...config import Config, LMStudio
 from ...errors import ConfigError
-from ...serving.tls import server_context
+from ...server.tls import server_context
 from .findings import Finding
 
 _CHECK = "configuration"

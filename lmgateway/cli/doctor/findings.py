@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from ...schema import Message
+from ...schema.common import Message
 
 Level = Literal["ok", "note", "warning", "problem"]
 

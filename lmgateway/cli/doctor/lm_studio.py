@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ...boxes.sdk.calls import StudioClient
 from ...config import LMStudio
 from ...errors import GatewayError
-from ...studio.client import StudioClient
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
 from . import clock

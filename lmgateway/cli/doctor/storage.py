@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...studio.state_file import state_directory, why_unwritable
+from ...storage.state_file import state_directory, why_unwritable
 from .findings import Finding
 
 _CHECK = "state"

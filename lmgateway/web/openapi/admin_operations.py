@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import (
-    Conflict,
-    LoadCancelled,
-    ModelNotFound,
-    StateNotSaved,
-    StudioFailed,
-    UpstreamSilent,
-)
+from ...errors import Conflict, LoadCancelled, ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent
 from .. import admin
 from . import examples
 from .errors import OF_JSON_BODIES, OF_MODELS, OF_STUDIO_CALLS

@@ -30,9 +30,9 @@ from ...errors import (
     UriTooLong,
     ValidationFailed,
 )
-from ...schema import AnthropicError, OpenAiError, OwnError
-from ..answers import error_body
+from ...schema.errors import AnthropicError, OpenAiError, OwnError
 from ..places import ApiStyle
+from ..responses import error_body
 
 Kinds = tuple[type[GatewayError], ...]
 

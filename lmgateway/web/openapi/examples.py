@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ... import __version__
 from ...observe.events import InferenceComplete, InferenceStart
-from ...observe.told import (
+from ...schema.debug import (
+    CancelledRequest,
     CurrentOperation,
     EndedRequest,
     MemoryUsage,
@@ -18,29 +19,24 @@ from ...observe.told import (
     StatusReport,
     SystemReport,
     TokenStats,
+    TokenUsage,
 )
-from ...schema import (
+from ...schema.health import DashboardAccess, Health, Reachability, Readiness, Root
+from ...schema.models import (
     ActivateAnswer,
     ActivateRequest,
     ActiveModel,
     ActiveModels,
     CancelAnswer,
-    CancelledRequest,
-    DashboardAccess,
     DeactivateRequest,
     DefaultInference,
     DownloadedModel,
-    Health,
     InstanceRequest,
     LoadAnswer,
     LoadConfig,
     LoadedModel,
     LoadRequest,
     ModelList,
-    Reachability,
-    Readiness,
-    Root,
-    TokenUsage,
     UnloadAnswer,
 )
 from .errors import REQUEST_ID

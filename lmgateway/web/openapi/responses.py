@@ -9,7 +9,7 @@ import msgspec
 
 from ...errors import GatewayError
 from ...observe.events import Event
-from ...schema import RequestBody
+from ...schema.common import RequestBody
 from ..places import ApiStyle
 from .errors import BEFORE_ROUTING, EVERYWHERE, HEADER_EXAMPLES, SHAPES, by_status, example, meaning
 from .operation import EVENT_STREAM, JSON, Answer, Body, Operation

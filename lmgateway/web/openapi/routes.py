@@ -7,11 +7,11 @@ from functools import cache
 
 from aiohttp import web
 
-from ...state import POLICY
 from ...traffic.rewrite import DIALECTS
 from ...traffic.target import PROXIED_PREFIXES
 from ..page_files import PageFile, answer_file, page_file, page_files
 from ..proxy import proxy
+from ..state import POLICY
 from .admin_operations import ADMIN_OPERATIONS
 from .debug_operations import DEBUG_OPERATIONS
 from .document import build

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import fields
 
-from ...schema import RequestBody
+from ...schema.common import RequestBody
 from .errors import SHAPES
 from .operation import Operation
 from .responses import STUDIO_ANSWER, Json

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
-from ...schema import about
+from ...schema.common import about
 
 Parts = list[dict[str, Any]]
 Seconds = Annotated[float, about("Seconds without a request until a model that this one loads is unloaded.")]

@@ -16,7 +16,7 @@ from lmgateway.app import reconfigure
 from lmgateway.config import Auth, Config
 from lmgateway.errors import GatewayError
 from lmgateway.observe.events import Event
-from lmgateway.schema import AnthropicError, OpenAiError, OwnError
+from lmgateway.schema.errors import AnthropicError, OpenAiError, OwnError
 from lmgateway.traffic.rewrite import DIALECTS
 from lmgateway.web.openapi.routes import OPERATIONS
 from lmgateway.web.proxy import proxy

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.schema import ActivateRequest, ModelType
+from lmgateway.schema.common import ModelType
+from lmgateway.schema.models import ActivateRequest
 from lmgateway.simulator import Pace, Simulator, serve
-from lmgateway.state import MODELS
+from lmgateway.web.state import MODELS
 from tests.conftest import StartGateway
 
 EXAMPLES = os.environ.get("LMGATEWAY_SCHEMATHESIS_EXAMPLES")

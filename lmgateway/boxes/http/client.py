@@ -1,0 +1,232 @@
+"""The one HTTP client towards LM Studio: its connections, and its failures in our own terms."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from multidict import CIMultiDict
+
+from ...aiohttp_mends import FreshConnector, exact_url
+from ...config import LMStudio
+from ...errors import (
+    RETRY_SOON,
+    GatewayError,
+    Overloaded,
+    UpstreamBroke,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
+from ...schema.health import Reachability
+from .direct import AT_ONCE_BYTES, DirectClient, Reply
+from .response import Answer
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5
+# LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
+IDLE_SECONDS = 4
+REFUSED_PAUSE_SECONDS = 0.2
+PROBE_SECONDS = 2
+# What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
+# handed over in pieces as large as the kernel's buffer, so that it counts here too.
+READ_BUFFER_BYTES = 16 * 1024
+RECEIVE_BUFFER_BYTES = 64 * 1024
+LARGE_BODY_BYTES = 512 * 1024
+PIECE_BYTES = 64 * 1024
+
+_UNAVAILABLE = (
+    "LM Studio can't be reached. Check that it runs, that its server is started, and that lmstudio.base_url "
+    "is its address."
+)
+
+
+def _small_socket(info: aiohttp.AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = info
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+    return made
+
+
+async def _pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+        # The kernel takes megabytes without waiting, and meanwhile everybody else would.
+        await asyncio.sleep(0)
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """A request for LM Studio. `target` is path and query as they go on the wire, below the base URL."""
+
+    method: str
+    target: str
+    headers: CIMultiDict[str]
+    body: bytes | AsyncIterator[bytes] | None
+
+
+def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
+    """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
+    if response.status == 101:
+        raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
+    if response.status < 200 or "\0" in (response.reason or ""):
+        raise UpstreamBroke("LM Studio sent a status line that is none.")
+    codings = response.headers.getall("Transfer-Encoding", ())
+    if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        raise UpstreamBroke("LM Studio sent its answer in a transfer coding that nobody asked for.")
+
+
+@lru_cache
+def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
+
+
+class Upstream:
+    """The owner of the client session. Enter it before use.
+
+    `answered` tells whether LM Studio did when it was last asked; None before.
+    """
+
+    def __init__(self, config: LMStudio) -> None:
+        self.answered: bool | None = None
+        self._is_missed = False
+        self._session: aiohttp.ClientSession
+        self._direct: DirectClient
+        self._point_to(config)
+
+    def reconfigure(self, config: LMStudio) -> None:
+        """Send what comes from now on where this configuration says."""
+        self._point_to(config)
+        self._direct = DirectClient(self._session, self._base)
+
+    def _point_to(self, config: LMStudio) -> None:
+        self.base_url = config.base_url
+        self._base = str(self.base_url).rstrip("/")
+        token = config.api_token
+        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+            # Nothing that the client didn't send.
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            # A proxy meant for the internet has no business between us and LM Studio.
+            trust_env=False,
+        )
+        # It sends again what LM Studio may have begun, too, if that closed a new connection.
+        self._session._retry_connection = False
+        self._direct = DirectClient(self._session, self._base)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def send(self, outgoing: Outgoing, *, silence: float | None) -> Answer:
+        """Send a request and return the answer as soon as its head is there. The caller closes it.
+
+        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it. A
+        refused connection is tried once more, since LM Studio can't have begun.
+
+        Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
+        """
+        try:
+            answer = await self._send(outgoing, silence)
+        except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke) as exc:
+            # A client that breaks off its upload breaks off the request as well.
+            is_upload = isinstance(outgoing.body, AsyncIterator)
+            if isinstance(exc, UpstreamUnavailable) or not is_upload:
+                self._take_note(exc)
+            raise
+        self._take_note(None)
+        return answer
+
+    def _take_note(self, failure: GatewayError | None) -> None:
+        self.answered = failure is None
+        # Once for as long as it lasts: a client is told too, without the address. One slow answer, which the
+        # access log tells of, doesn't mean that there is nobody.
+        if failure is None and self._is_missed:
+            self._is_missed = False
+            logger.info("LM Studio answers again at %s", self.base_url)
+        elif failure is not None and not isinstance(failure, UpstreamSilent) and not self._is_missed:
+            self._is_missed = True
+            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, failure.__cause__ or failure)
+
+    async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
+        try:
+            try:
+                response = await self._request(outgoing, silence)
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+                response = await self._request(outgoing, silence)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
+            if isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}:
+                raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
+            raise UpstreamUnavailable(_UNAVAILABLE) from exc
+        except aiohttp.ServerTimeoutError as exc:
+            raise UpstreamSilent(
+                f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
+                "(proxy.stream_timeout_ms for streams)."
+            ) from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.") from exc
+        try:
+            _check_head(response)
+        except UpstreamBroke:
+            response.close()
+            raise
+        return Answer(response)
+
+    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
+        headers, body = outgoing.headers, outgoing.body
+        if isinstance(body, bytes):
+            headers["Content-Length"] = str(len(body))
+        elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
+            headers.setdefault("Content-Length", "0")
+        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+            return await self._direct.send(
+                outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
+            )
+        if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
+            # Written at once it would hold up every other request.
+            body = _pieces(body)
+        return await self._session.request(
+            outgoing.method,
+            exact_url(self._base, outgoing.target),
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            timeout=_timeout(silence),
+        )
+
+    async def probe(self) -> Reachability:
+        """Ask LM Studio for its models, and return whether and how fast it answered."""
+        started = time.monotonic()
+        try:
+            probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
+            async with asyncio.timeout(PROBE_SECONDS):
+                answer = await self.send(probe, silence=None)
+        except TimeoutError:
+            self._take_note(UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
+            return self._unreachable()
+        except GatewayError:
+            return self._unreachable()
+        answer.close()
+        latency_ms = round((time.monotonic() - started) * 1000)
+        return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(self.base_url))
+
+    def _unreachable(self) -> Reachability:
+        return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))

@@ -1,0 +1,208 @@
+"""Models on their way into memory."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from .. import background
+from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
+from ..observe.activity import Activity, Operation
+from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
+from ..schema.common import ModelType
+from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
+from . import inventory as catalogue
+from .sdk import library as sdk
+from .sdk.calls import StudioClient
+
+logger = logging.getLogger(__name__)
+
+CANCEL_SECONDS = 10
+WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
+
+
+class LoadedInstance(Struct, frozen=True):
+    """What came of a load.
+
+    `load_config` is what LM Studio applied, empty if it doesn't say; `ignored` what it has no setting for.
+    """
+
+    type: ModelType
+    identifier: str
+    load_config: dict[str, object]
+    ignored: tuple[str, ...]
+
+
+class _Key(Struct, frozen=True):
+    """What makes two loads the same one."""
+
+    model_key: str
+    instance_id: str | None
+    ttl_seconds: int | None
+    load_config: LoadConfig
+
+
+class _Load:
+    """One load, with all who wait for it."""
+
+    def __init__(self, key: _Key) -> None:
+        self.key = key
+        self.activates = False
+        self.cancelled = asyncio.Event()
+        self.task: asyncio.Task[LoadedInstance]
+
+
+class Loads:
+    """The owner of the loads in progress.
+
+    Each is a task of its own, because LM Studio goes on loading after whoever asked has left. Asking for the
+    same again joins it: LM Studio would load the model twice.
+    """
+
+    def __init__(self, client: StudioClient, activity: Activity) -> None:
+        self._client = client
+        self._activity = activity
+        self._running: dict[_Key, _Load] = {}
+
+    async def load(self, request: LoadRequest) -> LoadedInstance:
+        """Return the instance when it is loaded. Raises Conflict, LoadCancelled, and as StudioClient.load."""
+        config = request.load_config or LoadConfig()
+        key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
+        load = self._running.get(key) or self._start(key)
+        load.activates |= request.activates
+        return await background.join(load.task)
+
+    async def cancel(self, request: InstanceRequest) -> list[str]:
+        """Take back the loads of that name, and return what they would have been.
+
+        Raises ModelNotFound, UpstreamSilent, Conflict if too late.
+        """
+        loads = [load for load in self._running.values() if _is_meant(load.key, request)]
+        if not loads:
+            raise ModelNotFound(f"Nothing named {request.instance_id or request.model_key} is being loaded.")
+        for load in loads:
+            load.cancelled.set()
+        _, unfinished = await asyncio.wait([load.task for load in loads], timeout=CANCEL_SECONDS)
+        if unfinished:
+            raise UpstreamSilent("LM Studio was told to cancel the load, and hasn't answered yet.")
+        cancelled = [load.key for load in loads if load.task.exception() is not None]
+        if not cancelled:
+            raise Conflict("It was loaded before it could be cancelled.")
+        return [key.instance_id or key.model_key for key in cancelled]
+
+    async def close(self) -> None:
+        """Stop waiting for what is being loaded; LM Studio goes on with it."""
+        tasks = [load.task for load in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: _Key) -> _Load:
+        if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
+            raise Conflict(
+                f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
+            )
+        load = self._running[key] = _Load(key)
+        load.task = asyncio.create_task(self._run(load))
+        load.task.add_done_callback(lambda _: self._running.pop(key))
+        return load
+
+    async def _run(self, load: _Load) -> LoadedInstance:
+        key, events = load.key, self._activity.events
+        with self._activity.operation("model_load", key.model_key) as operation:
+            config = None if key.load_config == LoadConfig() else key.load_config
+            events.publish(
+                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=config)
+            )
+            try:
+                instance = await self._load(load, operation)
+            except GatewayError as exc:
+                if load.cancelled.is_set():
+                    raise LoadCancelled(f"The load of {key.model_key} was cancelled.") from exc
+                raise
+            events.publish(
+                ModelLoadComplete(
+                    model_key=key.model_key,
+                    instance_id=key.instance_id,
+                    activated=load.activates,
+                    total_time_ms=operation.elapsed_ms,
+                    load_config=instance.load_config,
+                )
+            )
+            return instance
+
+    async def _load(self, load: _Load, operation: Operation) -> LoadedInstance:
+        key = load.key
+        # This also finds a dead link, before something is begun that must not be begun twice.
+        models = await self._client.downloaded()
+        kind = _kind_of(key.model_key, models)
+        wanted = msgspec.to_builtins(key.load_config)
+        config, ignored = sdk.split_config(wanted, kind)
+        if key.instance_id is not None:
+            await self._check_free(key.instance_id)
+        if load.cancelled.is_set():
+            raise LoadCancelled(f"The load of {key.model_key} was cancelled before it began.")
+
+        def progressed(fraction: float) -> None:
+            operation.progress = fraction
+            self._activity.events.publish(
+                ModelLoadProgress(
+                    model_key=key.model_key,
+                    instance_id=key.instance_id,
+                    progress=round(fraction * 100, 1),
+                    progress_raw=fraction,
+                )
+            )
+
+        try:
+            identifier = await self._client.load(
+                kind,
+                key.model_key,
+                key.instance_id,
+                key.ttl_seconds,
+                config,
+                on_progress=progressed,
+                cancelled=load.cancelled,
+            )
+        except ModelNotFound as exc:
+            raise _with_near_names(key.model_key, models) from exc
+        return LoadedInstance(kind, identifier, await self._applied(kind, identifier), ignored)
+
+    async def _applied(self, kind: ModelType, identifier: str) -> dict[str, object]:
+        try:
+            return await self._client.load_config(kind, identifier)
+        except GatewayError as exc:
+            # The model is loaded all the same, and whoever is told that it isn't would load it again.
+            logger.warning("which settings %s was loaded with isn't known: %s", identifier, exc.message)
+            return {}
+
+    async def _check_free(self, instance_id: str) -> None:
+        """Raise Conflict if an instance has this name. LM Studio's own refusal has no code to tell it by."""
+        if any(model.identifier == instance_id for model in await self._client.loaded()):
+            raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
+
+
+def _is_meant(key: _Key, request: InstanceRequest) -> bool:
+    if request.instance_id is not None:
+        return (key.model_key, key.instance_id) == (request.model_key, request.instance_id)
+    return request.model_key in {key.model_key, key.instance_id}
+
+
+def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
+    model = catalogue.find(model_key, models)
+    if model is None or model.type == "llm":
+        # Of a name that isn't listed LM Studio itself may make something.
+        return "llm"
+    if model.type == "embedding":
+        return "embedding"
+    raise BadRequest(f"{model_key} is of type {model.type}; only llm and embedding models can be loaded.")
+
+
+def _with_near_names(model_key: str, models: Sequence[DownloadedModel]) -> ModelNotFound:
+    near = catalogue.near_names(model_key, models)
+    hint = f"The nearest on its disk: {', '.join(near)}." if near else f"{WHERE_TO_LOOK} lists what it has."
+    return ModelNotFound(f"LM Studio has no model {model_key}. {hint}", details={"near": near})

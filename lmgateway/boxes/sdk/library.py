@@ -1,0 +1,187 @@
+"""LM Studio's SDK as the gateway uses it, and its errors in our own terms.
+
+The one module that imports `lmstudio`. What of it is private is used as it has been since 1.5.0;
+tests/boxes/test_sdk_library.py says what must hold of the next release.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import lmstudio
+from httpx_ws import AsyncWebSocketSession, aconnect_ws
+from lmstudio import _kv_config, _ws_impl, async_api
+from lmstudio._sdk_models import GpuSetting
+from lmstudio.json_api import LMStudioServerError, LoadModelEndpoint
+
+from ...errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
+from ...schema.common import ModelType
+
+PROBE_SECONDS = 2
+LOGGERS = (
+    "AsyncChannel",
+    "AsyncRemoteCall",
+    "AsyncWebsocketHandler",
+    "ChannelHandler",
+    "LoadModelEndpoint",
+    "RemoteCallHandler",
+    "_AsyncLMStudioWebsocket",
+    "httpx",
+    "httpcore",
+)
+"""Loggers of the SDK and of what it is built on, for whoever sets up logging."""
+
+_TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
+_NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
+    "generic.specificModelUnloaded"
+}
+_WRONG_DOMAIN = "generic.domainMismatch"
+_NO_ROOM = re.compile(r"\b(memory|vram|ram)\b|system resources", re.IGNORECASE)
+
+SdkError = lmstudio.LMStudioError
+"""What a call raises; `translate` says it in our terms."""
+
+# All that connecting can raise: the SDK's own, and raw from below it. A refused token is a ValueError in
+# 1.5.0, which takes the reason's text for a mapping.
+CONNECT_ERRORS = (SdkError, httpx.HTTPError, OSError, TimeoutError, ValueError)
+
+
+def _direct_client() -> httpx.AsyncClient:
+    # No proxy of the environment between us and LM Studio; and no TLS set-up, which plain HTTP never uses and
+    # which would stall the event loop for 30 ms.
+    return httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501
+
+
+@asynccontextmanager
+async def _connect_directly(url: str, **options: Any) -> AsyncIterator[AsyncWebSocketSession]:
+    async with _direct_client() as client, aconnect_ws(url, client, **options) as session:
+        yield session
+
+
+# The SDK has no way to hand in a client.
+setattr(_ws_impl, "aconnect_ws", _connect_directly)  # noqa: B010 - it is no public name
+
+
+class SdkClient(lmstudio.AsyncClient):
+    """Three sockets instead of five, LM Studio's API token, no proxy."""
+
+    _ALL_SESSIONS = (
+        async_api._AsyncSessionEmbedding,
+        async_api._AsyncSessionLlm,
+        async_api._AsyncSessionSystem,
+    )
+
+    def __init__(self, host: str, token: str) -> None:
+        self._token = _TOKEN.match(token)
+        super().__init__(host)
+
+    def _create_auth_message(self, _token: str | None = None) -> Any:
+        if self._token is None:
+            return self._format_auth_message()
+        return self._format_auth_message(self._token["identifier"], self._token["passkey"])
+
+    @staticmethod
+    async def _query_probe_url(url: str) -> httpx.Response:
+        async with _direct_client() as client:
+            return await client.get(url, timeout=PROBE_SECONDS)
+
+
+class Parameter:
+    """A call's parameter, as the SDK wants it handed over."""
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self._fields = dict(fields)
+
+    def to_dict(self) -> dict[str, object]:
+        return self._fields
+
+
+@asynccontextmanager
+async def load_channel(
+    client: SdkClient,
+    kind: ModelType,
+    model_key: str,
+    identifier: str | None,
+    ttl_seconds: int | None,
+    config: Mapping[str, object],
+    on_progress: Callable[[float], None],
+) -> AsyncIterator[Any]:
+    """Have LM Studio load a model. The SDK's own methods keep their channel, and so can't be cancelled."""
+    session = getattr(client, kind)
+    types = session._API_TYPES
+    # The SDK takes 0 for a time that never comes; here it means that there is none.
+    ttl = ttl_seconds or None
+    endpoint: LoadModelEndpoint[Any, Any] = LoadModelEndpoint(
+        model_key,
+        identifier,
+        ttl,
+        types.REQUEST_NEW_INSTANCE,
+        types.MODEL_LOAD_CONFIG,
+        dict(config),
+        on_progress,
+    )
+    async with session._create_channel(endpoint) as channel:
+        yield channel
+
+
+def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the settings that the SDK has for this kind of model, and the dotted paths of the others.
+
+    The SDK itself would drop those without a word.
+    """
+    known_type = lmstudio.LlmLoadModelConfig if kind == "llm" else lmstudio.EmbeddingLoadModelConfig
+    known: dict[str, Any] = {}
+    ignored: list[str] = []
+    for name, value in config.items():
+        if name not in known_type.__struct_encode_fields__:
+            ignored.append(f"loadConfig.{name}")
+        elif name == "gpu":
+            fields = GpuSetting.__struct_encode_fields__
+            known["gpu"] = {key: part for key, part in value.items() if key in fields}
+            ignored.extend(f"loadConfig.gpu.{key}" for key in value if key not in fields)
+        else:
+            known[name] = value
+    return {name: value for name, value in known.items() if value != {}}, tuple(ignored)
+
+
+def parse_load_config(config: object) -> dict[str, object]:
+    """Return what getLoadConfig answered, by the names of a LoadConfig. Raises StudioFailed."""
+    try:
+        return dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
+    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        raise StudioFailed("LM Studio told its load settings in a way that the SDK doesn't know.") from exc
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Tell whether LM Studio was there and didn't want us, of what connecting raised."""
+    return isinstance(exc, (LMStudioServerError, ValueError)) and not isinstance(exc, json.JSONDecodeError)
+
+
+def translate(exc: BaseException) -> GatewayError:
+    """Return an error of the SDK in our own terms. LM Studio's titles are for people; its codes decide."""
+    if not isinstance(exc, LMStudioServerError):
+        return LinkLost("The connection to LM Studio was lost. Ask again; the gateway reconnects by itself.")
+    error = exc.server_error
+    if error is None:
+        return StudioFailed("LM Studio gave up without saying why; its own log may tell.")
+    display = error.display_data if isinstance(error.display_data, dict) else {}
+    code = display.get("code")
+    sentence = _sentence(error.title, error.cause, error.suggestion)
+    if code in _NOT_FOUND:
+        return ModelNotFound(sentence)
+    if code == _WRONG_DOMAIN:
+        return BadRequest(sentence)
+    if code is None and _NO_ROOM.search(f"{error.cause} {error.suggestion}"):
+        return OutOfMemory(sentence)
+    return StudioFailed(sentence)
+
+
+def _sentence(*parts: object) -> str:
+    """Return LM Studio's title, cause and suggestion on one line."""
+    texts = [" ".join(part.split()) for part in parts if isinstance(part, str) and part.strip()]
+    return " ".join(text if text[-1] in ".!?" else f"{text}." for text in texts) or "LM Studio failed."

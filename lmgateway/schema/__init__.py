@@ -1,0 +1,1 @@
+"""The JSON that the gateway itself speaks, by area. Names are camelCase on the wire."""

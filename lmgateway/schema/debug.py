@@ -1,0 +1,152 @@
+"""The JSON of /debug."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from .common import Message
+from .models import ActiveModel
+
+Status = Literal["idle", "loading_model", "processing_inference", "error"]
+Outcome = Literal["completed", "failed", "aborted", "cancelled"]
+Phase = Literal["waiting", "prompt", "generating"]
+
+
+class TokenUsage(Message, frozen=True):
+    """Tokens in, out, and both."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class CancelledRequest(Message, frozen=True, kw_only=True):
+    status: Literal["cancelled"] = "cancelled"
+    request_id: str
+
+
+class CurrentOperation(Message, frozen=True, kw_only=True):
+    type: Literal["model_load", "model_unload", "model_activate", "inference"]
+    model_key: str | None
+    progress: float
+    started_at: str
+    elapsed_ms: int
+
+
+class RequestRecord(Message, frozen=True, kw_only=True):
+    request_id: str
+    status: Literal["pending", "completed", "failed"]
+    tokens_generated: int | UnsetType = UNSET
+    token_usage: TokenUsage | UnsetType = UNSET
+    time_ms: int
+    timestamp: str
+
+
+class StatusReport(Message, frozen=True, kw_only=True):
+    status: Status
+    current_operation: CurrentOperation | None
+    active_model: ActiveModel | None
+    recent_requests: list[RequestRecord]
+    total_requests: int
+    total_errors: int
+
+
+class TokenStats(Message, frozen=True, kw_only=True):
+    total_prompt_tokens: int
+    total_completion_tokens: int
+    avg_prompt_tokens: float
+    avg_completion_tokens: float
+
+
+class Performance(Message, frozen=True, kw_only=True):
+    """Of the last 100 requests. Rates are in percent, times in milliseconds; 0 where there is nothing."""
+
+    total_requests: int
+    total_errors: int
+    error_rate: float
+    recent_request_count: int
+    completed_request_count: int
+    avg_response_time_ms: float
+    min_response_time_ms: int
+    max_response_time_ms: int
+    median_response_time_ms: float
+    avg_tokens_per_sec: float
+    total_tokens_processed: int
+    requests_with_token_data: int
+    token_stats: TokenStats | UnsetType = UNSET
+
+
+class MemoryUsage(Message, frozen=True, kw_only=True):
+    """In megabytes."""
+
+    rss: float
+
+
+class SystemReport(Message, frozen=True, kw_only=True):
+    """`uptime` is in seconds."""
+
+    uptime: float
+    uptime_formatted: str
+    memory_usage: MemoryUsage
+    platform: str
+    python_version: str
+
+
+class RecentActivity(Message, frozen=True, kw_only=True):
+    last10_requests: list[RequestRecord]
+
+
+class MetricsReport(Message, frozen=True, kw_only=True):
+    model_info: ActiveModel | None
+    performance: Performance
+    recent_activity: RecentActivity
+    system: SystemReport
+    current_operation: CurrentOperation | None
+
+
+class RunningRequest(Message, frozen=True, kw_only=True):
+    request_id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+    stream: bool
+    phase: Phase
+    prompt_progress: float | None
+    tokens: int
+    tokens_per_second: float | None
+    started_at: str
+    elapsed_ms: int
+
+
+class EndedRequest(Message, frozen=True, kw_only=True):
+    request_id: str
+    method: str
+    path: str
+    model: str | None
+    client: str
+    outcome: Outcome | None
+    status: int | None
+    error: str | None
+    tokens: int
+    token_usage: TokenUsage | None
+    ttft_ms: int | None
+    tokens_per_second: float | None
+    total_time_ms: int
+    timestamp: str
+
+
+class Sample(Message, frozen=True, kw_only=True):
+    timestamp: str
+    ttft_ms: int | None
+    tokens_per_second: float | None
+
+
+class RequestsReport(Message, frozen=True, kw_only=True):
+    """What runs, the last 100 that ended, and the speed of all that generated in the last hour."""
+
+    running: list[RunningRequest]
+    recent: list[EndedRequest]
+    last_hour: list[Sample]

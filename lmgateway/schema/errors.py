@@ -1,0 +1,43 @@
+"""Errors as clients of each API expect them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from ..errors import Details
+from .common import Message
+
+
+class OwnError(Message, frozen=True, kw_only=True):
+    """An error on the gateway's own paths: a sentence, and more about it where there is more."""
+
+    error: str
+    details: Details | UnsetType = UNSET
+
+
+class OpenAiErrorBody(Struct, frozen=True, kw_only=True):
+    message: str
+    type: str
+    param: None = None
+    code: str
+
+
+class OpenAiError(Struct, frozen=True, kw_only=True):
+    """An error as OpenAI's clients expect it."""
+
+    error: OpenAiErrorBody
+
+
+class AnthropicErrorBody(Struct, frozen=True, kw_only=True):
+    type: str
+    message: str
+
+
+class AnthropicError(Struct, frozen=True, kw_only=True):
+    """An error as Anthropic's clients expect it."""
+
+    type: Literal["error"] = "error"
+    error: AnthropicErrorBody
+    request_id: str

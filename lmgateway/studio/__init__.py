@@ -1,6 +1,0 @@
-"""All that knows LM Studio: which models there are and which is active."""
-
-import sys
-
-# Where click and rich happen to be installed, httpx imports its own command line: 5 MB that nobody here uses.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""LM Studio's lists of models, as odd as they may come."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from lmgateway.boxes import inventory as catalogue
+
+FULL: dict[str, Any] = {
+    "type": "llm",
+    "modelKey": "qwen2.5-7b-instruct",
+    "path": "lmstudio-community/Qwen2.5-7B-Instruct-GGUF/Qwen2.5-7B-Instruct-Q4_K_M.gguf",
+    "displayName": "Qwen2.5 7B Instruct",
+    "sizeBytes": 4_683_073_184,
+    "publisher": "lmstudio-community",
+    "format": "gguf",
+    "architecture": "qwen2",
+    "paramsString": "7B",
+    "quantization": {"name": "Q4_K_M", "bits": 4},
+    "vision": False,
+    "trainedForToolUse": True,
+    "maxContextLength": 32768,
+}
+SHOWN = {
+    **{name: value for name, value in FULL.items() if name not in {"sizeBytes", "quantization"}},
+    "size": 4_683_073_184,
+    "quantization": "Q4_K_M",
+}
+IN_MEMORY = {**FULL, "identifier": "mine", "contextLength": 4096, "ttlMs": 60_000}
+
+
+def shown(model: msgspec.Struct) -> Any:
+    return json.loads(msgspec.json.encode(model))
+
+
+def test_model_on_disk() -> None:
+    """What LM Studio says of a model is shown under the gateway's names."""
+    assert shown(catalogue.downloaded(FULL)) == SHOWN
+
+
+def test_model_in_memory() -> None:
+    """A loaded one also has its instance's name, its context and its time to live; nobody is active yet."""
+    extra = {"identifier": "mine", "contextLength": 4096, "ttlMs": 60_000, "active": False}
+    assert shown(catalogue.loaded(IN_MEMORY)) == SHOWN | extra
+
+
+@pytest.mark.parametrize(
+    ("changes", "differences"),
+    [
+        pytest.param({"type": "reranker"}, {"type": "reranker"}, id="a type nobody has heard of"),
+        pytest.param({"type": 7}, {"type": "unknown"}, id="a type that is no text"),
+        pytest.param({"modelKey": ""}, {"modelKey": FULL["path"]}, id="an empty key"),
+        pytest.param({"modelKey": 1}, {"modelKey": FULL["path"]}, id="a key that is a number"),
+        pytest.param({"displayName": None}, {"displayName": FULL["modelKey"]}, id="no display name"),
+        pytest.param({"path": ["a", "b"]}, {"path": ""}, id="a path in parts"),
+        pytest.param({"sizeBytes": "4 GB"}, {"size": None}, id="a size in words"),
+        pytest.param({"sizeBytes": True}, {"size": None}, id="a size that is true"),
+        pytest.param({"quantization": "Q4_K_M"}, {"quantization": None}, id="quantization as text"),
+        pytest.param({"quantization": {"bits": 4}}, {"quantization": None}, id="quantization without name"),
+        pytest.param({"vision": "yes"}, {"vision": None}, id="a flag in words"),
+        pytest.param({"trainedForToolUse": 1}, {"trainedForToolUse": None}, id="a flag as a number"),
+        pytest.param({"maxContextLength": {}}, {"maxContextLength": None}, id="a context that is an object"),
+        pytest.param(
+            {"newInVersion9": {"deep": [1]}, "architecture": None}, {"architecture": None}, id="new"
+        ),
+    ],
+)
+def test_odd_field_spoils_only_itself(changes: dict[str, object], differences: dict[str, object]) -> None:
+    """A list with an odd entry is still shown, that entry among the others."""
+    assert shown(catalogue.downloaded(FULL | changes)) == SHOWN | differences
+
+
+def test_entry_with_nothing_in_it() -> None:
+    """Whatever LM Studio leaves out is null or empty, and never missing from the answer."""
+    empty = {"modelKey": "", "path": "", "type": "unknown", "displayName": ""}
+    assert shown(catalogue.downloaded({})) == dict.fromkeys(SHOWN) | empty
+    nothing = {"identifier": "", "contextLength": None, "ttlMs": None, "active": False}
+    assert shown(catalogue.loaded({})) == dict.fromkeys(SHOWN) | empty | nothing
+    odd = catalogue.loaded({"identifier": 5, "contextLength": True, "ttlMs": "soon"})
+    assert (odd.identifier, odd.context_length, odd.ttl_ms) == ("", None, None)
+
+
+MODELS = [
+    catalogue.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
+    for key in (
+        "qwen2.5-7b-instruct",
+        "Qwen2.5-VL-7B-Instruct",
+        "llama-3.2-3b-instruct",
+        "llama-3.2-1b-instruct",
+        "mistral-nemo-instruct",
+        "gemma-3-4b-instruct",
+        "text-embedding-nomic-embed-text-v1.5",
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        pytest.param("llama-3.2-3b-instruct", "llama-3.2-3b-instruct", id="key"),
+        pytest.param("someone/llama-3.2-3b-instruct.gguf", "llama-3.2-3b-instruct", id="path"),
+        pytest.param("LLAMA-3.2-3b-instruct", None, id="other case"),
+        pytest.param("llama", None, id="only a part"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_find(name: str, key: str | None) -> None:
+    """A model is found by its exact key or path, and by nothing that only looks like it."""
+    found = catalogue.find(name, MODELS)
+    assert (found and found.model_key) == key
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        pytest.param("lama-3.2-3b-instruct", "llama-3.2-3b-instruct", id="a letter missing"),
+        pytest.param("QWEN2.5-7B", "qwen2.5-7b-instruct", id="shortened, in capitals"),
+        pytest.param("qwen vl", "Qwen2.5-VL-7B-Instruct", id="a few words"),
+        pytest.param("nomic", "text-embedding-nomic-embed-text-v1.5", id="one word"),
+        pytest.param("mistralnemo", "mistral-nemo-instruct", id="no dash"),
+    ],
+)
+def test_near_names(name: str, first: str) -> None:
+    """Whoever mistypes is told what they meant, and never more than five names."""
+    near = catalogue.near_names(name, MODELS)
+    assert near[0] == first
+    assert len(near) <= 5
+
+
+@pytest.mark.parametrize("name", ["", "xyzzy", "???"])
+def test_no_near_names(name: str) -> None:
+    """What resembles nothing gets no guesses; nor is anything invented for an empty disk."""
+    assert catalogue.near_names(name, MODELS) == []
+    assert catalogue.near_names("qwen2.5-7b-instruct", []) == []
+
+
+def test_five_near_names_at_most() -> None:
+    """Among many of a family, the likeliest five, and each once."""
+    near = catalogue.near_names("instruct-7b", MODELS)
+    assert len(near) == len(set(near)) == 5

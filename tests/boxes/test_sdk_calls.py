@@ -1,0 +1,234 @@
+"""The one connection to LM Studio: shared, replaced when it died, never waited for without end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from lmgateway.simulator import Pace, Simulator
+from tests.conftest import StartGateway
+from tests.boxes.conftest import QUICK, Home
+from tests.support.clock import Clock
+from tests.support.process import lmgateway
+from tests.support.studio import Held, Studio, running_studio
+
+LLM = "qwen2.5-7b-instruct"
+TOKEN = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
+
+
+async def test_twenty_first_callers_make_one_connection(home: Home) -> None:
+    """Whoever comes while the connection is being made waits for that one: three sockets, not sixty."""
+    answers = await asyncio.gather(*(home.get("/admin/models") for _ in range(20)))
+    assert {status for status, _ in answers} == {200}
+    assert home.studio.upgrades == {"/embedding": 1, "/llm": 1, "/system": 1}
+
+
+async def test_nothing_is_connected_before_it_is_needed(home: Home) -> None:
+    """Requests that only pass through need no SDK."""
+    assert (await home.get("/v1/models"))[0] == 200
+    assert home.studio.upgrades == {}
+
+
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [("load", {"modelKey": LLM}), ("unload", {"modelKey": LLM}), ("activate", {"modelKey": LLM})],
+    ids=["load", "unload", "activate"],
+)
+async def test_restart_between_calls_costs_nothing(home: Home, action: str, body: dict[str, object]) -> None:
+    """LM Studio may restart whenever it likes: the next call finds the dead link and makes a new one."""
+    for _ in range(3):
+        assert (await home.get("/admin/models"))[0] == 200
+        await home.studio.stop()
+        await home.studio.start(Simulator(pace=Pace.instant()))
+        status, _ = await home.post(action, **body)
+        assert status == (404 if action == "unload" else 200)
+    assert home.studio.upgrades["/system"] == 4
+
+
+@pytest.mark.parametrize("path", ["/admin/models"])
+async def test_unreachable_is_503_after_the_tries_and_over_when_it_is_back(home: Home, path: str) -> None:
+    """Three tries with a pause, then a sentence that says what to check; the next call starts afresh."""
+    await home.studio.stop()
+    began = time.monotonic()
+    status, answer = await home.get(path)
+    assert (status, "lmstudio.base_url" in answer["error"]) == (503, True)
+    assert time.monotonic() - began >= 2 * QUICK["connect_pause_ms"] / 1000
+    status, _ = await home.post("activate", modelKey=LLM)
+    assert status == 200
+    await home.studio.start(Simulator(pace=Pace.instant()))
+    assert (await home.get(path))[0] == 200
+
+
+async def test_link_lost_in_mid_load_is_503(held_home: Home, held: Held) -> None:
+    """A load that LM Studio took with it is told as one error; the next one works."""
+    async with held_home.events() as events:
+        asking = asyncio.create_task(held_home.post("load", modelKey=LLM))
+        await asyncio.wait_for(held.waiting.acquire(), 5)
+        await held_home.studio.stop()
+        status, answer = await asyncio.wait_for(asking, 10)
+        assert (status, "lost" in answer["error"]) == (503, True)
+        await held_home.studio.start(Simulator(pace=Pace.instant()))
+        assert (await held_home.post("load", modelKey=LLM))[0] == 200
+        names = []
+        while "model_load_complete" not in names:
+            names.append((await asyncio.wait_for(events.get(), 5))[0])
+    assert names.count("error") == 1
+
+
+async def test_half_a_listing_is_asked_for_again(home: Home) -> None:
+    """A restart in the middle of a listing costs its caller nothing either."""
+    assert (await home.get("/admin/models"))[0] == 200
+
+    async def restart() -> None:
+        await home.studio.stop()
+        await home.studio.start(Simulator(pace=Pace.instant()))
+
+    listings, _ = await asyncio.gather(
+        asyncio.gather(*(home.get("/admin/models") for _ in range(10))), restart()
+    )
+    assert {status for status, _ in listings} == {200}
+
+
+async def test_frozen_lm_studio_holds_nobody_longer_than_the_timeout(
+    start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    """Stopped (not dead) during a load and before a listing: 504 in time, and all is well when it goes on."""
+    timeouts = {**QUICK, "call_timeout_ms": 300, "load_timeout_ms": 700, "connect_attempts": 1}
+    async with AsyncExitStack() as stack:
+        frozen = await stack.enter_async_context(lmgateway("simulate", "--port", "0", cwd=tmp_path))
+        studio = Studio(Simulator(), port=await frozen.port())
+        home = Home(await start_gateway(studio.base_url, lmstudio=timeouts), studio)
+        async with home.events() as events:
+            loading = asyncio.create_task(home.post("load", modelKey=LLM))
+            while (await asyncio.wait_for(events.get(), 5))[0] != "model_load_progress":
+                pass
+            frozen.send(signal.SIGSTOP)
+            assert (await asyncio.wait_for(loading, 5))[0] == 504
+        with pytest.MonkeyPatch.context() as patched:
+            clock, listing = Clock(patched), asyncio.create_task(home.get("/admin/models"))
+            for _ in range(12):
+                await clock.pass_seconds(1)
+            status, _ = await asyncio.wait_for(listing, 1)
+        assert status in {503, 504}
+        frozen.send(signal.SIGCONT)
+        assert (await asyncio.wait_for(home.get("/admin/models"), 10))[0] == 200
+        assert (await asyncio.wait_for(home.post("load", modelKey=LLM, instanceId="again"), 20))[0] == 200
+
+
+@pytest.mark.parametrize("action", ["unload", "load", "activate"])
+async def test_killed_in_the_middle_of_a_call(
+    start_gateway: StartGateway, tmp_path: Path, action: str
+) -> None:
+    """LM Studio dies while it owes an answer: an error in time (none if it owes none), then all is well."""
+    async with AsyncExitStack() as stack:
+        dying = await stack.enter_async_context(lmgateway("simulate", "--port", "0", cwd=tmp_path))
+        studio = Studio(Simulator(pace=Pace.instant()), port=await dying.port())
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        assert (await home.get("/admin/models"))[0] == 200
+        dying.send(signal.SIGSTOP)
+        asking = asyncio.create_task(home.post(action, modelKey=LLM))
+        await asyncio.sleep(0)  # what it asks goes into a socket that nobody reads
+        dying.send(signal.SIGKILL)
+        status, _ = await asyncio.wait_for(asking, 10)
+        assert status == (200 if action == "activate" else 503)
+        await dying.ends()
+        await studio.start()
+        stack.push_async_callback(studio.stop)
+        assert (await home.post("load", modelKey=LLM))[0] == 200
+        assert (await home.post("unload", modelKey=LLM))[0] == 200
+
+
+async def test_api_token_opens_lm_studio(start_gateway: StartGateway) -> None:
+    """The token is sent in the SDK's handshake as over HTTP; without it LM Studio's refusal is explained."""
+    async with running_studio(Simulator(pace=Pace.instant(), api_token=TOKEN)) as studio:
+        home = Home(await start_gateway(studio.base_url, lmstudio={**QUICK, "api_token": TOKEN}), studio)
+        assert (await home.get("/admin/models"))[0] == 200
+        assert (await home.get("/v1/models"))[0] == 200
+        for token in ("", "sk-lm-abcdefgh:wrongwrongwrongwrong", "no token at all"):
+            home = Home(await start_gateway(studio.base_url, lmstudio={**QUICK, "api_token": token}), studio)
+            status, answer = await home.get("/admin/models")
+            assert (status, "lmstudio.api_token" in answer["error"]) == (503, True)
+
+
+async def test_proxy_of_the_environment_is_ignored(
+    start_gateway: StartGateway, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that is meant for the internet isn't asked for LM Studio."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    fresh = Home(await start_gateway(home.studio.base_url, lmstudio=QUICK), home.studio)
+    assert (await fresh.get("/admin/models"))[0] == 200
+    assert (await fresh.get("/v1/models"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+    ],
+    ids=["closes", "no http", "something else", "no json"],
+)
+async def test_something_else_on_the_port_is_503(start_gateway: StartGateway, sent: bytes) -> None:
+    """What listens there may be anything; nothing raw comes through."""
+
+    async def something_else(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        writer.close()
+
+    server = await asyncio.start_server(something_else, "127.0.0.1", 0)
+    base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    home = Home(await start_gateway(base_url, lmstudio=QUICK), Studio(Simulator()))
+    status, answer = await home.get("/admin/models")
+    assert status == 503
+    assert "LM Studio" in answer["error"]
+    server.close()
+
+
+@pytest.mark.parametrize("base_url", ["https://127.0.0.1:1", "http://127.0.0.1:1/behind/a/path"])
+async def test_addresses_the_sdk_cant_have_are_explained(start_gateway: StartGateway, base_url: str) -> None:
+    """The SDK speaks plain HTTP to a host and a port."""
+    home = Home(await start_gateway(base_url, lmstudio=QUICK), Studio(Simulator()))
+    status, answer = await home.get("/admin/models")
+    assert (status, "plain http" in answer["error"]) == (503, True)
+
+
+async def test_lost_link_is_one_line_in_the_log(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads the log learns of it once, in words."""
+    caplog.set_level(logging.INFO, "lmgateway")
+    await home.get("/admin/models")
+    await home.studio.stop()
+    await home.studio.start(Simulator(pace=Pace.instant()))
+    await home.get("/admin/models")
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("lmgateway.boxes")]
+    assert lines == [
+        "connected to LM Studio's SDK",
+        "the connection to LM Studio's SDK is gone; the next call makes a new one",
+        "connected to LM Studio's SDK",
+    ]
+
+
+async def test_connecting_holds_up_nobody(home: Home) -> None:
+    """Making the connection keeps the event loop from nothing else for more than a moment."""
+    loop, longest = asyncio.get_running_loop(), 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0)
+            longest = max(longest, loop.time() - began)
+
+    watching = asyncio.create_task(watch())
+    assert (await home.get("/admin/models"))[0] == 200
+    watching.cancel()
+    assert longest < 0.1

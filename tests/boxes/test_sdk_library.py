@@ -1,0 +1,90 @@
+"""What must hold of the installed SDK, and of any that replaces it."""
+
+from __future__ import annotations
+
+import lmstudio
+import msgspec
+import pytest
+from lmstudio import _ws_impl
+from lmstudio.json_api import LMStudioServerError, LMStudioWebsocketError
+
+from lmgateway import schema
+from lmgateway.boxes.sdk import library as sdk
+from lmgateway.errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
+
+
+def names(kind: type) -> set[str]:
+    return {info.encode_name for info in msgspec.structs.fields(kind)}
+
+
+def test_every_setting_of_the_sdk_can_be_sent() -> None:
+    """A new release's load settings are missing here until somebody adds them."""
+    ours = names(schema.LoadConfig)
+    assert names(lmstudio.LlmLoadModelConfig) | names(lmstudio.EmbeddingLoadModelConfig) == ours - {
+        "cpuThreads"
+    }
+    assert names(sdk.GpuSetting) == names(schema.Gpu) - {"layers"}
+
+
+def test_the_sdk_connects_as_it_is_told() -> None:
+    """Without this, proxies of the environment apply again and connecting stalls the event loop."""
+    assert _ws_impl.aconnect_ws is sdk._connect_directly
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "known", "ignored"),
+    [
+        ({}, "llm", {}, ()),
+        ({"contextLength": 1}, "llm", {"contextLength": 1}, ()),
+        ({"cpuThreads": 4}, "llm", {}, ("loadConfig.cpuThreads",)),
+        ({"gpu": {"layers": 3}}, "llm", {}, ("loadConfig.gpu.layers",)),
+        ({"gpu": {"layers": 3, "ratio": 0.5}}, "llm", {"gpu": {"ratio": 0.5}}, ("loadConfig.gpu.layers",)),
+        (
+            {"flashAttention": True, "tryMmap": True},
+            "embedding",
+            {"tryMmap": True},
+            ("loadConfig.flashAttention",),
+        ),
+    ],
+)
+def test_settings_that_lm_studio_lacks_are_named(
+    config: dict[str, object], kind: schema.ModelType, known: dict[str, object], ignored: tuple[str, ...]
+) -> None:
+    """The SDK drops them in silence; whoever sent them is told."""
+    assert sdk.split_config(config, kind) == (known, ignored)
+
+
+def server_error(**fields: object) -> LMStudioServerError:
+    return LMStudioServerError.from_details(
+        "RPC error", {"title": "A title", "rootTitle": "A title", **fields}
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "sentence"),
+    [
+        (server_error(displayData={"code": "generic.pathNotFound"}), ModelNotFound, "A title."),
+        (server_error(displayData={"code": "generic.identifierNotFound"}), ModelNotFound, "A title."),
+        (server_error(displayData={"code": "generic.noModelMatchingQuery"}), ModelNotFound, "A title."),
+        (server_error(displayData={"code": "generic.specificModelUnloaded"}), ModelNotFound, "A title."),
+        (server_error(displayData={"code": "generic.domainMismatch"}), BadRequest, "A title."),
+        (
+            server_error(cause="Not enough\n memory!", suggestion="Buy more"),
+            OutOfMemory,
+            "A title. Not enough memory! Buy more.",
+        ),
+        (server_error(cause="The program is broken"), StudioFailed, "A title. The program is broken."),
+        (server_error(displayData={"code": "news"}, cause="memory"), StudioFailed, "A title. memory."),
+        (server_error(displayData="odd"), StudioFailed, "A title."),
+        (LMStudioServerError("closed"), StudioFailed, "LM Studio gave up without saying why"),
+        (LMStudioWebsocketError("gone"), LinkLost, "The connection to LM Studio was lost"),
+    ],
+)
+def test_errors_are_decided_by_their_code(
+    error: lmstudio.LMStudioError, kind: type[GatewayError], sentence: str
+) -> None:
+    """Titles are for people and change; a code doesn't. Never more than one line."""
+    translated = sdk.translate(error)
+    assert type(translated) is kind
+    assert translated.message.startswith(sentence)
+    assert "\n" not in translated.message

@@ -1,0 +1,147 @@
+"""What systemd is told and hands over, and what it thinks of the units."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lmgateway.server.service_manager import ServiceManager
+from tests.support.process import lmgateway
+from tests.support.raw_client import raw_client
+
+UNITS = Path(__file__).parents[2] / "systemd"
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+
+
+class Manager:
+    """The other end of the notification socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.setblocking(False)
+
+    async def hears(self, what: str) -> str:
+        """Wait for a message with this assignment."""
+        async with asyncio.timeout(10):
+            while True:
+                said = (await asyncio.get_running_loop().sock_recv(self.socket, 4096)).decode()
+                if what in said.split("\n"):
+                    return said
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(tmp_path / "notify@here")
+    with manager.socket:
+        yield manager
+
+
+async def test_the_manager_hears_of_every_stage_of_a_life(tmp_path: Path, manager: Manager) -> None:
+    """Type=notify: ready once it listens, alive while the loop is, reloading, stopping."""
+    environ = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "200000"}
+    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ) as gateway:
+        await manager.hears("READY=1")
+        async with raw_client(await gateway.port()):
+            pass  # it does listen
+        said = await manager.hears("WATCHDOG=1")
+        assert "STATUS=0 requests are running, " in said
+        gateway.send(signal.SIGHUP)
+        assert "MONOTONIC_USEC=" in await manager.hears("RELOADING=1")
+        await manager.hears("READY=1")
+        gateway.send(signal.SIGTERM)
+        await manager.hears("STOPPING=1")
+        assert (await gateway.ends())[0] == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has sockets that are no files")
+async def test_a_manager_may_have_a_socket_that_is_no_file(tmp_path: Path) -> None:
+    name = f"lmgateway-{tmp_path.name}-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(f"\0{name}")
+        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        assert heard.recv(100) == b"READY=1"
+
+
+async def test_a_stalled_loop_feeds_no_watchdog(manager: Manager) -> None:
+    environ = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "100000"}
+    feeding = asyncio.create_task(ServiceManager(environ).feed_watchdog(lambda: "fine"))
+    await manager.hears("WATCHDOG=1")
+    asyncio.get_running_loop().slow_callback_duration = 1
+    time.sleep(0.3)
+    with pytest.raises(BlockingIOError):
+        manager.socket.recv(4096)
+    await manager.hears("WATCHDOG=1")
+    feeding.cancel()
+
+
+async def test_a_manager_that_is_gone_or_somebody_elses_watchdog_is_no_matter(tmp_path: Path) -> None:
+    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
+    ServiceManager({}).ready()
+    for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "x"), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}):
+        feeding = asyncio.create_task(ServiceManager(environ).feed_watchdog(lambda: "fine"))
+        await asyncio.sleep(0)
+        feeding.cancel()
+
+
+async def test_credentials_are_settings(tmp_path: Path) -> None:
+    """LoadCredential=GATEWAY_API_KEY:… keeps the key out of the environment and of every file but root's."""
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    (folder / "GATEWAY_API_KEY").write_text("from a credential\n")
+    (folder / "LMSTUDIO_API_TOKEN").write_text("\n")
+    async with lmgateway("check", cwd=tmp_path, CREDENTIALS_DIRECTORY=str(folder)) as check:
+        _, output = await check.ends()
+    lines = {line.split(" = ")[0]: line for line in output.splitlines()}
+    assert lines["auth.api_key"].endswith("# credential (GATEWAY_API_KEY)")
+    assert lines["lmstudio.api_token"].endswith("# default")
+    assert "from a" not in output
+
+
+@needs_systemd
+@pytest.mark.parametrize(
+    ("manager", "service", "command"),
+    [
+        ("--system", UNITS / "lmgateway.service", "/opt/lmgateway/bin/lmgateway"),
+        ("--user", UNITS / "user" / "lmgateway.service", "%h/.local/share/lmgateway/bin/lmgateway"),
+    ],
+    ids=["system", "user"],
+)
+def test_systemd_finds_nothing_wrong_with_the_units(
+    tmp_path: Path, manager: str, service: Path, command: str
+) -> None:
+    """Neither the system's manager nor a user's, who both take the same socket."""
+    text = service.read_text()
+    assert f"ExecStart={command} serve" in text
+    (tmp_path / service.name).write_text(text.replace(command, sys.executable))
+    shutil.copy(UNITS / "lmgateway.socket", tmp_path)
+    verify = ["systemd-analyze", manager, "verify", "--recursive-errors=no"]
+    verified = subprocess.run(
+        [*verify, *map(str, tmp_path.glob("*.s*"))],
+        capture_output=True,
+        text=True,
+        check=False,
+        # Where a user's manager looks for everything else, and there is nothing.
+        env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@needs_systemd
+def test_systemd_calls_the_service_safe() -> None:
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20"]
+    rated = subprocess.run(
+        [*command, str(UNITS / "lmgateway.service")], capture_output=True, text=True, check=False
+    )
+    assert rated.returncode == 0, rated.stdout

@@ -1,0 +1,128 @@
+"""Speaking https."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from lmgateway.config import Server
+from lmgateway.errors import ConfigError
+from lmgateway.server.tls import server_context
+from tests.support.process import lmgateway
+from tests.support.upstream import Received, ScriptedUpstream, answer
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def show(authority: trustme.CA, folder: Path) -> dict[str, str]:
+    """Issue a certificate for this machine, and return the settings that name it."""
+    leaf = authority.issue_cert("127.0.0.1")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    cert.write_bytes(b"".join(pem.bytes() for pem in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return {"GATEWAY_TLS_CERT": str(cert), "GATEWAY_TLS_KEY": str(key)}
+
+
+def lock(key: Path, locked: Path) -> None:
+    """Encrypt a key."""
+    loaded = load_pem_private_key(key.read_bytes(), None)
+    locked.write_bytes(
+        loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
+    )
+
+
+async def files_only(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """An upstream that speaks no SDK."""
+    if request.target == "/v1/files":
+        await answer(b"x" * 1_000_000, content_type="application/octet-stream")(request, reader, writer)
+    else:
+        writer.close()
+
+
+def serial(port: int) -> str:
+    return ssl.get_server_certificate(("127.0.0.1", port))
+
+
+async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
+    tmp_path: Path, authority: trustme.CA, upstream: ScriptedUpstream
+) -> None:
+    """Whoever trusts the authority is served, the commands find their own gateway, and reloading renews."""
+    environ = {"LMSTUDIO_BASE_URL": upstream.base_url, **show(authority, tmp_path)}
+    environ["LMSTUDIO_CONNECT_ATTEMPTS"] = "1"
+    upstream.script = files_only
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ) as gateway:
+        port = await gateway.port()
+        assert "https://127.0.0.1" in "".join(gateway.output)
+        async with aiohttp.ClientSession() as client:
+            url = f"https://127.0.0.1:{port}/v1/files"
+            async with client.get(url, ssl=trusting) as response:
+                assert await response.read() == b"x" * 1_000_000
+        async with lmgateway("models", cwd=tmp_path, GATEWAY_PORT=str(port), **environ) as models:
+            _, output = await models.ends()
+            assert "LM Studio" in output  # which isn't one, but the gateway was reached
+            assert "certificate" not in output.lower()
+        before = serial(port)
+        show(authority, tmp_path)
+        gateway.send(signal.SIGHUP)
+        await gateway.says("the configuration is reloaded")
+        assert serial(port) != before
+        renewed = serial(port)
+        Path(environ["GATEWAY_TLS_KEY"]).write_text("no key")
+        gateway.send(signal.SIGHUP)
+        assert "server.tls_cert, server.tls_key: " in await gateway.says("stays as it was")
+        assert serial(port) == renewed
+
+
+@pytest.mark.parametrize("old", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_old_versions_and_weak_ciphers_are_not_spoken(
+    tmp_path: Path, authority: trustme.CA, old: ssl.TLSVersion
+) -> None:
+    settings = show(authority, tmp_path)
+    server = Server(tls_cert=settings["GATEWAY_TLS_CERT"], tls_key=settings["GATEWAY_TLS_KEY"])
+    context = server_context(server)
+    assert context is not None
+    assert context.minimum_version > old
+    for cipher in context.get_ciphers():
+        assert cipher["aead"], cipher["name"]
+        assert cipher["protocol"] == "TLSv1.3" or cipher["name"].startswith("ECDHE-")
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "expected"),
+    [
+        ("cert.pem", "", "set both"),
+        ("", "key.pem", "set both"),
+        ("missing.pem", "key.pem", "missing.pem can't be read: No such file or directory"),
+        ("cert.pem", "other.pem", "no PEM certificate with its unencrypted key"),
+        ("garbage.pem", "key.pem", "no PEM certificate with its unencrypted key"),
+        ("cert.pem", "locked.pem", "no PEM certificate with its unencrypted key"),
+    ],
+)
+def test_a_certificate_that_cant_be_used_stops_the_start(
+    tmp_path: Path, authority: trustme.CA, cert: str, key: str, expected: str
+) -> None:
+    show(authority, tmp_path)
+    (tmp_path / "garbage.pem").write_bytes(os.urandom(100))
+    lock(tmp_path / "key.pem", tmp_path / "locked.pem")
+    (tmp_path / "other.pem").write_bytes(authority.issue_cert("other").private_key_pem.bytes())
+    server = Server(tls_cert=cert and str(tmp_path / cert), tls_key=key and str(tmp_path / key))
+    with pytest.raises(ConfigError, match=expected):
+        server_context(server)
