@@ -17,8 +17,8 @@ from lmgateway.simulator.engine.catalogue import Domain
 from lmgateway.simulator.engine.faults import Fault
 from lmgateway.simulator.engine.memory import Memory
 from lmgateway.storage.state_file import StateFile
-from tests.conftest import StartGateway
 from tests.boxes.conftest import QUICK, Home
+from tests.conftest import StartGateway
 from tests.support.studio import Held, running_studio
 
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"

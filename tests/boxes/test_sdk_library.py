@@ -8,9 +8,10 @@ import pytest
 from lmstudio import _ws_impl
 from lmstudio.json_api import LMStudioServerError, LMStudioWebsocketError
 
-from lmgateway import schema
 from lmgateway.boxes.sdk import library as sdk
 from lmgateway.errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
+from lmgateway.schema.common import ModelType
+from lmgateway.schema.models import Gpu, LoadConfig
 
 
 def names(kind: type) -> set[str]:
@@ -19,11 +20,11 @@ def names(kind: type) -> set[str]:
 
 def test_every_setting_of_the_sdk_can_be_sent() -> None:
     """A new release's load settings are missing here until somebody adds them."""
-    ours = names(schema.LoadConfig)
+    ours = names(LoadConfig)
     assert names(lmstudio.LlmLoadModelConfig) | names(lmstudio.EmbeddingLoadModelConfig) == ours - {
         "cpuThreads"
     }
-    assert names(sdk.GpuSetting) == names(schema.Gpu) - {"layers"}
+    assert names(sdk.GpuSetting) == names(Gpu) - {"layers"}
 
 
 def test_the_sdk_connects_as_it_is_told() -> None:
@@ -48,7 +49,7 @@ def test_the_sdk_connects_as_it_is_told() -> None:
     ],
 )
 def test_settings_that_lm_studio_lacks_are_named(
-    config: dict[str, object], kind: schema.ModelType, known: dict[str, object], ignored: tuple[str, ...]
+    config: dict[str, object], kind: ModelType, known: dict[str, object], ignored: tuple[str, ...]
 ) -> None:
     """The SDK drops them in silence; whoever sent them is told."""
     assert sdk.split_config(config, kind) == (known, ignored)

@@ -18,7 +18,7 @@ from tests.support.upstream import Received, ScriptedUpstream, answer
 
 WALL_CLOCK = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(")
 # Where a moment is written down, or compared with a file's, or the clock itself is judged.
-MAY_TELL_THE_TIME = {"observe/clock.py", "studio/log_folder.py", "cli/doctor/clock.py"}
+MAY_TELL_THE_TIME = {"observe/clock.py", "boxes/log/folder.py", "cli/doctor/clock.py"}
 
 
 def test_no_timeout_and_no_statistic_uses_a_clock_that_can_jump() -> None:
