@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+INTERNAL_FAILURE = "The gateway failed."
 
 
 class Mistake(TypedDict):

@@ -165,7 +165,7 @@ class Models:
             loaded = await self._client.loaded()
             meant = [model for model in loaded if _is_meant(model, request)]
             if not meant:
-                operation.found_nothing = True
+                operation.changed_nothing = True
                 return Unloaded()
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
             gone: list[LoadedModel] = []

@@ -15,12 +15,13 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
-from ..observe.events import Event, Subscription
-from ..observe.published import sse_frame
+from ..observe.event_stream import Subscription
+from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
+from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVITY, CONTEXT, EVENTS, METRICS, MODELS, POLICY, STARTED, UPSTREAM
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             try:
                 await _send_events(response, subscription)
             except TimeoutError:
-                logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
+                logger.info("%s stopped reading events and is cut off", request[CONTEXT].client)
                 if request.transport is not None:
                     request.transport.abort()
         return response
@@ -155,7 +156,10 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     text = app[METRICS].render(
-        reachable=app[UPSTREAM].answered, subscribers=events.subscribers, lost_events=events.lost
+        in_flight=len(app[ACTIVITY].running),
+        reachable=app[UPSTREAM].answered,
+        subscribers=events.subscribers,
+        lost_events=events.lost,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import struct
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,11 +14,12 @@ from aiohttp.typedefs import Handler
 from ..access.cors import is_preflight
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
-from ..observe.exchange import Exchange, make_request_id
+from ..observe.exchange import Cancellation, make_request_id
 from ..server.client_connection import Connection
+from .context import RequestContext
 from .places import api_style, place
 from .responses import error_response, finish_headers
-from .state import EXCHANGE, HEAD, POLICIES, POLICY
+from .state import CONTEXT, HEAD, POLICIES, POLICY
 
 logger = logging.getLogger(__name__)
 
@@ -33,49 +35,58 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     client = request.remote or ""
     head = request[HEAD] = policy.head(client, request.version, request.raw_headers)
     redact = policy.guard.keys.redact
-    exchange = request[EXCHANGE] = Exchange(
+    context = request[CONTEXT] = RequestContext(
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method,
         path=redact(request.path),
         redact=redact,
+        cancellation=Cancellation(_current_task().cancel),
     )
-    exchange.task = asyncio.current_task()
+    response = None
     try:
         response = await handler(request)
-        exchange.status = response.status
         return response
     finally:
-        exchange.close()
-        access_log.write(exchange)
+        access_log.write(context.access_line(response))
 
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into an answer, or break the connection if one is already on its way."""
-    exchange = request[EXCHANGE]
+    """Turn an exception into an answer, or break the connection if one is already on its way."""
+    context = request[CONTEXT]
     try:
         return await handler(request)
     except GatewayError as exc:
-        error = exc
+        return _failed(request, exc)
     except web.HTTPException as exc:
-        error = _from_router(exc)
+        return _failed(request, _from_router(exc))
     except asyncio.CancelledError:
-        if exchange.interruption is None or exchange.task is None:
+        if context.cancellation.error is None:
             raise  # the client left
-        exchange.task.uncancel()
-        error = exchange.interruption
+        _current_task().uncancel()
+        return _failed(request, context.cancellation.error)
     except ConnectionResetError:
         # Writing to a client that is gone; its handler is being cancelled.
         raise
     except Exception as exc:
-        logger.exception("%s failed", exchange.request_id)
-        told = f"{type(exc).__name__}: {exc}" if request[POLICY].config.environment == "development" else None
-        error = GatewayError("The gateway failed; its log says why, under this request's id.", details=told)
-    exchange.error = error
-    if exchange.response is not None:
-        return _sever(request, exchange.response)
-    response = error_response(error, api_style(request), exchange.request_id, redact=exchange.redact)
+        logger.exception("%s failed", context.request_id)
+        cause = f"{type(exc).__name__}: {exc}"
+        details = cause if request[POLICY].config.environment == "development" else None
+        message = "The gateway failed; its log says why, under this request's id."
+        return _failed(request, GatewayError(message, details=details))
+
+
+def _current_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())
+
+
+def _failed(request: web.Request, error: GatewayError) -> web.StreamResponse:
+    context = request[CONTEXT]
+    context.error_code = error.code
+    if context.response is not None:
+        return _sever(request, context.response)
+    response = error_response(error, api_style(request), context.request_id, redact=context.redact)
     if not request.content.is_eof():
         # Nobody will read the rest of the body, so nothing can come after it on this connection.
         response.force_close()
@@ -116,7 +127,7 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
     policy, head = request[POLICY], request[HEAD]
-    request[EXCHANGE].client = head.client
+    request[CONTEXT].client = head.client
     head.check_framing()
     if is_preflight(request.method, request.headers):
         granted = policy.cors.preflight_headers(request.headers, proxied=place(request.path).for_pages)
@@ -130,6 +141,8 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
     policy, here = request[POLICY], place(request.path)
     if not here.needs_no_key and not (request.path == "/health" and policy.guard.health_is_open):
         request[HEAD].require_key()
+        if policy.guard.keys:
+            request[CONTEXT].key = "owner"
     if here.is_own:
         policy.cors.admit_origin(request.headers)
     return await handler(request)
@@ -137,11 +150,10 @@ async def require_key(request: web.Request, handler: Handler) -> web.StreamRespo
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer what every answer carries; called just before its head is written."""
-    exchange = request.get(EXCHANGE)
-    if exchange is None:  # aiohttp's own answer to what is no HTTP
+    context = request.get(CONTEXT)
+    if context is None:  # aiohttp's own answer to what is no HTTP
         return
-    if exchange.outcome is None:  # else this is the error that it ended with
-        exchange.response = response
+    context.response = response
     finish_headers(response)
     head = request[HEAD]
     # What came in behind a request for another protocol is lost in aiohttp; it keeps it for websockets only.
@@ -149,7 +161,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if is_last or head.asks_for_another_protocol:
         response.force_close()
         response.headers["Connection"] = "close"
-    response.headers["X-Request-Id"] = exchange.request_id
+    response.headers["X-Request-Id"] = context.request_id
     for name, value in head.cors_fields(proxied=place(request.path).for_pages).items():
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 

@@ -12,7 +12,7 @@ from ..boxes.http.client import Outgoing
 from ..boxes.http.response import Answer
 from ..config import seconds
 from ..errors import GatewayError, MethodNotAllowed
-from ..observe.exchange import Exchange
+from ..observe.exchange import OTHER_ROUTE, Exchange
 from ..server.client_connection import Connection
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
@@ -20,7 +20,7 @@ from ..traffic.metering import BodyMeter, Meter, StreamMeter
 from .flow import Flow
 from .request_bodies import Upload
 from .responses import RelayedResponse
-from .state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
+from .state import ACTIVITY, CONTEXT, HEAD, MODELS, POLICY, UPSTREAM
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"
@@ -32,13 +32,18 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     if request.method in {"CONNECT", "TRACE"}:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
-    passage = Passage(request)
+    policy, activity = request[POLICY], request.app[ACTIVITY]
     if destination.changes_machine:
-        passage.policy.cors.admit_origin(request.headers)
-    activity = passage.app[ACTIVITY]
-    activity.admit(passage.policy.config.limits.requests)
-    with activity.exchange(passage.exchange):
-        if request.method == "POST" and (dialect := rewrite.DIALECTS.get(destination.path)):
+        policy.cors.admit_origin(request.headers)
+    activity.admit(policy.config.limits.requests)
+    dialect = rewrite.DIALECTS.get(destination.path) if request.method == "POST" else None
+    exchange = request[CONTEXT].exchange(
+        route=destination.path if dialect else OTHER_ROUTE,
+        generates=dialect is not None and dialect.generates,
+    )
+    with activity.exchange(exchange):
+        passage = Passage(request, exchange)
+        if dialect is not None:
             return await passage.infer(destination, dialect)
         return await passage.pass_on(destination)
 
@@ -48,10 +53,10 @@ class Passage:
 
     __slots__ = ("app", "exchange", "policy", "request")
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, exchange: Exchange) -> None:
         self.request = request
         self.app = request.app
-        self.exchange = request[EXCHANGE]
+        self.exchange = exchange
         self.policy = request[POLICY]
 
     async def infer(self, destination: target.Target, dialect: rewrite.Dialect) -> web.StreamResponse:
@@ -65,16 +70,13 @@ class Passage:
     ) -> tuple[Answer, bool]:
         """Return the answer, and whether its client didn't ask for the usage in it."""
         request, app, exchange, limits = self.request, self.app, self.exchange, self.policy.config.proxy
-        exchange.route, exchange.generates = destination.path, dialect.generates
         headers = request[HEAD].for_upstream()
         if "Accept-Encoding" in headers:
             headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
         body = await Upload(request, limits.max_body_bytes).read()
         active = app[MODELS].active.of(dialect.model_type)
         filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
-        exchange.stream = filled.streaming
-        if filled.model is not None:
-            exchange.model = exchange.redact(filled.model)
+        exchange.resolved(filled.model, stream=filled.streaming)
         app[ACTIVITY].announce(exchange)
         silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
         outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
@@ -101,11 +103,12 @@ class Passage:
     async def _relay(self, answer: Answer, meter: Meter | None) -> web.StreamResponse:
         """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
         exchange = self.exchange
-        exchange.status = answer.status
+        is_stream = _is_stream(answer.headers)
+        exchange.answered(answer.status, stream=is_stream, count=None if meter is None else meter.count)
         try:
+            if is_stream:
+                answer.limit_silence(seconds(self.policy.config.proxy.stream_timeout_ms))
             response = self._begin(answer, response_fields(answer.headers), meter)
-            if meter is not None:
-                exchange.count = meter.count
             ready = _metered(meter, exchange, answer.read_ready())
             if ready:
                 response.join_head()
@@ -125,11 +128,6 @@ class Passage:
             answer.close()
 
     def _begin(self, answer: Answer, fields: CIMultiDict[str], meter: Meter | None) -> RelayedResponse:
-        is_stream = _content_type(fields).startswith(_EVENT_STREAM)
-        if is_stream:
-            # A stream is what LM Studio says is one, whatever was asked for.
-            self.exchange.stream = True
-            answer.limit_silence(seconds(self.policy.config.proxy.stream_timeout_ms))
         if isinstance(meter, StreamMeter):
             fields.popall("Content-Length", None)  # it may become less
         response = RelayedResponse(
@@ -143,12 +141,15 @@ class Passage:
 
 def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     """Return what can read tokens from this answer; None if it is of no kind that tells them."""
-    content_type = _content_type(answer.headers)
     if "Content-Encoding" in answer.headers:
         return None
-    if content_type.startswith(_EVENT_STREAM):
+    if _is_stream(answer.headers):
         return StreamMeter(strips=strips)
-    return BodyMeter() if content_type.startswith(_JSON) else None
+    return BodyMeter() if _content_type(answer.headers).startswith(_JSON) else None
+
+
+def _is_stream(headers: Mapping[str, str]) -> bool:
+    return _content_type(headers).startswith(_EVENT_STREAM)
 
 
 def _content_type(headers: Mapping[str, str]) -> str:
@@ -163,5 +164,5 @@ def _metered(meter: Meter | None, exchange: Exchange, chunk: bytes) -> bytes:
     known = count.seen
     passed = meter.feed(chunk)
     if count.seen != known:
-        exchange.token_came()
+        exchange.token_seen()
     return passed

@@ -9,9 +9,9 @@ from ..boxes.log.follower import LogFollowing
 from ..boxes.sdk.calls import StudioClient
 from ..models.active import Models
 from ..observe.activity import Activity
-from ..observe.events import Events
-from ..observe.exchange import Exchange
+from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
+from .context import RequestContext
 from .policy import Head, Policies, Policy
 
 # Of the application
@@ -26,7 +26,7 @@ STUDIO = web.AppKey("studio", StudioClient)
 UPSTREAM = web.AppKey("upstream", Upstream)
 
 # Of a request
-EXCHANGE = web.RequestKey("exchange", Exchange)
+CONTEXT = web.RequestKey("context", RequestContext)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
 HEAD = web.RequestKey("head", Head)
 POLICY = web.RequestKey("policy", Policy)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ... import background
 from ...config import LMStudio
-from ...observe.events import Event, Events
+from ...observe.event_stream import Events
+from ...observe.events import Event
 from .events import PromptProgress
 from .folder import LogFolder
 
