@@ -122,7 +122,7 @@ class Activity:
 
 
 class _Running:
-    # Not contextlib's, whose generator takes 0.6 µs more.
+    # Not a generator of contextlib, which takes 0.5 µs more.
     __slots__ = ("_activity", "_exchange")
 
     def __init__(self, activity: Activity, exchange: Exchange) -> None:

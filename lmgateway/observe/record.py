@@ -80,12 +80,8 @@ def ending_of(
 def make_record(exchange: Exchange, exc: BaseException | None, now: float) -> RequestRecord:
     """Return the record of an exchange that ended `now`, by the monotonic clock, with this exception."""
     count = exchange.count
-    outcome, error = ending_of(
-        exc,
-        exchange.cancellation.error,
-        status=exchange.status,
-        stream_failed=count is not None and count.broke,
-    )
+    broke = count is not None and count.broke
+    outcome, error = ending_of(exc, exchange.cancellation.error, status=exchange.status, stream_failed=broke)
     return RequestRecord(
         request_id=exchange.request_id,
         key=exchange.key,
@@ -100,7 +96,7 @@ def make_record(exchange: Exchange, exc: BaseException | None, now: float) -> Re
         error=None if error is None else exchange.redact(error.message),
         error_code=None if error is None else error.code,
         usage=None if count is None else count.usage,
-        tokens=exchange.tokens,
+        tokens=0 if count is None else count.generated,
         ttft_ms=exchange.ttft_ms,
         tokens_per_second=exchange.tokens_per_second(now),
         total_ms=exchange.elapsed_ms(now),

@@ -103,7 +103,7 @@ class Passage:
     async def _relay(self, answer: Answer, meter: Meter | None) -> web.StreamResponse:
         """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
         exchange = self.exchange
-        is_stream = _is_stream(answer.headers)
+        is_stream = _content_type(answer.headers).startswith(_EVENT_STREAM)
         exchange.answered(answer.status, stream=is_stream, count=None if meter is None else meter.count)
         try:
             if is_stream:
@@ -143,13 +143,10 @@ def _meter(answer: Answer, *, strips: bool) -> Meter | None:
     """Return what can read tokens from this answer; None if it is of no kind that tells them."""
     if "Content-Encoding" in answer.headers:
         return None
-    if _is_stream(answer.headers):
+    content_type = _content_type(answer.headers)
+    if content_type.startswith(_EVENT_STREAM):
         return StreamMeter(strips=strips)
-    return BodyMeter() if _content_type(answer.headers).startswith(_JSON) else None
-
-
-def _is_stream(headers: Mapping[str, str]) -> bool:
-    return _content_type(headers).startswith(_EVENT_STREAM)
+    return BodyMeter() if content_type.startswith(_JSON) else None
 
 
 def _content_type(headers: Mapping[str, str]) -> str:
