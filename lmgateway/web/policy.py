@@ -32,9 +32,7 @@ class Policy:
         self.config = config
         self.cors = Cors(config)
         self.guard = Guard(config)
-        self.request_fields = RequestFields(
-            holds_key=self.guard.keys.occurs_in, api_token=config.lmstudio.api_token
-        )
+        self.request_fields = RequestFields(holds_key=self.guard.keys.occurs_in)
         # A client sends the same head with each request, and what it means is the same each time.
         self._known = lru_cache(HEADS)(self._head)
 
