@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from lmgateway.models.names import WHERE_TO_LOOK
+from lmgateway.schema.models import DownloadedModel
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.simulator.engine import load_config
+from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.support.home import QUICK, Home
 from tests.support.studio import Held, running_studio
@@ -136,3 +140,24 @@ async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
     held.finish()
     assert (await held_home.get("/admin/models"))[1]["loaded"] == []
     assert (await held_home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_a_failed_load_is_told_though_near_names_cant_be_had(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LM Studio may be gone when it is asked which names are near; the model is as unknown as before."""
+    sdk = home.gateway.app[FLEET].only.sdk
+    listed, ask = await sdk.downloaded(), sdk.downloaded
+
+    async def only_for_the_load(*, attempts: int | None = None) -> Sequence[DownloadedModel]:
+        if attempts is None:
+            return listed
+        await home.studio.stop()
+        return await ask(attempts=attempts)
+
+    monkeypatch.setattr(sdk, "downloaded", only_for_the_load)
+    status, answer = await home.post("load", modelKey="qwen-7b")
+    assert (status, answer["error"]) == (
+        404,
+        f"LM Studio has no model qwen-7b. {WHERE_TO_LOOK} lists what it has.",
+    )
