@@ -11,8 +11,8 @@ import msgspec
 
 from lmgateway.app import create_app
 from lmgateway.config import Config, decode_custom
-from lmgateway.server import bind, listening
-from lmgateway.server.connection_limits import Connections
+from lmgateway.server.listening import listening
+from lmgateway.server.sockets import bind
 from lmgateway.simulator import Pace, Simulator
 from tests.support.gateway import running_gateway
 from tests.support.studio import running_studio
@@ -29,16 +29,11 @@ async def test_two_gateways_in_one_process_share_nothing(tmp_path: Path) -> None
     """Each asks its own LM Studio, counts its own requests and has its own active models."""
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(scripted_upstream()) for _ in range(2)]
-        configs = [
-            configured(upstream.base_url, tmp_path / str(number)) for number, upstream in enumerate(upstreams)
+        apps = [
+            create_app(configured(upstream.base_url, tmp_path / str(number)))
+            for number, upstream in enumerate(upstreams)
         ]
-        apps = [create_app(config) for config in configs]
-        ports = [
-            await stack.enter_async_context(
-                listening(app, bind("127.0.0.1", 0), connections=Connections(config))
-            )
-            for app, config in zip(apps, configs, strict=True)
-        ]
+        ports = [await stack.enter_async_context(listening(app, bind("127.0.0.1", 0))) for app in apps]
         # Neither when it was made nor when it was started: LM Studio needn't be there.
         assert [upstream.connections for upstream in upstreams] == [0, 0]
         client = await stack.enter_async_context(aiohttp.ClientSession())

@@ -13,7 +13,7 @@ from ..errors import GatewayError, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..schema.health import Reachability
 from .health import Health
-from .http.client import Outgoing, Upstream
+from .http.client import HttpClient, Outgoing
 from .loads import Loads
 from .log.monitor import LogMonitor
 from .sdk.calls import SdkCalls
@@ -27,7 +27,7 @@ class Box:
     def __init__(self, name: str, config: LMStudio, activity: Activity) -> None:
         self.name = name
         self.health = Health()
-        self.http = Upstream(config, self.health)
+        self.http = HttpClient(config, self.health)
         self.sdk = SdkCalls(config)
         self.loads = Loads(self.sdk, activity)
         self._log = LogMonitor(config, activity.events, activity.prompt_progressed)

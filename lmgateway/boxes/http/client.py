@@ -89,7 +89,7 @@ def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
 
 
-class Upstream:
+class HttpClient:
     """The owner of the client session. Enter it before use. Each outcome is recorded in `health`."""
 
     def __init__(self, config: LMStudio, health: Health) -> None:
