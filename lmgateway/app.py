@@ -19,15 +19,29 @@ from .observe.events import Events
 from .observe.prometheus import Metrics
 from .storage.state_file import StateFile
 from .web.middleware import MIDDLEWARES, add_headers
-from .web.openapi.routes import add_routes
-from .web.policy import Policies
-from .web.state import ACTIVITY, EVENTS, LOG_FOLLOWING, METRICS, MODELS, POLICIES, STARTED, STUDIO, UPSTREAM
+from .web.openapi.published import Documents
+from .web.operations.areas import Areas
+from .web.operations.routes import OPERATIONS, add_routes
+from .web.ruleset import RulesInForce
+from .web.state import (
+    ACTIVITY,
+    AREAS,
+    DOCUMENTS,
+    EVENTS,
+    LOG_FOLLOWING,
+    METRICS,
+    MODELS,
+    RULES_IN_FORCE,
+    STARTED,
+    STUDIO,
+    UPSTREAM,
+)
 
 
 def create_app(config: Config) -> web.Application:
     """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
     app = web.Application(middlewares=MIDDLEWARES)
-    app[POLICIES] = Policies(config)
+    app[RULES_IN_FORCE] = RulesInForce(config)
     # Of the time, so that a reader that comes back after a restart is told all that happened since.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
@@ -40,7 +54,9 @@ def create_app(config: Config) -> web.Application:
     app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
-    add_routes(app.router)
+    app[AREAS] = Areas()
+    app[DOCUMENTS] = Documents(OPERATIONS)
+    add_routes(app.router, app[AREAS])
     return app
 
 
@@ -49,7 +65,7 @@ async def reconfigure(app: web.Application, config: Config) -> None:
 
     Address, port and state folder stay as they were at the start.
     """
-    app[POLICIES].replace(config)
+    app[RULES_IN_FORCE].replace(config)
     app[UPSTREAM].reconfigure(config.lmstudio)
     app[STUDIO].reconfigure(config.lmstudio)
     await app[LOG_FOLLOWING].apply(config.lmstudio)
@@ -68,7 +84,7 @@ async def _studio(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _log(app: web.Application) -> AsyncIterator[None]:
-    await app[LOG_FOLLOWING].apply(app[POLICIES].current.config.lmstudio)
+    await app[LOG_FOLLOWING].apply(app[RULES_IN_FORCE].current.config.lmstudio)
     yield
     await app[LOG_FOLLOWING].close()
 

@@ -20,7 +20,7 @@ from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, RULES, STARTED, UPSTREAM
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
-    publisher.admit(request[POLICY].config.limits.subscribers)
+    publisher.admit(request[RULES].config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(

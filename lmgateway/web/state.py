@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.callers import Caller
 from ..boxes.http.client import Upstream
 from ..boxes.log.follower import LogFollowing
 from ..boxes.sdk.calls import StudioClient
@@ -12,21 +13,27 @@ from ..observe.activity import Activity
 from ..observe.events import Events
 from ..observe.exchange import Exchange
 from ..observe.prometheus import Metrics
-from .policy import Head, Policies, Policy
+from .openapi.published import Documents
+from .operations.areas import Area, Areas
+from .ruleset import RequestHead, Ruleset, RulesInForce
 
 # Of the application
 ACTIVITY = web.AppKey("activity", Activity)
+AREAS = web.AppKey("areas", Areas)
+DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 LOG_FOLLOWING = web.AppKey("log_following", LogFollowing)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", Models)
-POLICIES = web.AppKey("policies", Policies)
+RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 STUDIO = web.AppKey("studio", StudioClient)
 UPSTREAM = web.AppKey("upstream", Upstream)
 
 # Of a request
+AREA = web.RequestKey("area", Area)
+CALLER = web.RequestKey("caller", Caller)
 EXCHANGE = web.RequestKey("exchange", Exchange)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
-HEAD = web.RequestKey("head", Head)
-POLICY = web.RequestKey("policy", Policy)
+HEAD = web.RequestKey("head", RequestHead)
+RULES = web.RequestKey("rules", Ruleset)

@@ -111,8 +111,7 @@ class Upstream:
     def _point_to(self, config: LMStudio) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
-        token = config.api_token
-        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
+        self._authorization = f"Bearer {config.api_token}" if config.api_token else None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -192,6 +191,8 @@ class Upstream:
 
     async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
         headers, body = outgoing.headers, outgoing.body
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization  # in the place of every one of the client's
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
@@ -216,7 +217,7 @@ class Upstream:
         """Ask LM Studio for its models, and return whether and how fast it answered."""
         started = time.monotonic()
         try:
-            probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
+            probe = Outgoing("GET", "/v1/models", CIMultiDict(), None)
             async with asyncio.timeout(PROBE_SECONDS):
                 answer = await self.send(probe, silence=None)
         except TimeoutError:
