@@ -48,7 +48,7 @@ class Area(Struct, frozen=True, kw_only=True):
         return self.styles[0]
 
 
-# There is nothing, which a client without a key isn't to know.
+# Of a path that doesn't exist. It needs a key too, so that nobody without one can find out which do exist.
 UNKNOWN = Area(scope="any")
 _STUDIO = Area(scope="inference", styles=("openai",))
 # The first that fits counts. On the paths of the first every method and every longer word is taken to change
@@ -75,18 +75,25 @@ class Areas:
 
     def __init__(self) -> None:
         self._of_routes: dict[AbstractRoute, Area] = {}
-        self._of_paths: dict[str, Area] = {}
 
     def add(self, route: AbstractRoute, area: Area) -> None:
         self._of_routes[route] = area
-        if route.resource is not None:
-            self._of_paths.setdefault(route.resource.canonical, area)
 
     def of(self, request: web.Request) -> Area:
         match = request.match_info
         area = self._of_routes.get(match.route)
         if area is not None:
             return area
-        if match.http_exception is not None:  # no such path, or no such method there
-            return self._of_paths.get(request.path, UNKNOWN)
-        return studio_area(request.raw_path)
+        if match.http_exception is None:
+            return studio_area(request.raw_path)
+        if isinstance(match.http_exception, web.HTTPMethodNotAllowed):
+            return self._of_path(request.path)
+        return UNKNOWN
+
+    def _of_path(self, path: str) -> Area:
+        """Return the area of another method of this path."""
+        for route, area in self._of_routes.items():
+            info = route.get_info()
+            if info.get("path") == path or ("pattern" in info and info["pattern"].fullmatch(path)):
+                return area
+        return UNKNOWN
