@@ -16,7 +16,9 @@ from typing import Self
 import aiohttp
 from multidict import CIMultiDict
 
-from ...aiohttp_mends import FreshConnector, exact_url
+from ...aiohttp_private.connector import FreshConnector, without_retries
+from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
+from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
     RETRY_SOON,
@@ -27,7 +29,6 @@ from ...errors import (
     UpstreamUnavailable,
 )
 from ...schema.health import Reachability
-from .direct import AT_ONCE_BYTES, DirectClient, Reply
 from .response import Answer
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Outgoing:
     body: bytes | AsyncIterator[bytes] | None
 
 
-def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
+def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
         raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
@@ -114,7 +115,7 @@ class Upstream:
         self._authorization = f"Bearer {config.api_token}" if config.api_token else None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -124,8 +125,7 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
-        # It sends again what LM Studio may have begun, too, if that closed a new connection.
-        self._session._retry_connection = False
+        self._session = without_retries(session)
         self._direct = DirectClient(self._session, self._base)
         return self
 
@@ -189,7 +189,9 @@ class Upstream:
             raise
         return Answer(response)
 
-    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
+    async def _request(
+        self, outgoing: Outgoing, silence: float | None
+    ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
         if self._authorization is not None:
             headers["Authorization"] = self._authorization  # in the place of every one of the client's
@@ -197,7 +199,7 @@ class Upstream:
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
             headers.setdefault("Content-Length", "0")
-        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+        if body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES):
             return await self._direct.send(
                 outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
             )
