@@ -18,15 +18,28 @@ from .observe.events import Events
 from .observe.prometheus import Metrics
 from .storage.state_file import StateFile
 from .web.middleware import MIDDLEWARES, add_headers
-from .web.openapi.routes import add_routes
-from .web.policy import Policies
-from .web.state import ACTIVE_MODELS, ACTIVITY, EVENTS, FLEET, METRICS, MODELS, POLICIES, STARTED
+from .web.openapi.published import Documents
+from .web.operations.areas import Areas
+from .web.operations.routes import OPERATIONS, add_routes
+from .web.ruleset import RulesInForce
+from .web.state import (
+    ACTIVE_MODELS,
+    ACTIVITY,
+    AREAS,
+    DOCUMENTS,
+    EVENTS,
+    FLEET,
+    METRICS,
+    MODELS,
+    RULES_IN_FORCE,
+    STARTED,
+)
 
 
 def create_app(config: Config) -> web.Application:
     """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
     app = web.Application(middlewares=MIDDLEWARES)
-    app[POLICIES] = Policies(config)
+    app[RULES_IN_FORCE] = RulesInForce(config)
     # Of the time, so that a reader that comes back after a restart is told all that happened since.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
@@ -38,7 +51,9 @@ def create_app(config: Config) -> web.Application:
     app.cleanup_ctx.extend((_fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
-    add_routes(app.router)
+    app[AREAS] = Areas()
+    app[DOCUMENTS] = Documents(OPERATIONS)
+    add_routes(app.router, app[AREAS])
     return app
 
 
@@ -47,7 +62,7 @@ async def reconfigure(app: web.Application, config: Config) -> None:
 
     Address, port and state folder stay as they were at the start.
     """
-    app[POLICIES].replace(config)
+    app[RULES_IN_FORCE].replace(config)
     await app[FLEET].reconfigure(config.lmstudio)
 
 

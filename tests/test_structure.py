@@ -75,6 +75,28 @@ def test_imports_never_point_up() -> None:
     assert wrong == set()
 
 
+def test_no_two_modules_import_each_other() -> None:
+    """Also not by way of others, nor for types alone."""
+    trees = modules()
+    graph = {name: set(imports(name, tree, set(trees))) - {name} for name, tree in trees.items()}
+    circles = [found for name in graph if (found := path_between(graph, name, name))]
+    assert circles == []
+
+
+def path_between(graph: dict[str, set[str]], start: str, end: str) -> list[str] | None:
+    """A way along the imports, by breadth first."""
+    ways = [[start]]
+    seen = set()
+    for way in ways:
+        for target in graph[way[-1]]:
+            if target == end:
+                return [*way, target]
+            if target not in seen:
+                seen.add(target)
+                ways.append([*way, target])
+    return None
+
+
 def test_the_map_names_every_module() -> None:
     """The map of the code has no blank places."""
     text = (PACKAGE.parent / "docs" / "how-it-works.md").read_text()

@@ -39,7 +39,8 @@ def make_request_id() -> str:
 class Exchange:
     """What is known about a request while it runs; written by the middlewares and the relay.
 
-    `client` is the address that counts, behind trusted proxies. `response` is set once its head is on its way
+    `client` is the address that counts, behind trusted proxies. `key` is the name of the caller's key, empty
+    before it is known and where none is needed. `response` is set once its head is on its way
     to the client; from then on a failure can only break the connection. Times are of the monotonic clock,
     but for `wall_clock`, which is when it began in Unix seconds. `redact` takes the key out of a text.
     """
@@ -48,6 +49,7 @@ class Exchange:
     client: str
     method: str
     path: str
+    key: str = ""
     redact: Callable[[str], str] = str
     started: float = field(default_factory=time.monotonic)
     wall_clock: float = field(default_factory=unix_time)

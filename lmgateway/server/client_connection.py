@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from ..aiohttp_private.server_protocol import ServerProtocol, is_malformed, is_too_long
+from ..config import Limits
 from ..errors import (
     RETRY_SOON,
     BadRequest,
@@ -23,15 +24,22 @@ from ..observe.exchange import make_request_id
 from ..web.responses import error_response, finish_headers
 from ..web.state import EXCHANGE
 
-if TYPE_CHECKING:
-    from .connection_limits import ConnectionLimits
-
 logger = logging.getLogger(__name__)
 
 # After a refusal, input is discarded for so long: a connection closed at once would be reset, and the client
 # might never read the answer.
 LINGER_SECONDS = 2.0
 _ENDING = "The gateway is being stopped and could wait no longer. Ask again in a moment."
+
+
+class ConnectionOwner(Protocol):
+    """What a connection asks of the owner of all connections."""
+
+    current: Limits
+    draining: bool
+
+    def add(self, connection: ClientConnection) -> None: ...
+    def discard(self, connection: ClientConnection) -> None: ...
 
 
 class ClientConnection(ServerProtocol):
@@ -52,7 +60,7 @@ class ClientConnection(ServerProtocol):
         "_taken_at",
     )
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits, **options: Any) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionOwner, **options: Any) -> None:
         super().__init__(server, **options)
         self._limits = limits
         now = self.now()

@@ -50,27 +50,26 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class RequestFields:
-    """Turns a client's header fields into LM Studio's.
+    """Turns a client's header fields into LM Studio's."""
 
-    A field for which `holds_key` is true isn't LM Studio's to see, whatever its name.
-    """
-
-    def __init__(self, *, holds_key: Callable[[str], bool]) -> None:
-        self._holds_key = holds_key
+    def __init__(self) -> None:
         # Not only "lmgateway": two gateways in a row are no loop.
         self._name = f"lmgateway-{secrets.token_hex(4)}"
 
-    def forward(self, headers: CIMultiDictProxy[str], *, version: str = "1.1") -> CIMultiDict[str]:
+    def forward(
+        self, headers: CIMultiDictProxy[str], *, holds_key: Callable[[str], bool], version: str = "1.1"
+    ) -> CIMultiDict[str]:
         """Return the fields for LM Studio, repeated ones in order; `version` is HTTP's, as it was received.
 
-        Raises BadRequest, LoopDetected.
+        A value for which `holds_key` is true isn't LM Studio's to see, whatever its field is called. Raises
+        BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
         spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
-            if lower in dropped or self._holds_key(value):
+            if lower in dropped or holds_key(value):
                 continue
             if _UNSENDABLE.search(value):
                 raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")

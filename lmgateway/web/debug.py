@@ -21,7 +21,7 @@ from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, EVENTS, EXCHANGE, FLEET, METRICS, POLICY, STARTED
+from .state import ACTIVE_MODELS, ACTIVITY, EVENTS, EXCHANGE, FLEET, METRICS, RULES, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
-    publisher.admit(request[POLICY].config.limits.subscribers)
+    publisher.admit(request[RULES].config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(

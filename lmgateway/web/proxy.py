@@ -20,7 +20,7 @@ from ..traffic.headers import response_fields, writable_reason
 from ..traffic.metering import BodyMeter, Meter, StreamMeter
 from .relay import Flow
 from .request_bodies import Upload
-from .state import ACTIVE_MODELS, ACTIVITY, EXCHANGE, FLEET, HEAD, POLICY
+from .state import ACTIVE_MODELS, ACTIVITY, EXCHANGE, FLEET, HEAD, RULES
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"
@@ -33,10 +33,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
     passage = Passage(request)
-    if destination.changes_machine:
-        passage.policy.cors.admit_origin(request.headers)
     activity = passage.app[ACTIVITY]
-    activity.admit(passage.policy.config.limits.requests)
+    activity.admit(passage.rules.config.limits.requests)
     with activity.exchange(passage.exchange):
         if request.method == "POST" and (dialect := rewrite.DIALECTS.get(destination.path)):
             return await passage.infer(destination, dialect)
@@ -46,13 +44,13 @@ async def proxy(request: web.Request) -> web.StreamResponse:
 class Passage:
     """One request's way through the gateway and back."""
 
-    __slots__ = ("app", "exchange", "policy", "request")
+    __slots__ = ("app", "exchange", "request", "rules")
 
     def __init__(self, request: web.Request) -> None:
         self.request = request
         self.app = request.app
         self.exchange = request[EXCHANGE]
-        self.policy = request[POLICY]
+        self.rules = request[RULES]
 
     async def infer(self, destination: target.Target, dialect: rewrite.Dialect) -> web.StreamResponse:
         """Send on a request that something may be filled into, and count the tokens of its answer."""
@@ -64,7 +62,7 @@ class Passage:
         self, destination: target.Target, dialect: rewrite.Dialect
     ) -> tuple[Answer, bool]:
         """Return the answer, and whether its client didn't ask for the usage in it."""
-        request, app, exchange, limits = self.request, self.app, self.exchange, self.policy.config.proxy
+        request, app, exchange, limits = self.request, self.app, self.exchange, self.rules.config.proxy
         exchange.route, exchange.generates = destination.path, dialect.generates
         headers = request[HEAD].for_upstream()
         if "Accept-Encoding" in headers:
@@ -83,7 +81,7 @@ class Passage:
 
     async def pass_on(self, destination: target.Target) -> web.StreamResponse:
         """Send on a request whose body isn't the gateway's business, while it is still coming in."""
-        request, app, limits = self.request, self.app, self.policy.config.proxy
+        request, app, limits = self.request, self.app, self.rules.config.proxy
         headers = request[HEAD].for_upstream()
         if (length := request.headers.get("Content-Length")) is not None:
             headers["Content-Length"] = length
@@ -127,7 +125,7 @@ class Passage:
         if is_stream:
             # A stream is what LM Studio says is one, whatever was asked for.
             self.exchange.stream = True
-            answer.limit_silence(seconds(self.policy.config.proxy.stream_timeout_ms))
+            answer.limit_silence(seconds(self.rules.config.proxy.stream_timeout_ms))
         if isinstance(meter, StreamMeter):
             fields.popall("Content-Length", None)  # it may become less
         response = RelayedResponse(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.callers import Caller
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -11,20 +12,26 @@ from ..observe.activity import Activity
 from ..observe.events import Events
 from ..observe.exchange import Exchange
 from ..observe.prometheus import Metrics
-from .policy import Head, Policies, Policy
+from .openapi.published import Documents
+from .operations.areas import Area, Areas
+from .ruleset import RequestHead, Ruleset, RulesInForce
 
 # Of the application
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
+AREAS = web.AppKey("areas", Areas)
+DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
-POLICIES = web.AppKey("policies", Policies)
+RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 
 # Of a request
+AREA = web.RequestKey("area", Area)
+CALLER = web.RequestKey("caller", Caller)
 EXCHANGE = web.RequestKey("exchange", Exchange)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
-HEAD = web.RequestKey("head", Head)
-POLICY = web.RequestKey("policy", Policy)
+HEAD = web.RequestKey("head", RequestHead)
+RULES = web.RequestKey("rules", Ruleset)

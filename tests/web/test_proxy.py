@@ -7,6 +7,7 @@ import gzip
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
@@ -252,20 +253,26 @@ async def test_refused_client_is_not_asked_for_its_body(
     assert not upstream.received
 
 
-@pytest.mark.parametrize("value", ["Bearer dummy", "Basic dTpw"])
-@pytest.mark.parametrize("target", ["POST /v1/chat/completions", "POST /v1/files"])
-async def test_lm_studio_token_replaces_any_authorization(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, target: str, value: str
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        [],
+        [("Authorization", "Bearer dummy")],
+        [("authorization", "Basic dTpw")],
+        [("AUTHORIZATION", "Bearer x"), ("Authorization", "Bearer x")],
+    ],
+)
+async def test_lm_studios_token_takes_the_place_of_any_authorization(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, authorization: list[tuple[str, str]]
 ) -> None:
-    """Once the gateway has LM Studio's token, a client's dummy Bearer doesn't get in its way."""
-    gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-1:2"})
-    async with raw_client(gateway.port) as client:
-        await client.send(
-            f"{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
-            f"Authorization: {value}\r\nAUTHORIZATION: x\r\n\r\nx".encode()
-        )
-        assert b" 200 " in await client.head()
-    assert upstream.last.all("Authorization") == ["Bearer sk-lm-1:2"]
+    """Once the gateway has LM Studio's token, no client's dummy Bearer gets in its way."""
+    gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-1:2"}, **KEY)
+    headers = CIMultiDict([*AUTHORIZED.items(), *authorization])
+    for method in ("GET", "POST"):
+        url = gateway.url("/v1/chat/completions")
+        async with gateway.client.request(method, url, headers=headers) as response:
+            assert response.status == 200
+        assert upstream.last.all("Authorization") == ["Bearer sk-lm-1:2"]
 
 
 async def test_loop_ends_at_once(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:

@@ -177,7 +177,7 @@ class HttpClient:
     ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
         if self._authorization:
-            headers["Authorization"] = self._authorization
+            headers["Authorization"] = self._authorization  # in the place of every one of the client's
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:

@@ -39,8 +39,8 @@ from ...schema.models import (
     ModelList,
     UnloadAnswer,
 )
-from .errors import REQUEST_ID
 
+REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
 MODEL = "qwen2.5-7b-instruct"
 EMBEDDING_MODEL = "text-embedding-nomic-embed-text-v1.5"
 NOW = "2026-03-14T09:26:53.589Z"

@@ -18,10 +18,11 @@ from ...errors import (
     UpstreamSilent,
     UpstreamUnavailable,
 )
-from ..places import ApiStyle, place
+from ...traffic.target import SHORT_PATHS
 from ..proxy import proxy
 from . import studio_examples as examples
-from .errors import Kinds
+from .areas import studio_area
+from .error_kinds import Kinds
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
 OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", "Anthropic's API", "LM Studio's own API"
@@ -42,7 +43,6 @@ _CHANGES = "It changes the machine, so a page of another origin may not ask for 
 _ANYTHING = Body(media_type="*/*", example="…")
 # Anthropic's clients ask here too; the header `anthropic-version` tells.
 _SHARED: dict[str, Any] = {
-    "styles": ("openai", "anthropic"),
     "description": "An error has Anthropic's shape if the request has an `anthropic-version`.",
 }
 
@@ -64,17 +64,18 @@ def _operation(
     path: str,
     summary: str,
     *answers: Body,
-    styles: tuple[ApiStyle, ...] = ("openai",),
     **more: Any,
 ) -> Operation:
+    area = studio_area(path)
     return Operation(
         method,
         path,
         proxy,
+        scope=area.scope,
+        styles=area.styles,
         summary=summary,
         answers={200: answer("LM Studio's answer, as it came.", *answers)},
         raises=RAISES,
-        styles=styles,
         passes_on=True,
         **more,
     )
@@ -133,7 +134,6 @@ _ANTHROPIC = (
         examples.MESSAGE_ANSWER,
         examples.MESSAGE_STREAM,
         tag=ANTHROPIC,
-        styles=("anthropic",),
     ),
     _post(
         "/v1/messages/count_tokens",
@@ -141,7 +141,6 @@ _ANTHROPIC = (
         examples.MESSAGE,
         examples.COUNT_ANSWER,
         tag=ANTHROPIC,
-        styles=("anthropic",),
     ),
 )
 _NATIVE = (
@@ -234,7 +233,7 @@ def _short(operations: Iterable[Operation]) -> Iterator[Operation]:
     """Yield the operations that have a path without /v1 as well, under that."""
     for operation in operations:
         path = operation.path.removeprefix("/v1")
-        if path != operation.path and place(path).is_proxied:
+        if path.startswith(SHORT_PATHS):
             same = f"The same as `{operation.path}`."
             yield msgspec.structs.replace(operation, path=path, summary=same, tag=SHORT)
 

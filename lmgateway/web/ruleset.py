@@ -1,4 +1,4 @@
-"""What follows from the configuration for each request."""
+"""The configuration in force, the rules made from it, and what they make of a request's head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from ..access.callers import Callers
 from ..access.cors import Cors
+from ..access.credentials import Credential, Redaction, presented
 from ..access.guard import Guard
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
@@ -25,34 +27,37 @@ _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 _LENGTHS = (b"Content-Length", b"content-length")
 
 
-class Policy:
+class Ruleset:
     """A configuration and the rules made from it. A request keeps the one that it began with."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.cors = Cors(config)
         self.guard = Guard(config)
-        self.request_fields = RequestFields(holds_key=self.guard.keys.occurs_in)
+        self.callers = Callers(config)
+        self.health_is_open = not config.auth.require_for_health
+        self.request_fields = RequestFields()
         # A client sends the same head with each request, and what it means is the same each time.
         self._known = lru_cache(HEADS)(self._head)
 
-    def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> Head:
+    def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
         """Return what these header fields mean, sent by this peer in this version of HTTP."""
         telling = tuple([field for field in fields if field[0] not in _LENGTHS])
         return self._known(peer, version, telling)
 
-    def _head(self, peer: str, version: tuple[int, int], fields: RawFields) -> Head:
-        return Head(self, peer, version, fields)
+    def _head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
+        return RequestHead(self, peer, version, fields)
 
 
-class Head:
-    """A request's header fields but for Content-Length, and what a policy makes of them.
+class RequestHead:
+    """A request's header fields but for Content-Length, and what the rules make of them.
 
-    Each thing is found out when it is first asked for, and what isn't refused only once.
+    Each part is computed when it is first asked for, and unless it raises, only once. Which caller has the
+    credential isn't part of it: keys change while a head is remembered.
     """
 
-    def __init__(self, policy: Policy, peer: str, version: tuple[int, int], raw_fields: RawFields) -> None:
-        self._policy = policy
+    def __init__(self, rules: Ruleset, peer: str, version: tuple[int, int], raw_fields: RawFields) -> None:
+        self._rules = rules
         self._peer = peer
         self._version = version
         self.fields = CIMultiDictProxy(
@@ -64,14 +69,22 @@ class Head:
         """The client's address behind trusted proxies. Raises Forbidden if it may not come in."""
         if not self._peer:
             raise Forbidden("Forbidden: the connection has no address.")
-        return str(self._policy.guard.admit_address(parse_address(self._peer), self.fields))
+        return str(self._rules.guard.admit_address(parse_address(self._peer), self.fields))
+
+    @cached_property
+    def credential(self) -> Credential:
+        return presented(self.fields)
+
+    @cached_property
+    def redaction(self) -> Redaction:
+        """What hides the keys of this request."""
+        return self._rules.callers.redaction(self.credential)
 
     @cached_property
     def request_id(self) -> str | None:
         """The id that the client gave to its request, if one may write it into a log."""
         sent = self.fields.get("X-Request-Id", "")
-        is_sane = _SANE_ID.match(sent) and not self._policy.guard.keys.occurs_in(sent)
-        return sent if is_sane else None
+        return sent if _SANE_ID.match(sent) and not self.redaction.holds_key(sent) else None
 
     def check_framing(self) -> None:
         """Raise BadRequest for what another server may read otherwise, Misdirected for a wrong Host."""
@@ -91,16 +104,7 @@ class Head:
         if self._version < (1, 1) and "Transfer-Encoding" in self.fields:  # RFC 9112 section 6.1
             raise FaultyFraming("A request in HTTP/1.0 has no transfer coding; send a Content-Length.")
         for host in hosts:  # none in HTTP/1.0, which no browser speaks
-            self._policy.guard.admit_host(host)
-        return True
-
-    def require_key(self) -> None:
-        """Raise Unauthorized unless the head carries the key, or none is needed."""
-        _ = self._has_key  # cached for its effect, too
-
-    @cached_property
-    def _has_key(self) -> bool:
-        self._policy.guard.admit_key(self.fields)
+            self._rules.guard.admit_host(host)
         return True
 
     @cached_property
@@ -110,7 +114,7 @@ class Head:
 
     def cors_fields(self, *, proxied: bool) -> Mapping[str, str]:
         """Return what the answer says about who may read it."""
-        return self._policy.cors.response_headers(self.fields.get("Origin"), proxied=proxied)
+        return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=proxied)
 
     def for_upstream(self) -> CIMultiDict[str]:
         """Return the fields that go to LM Studio. Raises BadRequest, LoopDetected."""
@@ -118,8 +122,11 @@ class Head:
 
     @cached_property
     def _for_upstream(self) -> CIMultiDict[str]:
-        version = "1.1" if self._version >= (1, 1) else "1.0"
-        return self._policy.request_fields.forward(self.fields, version=version)
+        return self._rules.request_fields.forward(
+            self.fields,
+            holds_key=self.redaction.holds_known_key,
+            version="1.1" if self._version >= (1, 1) else "1.0",
+        )
 
 
 def _decode(field: bytes) -> str:
@@ -127,11 +134,11 @@ def _decode(field: bytes) -> str:
     return field.decode("utf-8", "surrogateescape")
 
 
-class Policies:
-    """The owner of the policy in force, which a reload replaces."""
+class RulesInForce:
+    """The owner of the rules that new requests are judged by; a reload replaces them."""
 
     def __init__(self, config: Config) -> None:
-        self.current = Policy(config)
+        self.current = Ruleset(config)
 
     def replace(self, config: Config) -> None:
-        self.current = Policy(config)
+        self.current = Ruleset(config)

@@ -1,11 +1,11 @@
-"""The operations that need no key, or not always: health and the pages."""
+"""Health, the pages and the document. Most need no key."""
 
 from __future__ import annotations
 
 from aiohttp.typedefs import Handler
 
 from ...errors import NotFound
-from .. import dashboard, health
+from .. import dashboard, docs, health
 from ..page_files import CONTENT_TYPES
 from . import examples
 from .operation import Answer, Body, Operation, Parameter, answer
@@ -34,9 +34,9 @@ def page(path: str, summary: str, handler: Handler) -> Operation:
         "GET",
         path,
         handler,
+        scope="open",
         tag=PAGES_TAG,
         summary=summary,
-        key="open",
         parameters=(KNOWN,),
         answers=file_answers(Body(media_type="text/html", example="<!doctype html>…")),
     )
@@ -47,9 +47,9 @@ def page_with_slash(path: str) -> Operation:
         "GET",
         f"{path}/",
         dashboard.to_page,
+        scope="open",
         tag=PAGES_TAG,
         summary=f"Lead to `{path}`",
-        key="open",
         answers={307: answer("It is there.", Location=f"`..{path}`")},
     )
 
@@ -59,16 +59,17 @@ PAGE_OPERATIONS = (
         "GET",
         "/health",
         health.health,
+        scope="health",
         tag=HEALTH_TAG,
         summary="Tell that the gateway lives",
         description="Whether it needs the key is up to `auth.require_for_health`.",
-        key="health",
         answers={200: answer("It lives.", examples.HEALTH)},
     ),
     Operation(
         "GET",
         "/health/ready",
         health.ready,
+        scope="observe",
         tag=HEALTH_TAG,
         summary="Tell whether LM Studio answers",
         answers={
@@ -80,9 +81,9 @@ PAGE_OPERATIONS = (
         "GET",
         "/",
         health.root,
+        scope="open",
         tag=HEALTH_TAG,
         summary="Tell which server this is",
-        key="open",
         answers={200: answer("Its name and its pages.", examples.ROOT)},
     ),
     page("/dashboard", "Show the dashboard", dashboard.page),
@@ -91,18 +92,18 @@ PAGE_OPERATIONS = (
         "GET",
         "/dashboard/access",
         dashboard.access,
+        scope="open",
         tag=PAGES_TAG,
         summary="Tell whether a page has to ask for a key",
-        key="open",
         answers={200: answer("Whether.", examples.ACCESS)},
     ),
     Operation(
         "GET",
         "/dashboard/static/{name:.+}",
         dashboard.static,
+        scope="open",
         tag=PAGES_TAG,
         summary="Send a file of the pages",
-        key="open",
         parameters=(
             Parameter(
                 name="name", place="path", description="Its path; it may have slashes.", example="base.css"
@@ -111,5 +112,18 @@ PAGE_OPERATIONS = (
         ),
         answers=file_answers(*(Body(media_type=kind, example="…") for kind in CONTENT_TYPES)),
         raises=(NotFound,),
+    ),
+    page("/docs", "Show this document", docs.page),
+    page_with_slash("/docs"),
+    Operation(
+        "GET",
+        "/openapi.json",
+        docs.document,
+        scope="open",
+        tag=PAGES_TAG,
+        summary="Send this document",
+        description="It tells of this gateway as it is configured now.",
+        parameters=(KNOWN,),
+        answers=file_answers(Body(example={"openapi": "3.1.1"})),
     ),
 )

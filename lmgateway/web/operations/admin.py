@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import Conflict, LoadCancelled, ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent
 from .. import admin
 from . import examples
-from .errors import OF_JSON_BODIES, OF_MODELS, OF_STUDIO_CALLS
+from .error_kinds import OF_JSON_BODIES, OF_MODELS, OF_STUDIO_CALLS
 from .operation import Operation, answer, json_of
 
 TAG = "Models"
@@ -15,6 +15,7 @@ ADMIN_OPERATIONS = (
         "GET",
         "/admin/models",
         admin.list_models,
+        scope="models",
         tag=TAG,
         summary="List what LM Studio has in memory and on disk",
         answers={200: answer("Both lists.", examples.MODELS)},
@@ -24,6 +25,7 @@ ADMIN_OPERATIONS = (
         "POST",
         "/admin/models/load",
         admin.load,
+        scope="models",
         tag=TAG,
         summary="Load a model, and make it the active one",
         description=(
@@ -38,6 +40,7 @@ ADMIN_OPERATIONS = (
         "POST",
         "/admin/models/load/cancel",
         admin.cancel_load,
+        scope="models",
         tag=TAG,
         summary="Take back a load that is in progress",
         description="Whoever waited for it gets 409.",
@@ -49,6 +52,7 @@ ADMIN_OPERATIONS = (
         "POST",
         "/admin/models/unload",
         admin.unload,
+        scope="models",
         tag=TAG,
         summary="Unload a model",
         description=(
@@ -66,6 +70,7 @@ ADMIN_OPERATIONS = (
         "POST",
         "/admin/models/activate",
         admin.activate,
+        scope="models",
         tag=TAG,
         summary="Make a model the active one",
         description=(
@@ -80,6 +85,7 @@ ADMIN_OPERATIONS = (
         "POST",
         "/admin/models/deactivate",
         admin.deactivate,
+        scope="models",
         tag=TAG,
         summary="Forget the active model",
         body=json_of(examples.DEACTIVATE),
@@ -90,6 +96,7 @@ ADMIN_OPERATIONS = (
         "GET",
         "/admin/models/active",
         admin.active_models,
+        scope="models",
         tag=TAG,
         summary="Tell which models are active",
         answers={200: answer("What is active.", examples.ACTIVE)},

@@ -1,4 +1,4 @@
-"""What there is to tell of an operation: one method of one path, what it takes and what it answers."""
+"""An operation: one method of one path, the scope it needs, what it takes and what it answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ from msgspec import Struct
 
 from ...errors import GatewayError
 from ...observe.events import Event
-from ..places import ApiStyle
+from .areas import Area
 
-# `health`: needed or not, as auth.require_for_health says.
-KeyRule = Literal["needed", "open", "health"]
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream"
 
@@ -48,8 +46,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
 
 
-class Route(Struct, frozen=True):
-    """`path` is aiohttp's template."""
+class Route(Area, frozen=True):
+    """An area of one method of one path, which is aiohttp's template."""
 
     method: str
     path: str
@@ -57,7 +55,7 @@ class Route(Struct, frozen=True):
 
 
 class Operation(Route, frozen=True, kw_only=True):
-    """`raises` are the errors beside those that any request may get, in one of these `styles`.
+    """`raises` are the errors beside those that any request may get.
 
     `passes_on`: LM Studio answers, and what it says is passed on.
     """
@@ -65,12 +63,10 @@ class Operation(Route, frozen=True, kw_only=True):
     tag: str
     summary: str
     description: str = ""
-    key: KeyRule = "needed"
     parameters: tuple[Parameter, ...] = ()
     body: Body | None = None
     answers: Mapping[int, Answer]
     raises: tuple[type[GatewayError], ...] = ()
-    styles: tuple[ApiStyle, ...] = ("own",)
     passes_on: bool = False
 
 

@@ -8,7 +8,6 @@ from ...errors import NotFound, Overloaded, ValidationFailed
 from ...observe.published import sse_frame
 from .. import debug
 from . import examples
-from .errors import REQUEST_ID
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer
 
 TAG = "What happens"
@@ -27,6 +26,7 @@ DEBUG_OPERATIONS = (
         "GET",
         "/debug/stream",
         debug.stream,
+        scope="observe",
         tag=TAG,
         summary="Follow what happens as it happens",
         description=(
@@ -66,6 +66,7 @@ DEBUG_OPERATIONS = (
         "GET",
         "/debug/status",
         debug.status,
+        scope="observe",
         tag=TAG,
         summary="Tell what is being done now",
         answers={200: answer("The state, and the last ten requests.", examples.STATUS)},
@@ -74,6 +75,7 @@ DEBUG_OPERATIONS = (
         "GET",
         "/debug/metrics",
         debug.metrics,
+        scope="observe",
         tag=TAG,
         summary="Tell times, token counts and rates",
         answers={200: answer("Of the last 100 requests.", examples.METRICS)},
@@ -82,6 +84,7 @@ DEBUG_OPERATIONS = (
         "GET",
         "/debug/requests",
         debug.requests,
+        scope="observe",
         tag=TAG,
         summary="List the requests that run and ran",
         answers={200: answer("They, and the speeds of the last hour.", examples.REQUESTS)},
@@ -90,6 +93,7 @@ DEBUG_OPERATIONS = (
         "DELETE",
         "/debug/requests/{request_id}",
         debug.cancel_request,
+        scope="admin",
         tag=TAG,
         summary="End a running request",
         description="LM Studio stops, and the client gets an error.",
@@ -98,7 +102,7 @@ DEBUG_OPERATIONS = (
                 name="request_id",
                 place="path",
                 description="Its id, as `X-Request-Id` and `/debug/requests` tell it.",
-                example=REQUEST_ID,
+                example=examples.REQUEST_ID,
             ),
         ),
         answers={200: answer("It is ended.", examples.REQUEST_CANCELLED)},
@@ -108,6 +112,7 @@ DEBUG_OPERATIONS = (
         "GET",
         "/metrics",
         debug.prometheus,
+        scope="observe",
         tag=TAG,
         summary="Tell Prometheus",
         answers={
