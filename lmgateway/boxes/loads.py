@@ -88,7 +88,7 @@ class Loads:
             load.cancelled.set()
         _, unfinished = await asyncio.wait([load.task for load in loads], timeout=CANCEL_SECONDS)
         if unfinished:
-            raise UpstreamSilent("LM Studio was told to cancel the load, and hasn't answered yet.")
+            raise UpstreamSilent("LM Studio was asked to cancel the load, and hasn't answered yet.")
         cancelled = [load.key for load in loads if load.task.exception() is not None]
         if not cancelled:
             raise Conflict("It was loaded before it could be cancelled.")

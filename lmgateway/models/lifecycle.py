@@ -132,9 +132,9 @@ class ModelLifecycle:
         return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
 
     async def unload(self, request: InstanceRequest) -> Unloaded:
-        """Unload exactly the named instance, or every one of the model; forget active models that are gone.
+        """Unload exactly the named instance, or every one of the model.
 
-        Raises as SdkCalls, and StateNotSaved.
+        An active model without an instance left becomes inactive. Raises as SdkCalls, and StateNotSaved.
         """
         return await self._tasks.run(self._unload(request))
 

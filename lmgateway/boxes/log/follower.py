@@ -1,10 +1,10 @@
 """LM Studio's log, followed while it is written.
 
-One thread looks at the folder every POLL_SECONDS, and wakes the event loop only when there is something to
-tell. That costs about a second of processor time in ten minutes, and a line is known a seventh of a second
-after it was written (tests/bench/log_watching.py measures it). To be woken by the system costs nothing and
-takes a millisecond, but the system says nothing of a folder that isn't there yet, of a network drive, or of
-Windows' files seen from WSL: it would take a dependency, and looking as well.
+One thread looks at the folder every POLL_SECONDS, and wakes the event loop only when there are new
+events. That costs about a second of processor time in ten minutes, and a line is published a seventh of a
+second after it was written (tests/bench/log_watching.py measures it). To be woken by the system costs nothing
+and takes a millisecond, but the system says nothing of a folder that isn't there yet, of a network drive, or
+of Windows' files seen from WSL: it would take a dependency, and looking as well.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class LogFollower:
         on_prompt_progress: Callable[[float], None] | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """`on_prompt_progress` is called with 0 to 1, before that is told as an event."""
+        """`on_prompt_progress` is called with 0 to 1, before the event is published."""
         self._directory = directory
         self._events = events
         self._on_prompt_progress = on_prompt_progress
@@ -52,7 +52,7 @@ class LogFollower:
                 await self._publish(await background.in_daemon_thread(folder.wait, _THREAD))
         finally:
             folder.stopped.set()
-            # A network drive that doesn't answer may hold the thread; nobody waits for that.
+            # A network drive that doesn't answer may hold the thread: don't wait for it.
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await background.in_daemon_thread(folder.close, _THREAD)
