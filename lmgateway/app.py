@@ -14,7 +14,7 @@ from .models.active import ActiveModelRegistry
 from .models.lifecycle import ModelLifecycle
 from .observe import vitals
 from .observe.activity import Activity
-from .observe.events import Events
+from .observe.event_stream import Events
 from .observe.prometheus import Metrics
 from .storage.state_file import StateFile
 from .web.middleware import MIDDLEWARES, add_headers
@@ -80,11 +80,7 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(
-        vitals.watch_lag(app[METRICS]),
-        vitals.watch_descriptors(),
-        vitals.give_memory_back(app[ACTIVITY]),
-    ):
+    async with background.running(vitals.watch_lag(app[METRICS]), vitals.watch_descriptors()):
         yield
 
 

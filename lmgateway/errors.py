@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+INTERNAL_FAILURE = "The gateway failed."
 
 
 class Mistake(TypedDict):
@@ -202,6 +203,10 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class UpstreamRefused(UpstreamUnavailable):
+    """The connection was refused, so LM Studio can't have begun."""
 
 
 class Overloaded(GatewayError):

@@ -8,12 +8,14 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from multidict import CIMultiDict
+
 from ..config import LMStudio
 from ..errors import GatewayError, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..schema.health import Reachability
 from .health import Health
-from .http.client import HttpClient, Outgoing
+from .http.client import HttpClient
 from .loads import Loads
 from .log.monitor import LogMonitor
 from .sdk.calls import SdkCalls
@@ -59,7 +61,9 @@ class Box:
         unreachable = Reachability(reachable=False, latency_ms=None, base_url=str(base_url))
         try:
             async with asyncio.timeout(PROBE_SECONDS):
-                answer = await self.http.send(Outgoing.get("/v1/models"), silence=None)
+                answer = await self.http.send(
+                    self.http.address("GET", "/v1/models", CIMultiDict()), silence=None
+                )
         except TimeoutError:
             self.health.record(UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"), base_url)
             return unreachable

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from .. import background
 from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
-from ..observe.activity import Activity, Operation
+from ..observe.activity import Activity
 from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
+from ..observe.operations import Operation
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
 from . import inventory

@@ -144,7 +144,7 @@ class ModelLifecycle:
             loaded = await self._box.sdk.loaded()
             matching = [instance for instance in loaded if refers_to(request, instance)]
             if not matching:
-                operation.found_nothing = True
+                operation.changed_nothing = True
                 return Unloaded()
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
             deactivated = await self._unload_each(matching, loaded)

@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..observe.exchange import make_request_id
 from ..web.responses import error_response, finish_headers
-from ..web.state import EXCHANGE
+from ..web.state import CONTEXT
 
 logger = logging.getLogger(__name__)
 
@@ -169,10 +169,10 @@ class ClientConnection(ServerProtocol):
     def interrupt(self) -> bool:
         """End the running request with an error that its client can tell from an end; return if one runs."""
         request = self.running_request
-        exchange = request.get(EXCHANGE) if request is not None else None
-        if exchange is None:
+        context = request.get(CONTEXT) if request is not None else None
+        if context is None:
             return False
-        exchange.interrupt(Ending(_ENDING, headers=RETRY_SOON))
+        context.cancellation.interrupt(Ending(_ENDING, headers=RETRY_SOON))
         return True
 
     def handle_error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -103,6 +103,16 @@ def _lower_name(name: str) -> str:
         raise UpstreamBroke("LM Studio sent a header that has no proper name.")
     lower = name.lower()
     return _CORS if lower.startswith(_CORS) else lower
+
+
+def content_type(headers: Mapping[str, str]) -> str:
+    """Return the media type in lower case; its case has no meaning (RFC 9110 section 8.3.1)."""
+    return headers.get("Content-Type", "").lower()
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    """True for Server-Sent Events: a stream is what LM Studio says is one, whatever the request asked for."""
+    return content_type(headers).startswith("text/event-stream")
 
 
 def writable_reason(reason: str) -> str:

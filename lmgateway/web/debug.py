@@ -16,12 +16,13 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
-from ..observe.events import Event, Subscription
-from ..observe.published import sse_frame
+from ..observe.event_stream import Subscription
+from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
+from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, EVENTS, EXCHANGE, FLEET, METRICS, RULES, STARTED
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, EVENTS, FLEET, METRICS, RULES, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             try:
                 await _send_events(response, subscription)
             except TimeoutError:
-                logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
+                logger.info("%s stopped reading events and is cut off", request[CONTEXT].client)
                 protocol_of(request).abort()
         return response
 
@@ -156,7 +157,10 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     text = app[METRICS].render(
-        reachable=app[FLEET].only.health.answered, subscribers=events.subscribers, lost_events=events.lost
+        in_flight=len(app[ACTIVITY].running),
+        reachable=app[FLEET].only.health.answered,
+        subscribers=events.subscribers,
+        lost_events=events.lost,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -13,14 +14,14 @@ from ..access.cors import is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
-from ..observe.exchange import Exchange, make_request_id
-from .responses import error_response, finish_headers
-from .state import AREA, AREAS, CALLER, EXCHANGE, HEAD, RULES, RULES_IN_FORCE
+from ..observe.exchange import Cancellation, make_request_id
+from .context import RequestContext
+from .downstream import Downstream
+from .responses import finish_headers
+from .state import AREA, AREAS, CALLER, CONTEXT, HEAD, RULES, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
-# How long a client may take for what was sent before its answer broke off.
-_SEVER_SECONDS = 5
 
 
 @web.middleware
@@ -31,56 +32,59 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     client = request.remote or ""
     head = request[HEAD] = rules.head(client, request.version, request.raw_headers)
     redact = head.redaction.redact
-    exchange = request[EXCHANGE] = Exchange(
+    context = request[CONTEXT] = RequestContext(
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method,
         path=redact(request.path),
         redact=redact,
+        cancellation=Cancellation(_current_task().cancel),
+        downstream=Downstream(request),
     )
-    exchange.task = asyncio.current_task()
+    response = None
     try:
         response = await handler(request)
-        exchange.status = response.status
         return response
     finally:
-        exchange.close()
-        access_log.write(exchange)
+        access_log.write(context.access_line(response))
+        context.downstream.close()
 
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn what was raised into an answer, or break the connection if one is already on its way."""
-    exchange = request[EXCHANGE]
+    """Turn an exception into an answer, or break the connection if one is already on its way."""
+    context = request[CONTEXT]
     try:
         return await handler(request)
     except GatewayError as exc:
-        error = exc
+        return _failed(request, exc)
     except web.HTTPException as exc:
-        error = _from_router(exc)
+        return _failed(request, _from_router(exc))
     except asyncio.CancelledError:
-        if exchange.interruption is None or exchange.task is None:
+        if context.cancellation.error is None:
             raise  # the client left
-        exchange.task.uncancel()
-        error = exchange.interruption
+        _current_task().uncancel()
+        return _failed(request, context.cancellation.error)
     except ConnectionResetError:
         # Writing to a client that is gone; its handler is being cancelled.
         raise
     except Exception as exc:
-        logger.exception("%s failed", exchange.request_id)
-        told = f"{type(exc).__name__}: {exc}" if request[RULES].config.environment == "development" else None
-        error = GatewayError("The gateway failed; its log says why, under this request's id.", details=told)
-    exchange.error = error
-    if exchange.response is not None:
-        # Nobody may take half an answer for a whole one; aiohttp adds no end once the connection is closing.
-        protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_SEVER_SECONDS)
-        return exchange.response
+        logger.exception("%s failed", context.request_id)
+        cause = f"{type(exc).__name__}: {exc}"
+        details = cause if request[RULES].config.environment == "development" else None
+        message = "The gateway failed; its log says why, under this request's id."
+        return _failed(request, GatewayError(message, details=details))
+
+
+def _current_task() -> asyncio.Task[Any]:
+    return cast("asyncio.Task[Any]", asyncio.current_task())
+
+
+def _failed(request: web.Request, error: GatewayError) -> web.StreamResponse:
+    context = request[CONTEXT]
+    context.error_code = error.code
     style = request[AREA].error_style(request.headers)
-    response = error_response(error, style, exchange.request_id, request[HEAD].redaction)
-    if error.closes_connection or not request.content.is_eof():
-        # The rest of the body is never read, so no other request can follow on this connection.
-        response.force_close()
-    return response
+    return context.downstream.fail(error, style, context.request_id, request[HEAD].redaction)
 
 
 def _from_router(exc: web.HTTPException) -> GatewayError:
@@ -98,7 +102,7 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
     rules, head = request[RULES], request[HEAD]
-    request[EXCHANGE].client = head.client
+    request[CONTEXT].client = head.client
     head.check_framing()
     if is_preflight(request.method, request.headers):
         granted = rules.cors.preflight_headers(request.headers, proxied=request[AREA].is_for_pages)
@@ -112,7 +116,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     rules, area = request[RULES], request[AREA]
     if not area.is_open(health_is_open=rules.health_is_open):
         caller = request[CALLER] = rules.callers.identify(request[HEAD].credential)
-        request[EXCHANGE].key = caller.name
+        request[CONTEXT].key = caller.name
         if area.scope in SCOPES:
             caller.require(area.scope)
     if area.is_closed_to_pages:
@@ -122,17 +126,16 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer what every answer carries; called just before its head is written."""
-    exchange = request.get(EXCHANGE)
-    if exchange is None:  # aiohttp's own answer to what is no HTTP
+    context = request.get(CONTEXT)
+    if context is None:  # aiohttp's own answer to what is no HTTP
         return
-    if exchange.outcome is None:  # else this is the error that it ended with
-        exchange.response = response
+    context.downstream.response = response
     finish_headers(response)
     head = request[HEAD]
     if protocol_of(request).is_ending or head.asks_for_another_protocol:
         response.force_close()
         response.headers["Connection"] = "close"
-    response.headers["X-Request-Id"] = exchange.request_id
+    response.headers["X-Request-Id"] = context.request_id
     for name, value in head.cors_fields(proxied=request[AREA].is_for_pages).items():
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 

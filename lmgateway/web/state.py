@@ -9,9 +9,9 @@ from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
-from ..observe.events import Events
-from ..observe.exchange import Exchange
+from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
+from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Area, Areas
 from .ruleset import RequestHead, Ruleset, RulesInForce
@@ -31,7 +31,7 @@ STARTED = web.AppKey("started", float)
 # Of a request
 AREA = web.RequestKey("area", Area)
 CALLER = web.RequestKey("caller", Caller)
-EXCHANGE = web.RequestKey("exchange", Exchange)
+CONTEXT = web.RequestKey("context", RequestContext)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
 HEAD = web.RequestKey("head", RequestHead)
 RULES = web.RequestKey("rules", Ruleset)

@@ -8,7 +8,7 @@ from typing import Any
 from lmgateway.boxes.loads import Loads
 from lmgateway.errors import StudioFailed
 from lmgateway.observe.activity import Activity
-from lmgateway.observe.events import Events
+from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.schema.models import InstanceRequest, LoadRequest
 from tests.support.waiting import until

@@ -79,7 +79,7 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     visit = await open_dashboard()
     for key in ("before", "meanwhile"):
         publish(visit, key)
-    before, _ = visit.gateway.app[EVENTS].history.all()
+    before, _ = visit.gateway.app[EVENTS].history
     loss_was_seen = asyncio.Event()
 
     async def hold(route: Route) -> None:

@@ -22,16 +22,16 @@ from ...errors import (
     RETRY_SOON,
     Overloaded,
     UpstreamBroke,
+    UpstreamRefused,
     UpstreamSilent,
     UpstreamUnavailable,
 )
 from ..health import Health
-from .response import Answer
+from .response import UpstreamResponse
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
 IDLE_SECONDS = 4
-REFUSED_PAUSE_SECONDS = 0.2
 # What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
 # handed over in pieces as large as the kernel's buffer, so that it counts here too.
 READ_BUFFER_BYTES = 16 * 1024
@@ -67,10 +67,6 @@ class Outgoing:
     target: str
     headers: CIMultiDict[str]
     body: bytes | AsyncIterator[bytes] | None
-
-    @classmethod
-    def get(cls, target: str) -> Outgoing:
-        return cls("GET", target, CIMultiDict(), None)
 
 
 def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
@@ -128,13 +124,24 @@ class HttpClient:
     ) -> None:
         await self._session.close()
 
-    async def send(self, outgoing: Outgoing, *, silence: float | None) -> Answer:
-        """Send a request and return the answer as soon as its head is there. The caller closes it.
+    def address(
+        self,
+        method: str,
+        target: str,
+        headers: CIMultiDict[str],
+        body: bytes | AsyncIterator[bytes] | None = None,
+    ) -> Outgoing:
+        """Return a request to this LM Studio. Its API token, if it has one, replaces any Authorization."""
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        return Outgoing(method, target, headers, body)
 
-        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it. A
-        refused connection is tried once more, since LM Studio can't have begun.
+    async def send(self, outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
+        """Send a request and return the response as soon as its head is there. The caller closes it.
 
-        Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
+        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it.
+
+        Raises UpstreamUnavailable (UpstreamRefused), UpstreamSilent, UpstreamBroke.
         """
         try:
             answer = await self._send(outgoing, silence)
@@ -147,16 +154,14 @@ class HttpClient:
         self._health.record(None, self.base_url)
         return answer
 
-    async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
+    async def _send(self, outgoing: Outgoing, silence: float | None) -> UpstreamResponse:
         try:
-            try:
-                response = await self._request(outgoing, silence)
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
-                response = await self._request(outgoing, silence)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-            if isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}:
+            response = await self._request(outgoing, silence)
+        except aiohttp.ClientConnectorError as exc:
+            if exc.errno in {errno.EMFILE, errno.ENFILE}:
                 raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
+            raise UpstreamRefused(_UNAVAILABLE) from exc
+        except aiohttp.ConnectionTimeoutError as exc:
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:
             raise UpstreamSilent(
@@ -170,14 +175,12 @@ class HttpClient:
         except UpstreamBroke:
             response.close()
             raise
-        return Answer(response)
+        return UpstreamResponse(response)
 
     async def _request(
         self, outgoing: Outgoing, silence: float | None
     ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
-        if self._authorization:
-            headers["Authorization"] = self._authorization  # in the place of every one of the client's
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:

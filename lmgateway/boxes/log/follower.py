@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ... import background
-from ...observe.events import Event, Events
+from ...observe.event_stream import Events
+from ...observe.events import Event
 from .events import PromptProgress
 from .folder import LogFolder
 

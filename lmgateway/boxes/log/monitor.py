@@ -11,7 +11,7 @@ from typing import Self
 
 from ... import background
 from ...config import LMStudio
-from ...observe.events import Events
+from ...observe.event_stream import Events
 from .follower import LogFollower
 
 logger = logging.getLogger(__name__)

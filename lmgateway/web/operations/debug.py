@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ...errors import NotFound, Overloaded, ValidationFailed
-from ...observe.published import sse_frame
+from ...observe.sse import sse_frame
 from .. import debug
 from . import examples
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer

@@ -12,7 +12,7 @@ from ...schema.debug import (
     MetricsReport,
     Performance,
     RecentActivity,
-    RequestRecord,
+    RecentRequest,
     RequestsReport,
     RunningRequest,
     Sample,
@@ -129,7 +129,7 @@ ACTIVE = ActiveModels(active_model=_ACTIVE, active_embedding_model=ActiveModel(m
 _OPERATION = CurrentOperation(
     type="inference", model_key=MODEL, progress=1.0, started_at=NOW, elapsed_ms=1450
 )
-_RECORD = RequestRecord(
+_RECENT = RecentRequest(
     request_id=REQUEST_ID,
     status="completed",
     tokens_generated=120,
@@ -141,7 +141,7 @@ STATUS = StatusReport(
     status="processing_inference",
     current_operation=_OPERATION,
     active_model=_ACTIVE,
-    recent_requests=[_RECORD],
+    recent_requests=[_RECENT],
     total_requests=1,
     total_errors=0,
 )
@@ -167,7 +167,7 @@ METRICS = MetricsReport(
             avg_completion_tokens=120.0,
         ),
     ),
-    recent_activity=RecentActivity(last10_requests=[_RECORD]),
+    recent_activity=RecentActivity(last10_requests=[_RECENT]),
     system=SystemReport(
         uptime=93784.2,
         uptime_formatted="1d 2h 3m 4s",
@@ -223,6 +223,7 @@ EVENTS = (
         path="/v1/chat/completions",
         model=MODEL,
         client=CLIENT,
+        key="owner",
     ),
     InferenceComplete(
         timestamp=NOW,
@@ -233,6 +234,7 @@ EVENTS = (
         ttft_ms=210,
         tokens_per_second=41.2,
         stream=True,
+        key="owner",
     ),
 )
 PROMETHEUS = f"""\
