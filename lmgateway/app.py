@@ -17,11 +17,24 @@ from .observe import vitals
 from .observe.activity import Activity
 from .observe.events import Events
 from .observe.prometheus import Metrics
-from .storage.state_file import StateFile
+from .storage.active_models import SavedActiveModels
+from .storage.database import Database
+from .storage.state_folder import state_directory
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.routes import add_routes
 from .web.policy import Policies
-from .web.state import ACTIVITY, EVENTS, LOG_FOLLOWING, METRICS, MODELS, POLICIES, STARTED, STUDIO, UPSTREAM
+from .web.state import (
+    ACTIVITY,
+    DATABASE,
+    EVENTS,
+    LOG_FOLLOWING,
+    METRICS,
+    MODELS,
+    POLICIES,
+    STARTED,
+    STUDIO,
+    UPSTREAM,
+)
 
 
 def create_app(config: Config) -> web.Application:
@@ -33,11 +46,12 @@ def create_app(config: Config) -> web.Application:
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[STUDIO] = StudioClient(config.lmstudio)
-    app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
+    app[DATABASE] = Database(state_directory(config.server.state_dir))
+    app[MODELS] = Models(app[STUDIO], app[ACTIVITY], SavedActiveModels(app[DATABASE]))
     app[LOG_FOLLOWING] = LogFollowing(app[EVENTS], app[ACTIVITY].prompt_progressed)
     app[STARTED] = time.monotonic()
     app[UPSTREAM] = Upstream(config.lmstudio)
-    app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
+    app.cleanup_ctx.extend((_database, _upstream, _studio, _vitals, _log))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     add_routes(app.router)
@@ -55,13 +69,19 @@ async def reconfigure(app: web.Application, config: Config) -> None:
     await app[LOG_FOLLOWING].apply(config.lmstudio)
 
 
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    await app[DATABASE].open()
+    yield
+    await app[DATABASE].close()
+
+
 async def _upstream(app: web.Application) -> AsyncIterator[None]:
     async with app[UPSTREAM]:
         yield
 
 
 async def _studio(app: web.Application) -> AsyncIterator[None]:
-    app[MODELS].remember()
+    await app[MODELS].remember()
     yield
     await app[MODELS].close()
     await app[STUDIO].close()

@@ -47,7 +47,7 @@ class Service:
         configure_logging(self.config)
 
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
-        """Serve until told to stop. `on_listening` is called with the port. Raises CannotListen."""
+        """Serve until told to stop. `on_listening` is called with the port. Raises ConfigError, CannotListen."""
         _raise_descriptor_limit()
         server = self.config.server
         app = create_app(self.config)

@@ -28,7 +28,7 @@ from ..schema.models import (
     LoadRequest,
     ModelList,
 )
-from ..storage.state_file import StateFile
+from ..storage.active_models import SavedActiveModels
 
 T = TypeVar("T")
 
@@ -56,18 +56,18 @@ class Unloaded(NamedTuple):
 class Models:
     """The owner of what is active. Others ask; only its methods change anything."""
 
-    def __init__(self, client: StudioClient, activity: Activity, state_file: StateFile) -> None:
+    def __init__(self, client: StudioClient, activity: Activity, saved: SavedActiveModels) -> None:
         self._loads = Loads(client, activity)
         self._client = client
         self._activity = activity
-        self._state_file = state_file
+        self._saved = saved
         self._active = ActiveModels()
         self._changing = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def remember(self) -> None:
+    async def remember(self) -> None:
         """Make active again what was active before the last end."""
-        self._active = self._state_file.load()
+        self._active = await self._saved.load()
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -206,7 +206,7 @@ class Models:
         async with self._changing:
             changed = change(self._active)
             if changed is not self._active:
-                await self._state_file.save(changed)
+                await self._saved.save(changed)
                 self._active = changed
 
     async def _seen_through(self, work: Coroutine[Any, Any, T]) -> T:

@@ -30,13 +30,15 @@ async def listening(
     """Serve the application on bound sockets, and yield the (first one's) port.
 
     At the end, running requests may go on for as long as `connections` is configured to wait, or until
-    `hurry` is set. The sockets are closed then.
+    `hurry` is set. The sockets are closed then, and also when the application can't be started.
     """
     runner = Runner(app, connections or Connections(), hurry or asyncio.Event())
-    await runner.setup()
     try:
+        await runner.setup()
         for bound in sockets:
             await web.SockSite(runner, bound, ssl_context=tls, backlog=BACKLOG).start()
         yield sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()
+        for bound in sockets:
+            bound.close()

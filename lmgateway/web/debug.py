@@ -20,7 +20,7 @@ from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVITY, DATABASE, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -155,7 +155,10 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     text = app[METRICS].render(
-        reachable=app[UPSTREAM].answered, subscribers=events.subscribers, lost_events=events.lost
+        reachable=app[UPSTREAM].answered,
+        subscribers=events.subscribers,
+        lost_events=events.lost,
+        storage_errors=app[DATABASE].errors,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -12,10 +12,12 @@ from ..observe.activity import Activity
 from ..observe.events import Events
 from ..observe.exchange import Exchange
 from ..observe.prometheus import Metrics
+from ..storage.database import Database
 from .policy import Head, Policies, Policy
 
 # Of the application
 ACTIVITY = web.AppKey("activity", Activity)
+DATABASE = web.AppKey("database", Database)
 EVENTS = web.AppKey("events", Events)
 LOG_FOLLOWING = web.AppKey("log_following", LogFollowing)
 METRICS = web.AppKey("metrics", Metrics)
