@@ -42,9 +42,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         check_version(connection, path.parent)
-        # A commit is on the disk when it returns. With less than FULL a power cut takes back the last commits,
-        # with less than EXTRA on file systems where SQLite can't have a WAL. fullfsync is for macOS, where they
-        # would stay in the drive's cache.
+        # A commit is on the disk when it returns. With less than FULL a power cut takes back the last ones,
+        # with less than EXTRA those on file systems where SQLite can't have a WAL. fullfsync is for macOS,
+        # where they would stay in the drive's cache.
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -79,8 +79,8 @@ def copy_in_memory(path: Path) -> sqlite3.Connection:
 def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | None = None) -> None:
     """Read the whole database without changing it, and copy it if it is sound and can be used.
 
-    An `immutable` one, which `is_at_rest`, is read without making files beside it. Raises Malformed, ConfigError for a newer one, FileNotFoundError,
-    sqlite3.Error.
+    An `immutable` one, which must be at rest, is read without making files beside it. Raises Malformed,
+    ConfigError for a newer one, FileNotFoundError, sqlite3.Error.
     """
     path.stat()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
@@ -100,8 +100,11 @@ def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | N
 
 
 def is_at_rest(path: Path) -> bool:
-    """True for a database that no process has open, and that was closed in good order."""
-    return not path.with_name(f"{path.name}-wal").exists()
+    """True if all of the database is in its own file: nothing was written since it was last closed."""
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size == 0
+    except FileNotFoundError:
+        return True
 
 
 def _set_aside(path: Path, why: Malformed) -> None:
