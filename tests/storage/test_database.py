@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
@@ -273,14 +274,12 @@ async def test_one_that_may_not_grow_changes_nothing(tmp_path: Path) -> None:
     assert await saved_in(tmp_path) == ONE
 
 
-async def test_two_that_are_made_at_once_are_one(tmp_path: Path) -> None:
-    """Two processes that start in a new folder share its database."""
-    first, second = Database(tmp_path), Database(tmp_path)
-    await first.open()
-    await second.open()
-    await SavedActiveModels(first).save(ONE)
-    assert await SavedActiveModels(second).load() == ONE
-    await SavedActiveModels(second).save(TWO)
-    assert await SavedActiveModels(first).load() == TWO
-    await first.close()
-    await second.close()
+async def test_those_that_are_made_at_once_are_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Processes that start in a new folder at the same time share its database."""
+    first, *others = databases = [Database(tmp_path) for _ in range(8)]
+    await asyncio.gather(*(database.open() for database in databases))
+    for state in (ONE, TWO):
+        await SavedActiveModels(first).save(state)
+        assert [await SavedActiveModels(other).load() for other in others] == [state] * len(others)
+    await asyncio.gather(*(database.close() for database in databases))
+    assert not warnings(caplog)
