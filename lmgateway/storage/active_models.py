@@ -14,7 +14,7 @@ from .database import Database
 
 logger = logging.getLogger(__name__)
 
-KINDS: tuple[ModelType, ...] = get_args(ModelType)
+_KINDS: tuple[ModelType, ...] = get_args(ModelType)
 
 
 class SavedActiveModels:
@@ -27,7 +27,7 @@ class SavedActiveModels:
         """Return what was saved last. A row that can't be understood is left out, with a warning."""
         active = ActiveModels()
         rows = await self._database.read(_rows)
-        for kind in KINDS:
+        for kind in _KINDS:
             try:
                 if kind in rows:
                     active = active.replacing(kind, msgspec.json.decode(rows[kind], type=ActiveModel))
@@ -37,7 +37,7 @@ class SavedActiveModels:
 
     async def save(self, active: ActiveModels) -> None:
         """Raises StateNotSaved, and then the ones before are still there."""
-        models = ((kind, active.of(kind)) for kind in KINDS)
+        models = ((kind, active.of(kind)) for kind in _KINDS)
         rows = [(kind, msgspec.json.encode(model).decode()) for kind, model in models if model is not None]
 
         def replace(connection: sqlite3.Connection) -> None:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+import pytest
+
 from lmgateway.app import create_app
 from lmgateway.config import Config, Server
+from lmgateway.errors import ConfigError
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.upstream import ScriptedUpstream, answer
@@ -75,6 +80,19 @@ async def test_two_gateways_in_one_process(start_gateway: StartGateway, upstream
         assert (await activate(gateway, name))[0] == 200
     assert (await active(first), await active(second)) == ("c", "b")
     assert await active(await start_gateway(upstream.base_url)) == "c"
+
+
+async def test_a_start_that_is_refused_leaves_nothing_open(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """Neither sockets nor the thread."""
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "lmgateway.db")) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    threads, descriptors = threading.active_count(), psutil.Process().num_fds()
+    with pytest.raises(ConfigError, match="newer lmgateway"):
+        await start_gateway(upstream.base_url)
+    assert (threading.active_count(), psutil.Process().num_fds()) == (threads, descriptors)
 
 
 def test_an_application_that_is_never_started_touches_no_file(tmp_path: Path) -> None:
