@@ -16,7 +16,9 @@ from .observe import vitals
 from .observe.activity import Activity
 from .observe.event_stream import Events
 from .observe.prometheus import Metrics
-from .storage.state_file import StateFile
+from .storage.active_models import SavedActiveModels
+from .storage.database import Database
+from .storage.state_folder import state_directory
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
@@ -26,6 +28,7 @@ from .web.state import (
     ACTIVE_MODELS,
     ACTIVITY,
     AREAS,
+    DATABASE,
     DOCUMENTS,
     EVENTS,
     FLEET,
@@ -45,10 +48,11 @@ def create_app(config: Config) -> web.Application:
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
-    app[ACTIVE_MODELS] = ActiveModelRegistry(StateFile(config.server.state_dir), app[ACTIVITY])
+    app[DATABASE] = Database(state_directory(config.server.state_dir))
+    app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     app[MODELS] = ModelLifecycle(app[FLEET], app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
-    app.cleanup_ctx.extend((_fleet, _models, _vitals))
+    app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -66,13 +70,21 @@ async def reconfigure(app: web.Application, config: Config) -> None:
     await app[FLEET].reconfigure(config.lmstudio)
 
 
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    try:
+        await app[DATABASE].open()
+        yield
+    finally:
+        await app[DATABASE].close()
+
+
 async def _fleet(app: web.Application) -> AsyncIterator[None]:
     async with app[FLEET]:
         yield
 
 
 async def _models(app: web.Application) -> AsyncIterator[None]:
-    app[ACTIVE_MODELS].restore()
+    await app[ACTIVE_MODELS].restore()
     yield
     # First: an unload that is cancelled here still deactivates what it has unloaded.
     await app[MODELS].close()

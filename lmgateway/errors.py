@@ -188,7 +188,7 @@ class OutOfMemory(StudioFailed):
 
 
 class StateNotSaved(GatewayError):
-    """What is active would be forgotten at the next start, so it stays as it was."""
+    """The change can't be saved for the next start, so it isn't made."""
 
     code = "state_not_saved"
 

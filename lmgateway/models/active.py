@@ -21,7 +21,7 @@ from .names import refers_to
 class ActiveModelStorage(Protocol):
     """Where the active models last across restarts."""
 
-    def load(self) -> ActiveModels: ...
+    async def load(self) -> ActiveModels: ...
 
     async def save(self, active: ActiveModels) -> None:
         """Raises StateNotSaved, and then what was saved before is still there."""
@@ -41,9 +41,9 @@ class ActiveModelRegistry:
         self._lock = asyncio.Lock()
         self._changes = DetachedTasks()
 
-    def restore(self) -> None:
+    async def restore(self) -> None:
         """Make active what was saved last."""
-        self._active = self._storage.load()
+        self._active = await self._storage.load()
 
     async def close(self) -> None:
         await self._changes.close()

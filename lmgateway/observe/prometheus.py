@@ -99,7 +99,15 @@ class Metrics:
     def lag(self, seconds: float) -> None:
         self._worst_lag = max(self._worst_lag, seconds)
 
-    def render(self, *, in_flight: int, reachable: bool | None, subscribers: int, lost_events: int) -> bytes:
+    def render(
+        self,
+        *,
+        in_flight: int,
+        reachable: bool | None,
+        subscribers: int,
+        lost_events: int,
+        storage_errors: int,
+    ) -> bytes:
         """Return the text format. `reachable` is None while it is unknown whether LM Studio answers."""
         now: dict[str, tuple[str, float]] = {
             "in_flight": ("Proxied requests that run", in_flight),
@@ -115,8 +123,10 @@ class Metrics:
             now["upstream_reachable"] = ("Whether LM Studio answered when it was last asked", reachable)
         self._worst_lag = 0.0
         gauges = [GaugeMetricFamily(f"lmgateway_{name}", text, value) for name, (text, value) in now.items()]
+        unsaved = _counter("storage_errors", "Changes that could not be written to the database")
+        unsaved.add_metric((), storage_errors)
         registry = CollectorRegistry()
-        registry.register(_Families([*self._counted(), *gauges, _build_info()]))
+        registry.register(_Families([*self._counted(), unsaved, *gauges, _build_info()]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Metric]:

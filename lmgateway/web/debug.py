@@ -22,7 +22,7 @@ from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, EVENTS, FLEET, METRICS, RULES, STARTED
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, RULES, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -161,6 +161,7 @@ async def prometheus(request: web.Request) -> web.Response:
         reachable=app[FLEET].only.health.answered,
         subscribers=events.subscribers,
         lost_events=events.lost,
+        storage_errors=app[DATABASE].errors,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

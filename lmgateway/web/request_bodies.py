@@ -102,7 +102,7 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     read = _parsed(await Upload(request, MAX_ADMIN_BODY_BYTES).read(), kind)
-    # It would go on to LM Studio, into events, and into the state file.
+    # It would go on to LM Studio, into events, and into the database.
     if any(map(request[HEAD].redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")
     return read

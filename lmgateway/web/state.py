@@ -11,6 +11,7 @@ from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
 from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
+from ..storage.database import Database
 from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Area, Areas
@@ -20,6 +21,7 @@ from .ruleset import RequestHead, Ruleset, RulesInForce
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 AREAS = web.AppKey("areas", Areas)
+DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)

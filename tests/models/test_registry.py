@@ -25,7 +25,7 @@ class Storage:
         self.may_save = asyncio.Event()
         self.is_full = False
 
-    def load(self) -> ActiveModels:
+    async def load(self) -> ActiveModels:
         return self.saved
 
     async def save(self, active: ActiveModels) -> None:
@@ -74,5 +74,5 @@ async def test_it_begins_with_what_was_saved() -> None:
     storage.saved = ActiveModels(active_model=MODEL)
     models = registry(storage)
     assert models.current == ActiveModels()
-    models.restore()
+    await models.restore()
     assert models.current.active_model == MODEL

@@ -12,7 +12,7 @@ from lmgateway.schema.models import ActiveModels
 from lmgateway.simulator.engine.catalogue import Domain
 from lmgateway.simulator.engine.faults import Fault
 from lmgateway.simulator.engine.memory import Memory
-from lmgateway.storage.state_file import StateFile
+from lmgateway.storage.active_models import SavedActiveModels
 from tests.conftest import StartGateway
 from tests.support.home import Home
 
@@ -99,7 +99,7 @@ async def test_an_unload_that_cant_be_remembered_is_told(
     server = {"state_dir": str(tmp_path / "full")}
     gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
     await gateway.post("load", modelKey=LLM)
-    (tmp_path / "full" / "state.new").mkdir()
+    (tmp_path / "full" / "lmgateway.db").unlink()
     status, answer = await gateway.post("unload", modelKey=LLM)
     assert status == 500
     assert answer["error"].startswith(f"{LLM} is unloaded. The state can't be saved in ")
@@ -121,14 +121,14 @@ async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
 async def test_an_unload_undoes_no_activation_beside_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is made active while the one before it is unloaded stays active."""
     await home.post("load", modelKey=LLM)
-    save, saving, may_save = StateFile.save, asyncio.Event(), asyncio.Event()
+    save, saving, may_save = SavedActiveModels.save, asyncio.Event(), asyncio.Event()
 
-    async def slowly(file: StateFile, active: ActiveModels) -> None:
+    async def slowly(saved: SavedActiveModels, active: ActiveModels) -> None:
         saving.set()
         await may_save.wait()
-        await save(file, active)
+        await save(saved, active)
 
-    monkeypatch.setattr(StateFile, "save", slowly)
+    monkeypatch.setattr(SavedActiveModels, "save", slowly)
     activating = asyncio.create_task(home.post("activate", modelKey=OTHER))
     await asyncio.wait_for(saving.wait(), 5)
     unloading = asyncio.create_task(home.post("unload", modelKey=LLM))
