@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from lmgateway import settings, settings_files
+from lmgateway import settings
 from lmgateway.errors import ConfigError
 from lmgateway.networks import Allowlist, Networks
+from lmgateway.settings import files
 
 PORT = "allowed is a whole number from 0 to 65535"
 MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
@@ -101,7 +102,7 @@ def test_the_file_that_was_named_is_read(tmp_path, monkeypatch, chosen, environ,
     """--config > $LMGATEWAY_CONFIG > ./config.toml; a named file is read even if another lies ready."""
     (tmp_path / "config.toml").touch()
     monkeypatch.chdir(tmp_path)
-    assert settings_files.find_file(chosen, environ) == Path(found)
+    assert files.find_file(chosen, environ) == Path(found)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -38,19 +38,20 @@ class LoadedInstance(Struct, frozen=True):
 
 
 class _Key(Struct, frozen=True):
-    """What makes two loads the same one."""
+    """What makes two loads the same one. Without a `load_config`: that of the model's profile, or none."""
 
     model_key: str
     instance_id: str | None
     ttl_seconds: int | None
-    load_config: LoadConfig
+    load_config: LoadConfig | None
 
 
 class _Load:
     """One load, with all who wait for it."""
 
-    def __init__(self, key: _Key) -> None:
+    def __init__(self, key: _Key, profiles: Mapping[str, LoadConfig]) -> None:
         self.key = key
+        self.profiles = profiles
         self.activates = False
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[LoadedInstance]
@@ -68,11 +69,15 @@ class Loads:
         self._activity = activity
         self._running: dict[_Key, _Load] = {}
 
-    async def load(self, request: LoadRequest) -> LoadedInstance:
-        """Return the instance when it is loaded. Raises Conflict, LoadCancelled, and as StudioClient.load."""
-        config = request.load_config or LoadConfig()
+    async def load(self, request: LoadRequest, profiles: Mapping[str, LoadConfig]) -> LoadedInstance:
+        """Return the instance when it is loaded.
+
+        `profiles` has, by the models' keys, what a request without a load_config is loaded with. Raises
+        Conflict, LoadCancelled, and as StudioClient.load.
+        """
+        config = request.load_config or profiles.get(request.model_key)
         key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
-        load = self._running.get(key) or self._start(key)
+        load = self._running.get(key) or self._start(key, profiles)
         load.activates |= request.activates
         return await background.join(load.task)
 
@@ -101,12 +106,12 @@ class Loads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key) -> _Load:
+    def _start(self, key: _Key, profiles: Mapping[str, LoadConfig]) -> _Load:
         if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
             )
-        load = self._running[key] = _Load(key)
+        load = self._running[key] = _Load(key, profiles)
         load.task = asyncio.create_task(self._run(load))
         load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
@@ -114,12 +119,13 @@ class Loads:
     async def _run(self, load: _Load) -> LoadedInstance:
         key, events = load.key, self._activity.events
         with self._activity.operation("model_load", key.model_key) as operation:
-            config = None if key.load_config == LoadConfig() else key.load_config
+            config = await self._config(load)
+            shown = None if config == LoadConfig() else config
             events.publish(
-                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=config)
+                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=shown)
             )
             try:
-                instance = await self._load(load, operation)
+                instance = await self._load(load, config, operation)
             except GatewayError as exc:
                 if load.cancelled.is_set():
                     raise LoadCancelled(f"The load of {key.model_key} was cancelled.") from exc
@@ -135,12 +141,20 @@ class Loads:
             )
             return instance
 
-    async def _load(self, load: _Load, operation: Operation) -> LoadedInstance:
+    async def _config(self, load: _Load) -> LoadConfig:
+        """Return what to load it with. Raises as StudioClient.downloaded."""
+        if load.key.load_config is not None or not load.profiles:
+            return load.key.load_config or LoadConfig()
+        # The name is no profile's, but may be the path of a model whose key is.
+        model = catalogue.find(load.key.model_key, await self._client.downloaded())
+        return (model and load.profiles.get(model.model_key)) or LoadConfig()
+
+    async def _load(self, load: _Load, load_config: LoadConfig, operation: Operation) -> LoadedInstance:
         key = load.key
         # This also finds a dead link, before something is begun that must not be begun twice.
         models = await self._client.downloaded()
         kind = _kind_of(key.model_key, models)
-        wanted = msgspec.to_builtins(key.load_config)
+        wanted = msgspec.to_builtins(load_config)
         config, ignored = sdk.split_config(wanted, kind)
         if key.instance_id is not None:
             await self._check_free(key.instance_id)

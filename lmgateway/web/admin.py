@@ -20,7 +20,7 @@ from ..schema.models import (
 )
 from .request_bodies import read_json
 from .responses import json_response
-from .state import MODELS
+from .state import MODELS, POLICY
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -30,7 +30,7 @@ async def list_models(request: web.Request) -> web.Response:
 async def load(request: web.Request) -> web.Response:
     wanted = await read_json(request, LoadRequest)
     started = time.monotonic()
-    instance = await request.app[MODELS].load(wanted)
+    instance = await request.app[MODELS].load(wanted, request[POLICY].profiles.loads)
     what = "is loaded and answers requests that name no model" if wanted.activates else "is loaded"
     return json_response(
         LoadAnswer(

@@ -12,6 +12,7 @@ from ..access.cors import Cors
 from ..access.guard import Guard
 from ..config import Config
 from ..errors import BadRequest, Forbidden
+from ..models.profiles import profiles_of
 from ..networks import parse_address
 from ..traffic.headers import RequestFields
 
@@ -30,6 +31,7 @@ class Policy:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.profiles = profiles_of(config.models)
         self.cors = Cors(config)
         self.guard = Guard(config)
         self.request_fields = RequestFields(

@@ -71,7 +71,8 @@ class Passage:
             headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
         body = await Upload(request, limits.max_body_bytes).read()
         active = app[MODELS].active.of(dialect.model_type)
-        filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
+        profiles = self.policy.profiles.defaults
+        filled = rewrite.fill(body, dialect, active, profiles, account_streams=limits.account_streams)
         exchange.stream = filled.streaming
         if filled.model is not None:
             exchange.model = exchange.redact(filled.model)
