@@ -21,6 +21,9 @@ from .sdk.calls import StudioClient
 
 logger = logging.getLogger(__name__)
 
+# By the models' keys, what a request without a load_config is loaded with.
+LoadProfiles = Mapping[str, LoadConfig]
+
 CANCEL_SECONDS = 10
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 
@@ -49,7 +52,7 @@ class _Key(Struct, frozen=True):
 class _Load:
     """One load, with all who wait for it."""
 
-    def __init__(self, key: _Key, profiles: Mapping[str, LoadConfig]) -> None:
+    def __init__(self, key: _Key, profiles: LoadProfiles) -> None:
         self.key = key
         self.profiles = profiles
         self.activates = False
@@ -69,12 +72,8 @@ class Loads:
         self._activity = activity
         self._running: dict[_Key, _Load] = {}
 
-    async def load(self, request: LoadRequest, profiles: Mapping[str, LoadConfig]) -> LoadedInstance:
-        """Return the instance when it is loaded.
-
-        `profiles` has, by the models' keys, what a request without a load_config is loaded with. Raises
-        Conflict, LoadCancelled, and as StudioClient.load.
-        """
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+        """Return the instance when it is loaded. Raises Conflict, LoadCancelled, and as StudioClient.load."""
         config = request.load_config or profiles.get(request.model_key)
         key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
         load = self._running.get(key) or self._start(key, profiles)
@@ -106,7 +105,7 @@ class Loads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key, profiles: Mapping[str, LoadConfig]) -> _Load:
+    def _start(self, key: _Key, profiles: LoadProfiles) -> _Load:
         if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -12,7 +12,7 @@ from msgspec import structs
 
 from .. import background
 from ..boxes import inventory as catalogue
-from ..boxes.loads import LoadedInstance, Loads
+from ..boxes.loads import LoadedInstance, LoadProfiles, Loads
 from ..boxes.sdk.calls import StudioClient
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
@@ -24,7 +24,6 @@ from ..schema.models import (
     ActiveModels,
     DefaultInference,
     InstanceRequest,
-    LoadConfig,
     LoadedModel,
     LoadRequest,
     ModelList,
@@ -87,16 +86,14 @@ class Models:
         marked = (structs.replace(model, active=model.identifier in active) for model in loaded)
         return ModelList(loaded=tuple(marked), downloaded=downloaded)
 
-    async def load(self, request: LoadRequest, profiles: Mapping[str, LoadConfig]) -> LoadedInstance:
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model and, unless told otherwise, make it active.
 
         Both go on if the caller leaves. Raises as Loads.load, and StateNotSaved.
         """
         return await self._seen_through(self._load_and_activate(request, profiles))
 
-    async def _load_and_activate(
-        self, request: LoadRequest, profiles: Mapping[str, LoadConfig]
-    ) -> LoadedInstance:
+    async def _load_and_activate(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
         instance = await self._loads.load(request, profiles)
         if request.activates:
             # An instance that LM Studio had to give a name of its own is only reached by that name.

@@ -68,9 +68,7 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     ] = None
     load_config: Annotated[
         LoadConfig | None,
-        about(
-            "Without it, that of the model's profile in the configuration (`[models.KEY]`), if it has one."
-        ),
+        about("Without it, `load` of the configuration's `[models.KEY]` counts, if there is one."),
     ] = None
     ttl_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from ..config import Config
 from ..errors import ConfigError
 from . import paths
 from .leaf import Setting
@@ -30,6 +29,7 @@ class Found(Struct, frozen=True):
 class Collector(Struct):
     """What was found so far. The sources are to be taken from the weakest to the strongest."""
 
+    root: Branch = ROOT
     found: dict[paths.Path, Found] = field(default_factory=dict)
     named_tables: list[paths.Path] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Collector(Struct):
             self.problems.extend(exc.problems)
 
     def take_toml(self, tables: Mapping[str, object], source: str) -> None:
-        self._take(ROOT, tables, source, text=False)
+        self._take(self.root, tables, source, text=False)
 
     def take_environment(self, environ: Mapping[str, str | None], source: str) -> None:
         for setting in SETTINGS.values():
@@ -58,7 +58,7 @@ class Collector(Struct):
             value: object = text
             for name in reversed(paths.parse(written)):
                 value = {name: value}
-            self._take(ROOT, value, COMMAND_LINE_ORIGIN, text=True)
+            self._take(self.root, value, COMMAND_LINE_ORIGIN, text=True)
 
     def _take(self, node: Node, value: object, source: str, *, text: bool) -> None:
         if isinstance(node, Setting):
@@ -110,14 +110,14 @@ class Collector(Struct):
     def _complain(self, source: str, path: str, message: str) -> None:
         self.problems.append(f"{source}: {path}: {message}")
 
-    def build(self) -> Config:
-        """Return the configuration; what wasn't found is as by default."""
+    def build(self) -> Struct:
+        """Return the root's Struct; what wasn't found is as by default."""
         values: dict[str, Any] = {}
         for path in self.named_tables:
             _descend(values, path)
         for path, found in self.found.items():
             _descend(values, path[:-1])[path[-1]] = found.value
-        return cast("Config", ROOT.build(values))
+        return self.root.build(values)
 
 
 def _unknown(parent: Branch, name: str) -> str:

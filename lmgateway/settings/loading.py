@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from msgspec import Struct
 
@@ -67,7 +68,7 @@ def load(
         raise ConfigError(collector.problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     found = {one.setting.name: one for _, one in sorted(collector.found.items())}
-    return Loaded(collector.build(), path, {**defaults, **found})
+    return Loaded(cast("Config", collector.build()), path, {**defaults, **found})
 
 
 def _default(setting: Setting) -> Found:

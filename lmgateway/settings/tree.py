@@ -42,7 +42,7 @@ class NamedTables(Struct, frozen=True):
     type: type[Struct]
 
     def child(self, name: str) -> Branch:
-        return _branch((*self.path, name), self.type, is_named=True)
+        return branch_of(self.type, (*self.path, name), is_named=True)
 
     def build(self, values: Mapping[str, Any]) -> Mapping[str, Struct]:
         return MappingProxyType({name: self.child(name).build(table) for name, table in values.items()})
@@ -60,7 +60,8 @@ def _built(node: Node, value: Any) -> Any:
     return value if isinstance(node, Setting) else node.build(value)
 
 
-def _branch(path: Path, table: type[Struct], *, is_named: bool) -> Branch:
+def branch_of(table: type[Struct], path: Path = (), *, is_named: bool = False) -> Branch:
+    """Return the tree of settings that a type describes."""
     hints = get_type_hints(table, include_extras=True)
     children = {
         info.encode_name: _node(
@@ -76,18 +77,22 @@ def _node(path: Path, annotation: Any, default: object, *, table: type[Struct], 
     if get_origin(kind) is Mapping:
         return NamedTables(path, get_args(kind)[1])
     if isinstance(kind, type) and issubclass(kind, Struct):
-        return _branch(path, kind, is_named=is_named)
+        return branch_of(kind, path, is_named=is_named)
     return make_setting(path, annotation, default, table=table, is_named=is_named)
 
 
-def _nodes(branch: Branch) -> Iterator[Node]:
+def _descendants(branch: Branch) -> Iterator[Node]:
     for child in branch.children.values():
         yield child
         if isinstance(child, Branch):
-            yield from _nodes(child)
+            yield from _descendants(child)
 
 
-ROOT = _branch((), Config, is_named=False)
+ROOT = branch_of(Config)
 # Those whose paths are fixed, by TOML's way of writing them.
-SETTINGS: Mapping[str, Setting] = {node.name: node for node in _nodes(ROOT) if isinstance(node, Setting)}
-TABLES: Sequence[str] = sorted(write(node.path) for node in _nodes(ROOT) if not isinstance(node, Setting))
+SETTINGS: Mapping[str, Setting] = {
+    node.name: node for node in _descendants(ROOT) if isinstance(node, Setting)
+}
+TABLES: Sequence[str] = sorted(
+    write(node.path) for node in _descendants(ROOT) if not isinstance(node, Setting)
+)

@@ -119,10 +119,9 @@ def fill(
         return msgspec.structs.replace(filled, body=masked.restore(filled.body))
     added: dict[str, object] = {}
     named = fields.get("model")
+    model = _text(named)
     if active is not None and (named is None or bytes(named) in _EMPTY):
         added["model"] = model = active.name
-    else:
-        model = _text(named)
     if profiles and (profile := _profile(model, active, profiles)) is not None:
         _add_defaults(added, fields, dialect, profile)
     if active is not None:
