@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from . import background
-from .boxes.http.client import Upstream
-from .boxes.log.follower import LogFollowing
-from .boxes.sdk.calls import StudioClient
+from .boxes.fleet import Fleet
 from .config import Config
-from .models.active import Models
+from .models.active import ActiveModelRegistry
+from .models.lifecycle import ModelLifecycle
 from .observe import vitals
 from .observe.activity import Activity
 from .observe.events import Events
@@ -21,7 +20,7 @@ from .storage.state_file import StateFile
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.routes import add_routes
 from .web.policy import Policies
-from .web.state import ACTIVITY, EVENTS, LOG_FOLLOWING, METRICS, MODELS, POLICIES, STARTED, STUDIO, UPSTREAM
+from .web.state import ACTIVE_MODELS, ACTIVITY, EVENTS, FLEET, METRICS, MODELS, POLICIES, STARTED
 
 
 def create_app(config: Config) -> web.Application:
@@ -32,12 +31,11 @@ def create_app(config: Config) -> web.Application:
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
-    app[STUDIO] = StudioClient(config.lmstudio)
-    app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
-    app[LOG_FOLLOWING] = LogFollowing(app[EVENTS], app[ACTIVITY].prompt_progressed)
+    app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
+    app[ACTIVE_MODELS] = ActiveModelRegistry(StateFile(config.server.state_dir), app[ACTIVITY])
+    app[MODELS] = ModelLifecycle(app[FLEET], app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
-    app[UPSTREAM] = Upstream(config.lmstudio)
-    app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
+    app.cleanup_ctx.extend((_fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     add_routes(app.router)
@@ -50,27 +48,20 @@ async def reconfigure(app: web.Application, config: Config) -> None:
     Address, port and state folder stay as they were at the start.
     """
     app[POLICIES].replace(config)
-    app[UPSTREAM].reconfigure(config.lmstudio)
-    app[STUDIO].reconfigure(config.lmstudio)
-    await app[LOG_FOLLOWING].apply(config.lmstudio)
+    await app[FLEET].reconfigure(config.lmstudio)
 
 
-async def _upstream(app: web.Application) -> AsyncIterator[None]:
-    async with app[UPSTREAM]:
+async def _fleet(app: web.Application) -> AsyncIterator[None]:
+    async with app[FLEET]:
         yield
 
 
-async def _studio(app: web.Application) -> AsyncIterator[None]:
-    app[MODELS].remember()
+async def _models(app: web.Application) -> AsyncIterator[None]:
+    app[ACTIVE_MODELS].restore()
     yield
+    # First: an unload that is cancelled here still deactivates what it has unloaded.
     await app[MODELS].close()
-    await app[STUDIO].close()
-
-
-async def _log(app: web.Application) -> AsyncIterator[None]:
-    await app[LOG_FOLLOWING].apply(app[POLICIES].current.config.lmstudio)
-    yield
-    await app[LOG_FOLLOWING].close()
+    await app[ACTIVE_MODELS].close()
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:

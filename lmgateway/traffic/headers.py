@@ -52,13 +52,11 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 class RequestFields:
     """Turns a client's header fields into LM Studio's.
 
-    A field for which `holds_key` is true isn't LM Studio's to see, whatever its name; `api_token`, if there
-    is one, takes the place of any Authorization.
+    A field for which `holds_key` is true isn't LM Studio's to see, whatever its name.
     """
 
-    def __init__(self, *, holds_key: Callable[[str], bool], api_token: str) -> None:
+    def __init__(self, *, holds_key: Callable[[str], bool]) -> None:
         self._holds_key = holds_key
-        self._authorization = f"Bearer {api_token}" if api_token else ""
         # Not only "lmgateway": two gateways in a row are no loop.
         self._name = f"lmgateway-{secrets.token_hex(4)}"
 
@@ -72,11 +70,7 @@ class RequestFields:
         spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
-            if (
-                lower in dropped
-                or self._holds_key(value)
-                or (lower == "authorization" and self._authorization)
-            ):
+            if lower in dropped or self._holds_key(value):
                 continue
             if _UNSENDABLE.search(value):
                 raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
@@ -86,8 +80,6 @@ class RequestFields:
                 )
             # aiohttp's client forgets a field that comes again in another spelling.
             fields.add(spelled.setdefault(lower, name), value)
-        if self._authorization:
-            fields.add("Authorization", self._authorization)
         fields.add(spelled.get("via", "Via"), f"{version} {self._name}")
         return fields
 

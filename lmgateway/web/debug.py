@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
@@ -20,7 +21,7 @@ from ..observe.published import sse_frame
 from ..observe.report import metrics_report, requests_report, status_report
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVE_MODELS, ACTIVITY, EVENTS, EXCHANGE, FLEET, METRICS, POLICY, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -89,8 +90,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 await _send_events(response, subscription)
             except TimeoutError:
                 logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
-                if request.transport is not None:
-                    request.transport.abort()
+                protocol_of(request).abort()
         return response
 
 
@@ -133,12 +133,13 @@ async def _send(response: EventSourceResponse, frames: bytes) -> None:
 
 
 async def status(request: web.Request) -> web.Response:
-    return json_response(status_report(request.app[ACTIVITY], request.app[MODELS].active.active_model))
+    app = request.app
+    return json_response(status_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model))
 
 
 async def metrics(request: web.Request) -> web.Response:
     app = request.app
-    return json_response(metrics_report(app[ACTIVITY], app[MODELS].active.active_model, app[STARTED]))
+    return json_response(metrics_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model, app[STARTED]))
 
 
 async def requests(request: web.Request) -> web.Response:
@@ -155,7 +156,7 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     text = app[METRICS].render(
-        reachable=app[UPSTREAM].answered, subscribers=events.subscribers, lost_events=events.lost
+        reachable=app[FLEET].only.health.answered, subscribers=events.subscribers, lost_events=events.lost
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -8,19 +8,19 @@ from functools import partial
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..aiohttp_private.relayed_response import RelayedResponse
+from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import Answer
 from ..config import seconds
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
-from ..server.client_connection import Connection
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
 from ..traffic.metering import BodyMeter, Meter, StreamMeter
-from .flow import Flow
+from .relay import Flow
 from .request_bodies import Upload
-from .responses import RelayedResponse
-from .state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
+from .state import ACTIVE_MODELS, ACTIVITY, EXCHANGE, FLEET, HEAD, POLICY
 
 _EVENT_STREAM = "text/event-stream"
 _JSON = "application/json"
@@ -70,7 +70,7 @@ class Passage:
         if "Accept-Encoding" in headers:
             headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
         body = await Upload(request, limits.max_body_bytes).read()
-        active = app[MODELS].active.of(dialect.model_type)
+        active = app[ACTIVE_MODELS].current.of(dialect.model_type)
         profiles = self.policy.profiles.defaults
         filled = rewrite.fill(body, dialect, active, profiles, account_streams=limits.account_streams)
         exchange.stream = filled.streaming
@@ -79,7 +79,7 @@ class Passage:
         app[ACTIVITY].announce(exchange)
         silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
         outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
-        answer = await app[UPSTREAM].send(outgoing, silence=seconds(silence_ms))
+        answer = await app[FLEET].only.http.send(outgoing, silence=seconds(silence_ms))
         return answer, filled.asks_usage
 
     async def pass_on(self, destination: target.Target) -> web.StreamResponse:
@@ -93,7 +93,7 @@ class Passage:
         app[ACTIVITY].announce(self.exchange)
         try:
             outgoing = Outgoing(request.method, destination.raw, headers, body)
-            answer = await app[UPSTREAM].send(outgoing, silence=seconds(limits.timeout_ms))
+            answer = await app[FLEET].only.http.send(outgoing, silence=seconds(limits.timeout_ms))
         except GatewayError as exc:
             # What looks like LM Studio's failure may be the upload's.
             raise upload.failure or exc from exc
@@ -108,13 +108,11 @@ class Passage:
             if meter is not None:
                 exchange.count = meter.count
             ready = _metered(meter, exchange, answer.read_ready())
-            if ready:
-                response.join_head()
-            writer = await response.begin(self.request)
+            writer = await response.begin(self.request, join_body=bool(ready))
             await writer.write(ready)
             if not answer.has_ended:
-                if isinstance(client := self.request.protocol, Connection):
-                    await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
+                client = protocol_of(self.request)
+                await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
                 while chunk := await answer.read():
                     await writer.write(_metered(meter, exchange, chunk))
             if meter is not None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..boxes.http.client import Upstream
-from ..boxes.log.follower import LogFollowing
-from ..boxes.sdk.calls import StudioClient
-from ..models.active import Models
+from ..boxes.fleet import Fleet
+from ..models.active import ActiveModelRegistry
+from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
 from ..observe.events import Events
 from ..observe.exchange import Exchange
@@ -15,15 +14,14 @@ from ..observe.prometheus import Metrics
 from .policy import Head, Policies, Policy
 
 # Of the application
+ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 EVENTS = web.AppKey("events", Events)
-LOG_FOLLOWING = web.AppKey("log_following", LogFollowing)
+FLEET = web.AppKey("fleet", Fleet)
 METRICS = web.AppKey("metrics", Metrics)
-MODELS = web.AppKey("models", Models)
+MODELS = web.AppKey("models", ModelLifecycle)
 POLICIES = web.AppKey("policies", Policies)
 STARTED = web.AppKey("started", float)
-STUDIO = web.AppKey("studio", StudioClient)
-UPSTREAM = web.AppKey("upstream", Upstream)
 
 # Of a request
 EXCHANGE = web.RequestKey("exchange", Exchange)

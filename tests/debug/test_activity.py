@@ -14,9 +14,9 @@ from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from lmgateway.web.state import ACTIVITY
-from tests.boxes.conftest import Home
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
+from tests.support.home import Home
 from tests.support.raw_client import raw_client
 from tests.support.studio import Studio
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw

@@ -27,13 +27,13 @@ def fields(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
-def gateway(api_token: str = "") -> RequestFields:
-    return RequestFields(holds_key=KeyRing([KEY]).occurs_in, api_token=api_token)
+def gateway() -> RequestFields:
+    return RequestFields(holds_key=KeyRing([KEY]).occurs_in)
 
 
-def forwarded(*pairs: tuple[str, str], api_token: str = "") -> list[tuple[str, str]]:
+def forwarded(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
     """What LM Studio gets, but for the Via that is always there."""
-    return list(gateway(api_token).forward(fields(*pairs)).items())[:-1]
+    return list(gateway().forward(fields(*pairs)).items())[:-1]
 
 
 def returned(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
@@ -135,13 +135,6 @@ def test_an_authorization_with_the_key_never_reaches_lm_studio(value):
 def test_a_clients_own_authorization_reaches_lm_studio(value):
     """A client may hold an API token of LM Studio's, beside the gateway's key."""
     assert forwarded(("Authorization", value)) == [("Authorization", value)]
-
-
-@pytest.mark.parametrize("value", [f"Bearer {KEY}", "Bearer dummy", "Basic dTpw", "\udcff"])
-def test_the_configured_token_takes_the_place_of_any_authorization(value):
-    """Once the gateway has LM Studio's token, a client's dummy Bearer doesn't get in its way."""
-    sent = forwarded(("Authorization", value), ("AUTHORIZATION", "x"), api_token="t 1")
-    assert sent == [("Authorization", "Bearer t 1")]
 
 
 @pytest.mark.parametrize(

@@ -292,7 +292,7 @@ async def test_unforeseen_failure_tells_nothing_in_production(
     def broken(_models: object, _request: object) -> None:
         raise ZeroDivisionError("internals")
 
-    monkeypatch.setattr("lmgateway.models.active.Models.activate", broken)
+    monkeypatch.setattr("lmgateway.models.lifecycle.ModelLifecycle.activate", broken)
     for environment, told in [("production", False), ("development", True)]:
         gateway = await start_gateway(upstream.base_url, environment=environment)
         async with gateway.client.post(

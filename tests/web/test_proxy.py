@@ -252,12 +252,20 @@ async def test_refused_client_is_not_asked_for_its_body(
     assert not upstream.received
 
 
-async def test_own_answer_to_lm_studio_token(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """LM Studio's API token is sent upstream in place of the client's Authorization."""
-    gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-1:2"}, **KEY)
-    headers = {**AUTHORIZED, "Authorization": "Bearer dummy"}
-    async with gateway.client.get(gateway.url("/v1/models"), headers=headers):
-        assert upstream.last.all("Authorization") == ["Bearer sk-lm-1:2"]
+@pytest.mark.parametrize("value", ["Bearer dummy", "Basic dTpw"])
+@pytest.mark.parametrize("target", ["POST /v1/chat/completions", "POST /v1/files"])
+async def test_lm_studio_token_replaces_any_authorization(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, target: str, value: str
+) -> None:
+    """Once the gateway has LM Studio's token, a client's dummy Bearer doesn't get in its way."""
+    gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-1:2"})
+    async with raw_client(gateway.port) as client:
+        await client.send(
+            f"{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
+            f"Authorization: {value}\r\nAUTHORIZATION: x\r\n\r\nx".encode()
+        )
+        assert b" 200 " in await client.head()
+    assert upstream.last.all("Authorization") == ["Bearer sk-lm-1:2"]
 
 
 async def test_loop_ends_at_once(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:

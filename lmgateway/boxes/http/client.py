@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,27 +14,24 @@ from typing import Self
 import aiohttp
 from multidict import CIMultiDict
 
-from ...aiohttp_mends import FreshConnector, exact_url
+from ...aiohttp_private.connector import FreshConnector, without_retries
+from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
+from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
     RETRY_SOON,
-    GatewayError,
     Overloaded,
     UpstreamBroke,
     UpstreamSilent,
     UpstreamUnavailable,
 )
-from ...schema.health import Reachability
-from .direct import AT_ONCE_BYTES, DirectClient, Reply
+from ..health import Health
 from .response import Answer
-
-logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
 IDLE_SECONDS = 4
 REFUSED_PAUSE_SECONDS = 0.2
-PROBE_SECONDS = 2
 # What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
 # handed over in pieces as large as the kernel's buffer, so that it counts here too.
 READ_BUFFER_BYTES = 16 * 1024
@@ -73,8 +68,12 @@ class Outgoing:
     headers: CIMultiDict[str]
     body: bytes | AsyncIterator[bytes] | None
 
+    @classmethod
+    def get(cls, target: str) -> Outgoing:
+        return cls("GET", target, CIMultiDict(), None)
 
-def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
+
+def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
         raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
@@ -90,15 +89,11 @@ def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
 
 
-class Upstream:
-    """The owner of the client session. Enter it before use.
+class HttpClient:
+    """The owner of the client session. Enter it before use. Each outcome is recorded in `health`."""
 
-    `answered` tells whether LM Studio did when it was last asked; None before.
-    """
-
-    def __init__(self, config: LMStudio) -> None:
-        self.answered: bool | None = None
-        self._is_missed = False
+    def __init__(self, config: LMStudio, health: Health) -> None:
+        self._health = health
         self._session: aiohttp.ClientSession
         self._direct: DirectClient
         self._point_to(config)
@@ -111,11 +106,10 @@ class Upstream:
     def _point_to(self, config: LMStudio) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
-        token = config.api_token
-        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
+        self._authorization = f"Bearer {config.api_token}" if config.api_token else ""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -125,8 +119,7 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
-        # It sends again what LM Studio may have begun, too, if that closed a new connection.
-        self._session._retry_connection = False
+        self._session = without_retries(session)
         self._direct = DirectClient(self._session, self._base)
         return self
 
@@ -149,21 +142,10 @@ class Upstream:
             # A client that breaks off its upload breaks off the request as well.
             is_upload = isinstance(outgoing.body, AsyncIterator)
             if isinstance(exc, UpstreamUnavailable) or not is_upload:
-                self._take_note(exc)
+                self._health.record(exc, self.base_url)
             raise
-        self._take_note(None)
+        self._health.record(None, self.base_url)
         return answer
-
-    def _take_note(self, failure: GatewayError | None) -> None:
-        self.answered = failure is None
-        # Once for as long as it lasts: a client is told too, without the address. One slow answer, which the
-        # access log tells of, doesn't mean that there is nobody.
-        if failure is None and self._is_missed:
-            self._is_missed = False
-            logger.info("LM Studio answers again at %s", self.base_url)
-        elif failure is not None and not isinstance(failure, UpstreamSilent) and not self._is_missed:
-            self._is_missed = True
-            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, failure.__cause__ or failure)
 
     async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
         try:
@@ -190,13 +172,17 @@ class Upstream:
             raise
         return Answer(response)
 
-    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
+    async def _request(
+        self, outgoing: Outgoing, silence: float | None
+    ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
+        if self._authorization:
+            headers["Authorization"] = self._authorization
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
             headers.setdefault("Content-Length", "0")
-        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+        if body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES):
             return await self._direct.send(
                 outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
             )
@@ -211,22 +197,3 @@ class Upstream:
             allow_redirects=False,
             timeout=_timeout(silence),
         )
-
-    async def probe(self) -> Reachability:
-        """Ask LM Studio for its models, and return whether and how fast it answered."""
-        started = time.monotonic()
-        try:
-            probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
-            async with asyncio.timeout(PROBE_SECONDS):
-                answer = await self.send(probe, silence=None)
-        except TimeoutError:
-            self._take_note(UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
-            return self._unreachable()
-        except GatewayError:
-            return self._unreachable()
-        answer.close()
-        latency_ms = round((time.monotonic() - started) * 1000)
-        return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(self.base_url))
-
-    def _unreachable(self) -> Reachability:
-        return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
-from ...boxes.sdk.calls import StudioClient
+from ...boxes.sdk.calls import SdkCalls
 from ...config import LMStudio
 from ...errors import GatewayError
 from ...settings import paths
@@ -72,13 +72,13 @@ def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Findin
 
 
 async def _management(config: LMStudio, seen: discovery.Seen) -> Finding:
-    client = StudioClient(config)
+    calls = SdkCalls(config)
     try:
-        version = await client.version()
+        version = await calls.version()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
         return Finding.warning(_CHECK, message, "The proxy works all the same.")
     finally:
-        await client.close()
+        await calls.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
     return Finding.ok(_CHECK, f"{name} is at {config.base_url}{seen.about_models}.")
