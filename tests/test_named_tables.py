@@ -194,7 +194,7 @@ def test_a_mistake_about_the_tables_themselves(sources: Sources, toml: str, mess
     assert sources.problems(toml) == [f"config.toml: {message}"]
 
 
-def test_all_mistakes_are_told_at_once(sources: Sources) -> None:
+def test_all_mistakes_are_reported_at_once(sources: Sources) -> None:
     toml = f"[models.a]\nlaod = {{}}\nload = {{ seed = 1.5, gpu = {{ ratio = 2 }} }}\n[models.{'x' * 201}]"
     options = assigned("models.b.load.sede=1", "models.b.load.seed=x", "models.b=1", "models.b.load.seed.c=1")
     assert [problem.split(": ")[1] for problem in sources.problems(toml, cli=options)] == [
@@ -296,8 +296,8 @@ def test_a_named_table_has_no_environment_variables_and_keeps_its_secrets() -> N
     built = collector.build()
     assert isinstance(built, Boxes)
     assert built.boxes == {"attic": LMStudio(api_token="s3cret", call_timeout_ms=1)}
-    found = {one.setting.name: one.setting for one in collector.found.values()}
-    assert found["boxes.attic.call_timeout_ms"].env == ()
-    assert found["boxes.attic.api_token"].show("s3cret") == '"********"'
+    settings = {path[-1]: value.setting for path, value in collector.values.items()}
+    assert settings["call_timeout_ms"].env == ()
+    assert settings["api_token"].show("s3cret") == '"********"'
     collector.take_command_line({"boxes.attic.api_token": "s3cret"})
     assert collector.problems == ["command line: boxes.attic.api_token: set it in the file"]

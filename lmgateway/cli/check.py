@@ -13,7 +13,7 @@ def check(options: argparse.Namespace) -> int:
     # What else would stop the start.
     server_context(loaded.config.server)
     shown = [
-        (f"{path} = {found.setting.show(found.value)}", found.origin) for path, found in loaded.found.items()
+        (f"{path} = {value.setting.show(value.value)}", value.origin) for path, value in loaded.values.items()
     ]
     width = max(len(line) for line, _ in shown)
     for line, origin in shown:

@@ -35,7 +35,7 @@ def init(options: argparse.Namespace) -> int:
     search, token = asyncio.run(_look_for_lm_studio(given))
     networks = machine.lan_addresses()
     values = _values(given, search, token, networks)
-    literals = {setting: given.found[setting].setting.literal(value) for setting, value in values.items()}
+    literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     kept = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
     # Elsewhere the folder decides who may read it.
     print(f"{path} is written{'; only you can read it' if os.name == 'posix' else ''}.")

@@ -1,4 +1,4 @@
-"""One setting: its path, its type, and how a person reads and writes its value."""
+"""One setting: its type, and how a person reads and writes its value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from msgspec import Meta, Struct
 
 from ..config import Table, decode_custom
 from ..networks import Networks
-from . import paths
 
 _NOUNS = {int: "whole number", float: "number", str: "text"}
 
@@ -25,17 +24,11 @@ class Setting(Struct, frozen=True):
     `env`: the environment variables that set it, the strongest first. `allowed` completes "allowed is …".
     """
 
-    path: paths.Path
     type: Any
     default: object
     env: tuple[str, ...]
     secret: bool
     allowed: str
-
-    @property
-    def name(self) -> str:
-        """Its path as TOML writes it."""
-        return paths.write(self.path)
 
     def convert(self, value: object, *, text: bool) -> object:
         """Return the value as its type; from `text` sources, where everything is a string, leniently.
@@ -81,16 +74,13 @@ class Setting(Struct, frozen=True):
         return f"found {found}{because}, allowed is {self.allowed}"
 
 
-def make_setting(
-    path: paths.Path, annotation: Any, default: object, *, table: type[Struct], is_named: bool
-) -> Setting:
+def make_setting(annotation: Any, default: object, *, table: type[Struct], is_named: bool) -> Setting:
     """Return the setting for a field of a table; in a named one it has no environment variable."""
     metas = next(metas for _, metas in alternatives(annotation))
     extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
     # The description of a type of the configuration says what is allowed; of an API's field, what it is for.
     described = [meta.description for meta in metas if meta.description] if issubclass(table, Table) else []
     return Setting(
-        path=path,
         type=annotation,
         default=default,
         env=() if is_named else extra.get("env", ()),
@@ -142,7 +132,7 @@ def _described(annotation: Any) -> str:
 
 def _bounds(metas: tuple[Meta, ...]) -> str:
     limits = {
-        name: f"{limit:g}"
+        name: str(limit).removesuffix(".0")
         for meta in metas
         for name in ("ge", "gt", "le")
         if (limit := getattr(meta, name)) is not None

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable
 from typing import Any
 
-Path = tuple[str, ...]
+SettingPath = tuple[str, ...]
 
 # A bare key (https://toml.io/en/v1.0.0#keys); any other is quoted.
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
@@ -28,7 +28,7 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def parse(text: str) -> Path:
+def parse(text: str) -> SettingPath:
     """Return the names in a dotted key. Raises ValueError."""
     # A line break would let a whole document pass for a key.
     if "\n" in text:
@@ -41,7 +41,7 @@ def parse(text: str) -> Path:
     return tuple(path)
 
 
-def split_assignment(text: str) -> tuple[Path, str]:
+def split_assignment(text: str) -> tuple[SettingPath, str]:
     """Split PATH=VALUE at the first equals sign that is not part of a quoted name. Raises ValueError."""
     end = text.find("=")
     while end >= 0:

@@ -67,7 +67,7 @@ def _log(lmstudio: LMStudio) -> Iterator[Finding]:
 
 def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:
     """Return the TOML and .env files that a secret came from. Credentials are the service manager's care."""
-    origins = {found.origin for found in loaded.found.values() if found.setting.secret and found.value}
+    origins = {one.origin for one in loaded.values.values() if one.setting.secret and one.value}
     sources = {files.DOTENV_PATH} if loaded.file is None else {files.DOTENV_PATH, loaded.file}
     return {file for file in sources if any(_is_from(origin, file) for origin in origins)}
 
