@@ -24,7 +24,7 @@ LAYERS = (
     {"boxes"},
     {"storage"},
     {"observe"},
-    {"settings", "settings_files"},
+    {"settings"},
     {"config"},
     {"schema", "networks"},
     {"background", "caching", "errors"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -21,6 +21,9 @@ from .sdk import library as sdk
 from .sdk.calls import SdkCalls
 
 logger = logging.getLogger(__name__)
+
+# By model key: the settings for a request without a load_config.
+LoadProfiles = Mapping[str, LoadConfig]
 
 CANCEL_SECONDS = 10
 
@@ -39,19 +42,20 @@ class LoadedInstance(Struct, frozen=True):
 
 
 class _Key(Struct, frozen=True):
-    """Loads with equal keys are one load."""
+    """Loads with equal keys are one load. Without a `load_config`, the model's profile decides."""
 
     model_key: str
     instance_id: str | None
     ttl_seconds: int | None
-    load_config: LoadConfig
+    load_config: LoadConfig | None
 
 
 class _Load:
     """One load, which any number of callers may wait for."""
 
-    def __init__(self, key: _Key) -> None:
+    def __init__(self, key: _Key, profiles: LoadProfiles) -> None:
         self.key = key
+        self.profiles = profiles
         self.activates = False
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[LoadedInstance]
@@ -69,11 +73,11 @@ class Loads:
         self._activity = activity
         self._running: dict[_Key, _Load] = {}
 
-    async def load(self, request: LoadRequest) -> LoadedInstance:
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model and return the instance. Raises Conflict, LoadCancelled, and as SdkCalls.load."""
-        config = request.load_config or LoadConfig()
+        config = request.load_config or profiles.get(request.model_key)
         key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
-        load = self._running.get(key) or self._start(key)
+        load = self._running.get(key) or self._start(key, profiles)
         load.activates |= request.activates
         return await background.join(load.task)
 
@@ -102,12 +106,12 @@ class Loads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key) -> _Load:
+    def _start(self, key: _Key, profiles: LoadProfiles) -> _Load:
         if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
             )
-        load = self._running[key] = _Load(key)
+        load = self._running[key] = _Load(key, profiles)
         load.task = asyncio.create_task(self._run(load))
         load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
@@ -115,12 +119,13 @@ class Loads:
     async def _run(self, load: _Load) -> LoadedInstance:
         key, events = load.key, self._activity.events
         with self._activity.operation("model_load", key.model_key) as operation:
-            config = None if key.load_config == LoadConfig() else key.load_config
+            config = await self._config(load)
+            shown = None if config == LoadConfig() else config
             events.publish(
-                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=config)
+                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=shown)
             )
             try:
-                instance = await self._load(load, operation)
+                instance = await self._load(load, config, operation)
             except GatewayError as exc:
                 if load.cancelled.is_set():
                     raise LoadCancelled(f"The load of {key.model_key} was cancelled.") from exc
@@ -136,11 +141,19 @@ class Loads:
             )
             return instance
 
-    async def _load(self, load: _Load, operation: Operation) -> LoadedInstance:
+    async def _config(self, load: _Load) -> LoadConfig:
+        """Return the settings to load it with. Raises as SdkCalls.downloaded."""
+        if load.key.load_config is not None or not load.profiles:
+            return load.key.load_config or LoadConfig()
+        # No profile has this name, but it may be the path of a model whose key has one.
+        model = inventory.find(load.key.model_key, await self._calls.downloaded())
+        return (model and load.profiles.get(model.model_key)) or LoadConfig()
+
+    async def _load(self, load: _Load, load_config: LoadConfig, operation: Operation) -> LoadedInstance:
         key = load.key
         # This also finds a dead connection, before the load begins, which isn't idempotent.
         kind = _kind_of(key.model_key, await self._calls.downloaded())
-        config, ignored = sdk.split_config(msgspec.to_builtins(key.load_config), kind)
+        config, ignored = sdk.split_config(msgspec.to_builtins(load_config), kind)
         if key.instance_id is not None:
             await self._check_free(key.instance_id)
         if load.cancelled.is_set():

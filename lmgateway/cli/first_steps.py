@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .. import settings, settings_files
+from .. import settings
 from ..config import Config
+from ..settings import files
 from . import clients, machine
 from .advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
 from .discovery import Search
@@ -82,7 +83,7 @@ def _addresses(config: Config, urls: Sequence[str]) -> str:
 
 
 def _serve(path: Path) -> str:
-    is_usual = settings_files.find_file(None, os.environ) == path
+    is_usual = files.find_file(None, os.environ) == path
     return "lmgateway serve" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
 
 

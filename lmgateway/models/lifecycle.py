@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..background import DetachedTasks
 from ..boxes.box import Box
 from ..boxes.fleet import Fleet
-from ..boxes.loads import LoadedInstance
+from ..boxes.loads import LoadedInstance, LoadProfiles
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelUnloadComplete, ModelUnloadStart
@@ -68,16 +68,16 @@ class ModelLifecycle:
         downloaded, loaded = await asyncio.gather(self._box.sdk.downloaded(), self._box.sdk.loaded())
         return ModelList(loaded=self._active.mark(loaded), downloaded=downloaded)
 
-    async def load(self, request: LoadRequest) -> LoadedInstance:
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model and, unless the request says otherwise, activate it.
 
         Raises as Loads.load, ModelNotFound with near names, and StateNotSaved.
         """
-        return await self._tasks.run(self._load(request))
+        return await self._tasks.run(self._load(request, profiles))
 
-    async def _load(self, request: LoadRequest) -> LoadedInstance:
+    async def _load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
         try:
-            instance = await self._box.loads.load(request)
+            instance = await self._box.loads.load(request, profiles)
         except ModelNotFound as exc:
             raise model_not_found(request.model_key, await self._on_disk_if_known()) from exc
         if request.activates:

@@ -23,7 +23,6 @@ from .state import AREA, AREAS, CALLER, CONTEXT, HEAD, RULES, RULES_IN_FORCE
 logger = logging.getLogger(__name__)
 
 
-
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, and write its access line when it has ended, however it ends."""

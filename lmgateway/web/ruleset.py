@@ -14,6 +14,7 @@ from ..access.credentials import Credential, Redaction, presented
 from ..access.guard import Guard
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
+from ..models.profiles import profiles_of
 from ..networks import parse_address
 from ..traffic.headers import RequestFields
 
@@ -32,6 +33,7 @@ class Ruleset:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.profiles = profiles_of(config.models)
         self.cors = Cors(config)
         self.guard = Guard(config)
         self.callers = Callers(config)

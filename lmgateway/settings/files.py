@@ -12,7 +12,7 @@ from stat import S_ISREG
 from dotenv.parser import parse_stream
 from platformdirs import site_config_path
 
-from .errors import ConfigError
+from ..errors import ConfigError
 
 CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
 # Everybody may make a C:\etc on Windows, and every administrator looks below %ProgramData%.
