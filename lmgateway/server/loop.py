@@ -47,8 +47,8 @@ class Signals:
 def _left_ignored() -> set[signal.Signals]:
     """Return SIGINT if it is ignored, as a script's shell has it for `lmgateway serve &`.
 
-    Ctrl-C on the terminal reaches every process of the script, and is for the one in front. `kill -HUP` reloads
-    under nohup all the same.
+    Ctrl-C on the terminal reaches every process of the script, and is for the one in front. SIGHUP isn't
+    asked for: `kill -HUP` reloads under nohup as well.
     """
     return {signal.SIGINT} if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else set()
 
