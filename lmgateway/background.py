@@ -24,6 +24,20 @@ def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return task
 
 
+def start_vital(
+    work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
+) -> asyncio.Task[None]:
+    """Return a running task without which the process is of no use: `on_failure` is called if it fails."""
+    task = asyncio.create_task(work)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            on_failure(failure)
+
+    task.add_done_callback(ended)
+    return task
+
+
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Have tasks run inside."""

@@ -282,3 +282,21 @@ async def test_demo_is_a_gateway_to_try(tmp_path: Path) -> None:
                 output, _ = await asyncio.wait_for(curl.communicate(), 20)
                 assert curl.returncode == 0
                 assert output
+
+
+async def test_a_vital_task_that_dies_ends_the_process(tmp_path: Path) -> None:
+    """Without the sweep no limit on connections is enforced: exit status 70, and systemd starts it again."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from lmgateway.server.connection_limits import ConnectionLimits\n"
+        "async def sweep(self):\n"
+        "    raise AttributeError('_buffer_paused')\n"
+        "ConnectionLimits.sweep = sweep\n"
+    )
+    serve_once = lmgateway(
+        "serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, PYTHONPATH=str(tmp_path)
+    )
+    async with serve_once as gateway:
+        status, output = await gateway.ends()
+    assert status == 70
+    assert output.splitlines()[-1] == "lmgateway: a vital task died: AttributeError('_buffer_paused')"
+    assert "Traceback" not in output

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
@@ -89,8 +90,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 await _send_events(response, subscription)
             except TimeoutError:
                 logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
-                if request.transport is not None:
-                    request.transport.abort()
+                protocol_of(request).abort()
         return response
 
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import is_preflight
+from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Exchange, make_request_id
-from ..server.client_connection import Connection
 from .places import api_style, place
 from .responses import error_response, finish_headers
 from .state import EXCHANGE, HEAD, POLICIES, POLICY
@@ -23,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 # How long a client may take for what was sent before its answer broke off.
 _SEVER_SECONDS = 5
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @web.middleware
@@ -74,31 +71,14 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         error = GatewayError("The gateway failed; its log says why, under this request's id.", details=told)
     exchange.error = error
     if exchange.response is not None:
-        return _sever(request, exchange.response)
+        # Nobody may take half an answer for a whole one; aiohttp adds no end once the connection is closing.
+        protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_SEVER_SECONDS)
+        return exchange.response
     response = error_response(error, api_style(request), exchange.request_id, redact=exchange.redact)
-    if not request.content.is_eof():
-        # Nobody will read the rest of the body, so nothing can come after it on this connection.
+    if error.closes_connection or not request.content.is_eof():
+        # The rest of the body is never read, so no other request can follow on this connection.
         response.force_close()
     return response
-
-
-def _sever(request: web.Request, begun: web.StreamResponse) -> web.StreamResponse:
-    """Break the connection, so that nobody takes half an answer for a whole one.
-
-    What was written is still sent, if the client takes it soon; aiohttp finds the connection closing and adds
-    no end to the answer.
-    """
-    transport = request.transport
-    if transport is None:
-        return begun
-    if request.version < (1, 1):
-        # Its body has no end but the connection's: only a reset tells it from a whole one.
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
-    else:
-        transport.close()
-        asyncio.get_running_loop().call_later(_SEVER_SECONDS, transport.abort)
-    return begun
 
 
 def _from_router(exc: web.HTTPException) -> GatewayError:
@@ -144,9 +124,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         exchange.response = response
     finish_headers(response)
     head = request[HEAD]
-    # What came in behind a request for another protocol is lost in aiohttp; it keeps it for websockets only.
-    is_last = isinstance(request.protocol, Connection) and request.protocol.is_ending
-    if is_last or head.asks_for_another_protocol:
+    if protocol_of(request).is_ending or head.asks_for_another_protocol:
         response.force_close()
         response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = exchange.request_id

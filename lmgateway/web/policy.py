@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from ..access.cors import Cors
 from ..access.guard import Guard
 from ..config import Config
-from ..errors import BadRequest, Forbidden
+from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..networks import parse_address
 from ..traffic.headers import RequestFields
 
@@ -89,7 +89,9 @@ class Head:
             raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
         codings = self.fields.getall("Transfer-Encoding", ("chunked",))
         if [coding.strip().lower() for coding in codings] != ["chunked"]:
-            raise BadRequest("The only transfer coding that is understood here is chunked.")
+            raise FaultyFraming("The only transfer coding that is understood here is chunked.")
+        if self._version < (1, 1) and "Transfer-Encoding" in self.fields:  # RFC 9112 section 6.1
+            raise FaultyFraming("A request in HTTP/1.0 has no transfer coding; send a Content-Length.")
         for host in hosts:  # none in HTTP/1.0, which no browser speaks
             self._policy.guard.admit_host(host)
         return True
@@ -105,7 +107,7 @@ class Head:
 
     @cached_property
     def asks_for_another_protocol(self) -> bool:
-        """Whether it names a protocol to go on in, but for websockets, which aiohttp knows about."""
+        """True for an Upgrade to anything but a websocket: aiohttp drops what arrives behind it."""
         return self.fields.get("Upgrade", "websocket").lower() != "websocket"
 
     def cors_fields(self, *, proxied: bool) -> Mapping[str, str]:

@@ -8,18 +8,18 @@ from functools import partial
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..aiohttp_private.relayed_response import RelayedResponse
+from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import Answer
 from ..config import seconds
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import Exchange
-from ..server.client_connection import Connection
 from ..traffic import rewrite, target
 from ..traffic.headers import response_fields, writable_reason
 from ..traffic.metering import BodyMeter, Meter, StreamMeter
-from .flow import Flow
+from .relay import Flow
 from .request_bodies import Upload
-from .responses import RelayedResponse
 from .state import ACTIVITY, EXCHANGE, HEAD, MODELS, POLICY, UPSTREAM
 
 _EVENT_STREAM = "text/event-stream"
@@ -107,13 +107,11 @@ class Passage:
             if meter is not None:
                 exchange.count = meter.count
             ready = _metered(meter, exchange, answer.read_ready())
-            if ready:
-                response.join_head()
-            writer = await response.begin(self.request)
+            writer = await response.begin(self.request, join_body=bool(ready))
             await writer.write(ready)
             if not answer.has_ended:
-                if isinstance(client := self.request.protocol, Connection):
-                    await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
+                client = protocol_of(self.request)
+                await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
                 while chunk := await answer.read():
                     await writer.write(_metered(meter, exchange, chunk))
             if meter is not None:

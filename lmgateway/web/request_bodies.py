@@ -10,7 +10,6 @@ from typing import Never, TypeVar
 
 import msgspec
 from aiohttp import web
-from aiohttp.web_exceptions import HTTPException
 
 from ..errors import (
     BadRequest,
@@ -88,7 +87,7 @@ class Upload:
         except TimeoutError as exc:
             self.failure = RequestTimeout("The request's body came too slowly for this gateway.")
             raise self.failure from exc
-        except (web.RequestPayloadError, HTTPException) as exc:
+        except (web.RequestPayloadError, web.HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
             raise self.failure from exc
 

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from email.utils import formatdate
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_writer import StreamWriter
 from msgspec import UNSET
 
+from ..aiohttp_private.relayed_response import RelayedResponse
 from ..errors import GatewayError
 from ..schema.errors import AnthropicError, AnthropicErrorBody, OpenAiError, OpenAiErrorBody, OwnError
 from .places import ApiStyle
 
 _SERVER = "lmgateway"
-_NO_CONTENT = 204
-
-
-class RelayedResponse(web.StreamResponse):
-    """LM Studio's answer, with the header fields that it came with."""
-
-    async def _prepare_headers(self) -> None:
-        # aiohttp's own invents a type and a server, and loses the length of a 304, which isn't its body's but
-        # that of what the client has already (RFC 9110 section 8.6).
-        request = cast("web.BaseRequest", self._req)
-        writer = cast("StreamWriter", self._payload_writer)
-        fields = self._headers
-        if self._keep_alive is None:
-            self._keep_alive = request.keep_alive
-        if self._must_be_empty_body:
-            if self.status == _NO_CONTENT:
-                fields.popall("Content-Length", None)
-        else:
-            writer.length = self.content_length
-            if writer.length is None and request.version >= (1, 1):
-                writer.enable_chunking()
-                fields["Transfer-Encoding"] = "chunked"
-        if "Date" not in fields:  # RFC 9110 section 6.6.1
-            fields["Date"] = formatdate(usegmt=True)
-        if not self._keep_alive:
-            fields["Connection"] = "close"
-        elif request.version < (1, 1):
-            fields["Connection"] = "keep-alive"
-
-    async def begin(self, request: web.BaseRequest) -> StreamWriter:
-        """Prepare it, and return what its body is written to: a layer less for each token."""
-        return cast("StreamWriter", await self.prepare(request))
-
-    def join_head(self) -> None:
-        """Send the head together with the body's first bytes, which are there already."""
-        self._send_headers_immediately = False
 
 
 def finish_headers(response: web.StreamResponse) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from lmgateway.aiohttp_mends import WakingResponseHandler
+from lmgateway.aiohttp_private.upstream_protocol import UpstreamProtocol
 from lmgateway.boxes.http.client import Outgoing
 from lmgateway.boxes.http.response import Answer
 from lmgateway.web.state import UPSTREAM
@@ -124,9 +124,9 @@ async def test_what_was_answered_in_part_is_not_sent_again(
         end(writer)
 
     part_came = asyncio.Event()
-    data_received = WakingResponseHandler.data_received
+    data_received = UpstreamProtocol.data_received
 
-    def hear(handler: WakingResponseHandler, data: bytes) -> None:
+    def hear(handler: UpstreamProtocol, data: bytes) -> None:
         data_received(handler, data)
         if data.endswith(b"Content-"):
             part_came.set()
@@ -134,7 +134,7 @@ async def test_what_was_answered_in_part_is_not_sent_again(
     upstream.script = dies_later
     assert (await ask(connect, b"GET", b"/v1/models")).status == 200
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WakingResponseHandler, "data_received", hear)
+        patch.setattr(UpstreamProtocol, "data_received", hear)
         assert (await ask(connect, b"GET", b"/v1/models")).status == 502
     assert len(upstream.received) == 2
 

@@ -27,7 +27,7 @@ async def test_where_there_is_no_uvloop_signals_are_heard_as_well(
         gateway.send(number)
         status, output = await gateway.ends()
     assert status == 0
-    assert "told to stop" in output
+    assert "stopping: waiting" in output
     assert "Traceback" not in output
 
 

@@ -16,7 +16,9 @@ from typing import Self
 import aiohttp
 from multidict import CIMultiDict
 
-from ...aiohttp_mends import FreshConnector, exact_url
+from ...aiohttp_private.connector import FreshConnector, without_retries
+from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
+from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
     RETRY_SOON,
@@ -27,7 +29,6 @@ from ...errors import (
     UpstreamUnavailable,
 )
 from ...schema.health import Reachability
-from .direct import AT_ONCE_BYTES, DirectClient, Reply
 from .response import Answer
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Outgoing:
     body: bytes | AsyncIterator[bytes] | None
 
 
-def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
+def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
         raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
@@ -115,7 +116,7 @@ class Upstream:
         self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -125,8 +126,7 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
-        # It sends again what LM Studio may have begun, too, if that closed a new connection.
-        self._session._retry_connection = False
+        self._session = without_retries(session)
         self._direct = DirectClient(self._session, self._base)
         return self
 
@@ -190,13 +190,15 @@ class Upstream:
             raise
         return Answer(response)
 
-    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
+    async def _request(
+        self, outgoing: Outgoing, silence: float | None
+    ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
             headers.setdefault("Content-Length", "0")
-        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+        if body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES):
             return await self._direct.send(
                 outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
             )

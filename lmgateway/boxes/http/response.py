@@ -8,15 +8,15 @@ from typing import cast
 
 import aiohttp
 
-from ...aiohttp_mends import WakingResponseHandler
+from ...aiohttp_private.direct_client import DirectResponse
+from ...aiohttp_private.upstream_protocol import UpstreamProtocol
 from ...errors import UpstreamBroke, UpstreamSilent
-from .direct import Reply
 
 
 class Answer:
     """LM Studio's answer to one request. Closing it before its end tells LM Studio to stop."""
 
-    def __init__(self, response: aiohttp.ClientResponse | Reply) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | DirectResponse) -> None:
         self._response = response
         self.status = response.status
         self.reason = response.reason or ""
@@ -53,7 +53,7 @@ class Answer:
         connection, content = self._response.connection, self._response.content
         if connection is None or connection.protocol is None:
             return
-        protocol = cast("WakingResponseHandler", connection.protocol)
+        protocol = cast("UpstreamProtocol", connection.protocol)
         protocol.on_data = came
         try:
             came()

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from ...config import Config
 from ...errors import CannotListen
-from ...server import bind
+from ...server.sockets import bind
 from ..client import trusting
 from ..failures import RequestFailed
 from ..machine import ANY_IPV4, LanAddress

@@ -1,4 +1,4 @@
-"""Requests whose body is at hand, sent over a ClientSession's connections without detours."""
+"""Requests with a small body or none, sent over a ClientSession's connections by the shortest way."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from ...aiohttp_mends import WakingResponseHandler
+from .upstream_protocol import UpstreamProtocol
 
-# As much as goes into a connection's buffers at once, whatever else waits there.
-AT_ONCE_BYTES = 32 * 1024
-_SWITCHING = 101
+# What a connection's buffers always have room for.
+SMALL_BODY_BYTES = 32 * 1024
+_SWITCHING_PROTOCOLS = 101
 
 
-class Reply:
-    """An answer's head, and its body as it comes in: what is needed of an aiohttp.ClientResponse."""
+class DirectResponse:
+    """A response's head, and its body as it comes in: the used part of an aiohttp.ClientResponse."""
 
     def __init__(self, connection: Connection, message: RawResponseMessage, content: StreamReader) -> None:
         self.connection = connection
@@ -31,59 +31,61 @@ class Reply:
         self.reason = message.reason
         self.headers = message.headers
         self.content = content
-        # Which may be now.
+        # Called at once if the body has ended already.
         content.on_eof(connection.release)
 
     def close(self) -> None:
-        """End the connection, unless the answer has ended and left it to others."""
+        """Close the connection, unless the body has ended and the connection went back to the pool."""
         self.connection.close()
 
 
 class DirectClient:
-    """Sends requests whose body is at hand, if they have one, to one origin.
+    """Sends requests with a body of up to SMALL_BODY_BYTES, or none, to one origin.
 
-    `ClientSession.request` looks for redirects, cookies, proxies, credentials and fields to add, and writes
-    each body in a task of its own; of all that a gateway does this was a tenth. Here are the steps that are
-    left, with the session's own connections and parser. Private parts of aiohttp 3.14 are used.
+    `ClientSession.request` handles redirects, cookies, proxies, credentials and default headers, and writes
+    each body in a task of its own: a tenth of what a gateway does for a request. These are the steps that are
+    left, with the session's own connections and parser.
     """
 
     def __init__(self, session: ClientSession, base_url: str) -> None:
-        """`base_url` may have a path, which all targets are below."""
+        """`base_url` may have a path, which comes before every target."""
         self._session = session
         self._url = URL(base_url)
         self._path = self._url.raw_path.rstrip("/")
         self._host = {"Host": self._url.host_port_subcomponent or ""}
-        # Stands for all of them where a connection is looked for.
-        self._any = ClientRequest("GET", self._url, loop=session._loop, session=session)
+        # Its connection key is that of every request to this origin.
+        self._any_request = ClientRequest("GET", self._url, loop=session._loop, session=session)
 
     async def send(
-        self, method: str, target: str, fields: CIMultiDict[str], body: bytes, timeout: ClientTimeout
-    ) -> Reply:
-        """Return the answer as soon as its head is there. Raises aiohttp.ClientError, OSError.
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, timeout: ClientTimeout
+    ) -> DirectResponse:
+        """Return the response as soon as its head is there. Raises aiohttp.ClientError, OSError.
 
-        A kept connection may turn out to be closed. What doesn't change anything twice is then sent again.
+        A pooled connection may have been closed meanwhile; an idempotent request is then sent once more.
         """
         head: CIMultiDict[str] = CIMultiDict(self._host)
-        head.extend(fields)
+        head.extend(headers)
         line = f"{method} {self._path}{target} HTTP/1.1"
         connection = await self._connect(timeout)
-        protocol = cast("WakingResponseHandler", connection.protocol)
+        protocol = cast("UpstreamProtocol", connection.protocol)
         try:
-            return await self._ask(connection, line, head, body, timeout)
+            return await self._exchange(connection, line, head, body, timeout)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not protocol.is_unheard or method not in IDEMPOTENT_METHODS:
+            if not protocol.is_untouched or method not in IDEMPOTENT_METHODS:
                 raise
-        return await self._ask(await self._connect(timeout), line, head, body, timeout)
+        return await self._exchange(await self._connect(timeout), line, head, body, timeout)
 
     async def _connect(self, timeout: ClientTimeout) -> Connection:
         try:
-            return await cast("BaseConnector", self._session.connector).connect(self._any, [], timeout)
+            return await cast("BaseConnector", self._session.connector).connect(
+                self._any_request, [], timeout
+            )
         except TimeoutError as exc:
             raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
 
-    async def _ask(
+    async def _exchange(
         self, connection: Connection, line: str, head: CIMultiDict[str], body: bytes, timeout: ClientTimeout
-    ) -> Reply:
+    ) -> DirectResponse:
         protocol = cast("ResponseHandler", connection.protocol)
         try:
             protocol.set_response_params(
@@ -99,12 +101,12 @@ class DirectClient:
             protocol.start_timeout()
             while True:
                 message, content = await protocol.read()
-                if not 100 <= message.code < 200 or message.code == _SWITCHING:
-                    return Reply(connection, message, content)
+                if not 100 <= message.code < 200 or message.code == _SWITCHING_PROTOCOLS:
+                    return DirectResponse(connection, message, content)
         except aiohttp.http.HttpProcessingError as exc:
             connection.close()
             raise aiohttp.ClientResponseError(
-                self._any.request_info, (), status=exc.code, message=exc.message
+                self._any_request.request_info, (), status=exc.code, message=exc.message
             ) from exc
         except BaseException:
             connection.close()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiohttp.http_writer import StreamWriter
-
+from ..aiohttp_private.relayed_response import BodyWriter
+from ..aiohttp_private.server_protocol import ServerProtocol
 from ..boxes.http.response import Answer
-from ..server.client_connection import Connection
 
 
 class Flow:
@@ -20,8 +19,8 @@ class Flow:
     def __init__(
         self,
         answer: Answer,
-        client: Connection,
-        writer: StreamWriter,
+        client: ServerProtocol,
+        writer: BodyWriter,
         meter: Callable[[bytes], bytes],
     ) -> None:
         self._answer, self._client, self._writer, self._meter = answer, client, writer, meter
@@ -48,18 +47,9 @@ class Flow:
         self._is_passing = True
         try:
             while not self._client.writing_paused and (chunk := self._answer.read_ready()):
-                write_now(self._writer, self._meter(chunk))
+                self._writer.write_now(self._meter(chunk))
         except Exception as exc:  # noqa: BLE001 - raised again in `run`; the event loop would only log it
             self._failure = exc
             self._answer.break_off(exc)
         finally:
             self._is_passing = False
-
-
-def write_now(writer: StreamWriter, chunk: bytes) -> None:
-    """Write without waiting, which StreamWriter.write only does to drain or to compress."""
-    try:
-        writer.write(chunk, drain=False).send(None)
-    except StopIteration:
-        return
-    raise RuntimeError("StreamWriter.write waited, although it was told not to.")

@@ -10,8 +10,8 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from lmgateway.aiohttp_mends import FreshConnector
-from lmgateway.boxes.http.direct import DirectClient, Reply
+from lmgateway.aiohttp_private.connector import FreshConnector
+from lmgateway.aiohttp_private.direct_client import DirectClient, DirectResponse
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk, raw
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2)
@@ -26,11 +26,13 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def read(reply: Reply) -> bytes:
+async def read(reply: DirectResponse) -> bytes:
     return await asyncio.wait_for(reply.content.read(), 1)
 
 
-async def post(session: aiohttp.ClientSession, upstream: ScriptedUpstream, body: bytes = b"{}") -> Reply:
+async def post(
+    session: aiohttp.ClientSession, upstream: ScriptedUpstream, body: bytes = b"{}"
+) -> DirectResponse:
     fields = FIELDS.copy()
     fields["Content-Length"] = str(len(body))
     return await DirectClient(session, upstream.base_url).send("POST", "/v1/x", fields, body, TIMEOUT)

@@ -12,7 +12,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from lmgateway.aiohttp_mends import FreshConnector, exact_url
+from lmgateway.aiohttp_private.connector import FreshConnector
+from lmgateway.aiohttp_private.urls import exact_url
 from lmgateway.boxes.http.client import IDLE_SECONDS
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
@@ -21,7 +22,7 @@ STILL_WAITING_SECONDS = 0.3
 
 
 async def test_broken_framing_still_wakes_no_reader(upstream: ScriptedUpstream) -> None:
-    """WakingResponseHandler can go when this fails."""
+    """UpstreamProtocol can go when this fails."""
     has_it = asyncio.Event()
 
     async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,7 +42,7 @@ async def test_broken_framing_still_wakes_no_reader(upstream: ScriptedUpstream) 
 
 
 async def test_broken_request_framing_still_wakes_no_reader() -> None:
-    """WakingRequestHandler can go when this fails."""
+    """ServerProtocol can go when this fails."""
     began, reading = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.Request) -> web.Response:
@@ -156,7 +157,7 @@ def test_empty_query_is_still_forgotten() -> None:
 
 
 async def test_reset_is_still_taken_for_the_end_of_a_body(upstream: ScriptedUpstream) -> None:
-    """WakingResponseHandler.connection_lost can go when this fails."""
+    """UpstreamProtocol.connection_lost can go when this fails."""
     has_it = asyncio.Event()
 
     async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -180,7 +181,7 @@ async def test_reset_is_still_taken_for_the_end_of_a_body(upstream: ScriptedUpst
 async def test_reader_that_a_chunks_end_woke_is_still_not_told_of_the_break_behind_it(
     upstream: ScriptedUpstream,
 ) -> None:
-    """The second half of _wake can go when this fails."""
+    """The second half of fail_reader can go when this fails."""
     has_it = asyncio.Event()
 
     async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
