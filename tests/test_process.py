@@ -112,7 +112,7 @@ async def test_killed_lm_studio_is_an_error_and_its_return_is_noticed(tmp_path: 
             with pytest.raises(aiohttp.ClientPayloadError):
                 await asyncio.wait_for(response.read(), 10)
         # The kernel ends a process's newest connections first, and its listening socket last. In between it
-        # accepts connections and resets them, as a server does that breaks off: 502, and not this test's business.
+        # accepts connections and resets them, which is a server that breaks off (502), and not an absent one.
         await asyncio.wait_for(studio.process.wait(), 10)
         async with client.get("/v1/models") as response:
             assert response.status == 503

@@ -15,8 +15,9 @@ from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.studio import Held, Studio, running_studio
+from tests.support.waiting import PATIENCE_SECONDS
 
-QUICK = {"connect_pause_ms": 20, "call_timeout_ms": 2000, "load_timeout_ms": 2000}
+QUICK = {"connect_pause_ms": 20}
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Home:
                         queue.put_nowait((name, json.loads(value)))
 
             reading = asyncio.create_task(read())
-            assert (await asyncio.wait_for(queue.get(), 5))[0] == "connected"
+            assert (await asyncio.wait_for(queue.get(), PATIENCE_SECONDS))[0] == "connected"
             yield queue
             reading.cancel()
 
