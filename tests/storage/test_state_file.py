@@ -27,7 +27,7 @@ TWO = ActiveModels(
 )
 LARGE = ActiveModels(active_model=ActiveModel(model_key="m" * 1_000_000))  # more than a pipe takes at once
 GOOD = b'{"version":1,"active":{"activeModel":{"modelKey":"one"}}}'
-KILLS = 300
+FEW_KILLS, MANY_KILLS = 30, 300
 # Forks a child for each line that it reads: importing the gateway 300 times would take minutes.
 SAVES_UNTIL_KILLED = """
 import asyncio, os, sys
@@ -186,8 +186,11 @@ async def test_save_whose_caller_left_ends_before_the_next(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork, and no SIGKILL")
-async def test_kill_9_never_loses_the_state(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Killed at any moment of a save, 300 times over, it leaves the old state or the new one."""
+@pytest.mark.parametrize("kills", [FEW_KILLS, pytest.param(MANY_KILLS, marks=pytest.mark.long)])
+async def test_kill_9_never_loses_the_state(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kills: int
+) -> None:
+    """Killed at any moment of a save, it leaves the old state or the new one."""
     moments, found = random.Random(9), []
     saver = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -202,7 +205,7 @@ async def test_kill_9_never_loses_the_state(tmp_path: Path, caplog: pytest.LogCa
     assert saver.stdin is not None
     assert saver.stdout is not None
     try:
-        for _ in range(KILLS):
+        for _ in range(kills):
             saver.stdin.write(b"\n")
             child = int(await asyncio.wait_for(saver.stdout.readline(), 20))
             await asyncio.sleep(moments.uniform(0, 0.005))
@@ -212,8 +215,10 @@ async def test_kill_9_never_loses_the_state(tmp_path: Path, caplog: pytest.LogCa
     finally:
         os.killpg(saver.pid, signal.SIGKILL)
         await saver.communicate()
-    assert {state.active_model for state in found} == {ONE.active_model, TWO.active_model}
     assert all(state in (ONE, TWO) for state in found)
+    if kills == MANY_KILLS:  # on a slow disk a few may all come before the second save
+        assert ONE in found
+        assert TWO in found
     assert not warnings(caplog)
 
 
