@@ -271,7 +271,7 @@ def test_no_block_is_left_out() -> None:
 
 
 def test_ci_finds_the_line_for_developers() -> None:
-    [line] = re.findall(r"^command=\$\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    [line] = re.findall(r"^command=\$\((.*)\)$", (ROOT / ".ci/prepare").read_text(), re.MULTILINE)
     found = subprocess.run(["sh", "-c", line], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert found in [block.text for block in BLOCKS if not block.is_run]
 

@@ -42,7 +42,7 @@ class Signals:
             loop.call_soon_threadsafe(self._tell, number)
 
         # Not loop.add_signal_handler(), which Windows' loop doesn't have: this way is every system's.
-        before = {number: signal.signal(number, hear) for number in _STOP | _RELOAD}
+        before = {number: signal.signal(number, hear) for number in (_STOP | _RELOAD) - _left_ignored()}
         try:
             yield
         finally:
@@ -54,6 +54,15 @@ class Signals:
             self.reload.set()
         else:
             (self.hurry if self.stop.is_set() else self.stop).set()
+
+
+def _left_ignored() -> set[signal.Signals]:
+    """Return SIGINT if it is ignored, as a script's shell has it for `lmgateway serve &`.
+
+    Ctrl-C on the terminal reaches every process of the script, and is for the one in front. SIGHUP isn't
+    asked for: `kill -HUP` reloads under nohup as well.
+    """
+    return {signal.SIGINT} if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else set()
 
 
 def run(main: Callable[[Signals], Coroutine[None, None, None]]) -> None:

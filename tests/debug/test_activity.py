@@ -208,7 +208,7 @@ async def test_fault_of_ours_ends_the_exchange_too(
     def broken(_headers: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lmgateway.web.proxy.response_fields", broken)
+    monkeypatch.setattr("lmgateway.web.relay.response_fields", broken)
     async with scripted.events() as events:
         async with scripted.gateway.client.post(scripted.gateway.url(CHAT), json=STREAM) as response:
             assert response.status == 500

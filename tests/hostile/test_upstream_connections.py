@@ -10,7 +10,6 @@ import pytest
 
 from lmgateway.aiohttp_private.upstream_protocol import UpstreamProtocol
 from lmgateway.boxes.http.client import Outgoing
-from lmgateway.boxes.http.response import Answer
 from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
@@ -45,7 +44,7 @@ def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], en
     http = gateway.app[FLEET].only.http
     send = http.send
 
-    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> Answer:
+    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
         while writers:
             end(writers.pop())
         await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then

@@ -9,7 +9,7 @@ import pytest
 from lmgateway.errors import StateNotSaved
 from lmgateway.models.active import ActiveModelRegistry
 from lmgateway.observe.activity import Activity
-from lmgateway.observe.events import Events
+from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.schema.models import ActiveModel, ActiveModels
 

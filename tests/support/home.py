@@ -11,8 +11,9 @@ from typing import Any
 
 from tests.support.gateway import Gateway
 from tests.support.studio import Studio
+from tests.support.waiting import PATIENCE_SECONDS
 
-QUICK = {"connect_pause_ms": 20, "call_timeout_ms": 2000, "load_timeout_ms": 2000}
+QUICK = {"connect_pause_ms": 20}
 
 
 @dataclass
@@ -45,6 +46,6 @@ class Home:
                         queue.put_nowait((name, json.loads(value)))
 
             reading = asyncio.create_task(read())
-            assert (await asyncio.wait_for(queue.get(), 5))[0] == "connected"
+            assert (await asyncio.wait_for(queue.get(), PATIENCE_SECONDS))[0] == "connected"
             yield queue
             reading.cancel()

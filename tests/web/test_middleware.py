@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from lmgateway.web.state import EVENTS, MODELS
+from lmgateway.web.state import EVENTS
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream, answer
@@ -261,7 +261,7 @@ async def test_a_key_in_a_body_goes_no_further(
         ) as response:
             assert response.status == 400
             assert key not in await response.text()
-    assert gateway.app[MODELS].active.active_model is None
+    assert gateway.app[ACTIVE_MODELS].current.active_model is None
 
 
 async def test_proxy_nobody_was_told_of_opens_nothing(

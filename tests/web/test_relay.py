@@ -9,7 +9,7 @@ import tracemalloc
 
 import pytest
 
-from lmgateway.boxes.http.response import Answer
+from lmgateway.boxes.http.response import UpstreamResponse
 from lmgateway.traffic.metering import StreamMeter
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
@@ -28,10 +28,10 @@ async def test_task_sleeps_while_tokens_pass(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many tokens come one by one, the task of their request is woken for the last bytes only."""
-    reads, read = [], Answer.read
+    reads, read = [], UpstreamResponse.read
     has_it = asyncio.Queue[None]()
 
-    async def counted(answer: Answer) -> bytes:
+    async def counted(answer: UpstreamResponse) -> bytes:
         reads.append(answer)
         return await read(answer)
 
@@ -42,7 +42,7 @@ async def test_task_sleeps_while_tokens_pass(
             await has_it.get()
         writer.write(END)
 
-    monkeypatch.setattr(Answer, "read", counted)
+    monkeypatch.setattr(UpstreamResponse, "read", counted)
     upstream.script = script
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:
