@@ -10,6 +10,7 @@ import pytest
 
 from lmgateway.aiohttp_private.upstream_protocol import UpstreamProtocol
 from lmgateway.boxes.http.client import Outgoing
+from lmgateway.boxes.http.response import UpstreamResponse
 from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
