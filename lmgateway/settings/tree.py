@@ -28,7 +28,7 @@ class Branch(Struct, frozen=True):
 
     def build(self, values: Mapping[str, Any]) -> Struct:
         """Return the Struct with these values, which are in dicts for further tables."""
-        attributes = {info.encode_name: info.name for info in structs.fields(self.type)}
+        attributes = dict(zip(self.type.__struct_encode_fields__, self.type.__struct_fields__, strict=True))
         return self.type(
             **{attributes[name]: _built(self.children[name], value) for name, value in values.items()}
         )
