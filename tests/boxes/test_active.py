@@ -20,6 +20,7 @@ from lmgateway.storage.state_file import StateFile
 from tests.boxes.conftest import QUICK, Home
 from tests.conftest import StartGateway
 from tests.support.studio import Held, running_studio
+from tests.support.waiting import PATIENCE_SECONDS
 
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
@@ -462,8 +463,9 @@ async def test_state_that_cant_be_saved_changes_nothing(
     assert (await gateway.get("/v1/models"))[0] == 200
 
 
-async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway) -> None:
-    """1,500 models, one of a kind that nobody has heard of: all of them, in under 100 ms."""
+@pytest.mark.parametrize("within", [PATIENCE_SECONDS, pytest.param(0.1, marks=pytest.mark.long)])
+async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway, within: float) -> None:
+    """1,500 models, one of a kind that nobody has heard of: all of them, in under 100 ms if nobody else is busy."""
     models: list[dict[str, object]] = [
         {"type": "llm", "modelKey": f"model-{number}", "path": f"p/{number}.gguf", "sizeBytes": number}
         for number in range(1499)
@@ -480,4 +482,4 @@ async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGate
     keys = {model["modelKey"]: model for model in listed["downloaded"]}
     assert keys.keys() >= {model["modelKey"] for model in models}
     assert keys["strange"]["type"] == "hologram"
-    assert min(seconds) < 0.1
+    assert min(seconds) < within
