@@ -67,6 +67,7 @@ def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
     assert [line for line in needed if line.startswith("pytest") and "extra == 'dev'" not in line] == []
 
 
+@pytest.mark.long
 async def test_an_installed_wheel_serves_the_dashboard_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     """Nothing is looked for beside the source."""
     process = await asyncio.create_subprocess_exec(

@@ -17,6 +17,7 @@ import pytest
 from lmgateway.simulator import Pace, Simulator, serve
 from tests.support.process import Process, lmgateway
 from tests.support.raw_client import raw_client
+from tests.support.waiting import PATIENCE_SECONDS
 
 MODEL = "qwen2.5-7b-instruct"
 KEY = {"Authorization": "Bearer a key"}
@@ -69,8 +70,9 @@ async def started(
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 @pytest.mark.parametrize("moment", ["before the first token", "while tokens flow"])
-async def test_killed_client_stops_lm_studio_within_100_ms(
-    tmp_path: Path, held_studio: tuple[Simulator, Held, str], stream: bool, moment: str
+@pytest.mark.parametrize("within", [PATIENCE_SECONDS, pytest.param(0.1, marks=pytest.mark.long)])
+async def test_killed_client_stops_lm_studio_at_once(
+    tmp_path: Path, held_studio: tuple[Simulator, Held, str], stream: bool, moment: str, within: float
 ) -> None:
     """On the real process, too, nobody keeps the GPU busy who isn't there any more."""
     simulator, pace, base_url = held_studio
@@ -92,8 +94,8 @@ async def test_killed_client_stops_lm_studio_within_100_ms(
                 await asyncio.wait_for(client.reader.readuntil(b"data: "), 10)
         left = time.monotonic()
         client.hang_up()
-        await asyncio.wait_for(simulator.ledger.wait(aborted=1), 10)
-    assert simulator.ledger.aborts[0].at - left < 0.1
+        await asyncio.wait_for(simulator.ledger.wait(aborted=1), PATIENCE_SECONDS)
+    assert simulator.ledger.aborts[0].at - left < within
 
 
 async def test_killed_lm_studio_is_an_error_and_its_return_is_noticed(tmp_path: Path) -> None:

@@ -23,13 +23,13 @@ from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.house import House, running_house
 from tests.hostile.mutations import GOOD, good, mutated
 from tests.support.strict_upstream import StrictUpstream, strict_upstream
+from tests.support.waiting import PATIENCE_SECONDS
 
 SAMPLE = 1000
 REQUESTS = int(os.environ.get("LMGATEWAY_FUZZ_REQUESTS", "10000"))
 SEED = os.environ.get("LMGATEWAY_FUZZ_SEED", "1")
 ONLY = os.environ.get("LMGATEWAY_FUZZ_ONLY")
 AT_ONCE = 100
-PATIENCE_SECONDS = 5
 # Follows every request: if nothing ends the connection before, its answer does.
 LAST = b"GET /health HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n"
 # Whoever still waits for a body after a moment gets more than any length that isn't huge.

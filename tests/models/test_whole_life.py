@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
+
 from lmgateway.models.names import WHERE_TO_LOOK
 from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.support.home import QUICK, Home
 from tests.support.studio import running_studio
+from tests.support.waiting import PATIENCE_SECONDS
 
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
@@ -80,8 +83,9 @@ async def test_whole_life_with_its_events(home: Home) -> None:
     ]
 
 
-async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway) -> None:
-    """1,500 models, one of a kind that nobody has heard of: all of them, in under 100 ms."""
+@pytest.mark.parametrize("within", [PATIENCE_SECONDS, pytest.param(0.1, marks=pytest.mark.long)])
+async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway, within: float) -> None:
+    """1,500 models, one of an unknown type: all of them, in under 100 ms on a quiet machine."""
     models: list[dict[str, object]] = [
         {"type": "llm", "modelKey": f"model-{number}", "path": f"p/{number}.gguf", "sizeBytes": number}
         for number in range(1499)
@@ -98,4 +102,4 @@ async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGate
     keys = {model["modelKey"]: model for model in listed["downloaded"]}
     assert keys.keys() >= {model["modelKey"] for model in models}
     assert keys["strange"]["type"] == "hologram"
-    assert min(seconds) < 0.1
+    assert min(seconds) < within

@@ -11,7 +11,7 @@ from collections.abc import Callable
 # Less than the gateway's own shortest limit, limits.head_ms: a test of a refusal must not pass because that
 # limit ended the connection.
 PATIENCE_SECONDS = 12.0
-# For a process to begin, or to say what it does.
+# For a process to begin or to say what it does, and for a hundred things at once.
 STARTING_SECONDS = 60.0
 # For one to end. Less than server.drain_seconds, for the same reason.
 ENDING_SECONDS = 25.0

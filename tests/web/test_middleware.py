@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from lmgateway.web.state import EVENTS
+from lmgateway.web.state import ACTIVE_MODELS, EVENTS
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream, answer

@@ -32,8 +32,7 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Without the short paths, which lead to the same handler.
 STUDIO = "--include-path-regex=^/(v1|api)/"
 OWN = "--include-path-regex=^/(admin|debug|health|metrics|dashboard|docs|openapi.json|$)"
-# The coverage phase takes half a minute for LM Studio's paths, and tells more of LM Studio than of us.
-QUICK_RUNS = [(OWN, KEY, "coverage,fuzzing,stateful", 1), (STUDIO, "", "examples,fuzzing", 1)]
+QUICK_RUNS = [(OWN, KEY, "examples,fuzzing", 1)]
 LONG_RUNS = [
     pytest.param(part, key, "examples,coverage,fuzzing,stateful", EXAMPLES, marks=pytest.mark.long)
     for part in (OWN, STUDIO)
