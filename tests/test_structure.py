@@ -31,6 +31,7 @@ LAYERS = (
     {"aiohttp_private"},
     {"__init__"},
 )
+TABLES = {"web.operations.examples"}
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 
@@ -103,3 +104,19 @@ def test_the_map_names_every_module() -> None:
     parts = [path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name[0] != "_"]
     parts += [path.name for path in PACKAGE.glob("*.py") if path.name[0] != "_"]
     assert [name for name in parts if f"`{name}/`" not in text and f"`{name}`" not in text] == []
+
+
+def test_no_function_outgrows_a_screen_and_no_file_a_head() -> None:
+    """50 lines and 250, but for tables, which are looked up and not read."""
+    trees = modules()
+    files = {
+        name: max((node.end_lineno or 0 for node in tree.body), default=0) for name, tree in trees.items()
+    }
+    functions = {
+        f"{name}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert {name for name, lines in files.items() if lines > 250} <= TABLES
+    assert {name for name, lines in functions.items() if lines > 50} == set()

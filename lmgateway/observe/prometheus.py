@@ -22,7 +22,7 @@ TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 # Clients choose model names. One that isn't among the first so many that LM Studio answered to is "other".
 MAX_MODEL_LABELS = 50
 OTHER = "other"
-_LABELS = ("route", "model")
+_LABELS = ("route", "model", "key")
 
 
 class Distribution:
@@ -64,13 +64,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._models: set[str] = set()
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._operations: Counter[tuple[str, str]] = Counter()
         self._worst_lag = 0.0
 
     def ended(self, record: RequestRecord) -> None:
         """Count an exchange that has ended."""
-        labels = (record.route, self._model_label(record))
+        labels = (record.route, self._model_label(record), record.key)
         tally = self._tallies.get(labels)
         if tally is None:
             tally = self._tallies[labels] = Tally()

@@ -212,7 +212,7 @@ async def test_access_line_says_who_what_and_how_but_no_secret(
     async with gateway.client.post(gateway.url("/v1/embeddings?secret=1"), data=b'"prompt"', headers=headers):
         pass
     (line,) = [record.getMessage() for record in caplog.records if "access" in record.name]
-    assert line.startswith("127.0.0.1 POST /v1/embeddings 200 ")
+    assert line.startswith("127.0.0.1 owner POST /v1/embeddings 200 ")
     assert line.endswith(" ms id-1")
     for secret in ("secret", "a key", "prompt"):
         assert secret not in caplog.text
