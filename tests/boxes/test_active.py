@@ -465,7 +465,7 @@ async def test_state_that_cant_be_saved_changes_nothing(
 
 @pytest.mark.parametrize("within", [PATIENCE_SECONDS, pytest.param(0.1, marks=pytest.mark.long)])
 async def test_large_catalogue_is_listed_whole_and_fast(start_gateway: StartGateway, within: float) -> None:
-    """1,500 models, one of a kind that nobody has heard of: all of them, in under 100 ms if nobody else is busy."""
+    """1,500 models, one of a kind that nobody has heard of: all of them; in 100 ms if nobody else is busy."""
     models: list[dict[str, object]] = [
         {"type": "llm", "modelKey": f"model-{number}", "path": f"p/{number}.gguf", "sizeBytes": number}
         for number in range(1499)
