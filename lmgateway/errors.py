@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+INTERNAL_FAILURE = "The gateway failed."
 
 
 class Mistake(TypedDict):
@@ -187,7 +188,7 @@ class OutOfMemory(StudioFailed):
 
 
 class StateNotSaved(GatewayError):
-    """What is active would be forgotten at the next start, so it stays as it was."""
+    """The change can't be saved for the next start, so it isn't made."""
 
     code = "state_not_saved"
 
@@ -202,6 +203,10 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class UpstreamRefused(UpstreamUnavailable):
+    """The connection was refused, so LM Studio can't have begun."""
 
 
 class Overloaded(GatewayError):

@@ -48,7 +48,10 @@ class Service:
         configure_logging(self.config)
 
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
-        """Serve until told to stop. `on_listening` is called with the port. Raises CannotListen."""
+        """Serve until told to stop. `on_listening` is called with the port.
+
+        Raises CannotListen, and ConfigError for a database that is newer than this program.
+        """
         _raise_descriptor_limit()
         server = self.config.server
         app = create_app(self.config)

@@ -37,7 +37,7 @@ import pytest
 import yaml
 
 from lmgateway.cli import main
-from lmgateway.cli.clients import Access, all_lines
+from lmgateway.cli.client_snippets import Access, all_lines
 from lmgateway.cli.running import DEMO_KEY, DEMO_MODELS
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.settings import SETTINGS

@@ -24,7 +24,7 @@ from ..server.sockets import bind
 from ..service import Service
 from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
-from ..storage.state_file import why_unwritable
+from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
 from .options import OPEN, PROTECTED, load_settings
 from .private_file import CannotWrite

@@ -1,62 +1,65 @@
-"""One line for each request, when it has ended."""
+"""The access log: one line for each HTTP request, when it has ended."""
 
 from __future__ import annotations
 
 import logging
 
-from .exchange import Exchange
+from msgspec import Struct
+
 from .log_sink import SinkHandler
 
 logger = logging.getLogger("lmgateway.access")
 
 
-class AccessLine:
-    """What formats read of a log record, found out when one does."""
+class AccessLine(Struct, frozen=True, kw_only=True):
+    """An HTTP request that has ended, as a log record whose text is only made when it is written.
 
-    __slots__ = ("_exchange",)
+    `status` is what its client was sent, `error_code` what the gateway ended it with. `created` is when it
+    ended, in Unix seconds.
+    """
+
+    client: str
+    key: str
+    method: str
+    path: str
+    status: int
+    error_code: str | None
+    total_ms: int
+    request_id: str
+    created: float
 
     name = logger.name
     levelname = "INFO"
     exc_info = None
 
-    def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    @property
-    def created(self) -> float:
-        return self._exchange.ended_at
-
-    def getMessage(self) -> str:  # noqa: N802
-        """Return who asked for what, how it ended and how long it took. Never a query, a header or a body."""
-        exchange = self._exchange
-        because = f" ({exchange.error.code})" if exchange.error else ""
+    def getMessage(self) -> str:  # noqa: N802 - logging's name
+        """Return the caller, the request, how it ended and how long it took; no query, header or body."""
+        error = f" ({self.error_code})" if self.error_code else ""
         return (
-            f"{exchange.client} {exchange.method} {exchange.path} {exchange.status}{because} "
-            f"{exchange.total_ms} ms {exchange.request_id}"
+            f"{self.client} {self.key} {self.method} {self.path} {self.status}{error} "
+            f"{self.total_ms} ms {self.request_id}"
         )
 
     def fields(self) -> dict[str, object]:
         """Return the same for machines."""
-        exchange = self._exchange
         return {
-            "client": exchange.client,
-            "method": exchange.method,
-            "path": exchange.path,
-            "status": exchange.status,
-            "error": exchange.error.code if exchange.error else None,
-            "totalTimeMs": exchange.total_ms,
-            "requestId": exchange.request_id,
+            "client": self.client,
+            "key": self.key,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "error": self.error_code,
+            "totalTimeMs": self.total_ms,
+            "requestId": self.request_id,
         }
 
 
-def write(exchange: Exchange) -> None:
-    """Log a request that has ended."""
+def write(line: AccessLine) -> None:
     if not logger.isEnabledFor(logging.INFO):
         return
-    line = AccessLine(exchange)
     match logging.root.handlers:
         case [SinkHandler() as sink]:
-            # Nobody else listens, and logging's own way to the sink costs as much as the rest of a line.
+            # The only handler. Logging's own way to it costs as much as the rest of a line.
             sink.gather(line)
         case _:
             logger.info("%s", line.getMessage(), extra={"fields": line.fields})

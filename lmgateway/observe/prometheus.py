@@ -1,4 +1,4 @@
-"""What Prometheus is told: plain numbers, made into its format when somebody asks."""
+"""The metrics for Prometheus: plain numbers, rendered in its format on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from .. import __version__
-from .exchange import Exchange
+from .record import RequestRecord
 
 # 50 ms for a short answer of a small model to 10 minutes for a long one of a large one.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -22,9 +22,7 @@ TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 # Clients choose model names. One that isn't among the first so many that LM Studio answered to is "other".
 MAX_MODEL_LABELS = 50
 OTHER = "other"
-# Many at once cost less than one at a time, because all that it takes is at hand then.
-COUNTED_TOGETHER = 100
-_LABELS = ("route", "model")
+_LABELS = ("route", "model", "key")
 
 
 class Distribution:
@@ -66,49 +64,32 @@ class Metrics:
 
     def __init__(self) -> None:
         self._models: set[str] = set()
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._operations: Counter[tuple[str, str]] = Counter()
-        self._uncounted: list[Exchange] = []
-        self._in_flight = 0
         self._worst_lag = 0.0
 
-    def began(self) -> None:
-        self._in_flight += 1
-
-    def ended(self, exchange: Exchange) -> None:
-        """Take an exchange into account, with all that is known about it."""
-        self._in_flight -= 1
-        self._uncounted.append(exchange)
-        if len(self._uncounted) >= COUNTED_TOGETHER:
-            self.count()
-
-    def count(self) -> None:
-        """Count all that has ended."""
-        for exchange in self._uncounted:
-            self._count_one(exchange)
-        self._uncounted.clear()
-
-    def _count_one(self, exchange: Exchange) -> None:
-        labels = (exchange.route, self._model_label(exchange))
+    def ended(self, record: RequestRecord) -> None:
+        """Count an exchange that has ended."""
+        labels = (record.route, self._model_label(record), record.key)
         tally = self._tallies.get(labels)
         if tally is None:
             tally = self._tallies[labels] = Tally()
-        status = "aborted" if exchange.outcome == "aborted" else f"{exchange.status // 100}xx"
+        status = "aborted" if record.outcome == "aborted" else f"{record.status // 100}xx"
         tally.by_status[status] += 1
-        tally.seconds.observe(exchange.total_ms / 1000)
-        if (first_token := exchange.ttft_ms) is not None:
-            tally.first_token.observe(first_token / 1000)
-        if (speed := exchange.tokens_per_second) is not None:
-            tally.speed.observe(speed)
-        if exchange.count is not None and (usage := exchange.count.usage) is not None:
-            tally.tokens["in"] += usage.prompt_tokens
-            tally.tokens["out"] += usage.completion_tokens
+        tally.seconds.observe(record.total_ms / 1000)
+        if record.ttft_ms is not None:
+            tally.first_token.observe(record.ttft_ms / 1000)
+        if record.tokens_per_second is not None:
+            tally.speed.observe(record.tokens_per_second)
+        if record.usage is not None:
+            tally.tokens["in"] += record.usage.prompt_tokens
+            tally.tokens["out"] += record.usage.completion_tokens
 
-    def _model_label(self, exchange: Exchange) -> str:
-        name = exchange.model
+    def _model_label(self, record: RequestRecord) -> str:
+        name = record.model
         if name is None:
             return ""
-        if exchange.status == 200 and len(self._models) < MAX_MODEL_LABELS:
+        if record.status == 200 and len(self._models) < MAX_MODEL_LABELS:
             self._models.add(name)
         return name if name in self._models else OTHER
 
@@ -118,11 +99,18 @@ class Metrics:
     def lag(self, seconds: float) -> None:
         self._worst_lag = max(self._worst_lag, seconds)
 
-    def render(self, *, reachable: bool | None, subscribers: int, lost_events: int) -> bytes:
-        """Return the text format. Whether LM Studio is `reachable` isn't told if nobody knows."""
-        self.count()
+    def render(
+        self,
+        *,
+        in_flight: int,
+        reachable: bool | None,
+        subscribers: int,
+        lost_events: int,
+        storage_errors: int,
+    ) -> bytes:
+        """Return the text format. `reachable` is None while it is unknown whether LM Studio answers."""
         now: dict[str, tuple[str, float]] = {
-            "in_flight": ("Proxied requests that run", self._in_flight),
+            "in_flight": ("Proxied requests that run", in_flight),
             "event_loop_lag_seconds": (
                 "How late the event loop was at worst since last asked",
                 self._worst_lag,
@@ -135,8 +123,10 @@ class Metrics:
             now["upstream_reachable"] = ("Whether LM Studio answered when it was last asked", reachable)
         self._worst_lag = 0.0
         gauges = [GaugeMetricFamily(f"lmgateway_{name}", text, value) for name, (text, value) in now.items()]
+        unsaved = _counter("storage_errors", "Changes that could not be written to the database")
+        unsaved.add_metric((), storage_errors)
         registry = CollectorRegistry()
-        registry.register(_Families([*self._counted(), *gauges, _build_info()]))
+        registry.register(_Families([*self._counted(), unsaved, *gauges, _build_info()]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Metric]:

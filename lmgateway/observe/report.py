@@ -1,4 +1,4 @@
-"""What /debug tells of the activity."""
+"""The reports of /debug, made from the activity."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from typing import Literal
+from operator import itemgetter
 
 import psutil
 from msgspec import UNSET
@@ -17,10 +17,9 @@ from ..schema.debug import (
     EndedRequest,
     MemoryUsage,
     MetricsReport,
-    Outcome,
     Performance,
     RecentActivity,
-    RequestRecord,
+    RecentRequest,
     RequestsReport,
     RunningRequest,
     Sample,
@@ -32,7 +31,8 @@ from ..schema.debug import (
 from ..schema.models import ActiveModel
 from .activity import Activity
 from .clock import iso_timestamp
-from .exchange import Exchange, PastExchange
+from .exchange import Exchange
+from .record import RequestRecord
 
 LAST_REQUESTS = 10
 
@@ -49,7 +49,7 @@ def status_report(activity: Activity, active: ActiveModel | None) -> StatusRepor
 
 
 def metrics_report(activity: Activity, active: ActiveModel | None, started: float) -> MetricsReport:
-    """`started` is when the gateway was, by the monotonic clock."""
+    """`started` is the gateway's start, by the monotonic clock."""
     uptime = time.monotonic() - started
     return MetricsReport(
         model_info=active,
@@ -67,22 +67,23 @@ def metrics_report(activity: Activity, active: ActiveModel | None, started: floa
 
 
 def requests_report(activity: Activity) -> RequestsReport:
+    now = time.monotonic()
     return RequestsReport(
-        running=[_running(exchange) for exchange in activity.running],
-        recent=[_ended(past) for past in activity.recent.all()],
+        running=[_running(exchange, now) for exchange in activity.running],
+        recent=[_ended(record) for record in activity.history.recent],
         last_hour=[
             Sample(
                 timestamp=iso_timestamp(speed.began),
                 ttft_ms=speed.ttft_ms,
                 tokens_per_second=speed.tokens_per_second,
             )
-            for speed in activity.speeds.last_hour()
+            for speed in activity.history.last_hour()
         ],
     )
 
 
 def _current(activity: Activity) -> CurrentOperation | None:
-    for operation in activity.operations:
+    for operation in activity.operations.running:
         return CurrentOperation(
             type=operation.type,
             model_key=operation.model_key,
@@ -96,45 +97,53 @@ def _current(activity: Activity) -> CurrentOperation | None:
                 type="inference",
                 model_key=exchange.model,
                 progress=exchange.prompt_progress or 0.0,
-                started_at=exchange.timestamp,
-                elapsed_ms=exchange.total_ms,
+                started_at=iso_timestamp(exchange.began),
+                elapsed_ms=exchange.elapsed_ms(time.monotonic()),
             )
     return None
 
 
-def _last_requests(activity: Activity) -> list[RequestRecord]:
-    running = [exchange.past() for exchange in activity.running]
-    last = sorted([*activity.recent.all(), *running], key=lambda past: past.started)
-    return [_record(past) for past in last[-LAST_REQUESTS:]]
+def _last_requests(activity: Activity) -> list[RecentRequest]:
+    now = time.monotonic()
+    rows = [(record.started, _finished(record)) for record in activity.history.recent]
+    rows += [(exchange.started, _pending(exchange, now)) for exchange in activity.running]
+    rows.sort(key=itemgetter(0))
+    return [row for _, row in rows[-LAST_REQUESTS:]]
 
 
-def _record(past: PastExchange) -> RequestRecord:
-    return RequestRecord(
-        request_id=past.request_id,
-        status="pending" if past.outcome is None else _plain(past.outcome),
-        tokens_generated=past.tokens or UNSET,
-        token_usage=past.usage or UNSET,
-        time_ms=past.total_ms,
-        timestamp=past.timestamp,
+def _finished(record: RequestRecord) -> RecentRequest:
+    return RecentRequest(
+        request_id=record.request_id,
+        status="completed" if record.outcome == "completed" else "failed",
+        tokens_generated=record.tokens or UNSET,
+        token_usage=record.usage or UNSET,
+        time_ms=record.total_ms,
+        timestamp=iso_timestamp(record.began),
     )
 
 
-def _plain(outcome: Outcome) -> Literal["completed", "failed"]:
-    return "completed" if outcome == "completed" else "failed"
+def _pending(exchange: Exchange, now: float) -> RecentRequest:
+    return RecentRequest(
+        request_id=exchange.request_id,
+        status="pending",
+        tokens_generated=exchange.tokens or UNSET,
+        token_usage=(exchange.count.usage if exchange.count else None) or UNSET,
+        time_ms=exchange.elapsed_ms(now),
+        timestamp=iso_timestamp(exchange.began),
+    )
 
 
 def _performance(activity: Activity) -> Performance:
-    recent = activity.recent.all()
-    times = [past.total_ms for past in recent] or [0]
-    usages = [past.usage for past in recent if past.usage]
-    speeds = [(past.tokens, past.tokens_per_second) for past in recent if past.tokens_per_second]
-    errors = activity.total_errors / activity.total_requests * 100 if activity.total_requests else 0.0
+    recent = activity.history.recent
+    times = [record.total_ms for record in recent] or [0]
+    usages = [record.usage for record in recent if record.usage]
+    speeds = [(record.tokens, record.tokens_per_second) for record in recent if record.tokens_per_second]
     return Performance(
         total_requests=activity.total_requests,
         total_errors=activity.total_errors,
-        error_rate=round(errors, 2),
+        error_rate=round(activity.error_rate * 100, 2),
         recent_request_count=len(recent),
-        completed_request_count=sum(past.outcome == "completed" for past in recent),
+        completed_request_count=sum(record.outcome == "completed" for record in recent),
         avg_response_time_ms=round(statistics.fmean(times), 2),
         min_response_time_ms=min(times),
         max_response_time_ms=max(times),
@@ -164,7 +173,7 @@ def _token_stats(usages: Sequence[TokenUsage]) -> TokenStats:
     )
 
 
-def _running(exchange: Exchange) -> RunningRequest:
+def _running(exchange: Exchange, now: float) -> RunningRequest:
     return RunningRequest(
         request_id=exchange.request_id,
         method=exchange.method,
@@ -175,29 +184,29 @@ def _running(exchange: Exchange) -> RunningRequest:
         phase=exchange.phase,
         prompt_progress=exchange.prompt_progress,
         tokens=exchange.tokens,
-        tokens_per_second=exchange.tokens_per_second,
-        started_at=exchange.timestamp,
-        elapsed_ms=exchange.total_ms,
+        tokens_per_second=exchange.tokens_per_second(now),
+        started_at=iso_timestamp(exchange.began),
+        elapsed_ms=exchange.elapsed_ms(now),
     )
 
 
-def _ended(past: PastExchange) -> EndedRequest:
+def _ended(record: RequestRecord) -> EndedRequest:
     return EndedRequest(
-        request_id=past.request_id,
-        method=past.method,
-        path=past.path,
-        model=past.model,
-        client=past.client,
-        outcome=past.outcome,
-        # Who left or was cancelled got none, or one that says nothing of how it ended.
-        status=None if past.outcome in {"aborted", "cancelled"} else past.status,
-        error=past.error,
-        tokens=past.tokens,
-        token_usage=past.usage,
-        ttft_ms=past.ttft_ms,
-        tokens_per_second=past.tokens_per_second,
-        total_time_ms=past.total_ms,
-        timestamp=past.timestamp,
+        request_id=record.request_id,
+        method=record.method,
+        path=record.path,
+        model=record.model,
+        client=record.client,
+        outcome=record.outcome,
+        # A client that left or was cancelled got none, or one that doesn't say how it ended.
+        status=None if record.outcome in {"aborted", "cancelled"} else record.status,
+        error=record.error,
+        tokens=record.tokens,
+        token_usage=record.usage,
+        ttft_ms=record.ttft_ms,
+        tokens_per_second=record.tokens_per_second,
+        total_time_ms=record.total_ms,
+        timestamp=iso_timestamp(record.began),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known about an answer's tokens."""
+"""An answer's tokens: how many, and how fast they were generated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from ..schema.debug import TokenUsage
 
+# One token has no speed.
+_FEWEST_TOKENS = 2
+
 
 @dataclass(slots=True)
 class TokenCount:
-    """Tokens of one answer, so far: `seen` going by in a stream, the rest as LM Studio itself tells.
+    """Tokens of one answer, so far: `seen` in a stream as it passed, the rest as LM Studio reports it.
 
     `broke`: LM Studio ended the stream with an error of its own.
     """
@@ -23,7 +26,7 @@ class TokenCount:
 
     @property
     def usage(self) -> TokenUsage | None:
-        """What LM Studio says, once it did; of an answer that broke off, what was seen of it."""
+        """LM Studio's own numbers once it sent them; of an answer that broke off, what was seen of it."""
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         prompt = self.prompt_tokens or 0
@@ -35,3 +38,22 @@ class TokenCount:
     @property
     def generated(self) -> int:
         return self.completion_tokens or self.seen
+
+
+def generation_speed(count: TokenCount, *, total: float, passed: float | None, stream: bool) -> float | None:
+    """Return the tokens per second as LM Studio reports them, else as measured; None if neither is known.
+
+    `total` is the seconds of the whole exchange, `passed` those from the first token seen to the last one.
+    """
+    if count.tokens_per_second is not None:
+        return round(count.tokens_per_second, 2)
+    tokens = count.generated
+    # An event may hold several tokens. If one held most of them, they were buffered, and the time in which
+    # they passed is not the time in which they were generated.
+    if passed is not None and count.seen >= max(_FEWEST_TOKENS, tokens / 2):
+        tokens, seconds = tokens - 1, passed
+    elif stream and tokens < _FEWEST_TOKENS:  # most of the time was the prompt's
+        return None
+    else:
+        seconds = total
+    return round(tokens / seconds, 2) if tokens and seconds else None

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
-import gc
 import logging
 import os
-import sys
 import time
-from collections.abc import Callable
 
-from .activity import Activity
 from .prometheus import Metrics
 
 logger = logging.getLogger(__name__)
 
 LAG_SECONDS = 0.1
 DESCRIPTORS_SECONDS = 1.0
-TRIM_SECONDS = 10.0
 
 
 async def watch_lag(metrics: Metrics) -> None:
@@ -29,29 +23,6 @@ async def watch_lag(metrics: Metrics) -> None:
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
         metrics.lag(time.monotonic() - due)
-
-
-async def give_memory_back(activity: Activity) -> None:
-    """Give free memory back to the system now and then, until cancelled.
-
-    After a storm the C library would keep most of what was taken, for good; and Python keeps what lies around
-    anything that is still in use, or that only a look at everything would find to be garbage.
-    """
-    trim = _malloc_trim()
-    while True:
-        await asyncio.sleep(TRIM_SECONDS)
-        await activity.pack()
-        if not activity.running:  # else it could take longer than a request may wait
-            gc.collect()
-        if trim is not None:
-            await asyncio.to_thread(trim, 0)
-
-
-def _malloc_trim() -> Callable[[int], int] | None:
-    """Return malloc_trim(3), which only glibc has."""
-    if sys.platform != "linux":
-        return None
-    return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 async def watch_descriptors() -> None:

@@ -35,7 +35,7 @@ class CurrentOperation(Message, frozen=True, kw_only=True):
     elapsed_ms: int
 
 
-class RequestRecord(Message, frozen=True, kw_only=True):
+class RecentRequest(Message, frozen=True, kw_only=True):
     request_id: str
     status: Literal["pending", "completed", "failed"]
     tokens_generated: int | UnsetType = UNSET
@@ -48,7 +48,7 @@ class StatusReport(Message, frozen=True, kw_only=True):
     status: Status
     current_operation: CurrentOperation | None
     active_model: ActiveModel | None
-    recent_requests: list[RequestRecord]
+    recent_requests: list[RecentRequest]
     total_requests: int
     total_errors: int
 
@@ -61,7 +61,11 @@ class TokenStats(Message, frozen=True, kw_only=True):
 
 
 class Performance(Message, frozen=True, kw_only=True):
-    """Of the last 100 requests. Rates are in percent, times in milliseconds; 0 where there is nothing."""
+    """Of the last 100 requests. Rates are in percent, times in milliseconds; 0 where there is nothing.
+
+    `total_errors` counts failed model operations too; `error_rate` is their share of all requests and model
+    operations.
+    """
 
     total_requests: int
     total_errors: int
@@ -95,7 +99,7 @@ class SystemReport(Message, frozen=True, kw_only=True):
 
 
 class RecentActivity(Message, frozen=True, kw_only=True):
-    last10_requests: list[RequestRecord]
+    last10_requests: list[RecentRequest]
 
 
 class MetricsReport(Message, frozen=True, kw_only=True):
@@ -127,7 +131,7 @@ class EndedRequest(Message, frozen=True, kw_only=True):
     path: str
     model: str | None
     client: str
-    outcome: Outcome | None
+    outcome: Outcome
     status: int | None
     error: str | None
     tokens: int

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from ..aiohttp_private.server_protocol import ServerProtocol, is_malformed, is_too_long
+from ..config import Limits
 from ..errors import (
     RETRY_SOON,
     BadRequest,
@@ -21,10 +22,7 @@ from ..errors import (
 )
 from ..observe.exchange import make_request_id
 from ..web.responses import error_response, finish_headers
-from ..web.state import EXCHANGE
-
-if TYPE_CHECKING:
-    from .connection_limits import ConnectionLimits
+from ..web.state import CONTEXT
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +30,16 @@ logger = logging.getLogger(__name__)
 # might never read the answer.
 LINGER_SECONDS = 2.0
 _ENDING = "The gateway is being stopped and could wait no longer. Ask again in a moment."
+
+
+class ConnectionOwner(Protocol):
+    """What a connection asks of the owner of all connections."""
+
+    current: Limits
+    draining: bool
+
+    def add(self, connection: ClientConnection) -> None: ...
+    def discard(self, connection: ClientConnection) -> None: ...
 
 
 class ClientConnection(ServerProtocol):
@@ -52,7 +60,7 @@ class ClientConnection(ServerProtocol):
         "_taken_at",
     )
 
-    def __init__(self, server: web.Server, limits: ConnectionLimits, **options: Any) -> None:
+    def __init__(self, server: web.Server, limits: ConnectionOwner, **options: Any) -> None:
         super().__init__(server, **options)
         self._limits = limits
         now = self.now()
@@ -161,10 +169,10 @@ class ClientConnection(ServerProtocol):
     def interrupt(self) -> bool:
         """End the running request with an error that its client can tell from an end; return if one runs."""
         request = self.running_request
-        exchange = request.get(EXCHANGE) if request is not None else None
-        if exchange is None:
+        context = request.get(CONTEXT) if request is not None else None
+        if context is None:
             return False
-        exchange.interrupt(Ending(_ENDING, headers=RETRY_SOON))
+        context.cancellation.interrupt(Ending(_ENDING, headers=RETRY_SOON))
         return True
 
     def handle_error(

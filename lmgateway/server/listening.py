@@ -28,7 +28,8 @@ async def listening(
     """Serve the application on bound sockets, and yield the (first one's) port.
 
     At the end, running requests may go on for as long as `limits` is configured to wait, or until `hurry` is
-    set. Then the sockets are closed. `on_failure` is called if the task dies that enforces the limits.
+    set. Then the sockets are closed, as they are if the application can't be started. `on_failure` is called
+    if the task dies that enforces the limits.
     """
     runner = Runner(
         app,
@@ -36,13 +37,15 @@ async def listening(
         hurry=hurry or asyncio.Event(),
         on_failure=on_failure or _raise_in_loop,
     )
-    await runner.setup()
     try:
+        await runner.setup()
         for bound in sockets:
             await web.SockSite(runner, bound, ssl_context=tls, backlog=BACKLOG).start()
         yield sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()
+        for bound in sockets:
+            bound.close()
 
 
 def _raise_in_loop(failure: BaseException) -> None:

@@ -16,12 +16,13 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
-from ..observe.events import Event, Subscription
-from ..observe.published import sse_frame
+from ..observe.event_stream import Subscription
+from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
+from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, EVENTS, EXCHANGE, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, RULES, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
-    publisher.admit(request[POLICY].config.limits.subscribers)
+    publisher.admit(request[RULES].config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(
@@ -89,7 +90,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             try:
                 await _send_events(response, subscription)
             except TimeoutError:
-                logger.info("%s stopped reading events and is cut off", request[EXCHANGE].client)
+                logger.info("%s stopped reading events and is cut off", request[CONTEXT].client)
                 protocol_of(request).abort()
         return response
 
@@ -133,12 +134,13 @@ async def _send(response: EventSourceResponse, frames: bytes) -> None:
 
 
 async def status(request: web.Request) -> web.Response:
-    return json_response(status_report(request.app[ACTIVITY], request.app[MODELS].active.active_model))
+    app = request.app
+    return json_response(status_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model))
 
 
 async def metrics(request: web.Request) -> web.Response:
     app = request.app
-    return json_response(metrics_report(app[ACTIVITY], app[MODELS].active.active_model, app[STARTED]))
+    return json_response(metrics_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model, app[STARTED]))
 
 
 async def requests(request: web.Request) -> web.Response:
@@ -155,7 +157,11 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     text = app[METRICS].render(
-        reachable=app[UPSTREAM].answered, subscribers=events.subscribers, lost_events=events.lost
+        in_flight=len(app[ACTIVITY].running),
+        reachable=app[FLEET].only.health.answered,
+        subscribers=events.subscribers,
+        lost_events=events.lost,
+        storage_errors=app[DATABASE].errors,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -1,55 +1,101 @@
-"""An answer's way to a client that takes it as fast as it comes: no task is woken for each token."""
+"""LM Studio's response on its way to the client, no faster than the client takes it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from aiohttp import web
 
 from ..aiohttp_private.relayed_response import BodyWriter
 from ..aiohttp_private.server_protocol import ServerProtocol
-from ..boxes.http.response import Answer
+from ..boxes.http.response import UpstreamResponse
+from ..observe.exchange import Exchange
+from ..traffic.headers import is_event_stream, response_fields, writable_reason
+from ..traffic.metering import Meter, StreamMeter, meter_for
+from ..traffic.plan import RelayOptions
+from .downstream import Downstream
 
 
-class Flow:
-    """Passes an answer on while it comes in, in the event loop's own call that read it.
+async def relay(
+    upstream: UpstreamResponse, options: RelayOptions, exchange: Exchange, downstream: Downstream
+) -> web.StreamResponse:
+    """Pass the response on as it comes in, and count its tokens.
 
-    To wake the request's task for each token takes longer than to pass the token on. It sleeps until the
-    answer's end; and what a slow client has not taken by then is left to it.
+    Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ConnectionResetError if the
+    client has left.
+    """
+    is_stream = is_event_stream(upstream.headers)
+    meter = meter_for(upstream.headers, hides_usage=options.hides_usage) if options.counts_tokens else None
+    exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
+    try:
+        if is_stream:
+            upstream.limit_silence(options.stream_silence_seconds)
+        headers = response_fields(upstream.headers)
+        if isinstance(meter, StreamMeter):
+            headers.popall("Content-Length", None)  # what is taken out makes it less
+        transfer = Transfer(upstream, meter, exchange)
+        first = transfer.metered(upstream.read_ready())
+        writer = await downstream.begin(
+            upstream.status, writable_reason(upstream.reason), headers, join_body=bool(first)
+        )
+        await writer.write(first)
+        if not upstream.has_ended:
+            await transfer.run(downstream.connection, writer)
+        if meter is not None:
+            await writer.write(meter.finish())
+        return await downstream.end()
+    finally:
+        # Before its end this closes the connection, and so LM Studio stops generating.
+        upstream.close()
+
+
+class Transfer:
+    """Passes a body on in the event loop's own call that read it, as long as the client keeps up.
+
+    To wake the request's task for each token takes longer than to pass the token on. The task sleeps until
+    the body's end; then it waits for a slow client to take what is left.
     """
 
-    def __init__(
-        self,
-        answer: Answer,
-        client: ServerProtocol,
-        writer: BodyWriter,
-        meter: Callable[[bytes], bytes],
-    ) -> None:
-        self._answer, self._client, self._writer, self._meter = answer, client, writer, meter
+    def __init__(self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange) -> None:
+        self._upstream, self._meter, self._exchange = upstream, meter, exchange
+        self._client: ServerProtocol
+        self._writer: BodyWriter
         self._is_passing = False
         self._failure: Exception | None = None
 
-    async def run(self) -> None:
-        """Pass on what comes in until nothing more will.
+    def metered(self, chunk: bytes) -> bytes:
+        """Return what of this chunk goes on to the client, its tokens counted."""
+        meter = self._meter
+        if meter is None:
+            return chunk
+        count = meter.count
+        before = count.seen
+        passed = meter.feed(chunk)
+        if count.seen != before:
+            self._exchange.token_seen()
+        return passed
 
-        Raises ConnectionResetError if the client is gone.
-        """
-        self._client.on_writable = self._pass_on
+    async def run(self, client: ServerProtocol, writer: BodyWriter) -> None:
+        """Pass on everything up to the body's end. Raises ConnectionResetError if the client has left."""
+        self._client, self._writer = client, writer
+        client.on_writable = self._pass_on
         try:
-            await self._answer.wait_end(self._pass_on)
+            await self._upstream.wait_end(self._pass_on)
         finally:
-            self._client.on_writable = None
+            client.on_writable = None
         if self._failure is not None:
             raise self._failure
+        while chunk := await self._upstream.read():
+            await writer.write(self.metered(chunk))
 
     def _pass_on(self) -> None:
-        # To read may have more come in, which calls this again.
+        # Reading may let more come in, which calls this again.
         if self._is_passing or self._failure is not None:
             return
         self._is_passing = True
         try:
-            while not self._client.writing_paused and (chunk := self._answer.read_ready()):
-                self._writer.write_now(self._meter(chunk))
+            while not self._client.writing_paused and (chunk := self._upstream.read_ready()):
+                self._writer.write_now(self.metered(chunk))
         except Exception as exc:  # noqa: BLE001 - raised again in `run`; the event loop would only log it
             self._failure = exc
-            self._answer.break_off(exc)
+            self._upstream.break_off(exc)
         finally:
             self._is_passing = False

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
+from ..access.credentials import BY_SHAPE, Redaction
 from ..aiohttp_private.relayed_response import RelayedResponse
 from ..errors import GatewayError
 from ..schema.errors import AnthropicError, AnthropicErrorBody, OpenAiError, OpenAiErrorBody, OwnError
-from .places import ApiStyle
+from .operations.areas import ApiStyle
 
 _SERVER = "lmgateway"
 
@@ -28,39 +26,28 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 
 
 def error_response(
-    error: GatewayError, style: ApiStyle, request_id: str, *, redact: Callable[[str], str] = str
+    error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction = BY_SHAPE
 ) -> web.Response:
     """Return the error in the shape that clients of this API parse.
 
-    `redact` takes the key out of a text; an error may repeat what was sent where the key had no business.
+    It is redacted, because it may repeat what was sent where a key had no business.
     """
-    body = error_body(error, style, request_id, redact=redact)
+    body = error_body(error, style, request_id, redaction)
     response = json_response(body, status=error.status)
     response.headers.extend(error.headers)
     return response
 
 
 def error_body(
-    error: GatewayError, style: ApiStyle, request_id: str, *, redact: Callable[[str], str] = str
+    error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction = BY_SHAPE
 ) -> OwnError | OpenAiError | AnthropicError:
-    message = redact(error.message)
+    message = redaction.redact(error.message)
     match style:
         case "own":
-            details = UNSET if error.details is None else _redacted(error.details, redact)
+            details = UNSET if error.details is None else redaction.redact_json(error.details)
             return OwnError(error=error.title or message, details=details)
         case "openai":
             return OpenAiError(error=OpenAiErrorBody(message=message, type=error.type, code=error.code))
         case "anthropic":
             shape = AnthropicErrorBody(type=error.type, message=message)
             return AnthropicError(error=shape, request_id=request_id)
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return JSON with every text in it redacted."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, list):
-        return [_redacted(item, redact) for item in value]
-    if isinstance(value, dict):
-        return {name: _redacted(item, redact) for name, item in value.items()}
-    return value

@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lmgateway.boxes.log.follower import LogFollower
-from lmgateway.observe.events import Events
+from lmgateway.observe.event_stream import Events
 
 Watching = Callable[[Path, asyncio.Event], contextlib.AbstractAsyncContextManager[None]]
 LINE = "[2025-12-31 20:33:33][INFO][model] Prompt processing progress: 36.6%\n"

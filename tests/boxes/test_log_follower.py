@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from lmgateway.boxes.log.follower import LogFollower
-from lmgateway.observe.events import Events
+from lmgateway.observe.event_stream import Events
 from lmgateway.simulator import Pace, Simulator
 from tests.support.process import lmgateway
 from tests.support.studio import running_studio

@@ -81,7 +81,7 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     for key in ("before", "meanwhile"):
         publish(visit, key)
-    before, _ = visit.gateway.app[EVENTS].history.all()
+    before, _ = visit.gateway.app[EVENTS].history
     loss_was_seen = asyncio.Event()
 
     async def hold(route: Route) -> None:

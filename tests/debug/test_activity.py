@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import io
 import json
+import tracemalloc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from lmgateway.web.state import ACTIVITY
-from tests.boxes.conftest import Home
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
+from tests.support.home import Home
 from tests.support.raw_client import raw_client
 from tests.support.studio import Studio
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
@@ -45,13 +45,15 @@ async def test_request_has_a_beginning_and_an_end(home: Home) -> None:
                 await got.read()
             name, start = await next_event(events)
             assert name == "inference_start"
-            assert start.keys() == {"timestamp", "requestId", "method", "path", "model", "client"}
+            assert start.keys() == {
+                *("timestamp", "requestId", "method", "path", "model", "client", "key"),
+            }
             assert (start["requestId"], start["method"], start["path"]) == ("mine", method, path)
             assert start["client"] == "127.0.0.1"
             name, end = await next_event(events)
             assert name == "inference_complete"
             assert end.keys() == {
-                *("timestamp", "requestId", "totalTimeMs", "tokenUsage", "status"),
+                *("timestamp", "requestId", "key", "totalTimeMs", "tokenUsage", "status"),
                 *("ttftMs", "tokensPerSecond", "stream"),
             }
             assert (end["requestId"], end["status"]) == ("mine", got.status)
@@ -170,18 +172,32 @@ async def test_each_end_is_counted_once(
     assert metrics["performance"]["errorRate"] == errors * 100.0
 
 
-async def test_what_is_remembered_holds_no_body(scripted: Home, upstream: ScriptedUpstream) -> None:
-    """The last hundred requests stay known, but neither their bodies nor the frames that held them."""
+async def test_history_holds_no_body(
+    scripted: Home, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that failed stays in the history, but not its body or the frames that held it."""
     upstream.script = raw(b"")
-    body = b'{"messages":"' + b"x" * 5_000_000 + b'"}'
-    async with scripted.gateway.client.post(scripted.gateway.url(CHAT), data=io.BytesIO(body)) as response:
-        assert response.status == 502
-    (ended,) = scripted.gateway.app[ACTIVITY].recent._live
-    assert ended.error is not None
-    assert ended.error.message
-    held = [thing for thing in gc.get_referents(ended, ended.error) if not isinstance(thing, type)]
-    assert ended.error.__traceback__ is None
-    assert not any(isinstance(thing, web.StreamResponse | asyncio.Task) for thing in held)
+    caplog.set_level("ERROR")  # or pytest would hold them
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"messages":"'
+        for _ in range(10):
+            yield b"x" * 500_000
+        yield b'"}'
+
+    tracemalloc.start()
+    try:
+        async with scripted.gateway.client.post(scripted.gateway.url(CHAT), data=body()) as response:
+            assert response.status == 502
+        _, requests = await scripted.get("/debug/requests")
+        upstream.received.clear()
+        assert len(upstream.arrivals.get_nowait().body) > 5_000_000
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert requests["recent"][0]["error"]
+    assert held < 4_000_000
 
 
 async def test_fault_of_ours_ends_the_exchange_too(
@@ -192,7 +208,7 @@ async def test_fault_of_ours_ends_the_exchange_too(
     def broken(_headers: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lmgateway.web.proxy.response_fields", broken)
+    monkeypatch.setattr("lmgateway.web.relay.response_fields", broken)
     async with scripted.events() as events:
         async with scripted.gateway.client.post(scripted.gateway.url(CHAT), json=STREAM) as response:
             assert response.status == 500
@@ -229,6 +245,20 @@ async def test_failed_load_is_the_state_until_the_next(home: Home) -> None:
     assert (await home.get("/debug/status"))[1]["status"] == "error"
     await home.post("load", modelKey=LLM)
     assert (await home.get("/debug/status"))[1]["status"] == "idle"
+
+
+async def test_failed_model_operation_is_counted_once(home: Home) -> None:
+    """In totalErrors of both reports; a client's mistake isn't, and the error rate never exceeds 100 %."""
+    await home.post("load", modelKey="no such model")
+    counted = [(await home.get("/debug/status"))[1]["totalErrors"]]
+    await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10_000_000})
+    _, status = await home.get("/debug/status")
+    _, metrics = await home.get("/debug/metrics")
+    counted += [status["totalErrors"], metrics["performance"]["totalErrors"]]
+    assert counted == [0, 1, 1]
+    assert (status["totalRequests"], metrics["performance"]["totalRequests"]) == (0, 0)
+    # One failure among four operations: two models were activated before.
+    assert metrics["performance"]["errorRate"] == 25.0
 
 
 async def test_metrics_have_every_field(home: Home) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.observe.events import HISTORY_EVENTS, QUEUE_EVENTS, ModelUnloadStart
+from lmgateway.observe.event_stream import HISTORY_EVENTS, QUEUE_EVENTS
+from lmgateway.observe.events import ModelUnloadStart
 from lmgateway.web.state import EVENTS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
@@ -86,7 +87,7 @@ async def test_coming_back_continues_where_it_ended(
     gateway = await start_gateway(upstream.base_url)
     for number in range(3):
         publish(gateway, number)
-    first, second, _ = (past.number for past in gateway.app[EVENTS].history.all())
+    first, second, _ = (event.number for event in gateway.app[EVENTS].history)
     for query, headers, seen in (
         ("", f"Last-Event-ID: {first}\r\n", [b"1", b"2"]),
         ("", "Last-Event-ID: 1\r\n", [b"0", b"1", b"2"]),
@@ -112,7 +113,7 @@ async def test_who_comes_back_late_is_told_at_once_what_is_lost(
     gateway = await start_gateway(upstream.base_url)
     for number in range(HISTORY_EVENTS + 100):
         publish(gateway, number)
-    headers = {"Last-Event-ID": str(gateway.app[EVENTS].history.all()[0].number - 51)}
+    headers = {"Last-Event-ID": str(gateway.app[EVENTS].history[0].number - 51)}
     url = gateway.url("/debug/stream?types=error")
     async with gateway.client.get(url, headers=headers) as response:
         await response.content.readuntil(b"\n\n")

@@ -10,8 +10,8 @@ import pytest
 
 from lmgateway.aiohttp_private.upstream_protocol import UpstreamProtocol
 from lmgateway.boxes.http.client import Outgoing
-from lmgateway.boxes.http.response import Answer
-from lmgateway.web.state import UPSTREAM
+from lmgateway.boxes.http.response import UpstreamResponse
+from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
@@ -42,15 +42,16 @@ def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[async
 
 def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
     """End these connections at the last moment: the gateway's kernel knows, its event loop doesn't yet."""
-    send = gateway.app[UPSTREAM].send
+    http = gateway.app[FLEET].only.http
+    send = http.send
 
-    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> Answer:
+    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
         while writers:
             end(writers.pop())
         await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then
         return await send(outgoing, silence=silence)
 
-    gateway.app[UPSTREAM].send = end_and_send  # type: ignore[method-assign]
+    http.send = end_and_send  # type: ignore[method-assign]
 
 
 def dies_on_reuse(upstream: ScriptedUpstream, end: End) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from lmgateway.errors import StudioFailed
 from lmgateway.observe.activity import Activity
-from lmgateway.observe.events import Events
+from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
 
 
@@ -29,17 +29,17 @@ async def test_an_error_lasts_until_the_next_operation(activity: Activity) -> No
 
 
 async def test_what_fails_beside_an_operation_is_not_over_with_it(activity: Activity) -> None:
-    for found_nothing in (True, False):
+    for changed_nothing in (True, False):
         with activity.operation("model_unload", "b") as operation:
-            operation.found_nothing = found_nothing
+            operation.changed_nothing = changed_nothing
             fail(activity)
         assert activity.status == "error"
 
 
-async def test_what_finds_nothing_brings_no_error_back(activity: Activity) -> None:
+async def test_what_changes_nothing_brings_no_error_back(activity: Activity) -> None:
     fail(activity)
     with activity.operation("model_unload", "b") as operation:
-        operation.found_nothing = True
+        operation.changed_nothing = True
         with activity.operation("model_load", "c"):
             pass
     assert activity.status == "idle"

@@ -7,28 +7,31 @@ import json
 import re
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from lmgateway.errors import GatewayError, NotFound, StudioFailed
 from lmgateway.observe.activity import Activity
-from lmgateway.observe.events import (
+from lmgateway.observe.event_stream import (
     BATCH_EVENTS,
     HISTORY_EVENTS,
     PAUSE_SECONDS,
     QUEUE_EVENTS,
+    Events,
+    Subscription,
+)
+from lmgateway.observe.events import (
     ErrorEvent,
     Event,
-    Events,
     ModelActivate,
     ModelLoadComplete,
     ModelLoadProgress,
     ModelLoadStart,
     ModelUnloadComplete,
     ModelUnloadStart,
-    Subscription,
 )
 from lmgateway.observe.prometheus import Metrics
-from lmgateway.observe.published import Published
+from lmgateway.observe.sse import NumberedEvent
 from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
 
 NAMED = {"model_key": "m", "instance_id": None}
@@ -42,16 +45,16 @@ def publish(events: Events, count: int) -> None:
         events.publish(START)
 
 
-async def heard(events: Events, subscription: Subscription) -> list[Published]:
+async def heard(events: Events, subscription: Subscription) -> list[NumberedEvent]:
     """Everything that is in the queue, up to the end."""
     events.close()
-    found: list[Published] = []
+    found: list[NumberedEvent] = []
     while (batch := await asyncio.wait_for(subscription.next(), 1)) is not None:
         found += batch.events
     return found
 
 
-def fields_of(published: Published) -> dict[str, object]:
+def fields_of(published: NumberedEvent) -> dict[str, object]:
     """What a reader finds in the event's data, which is one line."""
     found = re.fullmatch(rb"id: \d+\nevent: \w+\ndata: ([^\n]*)\n\n", published.frame)
     assert found is not None
@@ -179,25 +182,26 @@ async def test_crowd_is_told_together() -> None:
     assert PAUSE_SECONDS / 2 < waited < 10 * PAUSE_SECONDS
 
 
-async def test_event_is_made_once_and_only_if_somebody_listens() -> None:
-    """A gateway that nobody watches spends nothing on what it would tell."""
-    made = []
+async def test_event_is_encoded_once_and_only_for_a_subscriber(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without subscribers nothing is encoded, and a hundred of them cost no more encoding than one."""
+    encoded: list[object] = []
+    encode = msgspec.json.encode
 
-    def make() -> Event:
-        made.append(1)
-        return START
+    def counting(event: object) -> bytes:
+        encoded.append(event)
+        return encode(event)
 
+    monkeypatch.setattr(msgspec.json, "encode", counting)
     events = Events()
-    events.publish_made(START.name, make)
-    assert made == []
-    with events.subscribe() as one, events.subscribe() as other:
-        events.publish_made(START.name, make)
-        frames = [published.frame for published in await heard(events, one)]
-        assert frames == [published.frame for published in await heard(events, other)]
-    assert made == [1]
+    events.publish(START)
+    assert encoded == []
+    with events.subscribe() as one, events.subscribe({COMPLETE.name}) as other:
+        events.publish(COMPLETE)
+        frames = [event.frame for event in await heard(events, one)]
+        assert frames == [event.frame for event in await heard(events, other)]
     with events.subscribe(after=0) as late:
-        assert [published.number for published in await heard(events, late)] == [1, 2]
-    assert made == [1, 1]
+        assert [event.frame for event in await heard(events, late)][1:] == frames
+    assert encoded == [COMPLETE, START]
 
 
 async def test_end_reaches_full_queues() -> None:
@@ -284,11 +288,14 @@ async def test_what_a_dashboard_reads(event: Event, name: str, fields: dict[str,
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [NotFound("No such model."), asyncio.CancelledError(), RuntimeError("a fault of ours")],
-    ids=["no", "left", "fault"],
+    ("failure", "code"),
+    [
+        pytest.param(NotFound("No such model."), "not_found", id="no"),
+        pytest.param(asyncio.CancelledError(), None, id="left"),
+        pytest.param(RuntimeError("a fault of ours"), "internal_error", id="fault"),
+    ],
 )
-async def test_failed_operation_is_told_once(failure: BaseException) -> None:
+async def test_failed_operation_is_told_once(failure: BaseException, code: str | None) -> None:
     """One failure is one error event, with the operation and the model; a success is none."""
     events = Events()
     activity = Activity(events, Metrics())
@@ -301,7 +308,9 @@ async def test_failed_operation_is_told_once(failure: BaseException) -> None:
     shown = fields_of(published)
     assert published.name == "error"
     assert (shown["operation"], shown["modelKey"], bool(shown["error"])) == ("model_load", "m", True)
-    assert shown.keys() == {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}
+    assert shown.get("code") == code
+    fields = {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}
+    assert shown.keys() - {"code"} == fields
 
 
 @pytest.mark.parametrize("end", [None, NotFound("No such model.")], ids=["success", "a client's mistake"])

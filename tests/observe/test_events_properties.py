@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmgateway.boxes.log.events import DebugLog, sampling_params
-from lmgateway.observe.events import ErrorEvent, Event, Events, InferenceStart
+from lmgateway.observe.event_stream import Events
+from lmgateway.observe.events import ErrorEvent, Event, InferenceStart
 from lmgateway.web.debug import _send_events
 from tests.support.properties import checked
 
@@ -23,7 +24,13 @@ events = (
     st.builds(DebugLog, level=texts, message=texts, raw=texts, timestamp=texts)
     | st.builds(ErrorEvent, operation=texts, model_key=texts, error=texts, total_time_ms=st.integers(0, 9))
     | st.builds(
-        InferenceStart, request_id=texts, method=texts, path=texts, model=st.none() | texts, client=texts
+        InferenceStart,
+        request_id=texts,
+        method=texts,
+        path=texts,
+        model=st.none() | texts,
+        client=texts,
+        key=texts,
     )
     | st.dictionaries(names, st.floats(0, 1), max_size=3).map(sampling_params)
 )

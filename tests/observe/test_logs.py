@@ -13,7 +13,6 @@ from contextlib import suppress
 import pytest
 
 from lmgateway.observe import access_log, logs
-from lmgateway.observe.exchange import Exchange
 
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 logger = logging.getLogger("lmgateway.test")
@@ -184,42 +183,50 @@ def test_who_shares_the_pipe_still_waits_for_room(log_to):
         assert os.get_blocking(stream.fileno())
 
 
+def access_line(request_id):
+    return access_log.AccessLine(
+        client="127.0.0.1",
+        key="owner",
+        method="GET",
+        path="/v1/models",
+        status=200,
+        error_code=None,
+        total_ms=3,
+        request_id=request_id,
+        created=1.5,
+    )
+
+
 async def test_access_lines_are_written_together(log_to):
     """Many requests end at once: their lines come a moment later with one write, in order."""
     out = log_to("plain")
     for number in range(3):
-        exchange = Exchange(f"req_{number}", "127.0.0.1", "GET", "/v1/models", status=200)
-        exchange.close()
-        access_log.write(exchange)
+        access_log.write(access_line(f"req_{number}"))
     assert out.getvalue() == ""
     while not out.getvalue():
         await asyncio.sleep(0.001)
     lines = out.getvalue().splitlines()
     assert [line.rpartition(" ")[2] for line in lines] == ["req_0", "req_1", "req_2"]
-    pattern = rf"{TIMESTAMP} INFO    lmgateway\.access: 127\.0\.0\.1 GET /v1/models 200 \d+ ms req_0"
+    pattern = rf"{TIMESTAMP} INFO    lmgateway\.access: 127\.0\.0\.1 owner GET /v1/models 200 \d+ ms req_0"
     assert re.fullmatch(pattern, lines[0])
 
 
 async def test_warning_comes_behind_what_was_before_it(log_to):
     """Nothing that is gathered is overtaken, and nothing of it is lost at the end."""
     out = log_to("json")
-    exchange = Exchange("req_1", "127.0.0.1", "GET", "/v1/models", status=200)
-    exchange.close()
-    access_log.write(exchange)
+    access_log.write(access_line("req_1"))
     logger.warning("look")
-    access_log.write(exchange)
+    access_log.write(access_line("req_1"))
     logging.getLogger().handlers[0].flush()
     entries = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [entry.get("requestId", entry["message"]) for entry in entries] == ["req_1", "look", "req_1"]
-    assert entries[0]["status"] == 200
+    assert (entries[0]["status"], entries[0]["key"]) == (200, "owner")
 
 
 async def test_other_handlers_get_access_lines_too(log_to, caplog):
     """Whoever embeds the gateway configures logging as ever."""
-    exchange = Exchange("req_1", "127.0.0.1", "GET", "/v1/models", status=200)
-    exchange.close()
     with caplog.at_level("INFO"):
-        access_log.write(exchange)
+        access_log.write(access_line("req_1"))
     (record,) = caplog.records
     assert record.getMessage().endswith("req_1")
     assert record.fields()["path"] == "/v1/models"

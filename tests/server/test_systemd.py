@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
@@ -136,6 +137,27 @@ def test_systemd_finds_nothing_wrong_with_the_units(
         env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
     )
     assert (verified.returncode, verified.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there is a service of systemd's")
+@pytest.mark.parametrize("service", ["lmgateway.service", "user/lmgateway.service"])
+@pytest.mark.parametrize("library", ["libc.so.6", "libnothere.so.2"], ids=["installed", "missing"])
+def test_jemalloc_is_preloaded_only_where_it_is_installed(tmp_path: Path, service: str, library: str) -> None:
+    """Neither the step before the start nor the gateway makes the loader complain about a missing library."""
+    text = (UNITS / service).read_text()
+    assert "EnvironmentFile=-%t/lmgateway/allocator" in text
+    (command,) = re.findall(r"^ExecStartPre=/bin/sh -c '(.*)'$", text, re.MULTILINE)
+    # Any library that is installed here stands for jemalloc.
+    command = command.replace("$$", "$").replace("libjemalloc.so.2", library)
+    environ = {"RUNTIME_DIRECTORY": str(tmp_path), "PATH": os.defpath}
+    prepared = subprocess.run(
+        ["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (prepared.returncode, prepared.stdout, prepared.stderr) == (0, "", "")
+    allocator = tmp_path / "allocator"
+    lines = allocator.read_text().splitlines() if allocator.exists() else []
+    expected = [f"LD_PRELOAD={library}", "PYTHONMALLOC=malloc"] if library == "libc.so.6" else []
+    assert lines == expected
 
 
 @needs_systemd

@@ -1,0 +1,148 @@
+"""The event stream: its subscribers, and the last events for those that reconnect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+from ..errors import RETRY_SOON, Overloaded
+from .events import Event
+from .sse import Batch, NumberedEvent
+
+HISTORY_EVENTS = 1000
+# Under load events are delivered in batches, one in this time or of so many events: for each event alone, a
+# hundred subscribers cost more than the requests. The first event after a silence is delivered at once.
+PAUSE_SECONDS = 0.05
+BATCH_EVENTS = 250
+# Room for all that is replayed to a subscriber that reconnects, and for what happens meanwhile.
+QUEUE_EVENTS = HISTORY_EVENTS + BATCH_EVENTS
+
+
+class Subscription:
+    """A subscriber's bounded queue. A full one drops the oldest batches, and counts their events."""
+
+    def __init__(self, names: Collection[str], missed: int = 0) -> None:
+        """`missed` is how many were lost before it began."""
+        self._names = names
+        self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
+        self._queued = 0
+        self._missed = missed
+
+    def offer(self, batch: Batch) -> int:
+        """Enqueue a batch without waiting; return how many older events were dropped for it."""
+        batch = batch.only(self._names)
+        if not batch.events:
+            return 0
+        self._queue.put_nowait(batch)
+        self._queued += len(batch.events)
+        dropped = 0
+        while self._queued > QUEUE_EVENTS and self._queue.qsize() > 1:
+            dropped += self._dequeued(self._queue.get_nowait())
+        self._missed += dropped
+        return dropped
+
+    def end(self) -> None:
+        """Let nothing follow what is in the queue."""
+        self._queue.put_nowait(None)
+
+    async def next(self) -> Batch | None:
+        """Return the next events, None after the last ones."""
+        batch = await self._queue.get()
+        self._dequeued(batch)
+        return batch
+
+    def _dequeued(self, batch: Batch | None) -> int:
+        number = len(batch.events) if batch else 0
+        self._queued -= number
+        return number
+
+    def take_missed(self) -> int:
+        """Return how many were lost since the last call."""
+        missed, self._missed = self._missed, 0
+        return missed
+
+
+class Events:
+    """The owner of the subscriptions and of a bounded history of events."""
+
+    def __init__(self, *, after: int = 0) -> None:
+        """Events are numbered from the one after this on, which should be more than any number before."""
+        self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
+        self.lost = 0
+        self._subscriptions: set[Subscription] = set()
+        self._before = self._number = after
+        self._undelivered: list[NumberedEvent] = []
+        self._delivery: asyncio.Handle | None = None
+        self._delivered_at = 0.0
+        self._closed = False
+
+    def publish(self, event: Event) -> None:
+        """Deliver an event to all subscribers. Never waits: a slow one loses events instead."""
+        self._number += 1
+        numbered = NumberedEvent(self._number, event)
+        self.history.append(numbered)
+        if not self._subscriptions:
+            return
+        self._undelivered.append(numbered)
+        if self._delivery is None:
+            loop = asyncio.get_running_loop()
+            self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
+        elif len(self._undelivered) >= BATCH_EVENTS:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        if self._delivery is None:
+            return
+        self._delivery.cancel()
+        self._delivery, self._delivered_at = None, asyncio.get_running_loop().time()
+        batch, self._undelivered = Batch(self._undelivered), []
+        for subscription in self._subscriptions:
+            self.lost += subscription.offer(batch)
+
+    @property
+    def subscribers(self) -> int:
+        return len(self._subscriptions)
+
+    def admit(self, limit: int) -> None:
+        """Raise Overloaded if there are as many subscribers already."""
+        if len(self._subscriptions) >= limit:
+            raise Overloaded(
+                f"{limit} are listening already, as many as limits.subscribers allows. Ask again later.",
+                headers=RETRY_SOON,
+            )
+
+    @contextmanager
+    def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
+        """Subscribe to events of these names (all if none are given), beginning with those since `after`.
+
+        Events since then that are no longer in the history count as missed, whatever their names. 0 is for a
+        new subscriber that wants the whole history, and missed nothing.
+        """
+        self._deliver()  # what is older than the subscription
+        past, missed = ([], 0) if after is None else self._since(after)
+        subscription = Subscription(names, missed)
+        for start in range(0, len(past), BATCH_EVENTS):
+            subscription.offer(Batch(past[start : start + BATCH_EVENTS]))
+        self._subscriptions.add(subscription)
+        if self._closed:
+            subscription.end()
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    def _since(self, after: int) -> tuple[list[NumberedEvent], int]:
+        """Return the events of the history since this one, and how many are missing."""
+        # A number that isn't assigned yet is from before a restart, with a clock that went wrong.
+        known = max(after, self._before) if after <= self._number else self._before
+        found = [event for event in self.history if event.number > known]
+        return found, self._number - known - len(found) if after else 0
+
+    def close(self) -> None:
+        """End every subscription, later ones too, so that none waits for events that won't come."""
+        self._deliver()
+        self._closed = True
+        for subscription in self._subscriptions:
+            subscription.end()

@@ -1,0 +1,110 @@
+"""The record of an exchange: made once, when it has ended, and never changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamBroke
+from ..schema.debug import Outcome, TokenUsage
+from .exchange import Exchange
+
+_STREAM_FAILED = "LM Studio ended its answer with an error."
+
+
+class Ending(NamedTuple):
+    outcome: Outcome
+    error: GatewayError | None = None
+
+
+class RequestRecord(Struct, frozen=True, kw_only=True):
+    """What became of an exchange.
+
+    `status` is what its client got, or would have got if the head hadn't been sent already. `error` is set if
+    the gateway ended it with an error; keys are taken out of it. `started` is of the monotonic clock, `began`
+    and `ended` are in Unix seconds.
+    """
+
+    request_id: str
+    key: str
+    client: str
+    method: str
+    path: str
+    route: str
+    model: str | None
+    stream: bool
+    outcome: Outcome
+    status: int
+    error: str | None
+    error_code: str | None
+    usage: TokenUsage | None
+    tokens: int
+    ttft_ms: int | None
+    tokens_per_second: float | None
+    total_ms: int
+    started: float
+    began: float
+    ended: float
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it counts as an error. A client that left doesn't."""
+        return self.outcome in {"failed", "cancelled"}
+
+
+def ending_of(
+    exc: BaseException | None, reason: GatewayError | None, *, status: int, stream_failed: bool
+) -> Ending:
+    """Decide how an exchange ended that this exception left, if any.
+
+    `reason` is why it was cancelled, None if its client left. `status` is LM Studio's.
+    """
+    match exc:
+        case None if stream_failed:
+            return Ending("failed", UpstreamBroke(_STREAM_FAILED))
+        case None:
+            return Ending("completed" if status < 500 else "failed")
+        case asyncio.CancelledError() if reason is not None:
+            error = reason
+        case asyncio.CancelledError() | ConnectionError():
+            return Ending("aborted")
+        case GatewayError():
+            error = exc
+        case _:  # logged where it is rendered
+            error = GatewayError(INTERNAL_FAILURE)
+    return Ending("cancelled" if isinstance(error, RequestCancelled) else "failed", error)
+
+
+def make_record(exchange: Exchange, exc: BaseException | None, now: float) -> RequestRecord:
+    """Return the record of an exchange that ended `now`, by the monotonic clock, with this exception."""
+    count = exchange.count
+    outcome, error = ending_of(
+        exc,
+        exchange.cancellation.error,
+        status=exchange.status,
+        stream_failed=count is not None and count.broke,
+    )
+    return RequestRecord(
+        request_id=exchange.request_id,
+        key=exchange.key,
+        client=exchange.client,
+        method=exchange.method,
+        path=exchange.path,
+        route=exchange.route,
+        model=exchange.model,
+        stream=exchange.stream,
+        outcome=outcome,
+        status=exchange.status if error is None else error.status,
+        error=None if error is None else exchange.redact(error.message),
+        error_code=None if error is None else error.code,
+        usage=None if count is None else count.usage,
+        tokens=exchange.tokens,
+        ttft_ms=exchange.ttft_ms,
+        tokens_per_second=exchange.tokens_per_second(now),
+        total_ms=exchange.elapsed_ms(now),
+        started=exchange.started,
+        began=exchange.began,
+        ended=exchange.began + now - exchange.started,
+    )

@@ -1,0 +1,66 @@
+"""What belongs to one HTTP request, whether it is an exchange with LM Studio or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+from msgspec import Struct, field
+
+from ..observe.access_log import AccessLine
+from ..observe.clock import unix_time
+from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
+from .downstream import Downstream
+
+
+class RequestContext(Struct, eq=False, kw_only=True):
+    """Who sent a request, and how far its answer is; the middlewares fill it in.
+
+    `client` is the address behind trusted proxies once it is known, `key` the name of the caller's key.
+    `started` is of the monotonic clock, `began` the same moment in Unix seconds.
+    """
+
+    request_id: str
+    client: str
+    method: str
+    path: str
+    redact: Callable[[str], str]
+    cancellation: Cancellation
+    downstream: Downstream
+    key: str = "anyone"
+    error_code: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=unix_time)
+
+    def exchange(self, *, route: str, generates: bool) -> Exchange:
+        """Return an exchange that begins with this request and is cancelled with it."""
+        return Exchange(
+            request_id=self.request_id,
+            client=self.client,
+            method=self.method,
+            path=self.path,
+            cancellation=self.cancellation,
+            key=self.key,
+            redact=self.redact,
+            route=route,
+            generates=generates,
+            started=self.started,
+            began=self.began,
+        )
+
+    def access_line(self, response: web.StreamResponse | None) -> AccessLine:
+        """Return the line of a request that ends now, with this response unless its handler failed."""
+        sent = response or self.downstream.response
+        seconds = time.monotonic() - self.started
+        return AccessLine(
+            client=self.client,
+            key=self.key,
+            method=self.method,
+            path=self.path,
+            status=CLIENT_LEFT if sent is None else sent.status,
+            error_code=self.error_code,
+            total_ms=round(seconds * 1000),
+            request_id=self.request_id,
+            created=self.began + seconds,
+        )

@@ -1,0 +1,59 @@
+"""The bounded history of what ended."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from lmgateway.observe.exchange import Cancellation, Exchange
+from lmgateway.observe.history import HOUR_SECONDS, HOUR_SPEEDS, RECENT_RECORDS, History, Speed
+from lmgateway.observe.record import RequestRecord, make_record
+
+
+def ended(number: int, *, tokens: int, seconds_ago: float = 0.0) -> RequestRecord:
+    exchange = Exchange(
+        request_id=str(number),
+        client="client",
+        method="POST",
+        path="/",
+        cancellation=Cancellation(lambda: None),
+    )
+    record = make_record(exchange, None, exchange.started)
+    return msgspec.structs.replace(
+        record,
+        started=time.monotonic() - seconds_ago - 1,
+        began=1000.0 + number,
+        total_ms=1000,
+        tokens=tokens,
+        ttft_ms=500,
+        tokens_per_second=float(tokens),
+    )
+
+
+def test_recent_records_are_the_last_hundred() -> None:
+    history = History()
+    for number in range(RECENT_RECORDS + 20):
+        history.add(ended(number, tokens=0))
+    assert [record.request_id for record in history.recent] == [
+        str(number) for number in range(20, RECENT_RECORDS + 20)
+    ]
+
+
+def test_speeds_are_of_the_last_hour() -> None:
+    """Of what generated tokens, and ended within it."""
+    history = History()
+    history.add(ended(1, tokens=5, seconds_ago=HOUR_SECONDS + 1))
+    history.add(ended(2, tokens=0))
+    history.add(ended(3, tokens=7, seconds_ago=HOUR_SECONDS - 60))
+    assert [(speed.began, speed.ttft_ms, speed.tokens_per_second) for speed in history.last_hour()] == [
+        (1003.0, 500, 7.0)
+    ]
+
+
+def test_speeds_are_bounded() -> None:
+    history = History()
+    for number in range(HOUR_SPEEDS + 10):
+        history.add(ended(number, tokens=1))
+    speeds: list[Speed] = list(history.last_hour())
+    assert [speed.began for speed in speeds] == [1000.0 + number for number in range(10, HOUR_SPEEDS + 10)]
