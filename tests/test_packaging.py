@@ -97,7 +97,17 @@ def test_the_source_package_holds_what_its_tests_and_installs_need(packages: Pat
     [file] = packages.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         found = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    needed = {".ci/run", ".dockerignore", "LICENSE", "README.md", "config.example.toml", "pyproject.toml"}
+    needed = {
+        ".ci/run",
+        ".ci/long",
+        ".ci/prepare",
+        ".ci/lowest.py",
+        ".dockerignore",
+        "LICENSE",
+        "README.md",
+        "config.example.toml",
+        "pyproject.toml",
+    }
     for folder in ("docs", "lmgateway", "systemd", "tests", "windows"):
         needed |= {f"{folder}/{name}" for name in files_below(ROOT / folder)}
     # What is in its folders are somebody's own settings and secrets.
