@@ -8,39 +8,56 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from . import background
-from .boxes.http.client import Upstream
-from .boxes.log.follower import LogFollowing
-from .boxes.sdk.calls import StudioClient
+from .boxes.fleet import Fleet
 from .config import Config
-from .models.active import Models
+from .models.active import ActiveModelRegistry
+from .models.lifecycle import ModelLifecycle
 from .observe import vitals
 from .observe.activity import Activity
 from .observe.event_stream import Events
 from .observe.prometheus import Metrics
-from .storage.state_file import StateFile
+from .storage.active_models import SavedActiveModels
+from .storage.database import Database
+from .storage.state_folder import state_directory
 from .web.middleware import MIDDLEWARES, add_headers
-from .web.openapi.routes import add_routes
-from .web.policy import Policies
-from .web.state import ACTIVITY, EVENTS, LOG_FOLLOWING, METRICS, MODELS, POLICIES, STARTED, STUDIO, UPSTREAM
+from .web.openapi.published import Documents
+from .web.operations.areas import Areas
+from .web.operations.routes import OPERATIONS, add_routes
+from .web.ruleset import RulesInForce
+from .web.state import (
+    ACTIVE_MODELS,
+    ACTIVITY,
+    AREAS,
+    DATABASE,
+    DOCUMENTS,
+    EVENTS,
+    FLEET,
+    METRICS,
+    MODELS,
+    RULES_IN_FORCE,
+    STARTED,
+)
 
 
 def create_app(config: Config) -> web.Application:
     """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
     app = web.Application(middlewares=MIDDLEWARES)
-    app[POLICIES] = Policies(config)
+    app[RULES_IN_FORCE] = RulesInForce(config)
     # Of the time, so that a reader that comes back after a restart is told all that happened since.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
-    app[STUDIO] = StudioClient(config.lmstudio)
-    app[MODELS] = Models(app[STUDIO], app[ACTIVITY], StateFile(config.server.state_dir))
-    app[LOG_FOLLOWING] = LogFollowing(app[EVENTS], app[ACTIVITY].prompt_progressed)
+    app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
+    app[DATABASE] = Database(state_directory(config.server.state_dir))
+    app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
+    app[MODELS] = ModelLifecycle(app[FLEET], app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
-    app[UPSTREAM] = Upstream(config.lmstudio)
-    app.cleanup_ctx.extend((_upstream, _studio, _vitals, _log))
+    app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
-    add_routes(app.router)
+    app[AREAS] = Areas()
+    app[DOCUMENTS] = Documents(OPERATIONS)
+    add_routes(app.router, app[AREAS])
     return app
 
 
@@ -49,28 +66,29 @@ async def reconfigure(app: web.Application, config: Config) -> None:
 
     Address, port and state folder stay as they were at the start.
     """
-    app[POLICIES].replace(config)
-    app[UPSTREAM].reconfigure(config.lmstudio)
-    app[STUDIO].reconfigure(config.lmstudio)
-    await app[LOG_FOLLOWING].apply(config.lmstudio)
+    app[RULES_IN_FORCE].replace(config)
+    await app[FLEET].reconfigure(config.lmstudio)
 
 
-async def _upstream(app: web.Application) -> AsyncIterator[None]:
-    async with app[UPSTREAM]:
+async def _database(app: web.Application) -> AsyncIterator[None]:
+    try:
+        await app[DATABASE].open()
+        yield
+    finally:
+        await app[DATABASE].close()
+
+
+async def _fleet(app: web.Application) -> AsyncIterator[None]:
+    async with app[FLEET]:
         yield
 
 
-async def _studio(app: web.Application) -> AsyncIterator[None]:
-    app[MODELS].remember()
+async def _models(app: web.Application) -> AsyncIterator[None]:
+    await app[ACTIVE_MODELS].restore()
     yield
+    # First: an unload that is cancelled here still deactivates what it has unloaded.
     await app[MODELS].close()
-    await app[STUDIO].close()
-
-
-async def _log(app: web.Application) -> AsyncIterator[None]:
-    await app[LOG_FOLLOWING].apply(app[POLICIES].current.config.lmstudio)
-    yield
-    await app[LOG_FOLLOWING].close()
+    await app[ACTIVE_MODELS].close()
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:

@@ -24,6 +24,20 @@ def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     return task
 
 
+def start_vital(
+    work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
+) -> asyncio.Task[None]:
+    """Return a running task without which the process is of no use: `on_failure` is called if it fails."""
+    task = asyncio.create_task(work)
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            on_failure(failure)
+
+    task.add_done_callback(ended)
+    return task
+
+
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Have tasks run inside."""
@@ -42,15 +56,35 @@ async def end(*tasks: asyncio.Task[None]) -> None:
 
 
 async def join(task: asyncio.Task[T]) -> T:
-    """Return what comes of a task that is seen through to its end, though whoever waits for it may leave."""
+    """Await a task without cancelling it when the waiter is cancelled."""
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        # There may be nobody left to raise it to.
+        # There may be no other waiter to raise its failure to.
         task.remove_done_callback(_tell_of_fault)
         task.add_done_callback(_tell_of_fault)
         raise
     return task.result()
+
+
+class DetachedTasks:
+    """Work that is completed even if its caller is cancelled. The owner closes it."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await join(task)
+
+    async def close(self) -> None:
+        """Cancel what is still running, and wait until it has ended."""
+        tasks = list(self._running)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def in_daemon_thread(work: Callable[[], T], name: str) -> T:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os.path
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -14,6 +16,7 @@ from msgspec import Meta, Struct
 from yarl import URL
 
 from .networks import Allowlist, Networks, TrustedProxies
+from .schema.models import DefaultInference, LoadConfig
 
 
 def env(*names: str, secret: bool = False) -> Meta:
@@ -126,7 +129,7 @@ class Logging(Table, frozen=True, kw_only=True):
 
 
 class Proxy(Table, frozen=True, kw_only=True):
-    timeout_ms: Annotated[Milliseconds, env("PROXY_TIMEOUT")] = 120_000
+    timeout_ms: Annotated[Milliseconds, env("PROXY_TIMEOUT")] = 1_800_000
     stream_timeout_ms: Annotated[Milliseconds, env("PROXY_STREAM_TIMEOUT")] = 0
     max_body_bytes: Annotated[Bytes, env("MAX_BODY_BYTES")] = 64 * 1024**2
     max_upload_bytes: Annotated[Bytes, env("MAX_UPLOAD_BYTES")] = 1024**3
@@ -150,6 +153,14 @@ class Cors(Table, frozen=True, kw_only=True):
     origins: Annotated[Origins | None, env("CORS_ORIGINS")] = None
 
 
+class ModelProfile(Table, frozen=True, kw_only=True):
+    """How one model is loaded, and what its requests leave out."""
+
+    # None, "not set", is not empty: an empty one would mean LM Studio's own settings.
+    load: LoadConfig | None = None
+    defaults: DefaultInference = DefaultInference()
+
+
 class Config(Table, frozen=True, kw_only=True):
     """Everything that can be set. Immutable; a new configuration is a new object."""
 
@@ -162,6 +173,8 @@ class Config(Table, frozen=True, kw_only=True):
     proxy: Proxy = Proxy()
     limits: Limits = Limits()
     cors: Cors = Cors()
+    # By the models' keys.
+    models: Mapping[str, ModelProfile] = MappingProxyType({})
 
     @property
     def protected(self) -> bool:

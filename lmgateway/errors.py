@@ -37,6 +37,10 @@ class CannotListen(Exception):
     """The address can't be had; the message says which and why."""
 
 
+class VitalTaskFailed(Exception):
+    """A task died without which the limits aren't enforced; the process ends, to be started again."""
+
+
 class GatewayError(Exception):
     """Something that the client is told, in one sentence that says what to do.
 
@@ -50,6 +54,7 @@ class GatewayError(Exception):
     # What older clients compare with, where the sentence used to be one word.
     title: ClassVar[str | None] = None
     header_names: ClassVar[tuple[str, ...]] = ()
+    closes_connection: ClassVar[bool] = False
 
     def __init__(
         self, message: str, *, details: Details | None = None, headers: Mapping[str, str] | None = None
@@ -64,6 +69,12 @@ class BadRequest(GatewayError):
     """The request can't be understood, or can't be passed on."""
 
     status, type, code = 400, "invalid_request_error", "bad_request"
+
+
+class FaultyFraming(BadRequest):
+    """Where the request ends isn't certain, so it is the connection's last one."""
+
+    closes_connection = True
 
 
 class ValidationFailed(BadRequest):
@@ -177,7 +188,7 @@ class OutOfMemory(StudioFailed):
 
 
 class StateNotSaved(GatewayError):
-    """What is active would be forgotten at the next start, so it stays as it was."""
+    """The change can't be saved for the next start, so it isn't made."""
 
     code = "state_not_saved"
 
@@ -192,6 +203,10 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+
+
+class UpstreamRefused(UpstreamUnavailable):
+    """The connection was refused, so LM Studio can't have begun."""
 
 
 class Overloaded(GatewayError):

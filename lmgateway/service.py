@@ -19,10 +19,11 @@ from .boxes.sdk import library as sdk
 from .config import Config
 from .errors import ConfigError
 from .observe import logs
-from .server import bind, inherited, listening
-from .server.connection_limits import Connections
+from .server.connection_limits import ConnectionLimits
+from .server.listening import listening
 from .server.loop import Signals
 from .server.service_manager import ServiceManager
+from .server.sockets import bind, inherited
 from .server.tls import load_certificate, server_context
 from .web.state import ACTIVITY
 
@@ -42,37 +43,48 @@ class Service:
         self._load = load
         self.config = load()
         self._tls = server_context(self.config.server)
-        self._connections = Connections(self.config)
+        self._limits = ConnectionLimits(self.config)
         self._manager = ServiceManager(os.environ)
         configure_logging(self.config)
 
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
-        """Serve until told to stop. `on_listening` is called with the port. Raises CannotListen."""
+        """Serve until told to stop. `on_listening` is called with the port.
+
+        Raises CannotListen, and ConfigError for a database that is newer than this program.
+        """
         _raise_descriptor_limit()
         server = self.config.server
         app = create_app(self.config)
         sockets = inherited(os.environ) or bind(server.host, server.port)
         async with listening(
-            app, sockets, connections=self._connections, tls=self._tls, hurry=signals.hurry
+            app,
+            sockets,
+            limits=self._limits,
+            tls=self._tls,
+            hurry=signals.hurry,
+            on_failure=signals.fail,
         ) as port:
             on_listening(port)
             _settle_garbage_collector()
             self._manager.ready()
-            feeding = self._manager.feed_watchdog(lambda: self._status(app))
-            async with background.running(feeding, self._reload_when_told(app, signals.reload)):
+            feeding = background.start_vital(
+                self._manager.feed_watchdog(lambda: self._status(app)), signals.fail
+            )
+            async with background.running(self._reload_on_signal(app, signals.reload)):
                 await signals.stop.wait()
-            logger.info("told to stop: waiting for running requests")
+            await background.end(feeding)
+            logger.info("stopping: waiting for running requests")
             self._manager.stopping()
         logger.info("stopped")
 
     def _status(self, app: web.Application) -> str:
-        running, connected = len(app[ACTIVITY].running), len(self._connections.all)
+        running, connected = len(app[ACTIVITY].running), len(self._limits.connections)
         return f"{running} requests are running, {connected} clients are connected"
 
-    async def _reload_when_told(self, app: web.Application, told: asyncio.Event) -> None:
+    async def _reload_on_signal(self, app: web.Application, signal: asyncio.Event) -> None:
         while True:
-            await told.wait()
-            told.clear()
+            await signal.wait()
+            signal.clear()
             self._manager.reloading()
             try:
                 await self._reload(app)
@@ -95,7 +107,7 @@ class Service:
                 logger.warning("server.%s takes effect when the gateway is started again", name)
         self.config = config
         configure_logging(config)
-        self._connections.reconfigure(config)
+        self._limits.reconfigure(config)
         await reconfigure(app, config)
         logger.info("the configuration is reloaded")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.signals import start_children_interruptible
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
 # In debug mode asyncio notes where each callback, future and task was made, and shows the innermost frame.
@@ -22,6 +23,8 @@ traceback.extract_stack.__defaults__ = (None, 1)
 # as nobody else has it: /proc tells how many nanoseconds a thread was ready and another one ran.
 SLOW_SECONDS = 2.0
 SCHEDULED = Path("/proc/thread-self/schedstat")
+
+start_children_interruptible()
 
 StartGateway = Callable[..., Awaitable[Gateway]]
 

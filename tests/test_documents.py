@@ -5,24 +5,44 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from msgspec import structs
+
 from lmgateway import settings
+from lmgateway.config import ModelProfile
+from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
 
 ROOT = Path(__file__).parent.parent
 # Their default is "not set", which TOML can't write: what the manual shows is what one would set instead.
 SHOWN_FOR_NOT_SET = {"network.ip_allowlist": '["*"]', "cors.origins": '["*"]'}
 
+EXAMPLE = ModelProfile(
+    load=LoadConfig(context_length=8192, flash_attention=True, gpu=Gpu(ratio=0.5)),
+    defaults=DefaultInference(temperature=0.7, max_tokens=500, stop_strings=("<|im_end|>",)),
+)
+
 
 def test_example_configuration_is_the_defaults(tmp_path: Path) -> None:
-    """With every setting's "#" taken off, the manual loads, and changes nothing."""
+    """With every setting's "#" taken off, the manual loads, and only its example profile is new."""
     text = (ROOT / "config.example.toml").read_text()
     example = tmp_path / "config.toml"
-    example.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE))
+    example.write_text(re.sub(r"^#(?=\w+ = |\[)", "", text, flags=re.MULTILINE))
     loaded = settings.load(file=example, environ={}, dotenv=tmp_path / ".env")
     assert [path for path, origin in loaded.origins.items() if origin == "default"] == []
     for path, setting in settings.SETTINGS.items():
-        table, _, name = path.rpartition(".")
-        value = getattr(getattr(loaded.config, table) if table else loaded.config, name)
-        assert setting.show(value) == SHOWN_FOR_NOT_SET.get(path, setting.show(setting.default)), path
+        assert setting.show(loaded.value(path)) == SHOWN_FOR_NOT_SET.get(
+            path, setting.show(setting.default)
+        ), path
+
+    assert loaded.config.models == {"qwen/qwen3-8b": EXAMPLE}
+
+
+def test_example_configuration_names_every_setting_of_a_profile() -> None:
+    """They are the API's, and stand nowhere else for whoever edits the file."""
+    comment = (ROOT / "config.example.toml").read_text().partition("# Profiles: ")[2]
+    fields = [field for kind in (LoadConfig, Gpu, DefaultInference) for field in structs.fields(kind)]
+    assert [
+        field.encode_name for field in fields if not re.search(rf"\b{field.encode_name}\b", comment)
+    ] == []
 
 
 def test_example_configuration_names_every_variable() -> None:

@@ -13,7 +13,7 @@ import yaml
 from lmgateway.config import Server
 from lmgateway.server.connection_limits import CUT_SECONDS
 from lmgateway.settings import SETTINGS
-from lmgateway.settings_files import CREDENTIALS_VARIABLE
+from lmgateway.settings.files import CREDENTIALS_VARIABLE
 
 ROOT = Path(__file__).parent.parent
 VARIABLES = {name for setting in SETTINGS.values() for name in setting.env} | {CREDENTIALS_VARIABLE}

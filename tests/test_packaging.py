@@ -67,6 +67,7 @@ def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
     assert [line for line in needed if line.startswith("pytest") and "extra == 'dev'" not in line] == []
 
 
+@pytest.mark.long
 async def test_an_installed_wheel_serves_the_dashboard_from_any_folder(wheel: Path, tmp_path: Path) -> None:
     """Nothing is looked for beside the source."""
     process = await asyncio.create_subprocess_exec(
@@ -96,7 +97,17 @@ def test_the_source_package_holds_what_its_tests_and_installs_need(packages: Pat
     [file] = packages.glob("*.tar.gz")
     with tarfile.open(file) as archive:
         found = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
-    needed = {".ci/run", ".dockerignore", "LICENSE", "README.md", "config.example.toml", "pyproject.toml"}
+    needed = {
+        ".ci/run",
+        ".ci/long",
+        ".ci/prepare",
+        ".ci/lowest.py",
+        ".dockerignore",
+        "LICENSE",
+        "README.md",
+        "config.example.toml",
+        "pyproject.toml",
+    }
     for folder in ("docs", "lmgateway", "systemd", "tests", "windows"):
         needed |= {f"{folder}/{name}" for name in files_below(ROOT / folder)}
     # What is in its folders are somebody's own settings and secrets.

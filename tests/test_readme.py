@@ -37,7 +37,7 @@ import pytest
 import yaml
 
 from lmgateway.cli import main
-from lmgateway.cli.clients import Access, all_lines
+from lmgateway.cli.client_snippets import Access, all_lines
 from lmgateway.cli.running import DEMO_KEY, DEMO_MODELS
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.settings import SETTINGS
@@ -271,7 +271,7 @@ def test_no_block_is_left_out() -> None:
 
 
 def test_ci_finds_the_line_for_developers() -> None:
-    [line] = re.findall(r"^command=\$\((.*)\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    [line] = re.findall(r"^command=\$\((.*)\)$", (ROOT / ".ci/prepare").read_text(), re.MULTILINE)
     found = subprocess.run(["sh", "-c", line], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert found in [block.text for block in BLOCKS if not block.is_run]
 
@@ -299,7 +299,7 @@ def test_the_tools_in_the_text_exist() -> None:
     tools = [shlex.split(text) for text in INLINE if text.startswith((".venv/bin/python -m ", "LMGATEWAY_"))]
     assert tools
     for words in tools:
-        if "-m" in words:
+        if words[:2] == [".venv/bin/python", "-m"]:
             found = importlib.util.find_spec(words[2])
             assert found is not None, words
             assert found.origin is not None

@@ -10,7 +10,7 @@ import pytest
 
 from lmgateway import service
 from lmgateway.config import Config, Server
-from lmgateway.server import Signals
+from lmgateway.server.loop import Signals
 from tests.support.waiting import until
 
 

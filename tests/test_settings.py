@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from lmgateway import settings, settings_files
+from lmgateway import settings
 from lmgateway.errors import ConfigError
 from lmgateway.networks import Allowlist, Networks
+from lmgateway.settings import files
+from tests.support.sources import Sources
 
 PORT = "allowed is a whole number from 0 to 65535"
 MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
@@ -24,24 +26,6 @@ PATH = "allowed is a path without control characters"
 FLAG = "allowed is true or false"
 ENVIRONMENT = "allowed is development, production or test"
 NO_HINT = "no such setting; config.example.toml lists all that there are"
-
-
-class Sources:
-    """The sources, none of them this machine's own. `problems` shortens the files' paths to their names."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file, self.dotenv = folder / "config.toml", folder / ".env"
-
-    def load(self, toml="", *, env=None, dotenv=None, cli=None):
-        self.file.write_bytes(toml if isinstance(toml, bytes) else toml.encode())
-        if dotenv is not None:
-            self.dotenv.write_bytes(dotenv if isinstance(dotenv, bytes) else dotenv.encode())
-        return settings.load(file=self.file, environ=env or {}, command_line=cli, dotenv=self.dotenv)
-
-    def problems(self, *args, **kwargs):
-        with pytest.raises(ConfigError) as caught:
-            self.load(*args, **kwargs)
-        return [problem.replace(f"{self.file.parent}/", "") for problem in caught.value.problems]
 
 
 @pytest.fixture
@@ -101,7 +85,7 @@ def test_the_file_that_was_named_is_read(tmp_path, monkeypatch, chosen, environ,
     """--config > $LMGATEWAY_CONFIG > ./config.toml; a named file is read even if another lies ready."""
     (tmp_path / "config.toml").touch()
     monkeypatch.chdir(tmp_path)
-    assert settings_files.find_file(chosen, environ) == Path(found)
+    assert files.find_file(chosen, environ) == Path(found)
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,16 @@
-"""What LM Studio says of itself and its models, read so that no unknown kind, field or type can spoil it."""
+"""LM Studio's lists of models, parsed so that an unknown kind, field or type spoils only itself."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
-from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, LoadedModel
 
 T = TypeVar("T")
-# Those that are loaded; each has a list of its own.
+# Those that can be loaded; LM Studio lists each of them apart.
 KINDS: tuple[ModelType, ...] = ("llm", "embedding")
-NEAR_NAMES = 5
-MIN_RATIO = 0.4
-# Of "qwen2.5-7b-instruct": qwen2, 7b, instruct.
-_WORD = re.compile(r"[a-z0-9]{2,}")
 
 
 def _field(entry: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
@@ -45,7 +39,7 @@ def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def objects(answer: object) -> list[Mapping[str, Any]]:
-    """Return the entries of one of LM Studio's lists that are any."""
+    """Return the entries of a list that are objects; none if it is no list."""
     return [entry for entry in answer if isinstance(entry, Mapping)] if isinstance(answer, list) else []
 
 
@@ -63,22 +57,10 @@ def loaded(entry: Mapping[str, Any]) -> LoadedModel:
 
 
 def version(answer: object) -> str | None:
-    """Return what LM Studio says that it is."""
+    """Return LM Studio's version, if the answer has one."""
     return _field(answer, "version", str) if isinstance(answer, Mapping) else None
 
 
 def find(name: str, models: Iterable[DownloadedModel]) -> DownloadedModel | None:
     """Return the model on disk with this key or path."""
     return next((model for model in models if name in {model.model_key, model.path}), None)
-
-
-def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
-    """Return the keys on disk that `name` may have been meant for, the likeliest first."""
-    wanted = name.lower()
-    words = set(_WORD.findall(wanted))
-
-    def likeness(key: str) -> tuple[int, float]:
-        return len(words & set(_WORD.findall(key))), SequenceMatcher(None, wanted, key).ratio()
-
-    ranked = sorted(((likeness(model.model_key.lower()), model.model_key) for model in models), reverse=True)
-    return [key for (shared, ratio), key in ranked[:NEAR_NAMES] if shared or ratio > MIN_RATIO]

@@ -1,10 +1,10 @@
-"""Models on their way into memory."""
+"""The loads in progress on one box."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -16,20 +16,23 @@ from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStar
 from ..observe.operations import Operation
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
-from . import inventory as catalogue
+from . import inventory
 from .sdk import library as sdk
-from .sdk.calls import StudioClient
+from .sdk.calls import SdkCalls
 
 logger = logging.getLogger(__name__)
 
+# By model key: the settings for a request without a load_config.
+LoadProfiles = Mapping[str, LoadConfig]
+
 CANCEL_SECONDS = 10
-WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 
 
 class LoadedInstance(Struct, frozen=True):
-    """What came of a load.
+    """The result of a load.
 
-    `load_config` is what LM Studio applied, empty if it doesn't say; `ignored` what it has no setting for.
+    `load_config` is what LM Studio applied, empty if it doesn't say; `ignored` are the requested settings
+    that it doesn't have.
     """
 
     type: ModelType
@@ -39,19 +42,20 @@ class LoadedInstance(Struct, frozen=True):
 
 
 class _Key(Struct, frozen=True):
-    """What makes two loads the same one."""
+    """Loads with equal keys are one load. Without a `load_config`, the model's profile decides."""
 
     model_key: str
     instance_id: str | None
     ttl_seconds: int | None
-    load_config: LoadConfig
+    load_config: LoadConfig | None
 
 
 class _Load:
-    """One load, with all who wait for it."""
+    """One load, which any number of callers may wait for."""
 
-    def __init__(self, key: _Key) -> None:
+    def __init__(self, key: _Key, profiles: LoadProfiles) -> None:
         self.key = key
+        self.profiles = profiles
         self.activates = False
         self.cancelled = asyncio.Event()
         self.task: asyncio.Task[LoadedInstance]
@@ -60,54 +64,54 @@ class _Load:
 class Loads:
     """The owner of the loads in progress.
 
-    Each is a task of its own, because LM Studio goes on loading after whoever asked has left. Asking for the
-    same again joins it: LM Studio would load the model twice.
+    Each is a task of its own, because LM Studio goes on loading after its caller has left. An equal request
+    joins the load in progress (single-flight): LM Studio would load the model twice.
     """
 
-    def __init__(self, client: StudioClient, activity: Activity) -> None:
-        self._client = client
+    def __init__(self, calls: SdkCalls, activity: Activity) -> None:
+        self._calls = calls
         self._activity = activity
         self._running: dict[_Key, _Load] = {}
 
-    async def load(self, request: LoadRequest) -> LoadedInstance:
-        """Return the instance when it is loaded. Raises Conflict, LoadCancelled, and as StudioClient.load."""
-        config = request.load_config or LoadConfig()
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+        """Load a model and return the instance. Raises Conflict, LoadCancelled, and as SdkCalls.load."""
+        config = request.load_config or profiles.get(request.model_key)
         key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
-        load = self._running.get(key) or self._start(key)
+        load = self._running.get(key) or self._start(key, profiles)
         load.activates |= request.activates
         return await background.join(load.task)
 
     async def cancel(self, request: InstanceRequest) -> list[str]:
-        """Take back the loads of that name, and return what they would have been.
+        """Cancel the matching loads; return the identifiers that they would have had.
 
-        Raises ModelNotFound, UpstreamSilent, Conflict if too late.
+        Raises ModelNotFound if none matches, UpstreamSilent, Conflict if all of them were completed first.
         """
-        loads = [load for load in self._running.values() if _is_meant(load.key, request)]
+        loads = [load for load in self._running.values() if _matches(load.key, request)]
         if not loads:
             raise ModelNotFound(f"Nothing named {request.instance_id or request.model_key} is being loaded.")
         for load in loads:
             load.cancelled.set()
         _, unfinished = await asyncio.wait([load.task for load in loads], timeout=CANCEL_SECONDS)
         if unfinished:
-            raise UpstreamSilent("LM Studio was told to cancel the load, and hasn't answered yet.")
+            raise UpstreamSilent("LM Studio was asked to cancel the load, and hasn't answered yet.")
         cancelled = [load.key for load in loads if load.task.exception() is not None]
         if not cancelled:
             raise Conflict("It was loaded before it could be cancelled.")
         return [key.instance_id or key.model_key for key in cancelled]
 
     async def close(self) -> None:
-        """Stop waiting for what is being loaded; LM Studio goes on with it."""
+        """Stop waiting for the loads; LM Studio goes on with them."""
         tasks = [load.task for load in self._running.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key) -> _Load:
+    def _start(self, key: _Key, profiles: LoadProfiles) -> _Load:
         if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
             )
-        load = self._running[key] = _Load(key)
+        load = self._running[key] = _Load(key, profiles)
         load.task = asyncio.create_task(self._run(load))
         load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
@@ -115,12 +119,13 @@ class Loads:
     async def _run(self, load: _Load) -> LoadedInstance:
         key, events = load.key, self._activity.events
         with self._activity.operation("model_load", key.model_key) as operation:
-            config = None if key.load_config == LoadConfig() else key.load_config
+            config = await self._config(load)
+            shown = None if config == LoadConfig() else config
             events.publish(
-                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=config)
+                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=shown)
             )
             try:
-                instance = await self._load(load, operation)
+                instance = await self._load(load, config, operation)
             except GatewayError as exc:
                 if load.cancelled.is_set():
                     raise LoadCancelled(f"The load of {key.model_key} was cancelled.") from exc
@@ -136,13 +141,19 @@ class Loads:
             )
             return instance
 
-    async def _load(self, load: _Load, operation: Operation) -> LoadedInstance:
+    async def _config(self, load: _Load) -> LoadConfig:
+        """Return the settings to load it with. Raises as SdkCalls.downloaded."""
+        if load.key.load_config is not None or not load.profiles:
+            return load.key.load_config or LoadConfig()
+        # No profile has this name, but it may be the path of a model whose key has one.
+        model = inventory.find(load.key.model_key, await self._calls.downloaded())
+        return (model and load.profiles.get(model.model_key)) or LoadConfig()
+
+    async def _load(self, load: _Load, load_config: LoadConfig, operation: Operation) -> LoadedInstance:
         key = load.key
-        # This also finds a dead link, before something is begun that must not be begun twice.
-        models = await self._client.downloaded()
-        kind = _kind_of(key.model_key, models)
-        wanted = msgspec.to_builtins(key.load_config)
-        config, ignored = sdk.split_config(wanted, kind)
+        # This also finds a dead connection, before the load begins, which isn't idempotent.
+        kind = _kind_of(key.model_key, await self._calls.downloaded())
+        config, ignored = sdk.split_config(msgspec.to_builtins(load_config), kind)
         if key.instance_id is not None:
             await self._check_free(key.instance_id)
         if load.cancelled.is_set():
@@ -160,7 +171,7 @@ class Loads:
             )
 
         try:
-            identifier = await self._client.load(
+            identifier = await self._calls.load(
                 kind,
                 key.model_key,
                 key.instance_id,
@@ -170,40 +181,34 @@ class Loads:
                 cancelled=load.cancelled,
             )
         except ModelNotFound as exc:
-            raise _with_near_names(key.model_key, models) from exc
+            raise ModelNotFound(f"LM Studio has no model {key.model_key}.") from exc
         return LoadedInstance(kind, identifier, await self._applied(kind, identifier), ignored)
 
     async def _applied(self, kind: ModelType, identifier: str) -> dict[str, object]:
         try:
-            return await self._client.load_config(kind, identifier)
+            return await self._calls.load_config(kind, identifier)
         except GatewayError as exc:
-            # The model is loaded all the same, and whoever is told that it isn't would load it again.
-            logger.warning("which settings %s was loaded with isn't known: %s", identifier, exc.message)
+            # The model is loaded all the same: after an error the caller would load it again.
+            logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.message)
             return {}
 
     async def _check_free(self, instance_id: str) -> None:
-        """Raise Conflict if an instance has this name. LM Studio's own refusal has no code to tell it by."""
-        if any(model.identifier == instance_id for model in await self._client.loaded()):
+        """Raise Conflict if an instance has this name: LM Studio refuses it without an error code."""
+        if any(model.identifier == instance_id for model in await self._calls.loaded()):
             raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
 
 
-def _is_meant(key: _Key, request: InstanceRequest) -> bool:
+def _matches(key: _Key, request: InstanceRequest) -> bool:
     if request.instance_id is not None:
         return (key.model_key, key.instance_id) == (request.model_key, request.instance_id)
     return request.model_key in {key.model_key, key.instance_id}
 
 
 def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
-    model = catalogue.find(model_key, models)
+    model = inventory.find(model_key, models)
     if model is None or model.type == "llm":
-        # Of a name that isn't listed LM Studio itself may make something.
+        # LM Studio itself may know a name that it doesn't list.
         return "llm"
     if model.type == "embedding":
         return "embedding"
     raise BadRequest(f"{model_key} is of type {model.type}; only llm and embedding models can be loaded.")
-
-
-def _with_near_names(model_key: str, models: Sequence[DownloadedModel]) -> ModelNotFound:
-    near = catalogue.near_names(model_key, models)
-    hint = f"The nearest on its disk: {', '.join(near)}." if near else f"{WHERE_TO_LOOK} lists what it has."
-    return ModelNotFound(f"LM Studio has no model {model_key}. {hint}", details={"near": near})

@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, get_args
 
 from .. import __version__
 from ..config import Config
-from ..errors import CannotListen, ConfigError
+from ..errors import CannotListen, ConfigError, VitalTaskFailed
 from ..schema.common import ModelType
-from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, RequestFailed
+from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, EX_SOFTWARE, RequestFailed
 from .private_file import CannotWrite
 
 KINDS = get_args(ModelType)
 INTERRUPTED = 130
 # What a shell makes of SIGPIPE
 UNREAD = 141
+_EXIT_STATUS: dict[type[Exception], int] = {
+    CannotListen: EX_OSERR,
+    CannotWrite: EX_CANTCREAT,
+    VitalTaskFailed: EX_SOFTWARE,
+}
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -49,12 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in exc.problems:
             print(f"lmgateway: {problem}", file=sys.stderr)
         return EX_CONFIG
-    except CannotListen as exc:
+    except (CannotListen, CannotWrite, VitalTaskFailed) as exc:
         print(f"lmgateway: {exc}", file=sys.stderr)
-        return EX_OSERR
-    except CannotWrite as exc:
-        print(f"lmgateway: {exc}", file=sys.stderr)
-        return EX_CANTCREAT
+        return _EXIT_STATUS[type(exc)]
     except RequestFailed as exc:
         print(f"lmgateway: {exc}", file=sys.stderr)
         return exc.exit_status

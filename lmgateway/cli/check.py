@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from .. import settings
 from ..server.tls import server_context
 from .options import PROTECTED, load_settings
 
@@ -14,8 +13,7 @@ def check(options: argparse.Namespace) -> int:
     # What else would stop the start.
     server_context(loaded.config.server)
     shown = [
-        (f"{path} = {setting.show(loaded.value(path))}", loaded.origins[path])
-        for path, setting in settings.SETTINGS.items()
+        (f"{path} = {value.setting.show(value.value)}", value.origin) for path, value in loaded.values.items()
     ]
     width = max(len(line) for line, _ in shown)
     for line, origin in shown:

@@ -8,8 +8,8 @@ import json
 import sys
 from typing import Any
 
-from .client import GatewayClient
 from .failures import EX_UNAVAILABLE, RequestFailed
+from .gateway_client import GatewayClient
 from .models import ask_gateway
 
 RECONNECT_SECONDS = 1

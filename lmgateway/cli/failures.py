@@ -5,6 +5,7 @@ from __future__ import annotations
 EX_USAGE = 64
 EX_DATAERR = 65
 EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
 EX_OSERR = 71
 EX_CANTCREAT = 73
 EX_IOERR = 74

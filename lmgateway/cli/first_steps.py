@@ -7,9 +7,10 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .. import settings, settings_files
+from .. import settings
 from ..config import Config
-from . import clients, machine
+from ..settings import files
+from . import client_snippets, machine
 from .advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
 from .discovery import Search
 from .urls import lan_urls, named_url, own_url
@@ -23,7 +24,7 @@ def describe(loaded: settings.Loaded, search: Search, networks: Networks, *, pat
     """Return the text, with the key in it."""
     urls = lan_urls(loaded.config, networks)
     model = search.found.chat_model if search.found else None
-    access = clients.Access(
+    access = client_snippets.Access(
         urls[0] if urls else own_url(loaded.config), loaded.config.auth.api_key, model or MODEL_TO_CHOOSE
     )
     told = (
@@ -38,7 +39,7 @@ def describe(loaded: settings.Loaded, search: Search, networks: Networks, *, pat
         "Lines for clients, with the key; in PowerShell write $env:NAME = 'value' for export NAME=value.",
         *_about_models(model),
         "",
-        clients.all_lines(access),
+        client_snippets.all_lines(access),
     )
     return "\n".join(told)
 
@@ -82,7 +83,7 @@ def _addresses(config: Config, urls: Sequence[str]) -> str:
 
 
 def _serve(path: Path) -> str:
-    is_usual = settings_files.find_file(None, os.environ) == path
+    is_usual = files.find_file(None, os.environ) == path
     return "lmgateway serve" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
 
 

@@ -10,8 +10,9 @@ import secrets
 import sys
 from pathlib import Path
 
-from .. import settings, settings_files
+from .. import settings
 from ..errors import ConfigError
+from ..settings import files
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
 from .options import command_line
@@ -27,14 +28,14 @@ def init(options: argparse.Namespace) -> int:
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
     if given.config.server.port == 0:
         raise ConfigError(["server.port: 0 is another port at each start, and clients need one that stays"])
-    named = os.environ.get(settings_files.CONFIG_PATH_VARIABLE)
-    path = options.output or (Path(named) if named else settings_files.DEFAULT_PATHS[0])
+    named = os.environ.get(files.CONFIG_PATH_VARIABLE)
+    path = options.output or (Path(named) if named else files.DEFAULT_PATHS[0])
     private_file.check(path, replace=options.force)
 
     search, token = asyncio.run(_look_for_lm_studio(given))
     networks = machine.lan_addresses()
     values = _values(given, search, token, networks)
-    literals = {setting: settings.SETTINGS[setting].literal(value) for setting, value in values.items()}
+    literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     kept = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
     # Elsewhere the folder decides who may read it.
     print(f"{path} is written{'; only you can read it' if os.name == 'posix' else ''}.")

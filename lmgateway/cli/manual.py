@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
+
+from ..settings import SETTINGS, paths
 
 NAME = "config.example.toml"
 
@@ -32,12 +35,14 @@ def read() -> str:
 def fill(manual: str, literals: Mapping[str, str]) -> str:
     """Return the manual with these settings in force, and everything else as it is.
 
-    `literals` are TOML values by the settings' dotted paths.
+    `literals` are TOML values by the settings' paths. Named tables are written behind the manual's text.
 
     Raises LookupError for a setting that the manual doesn't show.
     """
     _, _, body = manual.partition("\n\n")
-    left, table, lines = dict(literals), "", []
+    left = {path: literal for path, literal in literals.items() if path in SETTINGS}
+    named = {path: literal for path, literal in literals.items() if path not in SETTINGS}
+    table, lines = "", []
     for line in body.splitlines():
         if found := _TABLE.fullmatch(line):
             table = f"{found[1]}."
@@ -49,4 +54,13 @@ def fill(manual: str, literals: Mapping[str, str]) -> str:
         lines.append(line)
     if left:
         raise LookupError(f"{NAME} doesn't show {', '.join(left)}")
-    return "\n".join((_HEADER, *lines, ""))
+    return "\n".join((_HEADER, *lines, *_named_tables(named), ""))
+
+
+def _named_tables(literals: Mapping[str, str]) -> Iterator[str]:
+    """Yield the tables whose names the user chose; the manual has only an example of them."""
+    by_path = sorted((paths.parse(path), literal) for path, literal in literals.items())
+    for table, settings in groupby(by_path, lambda item: item[0][:2]):
+        yield f"\n[{paths.write(table)}]"
+        for path, literal in settings:
+            yield f"{paths.write(path[2:])} = {literal}"

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from .client import GatewayClient, gateway_client
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
+from .gateway_client import GatewayClient, gateway_client
 from .options import load_settings
 from .progress import Progress
 from .urls import own_url

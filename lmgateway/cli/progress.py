@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from .client import GatewayClient
+from .gateway_client import GatewayClient
 
 BAR_WIDTH = 30
 # The last events of a load that has been answered are on their way.

@@ -9,7 +9,6 @@ import tempfile
 import msgspec
 
 from .. import __version__
-from .. import server as serving
 from ..app import create_app
 from ..boxes.sdk import library as sdk
 from ..config import Config, Server, decode_custom
@@ -17,11 +16,15 @@ from ..observe import logs
 from ..observe.log_sink import write_without_waiting
 from ..schema.common import ModelType
 from ..schema.models import ActivateRequest
-from ..server.connection_limits import Connections
+from ..server.connection_limits import ConnectionLimits
+from ..server.listening import listening
+from ..server.loop import Signals
+from ..server.loop import run as run_loop
+from ..server.sockets import bind
 from ..service import Service
 from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
-from ..storage.state_file import why_unwritable
+from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
 from .options import OPEN, PROTECTED, load_settings
 from .private_file import CannotWrite
@@ -48,7 +51,7 @@ def serve(options: argparse.Namespace) -> int:
         # Nobody may be reading; that must not keep the gateway from serving.
         write_without_waiting(sys.stdout, "\n".join(told))
 
-    serving.run(lambda signals: service.run(signals, tell))
+    run_loop(lambda signals: service.run(signals, tell))
     return 0
 
 
@@ -58,15 +61,15 @@ def simulate(options: argparse.Namespace) -> int:
         raise CannotWrite(f"--log-dir: nothing can be written in {options.log_dir}: {reason}")
     simulator = Simulator(log_dir=options.log_dir)
 
-    async def run(signals: serving.Signals) -> None:
-        sockets = serving.bind(options.host, options.port)
+    async def run(signals: Signals) -> None:
+        sockets = bind(options.host, options.port)
         # One that ends at once, like LM Studio.
-        connections = Connections(Config(server=Server(drain_seconds=0)))
-        async with serving.listening(simulator.make_app(), sockets, connections=connections) as port:
+        limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
+        async with listening(simulator.make_app(), sockets, limits=limits) as port:
             print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
             await signals.stop.wait()
 
-    serving.run(run)
+    run_loop(run)
     return 0
 
 
@@ -74,7 +77,7 @@ def demo(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     simulator = Simulator()
 
-    async def run(signals: serving.Signals, state_dir: str) -> None:
+    async def run(signals: Signals, state_dir: str) -> None:
         async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
             tables = {
                 "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
@@ -82,7 +85,7 @@ def demo(options: argparse.Namespace) -> int:
                 "auth": {"api_key": DEMO_KEY},
             }
             app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
-            async with serving.listening(app, serving.bind("127.0.0.1", options.port)) as port:
+            async with listening(app, bind("127.0.0.1", options.port)) as port:
                 for kind, model_key in DEMO_MODELS.items():
                     simulator.load(model_key)
                     await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
@@ -91,7 +94,7 @@ def demo(options: argparse.Namespace) -> int:
 
     # A demo leaves nothing behind.
     with tempfile.TemporaryDirectory() as state_dir:
-        serving.run(lambda signals: run(signals, state_dir))
+        run_loop(lambda signals: run(signals, state_dir))
     return 0
 
 

@@ -33,10 +33,10 @@ class AccessLine(Struct, frozen=True, kw_only=True):
     exc_info = None
 
     def getMessage(self) -> str:  # noqa: N802 - logging's name
-        """Return who asked for what, how it ended and how long it took. Never a query, a header or a body."""
+        """Return the caller, the request, how it ended and how long it took; no query, header or body."""
         error = f" ({self.error_code})" if self.error_code else ""
         return (
-            f"{self.client} {self.method} {self.path} {self.status}{error} "
+            f"{self.client} {self.key} {self.method} {self.path} {self.status}{error} "
             f"{self.total_ms} ms {self.request_id}"
         )
 

@@ -22,7 +22,7 @@ TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
 # Clients choose model names. One that isn't among the first so many that LM Studio answered to is "other".
 MAX_MODEL_LABELS = 50
 OTHER = "other"
-_LABELS = ("route", "model")
+_LABELS = ("route", "model", "key")
 
 
 class Distribution:
@@ -64,13 +64,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self._models: set[str] = set()
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._operations: Counter[tuple[str, str]] = Counter()
         self._worst_lag = 0.0
 
     def ended(self, record: RequestRecord) -> None:
         """Count an exchange that has ended."""
-        labels = (record.route, self._model_label(record))
+        labels = (record.route, self._model_label(record), record.key)
         tally = self._tallies.get(labels)
         if tally is None:
             tally = self._tallies[labels] = Tally()
@@ -99,7 +99,15 @@ class Metrics:
     def lag(self, seconds: float) -> None:
         self._worst_lag = max(self._worst_lag, seconds)
 
-    def render(self, *, in_flight: int, reachable: bool | None, subscribers: int, lost_events: int) -> bytes:
+    def render(
+        self,
+        *,
+        in_flight: int,
+        reachable: bool | None,
+        subscribers: int,
+        lost_events: int,
+        storage_errors: int,
+    ) -> bytes:
         """Return the text format. `reachable` is None while it is unknown whether LM Studio answers."""
         now: dict[str, tuple[str, float]] = {
             "in_flight": ("Proxied requests that run", in_flight),
@@ -115,8 +123,10 @@ class Metrics:
             now["upstream_reachable"] = ("Whether LM Studio answered when it was last asked", reachable)
         self._worst_lag = 0.0
         gauges = [GaugeMetricFamily(f"lmgateway_{name}", text, value) for name, (text, value) in now.items()]
+        unsaved = _counter("storage_errors", "Changes that could not be written to the database")
+        unsaved.add_metric((), storage_errors)
         registry = CollectorRegistry()
-        registry.register(_Families([*self._counted(), *gauges, _build_info()]))
+        registry.register(_Families([*self._counted(), unsaved, *gauges, _build_info()]))
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Metric]:

@@ -66,7 +66,10 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     instance_id: Annotated[
         Name | None, about("What to call the instance; without it, LM Studio calls it by the model's key.")
     ] = None
-    load_config: LoadConfig | None = None
+    load_config: Annotated[
+        LoadConfig | None,
+        about("Without it, `load` of the configuration's `[models.KEY]` counts, if there is one."),
+    ] = None
     ttl_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         about("Unload it after so long without a request. Without it, or with 0, it stays."),

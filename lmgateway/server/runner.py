@@ -1,101 +1,78 @@
-"""aiohttp's runner, with connections, requests and an end of ours."""
+"""Runs an application until its last connection has ended."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from aiohttp import HttpVersion11, web
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.web_protocol import ERROR
-from multidict import CIMultiDictProxy
+from aiohttp import web
 
 from .. import background
+from ..aiohttp_private.server_runner import ProtocolRunner
 from ..web.state import EXPECTS_CONTINUE
-from .client_connection import LINGER_SECONDS, Connection
-from .connection_limits import Connections
+from .client_connection import LINGER_SECONDS, ClientConnection
+from .connection_limits import ConnectionLimits
 
 READ_BUFFER_BYTES = 64 * 1024
 _NEVER = 365 * 86400.0
-# What is left after the drain is left for good; zero would be no limit at all.
+# What runs after the drain is abandoned at once; zero would be no limit at all.
 _AT_ONCE = 0.01
 
 
-class Runner(web.AppRunner):
-    """Runs an application until its last connection has ended."""
+class Runner(ProtocolRunner):
+    """aiohttp's runner with the gateway's connections, limits and end."""
 
-    __slots__ = ("_connections", "_hurry", "_watching")
+    __slots__ = ("_hurry", "_limits", "_on_failure", "_sweeping")
 
-    def __init__(self, app: web.Application, connections: Connections, hurry: asyncio.Event) -> None:
-        """`hurry` ends the waiting for running requests at the end."""
+    def __init__(
+        self,
+        app: web.Application,
+        limits: ConnectionLimits,
+        *,
+        hurry: asyncio.Event,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        """`hurry` ends the waiting for running requests; `on_failure` is called if the sweep dies."""
         super().__init__(
             app,
+            make_protocol=self._connect,
+            on_expect=_remember_expectation,
             # Off by default in aiohttp: without it a client that hangs up leaves LM Studio generating.
             handler_cancellation=True,
-            # Bodies pass as they are; unpacked, they would no longer fit their headers.
+            # Bodies pass as they are; decompressed, they would no longer match their headers.
             auto_decompress=False,
             access_log=None,
-            # Connections looks after idle ones itself.
+            # The sweep closes idle connections.
             keepalive_timeout=_NEVER,
             lingering_time=LINGER_SECONDS,
             read_bufsize=READ_BUFFER_BYTES,
             shutdown_timeout=_AT_ONCE,
         )
-        self._connections = connections
+        self._limits = limits
         self._hurry = hurry
-        self._watching: asyncio.Task[None] | None = None
+        self._on_failure = on_failure
+        self._sweeping: asyncio.Task[None] | None = None
+
+    def _connect(self, server: web.Server, **options: Any) -> ClientConnection:
+        # Read at each connection: a reload may have changed it.
+        head_bytes = self._limits.current.head_bytes
+        return ClientConnection(
+            server, self._limits, max_line_size=head_bytes, max_field_size=head_bytes, **options
+        )
 
     async def setup(self) -> None:
         await super().setup()
-        self._watching = background.start(self._connections.watch())
+        self._sweeping = background.start_vital(self._limits.sweep(), self._on_failure)
 
     async def shutdown(self) -> None:
-        # The application's open event streams end first: nobody waits for them.
+        # The application's open event streams end first: they would never end by themselves.
         await super().shutdown()
-        await self._connections.drain(self._hurry)
-        if self._watching is not None:
-            await background.end(self._watching)
-
-    async def _make_server(self) -> web.Server:
-        server = await super()._make_server()
-        make_request = server.request_factory
-
-        def make_our_request(message: RawRequestMessage, *arguments: Any) -> web.BaseRequest:
-            # aiohttp would answer 100 Continue before anybody has judged the request; bodies.Upload does it
-            # when the body is wanted.
-            expectation = message.headers.get("Expect")
-            if expectation is not None:
-                headers = message.headers.copy()
-                del headers["Expect"]
-                message = message._replace(headers=CIMultiDictProxy(headers))
-            if message is ERROR:  # which aiohttp takes for HTTP/1.0, and would answer so
-                message = message._replace(version=HttpVersion11)
-            request = make_request(message, *arguments)
-            if (
-                expectation is not None
-                and expectation.lower() == "100-continue"
-                and message.version >= (1, 1)
-            ):
-                request[EXPECTS_CONTINUE] = True
-            return request
-
-        return _Server(
-            server.request_handler,
-            request_factory=make_our_request,
-            handler_cancellation=server.handler_cancellation,
-            loop=server._loop,
-            connections=self._connections,
-            **server._kwargs,
-        )
+        await self._limits.drain(self._hurry)
+        if self._sweeping is not None:
+            await background.end(self._sweeping)
 
 
-class _Server(web.Server):
-    def __call__(self) -> Connection:
-        # Of now, and not of when this server was made: a reload may have changed it.
-        head_bytes = self._kwargs["connections"].limits.head_bytes
-        return Connection(
-            self, loop=self._loop, max_line_size=head_bytes, max_field_size=head_bytes, **self._kwargs
-        )
-
-    def pre_shutdown(self) -> None:
-        """Close nothing yet: idle connections are the drain's business."""
+def _remember_expectation(request: web.BaseRequest) -> None:
+    # request_bodies.Upload sends 100 Continue when the body is read.
+    request[EXPECTS_CONTINUE] = True

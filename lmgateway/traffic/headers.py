@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -50,33 +50,26 @@ _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 
 
 class RequestFields:
-    """Turns a client's header fields into LM Studio's.
+    """Turns a client's header fields into LM Studio's."""
 
-    A field for which `holds_key` is true isn't LM Studio's to see, whatever its name; `api_token`, if there
-    is one, takes the place of any Authorization.
-    """
-
-    def __init__(self, *, holds_key: Callable[[str], bool], api_token: str) -> None:
-        self._holds_key = holds_key
-        self._authorization = f"Bearer {api_token}" if api_token else ""
+    def __init__(self) -> None:
         # Not only "lmgateway": two gateways in a row are no loop.
         self._name = f"lmgateway-{secrets.token_hex(4)}"
 
-    def forward(self, headers: CIMultiDictProxy[str], *, version: str = "1.1") -> CIMultiDict[str]:
+    def forward(
+        self, headers: CIMultiDictProxy[str], *, holds_key: Callable[[str], bool], version: str = "1.1"
+    ) -> CIMultiDict[str]:
         """Return the fields for LM Studio, repeated ones in order; `version` is HTTP's, as it was received.
 
-        Raises BadRequest, LoopDetected.
+        A value for which `holds_key` is true isn't LM Studio's to see, whatever its field is called. Raises
+        BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
         spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
-            if (
-                lower in dropped
-                or self._holds_key(value)
-                or (lower == "authorization" and self._authorization)
-            ):
+            if lower in dropped or holds_key(value):
                 continue
             if _UNSENDABLE.search(value):
                 raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
@@ -86,8 +79,6 @@ class RequestFields:
                 )
             # aiohttp's client forgets a field that comes again in another spelling.
             fields.add(spelled.setdefault(lower, name), value)
-        if self._authorization:
-            fields.add("Authorization", self._authorization)
         fields.add(spelled.get("via", "Via"), f"{version} {self._name}")
         return fields
 
@@ -112,6 +103,16 @@ def _lower_name(name: str) -> str:
         raise UpstreamBroke("LM Studio sent a header that has no proper name.")
     lower = name.lower()
     return _CORS if lower.startswith(_CORS) else lower
+
+
+def content_type(headers: Mapping[str, str]) -> str:
+    """Return the media type in lower case; its case has no meaning (RFC 9110 section 8.3.1)."""
+    return headers.get("Content-Type", "").lower()
+
+
+def is_event_stream(headers: Mapping[str, str]) -> bool:
+    """True for Server-Sent Events: a stream is what LM Studio says is one, whatever the request asked for."""
+    return content_type(headers).startswith("text/event-stream")
 
 
 def writable_reason(reason: str) -> str:

@@ -6,16 +6,18 @@ Pure functions. What a client sent survives exactly: order, spelling of numbers,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ..schema.common import ModelType
-from ..schema.models import ActiveModel
+from ..schema.models import ActiveModel, DefaultInference
 from .surrogates import Masked
 
 # Bytes that aren't UTF-8 are noticed only where they are decoded.
 _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
+NO_PROFILES: Mapping[str, DefaultInference] = MappingProxyType({})
 _EMPTY = (b"null", b'""')
 _TRUE = Raw(b"true")
 
@@ -94,12 +96,18 @@ class Filled(Struct, frozen=True):
 
 
 def fill(
-    body: bytes, dialect: Dialect, active: ActiveModel | None, *, account_streams: bool = False
+    body: bytes,
+    dialect: Dialect,
+    active: ActiveModel | None,
+    profiles: Mapping[str, DefaultInference] = NO_PROFILES,
+    *,
+    account_streams: bool = False,
 ) -> Filled:
-    """Return the body with the active model and its parameters where the client left them out.
+    """Return the body with the active model and default parameters where the client left them out.
 
-    With `account_streams`, a stream is asked to tell its usage. A body that is no JSON object comes back as
-    it is, for LM Studio to judge.
+    Each parameter comes from the profile of the model that the request goes to, else from the active model;
+    `profiles` are by the models' keys. With `account_streams`, a stream is asked to tell its usage. A body
+    that is no JSON object comes back as it is, for LM Studio to judge.
     """
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
@@ -107,16 +115,23 @@ def fill(
         masked = Masked(body)
         if not masked:
             return Filled(body)
-        filled = fill(masked.text, dialect, active, account_streams=account_streams)
+        filled = fill(masked.text, dialect, active, profiles, account_streams=account_streams)
         return msgspec.structs.replace(filled, body=masked.restore(filled.body))
-    added = {} if active is None else _missing(fields, dialect, active)
+    added: dict[str, object] = {}
+    named = fields.get("model")
+    model = _text(named)
+    if active is not None and (named is None or bytes(named) in _EMPTY):
+        added["model"] = model = active.name
+    if profiles and (profile := _profile(model, active, profiles)) is not None:
+        _add_defaults(added, fields, dialect, profile)
+    if active is not None:
+        _add_defaults(added, fields, dialect, active.default_inference)
     streaming = added.get("stream") is True or fields.get("stream") == _TRUE
     asks_usage = False
     if streaming and account_streams and dialect.tells_usage_on_request:
         options = _with_usage(fields.get("stream_options"))
         if options is not None:
             added["stream_options"], asks_usage = options, True
-    model = active.name if active is not None and "model" in added else _text(fields.get("model"))
     return Filled(_merge(body, fields, added), model, streaming, asks_usage)
 
 
@@ -141,16 +156,27 @@ def _text(value: Raw | None) -> str | None:
         return None
 
 
-def _missing(fields: Mapping[str, Raw], dialect: Dialect, active: ActiveModel) -> dict[str, object]:
-    added: dict[str, object] = {}
-    model = fields.get("model")
-    if model is None or bytes(model) in _EMPTY:
-        added["model"] = active.name
+def _profile(
+    model: str | None, active: ActiveModel | None, profiles: Mapping[str, DefaultInference]
+) -> DefaultInference | None:
+    """Return the profile of the model that this names, which may also be the active instance's own name."""
+    if model is None:
+        return None
+    profile = profiles.get(model)
+    if profile is None and active is not None and model == active.name:
+        return profiles.get(active.model_key)
+    return profile
+
+
+def _add_defaults(
+    added: dict[str, object], fields: Mapping[str, Raw], dialect: Dialect, defaults: DefaultInference
+) -> None:
+    """Add the parameters that neither the client nor an earlier source has set."""
     for attribute, name in dialect.parameters.items():
-        value = getattr(active.default_inference, attribute)
-        if value is not None and name not in fields and _SYNONYMS.get(name) not in fields:
-            added[name] = value
-    return added
+        value = getattr(defaults, attribute)
+        if value is None or name in fields or name in added or _SYNONYMS.get(name) in fields:
+            continue
+        added[name] = value
 
 
 def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes:

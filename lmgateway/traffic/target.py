@@ -14,7 +14,7 @@ from msgspec import Struct
 from ..caching import cached_for_short
 from ..errors import BadRequest, NotFound
 
-_SHORT_PATHS = (
+SHORT_PATHS = (
     "/chat/completions",
     "/completions",
     "/models",
@@ -26,15 +26,14 @@ _SHORT_PATHS = (
     "/audio/translations",
 )
 # For the routes: everything that may be forwarded begins with one of these.
-PROXIED_PREFIXES = ("/v1", "/api/v0", "/api/v1", *_SHORT_PATHS)
+PROXIED_PREFIXES = ("/v1", "/api/v0", "/api/v1", *SHORT_PATHS)
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_SHORT = re.compile(f"({'|'.join(_SHORT_PATHS)})(?=/|\\Z)")
+_SHORT = re.compile(f"({'|'.join(SHORT_PATHS)})(?=/|\\Z)")
 # A router that follows the URL standard takes a backslash for a slash.
 _SEPARATORS = re.compile(r"[/\\]+")
 _MAX_DECODINGS = 4
 _RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
-_CHANGES_MACHINE = re.compile(r"/api/v1/models/(load|unload|download)")
 
 
 class Target(Struct, frozen=True):
@@ -42,17 +41,10 @@ class Target(Struct, frozen=True):
 
     `raw` is path and query byte for byte; `path` is what the path means: decoded, in lower case and with
     single slashes, for looking things up, because LM Studio's router ignores case and a slash at the end.
-    `changes_machine`: it loads, unloads or downloads a model.
     """
 
     raw: str
     path: str
-    changes_machine: bool
-
-
-def changes_machine(path: str) -> bool:
-    """Tell whether this path, decoded and in lower case, loads, unloads or downloads a model."""
-    return _CHANGES_MACHINE.match(path) is not None
 
 
 @cached_for_short
@@ -69,7 +61,7 @@ def parse(raw: str) -> Target:
     meaning = _SEPARATORS.sub("/", meaning.lower()).rstrip("/")
     if not path.startswith(("/v1/", "/api/v0/", "/api/v1/")) or _RESERVED.match(meaning):
         raise NotFound("There is nothing here; LM Studio's APIs are below /v1, /api/v0 and /api/v1.")
-    return Target(f"{path}{mark}{query}", meaning, changes_machine(meaning))
+    return Target(f"{path}{mark}{query}", meaning)
 
 
 def _origin_form(raw: str) -> str:

@@ -6,8 +6,7 @@ import time
 
 from aiohttp import web
 
-from ..boxes.loads import WHERE_TO_LOOK
-from ..models.active import Found
+from ..models.names import WHERE_TO_LOOK, Availability
 from ..schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -20,7 +19,7 @@ from ..schema.models import (
 )
 from .request_bodies import read_json
 from .responses import json_response
-from .state import MODELS
+from .state import ACTIVE_MODELS, MODELS, RULES
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -28,16 +27,16 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def load(request: web.Request) -> web.Response:
-    wanted = await read_json(request, LoadRequest)
+    asked = await read_json(request, LoadRequest)
     started = time.monotonic()
-    instance = await request.app[MODELS].load(wanted)
-    what = "is loaded and answers requests that name no model" if wanted.activates else "is loaded"
+    instance = await request.app[MODELS].load(asked, request[RULES].profiles.loads)
+    what = "is loaded and answers requests that name no model" if asked.activates else "is loaded"
     return json_response(
         LoadAnswer(
-            model_key=wanted.model_key,
-            instance_id=wanted.instance_id,
+            model_key=asked.model_key,
+            instance_id=asked.instance_id,
             identifier=instance.identifier,
-            activated=wanted.activates,
+            activated=asked.activates,
             total_time_ms=_ms_since(started),
             load_config=instance.load_config,
             ignored=instance.ignored,
@@ -47,75 +46,76 @@ async def load(request: web.Request) -> web.Response:
 
 
 async def cancel_load(request: web.Request) -> web.Response:
-    meant = await read_json(request, InstanceRequest)
-    cancelled = await request.app[MODELS].cancel_load(meant)
+    asked = await read_json(request, InstanceRequest)
+    cancelled = await request.app[MODELS].cancel_load(asked)
     return json_response(
         CancelAnswer(
-            model_key=meant.model_key,
-            instance_id=meant.instance_id,
+            model_key=asked.model_key,
+            instance_id=asked.instance_id,
             message=f"The load of {', '.join(cancelled)} was cancelled.",
         )
     )
 
 
 async def unload(request: web.Request) -> web.Response:
-    meant = await read_json(request, InstanceRequest)
+    asked = await read_json(request, InstanceRequest)
     started = time.monotonic()
-    gone, inactive = await request.app[MODELS].unload(meant)
-    if not gone:
-        name = meant.instance_id or meant.model_key
+    unloaded, deactivated = await request.app[MODELS].unload(asked)
+    if not unloaded:
+        name = asked.instance_id or asked.model_key
         return json_response(
             UnloadAnswer(
                 status="not_found",
-                model_key=meant.model_key,
-                instance_id=meant.instance_id,
+                model_key=asked.model_key,
+                instance_id=asked.instance_id,
                 message=f"Nothing named {name} is loaded; {WHERE_TO_LOOK} lists what is.",
                 error="Model not found",
             ),
             status=404,
         )
-    left = [f"No {kind} model is active now." for kind in inactive]
+    hints = [f"No {kind} model is active now." for kind in deactivated]
     return json_response(
         UnloadAnswer(
             status="unloaded",
-            model_key=meant.model_key,
-            instance_id=meant.instance_id,
+            model_key=asked.model_key,
+            instance_id=asked.instance_id,
             total_time_ms=_ms_since(started),
-            message=" ".join([f"Unloaded {', '.join(gone)}.", *left]),
+            message=" ".join([f"Unloaded {', '.join(unloaded)}.", *hints]),
         )
     )
 
 
 async def activate(request: web.Request) -> web.Response:
-    active, found = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
+    active, availability = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
     return json_response(
         ActivateAnswer(
             model_key=active.model_key,
             instance_id=active.instance_id,
             default_inference=active.default_inference,
-            message=f"{active.name} now answers requests that name no model{_but(found)}.",
+            message=f"{active.name} now answers requests that name no model{_caveat(availability)}.",
         )
     )
 
 
-def _but(found: Found) -> str:
-    match found.where:
+def _caveat(availability: Availability) -> str:
+    match availability.place:
         case "on disk":
             return ", but isn't loaded: load it, unless LM Studio is to load it when it is asked"
-        case "nowhere":
-            hint = f"; the nearest that it has: {', '.join(found.near)}" if found.near else ""
+        case "missing":
+            near = availability.near
+            hint = f"; the nearest that it has: {', '.join(near)}" if near else ""
             return f", but LM Studio has no model of that name{hint}"
     return ""
 
 
 async def deactivate(request: web.Request) -> web.Response:
-    meant = await read_json(request, DeactivateRequest)
-    await request.app[MODELS].deactivate(meant.type)
-    return json_response(request.app[MODELS].active)
+    asked = await read_json(request, DeactivateRequest)
+    await request.app[ACTIVE_MODELS].deactivate(asked.type)
+    return json_response(request.app[ACTIVE_MODELS].current)
 
 
 async def active_models(request: web.Request) -> web.Response:
-    return json_response(request.app[MODELS].active)
+    return json_response(request.app[ACTIVE_MODELS].current)
 
 
 def _ms_since(started: float) -> int:

@@ -11,14 +11,14 @@ from msgspec import Struct, field
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
+from .downstream import Downstream
 
 
 class RequestContext(Struct, eq=False, kw_only=True):
     """Who sent a request, and how far its answer is; the middlewares fill it in.
 
     `client` is the address behind trusted proxies once it is known, `key` the name of the caller's key.
-    `response` is the one whose head is on its way to the client: from then on an error can only break the
-    connection. `started` is of the monotonic clock, `began` the same moment in Unix seconds.
+    `started` is of the monotonic clock, `began` the same moment in Unix seconds.
     """
 
     request_id: str
@@ -27,8 +27,8 @@ class RequestContext(Struct, eq=False, kw_only=True):
     path: str
     redact: Callable[[str], str]
     cancellation: Cancellation
+    downstream: Downstream
     key: str = "anyone"
-    response: web.StreamResponse | None = None
     error_code: str | None = None
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
@@ -51,7 +51,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
 
     def access_line(self, response: web.StreamResponse | None) -> AccessLine:
         """Return the line of a request that ends now, with this response unless its handler failed."""
-        sent = response or self.response
+        sent = response or self.downstream.response
         seconds = time.monotonic() - self.started
         return AccessLine(
             client=self.client,

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
 from ..errors import Mistake, NotFound, ValidationFailed
 from ..observe import events
@@ -21,7 +22,7 @@ from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVITY, CONTEXT, EVENTS, METRICS, MODELS, POLICY, STARTED, UPSTREAM
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, RULES, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
-    publisher.admit(request[POLICY].config.limits.subscribers)
+    publisher.admit(request[RULES].config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(
@@ -90,8 +91,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 await _send_events(response, subscription)
             except TimeoutError:
                 logger.info("%s stopped reading events and is cut off", request[CONTEXT].client)
-                if request.transport is not None:
-                    request.transport.abort()
+                protocol_of(request).abort()
         return response
 
 
@@ -134,12 +134,13 @@ async def _send(response: EventSourceResponse, frames: bytes) -> None:
 
 
 async def status(request: web.Request) -> web.Response:
-    return json_response(status_report(request.app[ACTIVITY], request.app[MODELS].active.active_model))
+    app = request.app
+    return json_response(status_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model))
 
 
 async def metrics(request: web.Request) -> web.Response:
     app = request.app
-    return json_response(metrics_report(app[ACTIVITY], app[MODELS].active.active_model, app[STARTED]))
+    return json_response(metrics_report(app[ACTIVITY], app[ACTIVE_MODELS].current.active_model, app[STARTED]))
 
 
 async def requests(request: web.Request) -> web.Response:
@@ -158,9 +159,10 @@ async def prometheus(request: web.Request) -> web.Response:
     app[ACTIVITY].flush()
     text = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
-        reachable=app[UPSTREAM].answered,
+        reachable=app[FLEET].only.health.answered,
         subscribers=events.subscribers,
         lost_events=events.lost,
+        storage_errors=app[DATABASE].errors,
     )
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 

@@ -1,165 +1,115 @@
-"""The proxied paths: a request on its way to LM Studio, and the answer on its way back."""
+"""A proxied request, stage by stage: read → plan → deliver (admit → address → send → judge) → relay → record.
+
+Each stage takes a value and returns the next one. The record is made when the exchange is left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from functools import partial
+import asyncio
+from itertools import count
 
 from aiohttp import web
-from multidict import CIMultiDict
 
+from ..boxes.box import Box
+from ..boxes.fleet import Fleet
 from ..boxes.http.client import Outgoing
-from ..boxes.http.response import Answer
-from ..config import seconds
+from ..boxes.http.response import UpstreamResponse
 from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import OTHER_ROUTE, Exchange
-from ..server.client_connection import Connection
-from ..traffic import rewrite, target
-from ..traffic.headers import response_fields, writable_reason
-from ..traffic.metering import BodyMeter, Meter, StreamMeter
-from .flow import Flow
+from ..traffic import target
+from ..traffic.judge import judge
+from ..traffic.plan import Incoming, Plan, RelayOptions, plan
+from ..traffic.rewrite import DIALECTS, Dialect
+from .relay import relay
 from .request_bodies import Upload
-from .responses import RelayedResponse
-from .state import ACTIVITY, CONTEXT, HEAD, MODELS, POLICY, UPSTREAM
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, FLEET, HEAD, RULES
 
-_EVENT_STREAM = "text/event-stream"
-_JSON = "application/json"
-# The usual ones of all that pass. RFC 9110 section 15.5.6 wants some to be named.
+# RFC 9110 section 15.5.6 requires some to be named; these are the usual ones of all that pass.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+# How long a box that refused a connection gets to listen again.
+RETRY_PAUSE_SECONDS = 0.2
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
     if request.method in {"CONNECT", "TRACE"}:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
-    policy, activity = request[POLICY], request.app[ACTIVITY]
-    if destination.changes_machine:
-        policy.cors.admit_origin(request.headers)
-    activity.admit(policy.config.limits.requests)
-    dialect = rewrite.DIALECTS.get(destination.path) if request.method == "POST" else None
-    exchange = request[CONTEXT].exchange(
-        route=destination.path if dialect else OTHER_ROUTE,
+    dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
+    context, activity = request[CONTEXT], request.app[ACTIVITY]
+    activity.admit(request[RULES].config.limits.requests)
+    exchange = context.exchange(
+        route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
     )
     with activity.exchange(exchange):
-        passage = Passage(request, exchange)
-        if dialect is not None:
-            return await passage.infer(destination, dialect)
-        return await passage.pass_on(destination)
+        response, options = await _obtain(request, destination, dialect, exchange)
+        return await relay(response, options, exchange, context.downstream)
 
 
-class Passage:
-    """One request's way through the gateway and back."""
+async def _obtain(
+    request: web.Request, destination: target.Target, dialect: Dialect | None, exchange: Exchange
+) -> tuple[UpstreamResponse, RelayOptions]:
+    """Run the stages up to LM Studio's response. The body, which may be large, is freed with this frame."""
+    app, rules = request.app, request[RULES]
+    incoming = await read(request, destination, dialect)
+    planned = plan(incoming, app[ACTIVE_MODELS].current, rules.profiles.defaults, rules.config.proxy)
+    exchange.resolved(planned.model, stream=planned.streaming)
+    app[ACTIVITY].announce(exchange)
+    return await deliver(planned, app[FLEET]), planned.relay
 
-    __slots__ = ("app", "exchange", "policy", "request")
 
-    def __init__(self, request: web.Request, exchange: Exchange) -> None:
-        self.request = request
-        self.app = request.app
-        self.exchange = exchange
-        self.policy = request[POLICY]
-
-    async def infer(self, destination: target.Target, dialect: rewrite.Dialect) -> web.StreamResponse:
-        """Send on a request that something may be filled into, and count the tokens of its answer."""
-        # The body may be large, and is let go of before the answer begins to come, which may take long.
-        answer, strips = await self._fill_and_send(destination, dialect)
-        return await self._relay(answer, _meter(answer, strips=strips))
-
-    async def _fill_and_send(
-        self, destination: target.Target, dialect: rewrite.Dialect
-    ) -> tuple[Answer, bool]:
-        """Return the answer, and whether its client didn't ask for the usage in it."""
-        request, app, exchange, limits = self.request, self.app, self.exchange, self.policy.config.proxy
-        headers = request[HEAD].for_upstream()
-        if "Accept-Encoding" in headers:
-            headers["Accept-Encoding"] = "identity"  # what is packed can't be counted
+async def read(request: web.Request, destination: target.Target, dialect: Dialect | None) -> Incoming:
+    """Return the request, with its body if something may be filled into it. Raises as Upload.read."""
+    headers, limits = request[HEAD].for_upstream(), request[RULES].config.proxy
+    body: bytes | Upload | None = None
+    if dialect is not None:
         body = await Upload(request, limits.max_body_bytes).read()
-        active = app[MODELS].active.of(dialect.model_type)
-        filled = rewrite.fill(body, dialect, active, account_streams=limits.account_streams)
-        exchange.resolved(filled.model, stream=filled.streaming)
-        app[ACTIVITY].announce(exchange)
-        silence_ms = limits.stream_timeout_ms if filled.streaming else limits.timeout_ms
-        outgoing = Outgoing(request.method, destination.raw, headers, filled.body)
-        answer = await app[UPSTREAM].send(outgoing, silence=seconds(silence_ms))
-        return answer, filled.asks_usage
-
-    async def pass_on(self, destination: target.Target) -> web.StreamResponse:
-        """Send on a request whose body isn't the gateway's business, while it is still coming in."""
-        request, app, limits = self.request, self.app, self.policy.config.proxy
-        headers = request[HEAD].for_upstream()
+    else:
+        upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:
             headers["Content-Length"] = length
-        upload = Upload(request, limits.max_upload_bytes)
-        body: AsyncIterator[bytes] | None = upload.chunks() if request.body_exists else None
-        app[ACTIVITY].announce(self.exchange)
-        try:
-            outgoing = Outgoing(request.method, destination.raw, headers, body)
-            answer = await app[UPSTREAM].send(outgoing, silence=seconds(limits.timeout_ms))
-        except GatewayError as exc:
-            # What looks like LM Studio's failure may be the upload's.
-            raise upload.failure or exc from exc
-        return await self._relay(answer, None)
-
-    async def _relay(self, answer: Answer, meter: Meter | None) -> web.StreamResponse:
-        """Pass LM Studio's answer on as it comes in, no faster than the client takes it."""
-        exchange = self.exchange
-        is_stream = _content_type(answer.headers).startswith(_EVENT_STREAM)
-        exchange.answered(answer.status, stream=is_stream, count=None if meter is None else meter.count)
-        try:
-            if is_stream:
-                answer.limit_silence(seconds(self.policy.config.proxy.stream_timeout_ms))
-            response = self._begin(answer, response_fields(answer.headers), meter)
-            ready = _metered(meter, exchange, answer.read_ready())
-            if ready:
-                response.join_head()
-            writer = await response.begin(self.request)
-            await writer.write(ready)
-            if not answer.has_ended:
-                if isinstance(client := self.request.protocol, Connection):
-                    await Flow(answer, client, writer, partial(_metered, meter, exchange)).run()
-                while chunk := await answer.read():
-                    await writer.write(_metered(meter, exchange, chunk))
-            if meter is not None:
-                await writer.write(meter.finish())
-            await response.write_eof()
-            return response
-        finally:
-            # Before its end this closes the connection, which is how LM Studio learns that nobody listens.
-            answer.close()
-
-    def _begin(self, answer: Answer, fields: CIMultiDict[str], meter: Meter | None) -> RelayedResponse:
-        if isinstance(meter, StreamMeter):
-            fields.popall("Content-Length", None)  # it may become less
-        response = RelayedResponse(
-            status=answer.status, reason=writable_reason(answer.reason), headers=fields
-        )
-        if self.request.version < (1, 1) and "Content-Length" not in fields:
-            # Without chunks the connection's end is the answer's.
-            response.force_close()
-        return response
+        if request.body_exists:
+            body = upload
+    return Incoming(request.method, destination, headers, dialect, body)
 
 
-def _meter(answer: Answer, *, strips: bool) -> Meter | None:
-    """Return what can read tokens from this answer; None if it is of no kind that tells them."""
-    if "Content-Encoding" in answer.headers:
-        return None
-    content_type = _content_type(answer.headers)
-    if content_type.startswith(_EVENT_STREAM):
-        return StreamMeter(strips=strips)
-    return BodyMeter() if content_type.startswith(_JSON) else None
+async def deliver(planned: Plan, fleet: Fleet) -> UpstreamResponse:
+    """Return LM Studio's response as soon as its head is there. The caller closes it.
+
+    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, and what broke off the client's upload.
+    """
+    for rounds in count(1):
+        box = admit(fleet)
+        response, failure = await send(box, address(planned, box), planned)
+        match judge(failure, rounds):
+            case "pass on" if response is not None:
+                return response
+            case "send again":
+                await asyncio.sleep(RETRY_PAUSE_SECONDS)
+            case _ if failure is not None:
+                raise failure
+    raise AssertionError("judge ends the rounds")
 
 
-def _content_type(headers: Mapping[str, str]) -> str:
-    """Return it in lower case, which it may come in or not (RFC 9110 section 8.3.1)."""
-    return headers.get("Content-Type", "").lower()
+def admit(fleet: Fleet) -> Box:
+    """Return the box that the request goes to."""
+    return fleet.only
 
 
-def _metered(meter: Meter | None, exchange: Exchange, chunk: bytes) -> bytes:
-    if meter is None:
-        return chunk
-    count = meter.count
-    known = count.seen
-    passed = meter.feed(chunk)
-    if count.seen != known:
-        exchange.token_seen()
-    return passed
+def address(planned: Plan, box: Box) -> Outgoing:
+    """Return the request as it goes to this box, with the box's token."""
+    body = planned.body
+    parts = body if body is None or isinstance(body, bytes) else body.chunks()
+    return box.http.address(planned.method, planned.target, planned.headers, parts)
+
+
+async def send(
+    box: Box, outgoing: Outgoing, planned: Plan
+) -> tuple[UpstreamResponse | None, GatewayError | None]:
+    """Return the box's response, or why there is none."""
+    try:
+        return await box.http.send(outgoing, silence=planned.silence_seconds), None
+    except GatewayError as exc:
+        # What looks like LM Studio's failure may be the upload's.
+        upload = None if isinstance(planned.body, bytes) else planned.body
+        return None, exc if upload is None or upload.failure is None else upload.failure

@@ -10,7 +10,6 @@ from typing import Never, TypeVar
 
 import msgspec
 from aiohttp import web
-from aiohttp.web_exceptions import HTTPException
 
 from ..errors import (
     BadRequest,
@@ -21,7 +20,7 @@ from ..errors import (
     ValidationFailed,
 )
 from ..schema.common import RequestBody
-from .state import EXPECTS_CONTINUE, POLICY
+from .state import EXPECTS_CONTINUE, HEAD, RULES
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
 MAX_ADMIN_BODY_BYTES = 1024**2
@@ -54,7 +53,7 @@ class Upload:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
-        limits, loop = self._request[POLICY].config.limits, asyncio.get_running_loop()
+        limits, loop = self._request[RULES].config.limits, asyncio.get_running_loop()
         pause = limits.body_pause_ms / 1000 or math.inf
         due = loop.time() + (limits.body_ms / 1000 or math.inf)
         await self._invite()
@@ -88,7 +87,7 @@ class Upload:
         except TimeoutError as exc:
             self.failure = RequestTimeout("The request's body came too slowly for this gateway.")
             raise self.failure from exc
-        except (web.RequestPayloadError, HTTPException) as exc:
+        except (web.RequestPayloadError, web.HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
             raise self.failure from exc
 
@@ -103,8 +102,8 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     read = _parsed(await Upload(request, MAX_ADMIN_BODY_BYTES).read(), kind)
-    # It would go on to LM Studio, into events, and into the state file.
-    if any(map(request[POLICY].guard.keys.occurs_in, _texts(msgspec.to_builtins(read)))):
+    # It would go on to LM Studio, into events, and into the database.
+    if any(map(request[HEAD].redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")
     return read
 

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..boxes.http.client import Upstream
-from ..boxes.log.follower import LogFollowing
-from ..boxes.sdk.calls import StudioClient
-from ..models.active import Models
+from ..access.callers import Caller
+from ..boxes.fleet import Fleet
+from ..models.active import ActiveModelRegistry
+from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
 from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
+from ..storage.database import Database
 from .context import RequestContext
-from .policy import Head, Policies, Policy
+from .openapi.published import Documents
+from .operations.areas import Area, Areas
+from .ruleset import RequestHead, Ruleset, RulesInForce
 
 # Of the application
+ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
+AREAS = web.AppKey("areas", Areas)
+DATABASE = web.AppKey("database", Database)
+DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
-LOG_FOLLOWING = web.AppKey("log_following", LogFollowing)
+FLEET = web.AppKey("fleet", Fleet)
 METRICS = web.AppKey("metrics", Metrics)
-MODELS = web.AppKey("models", Models)
-POLICIES = web.AppKey("policies", Policies)
+MODELS = web.AppKey("models", ModelLifecycle)
+RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
-STUDIO = web.AppKey("studio", StudioClient)
-UPSTREAM = web.AppKey("upstream", Upstream)
 
 # Of a request
+AREA = web.RequestKey("area", Area)
+CALLER = web.RequestKey("caller", Caller)
 CONTEXT = web.RequestKey("context", RequestContext)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
-HEAD = web.RequestKey("head", Head)
-POLICY = web.RequestKey("policy", Policy)
+HEAD = web.RequestKey("head", RequestHead)
+RULES = web.RequestKey("rules", Ruleset)

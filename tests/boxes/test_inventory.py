@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lmgateway.boxes import inventory as catalogue
+from lmgateway.boxes import inventory
 
 FULL: dict[str, Any] = {
     "type": "llm",
@@ -39,13 +39,13 @@ def shown(model: msgspec.Struct) -> Any:
 
 def test_model_on_disk() -> None:
     """What LM Studio says of a model is shown under the gateway's names."""
-    assert shown(catalogue.downloaded(FULL)) == SHOWN
+    assert shown(inventory.downloaded(FULL)) == SHOWN
 
 
 def test_model_in_memory() -> None:
     """A loaded one also has its instance's name, its context and its time to live; nobody is active yet."""
     extra = {"identifier": "mine", "contextLength": 4096, "ttlMs": 60_000, "active": False}
-    assert shown(catalogue.loaded(IN_MEMORY)) == SHOWN | extra
+    assert shown(inventory.loaded(IN_MEMORY)) == SHOWN | extra
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_model_in_memory() -> None:
 )
 def test_odd_field_spoils_only_itself(changes: dict[str, object], differences: dict[str, object]) -> None:
     """A list with an odd entry is still shown, that entry among the others."""
-    assert shown(catalogue.downloaded(FULL | changes)) == SHOWN | differences
+    assert shown(inventory.downloaded(FULL | changes)) == SHOWN | differences
 
 
 def test_entry_with_nothing_in_it() -> None:
     """Whatever LM Studio leaves out is null or empty, and never missing from the answer."""
     empty = {"modelKey": "", "path": "", "type": "unknown", "displayName": ""}
-    assert shown(catalogue.downloaded({})) == dict.fromkeys(SHOWN) | empty
+    assert shown(inventory.downloaded({})) == dict.fromkeys(SHOWN) | empty
     nothing = {"identifier": "", "contextLength": None, "ttlMs": None, "active": False}
-    assert shown(catalogue.loaded({})) == dict.fromkeys(SHOWN) | empty | nothing
-    odd = catalogue.loaded({"identifier": 5, "contextLength": True, "ttlMs": "soon"})
+    assert shown(inventory.loaded({})) == dict.fromkeys(SHOWN) | empty | nothing
+    odd = inventory.loaded({"identifier": 5, "contextLength": True, "ttlMs": "soon"})
     assert (odd.identifier, odd.context_length, odd.ttl_ms) == ("", None, None)
 
 
 MODELS = [
-    catalogue.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
+    inventory.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
     for key in (
         "qwen2.5-7b-instruct",
         "Qwen2.5-VL-7B-Instruct",
@@ -110,35 +110,5 @@ MODELS = [
 )
 def test_find(name: str, key: str | None) -> None:
     """A model is found by its exact key or path, and by nothing that only looks like it."""
-    found = catalogue.find(name, MODELS)
+    found = inventory.find(name, MODELS)
     assert (found and found.model_key) == key
-
-
-@pytest.mark.parametrize(
-    ("name", "first"),
-    [
-        pytest.param("lama-3.2-3b-instruct", "llama-3.2-3b-instruct", id="a letter missing"),
-        pytest.param("QWEN2.5-7B", "qwen2.5-7b-instruct", id="shortened, in capitals"),
-        pytest.param("qwen vl", "Qwen2.5-VL-7B-Instruct", id="a few words"),
-        pytest.param("nomic", "text-embedding-nomic-embed-text-v1.5", id="one word"),
-        pytest.param("mistralnemo", "mistral-nemo-instruct", id="no dash"),
-    ],
-)
-def test_near_names(name: str, first: str) -> None:
-    """Whoever mistypes is told what they meant, and never more than five names."""
-    near = catalogue.near_names(name, MODELS)
-    assert near[0] == first
-    assert len(near) <= 5
-
-
-@pytest.mark.parametrize("name", ["", "xyzzy", "???"])
-def test_no_near_names(name: str) -> None:
-    """What resembles nothing gets no guesses; nor is anything invented for an empty disk."""
-    assert catalogue.near_names(name, MODELS) == []
-    assert catalogue.near_names("qwen2.5-7b-instruct", []) == []
-
-
-def test_five_near_names_at_most() -> None:
-    """Among many of a family, the likeliest five, and each once."""
-    near = catalogue.near_names("instruct-7b", MODELS)
-    assert len(near) == len(set(near)) == 5

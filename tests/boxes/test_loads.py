@@ -44,7 +44,8 @@ async def test_a_cancel_names_what_it_cancelled() -> None:
     client = Client()
     loads = Loads(client, Activity(Events(), Metrics()))  # type: ignore[arg-type]
     names = (READY, "taken back")
-    asked = [asyncio.create_task(loads.load(LoadRequest(model_key="m", instance_id=name))) for name in names]
+    requests = [LoadRequest(model_key="m", instance_id=name) for name in names]
+    asked = [asyncio.create_task(loads.load(request, {})) for request in requests]
     await until(lambda: client.loading == len(names))
     assert await loads.cancel(InstanceRequest(model_key="m")) == ["taken back"]
     await asyncio.gather(*asked, return_exceptions=True)

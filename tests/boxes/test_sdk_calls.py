@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from lmgateway.simulator import Pace, Simulator
-from tests.boxes.conftest import QUICK, Home
 from tests.conftest import StartGateway
 from tests.support.clock import Clock
+from tests.support.home import QUICK, Home
 from tests.support.process import lmgateway
 from tests.support.studio import Held, Studio, running_studio
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 from yarl import URL
 
-from lmgateway.boxes.sdk.calls import StudioClient
-from lmgateway.boxes.sdk.link import Links
+from lmgateway.boxes.sdk.calls import SdkCalls
+from lmgateway.boxes.sdk.link import SdkLink
 from lmgateway.config import LMStudio
 from lmgateway.errors import UpstreamSilent, UpstreamUnavailable
 from lmgateway.simulator import Pace, Simulator
@@ -35,60 +35,60 @@ def reached_at(studio: Studio, **settings: object) -> LMStudio:
 
 async def test_what_is_still_used_is_closed_when_it_is_not(studio: Studio) -> None:
     """A list that took too long mustn't end the load beside it, and leaves nothing open after it."""
-    links = Links(reached_at(studio))
-    async with links.borrowed() as loading:
+    link = SdkLink(reached_at(studio))
+    async with link.connection() as loading:
         with pytest.raises(UpstreamSilent):
-            async with links.borrowed():
+            async with link.connection():
                 raise UpstreamSilent("The list took too long.")
-        async with links.borrowed() as fresh:
+        async with link.connection() as fresh:
             assert fresh is not loading
         assert await loading.system.remote_call("version") is not None
         assert studio.sockets == 2 * SOCKETS
     await until(lambda: studio.sockets == SOCKETS)
-    await links.close()
+    await link.close()
     await until(lambda: studio.sockets == 0)
 
 
 async def test_a_reload_leaves_nothing_open(studio: Studio) -> None:
     """Another address or token means another link; the old one is let go of at once."""
-    client = StudioClient(reached_at(studio))
-    await client.downloaded()
-    client.reconfigure(reached_at(studio, api_token="sk-lm-abcdefgh:wrongwrongwrongwrong"))
+    calls = SdkCalls(reached_at(studio))
+    await calls.downloaded()
+    calls.reconfigure(reached_at(studio, api_token="sk-lm-abcdefgh:wrongwrongwrongwrong"))
     await until(lambda: studio.sockets == 0)
     with pytest.raises(UpstreamUnavailable, match="set lmstudio"):
-        await client.downloaded()
-    client.reconfigure(reached_at(studio))
-    assert await client.downloaded()
-    await client.close()
+        await calls.downloaded()
+    calls.reconfigure(reached_at(studio))
+    assert await calls.downloaded()
+    await calls.close()
 
 
 async def test_a_reload_while_connecting_is_waited_for(studio: Studio, unused_tcp_port: int) -> None:
     """Who waits for a link that isn't even begun yet, or for a second try, gets one to the new address."""
     nowhere = LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=NEVER)
-    client = StudioClient(nowhere)
+    calls = SdkCalls(nowhere)
     for turns in (1, 100):
-        asking = asyncio.create_task(client.downloaded())
+        asking = asyncio.create_task(calls.downloaded())
         for _ in range(turns):
             await asyncio.sleep(0)
-        client.reconfigure(reached_at(studio))
+        calls.reconfigure(reached_at(studio))
         assert await asyncio.wait_for(asking, 5)
-        client.reconfigure(nowhere)
-    await client.close()
+        calls.reconfigure(nowhere)
+    await calls.close()
 
 
 async def test_the_end_is_the_end(studio: Studio) -> None:
     """Whoever still waits gets an error and makes nothing anew; a call that is still on the link loses it."""
-    links = Links(reached_at(studio))
-    asking = asyncio.create_task(links.borrowed().__aenter__())
+    link = SdkLink(reached_at(studio))
+    asking = asyncio.create_task(link.connection().__aenter__())
     await asyncio.sleep(0)
-    await links.close()
+    await link.close()
     with pytest.raises(UpstreamUnavailable):
         await asking
-    links = Links(reached_at(studio))
-    async with links.borrowed():
-        links.reconfigure(reached_at(studio, api_token=""))
+    link = SdkLink(reached_at(studio))
+    async with link.connection():
+        link.reconfigure(reached_at(studio, api_token=""))
         assert studio.sockets == SOCKETS
-        await links.close()
+        await link.close()
         await until(lambda: studio.sockets == 0)
 
 
@@ -96,16 +96,16 @@ async def test_a_failure_that_nobody_waits_for_is_no_fault(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A tab that is closed while LM Studio is looked for leaves no fault in the log."""
-    client = StudioClient(LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=0))
-    asking = asyncio.create_task(client.downloaded())
+    calls = SdkCalls(LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=0))
+    asking = asyncio.create_task(calls.downloaded())
     await asyncio.sleep(0)
-    assert client._links._connecting is not None
+    assert calls._link._connecting is not None
     asking.cancel()
-    await until(lambda: client._links._connecting is None)
+    await until(lambda: calls._link._connecting is None)
     del asking  # which holds what it waited for
     gc.collect()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-    await client.close()
+    await calls.close()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_a_failure_that_nobody_waits_for_is_no_fault(
 )
 async def test_what_cant_get_better_isnt_tried_again(studio: Studio, settings: dict[str, object]) -> None:
     """A wrong token is as wrong two seconds later."""
-    client = StudioClient(reached_at(studio, connect_pause_ms=NEVER, **settings))
+    calls = SdkCalls(reached_at(studio, connect_pause_ms=NEVER, **settings))
     with pytest.raises(UpstreamUnavailable):
-        await asyncio.wait_for(client.downloaded(), 5)
-    await client.close()
+        await asyncio.wait_for(calls.downloaded(), 5)
+    await calls.close()

@@ -15,9 +15,9 @@ from aiohttp import test_utils, web
 
 from lmgateway.cli import events, main
 from lmgateway.simulator import Pace, Simulator
-from tests.boxes.conftest import Home
 from tests.conftest import StartGateway
 from tests.support.gateway import running_gateway
+from tests.support.home import Home
 from tests.support.process import Process, lmgateway
 from tests.support.studio import running_studio
 

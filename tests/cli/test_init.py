@@ -197,6 +197,18 @@ async def test_options_are_written(place: Place, studio: Simulator) -> None:
     assert "export OPENAI_BASE_URL=http://127.0.0.1:9000/v1\n" in output
 
 
+async def test_options_of_named_tables_are_written(place: Place, studio: Simulator) -> None:
+    """Each table once, with a name that TOML needs in quotes."""
+    names = ("models.b.load.seed", 'models."a/b.c".load.gpu.ratio', 'models."a/b.c".defaults.stopStrings')
+    options = [part for name in names for part in ("--set", f"{name}=1")]
+    status, output = await place.run("init", *ALONE, *options)
+    assert status == 0, output
+    assert tomllib.loads(place.config.read_text())["models"] == {
+        "a/b.c": {"load": {"gpu": {"ratio": 1.0}}, "defaults": {"stopStrings": ["1"]}},
+        "b": {"load": {"seed": 1}},
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "said"),
     [

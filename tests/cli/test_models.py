@@ -21,7 +21,8 @@ import pytest
 import trustme
 from aiohttp import test_utils, web
 
-from lmgateway.cli import client, main
+from lmgateway.cli import gateway_client as client
+from lmgateway.cli import main
 from lmgateway.cli.failures import RequestFailed
 from lmgateway.settings import SETTINGS
 from lmgateway.simulator import Pace, Simulator, serve

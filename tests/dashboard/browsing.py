@@ -14,6 +14,7 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from tests.support.gateway import Gateway
 from tests.support.studio import Held, Studio
+from tests.support.waiting import PATIENCE_SECONDS
 
 MODEL = "llama-3.2-3b-instruct"
 TITLE = "Llama 3.2 3B Instruct"
@@ -134,7 +135,7 @@ async def new_page(browser: Browser, **options: Any) -> Page:
     context = await browser.new_context(**{**DESKTOP, **options})
     await context.add_init_script(_TELL_VIOLATIONS)
     page = await context.new_page()
-    page.set_default_timeout(5000)
+    page.set_default_timeout(PATIENCE_SECONDS * 1000)
     return page
 
 

@@ -17,6 +17,7 @@ from lmgateway.simulator import Simulator
 from tests.dashboard.browsing import Stepwise, Visit, new_page
 from tests.support.gateway import running_gateway
 from tests.support.studio import running_studio
+from tests.support.waiting import PATIENCE_SECONDS
 
 OpenDashboard = Callable[..., Awaitable[Visit]]
 # Each window's address bar, which nobody sees, would load two pages for its suggestions, and they take as
@@ -34,7 +35,7 @@ ARGUMENTS = [
     f"--disable-features={FEATURES_OFF}",
 ]
 # The dashboard's tests are about what it shows, not about how patient the gateway is with LM Studio.
-LMSTUDIO = {"connect_pause_ms": 20, "call_timeout_ms": 5000, "load_timeout_ms": 20000}
+LMSTUDIO = {"connect_pause_ms": 20}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -43,7 +44,7 @@ async def browser() -> AsyncIterator[Browser]:
     if path is None and "CI" not in os.environ:
         pytest.skip("there is no Chromium on this machine (Debian's package: chromium)")
     assert path is not None, "the dashboard's tests need Chromium: apt-get install chromium"
-    expect.set_options(timeout=10_000)
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser

@@ -77,6 +77,8 @@ async def test_the_log_holds_still(open_dashboard: OpenDashboard) -> None:
 async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) -> None:
     """What happened meanwhile is caught up with, and nothing is told twice."""
     visit = await open_dashboard()
+    # One that hasn't asked for its events yet would get the answer below that is for the page after it.
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     for key in ("before", "meanwhile"):
         publish(visit, key)
     before, _ = visit.gateway.app[EVENTS].history

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
+from tests.support.waiting import PATIENCE_SECONDS
 
 NOWHERE = "http://127.0.0.1:9"
 POLICY = (
@@ -127,7 +128,7 @@ async def test_no_path_leaves_the_folder(gateway: Gateway, path: str) -> None:
     async with raw_client(gateway.port) as client:
         request = f"GET /dashboard/static/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         await client.send(request.encode())
-        answer = await asyncio.wait_for(client.rest(), 5)
+        answer = await asyncio.wait_for(client.rest(), PATIENCE_SECONDS)
     status = int(answer.split(b" ")[1])
     assert status in {400, 401, 404}
     assert b"import" not in answer

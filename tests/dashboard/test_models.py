@@ -9,6 +9,7 @@ from playwright.async_api import Dialog, expect
 
 from tests.dashboard.browsing import MODEL, TITLE
 from tests.dashboard.conftest import OpenDashboard
+from tests.support.waiting import PATIENCE_SECONDS
 
 EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 
@@ -40,11 +41,11 @@ async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
     await visit.button("Load").click()
     bar = visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")
     await expect(bar).to_be_visible()
-    await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+    await asyncio.wait_for(visit.pace.waiting.acquire(), PATIENCE_SECONDS)
     seen = []
     for _ in range(3):
         visit.pace.steps.release()
-        await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+        await asyncio.wait_for(visit.pace.waiting.acquire(), PATIENCE_SECONDS)
         await expect(bar).to_have_attribute("value", f"{(len(seen) + 1) / 20:g}")
         seen.append(await bar.get_attribute("value"))
     assert seen == ["0.05", "0.1", "0.15"]
@@ -62,7 +63,7 @@ async def test_a_load_of_before_is_seen(open_dashboard: OpenDashboard) -> None:
     visit = await open_dashboard()
     load = asyncio.create_task(visit.post("/admin/models/load", modelKey=MODEL))
     for _ in range(2):
-        await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+        await asyncio.wait_for(visit.pace.waiting.acquire(), PATIENCE_SECONDS)
         visit.pace.steps.release()
     await visit.page.reload()
     await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_visible()
@@ -76,7 +77,7 @@ async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
     visit.tolerated = 409
     await visit.button(f"Load {TITLE}").click()
     await visit.button("Load").click()
-    await asyncio.wait_for(visit.pace.waiting.acquire(), 5)
+    await asyncio.wait_for(visit.pace.waiting.acquire(), PATIENCE_SECONDS)
     await visit.button(f"Cancel loading {TITLE}").click()
     await expect(visit.page.locator("#notices")).to_contain_text("cancelled")
     await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_hidden()

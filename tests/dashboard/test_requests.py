@@ -10,6 +10,7 @@ from playwright.async_api import Route, expect
 
 from tests.dashboard.browsing import MODEL
 from tests.dashboard.conftest import OpenDashboard
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,13 +25,14 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
         await expect(running).to_contain_text(MODEL)
         await expect(running).to_contain_text("from 127.0.0.1")
         visit.pace.go_on(5)
-        await expect(running).to_contain_text("Generating, ")
+        await expect(running).to_contain_text("Generating, 6 tokens")
         await expect(visit.page.locator("#tile-running")).to_contain_text("1 generating")
         await visit.button("Cancel the request POST /v1/chat/completions from 127.0.0.1").click()
+        # Shown for eight seconds.
+        await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
         await expect(running).to_have_count(0)
         with pytest.raises(aiohttp.ClientPayloadError):
-            await asyncio.wait_for(response.read(), 5)
-    await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
+            await asyncio.wait_for(response.read(), PATIENCE_SECONDS)
     await expect(visit.page.get_by_role("heading", name="In flight")).to_be_focused()
     row = visit.page.get_by_role("table").get_by_role("row").nth(1)
     await expect(row.locator(".badge")).to_have_text("Cancelled")
@@ -60,10 +62,11 @@ async def test_a_question_that_failed_is_asked_again(open_dashboard: OpenDashboa
         await route.fulfill(status=503)
 
     await visit.page.clock.install()
-    await visit.page.route("**/debug/requests", refuse, times=1)
+    for path in ("requests", "stream"):  # without events nothing but its own failure makes it ask again
+        await visit.page.route(f"**/debug/{path}", refuse)
     await visit.page.reload()
-    await visit.page.clock.run_for(1000)
     await expect(visit.page.locator("#tile-running .big")).to_have_text("Unknown")
+    await visit.page.unroute("**/debug/requests")
     await visit.page.clock.run_for(10_000)
     await expect(visit.page.locator("#tile-running .big")).to_have_text("0")
 

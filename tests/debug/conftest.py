@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lmgateway.simulator import Pace, Simulator
-from tests.boxes.conftest import QUICK, Home
 from tests.conftest import StartGateway
+from tests.support.home import QUICK, Home
 from tests.support.studio import running_studio
 
 LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lmgateway.web.state import ACTIVITY
-from tests.boxes.conftest import Home
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
+from tests.support.home import Home
 from tests.support.raw_client import raw_client
 from tests.support.studio import Studio
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
@@ -208,7 +208,7 @@ async def test_fault_of_ours_ends_the_exchange_too(
     def broken(_headers: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("lmgateway.web.proxy.response_fields", broken)
+    monkeypatch.setattr("lmgateway.web.relay.response_fields", broken)
     async with scripted.events() as events:
         async with scripted.gateway.client.post(scripted.gateway.url(CHAT), json=STREAM) as response:
             assert response.status == 500

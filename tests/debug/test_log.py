@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lmgateway.simulator import Pace, Simulator
-from tests.boxes.conftest import QUICK, Home
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
+from tests.support.home import QUICK, Home
 from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream
 

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.boxes.conftest import QUICK, Home
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
+from tests.support.home import QUICK, Home
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
 # What LM Studio makes anew for each answer.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.hostile.answers import CHAT, chunked, request
 from tests.hostile.conftest import KEY
@@ -51,6 +52,7 @@ async def measured_gateway(cwd: Path, base_url: str) -> AsyncIterator[Measured]:
         yield Measured(port, process, process.memory_info().rss)
 
 
+@pytest.mark.long
 async def test_memory_does_not_follow_a_128_mib_upload(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     size, arrived = 128 * MIB, 0
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.hostile.conftest import Connect
+from tests.hostile.conftest import FIELDS, Connect
 from tests.hostile.wire import (
     BODY_PATHS,
     CHUNKED,
@@ -81,6 +81,19 @@ async def test_a_transfer_coding_that_the_gateway_does_not_know_is_refused(
     """LM Studio would take the coded bytes for the body itself."""
     sent = request(b"POST /v1/files", b"Transfer-Encoding: gzip, chunked", body=chunked(b"\x1f\x8b\x08"))
     assert (await ask(connect, sent)).status in {400, 501}
+    assert await reached(connect, upstream) == []
+
+
+async def test_a_transfer_coding_in_http_1_0_is_refused_and_ends_the_connection(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    """HTTP/1.0 knows none: a proxy in front may see the body's end elsewhere (RFC 9112 section 6.1)."""
+    for path in BODY_PATHS:
+        head = b"POST %s HTTP/1.0\r\n%s%s\r\nConnection: keep-alive\r\n\r\n" % (path, FIELDS, CHUNKED)
+        async with connect() as client:
+            answered = await outcome(client, head + chunked(b"{}") + SMUGGLED)
+        assert statuses(answered) == [400]
+        assert b"Connection: keep-alive" not in answered
     assert await reached(connect, upstream) == []
 
 

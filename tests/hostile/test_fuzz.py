@@ -1,9 +1,9 @@
-"""Ten thousand damaged requests, and a gateway that must not mind.
+"""Ten thousand damaged requests, and a gateway that must not mind; a thousand of them are in the first tier.
 
-`LMGATEWAY_FUZZ_REQUESTS` is how many are sent, `LMGATEWAY_FUZZ_SEED` picks which ones (any text), and
-`LMGATEWAY_FUZZ_ONLY` sends one again, by its index. All are the same each time for the same seed:
+`LMGATEWAY_FUZZ_REQUESTS` is how many the long test sends, `LMGATEWAY_FUZZ_SEED` picks which ones (any text),
+and `LMGATEWAY_FUZZ_ONLY` sends one again, by its index. All are the same each time for the same seed:
 
-    LMGATEWAY_FUZZ_REQUESTS=200000 LMGATEWAY_FUZZ_SEED=$RANDOM pytest tests/hostile/test_fuzz.py
+    LMGATEWAY_FUZZ_REQUESTS=200000 LMGATEWAY_FUZZ_SEED=$RANDOM pytest -m long tests/hostile/test_fuzz.py
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.house import House, running_house
 from tests.hostile.mutations import GOOD, good, mutated
 from tests.support.strict_upstream import StrictUpstream, strict_upstream
+from tests.support.waiting import PATIENCE_SECONDS
 
+SAMPLE = 1000
 REQUESTS = int(os.environ.get("LMGATEWAY_FUZZ_REQUESTS", "10000"))
 SEED = os.environ.get("LMGATEWAY_FUZZ_SEED", "1")
 ONLY = os.environ.get("LMGATEWAY_FUZZ_ONLY")
 AT_ONCE = 100
-PATIENCE_SECONDS = 5
 # Follows every request: if nothing ends the connection before, its answer does.
 LAST = b"GET /health HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n"
 # Whoever still waits for a body after a moment gets more than any length that isn't huge.
@@ -124,8 +125,8 @@ def check(run: Run, house: House, upstream: StrictUpstream) -> None:
         assert sign not in log, log[max(0, log.index(sign) - 1000) :][:5000]
 
 
-async def fuzz(folder: Path) -> None:
-    indices = [int(ONLY)] if ONLY else range(REQUESTS)
+async def fuzz(folder: Path, requests: int) -> None:
+    indices = [int(ONLY)] if ONLY else range(requests)
     async with strict_upstream() as upstream, running_house(folder, upstream.base_url) as house:
         # So that every chat has something filled in.
         await send_all(house, [(0, ACTIVATE)])
@@ -141,9 +142,15 @@ async def fuzz(folder: Path) -> None:
             assert run.statuses[b"400"] > len(indices) / 5
 
 
-@pytest.mark.timeout(60 + REQUESTS / 50)
-def test_no_damaged_request_breaks_or_holds_up_the_gateway_or_confuses_lm_studio(tmp_path: Path) -> None:
+HOW_MANY = [pytest.param(SAMPLE, id="few"), pytest.param(REQUESTS, id="many", marks=pytest.mark.long)]
+
+
+@pytest.mark.timeout(120 + REQUESTS / 50)
+@pytest.mark.parametrize("requests", HOW_MANY)
+def test_no_damaged_request_breaks_or_holds_up_the_gateway_or_confuses_lm_studio(
+    tmp_path: Path, requests: int
+) -> None:
     """No 5xx, no hang, no crash, no traceback, no key; nothing ambiguous upstream; good requests go on."""
     # A loop of its own: asyncio's debug mode would take longer than the gateway.
     with asyncio.Runner(debug=False) as runner:
-        runner.run(fuzz(tmp_path))
+        runner.run(fuzz(tmp_path, requests))

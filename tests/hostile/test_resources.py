@@ -59,6 +59,7 @@ async def test_a_thousand_idle_connections_of_one_address_keep_nobody_else_out(
         await descriptors_are_back(gateway, before)
 
 
+@pytest.mark.long
 async def test_five_hundred_half_requests_that_are_reset_keep_nobody_out(served: tuple[Process, int]) -> None:
     gateway, port = served
     await is_served(port)
@@ -71,6 +72,7 @@ async def test_five_hundred_half_requests_that_are_reset_keep_nobody_out(served:
     await descriptors_are_back(gateway, before)
 
 
+@pytest.mark.long
 async def test_a_thousand_times_connecting_and_leaving_leaks_nothing(served: tuple[Process, int]) -> None:
     gateway, port = served
     await is_served(port)

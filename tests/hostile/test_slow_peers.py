@@ -34,7 +34,7 @@ async def hasty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Gateway:
     """A gateway with no patience, but where the test says otherwise."""
-    monkeypatch.setattr(connections, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.02)
     monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
     monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
     limits = QUICK | getattr(request, "param", {})

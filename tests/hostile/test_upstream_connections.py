@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from lmgateway.aiohttp_mends import WakingResponseHandler
+from lmgateway.aiohttp_private.upstream_protocol import UpstreamProtocol
 from lmgateway.boxes.http.client import Outgoing
-from lmgateway.boxes.http.response import Answer
-from lmgateway.web.state import UPSTREAM
+from lmgateway.boxes.http.response import UpstreamResponse
+from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
@@ -42,15 +42,16 @@ def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[async
 
 def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
     """End these connections at the last moment: the gateway's kernel knows, its event loop doesn't yet."""
-    send = gateway.app[UPSTREAM].send
+    http = gateway.app[FLEET].only.http
+    send = http.send
 
-    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> Answer:
+    async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
         while writers:
             end(writers.pop())
         await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then
         return await send(outgoing, silence=silence)
 
-    gateway.app[UPSTREAM].send = end_and_send  # type: ignore[method-assign]
+    http.send = end_and_send  # type: ignore[method-assign]
 
 
 def dies_on_reuse(upstream: ScriptedUpstream, end: End) -> None:
@@ -124,9 +125,9 @@ async def test_what_was_answered_in_part_is_not_sent_again(
         end(writer)
 
     part_came = asyncio.Event()
-    data_received = WakingResponseHandler.data_received
+    data_received = UpstreamProtocol.data_received
 
-    def hear(handler: WakingResponseHandler, data: bytes) -> None:
+    def hear(handler: UpstreamProtocol, data: bytes) -> None:
         data_received(handler, data)
         if data.endswith(b"Content-"):
             part_came.set()
@@ -134,7 +135,7 @@ async def test_what_was_answered_in_part_is_not_sent_again(
     upstream.script = dies_later
     assert (await ask(connect, b"GET", b"/v1/models")).status == 200
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(WakingResponseHandler, "data_received", hear)
+        patch.setattr(UpstreamProtocol, "data_received", hear)
         assert (await ask(connect, b"GET", b"/v1/models")).status == 502
     assert len(upstream.received) == 2
 

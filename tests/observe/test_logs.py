@@ -207,7 +207,7 @@ async def test_access_lines_are_written_together(log_to):
         await asyncio.sleep(0.001)
     lines = out.getvalue().splitlines()
     assert [line.rpartition(" ")[2] for line in lines] == ["req_0", "req_1", "req_2"]
-    pattern = rf"{TIMESTAMP} INFO    lmgateway\.access: 127\.0\.0\.1 GET /v1/models 200 \d+ ms req_0"
+    pattern = rf"{TIMESTAMP} INFO    lmgateway\.access: 127\.0\.0\.1 owner GET /v1/models 200 \d+ ms req_0"
     assert re.fullmatch(pattern, lines[0])
 
 

@@ -13,7 +13,9 @@ from lmgateway.observe.prometheus import Metrics
 
 
 def shown(metrics: Metrics, name: str) -> float:
-    text = metrics.render(in_flight=0, reachable=None, subscribers=0, lost_events=0).decode()
+    text = metrics.render(
+        in_flight=0, reachable=None, subscribers=0, lost_events=0, storage_errors=0
+    ).decode()
     found = re.search(rf"^lmgateway_{name} (\S+)$", text, re.MULTILINE)
     assert found is not None
     return float(found[1])

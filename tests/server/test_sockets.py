@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lmgateway.server import bind
+from lmgateway.server.sockets import bind
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")

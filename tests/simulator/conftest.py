@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from lmgateway.simulator import Pace, Simulator, serve
+from tests.support.waiting import PATIENCE_SECONDS
 
 LLM = "qwen2.5-7b-instruct"
 OTHER_LLM = "llama-3.2-3b-instruct"
@@ -56,10 +57,10 @@ class Socket:
         await self._socket.send_json(frame)
 
     async def receive(self) -> dict[str, object]:
-        return await self._socket.receive_json(timeout=5)
+        return await self._socket.receive_json(timeout=PATIENCE_SECONDS)
 
     async def closed_with(self) -> int | None:
-        message = await self._socket.receive(timeout=5)
+        message = await self._socket.receive(timeout=PATIENCE_SECONDS)
         assert message.type is aiohttp.WSMsgType.CLOSE
         return message.data
 

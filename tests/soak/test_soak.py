@@ -7,14 +7,17 @@ import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-async def test_a_short_soak_passes() -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("minutes", ["0.06", pytest.param("2", marks=pytest.mark.long)])
+async def test_a_soak_passes(minutes: str) -> None:
     """Everything at once, LM Studio's death too, leaves the gateway as it was."""
     soak = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.soak", "--minutes", "0.06", "--seed", "1", "--json"),
+        *(sys.executable, "-m", "tests.soak", "--minutes", minutes, "--seed", "1", "--json"),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -13,8 +13,9 @@ from yarl import URL
 
 from lmgateway.app import create_app
 from lmgateway.config import Config, decode_custom
-from lmgateway.server import bind, listening
-from lmgateway.server.connection_limits import Connections
+from lmgateway.server.connection_limits import ConnectionLimits
+from lmgateway.server.listening import listening
+from lmgateway.server.sockets import bind
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Gateway:
     app: web.Application
     port: int
     client: aiohttp.ClientSession
-    connections: Connections
+    limits: ConnectionLimits
 
     @property
     def base_url(self) -> str:
@@ -39,10 +40,10 @@ async def running_gateway(
 ) -> AsyncIterator[Gateway]:
     """Run a gateway with this configuration, given as TOML's tables."""
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
-    app, connections = create_app(config), Connections(config)
+    app, limits = create_app(config), ConnectionLimits(config)
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(listening(app, bind(host, port), connections=connections))
+        port = await stack.enter_async_context(listening(app, bind(host, port), limits=limits))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )
-        yield Gateway(app, port, client, connections)
+        yield Gateway(app, port, client, limits)

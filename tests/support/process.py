@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.waiting import ENDING_SECONDS, STARTING_SECONDS
+
 _LISTENING = re.compile(r"https?://\S+:(\d+)")
 
 
@@ -27,7 +29,7 @@ class Process:
     async def port(self) -> int:
         """The port that the process says it listens on, as soon as it says so."""
         assert self.process.stdout is not None
-        while line := (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode():
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), STARTING_SECONDS)).decode():
             self.output.append(line)
             if found := _LISTENING.search(line):
                 return int(found[1])
@@ -36,7 +38,7 @@ class Process:
     async def says(self, words: str) -> str:
         """Everything that it printed, as soon as a line with these words is there."""
         assert self.process.stdout is not None
-        while line := (await asyncio.wait_for(self.process.stdout.readline(), 20)).decode():
+        while line := (await asyncio.wait_for(self.process.stdout.readline(), STARTING_SECONDS)).decode():
             self.output.append(line)
             if words in line:
                 return "".join(self.output)
@@ -44,7 +46,7 @@ class Process:
 
     async def ends(self) -> tuple[int, str]:
         """Its exit status, and everything that it printed."""
-        rest, _ = await asyncio.wait_for(self.process.communicate(), 20)
+        rest, _ = await asyncio.wait_for(self.process.communicate(), ENDING_SECONDS)
         return self.process.returncode or 0, "".join(self.output) + rest.decode()
 
     def send(self, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from tests.support.messages import Message, parse_head
+from tests.support.waiting import PATIENCE_SECONDS
 
 # What a reader gets that can tell half an answer from a whole one.
 BROKEN = (asyncio.IncompleteReadError, ConnectionResetError)
@@ -35,7 +36,7 @@ class RawClient:
 
     async def head(self) -> bytes:
         """The next response head, interim ones too."""
-        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)
+        return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
 
     async def answer_head(self) -> Answer:
         """The same, read."""
@@ -61,13 +62,13 @@ class RawClient:
         """The next response with its body; the answer to a HEAD has none. Raises one of BROKEN."""
         answer = await self.answer_head()
         if has_body and answer.status not in {204, 304}:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 answer.body = b"".join([piece async for piece in self.pieces(answer)])
         return answer
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""
-        return await asyncio.wait_for(self.reader.read(), 5)
+        return await asyncio.wait_for(self.reader.read(), PATIENCE_SECONDS)
 
     def hang_up(self) -> None:
         self.writer.transport.abort()

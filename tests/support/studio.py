@@ -11,8 +11,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from lmgateway.config import Config, Server
-from lmgateway.server import bind, listening
-from lmgateway.server.connection_limits import Connections
+from lmgateway.server.connection_limits import ConnectionLimits
+from lmgateway.server.listening import listening
+from lmgateway.server.sockets import bind
 from lmgateway.simulator import Pace, Simulator
 
 AT_ONCE = Config(server=Server(drain_seconds=0))
@@ -67,7 +68,7 @@ class Studio:
 
         app.middlewares.append(count)
         self.port = await self._running.enter_async_context(
-            listening(app, bind("127.0.0.1", self.port), connections=Connections(AT_ONCE))
+            listening(app, bind("127.0.0.1", self.port), limits=ConnectionLimits(AT_ONCE))
         )
 
     async def stop(self) -> None:

@@ -141,6 +141,15 @@ def test_nothing_is_filled_in_without_an_active_model():
     assert fill(b'{"model": null}', CHAT, None).body == b'{"model": null}'
 
 
+def test_a_profile_fills_in_beside_what_is_no_text():
+    """A body with half of a character in it is read like any other."""
+    body = rb'{"model":"other","a":"\ud83d"}'
+    assert fill(body, CHAT, FULL, {"other": DefaultInference(top_k=1)}).body.endswith(
+        rb'"top_k":1,"temperature":0.5,"max_tokens":9,"top_p":0.9,"repeat_penalty":1.1,"stop":["#"],'
+        rb'"stream":true,"model":"other","a":"\ud83d"}'
+    )
+
+
 @pytest.mark.parametrize("model", [b"", b'"model":"",'], ids=["model missing", "model empty"])
 @pytest.mark.parametrize(
     "rest",

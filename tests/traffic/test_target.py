@@ -138,37 +138,6 @@ def test_the_gateways_own_names_are_not_forwarded(name, spelling):
 
 
 @pytest.mark.parametrize(
-    ("raw", "changes"),
-    [
-        ("/api/v1/models/load", True),
-        ("/api/v1/models/unload", True),
-        ("/api/v1/models/download", True),
-        ("/api/v1/models/download/status/job_1", True),
-        ("/api/v1/models/load/", True),
-        ("/api/v1/models/load?x=1", True),
-        ("/api/v1//models///load", True),
-        ("/api/v1/MODELS/Load", True),
-        ("/api/v1/models/%6coad", True),
-        ("/api/v1/models/%256Coad", True),
-        ("/api/v1/models%2fload", True),
-        ("/api/v1/%2fmodels/load", True),
-        ("http://h/api/v1/models/LOAD", True),
-        pytest.param("/api/v1/models\\load", True),
-        pytest.param("/api/v1/models%5Cload", True),
-        pytest.param("/api/v1/models/%5c/load", True),
-        ("/api/v1/models", False),
-        ("/api/v1/chat?x=/api/v1/models/load", False),
-        ("/api/v0/models/load", False),
-        ("/v1/models/load", False),
-        ("/models/load", False),
-    ],
-)
-def test_what_changes_the_machine_is_recognised(raw, changes):
-    """Loading, unloading and downloading need the right of /admin however their path is spelt."""
-    assert parse(raw).changes_machine is changes
-
-
-@pytest.mark.parametrize(
     "raw",
     ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/v1/Chat/COMPLETIONS?x",
      "/v1//chat/completions", "/v1/%63hat/completions", "http://h/v1/chat/completions"],

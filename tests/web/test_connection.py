@@ -112,7 +112,7 @@ async def test_framing_that_breaks_before_the_handler_begins_is_noticed(
     async with raw_client(gateway.port) as client:
         await client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         await client.answer()
-        (connection,) = gateway.connections.all
+        (connection,) = gateway.limits.connections
         head = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.data_received(head + b"1\r\n{\r\n")
         connection.data_received(b"zz\r\n")

@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from lmgateway.config import LMStudio
-from lmgateway.web.state import UPSTREAM
+from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.upstream import Received, ScriptedUpstream, raw
@@ -49,7 +49,7 @@ async def test_the_log_has_the_address_and_the_reason_once(
     start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A client is told what to check; which address it was is for the operator, not once a request."""
-    caplog.set_level("INFO", "lmgateway.boxes.http.client")
+    caplog.set_level("INFO", "lmgateway.boxes.health")
     gateway = await start_gateway(upstream.base_url)
     await status(gateway, "/v1/models")
     working, upstream.script = upstream.script, raw(b"")
@@ -57,7 +57,7 @@ async def test_the_log_has_the_address_and_the_reason_once(
         await status(gateway, "/v1/models")
     upstream.script = working
     await status(gateway, "/v1/models")
-    lines = [record.getMessage() for record in caplog.records if record.name == "lmgateway.boxes.http.client"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "lmgateway.boxes.health"]
     assert lines == [
         f"LM Studio doesn't answer at {upstream.base_url}: Server disconnected",
         f"LM Studio answers again at {upstream.base_url}",
@@ -73,7 +73,7 @@ async def test_an_upload_that_meets_nobody_is_as_telling(
     upstream.script = raw(b"")
     assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (502, "1.0")
     assert not caplog.records
-    gateway.app[UPSTREAM].reconfigure(LMStudio(base_url=URL(NOWHERE)))
+    await gateway.app[FLEET].reconfigure(LMStudio(base_url=URL(NOWHERE)))
     assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (503, "0.0")
     assert f"LM Studio doesn't answer at {NOWHERE}: Cannot connect" in caplog.text
 
@@ -91,14 +91,14 @@ async def test_a_slow_answer_is_in_the_access_log_alone(
     assert await status(gateway, "/v1/models") == 504
     upstream.script = working
     assert await status(gateway, "/v1/models") == 200
-    assert not [record for record in caplog.records if record.name == "lmgateway.boxes.http.client"]
+    assert not [record for record in caplog.records if record.name == "lmgateway.boxes.health"]
 
 
 async def test_a_probe_doesnt_wait_for_long(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever asks has a limit of its own, and a byte now and then mustn't lift this one."""
-    monkeypatch.setattr("lmgateway.boxes.http.client.PROBE_SECONDS", 0.2)
+    monkeypatch.setattr("lmgateway.boxes.box.PROBE_SECONDS", 0.2)
 
     async def drips(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while not writer.is_closing():

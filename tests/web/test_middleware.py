@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from lmgateway.web.state import ACTIVE_MODELS, EVENTS
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream, answer
@@ -211,24 +212,76 @@ async def test_access_line_says_who_what_and_how_but_no_secret(
     async with gateway.client.post(gateway.url("/v1/embeddings?secret=1"), data=b'"prompt"', headers=headers):
         pass
     (line,) = [record.getMessage() for record in caplog.records if "access" in record.name]
-    assert line.startswith("127.0.0.1 POST /v1/embeddings 200 ")
+    assert line.startswith("127.0.0.1 owner POST /v1/embeddings 200 ")
     assert line.endswith(" ms id-1")
     for secret in ("secret", "a key", "prompt"):
         assert secret not in caplog.text
 
 
+NAMED = "sk-lm-ABCDEFGH:abcdefghij0123456789"
+
+
 @pytest.mark.parametrize("carrier", ["path", "id"])
+@pytest.mark.parametrize(
+    ("presented", "misplaced"),
+    [("a key", "a%20key"), ("other-key", "other-key"), ("a key", NAMED), ("", NAMED)],
+    ids=["the owner's", "a wrong one", "a named one", "a named one, of a stranger"],
+)
 async def test_key_in_the_wrong_place_is_not_repeated(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture, carrier: str
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    caplog: pytest.LogCaptureFixture,
+    carrier: str,
+    presented: str,
+    misplaced: str,
 ) -> None:
-    """A key that somebody put into the path or the request id stands in no log line and no answer."""
+    """A key that somebody put into the path or the request id stands in no log line, event or answer."""
     caplog.set_level(logging.INFO)
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": "s3cret"})
-    path = "/v1/s3cret" if carrier == "path" else "/v1/models"
-    headers = {"X-API-Key": "s3cret", "X-Request-Id": "s3cret" if carrier == "id" else "x"}
-    async with gateway.client.get(gateway.url(path), headers=headers) as response:
-        assert "s3cret" not in str(response.headers)
-    assert "s3cret" not in caplog.text
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    path = f"/v1/{misplaced}" if carrier == "path" else "/v1/models"
+    headers = {"X-API-Key": presented, "X-Request-Id": misplaced if carrier == "id" else "x"}
+    with gateway.app[EVENTS].subscribe() as subscription:
+        async with gateway.client.get(gateway.url(path), headers=headers) as response:
+            told = f"{response.headers}{await response.text()}"
+        async with gateway.client.get(gateway.url("/v1/models"), headers={"X-API-Key": "a key"}):
+            batch = await subscription.next()
+    assert batch is not None
+    for secret in (misplaced, misplaced.replace("%20", " ")):
+        assert secret not in f"{told}{caplog.text}{batch.frames!r}"
+
+
+@pytest.mark.parametrize(("tables", "name"), [(KEYED, "owner"), ({}, "anyone")])
+async def test_events_name_the_callers_key(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    tables: dict[str, dict[str, object]],
+    name: str,
+) -> None:
+    """Whoever watches sees on whose behalf LM Studio works."""
+    gateway = await start_gateway(upstream.base_url, **tables)
+    with gateway.app[EVENTS].subscribe() as subscription:
+        async with gateway.client.get(gateway.url("/v1/models"), headers={"X-API-Key": "a key"}) as response:
+            await response.read()
+        frames = b""
+        while b"event: inference_complete" not in frames:
+            batch = await asyncio.wait_for(subscription.next(), 5)
+            assert batch is not None
+            frames += batch.frames
+    assert frames.count(f'"key":"{name}"'.encode()) == 2
+
+
+async def test_a_key_in_a_body_goes_no_further(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """What an admin pastes into the wrong field reaches neither the state file nor the error."""
+    gateway = await start_gateway(upstream.base_url, **KEYED)
+    for key in ("a key", NAMED):
+        async with gateway.client.post(
+            gateway.url("/admin/models/activate"), json={"modelKey": key}, headers={"X-API-Key": "a key"}
+        ) as response:
+            assert response.status == 400
+            assert key not in await response.text()
+    assert gateway.app[ACTIVE_MODELS].current.active_model is None
 
 
 async def test_proxy_nobody_was_told_of_opens_nothing(
@@ -292,7 +345,7 @@ async def test_unforeseen_failure_tells_nothing_in_production(
     def broken(_models: object, _request: object) -> None:
         raise ZeroDivisionError("internals")
 
-    monkeypatch.setattr("lmgateway.models.active.Models.activate", broken)
+    monkeypatch.setattr("lmgateway.models.lifecycle.ModelLifecycle.activate", broken)
     for environment, told in [("production", False), ("development", True)]:
         gateway = await start_gateway(upstream.base_url, environment=environment)
         async with gateway.client.post(

@@ -7,6 +7,7 @@ import gzip
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
@@ -252,11 +253,25 @@ async def test_refused_client_is_not_asked_for_its_body(
     assert not upstream.received
 
 
-async def test_own_answer_to_lm_studio_token(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """LM Studio's API token is sent upstream in place of the client's Authorization."""
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        [],
+        [("Authorization", "Bearer dummy")],
+        [("authorization", "Basic dTpw")],
+        [("AUTHORIZATION", "Bearer x"), ("Authorization", "Bearer x")],
+    ],
+)
+async def test_lm_studios_token_takes_the_place_of_any_authorization(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, authorization: list[tuple[str, str]]
+) -> None:
+    """Once the gateway has LM Studio's token, no client's dummy Bearer gets in its way."""
     gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-1:2"}, **KEY)
-    headers = {**AUTHORIZED, "Authorization": "Bearer dummy"}
-    async with gateway.client.get(gateway.url("/v1/models"), headers=headers):
+    headers = CIMultiDict([*AUTHORIZED.items(), *authorization])
+    for method in ("GET", "POST"):
+        url = gateway.url("/v1/chat/completions")
+        async with gateway.client.request(method, url, headers=headers) as response:
+            assert response.status == 200
         assert upstream.last.all("Authorization") == ["Bearer sk-lm-1:2"]
 
 

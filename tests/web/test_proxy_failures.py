@@ -12,6 +12,7 @@ from tests.conftest import StartGateway
 from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
+from tests.support.waiting import STARTING_SECONDS
 
 STREAM = b'{"model":"m","stream":true}'
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (
@@ -383,5 +384,5 @@ async def test_many_clients_get_their_own_bytes(
             return await response.read()
 
     gateway.client.connector._limit = 0  # type: ignore[union-attr]
-    answers = await asyncio.wait_for(asyncio.gather(*map(ask, range(150))), 20)
+    answers = await asyncio.wait_for(asyncio.gather(*map(ask, range(150))), STARTING_SECONDS)
     assert answers == [b'{"n":%d}' % number * 2 for number in range(150)]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,27 +14,24 @@ from typing import Self
 import aiohttp
 from multidict import CIMultiDict
 
-from ...aiohttp_mends import FreshConnector, exact_url
+from ...aiohttp_private.connector import FreshConnector, without_retries
+from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
+from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
     RETRY_SOON,
-    GatewayError,
     Overloaded,
     UpstreamBroke,
+    UpstreamRefused,
     UpstreamSilent,
     UpstreamUnavailable,
 )
-from ...schema.health import Reachability
-from .direct import AT_ONCE_BYTES, DirectClient, Reply
-from .response import Answer
-
-logger = logging.getLogger(__name__)
+from ..health import Health
+from .response import UpstreamResponse
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
 IDLE_SECONDS = 4
-REFUSED_PAUSE_SECONDS = 0.2
-PROBE_SECONDS = 2
 # What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
 # handed over in pieces as large as the kernel's buffer, so that it counts here too.
 READ_BUFFER_BYTES = 16 * 1024
@@ -74,7 +69,7 @@ class Outgoing:
     body: bytes | AsyncIterator[bytes] | None
 
 
-def _check_head(response: aiohttp.ClientResponse | Reply) -> None:
+def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
     """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
     if response.status == 101:
         raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
@@ -90,15 +85,11 @@ def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
 
 
-class Upstream:
-    """The owner of the client session. Enter it before use.
+class HttpClient:
+    """The owner of the client session. Enter it before use. Each outcome is recorded in `health`."""
 
-    `answered` tells whether LM Studio did when it was last asked; None before.
-    """
-
-    def __init__(self, config: LMStudio) -> None:
-        self.answered: bool | None = None
-        self._is_missed = False
+    def __init__(self, config: LMStudio, health: Health) -> None:
+        self._health = health
         self._session: aiohttp.ClientSession
         self._direct: DirectClient
         self._point_to(config)
@@ -111,11 +102,10 @@ class Upstream:
     def _point_to(self, config: LMStudio) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
-        token = config.api_token
-        self._probe_headers = CIMultiDict({"Authorization": f"Bearer {token}"} if token else {})
+        self._authorization = f"Bearer {config.api_token}" if config.api_token else ""
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -125,8 +115,7 @@ class Upstream:
             # A proxy meant for the internet has no business between us and LM Studio.
             trust_env=False,
         )
-        # It sends again what LM Studio may have begun, too, if that closed a new connection.
-        self._session._retry_connection = False
+        self._session = without_retries(session)
         self._direct = DirectClient(self._session, self._base)
         return self
 
@@ -135,13 +124,24 @@ class Upstream:
     ) -> None:
         await self._session.close()
 
-    async def send(self, outgoing: Outgoing, *, silence: float | None) -> Answer:
-        """Send a request and return the answer as soon as its head is there. The caller closes it.
+    def address(
+        self,
+        method: str,
+        target: str,
+        headers: CIMultiDict[str],
+        body: bytes | AsyncIterator[bytes] | None = None,
+    ) -> Outgoing:
+        """Return a request to this LM Studio. Its API token, if it has one, replaces any Authorization."""
+        if self._authorization:
+            headers["Authorization"] = self._authorization
+        return Outgoing(method, target, headers, body)
 
-        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it. A
-        refused connection is tried once more, since LM Studio can't have begun.
+    async def send(self, outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
+        """Send a request and return the response as soon as its head is there. The caller closes it.
 
-        Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke.
+        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it.
+
+        Raises UpstreamUnavailable (UpstreamRefused), UpstreamSilent, UpstreamBroke.
         """
         try:
             answer = await self._send(outgoing, silence)
@@ -149,32 +149,19 @@ class Upstream:
             # A client that breaks off its upload breaks off the request as well.
             is_upload = isinstance(outgoing.body, AsyncIterator)
             if isinstance(exc, UpstreamUnavailable) or not is_upload:
-                self._take_note(exc)
+                self._health.record(exc, self.base_url)
             raise
-        self._take_note(None)
+        self._health.record(None, self.base_url)
         return answer
 
-    def _take_note(self, failure: GatewayError | None) -> None:
-        self.answered = failure is None
-        # Once for as long as it lasts: a client is told too, without the address. One slow answer, which the
-        # access log tells of, doesn't mean that there is nobody.
-        if failure is None and self._is_missed:
-            self._is_missed = False
-            logger.info("LM Studio answers again at %s", self.base_url)
-        elif failure is not None and not isinstance(failure, UpstreamSilent) and not self._is_missed:
-            self._is_missed = True
-            logger.warning("LM Studio doesn't answer at %s: %s", self.base_url, failure.__cause__ or failure)
-
-    async def _send(self, outgoing: Outgoing, silence: float | None) -> Answer:
+    async def _send(self, outgoing: Outgoing, silence: float | None) -> UpstreamResponse:
         try:
-            try:
-                response = await self._request(outgoing, silence)
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
-                response = await self._request(outgoing, silence)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as exc:
-            if isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}:
+            response = await self._request(outgoing, silence)
+        except aiohttp.ClientConnectorError as exc:
+            if exc.errno in {errno.EMFILE, errno.ENFILE}:
                 raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
+            raise UpstreamRefused(_UNAVAILABLE) from exc
+        except aiohttp.ConnectionTimeoutError as exc:
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:
             raise UpstreamSilent(
@@ -188,15 +175,17 @@ class Upstream:
         except UpstreamBroke:
             response.close()
             raise
-        return Answer(response)
+        return UpstreamResponse(response)
 
-    async def _request(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse | Reply:
+    async def _request(
+        self, outgoing: Outgoing, silence: float | None
+    ) -> aiohttp.ClientResponse | DirectResponse:
         headers, body = outgoing.headers, outgoing.body
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
         elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
             headers.setdefault("Content-Length", "0")
-        if body is None or (isinstance(body, bytes) and len(body) <= AT_ONCE_BYTES):
+        if body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES):
             return await self._direct.send(
                 outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
             )
@@ -211,22 +200,3 @@ class Upstream:
             allow_redirects=False,
             timeout=_timeout(silence),
         )
-
-    async def probe(self) -> Reachability:
-        """Ask LM Studio for its models, and return whether and how fast it answered."""
-        started = time.monotonic()
-        try:
-            probe = Outgoing("GET", "/v1/models", self._probe_headers, None)
-            async with asyncio.timeout(PROBE_SECONDS):
-                answer = await self.send(probe, silence=None)
-        except TimeoutError:
-            self._take_note(UpstreamUnavailable(f"nothing within {PROBE_SECONDS} s"))
-            return self._unreachable()
-        except GatewayError:
-            return self._unreachable()
-        answer.close()
-        latency_ms = round((time.monotonic() - started) * 1000)
-        return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(self.base_url))
-
-    def _unreachable(self) -> Reachability:
-        return Reachability(reachable=False, latency_ms=None, base_url=str(self.base_url))

@@ -1,4 +1,4 @@
-"""LM Studio's answer to one request, as it comes in."""
+"""LM Studio's response to one request, as it comes in."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import cast
 
 import aiohttp
 
-from ...aiohttp_mends import WakingResponseHandler
+from ...aiohttp_private.direct_client import DirectResponse
+from ...aiohttp_private.upstream_protocol import UpstreamProtocol
 from ...errors import UpstreamBroke, UpstreamSilent
-from .direct import Reply
 
 
-class Answer:
-    """LM Studio's answer to one request. Closing it before its end tells LM Studio to stop."""
+class UpstreamResponse:
+    """A response of LM Studio's. Closing it before its end makes LM Studio stop."""
 
-    def __init__(self, response: aiohttp.ClientResponse | Reply) -> None:
+    def __init__(self, response: aiohttp.ClientResponse | DirectResponse) -> None:
         self._response = response
         self.status = response.status
         self.reason = response.reason or ""
         self.headers = response.headers
 
     def read_ready(self) -> bytes:
-        """Return what has come in already, if anything has. What went wrong meanwhile is `read`'s to tell."""
+        """Return the buffered bytes, or b"". Never raises: a pending error is raised by the next read()."""
         content = self._response.content
         return content.read_nowait() if content.exception() is None else b""
 
     @property
     def has_ended(self) -> bool:
-        """Whether `read` has nothing more to return, nor to tell."""
+        """True if read() has nothing more to return, nor to raise."""
         content = self._response.content
         return content.at_eof() and content.exception() is None
 
     async def read(self) -> bytes:
-        """Return what has come in, at least one byte; b"" at the end.
+        """Return the next bytes, at least one; b"" at the end.
 
         Raises UpstreamBroke if LM Studio broke off, UpstreamSilent after too long a silence.
         """
@@ -45,32 +45,32 @@ class Answer:
         except (aiohttp.ClientError, OSError) as exc:
             raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
 
-    async def wait_end(self, came: Callable[[], None]) -> None:
-        """Call `came` now and whenever `read_ready` may have more, until nothing more will come.
+    async def wait_end(self, on_data: Callable[[], None]) -> None:
+        """Call `on_data` now and whenever read_ready() may have more, until the response has ended.
 
-        It is called by the event loop and must not raise. What went wrong is `read`'s to tell.
+        The event loop calls it, so it must not raise. A pending error is raised by the next read().
         """
         connection, content = self._response.connection, self._response.content
         if connection is None or connection.protocol is None:
             return
-        protocol = cast("WakingResponseHandler", connection.protocol)
-        protocol.on_data = came
+        protocol = cast("UpstreamProtocol", connection.protocol)
+        protocol.on_data = on_data
         try:
-            came()
+            on_data()
             if content.exception() is None:
                 with suppress(aiohttp.ClientError, OSError):
                     await content.wait_eof()
         finally:
-            # Since the answer's end the connection may be another one's.
-            if protocol.on_data == came:
+            # Since the response's end the connection may be in use for another one.
+            if protocol.on_data == on_data:
                 protocol.on_data = None
 
     def break_off(self, error: Exception) -> None:
-        """Let nothing more come, and have `wait_end` end."""
+        """Discard the rest, and end wait_end() with this error."""
         self._response.content.set_exception(error)
 
     def limit_silence(self, seconds: float | None) -> None:
-        """Wait this long for each next byte from now on; None is for ever."""
+        """Limit the time to each next byte from now on; None is no limit."""
         connection = self._response.connection
         if connection is not None and connection.protocol is not None:
             connection.protocol.read_timeout = seconds

@@ -1,28 +1,24 @@
 """LM Studio's log, followed while it is written.
 
-One thread looks at the folder every POLL_SECONDS, and wakes the event loop only when there is something to
-tell. That costs about a second of processor time in ten minutes, and a line is known a seventh of a second
-after it was written (tests/bench/log_watching.py measures it). To be woken by the system costs nothing and
-takes a millisecond, but the system says nothing of a folder that isn't there yet, of a network drive, or of
-Windows' files seen from WSL: it would take a dependency, and looking as well.
+One thread looks at the folder every POLL_SECONDS, and wakes the event loop only when there are new
+events. That costs about a second of processor time in ten minutes, and a line is published a seventh of a
+second after it was written (tests/bench/log_watching.py measures it). To be woken by the system costs nothing
+and takes a millisecond, but the system says nothing of a folder that isn't there yet, of a network drive, or
+of Windows' files seen from WSL: it would take a dependency, and looking as well.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from ... import background
-from ...config import LMStudio
 from ...observe.event_stream import Events
 from ...observe.events import Event
 from .events import PromptProgress
 from .folder import LogFolder
-
-logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 # The log can wait in its file; those who listen can't keep more than so many events.
@@ -43,7 +39,7 @@ class LogFollower:
         on_prompt_progress: Callable[[float], None] | None = None,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        """`on_prompt_progress` is called with 0 to 1, before that is told as an event."""
+        """`on_prompt_progress` is called with 0 to 1, before the event is published."""
         self._directory = directory
         self._events = events
         self._on_prompt_progress = on_prompt_progress
@@ -57,7 +53,7 @@ class LogFollower:
                 await self._publish(await background.in_daemon_thread(folder.wait, _THREAD))
         finally:
             folder.stopped.set()
-            # A network drive that doesn't answer may hold the thread; nobody waits for that.
+            # A network drive that doesn't answer may hold the thread: don't wait for it.
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await background.in_daemon_thread(folder.close, _THREAD)
@@ -69,32 +65,3 @@ class LogFollower:
             self._events.publish(event)
             if number % BURST_EVENTS == 0:
                 await asyncio.sleep(BURST_PAUSE_SECONDS)
-
-
-class LogFollowing:
-    """The owner of the follower, if there is one."""
-
-    def __init__(self, events: Events, on_prompt_progress: Callable[[float], None]) -> None:
-        self._events = events
-        self._on_prompt_progress = on_prompt_progress
-        self._followed: Path | None = None
-        self._following: asyncio.Task[None] | None = None
-
-    async def apply(self, config: LMStudio) -> None:
-        """Follow what this configuration says, from now on."""
-        if config.log_monitoring and not config.log_dir:
-            logger.warning(
-                "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed"
-            )
-        wanted = Path(config.log_dir) if config.log_monitoring and config.log_dir else None
-        if wanted == self._followed:
-            return
-        await self.close()
-        if wanted is not None:
-            follower = LogFollower(wanted, self._events, on_prompt_progress=self._on_prompt_progress)
-            self._followed, self._following = wanted, background.start(follower.run())
-
-    async def close(self) -> None:
-        following, self._following, self._followed = self._following, None, None
-        if following is not None:
-            await background.end(following)

@@ -11,47 +11,47 @@ from ...config import LMStudio, seconds
 from ...errors import LinkLost, UpstreamSilent
 from ...schema.common import ModelType
 from ...schema.models import DownloadedModel, LoadedModel
-from .. import inventory as catalogue
+from .. import inventory
 from . import library as sdk
 from .library import Parameter, SdkClient
-from .link import Links
+from .link import SdkLink
 
 Namespace = Literal["llm", "embedding", "system"]
 
 
-class StudioClient:
-    """Every method raises UpstreamUnavailable (LinkLost in the middle of it), UpstreamSilent, and as
+class SdkCalls:
+    """Every method raises UpstreamUnavailable (LinkLost once the call was sent), UpstreamSilent, and as
     sdk.translate.
     """
 
     def __init__(self, config: LMStudio) -> None:
         self._config = config
-        self._links = Links(config)
+        self._link = SdkLink(config)
 
     def reconfigure(self, config: LMStudio) -> None:
         """Make the next call by this configuration. Calls in progress go on as they began."""
         self._config = config
-        self._links.reconfigure(config)
+        self._link.reconfigure(config)
 
     async def close(self) -> None:
-        """Let go of the connection, soon."""
-        await self._links.close()
+        """Close the connection."""
+        await self._link.close()
 
     async def version(self) -> str | None:
-        """Return LM Studio's version, if it says which. Nobody waits for it to be started."""
-        return catalogue.version(await self._call("system", "version", attempts=1))
+        """Return LM Studio's version, if it says which. One attempt to connect."""
+        return inventory.version(await self._call("system", "version", attempts=1))
 
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
-        """Return the models on disk. `attempts` as for Links.borrowed."""
+        """Return the models on disk. `attempts` as for SdkLink.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
-        return tuple(map(catalogue.downloaded, catalogue.objects(entries)))
+        return tuple(map(inventory.downloaded, inventory.objects(entries)))
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
-        """Return the instances in memory. `attempts` as for Links.borrowed."""
-        asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in catalogue.KINDS)
+        """Return the instances in memory. `attempts` as for SdkLink.connection."""
+        asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
         lists = await asyncio.gather(*asked)
-        entries = (entry for answer in lists for entry in catalogue.objects(answer))
-        return tuple(map(catalogue.loaded, entries))
+        entries = (entry for answer in lists for entry in inventory.objects(answer))
+        return tuple(map(inventory.loaded, entries))
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:
         """Return the settings that an instance was loaded with, by the names of a LoadConfig."""
@@ -60,7 +60,7 @@ class StudioClient:
 
     async def unload(self, kind: ModelType, identifier: str) -> None:
         """Take an instance out of memory. Raises ModelNotFound if there is none of this name."""
-        await self._call(kind, "unloadModel", {"identifier": identifier}, again=False)
+        await self._call(kind, "unloadModel", {"identifier": identifier}, retry=False)
 
     async def load(
         self,
@@ -73,13 +73,13 @@ class StudioClient:
         on_progress: Callable[[float], None],
         cancelled: asyncio.Event,
     ) -> str:
-        """Load a model and return the identifier that LM Studio gave it; `cancelled` takes the load back.
+        """Load a model and return the identifier that LM Studio gave it. Setting `cancelled` cancels it.
 
-        `on_progress` is called with 0 to 1. A load that was taken back ends as LM Studio ends it, mostly as
+        `on_progress` is called with 0 to 1. A cancelled load ends as LM Studio ends it, mostly as
         StudioFailed.
         """
         loop, patience = asyncio.get_running_loop(), seconds(self._config.load_timeout_ms)
-        async with self._links.borrowed() as link:
+        async with self._link.connection() as client:
             try:
                 async with asyncio.timeout(patience) as deadline:
 
@@ -88,9 +88,9 @@ class StudioClient:
                             deadline.reschedule(loop.time() + patience)
                         on_progress(fraction)
 
-                    wanted = (model_key, identifier, ttl_seconds, config)
+                    settings = (model_key, identifier, ttl_seconds, config)
                     async with (
-                        sdk.load_channel(link, kind, *wanted, progressed) as channel,
+                        sdk.load_channel(client, kind, *settings, progressed) as channel,
                         _cancelling(channel, cancelled),
                     ):
                         result = await channel.wait_for_result()
@@ -107,27 +107,27 @@ class StudioClient:
         parameter: Mapping[str, object] | None = None,
         *,
         attempts: int | None = None,
-        again: bool = True,
+        retry: bool = True,
     ) -> Any:
         """Return what LM Studio answers to a remote call, as plain data.
 
-        `again`: once more on a new link, if this one turns out to be dead. Not for what changes anything.
+        `retry`: once, on a new connection, if this one turns out to be dead. Only for what is idempotent.
         """
         argument = None if parameter is None else Parameter(parameter)
         try:
-            async with self._links.borrowed(attempts) as link:
-                return await self._ask(link, namespace, endpoint, argument)
+            async with self._link.connection(attempts) as client:
+                return await self._ask(client, namespace, endpoint, argument)
         except LinkLost:
-            if not again:
+            if not retry:
                 raise
-        return await self._call(namespace, endpoint, parameter, attempts=attempts, again=False)
+        return await self._call(namespace, endpoint, parameter, attempts=attempts, retry=False)
 
     async def _ask(
-        self, link: SdkClient, namespace: Namespace, endpoint: str, argument: Parameter | None
+        self, client: SdkClient, namespace: Namespace, endpoint: str, argument: Parameter | None
     ) -> Any:
         try:
             async with asyncio.timeout(seconds(self._config.call_timeout_ms)):
-                return await getattr(link, namespace).remote_call(endpoint, argument)
+                return await getattr(client, namespace).remote_call(endpoint, argument)
         except TimeoutError as exc:
             raise UpstreamSilent(f"LM Studio didn't answer to {endpoint}. It may be frozen.") from exc
         except sdk.SdkError as exc:
@@ -140,7 +140,7 @@ async def _cancelling(channel: Any, cancelled: asyncio.Event) -> AsyncIterator[N
 
     async def cancel() -> None:
         await cancelled.wait()
-        with suppress(sdk.SdkError):  # whoever waits for the load learns of a dead link
+        with suppress(sdk.SdkError):  # a dead connection is raised by the load itself
             await channel.cancel()
 
     waiting = asyncio.create_task(cancel())

@@ -34,7 +34,7 @@ LOGGERS = (
     "httpx",
     "httpcore",
 )
-"""Loggers of the SDK and of what it is built on, for whoever sets up logging."""
+"""Loggers of the SDK and of what it is built on, for the set-up of logging."""
 
 _TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
 _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
@@ -154,11 +154,11 @@ def parse_load_config(config: object) -> dict[str, object]:
     try:
         return dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
     except (AttributeError, LookupError, TypeError, ValueError) as exc:
-        raise StudioFailed("LM Studio told its load settings in a way that the SDK doesn't know.") from exc
+        raise StudioFailed("LM Studio reported load settings in a form that the SDK doesn't know.") from exc
 
 
 def is_refusal(exc: BaseException) -> bool:
-    """Tell whether LM Studio was there and didn't want us, of what connecting raised."""
+    """True for an exception of connecting that means that LM Studio answered and refused the gateway."""
     return isinstance(exc, (LMStudioServerError, ValueError)) and not isinstance(exc, json.JSONDecodeError)
 
 

@@ -25,35 +25,35 @@ _UNREACHABLE = (
 _NOT_PLAIN = (
     "Models can only be managed where lmstudio.base_url is plain http and has no path; the SDK knows no more."
 )
-# A dead link takes the SDK up to 20 s to let go of; nobody waits for that but the end of the process.
+# The SDK takes up to 20 s to close a dead connection; only the end of the process waits for that.
 CLOSE_SECONDS = 2
 
 
 class _Refused(UpstreamUnavailable):
-    """LM Studio is there and doesn't want us: to ask again won't help."""
+    """LM Studio answers and refuses the gateway: a retry won't help."""
 
 
-class _Link:
-    """A connection, and how many calls are on it."""
+class _Connection:
+    """A connected SDK client, and how many calls use it."""
 
     def __init__(self, client: SdkClient) -> None:
         self.client = client
         self.calls = 0
 
 
-class Links:
-    """The owner of the link that the next call is made on.
+class SdkLink:
+    """The owner of the connection that the next call uses.
 
-    The SDK never reconnects, so a link that died is dropped, and the next call makes a new one. Callers that
-    come while it is being made wait for the same one. What is dropped is closed when its last call has ended:
-    a list that took too long mustn't end the load beside it.
+    The SDK never reconnects, so a connection that died is replaced: the next call makes a new one, and calls
+    that begin meanwhile wait for the same one. A replaced connection is closed when its last call has ended:
+    a listing that timed out mustn't end the load beside it.
     """
 
     def __init__(self, config: LMStudio) -> None:
         self._config = config
-        self._current: _Link | None = None
+        self._current: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._open: set[_Link] = set()
+        self._open: set[_Connection] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -64,19 +64,19 @@ class Links:
         if moved and self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
-        if moved and (link := self._current) is not None:
+        if moved and (replaced := self._current) is not None:
             self._current = None
-            self._close_if_unused(link)
+            self._close_if_unused(replaced)
 
     async def close(self) -> None:
-        """Let go of the connection, soon, and make no other one."""
+        """Close every connection, and make no other one. Waits for at most CLOSE_SECONDS."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
-        for link in list(self._open):
-            # Calls that are on it still, which nobody waits for any more, end with it.
-            self._close_soon(link)
+        for connection in list(self._open):
+            # Calls that still use it end with it.
+            self._close_soon(connection)
         if self._closing:
             _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
             for task in stuck:
@@ -84,45 +84,45 @@ class Links:
             await asyncio.gather(*stuck, return_exceptions=True)
 
     @asynccontextmanager
-    async def borrowed(self, attempts: int | None = None) -> AsyncIterator[SdkClient]:
-        """Lend the link to a call. If the call finds it dead or silent, it is the last one.
+    async def connection(self, attempts: int | None = None) -> AsyncIterator[SdkClient]:
+        """Lend the connected client to a call. A call that loses it or times out is the last one to get it.
 
-        `attempts` is how often to try to connect, if nobody does yet; as configured if not given. Raises
-        UpstreamUnavailable.
+        `attempts` limits how often a connection is tried if none is being made yet; by default as configured.
+        Raises UpstreamUnavailable.
         """
-        link = await self._linked(attempts)
-        link.calls += 1
+        connection = await self._connected(attempts)
+        connection.calls += 1
         try:
-            yield link.client
+            yield connection.client
         except (LinkLost, UpstreamSilent):
-            if link is self._current:
+            if connection is self._current:
                 logger.warning("the connection to LM Studio's SDK is gone; the next call makes a new one")
                 self._current = None
             raise
         finally:
-            link.calls -= 1
-            self._close_if_unused(link)
+            connection.calls -= 1
+            self._close_if_unused(connection)
 
-    async def _linked(self, attempts: int | None) -> _Link:
+    async def _connected(self, attempts: int | None) -> _Connection:
         while self._current is None:
             if self._closed:
                 raise UpstreamUnavailable("The gateway is ending.")
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(attempts))
-                self._connecting.add_done_callback(self._connected)
+                self._connecting.add_done_callback(self._connect_ended)
             connecting = self._connecting
-            # Not the task itself: whoever stops waiting must not take the connection from the others.
+            # Not `await connecting`: a caller that is cancelled would cancel it for the others as well.
             await asyncio.wait([connecting])
-            # Cancelled: the address was changed meanwhile, and the new one is next.
+            # Cancelled: the address was changed meanwhile, and the next turn connects to the new one.
             if not connecting.cancelled():
                 connecting.result()
         return self._current
 
-    def _connected(self, connecting: asyncio.Task[None]) -> None:
+    def _connect_ended(self, connecting: asyncio.Task[None]) -> None:
         if self._connecting is connecting:
             self._connecting = None
         if not connecting.cancelled():
-            # It is raised to all who wait for it, which may be nobody any more.
+            # Mark it as retrieved: every caller may have been cancelled meanwhile.
             connecting.exception()
 
     async def _connect(self, attempts: int | None) -> None:
@@ -139,30 +139,30 @@ class Links:
                 return
         self._current = await self._try_to_connect(host)
 
-    async def _try_to_connect(self, host: str) -> _Link:
-        link = _Link(SdkClient(host, self._config.api_token))
-        self._open.add(link)
+    async def _try_to_connect(self, host: str) -> _Connection:
+        connection = _Connection(SdkClient(host, self._config.api_token))
+        self._open.add(connection)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await link.client.__aenter__()
+                await connection.client.__aenter__()
         except BaseException as exc:
             # Even a client that never connected holds tasks and sockets.
-            self._close_soon(link)
+            self._close_soon(connection)
             if not isinstance(exc, sdk.CONNECT_ERRORS):
                 raise
             raise _Refused(_REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(_UNREACHABLE) from exc
         logger.info("connected to LM Studio's SDK")
-        return link
+        return connection
 
-    def _close_if_unused(self, link: _Link) -> None:
-        if link is not self._current and not link.calls:
-            self._close_soon(link)
+    def _close_if_unused(self, connection: _Connection) -> None:
+        if connection is not self._current and not connection.calls:
+            self._close_soon(connection)
 
-    def _close_soon(self, link: _Link) -> None:
-        if link not in self._open:
+    def _close_soon(self, connection: _Connection) -> None:
+        if connection not in self._open:
             return
-        self._open.remove(link)
-        task = asyncio.create_task(_close(link.client))
+        self._open.remove(connection)
+        task = asyncio.create_task(_close(connection.client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -171,7 +171,7 @@ async def _close(client: SdkClient) -> None:
     try:
         await client.aclose()
     except sdk.CONNECT_ERRORS as exc:
-        logger.debug("closing a dead link: %r", exc)
+        logger.debug("closing a dead connection: %r", exc)
 
 
 def _host(base_url: URL) -> str:

@@ -44,7 +44,7 @@ def doctor(options: argparse.Namespace) -> int:
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
     studio, gateway = await asyncio.gather(
-        lm_studio.examine(config.lmstudio), listening.examine(config, networks)
+        lm_studio.examine(config.lmstudio, config.models), listening.examine(config, networks)
     )
     return [
         *installation.examine(),

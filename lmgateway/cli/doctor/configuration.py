@@ -8,10 +8,11 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ... import settings, settings_files
+from ... import settings
 from ...config import Config, LMStudio
 from ...errors import ConfigError
 from ...server.tls import server_context
+from ...settings import files
 from .findings import Finding
 
 _CHECK = "configuration"
@@ -66,13 +67,9 @@ def _log(lmstudio: LMStudio) -> Iterator[Finding]:
 
 def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:
     """Return the TOML and .env files that a secret came from. Credentials are the service manager's care."""
-    origins = {
-        loaded.origins[path]
-        for path, setting in settings.SETTINGS.items()
-        if setting.secret and loaded.value(path)
-    }
-    files = {loaded.file, settings_files.DOTENV_PATH}
-    return {file for file in files if file is not None and any(_is_from(origin, file) for origin in origins)}
+    origins = {one.origin for one in loaded.values.values() if one.setting.secret and one.value}
+    sources = {files.DOTENV_PATH} if loaded.file is None else {files.DOTENV_PATH, loaded.file}
+    return {file for file in sources if any(_is_from(origin, file) for origin in origins)}
 
 
 def _is_from(origin: str, file: Path) -> bool:

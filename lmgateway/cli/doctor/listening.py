@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from ...config import Config
 from ...errors import CannotListen
-from ...server import bind
-from ..client import trusting
+from ...server.sockets import bind
 from ..failures import RequestFailed
+from ..gateway_client import trusting
 from ..machine import ANY_IPV4, LanAddress
 from ..urls import lan_urls, named_url, own_url
 from . import processes

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ...boxes.sdk.calls import StudioClient
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+
+from ...boxes.sdk.calls import SdkCalls
 from ...config import LMStudio
 from ...errors import GatewayError
+from ...settings import paths
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, where_it_may_be
 from . import clock
@@ -14,8 +18,8 @@ _CHECK = "LM Studio"
 SECONDS = 5.0
 
 
-async def examine(config: LMStudio) -> list[Finding]:
-    """Ask LM Studio as the gateway would."""
+async def examine(config: LMStudio, profiles: Iterable[str] = ()) -> list[Finding]:
+    """Ask LM Studio as the gateway would, and whether it has the models that there are profiles of."""
     seen = await discovery.look(config.base_url, config.api_token, seconds=SECONDS)
     if seen.kind == "nothing":
         return [_absent(config, await discovery.search(config.api_token))]
@@ -37,7 +41,11 @@ async def examine(config: LMStudio) -> list[Finding]:
         wants = "another API token than lmstudio.api_token" if config.api_token else "an API token"
         remedy = f"{MAKE_A_TOKEN}. Set it as lmstudio.api_token (LMSTUDIO_API_TOKEN)."
         return [Finding.problem(_CHECK, f"LM Studio at {config.base_url} wants {wants}.", remedy)]
-    return [await _management(config, seen), *clock.compare("LM Studio", seen.date)]
+    return [
+        await _management(config, seen),
+        *_profiles(profiles, [model.id for model in seen.models]),
+        *clock.compare("LM Studio", seen.date),
+    ]
 
 
 def _absent(config: LMStudio, search: discovery.Search) -> Finding:
@@ -52,14 +60,25 @@ def _absent(config: LMStudio, search: discovery.Search) -> Finding:
     return Finding.problem(_CHECK, message, "\n".join(advice))
 
 
+def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Finding]:
+    if not models:  # it didn't say
+        return
+    for name in profiles:
+        if name not in models:
+            near = get_close_matches(name, models, cutoff=0.4)
+            remedy = f"The nearest: {', '.join(near)}." if near else "`lmgateway models` shows their names."
+            message = f"{paths.write(('models', name))} is a profile of a model that LM Studio doesn't have."
+            yield Finding.note(_CHECK, message, remedy)
+
+
 async def _management(config: LMStudio, seen: discovery.Seen) -> Finding:
-    client = StudioClient(config)
+    calls = SdkCalls(config)
     try:
-        version = await client.version()
+        version = await calls.version()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
         return Finding.warning(_CHECK, message, "The proxy works all the same.")
     finally:
-        await client.close()
+        await calls.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
     return Finding.ok(_CHECK, f"{name} is at {config.base_url}{seen.about_models}.")

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ... import settings_files
+from ...settings.files import DEFAULT_PATHS
 from .commands import output_of
 from .findings import Finding
 
 _CHECK = "service"
 UNIT = "lmgateway.service"
 _ASKED = ("LoadState", "ActiveState", "User", "DynamicUser")
-_SYSTEM_FILE = settings_files.DEFAULT_PATHS[-1]
+_SYSTEM_FILE = DEFAULT_PATHS[-1]
 
 
 def examine() -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""What the gateway answers, told in OpenAPI 3.1: the table of its operations, the document, and its page."""
+"""The table of operations rendered as an OpenAPI 3.1 document."""

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 import msgspec
 
 from ... import __version__
+from ...access.callers import SCOPES
 from ...errors import MethodNotAllowed, Unauthorized
 from ...traffic.rewrite import DIALECTS
-from .errors import EVERYWHERE, REQUEST_ID
-from .operation import JSON, Operation, Parameter
+from ..operations.error_kinds import EVERYWHERE
+from ..operations.examples import REQUEST_ID
+from ..operations.operation import JSON, Operation, Parameter
 from .responses import Json, Responses, content_of
 from .schemas import schemas
 
@@ -66,7 +68,7 @@ def build(operations: Sequence[Operation], *, key_needed: bool, health_is_open: 
     responses = Responses()
     paths: dict[str, Json] = {}
     for operation in operations:
-        is_open = operation.key == "open" or (operation.key == "health" and health_is_open)
+        is_open = operation.is_open(health_is_open=health_is_open)
         item = paths.setdefault(template(operation), {"parameters": [_REQUEST_ID_REF]})
         described = _operation(operation, responses, needs_key=key_needed and not is_open)
         item[operation.method.lower()] = described
@@ -119,6 +121,8 @@ def _operation(operation: Operation, responses: Responses, *, needs_key: bool) -
         }
     if not needs_key:
         described["security"] = []
+    elif operation.scope in SCOPES:
+        described["security"] = [{name: [operation.scope]} for name in _SCHEMES]
     return described
 
 

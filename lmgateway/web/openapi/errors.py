@@ -9,39 +9,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...errors import (
-    BadRequest,
-    ContentTooLarge,
-    Ending,
-    Forbidden,
-    GatewayError,
-    HeadTooLarge,
-    LinkLost,
-    Misdirected,
-    ModelNotFound,
-    OutOfMemory,
-    RequestTimeout,
-    StudioFailed,
-    TooManyConnections,
-    Unauthorized,
-    UnsupportedMediaType,
-    UpstreamSilent,
-    UpstreamUnavailable,
-    UriTooLong,
-    ValidationFailed,
-)
+from ...errors import GatewayError, ModelNotFound, ValidationFailed
 from ...schema.errors import AnthropicError, OpenAiError, OwnError
-from ..places import ApiStyle
+from ..operations.areas import ApiStyle
+from ..operations.examples import REQUEST_ID
 from ..responses import error_body
-
-Kinds = tuple[type[GatewayError], ...]
-
-# Made before anybody knows where a request leads, so in the gateway's own shape on every path.
-BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
-EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, Ending, GatewayError)
-OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)
-OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
-OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)
 
 SHAPES: dict[ApiStyle, type[Struct]] = {
     "own": OwnError,
@@ -49,7 +21,6 @@ SHAPES: dict[ApiStyle, type[Struct]] = {
     "anthropic": AnthropicError,
 }
 HEADER_EXAMPLES = {"WWW-Authenticate": "Bearer", "Allow": "GET, HEAD", "Retry-After": "1"}
-REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
 
 
 def meaning(kind: type[GatewayError]) -> str:

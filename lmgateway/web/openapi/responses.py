@@ -10,9 +10,10 @@ import msgspec
 from ...errors import GatewayError
 from ...observe.events import Event
 from ...schema.common import RequestBody
-from ..places import ApiStyle
-from .errors import BEFORE_ROUTING, EVERYWHERE, HEADER_EXAMPLES, SHAPES, by_status, example, meaning
-from .operation import EVENT_STREAM, JSON, Answer, Body, Operation
+from ..operations.areas import ApiStyle
+from ..operations.error_kinds import BEFORE_ROUTING, EVERYWHERE
+from ..operations.operation import EVENT_STREAM, JSON, Answer, Body, Operation
+from .errors import HEADER_EXAMPLES, SHAPES, by_status, example, meaning
 
 Json = dict[str, Any]
 ANY_TYPE = "*/*"

@@ -10,8 +10,8 @@ from msgspec import UNSET, Struct
 from msgspec.structs import fields
 
 from ...schema.common import RequestBody
+from ..operations.operation import Operation
 from .errors import SHAPES
-from .operation import Operation
 from .responses import STUDIO_ANSWER, Json
 
 

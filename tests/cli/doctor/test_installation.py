@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from lmgateway.cli.doctor import clock, installation, storage
+from lmgateway.storage.database import Database
 
 InstallMetadata = Callable[..., None]
 
@@ -63,11 +66,29 @@ def test_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: s
     Path("a-file").touch()
     (finding,) = storage.examine(folder)
     assert finding.level == "problem"
-    assert finding.message.startswith(f"The active models can't be remembered in {folder}: ")
+    assert finding.message.startswith(f"What must last can't be saved in {folder}: ")
 
 
 def test_state_folder_is_not_made(tmp_path: Path) -> None:
     """Looking changes nothing."""
     (finding,) = storage.examine(str(tmp_path / "a" / "b"))
-    assert (finding.level, finding.message) == ("ok", f"The active models are remembered in {tmp_path}/a/b.")
+    path = tmp_path / "a" / "b" / "lmgateway.db"
+    assert (finding.level, finding.message) == ("ok", f"What must last is saved in {path}.")
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_database(tmp_path: Path) -> None:
+    """One that the next start would use, refuse, or set aside; looking leaves no file beside it."""
+    database = Database(tmp_path)
+    await database.open()
+    await database.close()
+    (finding,) = storage.examine(str(tmp_path))
+    assert finding.level == "ok"
+    assert [path.name for path in tmp_path.iterdir()] == ["lmgateway.db"]
+    with closing(sqlite3.connect(database.path)) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    (finding,) = storage.examine(str(tmp_path))
+    assert (finding.level, "newer lmgateway" in finding.message) == ("problem", True)
+    database.path.write_bytes(b"x" * 5000)
+    (finding,) = storage.examine(str(tmp_path))
+    assert (finding.level, "file is not a database" in finding.message) == ("problem", True)

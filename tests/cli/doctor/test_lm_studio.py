@@ -39,6 +39,18 @@ async def test_token(studio: tuple[Simulator, str], token: str, level: str, said
     assert token == "" or token not in str(finding)
 
 
+async def test_profiles_of_models_that_are_not_there(studio: tuple[Simulator, str]) -> None:
+    """A profile under a misspelt name would never be in force, and nothing else would say so."""
+    profiles = ("qwen2.5-7b-instruct", "qwen2.5-7b-instrukt", "zzz")
+    _, *notes = await examine(LMStudio(base_url=URL(studio[1])), profiles)
+    assert told(notes) == [
+        ("note", 'models."qwen2.5-7b-instrukt" is a profile of a model that LM Studio doesn\'t have.'),
+        ("note", "models.zzz is a profile of a model that LM Studio doesn't have."),
+    ]
+    assert notes[0].remedy.startswith("The nearest: qwen2.5-7b-instruct")
+    assert notes[1].remedy == "`lmgateway models` shows their names."
+
+
 async def test_elsewhere(
     studio: tuple[Simulator, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

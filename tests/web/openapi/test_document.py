@@ -18,7 +18,7 @@ from lmgateway.errors import GatewayError
 from lmgateway.observe.events import Event
 from lmgateway.schema.errors import AnthropicError, OpenAiError, OwnError
 from lmgateway.traffic.rewrite import DIALECTS
-from lmgateway.web.openapi.routes import OPERATIONS
+from lmgateway.web.operations.routes import OPERATIONS
 from lmgateway.web.proxy import proxy
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway

@@ -1,9 +1,9 @@
 """schemathesis reads the document, asks for what it allows and for much that it doesn't, and finds nothing.
 
-`LMGATEWAY_SCHEMATHESIS_EXAMPLES` is how many examples it makes up for each operation, in all of its phases,
-with a key and without; `LMGATEWAY_SCHEMATHESIS_SEED` picks other ones:
+`LMGATEWAY_SCHEMATHESIS_EXAMPLES` is how many examples the long runs make up for each operation, in all of the
+phases, with a key and without; `LMGATEWAY_SCHEMATHESIS_SEED` picks other ones:
 
-    LMGATEWAY_SCHEMATHESIS_EXAMPLES=500 LMGATEWAY_SCHEMATHESIS_SEED=$RANDOM pytest tests/web/openapi
+    LMGATEWAY_SCHEMATHESIS_EXAMPLES=500 LMGATEWAY_SCHEMATHESIS_SEED=$RANDOM pytest -m long tests/web/openapi
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lmgateway.simulator import Pace, Simulator, serve
 from lmgateway.web.state import MODELS
 from tests.conftest import StartGateway
 
-EXAMPLES = os.environ.get("LMGATEWAY_SCHEMATHESIS_EXAMPLES")
+EXAMPLES = int(os.environ.get("LMGATEWAY_SCHEMATHESIS_EXAMPLES", "20"))
 SEED = os.environ.get("LMGATEWAY_SCHEMATHESIS_SEED")
 KEY = "the key of the house"
 ACTIVE: dict[ModelType, str] = {
@@ -32,18 +32,19 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 # Without the short paths, which lead to the same handler.
 STUDIO = "--include-path-regex=^/(v1|api)/"
 OWN = "--include-path-regex=^/(admin|debug|health|metrics|dashboard|docs|openapi.json|$)"
-ALL_PHASES = "examples,coverage,fuzzing,stateful"
-if EXAMPLES is None:
-    # The coverage phase takes half a minute for LM Studio's paths, and tells more of LM Studio than of us.
-    RUNS = [(OWN, KEY, "coverage,fuzzing,stateful"), (STUDIO, "", "examples,fuzzing")]
-else:
-    RUNS = [(part, key, ALL_PHASES) for part in (OWN, STUDIO) for key in (KEY, "")]
+QUICK_RUNS = [(OWN, KEY, "examples,fuzzing", 1)]
+LONG_RUNS = [
+    pytest.param(part, key, "examples,coverage,fuzzing,stateful", EXAMPLES, marks=pytest.mark.long)
+    for part in (OWN, STUDIO)
+    for key in (KEY, "")
+]
+RUNS = [*QUICK_RUNS, *LONG_RUNS]
 
 
-@pytest.mark.timeout(60 if EXAMPLES is None else 3600)
-@pytest.mark.parametrize(("part", "key", "phases"), RUNS, ids=range(len(RUNS)))
+@pytest.mark.timeout(120 + 60 * EXAMPLES)
+@pytest.mark.parametrize(("part", "key", "phases", "examples"), RUNS, ids=range(len(RUNS)))
 async def test_it_finds_nothing(
-    start_gateway: StartGateway, tmp_path: Path, part: str, key: str, phases: str
+    start_gateway: StartGateway, tmp_path: Path, part: str, key: str, phases: str, examples: int
 ) -> None:
     """What the document tells is what is answered, and what it doesn't allow is refused."""
     # Debug mode would make this three times as long.
@@ -56,7 +57,7 @@ async def test_it_finds_nothing(
             await gateway.app[MODELS].activate(ActivateRequest(model_key=model, type=kind))
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", f"--config-file={CONFIG}", "--no-color", "run"),
-            *(f"--phases={phases}", f"--max-examples={EXAMPLES or 1}", part),
+            *(f"--phases={phases}", f"--max-examples={examples}", part),
             *(["--generation-deterministic"] if SEED is None else [f"--seed={SEED}"]),
             f"{gateway.base_url}/openapi.json",
             cwd=tmp_path,

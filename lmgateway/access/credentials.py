@@ -1,0 +1,92 @@
+"""What a request presents as its key, and how keys are kept out of what is sent on, logged or shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+_HIDDEN = "********"
+# The form of a named key, which is that of LM Studio's own API tokens. Only its hash is kept, so a text can't
+# be searched for it.
+_PREFIX = "sk-lm-"
+_SHAPE = re.compile(rf"{_PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
+
+
+class Credential(Struct, frozen=True):
+    """`values` are the keys that the fields hold, and `key` is the only one: None without one, or of several.
+
+    Of several a proxy in front may have judged another.
+    """
+
+    values: tuple[str, ...] = ()
+    is_contradictory: bool = False
+
+    @property
+    def key(self) -> str | None:
+        return self.values[0] if len(self.values) == 1 else None
+
+
+def presented(headers: CIMultiDictProxy[str]) -> Credential:
+    """Return the credential in these fields.
+
+    X-API-Key decides where it is present: an Authorization beside it is the client's own, for LM Studio.
+    """
+    api_keys, authorizations = (
+        tuple(dict.fromkeys(headers.getall(name, ()))) for name in ("X-API-Key", "Authorization")
+    )
+    bearers = tuple(key for key in map(_bearer, authorizations) if key is not None)
+    is_contradictory = len(api_keys) > 1 or len(authorizations) > 1
+    return Credential(api_keys or bearers, is_contradictory)
+
+
+def _bearer(authorization: str) -> str | None:
+    scheme, _, key = authorization.partition(" ")
+    # Schemes have no case (RFC 9110 section 11.1).
+    return key.strip(" ") if scheme.lower() == "bearer" else None
+
+
+class Redaction:
+    """Finds and hides keys in texts: those that are known, and all that have the form of a named key."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self._keys = tuple(key for key in dict.fromkeys(keys) if key)
+
+    def holds_known_key(self, text: str) -> bool:
+        """True if a known key is in the text, by itself or set off from the rest."""
+        return any(key in text and re.search(_alone(key), text) for key in self._keys)
+
+    def holds_key(self, text: str) -> bool:
+        """True if a known key, or anything of a key's form, is in the text."""
+        return (_PREFIX in text and _SHAPE.search(text) is not None) or self.holds_known_key(text)
+
+    def redact(self, text: str) -> str:
+        """Return the text without keys."""
+        for key in self._keys:
+            if key in text:
+                text = re.sub(_alone(key), _HIDDEN, text)
+        return _SHAPE.sub(_HIDDEN, text) if _PREFIX in text else text
+
+    def redact_json(self, value: Any) -> Any:
+        """Return JSON without keys in its texts. Names of fields are ours, and stay."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list):
+            return [self.redact_json(item) for item in value]
+        if isinstance(value, Mapping):
+            return {name: self.redact_json(item) for name, item in value.items()}
+        return value
+
+
+BY_SHAPE = Redaction(())
+
+
+def _alone(key: str) -> str:
+    return rf"(?<![\w-]){re.escape(key)}(?![\w-])"

@@ -1,0 +1,63 @@
+"""A response whose head is LM Studio's, and the writer of its body."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from typing import cast
+
+from aiohttp import web
+from aiohttp.http_writer import StreamWriter
+
+_NO_CONTENT = 204
+
+
+class RelayedResponse(web.StreamResponse):
+    """LM Studio's response with its own header fields; aiohttp adds none but framing and Date."""
+
+    async def _prepare_headers(self) -> None:
+        # aiohttp's own invents a type and a server, and drops the length of a 304, which isn't its body's but
+        # that of the representation which the client has already (RFC 9110 section 8.6).
+        request = cast("web.BaseRequest", self._req)
+        writer = cast("StreamWriter", self._payload_writer)
+        fields = self._headers
+        if self._keep_alive is None:
+            self._keep_alive = request.keep_alive
+        if self._must_be_empty_body:
+            if self.status == _NO_CONTENT:
+                fields.popall("Content-Length", None)
+        else:
+            writer.length = self.content_length
+            if writer.length is None and request.version >= (1, 1):
+                writer.enable_chunking()
+                fields["Transfer-Encoding"] = "chunked"
+        if "Date" not in fields:  # RFC 9110 section 6.6.1
+            fields["Date"] = formatdate(usegmt=True)
+        if not self._keep_alive:
+            fields["Connection"] = "close"
+        elif request.version < (1, 1):
+            fields["Connection"] = "keep-alive"
+
+    async def begin(self, request: web.BaseRequest, *, join_body: bool) -> BodyWriter:
+        """Send the head, with `join_body` together with the first bytes of the body; return the writer."""
+        if join_body:
+            self._send_headers_immediately = False
+        return BodyWriter(cast("StreamWriter", await self.prepare(request)))
+
+
+class BodyWriter:
+    """Writes a body with or without waiting: one layer less for each token than StreamResponse.write."""
+
+    __slots__ = ("_writer", "write")
+
+    def __init__(self, writer: StreamWriter) -> None:
+        self._writer = writer
+        # Waits while the client's buffer is full.
+        self.write = writer.write
+
+    def write_now(self, chunk: bytes) -> None:
+        """Write without waiting, which StreamWriter.write only does to drain or to compress."""
+        try:
+            self._writer.write(chunk, drain=False).send(None)
+        except StopIteration:
+            return
+        raise RuntimeError("StreamWriter.write waited although it was not to drain.")

@@ -1,0 +1,76 @@
+"""aiohttp's runner, with a protocol and requests of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.web_protocol import ERROR
+from multidict import CIMultiDictProxy
+
+from .server_protocol import ServerProtocol
+
+MakeProtocol = Callable[..., ServerProtocol]
+
+
+class ProtocolRunner(web.AppRunner):
+    """Runs an application on the connections that `make_protocol(server, **options)` returns.
+
+    `on_expect` is called with a request that expects 100 Continue. aiohttp would answer that before anybody
+    has judged the request.
+    """
+
+    __slots__ = ("_make_protocol", "_on_expect")
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        make_protocol: MakeProtocol,
+        on_expect: Callable[[web.BaseRequest], None],
+        **options: Any,
+    ) -> None:
+        super().__init__(app, **options)
+        self._make_protocol = make_protocol
+        self._on_expect = on_expect
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        make_request = server.request_factory
+
+        def make_judged_request(message: RawRequestMessage, *arguments: Any) -> web.BaseRequest:
+            if message is ERROR:  # which aiohttp takes for HTTP/1.0, and would answer so
+                message = message._replace(version=HttpVersion11)
+            expectation = message.headers.get("Expect")
+            if expectation is None:
+                return make_request(message, *arguments)
+            headers = message.headers.copy()
+            del headers["Expect"]
+            message = message._replace(headers=CIMultiDictProxy(headers))
+            request = make_request(message, *arguments)
+            if expectation.lower() == "100-continue" and message.version >= (1, 1):
+                self._on_expect(request)
+            return request
+
+        return _Server(
+            server.request_handler,
+            request_factory=make_judged_request,
+            handler_cancellation=server.handler_cancellation,
+            loop=server._loop,
+            make_protocol=self._make_protocol,
+            **server._kwargs,
+        )
+
+
+class _Server(web.Server):
+    def __init__(self, *arguments: Any, make_protocol: MakeProtocol, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._make_protocol = make_protocol
+
+    def __call__(self) -> ServerProtocol:
+        return self._make_protocol(self, loop=self._loop, **self._kwargs)
+
+    def pre_shutdown(self) -> None:
+        """Close nothing yet: idle connections are closed while the gateway drains."""

@@ -1,0 +1,109 @@
+"""One connection to LM Studio."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import set_exception
+
+from .flow_control import ResumesOnceProtocol, fail_reader
+
+
+class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
+    """aiohttp's ResponseHandler, whose reader always learns how a response ended.
+
+    When the framing of a body breaks, aiohttp's C parser fails only the reader of the *next* response. A
+    reset counts as the end of a body without a length. And `sock_read` doesn't count while the request is
+    written, so a server that reads nothing would hold up an upload for ever.
+
+    The read timeout needs one timer for many pieces of data: when it goes off, it looks whether data came in
+    since, and is set again.
+
+    `on_data` is called after whatever came in; it must not raise. `is_untouched` is true for a pooled
+    connection that has received nothing since it was reused: an idempotent request lost on it may be retried.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self.on_data: Callable[[], None] | None = None
+        self.is_untouched = False
+        self._deadline: float | None = None
+        self._poller: Any = None  # a select.poll, which Windows doesn't have
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if sys.platform != "win32":
+            self._poller = select.poll()
+            self._poller.register(_descriptor(transport), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        self.is_untouched = False
+        super().data_received(data)
+        if self.on_data is not None:
+            self.on_data()
+
+    @property
+    def has_input(self) -> bool:
+        """True if the kernel or the parser holds bytes that no request asked for, or the connection ended."""
+        if self.transport is None or self.should_close:
+            return True
+        if self._poller is None:
+            return bool(select.select([_descriptor(self.transport)], [], [], 0)[0])
+        return bool(self._poller.poll(0))
+
+    def _drop_timeout(self) -> None:
+        self._deadline = None
+
+    def _reschedule_timeout(self) -> None:
+        if not self._read_timeout:
+            self._deadline = None
+            return
+        self._deadline = self._loop.time() + self._read_timeout
+        handle = self._read_timeout_handle
+        if handle is None:
+            self._read_timeout_handle = self._loop.call_at(self._deadline, self._check_deadline)
+        elif self._deadline < handle.when():
+            handle.cancel()
+            self._read_timeout_handle = self._loop.call_at(self._deadline, self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        self._read_timeout_handle = None
+        if self._deadline is None:
+            return
+        if self._loop.time() < self._deadline:
+            self._read_timeout_handle = self._loop.call_at(self._deadline, self._check_deadline)
+        else:
+            self._on_read_timeout()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        body = self._payload
+        if exc is not None and body is not None and not body.is_eof():
+            set_exception(body, aiohttp.ClientPayloadError("Response was reset"), exc)
+        super().connection_lost(exc)
+        if self._read_timeout_handle is not None:
+            self._read_timeout_handle.cancel()
+            self._read_timeout_handle = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.start_timeout()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._drop_timeout()
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        body = self._payload
+        super().set_exception(exc, *cause)
+        if body is not None and not body.is_eof() and body.exception() is None:
+            fail_reader(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
+
+
+def _descriptor(transport: asyncio.BaseTransport) -> int:
+    return int(transport.get_extra_info("socket").fileno())

@@ -1,0 +1,31 @@
+"""Whether one LM Studio answers, as its last request showed."""
+
+from __future__ import annotations
+
+import logging
+
+from yarl import URL
+
+from ..errors import GatewayError, UpstreamSilent
+
+logger = logging.getLogger(__name__)
+
+
+class Health:
+    """The outcome of the last request. `answered` is None before the first one."""
+
+    def __init__(self) -> None:
+        self.answered: bool | None = None
+        self._outage_logged = False
+
+    def record(self, failure: GatewayError | None, base_url: URL) -> None:
+        """Record the outcome of a request. An outage is logged when it begins and when it ends."""
+        self.answered = failure is None
+        if failure is None:
+            if self._outage_logged:
+                self._outage_logged = False
+                logger.info("LM Studio answers again at %s", base_url)
+        # One slow answer is in the access log, and is no outage.
+        elif not self._outage_logged and not isinstance(failure, UpstreamSilent):
+            self._outage_logged = True
+            logger.warning("LM Studio doesn't answer at %s: %s", base_url, failure.__cause__ or failure)

@@ -1,0 +1,177 @@
+"""Models loaded, activated and unloaded by an admin, with what follows for the active ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from ..background import DetachedTasks
+from ..boxes.box import Box
+from ..boxes.fleet import Fleet
+from ..boxes.loads import LoadedInstance, LoadProfiles
+from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
+from ..observe.activity import Activity
+from ..observe.events import ModelUnloadComplete, ModelUnloadStart
+from ..schema.common import ModelType
+from ..schema.models import (
+    ActivateRequest,
+    ActiveModel,
+    DefaultInference,
+    DownloadedModel,
+    InstanceRequest,
+    LoadedModel,
+    LoadRequest,
+    ModelList,
+)
+from .active import ActiveModelRegistry
+from .names import Availability, look_up, model_not_found, refers_to
+
+_CANT_BE_ASKED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
+
+
+class Activation(NamedTuple):
+    active: ActiveModel
+    availability: Availability
+
+
+class Unloaded(NamedTuple):
+    """The instances that were unloaded, and the types of which no model is active any more."""
+
+    identifiers: tuple[str, ...] = ()
+    deactivated: tuple[ModelType, ...] = ()
+
+
+class ModelLifecycle:
+    """Asks the box to load or unload, then the registry to activate or forget.
+
+    Loads and unloads are completed even if the caller is cancelled: LM Studio completes them as well, and
+    what is active follows from them.
+    """
+
+    def __init__(self, fleet: Fleet, active: ActiveModelRegistry, activity: Activity) -> None:
+        self._fleet = fleet
+        self._active = active
+        self._activity = activity
+        self._tasks = DetachedTasks()
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    @property
+    def _box(self) -> Box:
+        return self._fleet.only
+
+    async def listing(self) -> ModelList:
+        """Return the models on disk and in memory. Raises as SdkCalls."""
+        downloaded, loaded = await asyncio.gather(self._box.sdk.downloaded(), self._box.sdk.loaded())
+        return ModelList(loaded=self._active.mark(loaded), downloaded=downloaded)
+
+    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+        """Load a model and, unless the request says otherwise, activate it.
+
+        Raises as Loads.load, ModelNotFound with near names, and StateNotSaved.
+        """
+        return await self._tasks.run(self._load(request, profiles))
+
+    async def _load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+        try:
+            instance = await self._box.loads.load(request, profiles)
+        except ModelNotFound as exc:
+            raise model_not_found(request.model_key, await self._on_disk_if_known()) from exc
+        if request.activates:
+            # An instance that LM Studio had to name itself is only reached by that name.
+            own_name = instance.identifier if instance.identifier != request.model_key else None
+            active = ActiveModel(
+                model_key=request.model_key,
+                instance_id=request.instance_id or own_name,
+                default_inference=request.default_inference or DefaultInference(),
+            )
+            try:
+                await self._active.activate(instance.type, active)
+            except StateNotSaved as exc:
+                raise StateNotSaved(f"{instance.identifier} is loaded. {exc.message}") from exc
+        return instance
+
+    async def _on_disk_if_known(self) -> tuple[DownloadedModel, ...]:
+        try:
+            return await self._box.sdk.downloaded(attempts=1)
+        except _CANT_BE_ASKED:
+            return ()
+
+    async def cancel_load(self, request: InstanceRequest) -> list[str]:
+        """Cancel the matching loads; return the identifiers that they would have had. As Loads.cancel."""
+        return await self._box.loads.cancel(request)
+
+    async def activate(self, request: ActivateRequest) -> Activation:
+        """Make this the active model of its type, loaded or not. Raises StateNotSaved."""
+        active = ActiveModel(
+            model_key=request.model_key,
+            instance_id=request.instance_id,
+            default_inference=request.default_inference or DefaultInference(),
+        )
+        # A request that says the type works without LM Studio.
+        availability = Availability("unknown") if request.type else await self._look_up(active)
+        kind = request.type or availability.type or self._likely_type(request.model_key)
+        await self._active.activate(kind, active)
+        return Activation(active, availability)
+
+    async def _look_up(self, active: ActiveModel) -> Availability:
+        try:
+            on_disk = await self._box.sdk.downloaded(attempts=1)
+            loaded = await self._box.sdk.loaded(attempts=1)
+        except _CANT_BE_ASKED:
+            return Availability("unknown")
+        return look_up(active, on_disk, loaded)
+
+    def _likely_type(self, model_key: str) -> ModelType:
+        """Return the type it is active as, or else the one that its name says: LM Studio adds this prefix."""
+        embedding = self._active.current.active_embedding_model
+        is_active = embedding is not None and embedding.model_key == model_key
+        return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
+
+    async def unload(self, request: InstanceRequest) -> Unloaded:
+        """Unload exactly the named instance, or every one of the model.
+
+        An active model without an instance left becomes inactive. Raises as SdkCalls, and StateNotSaved.
+        """
+        return await self._tasks.run(self._unload(request))
+
+    async def _unload(self, request: InstanceRequest) -> Unloaded:
+        key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
+        with self._activity.operation("model_unload", key) as operation:
+            loaded = await self._box.sdk.loaded()
+            matching = [instance for instance in loaded if refers_to(request, instance)]
+            if not matching:
+                operation.changed_nothing = True
+                return Unloaded()
+            publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
+            deactivated = await self._unload_each(matching, loaded)
+            total_ms = operation.elapsed_ms
+            publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
+        return Unloaded(tuple(instance.identifier for instance in matching), deactivated)
+
+    async def _unload_each(
+        self, matching: Sequence[LoadedModel], loaded: Sequence[LoadedModel]
+    ) -> tuple[ModelType, ...]:
+        unloaded: list[LoadedModel] = []
+        try:
+            for instance in matching:
+                with suppress(ModelNotFound):  # somebody else unloaded it first
+                    await self._box.sdk.unload(instance.kind, instance.identifier)
+                unloaded.append(instance)
+        finally:
+            # Also if one of them failed: the others are no longer in memory.
+            remaining = [instance for instance in loaded if instance not in unloaded]
+            deactivated = await self._forget(unloaded, remaining)
+        return deactivated
+
+    async def _forget(
+        self, unloaded: Sequence[LoadedModel], remaining: Sequence[LoadedModel]
+    ) -> tuple[ModelType, ...]:
+        try:
+            return await self._active.forget(unloaded, remaining)
+        except StateNotSaved as exc:
+            names = ", ".join(instance.identifier for instance in unloaded)
+            raise StateNotSaved(f"{names} is unloaded. {exc.message}") from exc

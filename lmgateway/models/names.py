@@ -1,0 +1,64 @@
+"""The names of models: which instances a name refers to, and which names are near a misspelt one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import SequenceMatcher
+from typing import Literal, NamedTuple
+
+from ..boxes import inventory
+from ..errors import ModelNotFound
+from ..schema.common import ModelType
+from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, LoadedModel
+
+WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
+MAX_NEAR_NAMES = 5
+MIN_RATIO = 0.4
+# Of "qwen2.5-7b-instruct": qwen2, 7b, instruct.
+_WORD = re.compile(r"[a-z0-9]{2,}")
+
+
+class Availability(NamedTuple):
+    """Where LM Studio has the model of a name, and of which type it is; near names if it has none."""
+
+    place: Literal["loaded", "on disk", "missing", "unknown"]
+    type: ModelType | None = None
+    near: tuple[str, ...] = ()
+
+
+def look_up(
+    named: ActiveModel, on_disk: Sequence[DownloadedModel], loaded: Iterable[LoadedModel]
+) -> Availability:
+    for instance in loaded:
+        if refers_to(named, instance):
+            return Availability("loaded", instance.kind)
+    model = inventory.find(named.model_key, on_disk)
+    if model is not None:
+        return Availability("on disk", model.kind)
+    return Availability("missing", near=tuple(near_names(named.model_key, on_disk)))
+
+
+def refers_to(named: InstanceRequest | ActiveModel, instance: LoadedModel) -> bool:
+    """An instance id refers to exactly that instance; else a key or path refers to all of the model's."""
+    if named.instance_id is not None:
+        return instance.identifier == named.instance_id
+    return named.model_key in {instance.model_key, instance.path, instance.identifier}
+
+
+def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFound:
+    near = near_names(name, on_disk)
+    hint = f"The nearest on its disk: {', '.join(near)}." if near else f"{WHERE_TO_LOOK} lists what it has."
+    return ModelNotFound(f"LM Studio has no model {name}. {hint}", details={"near": near})
+
+
+def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
+    """Return the keys that are most like `name`, the likeliest first."""
+    lower = name.lower()
+    words = set(_WORD.findall(lower))
+
+    def likeness(key: str) -> tuple[int, float]:
+        return len(words & set(_WORD.findall(key))), SequenceMatcher(None, lower, key).ratio()
+
+    ranked = sorted(((likeness(model.model_key.lower()), model.model_key) for model in models), reverse=True)
+    return [key for (shared, ratio), key in ranked[:MAX_NEAR_NAMES] if shared or ratio > MIN_RATIO]

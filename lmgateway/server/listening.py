@@ -1,0 +1,52 @@
+"""An application on its sockets, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from ssl import SSLContext
+
+from aiohttp import web
+
+from .connection_limits import ConnectionLimits
+from .runner import Runner
+from .sockets import BACKLOG
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application,
+    sockets: Sequence[socket.socket],
+    *,
+    limits: ConnectionLimits | None = None,
+    tls: SSLContext | None = None,
+    hurry: asyncio.Event | None = None,
+    on_failure: Callable[[BaseException], None] | None = None,
+) -> AsyncIterator[int]:
+    """Serve the application on bound sockets, and yield the (first one's) port.
+
+    At the end, running requests may go on for as long as `limits` is configured to wait, or until `hurry` is
+    set. Then the sockets are closed, as they are if the application can't be started. `on_failure` is called
+    if the task dies that enforces the limits.
+    """
+    runner = Runner(
+        app,
+        limits or ConnectionLimits(),
+        hurry=hurry or asyncio.Event(),
+        on_failure=on_failure or _raise_in_loop,
+    )
+    try:
+        await runner.setup()
+        for bound in sockets:
+            await web.SockSite(runner, bound, ssl_context=tls, backlog=BACKLOG).start()
+        yield sockets[0].getsockname()[1]
+    finally:
+        await runner.cleanup()
+        for bound in sockets:
+            bound.close()
+
+
+def _raise_in_loop(failure: BaseException) -> None:
+    raise failure

@@ -1,0 +1,143 @@
+"""Takes settings from one source after the other, and collects every mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from ..errors import ConfigError
+from . import paths
+from .leaf import Setting
+from .tree import FIXED, MAX_NAME, ROOT, TABLES, Branch, NamedTables, Node, is_name
+
+COMMAND_LINE_ORIGIN = "command line"
+
+
+class SettingValue(Struct, frozen=True):
+    """The value of a setting, and the source that it is from."""
+
+    setting: Setting
+    value: object
+    origin: str
+
+
+class Collector(Struct):
+    """The values so far. Sources are taken from the weakest to the strongest."""
+
+    root: Branch = ROOT
+    values: dict[paths.SettingPath, SettingValue] = field(default_factory=dict)
+    named_tables: list[paths.SettingPath] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def collecting_problems(self) -> Iterator[None]:
+        """Go on after a source that can't be read at all, so that the mistakes of the others are told too."""
+        try:
+            yield
+        except ConfigError as exc:
+            self.problems.extend(exc.problems)
+
+    def take_toml(self, tables: Mapping[str, object], source: str) -> None:
+        self._take((), self.root, tables, source, text=False)
+
+    def take_environment(self, environ: Mapping[str, str | None], source: str) -> None:
+        for path, setting in FIXED.items():
+            # An empty variable is one that a compose file or a unit left blank: not set.
+            variable = next((name for name in setting.env if environ.get(name)), None)
+            if variable is not None:
+                self._take_value(path, setting, environ[variable], source, text=True, variable=variable)
+
+    def take_command_line(self, options: Mapping[str, str]) -> None:
+        """Take texts by their settings' paths, which are written as in TOML. Raises ValueError for others."""
+        for written, text in options.items():
+            value: object = text
+            for name in reversed(paths.parse(written)):
+                value = {name: value}
+            self._take((), self.root, value, COMMAND_LINE_ORIGIN, text=True)
+
+    def _take(self, path: paths.SettingPath, node: Node, value: object, source: str, *, text: bool) -> None:
+        if isinstance(node, Setting):
+            self._take_value(path, node, value, source, text=text)
+        elif not isinstance(value, Mapping):
+            # The value is not repeated: it may be a secret that belongs into the table.
+            written = paths.write(path)
+            below = f"{written}.NAME" if isinstance(node, NamedTables) else written
+            self._complain(source, path, f"is a table, and its settings stand below [{below}]")
+        else:
+            for name, inner in value.items():
+                child = self._child(path, node, name, source)
+                if child is not None:
+                    self._take((*path, name), child, inner, source, text=text)
+
+    def _child(
+        self, path: paths.SettingPath, node: Branch | NamedTables, name: str, source: str
+    ) -> Node | None:
+        """Return what a table has under a name, or collect the mistake."""
+        child = (*path, name)
+        if isinstance(node, Branch):
+            if name not in node.children:
+                self._complain(source, child, _unknown(node, child))
+            return node.children.get(name)
+        if not is_name(name):
+            allowed = f"1 to {MAX_NAME} printable characters without outer spaces"
+            self._complain(source, child, f"allowed as a name is text of {allowed}")
+            return None
+        self.named_tables.append(child)
+        return node.table
+
+    def _take_value(
+        self,
+        path: paths.SettingPath,
+        setting: Setting,
+        value: object,
+        source: str,
+        *,
+        text: bool,
+        variable: str = "",
+    ) -> None:
+        """Use the value, unless it is wrong."""
+        if setting.secret and source == COMMAND_LINE_ORIGIN:
+            # Every user of the machine can read a process's arguments.
+            where = f"by {setting.env[0]} or in the file" if setting.env else "in the file"
+            self._complain(source, path, f"set it {where}")
+            return
+        try:
+            converted = setting.convert(value, text=text)
+        except (msgspec.ValidationError, UnicodeEncodeError) as exc:
+            self._complain(source, (variable,) if variable else path, setting.complain(value, exc))
+            return
+        origin = f"{source} ({variable})" if variable else source
+        self.values[path] = SettingValue(setting, converted, origin)
+
+    def _complain(self, source: str, path: paths.SettingPath, message: str) -> None:
+        self.problems.append(f"{source}: {paths.write(path)}: {message}")
+
+    def build(self) -> Struct:
+        """Return the root's Struct; what no source sets has its default."""
+        tree: dict[str, Any] = {}
+        for path in self.named_tables:
+            _descend(tree, path)
+        for path, taken in self.values.items():
+            _descend(tree, path[:-1])[path[-1]] = taken.value
+        return self.root.build(tree)
+
+
+def _unknown(parent: Branch, path: paths.SettingPath) -> str:
+    if parent.is_named:
+        known, name, others = [*parent.children], path[-1], f"there are {', '.join(parent.children)}"
+    else:
+        known, name = [paths.write(one) for one in (*FIXED, *TABLES)], paths.write(path)
+        others = "config.example.toml lists all that there are"
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"no such setting; {f'did you mean {near[0]}?' if near else others}"
+
+
+def _descend(tree: dict[str, Any], path: paths.SettingPath) -> dict[str, Any]:
+    for name in path:
+        tree = tree.setdefault(name, {})
+    return tree

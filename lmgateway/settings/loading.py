@@ -1,0 +1,75 @@
+"""Loads the configuration from all its sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from msgspec import Struct
+
+from ..config import Config
+from ..errors import ConfigError
+from . import files, paths
+from .collector import Collector, SettingValue
+from .leaf import Setting
+from .tree import SETTINGS
+
+DEFAULT_ORIGIN = "default"
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration, the file it is from, and where each value came from.
+
+    `values` has every setting by TOML's way of writing its path: those with fixed paths, and of the named
+    tables those that are set.
+    """
+
+    config: Config
+    file: Path | None
+    values: Mapping[str, SettingValue]
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        return {path: value.origin for path, value in self.values.items()}
+
+    def value(self, path: str) -> object:
+        """Return what is in force for the setting with this path."""
+        return self.values[path].value
+
+
+def load(
+    *,
+    file: Path | None,
+    environ: Mapping[str, str],
+    command_line: Mapping[str, str] | None = None,
+    dotenv: Path = files.DOTENV_PATH,
+) -> Loaded:
+    """Return the configuration in force. `command_line` has texts by the settings' paths.
+
+    A credential of systemd's counts as an environment variable, but an actual one is stronger. Raises
+    ConfigError with every mistake, each with its source, what was found and what is allowed.
+    """
+    collector = Collector()
+    variables = [name for setting in SETTINGS.values() for name in setting.env]
+    in_dotenv: Mapping[str, str | None] = {}
+    with collector.collecting_problems():
+        in_dotenv = files.read_dotenv(dotenv)
+    path = files.find_file(file, {**in_dotenv, **{name: text for name, text in environ.items() if text}})
+    if path is not None:
+        with collector.collecting_problems():
+            collector.take_toml(files.read_toml(path), str(path))
+    collector.take_environment(in_dotenv, str(dotenv))
+    with collector.collecting_problems():
+        collector.take_environment(files.read_credentials(environ, variables), "credential")
+    collector.take_environment(environ, "environment")
+    collector.take_command_line(command_line or {})
+    if collector.problems:
+        raise ConfigError(collector.problems)
+    defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
+    taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
+    return Loaded(cast("Config", collector.build()), path, {**defaults, **taken})
+
+
+def _default(setting: Setting) -> SettingValue:
+    return SettingValue(setting, setting.default, DEFAULT_ORIGIN)

@@ -1,0 +1,92 @@
+"""Which settings there are: the tables of a configuration, down to their leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from msgspec import Struct, structs
+
+from ..config import Config
+from .leaf import Setting, alternatives, make_setting
+from .paths import SettingPath, write
+
+# Of a table that the user names. Longer than any model's key.
+MAX_NAME = 200
+
+
+class Branch(Struct, frozen=True):
+    """A table of settings and of further tables, by TOML's names.
+
+    `is_named`: it is, or stands in, a table that the user named.
+    """
+
+    type: type[Struct]
+    children: Mapping[str, Node]
+    is_named: bool
+
+    def build(self, values: Mapping[str, Any]) -> Struct:
+        """Return the Struct with these values, which are in dicts for further tables."""
+        attributes = dict(zip(self.type.__struct_encode_fields__, self.type.__struct_fields__, strict=True))
+        return self.type(
+            **{attributes[name]: _built(self.children[name], value) for name, value in values.items()}
+        )
+
+
+class NamedTables(Struct, frozen=True):
+    """A table of tables, each like `table`, whose names the user chooses: `[models."qwen/qwen3-8b"]`."""
+
+    table: Branch
+
+    def build(self, values: Mapping[str, Any]) -> Mapping[str, Struct]:
+        return MappingProxyType({name: self.table.build(table) for name, table in values.items()})
+
+
+Node = Setting | Branch | NamedTables
+
+
+def is_name(text: str) -> bool:
+    """Whether a user may call a table so."""
+    return 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
+
+
+def _built(node: Node, value: Any) -> Any:
+    return value if isinstance(node, Setting) else node.build(value)
+
+
+def branch_of(table: type[Struct], *, is_named: bool = False) -> Branch:
+    """Return the tree of settings that a type describes."""
+    hints = get_type_hints(table, include_extras=True)
+    children: dict[str, Node] = {}
+    for info in structs.fields(table):
+        annotation = hints[info.name]
+        kind = next(kind for kind, _ in alternatives(annotation))
+        if get_origin(kind) is Mapping:
+            node: Node = NamedTables(branch_of(get_args(kind)[1], is_named=True))
+        elif isinstance(kind, type) and issubclass(kind, Struct):
+            node = branch_of(kind, is_named=is_named)
+        else:
+            node = make_setting(annotation, info.default, table=table, is_named=is_named)
+        children[info.encode_name] = node
+    return Branch(table, children, is_named)
+
+
+def _descendants(branch: Branch, path: SettingPath = ()) -> Iterator[tuple[SettingPath, Node]]:
+    """Yield all whose paths are fixed."""
+    for name, child in branch.children.items():
+        yield (*path, name), child
+        if isinstance(child, Branch):
+            yield from _descendants(child, (*path, name))
+
+
+ROOT = branch_of(Config)
+# Those whose paths are fixed.
+FIXED: Mapping[SettingPath, Setting] = {
+    path: node for path, node in _descendants(ROOT) if isinstance(node, Setting)
+}
+TABLES: Sequence[SettingPath] = sorted(
+    path for path, node in _descendants(ROOT) if not isinstance(node, Setting)
+)
+# The same by TOML's way of writing the paths.
+SETTINGS: Mapping[str, Setting] = {write(path): setting for path, setting in FIXED.items()}

@@ -1,0 +1,115 @@
+"""The SQLite database of what must last, and the one thread that uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import StateNotSaved
+from .database_file import copy_in_memory, open_for_writing
+from .state_folder import why_unwritable
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "lmgateway.db"
+_THEN_RESTART = "; then start the gateway again."
+
+
+class Database:
+    """Runs reads and transactions one after the other, in the order in which they were asked for.
+
+    They wait for the disk, on a thread of their own, so that the event loop doesn't. Where the database can't
+    be opened for writing, what it holds is read and every write fails until the next start.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self.errors = 0
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._connection: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None
+        self._unwritable: str | None = None
+
+    async def open(self) -> None:
+        """Open the database, and make it if it isn't there. Raises ConfigError for a newer one."""
+        await self._run(self._open)
+
+    async def close(self) -> None:
+        """Close the database when all that was asked for is done."""
+        await self._run(self._close)
+        self._thread.shutdown()
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `work` returns, which changes nothing. Raises sqlite3.Error."""
+        return await self._run(lambda: work(self._open_connection()))
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do this in one transaction, and return its result once it is on the disk.
+
+        Raises StateNotSaved, and then nothing is changed. It is done also if the caller is cancelled.
+        """
+        return await self._run(lambda: self._write(work))
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        # Shielded, because cancelling would take work back that has not begun.
+        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
+
+    def _open(self) -> None:
+        try:
+            self._connection = open_for_writing(self.path)
+            self._opened = self.path.stat()
+        except (OSError, sqlite3.Error) as exc:
+            # SQLite says no more than "unable to open database file".
+            self._unwritable = why_unwritable(self.path.parent) or _reason(exc)
+            logger.warning("the state can't be saved in %s: %s", self.path.parent, self._unwritable)
+            self._connection = copy_in_memory(self.path)
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise RuntimeError("the database isn't open")
+        return self._connection
+
+    def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._open_connection()
+        if self._unwritable is not None:
+            raise self._failure(self._unwritable, needs_restart=True)
+        if not self._is_in_place():
+            # SQLite would go on writing to a file that has no name any more.
+            raise self._failure(f"{FILE_NAME} was moved or deleted", needs_restart=True)
+        try:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                return work(connection)
+        except sqlite3.Error as exc:
+            raise self._failure(_reason(exc)) from exc
+
+    def _is_in_place(self) -> bool:
+        try:
+            return self._opened is not None and os.path.samestat(self.path.stat(), self._opened)
+        except OSError:
+            return False
+
+    def _failure(self, reason: str, *, needs_restart: bool = False) -> StateNotSaved:
+        folder = self.path.parent
+        self.errors += 1
+        logger.warning("the state can't be saved in %s: %s", folder, reason)
+        return StateNotSaved(
+            f"The state can't be saved in {folder} ({reason}), so it stays as it was. Make the folder "
+            f"writable and leave room in it, or set server.state_dir{_THEN_RESTART if needs_restart else '.'}"
+        )
+
+
+def _reason(exc: OSError | sqlite3.Error) -> str:
+    return exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)

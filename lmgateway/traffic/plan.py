@@ -1,0 +1,92 @@
+"""What is to be sent to LM Studio for a request, before a box is chosen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Protocol
+
+from msgspec import Struct
+from multidict import CIMultiDict
+
+from ..config import Proxy, seconds
+from ..errors import GatewayError
+from ..schema.models import ActiveModels, DefaultInference
+from .rewrite import Dialect, fill
+from .target import Target
+
+
+class PassingBody(Protocol):
+    """A body that isn't read but passes while it comes in. `failure` is set if the client broke it off."""
+
+    failure: GatewayError | None
+
+    def chunks(self) -> AsyncIterator[bytes]: ...
+
+
+class Incoming(Struct, frozen=True):
+    """A request as its client sent it: its header fields are those that pass on.
+
+    `dialect` is None if nothing is filled in and nothing counted; the body then passes as it comes in.
+    """
+
+    method: str
+    target: Target
+    headers: CIMultiDict[str]
+    dialect: Dialect | None
+    body: bytes | PassingBody | None
+
+
+class RelayOptions(Struct, frozen=True):
+    """How LM Studio's response is relayed.
+
+    `stream_silence_seconds` is how long an event stream may be silent, None for ever. `hides_usage`: the
+    client of the stream didn't ask for the usage in it.
+    """
+
+    stream_silence_seconds: float | None
+    counts_tokens: bool = False
+    hides_usage: bool = False
+
+
+class Plan(Struct, frozen=True):
+    """A request as it goes to LM Studio, but for what depends on the box.
+
+    `silence_seconds` is how long LM Studio may take for each next byte, None for ever.
+    """
+
+    method: str
+    target: str
+    headers: CIMultiDict[str]
+    body: bytes | PassingBody | None
+    silence_seconds: float | None
+    relay: RelayOptions
+    model: str | None = None
+    streaming: bool = False
+
+
+def plan(
+    incoming: Incoming, active: ActiveModels, profiles: Mapping[str, DefaultInference], config: Proxy
+) -> Plan:
+    """Return what is to be sent, with the active model and default parameters where they are missing.
+
+    `profiles` are the default parameters of models, by the models' keys.
+    """
+    silence, stream_silence = seconds(config.timeout_ms), seconds(config.stream_timeout_ms)
+    dialect, body, headers = incoming.dialect, incoming.body, incoming.headers
+    if dialect is None or not isinstance(body, bytes):
+        options = RelayOptions(stream_silence)
+        return Plan(incoming.method, incoming.target.raw, headers, body, silence, options)
+    if "Accept-Encoding" in headers:
+        headers["Accept-Encoding"] = "identity"  # tokens can't be counted in a compressed response
+    active_model = active.of(dialect.model_type)
+    filled = fill(body, dialect, active_model, profiles, account_streams=config.account_streams)
+    return Plan(
+        incoming.method,
+        incoming.target.raw,
+        headers,
+        filled.body,
+        stream_silence if filled.streaming else silence,
+        RelayOptions(stream_silence, counts_tokens=True, hides_usage=filled.asks_usage),
+        filled.model,
+        filled.streaming,
+    )

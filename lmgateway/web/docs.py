@@ -1,0 +1,25 @@
+"""The page that shows the OpenAPI document, and the document."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from .page_files import answer_file, page_files
+from .state import DOCUMENTS, RULES
+
+
+async def page(request: web.Request) -> web.Response:
+    return answer_file(request, page_files()["docs.html"])
+
+
+async def document(request: web.Request) -> web.Response:
+    rules = request[RULES]
+    # It is made in 50 ms, for which nobody else should wait.
+    file = await asyncio.to_thread(
+        request.app[DOCUMENTS].file,
+        key_needed=rules.callers.needs_key,
+        health_is_open=rules.health_is_open,
+    )
+    return answer_file(request, file)

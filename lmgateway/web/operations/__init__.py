@@ -1,0 +1,1 @@
+"""The table of operations: every route with its handler, the scope it needs, its Structs and its errors."""

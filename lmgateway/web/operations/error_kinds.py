@@ -1,0 +1,34 @@
+"""The errors that operations share, by what they do."""
+
+from __future__ import annotations
+
+from ...errors import (
+    BadRequest,
+    ContentTooLarge,
+    Ending,
+    Forbidden,
+    GatewayError,
+    HeadTooLarge,
+    LinkLost,
+    Misdirected,
+    ModelNotFound,
+    OutOfMemory,
+    RequestTimeout,
+    StudioFailed,
+    TooManyConnections,
+    Unauthorized,
+    UnsupportedMediaType,
+    UpstreamSilent,
+    UpstreamUnavailable,
+    UriTooLong,
+    ValidationFailed,
+)
+
+Kinds = tuple[type[GatewayError], ...]
+
+# Made before anybody knows where a request leads, so in the gateway's own shape on every path.
+BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
+EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, Ending, GatewayError)
+OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)
+OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
+OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)

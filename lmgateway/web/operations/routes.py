@@ -1,0 +1,31 @@
+"""The table of operations, and the router filled from it."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ...traffic.rewrite import DIALECTS
+from ...traffic.target import PROXIED_PREFIXES
+from ..proxy import proxy
+from .admin import ADMIN_OPERATIONS
+from .areas import Areas, studio_area
+from .debug import DEBUG_OPERATIONS
+from .operation import Operation
+from .pages import PAGE_OPERATIONS
+from .studio import STUDIO_OPERATIONS
+
+OWN_OPERATIONS: tuple[Operation, ...] = (*ADMIN_OPERATIONS, *DEBUG_OPERATIONS, *PAGE_OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*STUDIO_OPERATIONS, *OWN_OPERATIONS)
+
+
+def add_routes(router: web.UrlDispatcher, areas: Areas) -> None:
+    """Add every route to the router, and what it needs to the areas."""
+    for operation in OWN_OPERATIONS:
+        for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
+            areas.add(router.add_route(method, operation.path, operation.handler), operation)
+    for path in DIALECTS:  # found without a search
+        areas.add(router.add_route("*", path, proxy), studio_area(path))
+    for prefix in PROXIED_PREFIXES:
+        # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
+        for path in (prefix, prefix + "/{tail:(?s:.*)}"):
+            router.add_route("*", path, proxy)

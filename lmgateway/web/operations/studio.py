@@ -1,0 +1,249 @@
+"""LM Studio's operations. None is a route of its own: the proxy takes whatever is below its prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ...errors import (
+    ContentTooLarge,
+    LoopDetected,
+    NotFound,
+    Overloaded,
+    RequestCancelled,
+    UpstreamBroke,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
+from ...traffic.target import SHORT_PATHS
+from ..proxy import proxy
+from . import studio_examples as examples
+from .areas import studio_area
+from .error_kinds import Kinds
+from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
+
+OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", "Anthropic's API", "LM Studio's own API"
+SHORT = "Short paths"
+# Every one that OpenAPI knows but TRACE, which isn't passed on.
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+RAISES: Kinds = (
+    NotFound,
+    ContentTooLarge,
+    RequestCancelled,
+    Overloaded,
+    UpstreamUnavailable,
+    UpstreamBroke,
+    UpstreamSilent,
+    LoopDetected,
+)
+_CHANGES = "It changes the machine, so a page of another origin may not ask for it, as below `/admin`."
+_ANYTHING = Body(media_type="*/*", example="…")
+# Anthropic's clients ask here too; the header `anthropic-version` tells.
+_SHARED: dict[str, Any] = {
+    "description": "An error has Anthropic's shape if the request has an `anthropic-version`.",
+}
+
+
+def _get(path: str, summary: str, example: object, *parameters: Parameter, **more: Any) -> Operation:
+    return _operation("GET", path, summary, Body(example=example), parameters=parameters, **more)
+
+
+def _post(path: str, summary: str, body: Struct, example: object, stream: str = "", **more: Any) -> Operation:
+    """Return an operation whose answer is like this example, or like this stream if that is asked for."""
+    answers = [Body(example=example)]
+    if stream:
+        answers.append(Body(media_type=EVENT_STREAM, example=stream))
+    return _operation("POST", path, summary, *answers, body=json_of(body), **more)
+
+
+def _operation(
+    method: str,
+    path: str,
+    summary: str,
+    *answers: Body,
+    **more: Any,
+) -> Operation:
+    area = studio_area(path)
+    return Operation(
+        method,
+        path,
+        proxy,
+        scope=area.scope,
+        styles=area.styles,
+        summary=summary,
+        answers={200: answer("LM Studio's answer, as it came.", *answers)},
+        raises=RAISES,
+        passes_on=True,
+        **more,
+    )
+
+
+def _model(example: str = examples.MODEL) -> Parameter:
+    return Parameter(
+        name="model", place="path", description="The model's id; it may have slashes.", example=example
+    )
+
+
+_OPENAI = (
+    _post(
+        "/v1/chat/completions",
+        "Go on with a conversation",
+        examples.CHAT,
+        examples.CHAT_ANSWER,
+        examples.CHAT_STREAM,
+        tag=OPENAI,
+    ),
+    _post(
+        "/v1/responses",
+        "Go on with a conversation, in the newer API",
+        examples.RESPONSE,
+        examples.RESPONSE_ANSWER,
+        examples.RESPONSE_STREAM,
+        tag=OPENAI,
+    ),
+    _post(
+        "/v1/completions",
+        "Go on with a text",
+        examples.COMPLETION,
+        examples.COMPLETION_ANSWER,
+        examples.COMPLETION_STREAM,
+        tag=OPENAI,
+    ),
+    _post(
+        "/v1/embeddings", "Turn texts into vectors", examples.EMBEDDING, examples.EMBEDDING_ANSWER, tag=OPENAI
+    ),
+    _get("/v1/models", "List the models", examples.MODEL_LIST, tag=OPENAI, **_SHARED),
+    _get("/v1/models/{model}", "Tell of a model", examples.MODEL_ENTRY, _model(), tag=OPENAI, **_SHARED),
+    *(
+        _operation("POST", path, summary, _ANYTHING, tag=OPENAI, body=_ANYTHING)
+        for path, summary in (
+            ("/v1/images/generations", "Draw a picture, where LM Studio can"),
+            ("/v1/audio/transcriptions", "Write down what is said, where LM Studio can"),
+            ("/v1/audio/translations", "Write down in English what is said, where LM Studio can"),
+        )
+    ),
+)
+_ANTHROPIC = (
+    _post(
+        "/v1/messages",
+        "Go on with a conversation",
+        examples.MESSAGE,
+        examples.MESSAGE_ANSWER,
+        examples.MESSAGE_STREAM,
+        tag=ANTHROPIC,
+    ),
+    _post(
+        "/v1/messages/count_tokens",
+        "Count a conversation's tokens",
+        examples.MESSAGE,
+        examples.COUNT_ANSWER,
+        tag=ANTHROPIC,
+    ),
+)
+_NATIVE = (
+    _post(
+        "/api/v1/chat",
+        "Go on with a conversation",
+        examples.NATIVE_CHAT,
+        examples.NATIVE_CHAT_ANSWER,
+        examples.NATIVE_CHAT_STREAM,
+        tag=NATIVE,
+    ),
+    _get("/api/v1/models", "List the models", examples.V1_MODEL_LIST, tag=NATIVE),
+    _post(
+        "/api/v1/models/load",
+        "Load a model",
+        examples.NATIVE_LOAD,
+        examples.NATIVE_LOADED,
+        tag=NATIVE,
+        description=_CHANGES,
+    ),
+    _post(
+        "/api/v1/models/unload",
+        "Unload a model",
+        examples.NATIVE_UNLOAD,
+        examples.NATIVE_UNLOADED,
+        tag=NATIVE,
+        description=_CHANGES,
+    ),
+    _post(
+        "/api/v1/models/download",
+        "Download a model",
+        examples.NATIVE_DOWNLOAD,
+        examples.NATIVE_DOWNLOADING,
+        tag=NATIVE,
+        description=_CHANGES,
+    ),
+    _get(
+        "/api/v1/models/download/status/{job_id}",
+        "Tell how far a download is",
+        examples.NATIVE_DOWNLOADING,
+        Parameter(name="job_id", place="path", description="As the download told it.", example="job_1f8a"),
+        tag=NATIVE,
+        description=_CHANGES,
+    ),
+    _post(
+        "/api/v0/chat/completions",
+        "Go on with a conversation, and tell its figures",
+        examples.CHAT,
+        examples.NATIVE_V0_CHAT_ANSWER,
+        examples.CHAT_STREAM,
+        tag=NATIVE,
+    ),
+    _post(
+        "/api/v0/completions",
+        "Go on with a text, and tell its figures",
+        examples.COMPLETION,
+        examples.NATIVE_V0_COMPLETION_ANSWER,
+        examples.COMPLETION_STREAM,
+        tag=NATIVE,
+    ),
+    _post(
+        "/api/v0/embeddings",
+        "Turn texts into vectors",
+        examples.EMBEDDING,
+        examples.EMBEDDING_ANSWER,
+        tag=NATIVE,
+    ),
+    _get("/api/v0/models", "List the models, and what each can do", examples.V0_MODEL_LIST, tag=NATIVE),
+    _get("/api/v0/models/{model}", "Tell of a model", examples.V0_MODEL_ENTRY, _model(), tag=NATIVE),
+)
+
+
+def _everything(prefix: str, tag: str) -> Iterator[Operation]:
+    """Yield what passes below a prefix beside all that is named."""
+    path = Parameter(name="path", place="path", description="Any path; it may have slashes.", example="files")
+    for method in METHODS:
+        yield _operation(
+            method,
+            f"{prefix}/{{path}}",
+            "Pass anything on",
+            _ANYTHING,
+            tag=tag,
+            description="Path, query and body reach LM Studio byte for byte, and its answer comes back so.",
+            parameters=(path,),
+            body=None if method in {"GET", "HEAD", "OPTIONS"} else _ANYTHING,
+        )
+
+
+def _short(operations: Iterable[Operation]) -> Iterator[Operation]:
+    """Yield the operations that have a path without /v1 as well, under that."""
+    for operation in operations:
+        path = operation.path.removeprefix("/v1")
+        if path.startswith(SHORT_PATHS):
+            same = f"The same as `{operation.path}`."
+            yield msgspec.structs.replace(operation, path=path, summary=same, tag=SHORT)
+
+
+STUDIO_OPERATIONS = (
+    *_OPENAI,
+    *_everything("/v1", OPENAI),
+    *_ANTHROPIC,
+    *_NATIVE,
+    *_everything("/api/v1", NATIVE),
+    *_everything("/api/v0", NATIVE),
+    *_short((*_OPENAI, *_ANTHROPIC)),
+)

@@ -1,0 +1,75 @@
+"""Keys are found and hidden wherever somebody put them."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmgateway.access.callers import Callers
+from lmgateway.access.credentials import Credential, Redaction
+from lmgateway.config import Auth, Config
+
+OWNERS = "Open Sesame"
+NAMED = "sk-lm-ABCDEFGH:abcdefghij0123456789"
+LETTERS = string.ascii_letters + string.digits
+
+
+def redaction(*presented: str, key: str = OWNERS) -> Redaction:
+    return Callers(Config(auth=Auth(api_key=key))).redaction(Credential(presented))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (f"/v1/{OWNERS}", "/v1/********"),
+        (f"{OWNERS} and {OWNERS}.", "******** and ********."),
+        (f"/v1/{NAMED}/x", "/v1/********/x"),
+        (f"?a={NAMED}{NAMED}", "?a=****************"),
+        (f"x{NAMED}y", "x********y"),
+        ("/v1/presented", "/v1/********"),
+        ("/v1/presented-not", "/v1/presented-not"),
+        ("/v1/unpresented", "/v1/unpresented"),
+        (f"{OWNERS}s", f"{OWNERS}s"),
+        (NAMED[:-1], NAMED[:-1]),
+        ("sk-lm-", "sk-lm-"),
+    ],
+)
+def test_what_is_hidden(text: str, hidden: str) -> None:
+    """The owner's key wherever it comes from, what was presented, and whatever has the form of a key."""
+    assert redaction("presented").redact(text) == hidden
+    assert redaction("presented").holds_key(text) is (text != hidden)
+
+
+def test_json_is_hidden_in_all_its_texts() -> None:
+    value = [{"path": OWNERS, "message": [f"no {NAMED}", 1, None]}]
+    assert redaction().redact_json(value) == [{"path": "********", "message": ["no ********", 1, None]}]
+
+
+def test_lm_studios_token_is_no_known_key() -> None:
+    """It has a key's form, and a client may send its own beside the gateway's key."""
+    assert redaction("presented").holds_known_key(f"Bearer {NAMED}") is False
+    assert redaction(NAMED).holds_known_key(f"Bearer {NAMED}") is True
+
+
+def test_without_a_key_what_is_presented_is_the_clients_own() -> None:
+    """It goes on to LM Studio, as a word in a path may that is the same as a client's dummy key."""
+    assert redaction("models", key="").redact("/v1/models") == "/v1/models"
+    assert redaction(NAMED, key="").holds_known_key(f"Bearer {NAMED}") is False
+
+
+def test_an_empty_credential_hides_nothing() -> None:
+    assert redaction("").redact("/v1/models") == "/v1/models"
+
+
+@given(
+    st.text(),
+    st.text(alphabet=LETTERS, min_size=8, max_size=8),
+    st.text(alphabet=LETTERS, min_size=20, max_size=20),
+    st.text(),
+)
+def test_no_surrounding_hides_a_named_key(before: str, key_id: str, secret: str, after: str) -> None:
+    shown = redaction().redact(f"{before}sk-lm-{key_id}:{secret}{after}")
+    assert f"sk-lm-{key_id}:{secret}" not in shown

@@ -1,0 +1,198 @@
+"""The wall around aiohttp: its private names stand in one package, and each of them exists."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import aiohttp
+import pytest
+import yarl
+from aiohttp import web, web_protocol
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+import lmgateway
+
+PACKAGE = Path(lmgateway.__file__).parent
+WALL = PACKAGE / "aiohttp_private"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+PUBLIC_MODULES = {"aiohttp", "aiohttp.web", "aiohttp.typedefs", "yarl"}
+# By whose they are: what the methods behind the wall read, call or override.
+OF_REQUEST_HANDLER = (
+    "_buffer_paused",
+    "_current_request",
+    "_loop",
+    "_messages",
+    "_reading_paused",
+    "_request_count",
+    "_resume_transport_reading",
+    "_upgraded",
+    "_waiter",
+)
+OF_RESPONSE_HANDLER = (
+    "_drop_timeout",
+    "_loop",
+    "_on_read_timeout",
+    "_payload",
+    "_read_timeout",
+    "_read_timeout_handle",
+    "_reading_paused",
+    "_reschedule_timeout",
+)
+OF_CONNECTOR = ("_conns", "_factory", "_get", "_loop", "_release")
+OF_SESSION = ("_loop", "_read_bufsize", "_retry_connection")
+OF_STREAM_RESPONSE = (
+    "_headers",
+    "_keep_alive",
+    "_must_be_empty_body",
+    "_payload_writer",
+    "_prepare_headers",
+    "_req",
+    "_send_headers_immediately",
+)
+OF_SERVER = ("_kwargs", "_loop")
+OF_OTHERS = ("_ErrInfo", "_cache", "_loop", "_make_server", "_replace")
+ALL = {
+    *OF_REQUEST_HANDLER,
+    *OF_RESPONSE_HANDLER,
+    *OF_CONNECTOR,
+    *OF_SESSION,
+    *OF_STREAM_RESPONSE,
+    *OF_SERVER,
+    *OF_OTHERS,
+}
+
+
+@cache
+def private_names(*libraries: ModuleType) -> frozenset[str]:
+    """Every name with one leading underscore that the libraries use themselves."""
+    files = (file for library in libraries for file in Path(str(library.__file__)).parent.rglob("*.py"))
+    return frozenset(name for file in files for name in underscored(ast.parse(file.read_text())))
+
+
+def underscored(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            name = node.attr
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.alias)):
+            name = node.name
+        else:
+            continue
+        if name.startswith("_") and not name.startswith("__"):
+            yield name
+
+
+def own_names(tree: ast.AST) -> set[str]:
+    """What a module itself defines, assigns or lists in __slots__."""
+    found = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_stored(node)}
+    return found | {node.name for node in ast.walk(tree) if isinstance(node, FUNCTIONS)}
+
+
+def is_stored(node: ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def trees(*, behind_the_wall: bool) -> dict[str, ast.Module]:
+    files = (file for file in PACKAGE.rglob("*.py") if (WALL in file.parents) == behind_the_wall)
+    return {str(file.relative_to(PACKAGE)): ast.parse(file.read_text()) for file in files}
+
+
+def test_modules_that_are_not_documented_are_imported_behind_the_wall_only() -> None:
+    wrong = set()
+    for name, tree in trees(behind_the_wall=False).items():
+        for node in ast.walk(tree):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            wrong |= {
+                (name, module)
+                for module in modules
+                if module.split(".")[0] in {"aiohttp", "yarl"} and module not in PUBLIC_MODULES
+            }
+    assert wrong == set()
+
+
+def test_private_names_are_used_behind_the_wall_only() -> None:
+    """A module elsewhere may define such a name for itself, and then uses its own."""
+    private = private_names(aiohttp, yarl)
+    wrong = {
+        (file, name)
+        for file, tree in trees(behind_the_wall=False).items()
+        for name in set(underscored(tree)) & private - own_names(tree)
+        if uses_aiohttp(tree)
+    }
+    assert wrong == set()
+
+
+def uses_aiohttp(tree: ast.AST) -> bool:
+    """True if the module can meet an object of aiohttp's at all: it, or what it imports, knows aiohttp."""
+    known = {"aiohttp", "yarl", "aiohttp_private"}
+    return any(
+        known & set((node.module or "").split("."))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+    ) or any(
+        alias.name.split(".")[0] in known
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    )
+
+
+def test_every_private_name_behind_the_wall_is_in_the_table() -> None:
+    private = private_names(aiohttp, yarl)
+    used = {
+        name for tree in trees(behind_the_wall=True).values() for name in set(underscored(tree)) & private
+    }
+    own = {"_connect", "_deadline", "_exchange", "_get", "_host", "_path", "_session", "_url", "_writer"}
+    assert used - own - ALL == set()
+
+
+@pytest.mark.parametrize("name", OF_REQUEST_HANDLER)
+def test_a_request_handler_has_it(name: str) -> None:
+    assert hasattr(RequestHandler, name)
+
+
+@pytest.mark.parametrize("name", OF_RESPONSE_HANDLER)
+async def test_a_response_handler_has_it(name: str) -> None:
+    assert hasattr(ResponseHandler(asyncio.get_running_loop()), name)
+
+
+@pytest.mark.parametrize("name", OF_CONNECTOR)
+async def test_a_connector_has_it(name: str) -> None:
+    async with aiohttp.TCPConnector() as connector:
+        assert hasattr(connector, name)
+
+
+@pytest.mark.parametrize("name", OF_SESSION)
+async def test_a_session_has_it(name: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        assert hasattr(session, name)
+
+
+@pytest.mark.parametrize("name", OF_STREAM_RESPONSE)
+def test_a_stream_response_has_it(name: str) -> None:
+    assert hasattr(web.StreamResponse(), name)
+
+
+@pytest.mark.parametrize("name", OF_SERVER)
+async def test_a_server_has_it(name: str) -> None:
+    async def handler(_request: web.BaseRequest) -> web.StreamResponse:
+        raise NotImplementedError
+
+    assert hasattr(web.Server(handler), name)
+
+
+async def test_the_others_are_there() -> None:
+    loop = asyncio.get_running_loop()
+    assert hasattr(web_protocol, "_ErrInfo")
+    assert hasattr(RawRequestMessage, "_replace")
+    assert hasattr(web.AppRunner, "_make_server")
+    assert hasattr(yarl.URL("http://h/p"), "_cache")
+    assert StreamReader(ResponseHandler(loop), 1, loop=loop)._loop is loop

@@ -1,0 +1,139 @@
+"""Models unloaded over the admin API, and what is active after it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from lmgateway.schema.models import ActiveModels
+from lmgateway.simulator.engine.catalogue import Domain
+from lmgateway.simulator.engine.faults import Fault
+from lmgateway.simulator.engine.memory import Memory
+from lmgateway.storage.active_models import SavedActiveModels
+from tests.conftest import StartGateway
+from tests.support.home import Home
+
+LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
+
+
+@pytest.mark.parametrize("by", ["key", "path", "identifier"])
+async def test_unload_by_any_name(home: Home, by: str) -> None:
+    """By key and path every instance goes; by identifier that one."""
+    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM)
+    _, listed = await home.get("/admin/models")
+    names = {model["identifier"] for model in listed["loaded"]}
+    assert names == {LLM, f"{LLM}:2"}
+    name = {"key": LLM, "path": listed["loaded"][0]["path"], "identifier": f"{LLM}:2"}[by]
+    status, _ = await home.post("unload", modelKey=name)
+    assert status == 200
+    _, listed = await home.get("/admin/models")
+    assert {model["identifier"] for model in listed["loaded"]} == ({LLM} if by == "identifier" else set())
+
+
+async def test_whoever_unloads_the_active_model_is_told(home: Home) -> None:
+    """From now on requests have to name one."""
+    await home.post("load", modelKey=LLM)
+    _, answer = await home.post("unload", modelKey=LLM)
+    assert answer["message"] == f"Unloaded {LLM}. No llm model is active now."
+
+
+async def test_what_was_unloaded_is_forgotten_though_the_rest_failed(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Active is nothing that is gone; and the failure is told as an event."""
+    await home.post("load", modelKey=LLM, instanceId="first")
+    await home.post("load", modelKey=LLM, instanceId="second", activate=False)
+    unload = Memory.unload
+
+    def refuse_the_second(memory: Memory, identifier: str, domain: Domain) -> None:
+        if identifier == "second":
+            raise Fault("The model is busy.")
+        unload(memory, identifier, domain)
+
+    monkeypatch.setattr(Memory, "unload", refuse_the_second)
+    async with home.events() as events:
+        assert (await home.post("unload", modelKey=LLM))[0] == 500
+        told = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
+    assert [name for name, _ in told] == ["model_unload_start", "error"]
+    assert told[1][1]["operation"] == "model_unload"
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_what_others_unloaded_meanwhile_is_unloaded(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LM Studio's window and a time to live unload too; that it is gone is what was asked for."""
+    for name in ("first", "second"):
+        await home.post("load", modelKey=LLM, instanceId=name)
+    unload = Memory.unload
+
+    def unload_both(memory: Memory, identifier: str, domain: Domain) -> None:
+        unload(memory, identifier, domain)
+        if identifier == "first":
+            unload(memory, "second", domain)
+
+    monkeypatch.setattr(Memory, "unload", unload_both)
+    assert (await home.post("unload", modelKey=LLM))[0] == 200
+    assert (await home.get("/admin/models"))[1]["loaded"] == []
+    assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
+
+
+async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
+    """A failed operation is an event and a state, whichever step of it failed."""
+    await home.studio.stop()
+    async with home.events() as events:
+        assert (await home.post("unload", modelKey=LLM))[0] == 503
+        name, event = await asyncio.wait_for(events.get(), 5)
+    assert (name, event["operation"]) == ("error", "model_unload")
+    assert (await home.get("/debug/status"))[1]["status"] == "error"
+
+
+async def test_an_unload_that_cant_be_remembered_is_told(
+    home: Home, start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    """The model is gone, whatever becomes of the state."""
+    server = {"state_dir": str(tmp_path / "full")}
+    gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
+    await gateway.post("load", modelKey=LLM)
+    (tmp_path / "full" / "lmgateway.db").unlink()
+    status, answer = await gateway.post("unload", modelKey=LLM)
+    assert status == 500
+    assert answer["error"].startswith(f"{LLM} is unloaded. The state can't be saved in ")
+
+
+async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
+    """What failed before it is still what failed last, and nothing is counted."""
+    await home.studio.stop()
+    assert (await home.post("unload", modelKey=LLM))[0] == 503
+    await home.studio.start()
+    assert (await home.post("unload", modelKey=LLM))[0] == 404
+    assert (await home.get("/debug/status"))[1]["status"] == "error"
+    async with home.gateway.client.get(home.gateway.url("/metrics")) as response:
+        metrics = await response.text()
+    counted = dict(re.findall(r'operations_total\{operation="model_unload",result="(\w+)"\} (\S+)', metrics))
+    assert (counted["failure"], counted.get("success", "0.0")) == ("1.0", "0.0")
+
+
+async def test_an_unload_undoes_no_activation_beside_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made active while the one before it is unloaded stays active."""
+    await home.post("load", modelKey=LLM)
+    save, saving, may_save = SavedActiveModels.save, asyncio.Event(), asyncio.Event()
+
+    async def slowly(saved: SavedActiveModels, active: ActiveModels) -> None:
+        saving.set()
+        await may_save.wait()
+        await save(saved, active)
+
+    monkeypatch.setattr(SavedActiveModels, "save", slowly)
+    activating = asyncio.create_task(home.post("activate", modelKey=OTHER))
+    await asyncio.wait_for(saving.wait(), 5)
+    unloading = asyncio.create_task(home.post("unload", modelKey=LLM))
+    while (await home.get("/admin/models"))[1]["loaded"]:
+        pass
+    may_save.set()
+    assert [status for status, _ in await asyncio.gather(activating, unloading)] == [200, 200]
+    assert (await home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == OTHER

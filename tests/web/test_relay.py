@@ -1,0 +1,153 @@
+"""An answer flows to its client without its request's task, and stops where the client does."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import tracemalloc
+
+import pytest
+
+from lmgateway.boxes.http.response import UpstreamResponse
+from lmgateway.traffic.metering import StreamMeter
+from tests.conftest import StartGateway
+from tests.support.raw_client import BROKEN, raw_client
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
+
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+END = b"0\r\n\r\n"
+TOKENS = 20
+
+
+def event(number: int) -> bytes:
+    return b'data: {"choices":[{"delta":{"content":"%d"}}]}\n\n' % number
+
+
+async def test_task_sleeps_while_tokens_pass(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many tokens come one by one, the task of their request is woken for the last bytes only."""
+    reads, read = [], UpstreamResponse.read
+    has_it = asyncio.Queue[None]()
+
+    async def counted(answer: UpstreamResponse) -> bytes:
+        reads.append(answer)
+        return await read(answer)
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        for number in range(TOKENS):
+            writer.write(chunk(event(number)))
+            await has_it.get()
+        writer.write(END)
+
+    monkeypatch.setattr(UpstreamResponse, "read", counted)
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(ASK)
+        pieces = []
+        async with asyncio.timeout(5):
+            async for piece in client.pieces(await client.answer_head()):
+                pieces.append(piece)
+                has_it.put_nowait(None)
+    assert pieces == [event(number) for number in range(TOKENS)]
+    assert len(reads) < 3
+
+
+async def test_pausing_client_gets_every_byte_in_order(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """One that reads a little now and then stops LM Studio meanwhile, and misses and repeats nothing."""
+    choose = random.Random(6)
+    events = [event(number) * choose.choice((1, 1, 1, 40, 900)) for number in range(2_000)]
+    written = 0
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        writer.write(STREAM_HEAD)
+        for each in events:
+            writer.write(chunk(each))
+            await writer.drain()
+            written += len(each)
+        writer.write(END)
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        await client.send(ASK)
+        came, pauses_at, most_ahead = bytearray(), 200_000, 0
+        async with asyncio.timeout(20):
+            async for piece in client.pieces(await client.answer_head()):
+                came += piece
+                if len(came) > pauses_at:
+                    pauses_at += 4_000_000
+                    before = -1
+                    while written != before:  # until LM Studio can write no more
+                        before = written
+                        await asyncio.sleep(0.05)
+                    most_ahead = max(most_ahead, written - len(came))
+    assert bytes(came) == b"".join(events)
+    assert 0 < most_ahead < len(came) / 2
+
+
+async def test_failure_while_passing_on_ends_both_sides(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A fault of ours in mid-stream breaks the client's connection, is logged, and stops LM Studio."""
+    feed = StreamMeter.feed
+
+    def fails(meter: StreamMeter, data: bytes) -> bytes:
+        if b"no" in data:
+            raise LookupError("a fault")
+        return feed(meter, data)
+
+    async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(event(1)))
+        await has_it.wait()
+        writer.write(chunk(b"data: no\n\n"))
+        await reader.read()
+
+    has_it = asyncio.Event()
+    monkeypatch.setattr(StreamMeter, "feed", fails)
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(ASK)
+        pieces = client.pieces(await client.answer_head())
+        assert await anext(pieces) == event(1)
+        has_it.set()
+        with pytest.raises(BROKEN):
+            await asyncio.wait_for(anext(pieces), 5)
+    await asyncio.wait_for(upstream.gone.get(), 5)
+    assert "LookupError: a fault" in caplog.text
+
+
+async def test_body_is_let_go_of_while_its_answer_comes(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Pictures in a prompt take no memory as long as the model writes."""
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request.body = b""
+        writer.write(STREAM_HEAD + chunk(event(1)))
+        await reader.read()
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    body = b'{"messages":[{"content":"%s"}]}' % (b"picture " * 1_000_000)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    tracemalloc.start()
+    try:
+        async with raw_client(gateway.port) as client:
+            await client.send(head + body)
+            assert await anext(client.pieces(await client.answer_head())) == event(1)
+            held, most_held = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < len(body) < most_held

@@ -1,0 +1,84 @@
+"""What a head means is computed once, and who has its key is judged each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+import pytest
+from multidict import CIMultiDictProxy
+
+from lmgateway.access.callers import Callers
+from lmgateway.access.guard import Guard
+from lmgateway.config import Auth, Config, decode_custom
+from lmgateway.errors import GatewayError, Unauthorized
+from lmgateway.networks import Address
+from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset
+
+KEY = "a-long-secret"
+FIELDS = ((b"Host", b"gateway"), (b"Authorization", b"Bearer a-long-secret"), (b"X-Own", b"\xc3\xa9"))
+
+
+def ruleset(tables: Mapping[str, object] | None = None) -> Ruleset:
+    tables = tables or {"auth": {"api_key": KEY}}
+    return Ruleset(msgspec.convert(tables, Config, dec_hook=decode_custom))
+
+
+def head(
+    rules: Ruleset, *more: tuple[bytes, bytes], fields: RawFields = FIELDS, peer: str = "127.0.0.1"
+) -> RequestHead:
+    return rules.head(peer, (1, 1), (*fields, *more))
+
+
+def test_heads_that_differ_in_length_only_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client's requests have the same head but for Content-Length."""
+    asked = []
+    admit_address = Guard.admit_address
+
+    def counted(guard: Guard, peer: Address, headers: CIMultiDictProxy[str]) -> Address:
+        asked.append(peer)
+        return admit_address(guard, peer, headers)
+
+    monkeypatch.setattr(Guard, "admit_address", counted)
+    rules = ruleset()
+    clients = [head(rules, (b"Content-Length", b"%d" % number)).client for number in range(5)]
+    assert (clients, len(asked)) == (["127.0.0.1"] * 5, 1)
+    assert head(rules, peer="127.0.0.2").client == "127.0.0.2"
+    assert len(asked) == 2
+
+
+def test_a_verdict_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two requests with the same bytes the second is refused if the key was taken away between them."""
+    rules = ruleset()
+    assert rules.callers.identify(head(rules).credential).name == "owner"
+    monkeypatch.setattr(rules, "callers", Callers(Config(auth=Auth(api_key="another"))))
+    with pytest.raises(Unauthorized):
+        rules.callers.identify(head(rules).credential)
+
+
+@pytest.mark.parametrize(
+    "judgement", [lambda refused: refused.client, RequestHead.check_framing, RequestHead.for_upstream]
+)
+def test_every_part_is_refused_each_time(judgement: Callable[[RequestHead], object]) -> None:
+    rules = ruleset({"network": {"ip_allowlist": ["10.0.0.0/8"]}, "auth": {"api_key": KEY}})
+    refused = rules.head("192.168.1.1", (1, 1), ((b"X-Bad", b"\x01"), (b"Transfer-Encoding", b"gzip")))
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            judgement(refused)
+
+
+def test_what_goes_to_lm_studio_is_everybodys_own() -> None:
+    """One request's changes to its fields are not the next one's."""
+    rules = ruleset()
+    first = head(rules).for_upstream()
+    first["Content-Length"] = "1"
+    second = head(rules).for_upstream()
+    assert "Content-Length" not in second
+    assert second["X-Own"] == "é"
+
+
+def test_strangers_dont_fill_the_memory() -> None:
+    rules = ruleset()
+    for number in range(3 * HEADS):
+        head(rules, (b"X-Number", b"%d" % number))
+    assert rules._known.cache_info().currsize == HEADS
