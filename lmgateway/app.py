@@ -92,7 +92,11 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(vitals.watch_lag(app[METRICS]), vitals.watch_descriptors()):
+    async with background.running(
+        vitals.watch_lag(app[METRICS]),
+        vitals.watch_descriptors(),
+        vitals.collect_garbage(app[ACTIVITY]),
+    ):
         yield
 
 

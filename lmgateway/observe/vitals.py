@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import time
 
+from .activity import Activity
 from .prometheus import Metrics
 
 logger = logging.getLogger(__name__)
 
 LAG_SECONDS = 0.1
 DESCRIPTORS_SECONDS = 1.0
+GARBAGE_SECONDS = 10.0
 
 
 async def watch_lag(metrics: Metrics) -> None:
@@ -23,6 +26,19 @@ async def watch_lag(metrics: Metrics) -> None:
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
         metrics.lag(time.monotonic() - due)
+
+
+async def collect_garbage(activity: Activity) -> None:
+    """Collect garbage while no exchange runs, which a collection would delay; until cancelled.
+
+    Closed connections leave reference cycles, and Python looks for those only while it allocates. A minute
+    after 1,000 streams the process has 72 MB with this and 82 MB without it, if its allocator is jemalloc.
+    """
+    while True:
+        await asyncio.sleep(GARBAGE_SECONDS)
+        _, *collections = gc.get_count()
+        if any(collections) and not activity.running:  # else nothing has happened since the last time
+            gc.collect()
 
 
 async def watch_descriptors() -> None:

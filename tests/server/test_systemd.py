@@ -156,8 +156,13 @@ def test_jemalloc_is_preloaded_only_where_it_is_installed(tmp_path: Path, servic
     assert (prepared.returncode, prepared.stdout, prepared.stderr) == (0, "", "")
     allocator = tmp_path / "allocator"
     lines = allocator.read_text().splitlines() if allocator.exists() else []
-    expected = [f"LD_PRELOAD={library}", "PYTHONMALLOC=malloc"] if library == "libc.so.6" else []
-    assert lines == expected
+    variables = {
+        "LD_PRELOAD": library,
+        "PYTHONMALLOC": "malloc",
+        "MALLOC_CONF": "background_thread:true,narenas:1",
+    }
+    expected = [f"{name}={value}" for name, value in variables.items()]
+    assert lines == (expected if library == "libc.so.6" else [])
 
 
 @needs_systemd
