@@ -250,6 +250,26 @@ async def test_key_in_the_wrong_place_is_not_repeated(
         assert secret not in f"{told}{caplog.text}{batch.frames!r}"
 
 
+@pytest.mark.parametrize(("tables", "name"), [(KEYED, "owner"), ({}, "anyone")])
+async def test_events_name_the_callers_key(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    tables: dict[str, dict[str, object]],
+    name: str,
+) -> None:
+    """Whoever watches sees on whose behalf LM Studio works."""
+    gateway = await start_gateway(upstream.base_url, **tables)
+    with gateway.app[EVENTS].subscribe() as subscription:
+        async with gateway.client.get(gateway.url("/v1/models"), headers={"X-API-Key": "a key"}) as response:
+            await response.read()
+        frames = b""
+        while b"event: inference_complete" not in frames:
+            batch = await asyncio.wait_for(subscription.next(), 5)
+            assert batch is not None
+            frames += batch.frames
+    assert frames.count(f'"key":"{name}"'.encode()) == 2
+
+
 async def test_a_key_in_a_body_goes_no_further(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
