@@ -18,7 +18,7 @@ from lmgateway.settings.files import CREDENTIALS_VARIABLE
 ROOT = Path(__file__).parent.parent
 VARIABLES = {name for setting in SETTINGS.values() for name in setting.env} | {CREDENTIALS_VARIABLE}
 # Python's and the system's own.
-OTHERS = {"PATH", "PYTHONDONTWRITEBYTECODE"}
+OTHERS = {"MALLOC_CONF", "PATH", "PYTHONDONTWRITEBYTECODE"}
 
 
 class ComposeLoader(yaml.SafeLoader):
