@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from ..errors import RETRY_SOON, Overloaded
@@ -77,9 +77,15 @@ class Events:
         self._delivery: asyncio.Handle | None = None
         self._delivered_at = 0.0
         self._closed = False
+        self._publish_pending: Callable[[], None] = lambda: None
+
+    def before_each(self, publish_pending: Callable[[], None]) -> None:
+        """Have what is pending elsewhere published before any other event, so that the order is kept."""
+        self._publish_pending = publish_pending
 
     def publish(self, event: Event) -> None:
         """Deliver an event to all subscribers. Never waits: a slow one loses events instead."""
+        self._publish_pending()
         self._number += 1
         numbered = NumberedEvent(self._number, event)
         self.history.append(numbered)
@@ -120,6 +126,7 @@ class Events:
         Events since then that are no longer in the history count as missed, whatever their names. 0 is for a
         new subscriber that wants the whole history, and missed nothing.
         """
+        self._publish_pending()
         self._deliver()  # what is older than the subscription
         past, missed = ([], 0) if after is None else self._since(after)
         subscription = Subscription(names, missed)
@@ -142,6 +149,7 @@ class Events:
 
     def close(self) -> None:
         """End every subscription, later ones too, so that none waits for events that won't come."""
+        self._publish_pending()
         self._deliver()
         self._closed = True
         for subscription in self._subscriptions:

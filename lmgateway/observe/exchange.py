@@ -44,7 +44,7 @@ class Cancellation:
             self._cancel()
 
 
-# A Struct, because one takes 0.4 µs to make and a dataclass with as many fields 1.5 µs.
+# A Struct takes 0.2 µs to make, a dataclass with as many fields 0.5 µs.
 class Exchange(Struct, eq=False, kw_only=True):
     """A request to LM Studio and its answer, so far. Only its own methods change it.
 

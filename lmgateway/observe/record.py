@@ -14,7 +14,7 @@ from .exchange import Exchange
 _STREAM_FAILED = "LM Studio ended its answer with an error."
 
 
-class Ending(NamedTuple):
+class Conclusion(NamedTuple):
     outcome: Outcome
     error: GatewayError | None = None
 
@@ -54,38 +54,33 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
         return self.outcome in {"failed", "cancelled"}
 
 
-def ending_of(
+def conclude(
     exc: BaseException | None, reason: GatewayError | None, *, status: int, stream_failed: bool
-) -> Ending:
+) -> Conclusion:
     """Decide how an exchange ended that this exception left, if any.
 
     `reason` is why it was cancelled, None if its client left. `status` is LM Studio's.
     """
     match exc:
         case None if stream_failed:
-            return Ending("failed", UpstreamBroke(_STREAM_FAILED))
+            return Conclusion("failed", UpstreamBroke(_STREAM_FAILED))
         case None:
-            return Ending("completed" if status < 500 else "failed")
+            return Conclusion("completed" if status < 500 else "failed")
         case asyncio.CancelledError() if reason is not None:
             error = reason
         case asyncio.CancelledError() | ConnectionError():
-            return Ending("aborted")
+            return Conclusion("aborted")
         case GatewayError():
             error = exc
         case _:  # logged where it is rendered
             error = GatewayError(INTERNAL_FAILURE)
-    return Ending("cancelled" if isinstance(error, RequestCancelled) else "failed", error)
+    return Conclusion("cancelled" if isinstance(error, RequestCancelled) else "failed", error)
 
 
-def make_record(exchange: Exchange, exc: BaseException | None, now: float) -> RequestRecord:
-    """Return the record of an exchange that ended `now`, by the monotonic clock, with this exception."""
+def make_record(exchange: Exchange, conclusion: Conclusion, now: float) -> RequestRecord:
+    """Return the record of an exchange that ended so and `now`, by the monotonic clock."""
     count = exchange.count
-    outcome, error = ending_of(
-        exc,
-        exchange.cancellation.error,
-        status=exchange.status,
-        stream_failed=count is not None and count.broke,
-    )
+    outcome, error = conclusion
     return RequestRecord(
         request_id=exchange.request_id,
         key=exchange.key,
@@ -100,7 +95,7 @@ def make_record(exchange: Exchange, exc: BaseException | None, now: float) -> Re
         error=None if error is None else exchange.redact(error.message),
         error_code=None if error is None else error.code,
         usage=None if count is None else count.usage,
-        tokens=exchange.tokens,
+        tokens=0 if count is None else count.generated,
         ttft_ms=exchange.ttft_ms,
         tokens_per_second=exchange.tokens_per_second(now),
         total_ms=exchange.elapsed_ms(now),

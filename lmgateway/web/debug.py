@@ -156,6 +156,7 @@ async def cancel_request(request: web.Request) -> web.Response:
 
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
+    app[ACTIVITY].flush()
     text = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,

@@ -31,13 +31,14 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     client = request.remote or ""
     head = request[HEAD] = rules.head(client, request.version, request.raw_headers)
     redact = head.redaction.redact
+    task = cast("asyncio.Task[Any]", asyncio.current_task())
     context = request[CONTEXT] = RequestContext(
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method,
         path=redact(request.path),
         redact=redact,
-        cancellation=Cancellation(_current_task().cancel),
+        cancellation=Cancellation(task.cancel),
         downstream=Downstream(request),
     )
     response = None
@@ -62,7 +63,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except asyncio.CancelledError:
         if context.cancellation.error is None:
             raise  # the client left
-        _current_task().uncancel()
+        if (task := asyncio.current_task()) is not None:
+            task.uncancel()
         return _failed(request, context.cancellation.error)
     except ConnectionResetError:
         # Writing to a client that is gone; its handler is being cancelled.
@@ -73,10 +75,6 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         details = cause if request[RULES].config.environment == "development" else None
         message = "The gateway failed; its log says why, under this request's id."
         return _failed(request, GatewayError(message, details=details))
-
-
-def _current_task() -> asyncio.Task[Any]:
-    return cast("asyncio.Task[Any]", asyncio.current_task())
 
 
 def _failed(request: web.Request, error: GatewayError) -> web.StreamResponse:

@@ -7,8 +7,8 @@ import time
 import msgspec
 
 from lmgateway.observe.exchange import Cancellation, Exchange
-from lmgateway.observe.history import HOUR_SECONDS, HOUR_SPEEDS, RECENT_RECORDS, History, Speed
-from lmgateway.observe.record import RequestRecord, make_record
+from lmgateway.observe.history import HOUR_RECORDS, HOUR_SECONDS, RECENT_RECORDS, History
+from lmgateway.observe.record import Conclusion, RequestRecord, make_record
 
 
 def ended(number: int, *, tokens: int, seconds_ago: float = 0.0) -> RequestRecord:
@@ -19,7 +19,7 @@ def ended(number: int, *, tokens: int, seconds_ago: float = 0.0) -> RequestRecor
         path="/",
         cancellation=Cancellation(lambda: None),
     )
-    record = make_record(exchange, None, exchange.started)
+    record = make_record(exchange, Conclusion("completed"), exchange.started)
     return msgspec.structs.replace(
         record,
         started=time.monotonic() - seconds_ago - 1,
@@ -46,14 +46,15 @@ def test_speeds_are_of_the_last_hour() -> None:
     history.add(ended(1, tokens=5, seconds_ago=HOUR_SECONDS + 1))
     history.add(ended(2, tokens=0))
     history.add(ended(3, tokens=7, seconds_ago=HOUR_SECONDS - 60))
-    assert [(speed.began, speed.ttft_ms, speed.tokens_per_second) for speed in history.last_hour()] == [
+    assert [(record.began, record.ttft_ms, record.tokens_per_second) for record in history.last_hour()] == [
         (1003.0, 500, 7.0)
     ]
 
 
 def test_speeds_are_bounded() -> None:
     history = History()
-    for number in range(HOUR_SPEEDS + 10):
+    for number in range(HOUR_RECORDS + 10):
         history.add(ended(number, tokens=1))
-    speeds: list[Speed] = list(history.last_hour())
-    assert [speed.began for speed in speeds] == [1000.0 + number for number in range(10, HOUR_SPEEDS + 10)]
+    assert [record.began for record in history.last_hour()] == [
+        1000.0 + number for number in range(10, HOUR_RECORDS + 10)
+    ]

@@ -8,7 +8,7 @@ import pytest
 
 from lmgateway.errors import BadRequest, Ending, GatewayError, RequestCancelled, UpstreamBroke
 from lmgateway.observe.exchange import Cancellation, Exchange
-from lmgateway.observe.record import ending_of, make_record
+from lmgateway.observe.record import Conclusion, conclude, make_record
 from lmgateway.observe.tokens import TokenCount
 from lmgateway.schema.debug import Outcome
 
@@ -42,8 +42,8 @@ def test_outcome(
     outcome: Outcome,
     code: str | None,
 ) -> None:
-    ending = ending_of(exc, reason, status=status, stream_failed=stream_failed)
-    assert (ending.outcome, ending.error and ending.error.code) == (outcome, code)
+    conclusion = conclude(exc, reason, status=status, stream_failed=stream_failed)
+    assert (conclusion.outcome, conclusion.error and conclusion.error.code) == (outcome, code)
 
 
 def exchange_of(cancellation: Cancellation | None = None) -> Exchange:
@@ -66,7 +66,7 @@ def test_record_says_what_was_seen() -> None:
     count = TokenCount(seen=3, prompt_tokens=4, completion_tokens=3)
     exchange.answered(200, stream=True, count=count)
     exchange.first_token, exchange.last_token = 1000.5, 1001.5
-    record = make_record(exchange, UpstreamBroke("broke: secret"), 1002.0)
+    record = make_record(exchange, Conclusion("failed", UpstreamBroke("broke: secret")), 1002.0)
     assert (record.model, record.error, record.error_code) == ("***-model", "broke: ***", "upstream_broke")
     assert (record.status, record.is_error, record.stream) == (502, True, True)
     assert record.usage is not None
@@ -81,10 +81,9 @@ def test_only_the_first_interruption_counts() -> None:
     exchange = exchange_of(Cancellation(lambda: cancelled.append(None)))
     for error in (CANCELLED, STOPPED):
         exchange.cancellation.interrupt(error)
-    record = make_record(exchange, asyncio.CancelledError(), 1001.0)
-    assert (record.outcome, record.status, cancelled) == ("cancelled", 400, [None])
+    assert (exchange.cancellation.error, cancelled) == (CANCELLED, [None])
 
 
 def test_a_client_that_left_before_its_answer_is_no_error() -> None:
-    record = make_record(exchange_of(), asyncio.CancelledError(), 1001.0)
+    record = make_record(exchange_of(), Conclusion("aborted"), 1001.0)
     assert (record.outcome, record.status, record.error, record.is_error) == ("aborted", 499, None, False)

@@ -1,0 +1,127 @@
+"""What becomes of an exchange that ended: a record, and from it history, counts, metrics and events."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from msgspec import UNSET
+
+from .clock import iso_timestamp, unix_time
+from .event_stream import PAUSE_SECONDS, Events
+from .events import ErrorEvent, Event, InferenceComplete, InferenceStart
+from .exchange import Exchange
+from .history import History
+from .prometheus import Metrics
+from .record import Conclusion, RequestRecord, conclude, make_record
+
+_CLIENT_LEFT = "The client left before its answer was complete."
+
+
+class Recorder:
+    """The owner of the history and of the counts of exchanges.
+
+    Exchanges are recorded in batches: at the latest 50 ms after they ended, and before anything that is made
+    from their records is read. Recorded one by one they cost 20 µs (9 %) more of processor time per request,
+    measured with 64 clients and a reader of the events: each time, the code had left the caches.
+    """
+
+    def __init__(self, events: Events, metrics: Metrics) -> None:
+        self._events = events
+        self._metrics = metrics
+        self._history = History()
+        self._ended = 0
+        self._errors = 0
+        # What began (without a conclusion) and what ended, in this order, and when.
+        self._pending: list[tuple[Exchange, Conclusion | None, float]] = []
+        self._timer: asyncio.Handle | None = None
+        self._flushed_at = 0.0
+        events.before_each(self.flush)
+
+    @property
+    def history(self) -> History:
+        self.flush()
+        return self._history
+
+    @property
+    def ended(self) -> int:
+        self.flush()
+        return self._ended
+
+    @property
+    def errors(self) -> int:
+        self.flush()
+        return self._errors
+
+    def exchange_began(self, exchange: Exchange) -> None:
+        self._add(exchange, None, unix_time())
+
+    def exchange_ended(self, exchange: Exchange, exc: BaseException | None) -> None:
+        """Record an exchange that this exception ended, if any. It must not change any more."""
+        broke = exchange.count is not None and exchange.count.broke
+        conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_failed=broke)
+        self._add(exchange, conclusion, time.monotonic())
+
+    def _add(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
+        self._pending.append((exchange, conclusion, at))
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(self._flushed_at + PAUSE_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Record what has begun and ended."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer, self._flushed_at = None, asyncio.get_running_loop().time()
+        pending, self._pending = self._pending, []
+        for exchange, conclusion, at in pending:
+            if conclusion is None:
+                self._events.publish(_start_event(exchange, at))
+            else:
+                self._record(make_record(exchange, conclusion, at))
+
+    def _record(self, record: RequestRecord) -> None:
+        self._ended += 1
+        self._errors += record.is_error
+        self._history.add(record)
+        self._metrics.ended(record)
+        self._events.publish(_end_event(record))
+
+
+def _start_event(exchange: Exchange, at: float) -> InferenceStart:
+    return InferenceStart(
+        timestamp=iso_timestamp(at),
+        request_id=exchange.request_id,
+        method=exchange.method,
+        path=exchange.path,
+        model=exchange.model,
+        client=exchange.client,
+        key=exchange.key,
+    )
+
+
+def _end_event(record: RequestRecord) -> Event:
+    """Return the one event that an exchange ends with: an answer of LM Studio's, or an error."""
+    ended = iso_timestamp(record.ended)
+    error = _CLIENT_LEFT if record.outcome == "aborted" else record.error
+    if error is None:
+        return InferenceComplete(
+            timestamp=ended,
+            request_id=record.request_id,
+            total_time_ms=record.total_ms,
+            token_usage=record.usage,
+            status=record.status,
+            ttft_ms=record.ttft_ms,
+            tokens_per_second=record.tokens_per_second,
+            stream=record.stream,
+            key=record.key,
+        )
+    return ErrorEvent(
+        timestamp=ended,
+        operation="inference",
+        request_id=record.request_id,
+        error=error,
+        code=record.error_code or UNSET,
+        total_time_ms=record.total_ms,
+    )
