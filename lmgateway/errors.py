@@ -205,8 +205,8 @@ class UpstreamUnavailable(GatewayError):
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
 
 
-class UpstreamRefused(UpstreamUnavailable):
-    """The connection was refused, so LM Studio can't have begun."""
+class UpstreamNotReached(UpstreamUnavailable):
+    """No connection could be made, so LM Studio can't have begun."""
 
 
 class Overloaded(GatewayError):
@@ -216,7 +216,7 @@ class Overloaded(GatewayError):
     header_names = ("Retry-After",)
 
 
-class Ending(Overloaded):
+class GatewayEnding(Overloaded):
     """The gateway is being stopped, and didn't wait any longer."""
 
     code = "gateway_ending"

@@ -18,7 +18,6 @@ LAYERS = (
     {"server"},
     {"web"},
     {"access"},
-    {"scheduling"},
     {"models"},
     {"traffic"},
     {"boxes"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Literal, get_args
@@ -11,7 +10,7 @@ from msgspec import Struct
 
 from ..config import Config
 from ..errors import Forbidden, Unauthorized
-from .credentials import Credential, Redaction
+from .credentials import Credential, Redaction, digest
 
 Scope = Literal["inference", "tools", "models", "observe", "log", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
@@ -46,7 +45,7 @@ class Callers:
 
     def __init__(self, config: Config) -> None:
         self._owner_key = config.auth.api_key
-        self._owner_digest = _digest(self._owner_key)
+        self._owner_digest = digest(self._owner_key)
         self.needs_key = bool(self._owner_key)
 
     def identify(self, credential: Credential) -> Caller:
@@ -61,7 +60,7 @@ class Callers:
                 "Unauthorized: the key header came twice with different values.", headers=_CHALLENGE
             )
         # Digests have one length, so the time of a comparison tells nothing of the key.
-        if credential.key is not None and hmac.compare_digest(_digest(credential.key), self._owner_digest):
+        if credential.digest is not None and hmac.compare_digest(credential.digest, self._owner_digest):
             return OWNER
         raise Unauthorized(_HOW_TO_SEND, headers=_CHALLENGE)
 
@@ -71,7 +70,3 @@ class Callers:
         Without a key of the gateway's, what a client presents is its own business, and goes on to LM Studio.
         """
         return Redaction((self._owner_key, *credential.values) if self.needs_key else ())
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -18,7 +20,7 @@ _PREFIX = "sk-lm-"
 _SHAPE = re.compile(rf"{_PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
 
 
-class Credential(Struct, frozen=True):
+class Credential(Struct, frozen=True, dict=True):
     """`values` are the keys that the fields hold, and `key` is the only one: None without one, or of several.
 
     Of several a proxy in front may have judged another.
@@ -30,6 +32,16 @@ class Credential(Struct, frozen=True):
     @property
     def key(self) -> str | None:
         return self.values[0] if len(self.values) == 1 else None
+
+    @cached_property
+    def digest(self) -> bytes | None:
+        """The digest of the key. Unlike a verdict on the key, it may be cached."""
+        return None if self.key is None else digest(self.key)
+
+
+def digest(key: str) -> bytes:
+    """Return the SHA-256 that a key is stored and compared as."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def presented(headers: CIMultiDictProxy[str]) -> Credential:

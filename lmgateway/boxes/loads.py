@@ -13,7 +13,7 @@ from .. import background
 from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
 from ..observe.activity import Activity
 from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
-from ..observe.operations import Operation
+from ..observe.operations import ModelOperation
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
 from . import inventory
@@ -149,7 +149,7 @@ class Loads:
         model = inventory.find(load.key.model_key, await self._calls.downloaded())
         return (model and load.profiles.get(model.model_key)) or LoadConfig()
 
-    async def _load(self, load: _Load, load_config: LoadConfig, operation: Operation) -> LoadedInstance:
+    async def _load(self, load: _Load, load_config: LoadConfig, operation: ModelOperation) -> LoadedInstance:
         key = load.key
         # This also finds a dead connection, before the load begins, which isn't idempotent.
         kind = _kind_of(key.model_key, await self._calls.downloaded())

@@ -10,7 +10,7 @@ from ..schema.debug import Status
 from .event_stream import Events
 from .exchange import Exchange
 from .history import History
-from .operations import Operation, Operations, OperationType
+from .operations import ModelOperation, Operations, OperationType
 from .prometheus import Metrics
 from .recorder import Recorder
 
@@ -60,7 +60,7 @@ class Activity:
         """Have metrics and events of all that ended until now."""
         self._recorder.flush()
 
-    def operation(self, kind: OperationType, model_key: str) -> AbstractContextManager[Operation]:
+    def operation(self, kind: OperationType, model_key: str) -> AbstractContextManager[ModelOperation]:
         """Run a model operation inside."""
         return self.operations.run(kind, model_key)
 

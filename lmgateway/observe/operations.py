@@ -23,7 +23,7 @@ _INTERRUPTED = "The gateway stopped waiting for it."
 
 
 @dataclass(slots=True)
-class Operation:
+class ModelOperation:
     """A change to a model, in progress. `progress` goes from 0 to 1.
 
     One that `changed_nothing` isn't counted, and leaves the state of the operation before it.
@@ -45,12 +45,12 @@ class Operations:
     """The owner of the running model operations and of the counts of those that ended."""
 
     def __init__(self, events: Events, metrics: Metrics) -> None:
-        self.running: list[Operation] = []
+        self.running: list[ModelOperation] = []
         self.ended = 0
         self.errors = 0
         self._events = events
         self._metrics = metrics
-        self._failed: Operation | None = None
+        self._failed: ModelOperation | None = None
 
     @property
     def has_failed(self) -> bool:
@@ -58,9 +58,9 @@ class Operations:
         return self._failed is not None
 
     @contextmanager
-    def run(self, kind: OperationType, model_key: str) -> Iterator[Operation]:
+    def run(self, kind: OperationType, model_key: str) -> Iterator[ModelOperation]:
         """Run a model operation inside; an exception that leaves the block is one `error` event."""
-        operation = Operation(kind, model_key)
+        operation = ModelOperation(kind, model_key)
         self.running.append(operation)
         failed_before = self._failed
         try:
@@ -85,14 +85,14 @@ class Operations:
                 if self._failed is failed_before:
                     self._failed = None
 
-    def _fail(self, operation: Operation, error: GatewayError) -> None:
+    def _fail(self, operation: ModelOperation, error: GatewayError) -> None:
         # A client's mistake is no error of the gateway.
         if error.status >= 500:
             self._failed = operation
             self.errors += 1
         self._publish(operation, error.message, error.code)
 
-    def _publish(self, operation: Operation, message: str, code: str | None = None) -> None:
+    def _publish(self, operation: ModelOperation, message: str, code: str | None = None) -> None:
         self._metrics.operation(operation.type, succeeded=False)
         self._events.publish(
             ErrorEvent(

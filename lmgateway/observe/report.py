@@ -19,11 +19,11 @@ from ..schema.debug import (
     MetricsReport,
     Performance,
     RecentActivity,
-    RecentRequest,
     RequestsReport,
     RunningRequest,
     Sample,
     StatusReport,
+    StatusRow,
     SystemReport,
     TokenStats,
     TokenUsage,
@@ -103,7 +103,7 @@ def _current(activity: Activity) -> CurrentOperation | None:
     return None
 
 
-def _last_requests(activity: Activity) -> list[RecentRequest]:
+def _last_requests(activity: Activity) -> list[StatusRow]:
     now = time.monotonic()
     rows = [(record.started, _finished(record)) for record in activity.history.recent]
     rows += [(exchange.started, _pending(exchange, now)) for exchange in activity.running]
@@ -111,8 +111,8 @@ def _last_requests(activity: Activity) -> list[RecentRequest]:
     return [row for _, row in rows[-LAST_REQUESTS:]]
 
 
-def _finished(record: RequestRecord) -> RecentRequest:
-    return RecentRequest(
+def _finished(record: RequestRecord) -> StatusRow:
+    return StatusRow(
         request_id=record.request_id,
         status="completed" if record.outcome == "completed" else "failed",
         tokens_generated=record.tokens or UNSET,
@@ -122,8 +122,8 @@ def _finished(record: RequestRecord) -> RecentRequest:
     )
 
 
-def _pending(exchange: Exchange, now: float) -> RecentRequest:
-    return RecentRequest(
+def _pending(exchange: Exchange, now: float) -> StatusRow:
+    return StatusRow(
         request_id=exchange.request_id,
         status="pending",
         tokens_generated=exchange.tokens or UNSET,

@@ -35,7 +35,7 @@ class CurrentOperation(Message, frozen=True, kw_only=True):
     elapsed_ms: int
 
 
-class RecentRequest(Message, frozen=True, kw_only=True):
+class StatusRow(Message, frozen=True, kw_only=True):
     request_id: str
     status: Literal["pending", "completed", "failed"]
     tokens_generated: int | UnsetType = UNSET
@@ -48,7 +48,7 @@ class StatusReport(Message, frozen=True, kw_only=True):
     status: Status
     current_operation: CurrentOperation | None
     active_model: ActiveModel | None
-    recent_requests: list[RecentRequest]
+    recent_requests: list[StatusRow]
     total_requests: int
     total_errors: int
 
@@ -99,7 +99,7 @@ class SystemReport(Message, frozen=True, kw_only=True):
 
 
 class RecentActivity(Message, frozen=True, kw_only=True):
-    last10_requests: list[RecentRequest]
+    last10_requests: list[StatusRow]
 
 
 class MetricsReport(Message, frozen=True, kw_only=True):

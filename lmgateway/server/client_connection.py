@@ -13,7 +13,7 @@ from ..config import Limits
 from ..errors import (
     RETRY_SOON,
     BadRequest,
-    Ending,
+    GatewayEnding,
     GatewayError,
     HeadTooLarge,
     RequestTimeout,
@@ -54,15 +54,15 @@ class ClientConnection(ServerProtocol):
         "_head_size",
         "_in_first_line",
         "_is_refused",
-        "_limits",
         "_lingers",
+        "_owner",
         "_taken",
         "_taken_at",
     )
 
-    def __init__(self, server: web.Server, limits: ConnectionOwner, **options: Any) -> None:
+    def __init__(self, server: web.Server, owner: ConnectionOwner, **options: Any) -> None:
         super().__init__(server, **options)
-        self._limits = limits
+        self._owner = owner
         now = self.now()
         self._active_at = now
         # The first head is due from the start; a later one from its first byte.
@@ -77,11 +77,11 @@ class ClientConnection(ServerProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._limits.add(self)
+        self._owner.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self._limits.discard(self)
+        self._owner.discard(self)
 
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
@@ -90,7 +90,7 @@ class ClientConnection(ServerProtocol):
         if not data or not self.is_in_head:
             super().data_received(data)
             return
-        limit = self._limits.current.head_bytes
+        limit = self._owner.current.head_bytes
         if self._in_first_line:
             self._in_first_line = data.find(b"\n", 0, limit) < 0
         if self._head_began is None:
@@ -102,7 +102,7 @@ class ClientConnection(ServerProtocol):
             self.refuse(self._too_large())
 
     def heads_received(self, size: int) -> None:
-        limit = self._limits.current.head_bytes
+        limit = self._owner.current.head_bytes
         error = self.take_parse_error()
         if error is not None:
             self.refuse(self._meaning(error))
@@ -130,7 +130,7 @@ class ClientConnection(ServerProtocol):
 
     @property
     def is_ending(self) -> bool:
-        return self._limits.draining
+        return self._owner.draining
 
     @property
     def is_idle(self) -> bool:
@@ -142,7 +142,7 @@ class ClientConnection(ServerProtocol):
 
     def enforce_limits(self, now: float) -> None:
         """Close the connection, or refuse its request, if it takes too long."""
-        limits = self._limits.current
+        limits = self._owner.current
         if _is_over(now - self._stalled_since(now), limits.send_stall_ms):
             logger.info("%s stopped reading its response and is cut off", self.peername)
             self.abort()
@@ -172,7 +172,7 @@ class ClientConnection(ServerProtocol):
         context = request.get(CONTEXT) if request is not None else None
         if context is None:
             return False
-        context.cancellation.interrupt(Ending(_ENDING, headers=RETRY_SOON))
+        context.cancellation.interrupt(GatewayEnding(_ENDING, headers=RETRY_SOON))
         return True
 
     def handle_error(

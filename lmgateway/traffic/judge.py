@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..errors import GatewayError, UpstreamRefused
+from ..errors import GatewayError, UpstreamNotReached
 
 Verdict = Literal["pass on", "send again", "fail"]
 # Of a request that LM Studio can't have begun.
@@ -14,11 +14,11 @@ _MAX_ROUNDS = 2
 def judge(failure: GatewayError | None, rounds: int) -> Verdict:
     """Decide on LM Studio's response, or on why there is none, after so many rounds.
 
-    Only a refused connection is tried again: after anything else LM Studio may have begun, and would do the
-    work twice.
+    Only where no connection could be made is the request sent again: after anything else LM Studio may have
+    begun, and would do the work twice.
     """
     if failure is None:
         return "pass on"
-    if isinstance(failure, UpstreamRefused) and rounds < _MAX_ROUNDS:
+    if isinstance(failure, UpstreamNotReached) and rounds < _MAX_ROUNDS:
         return "send again"
     return "fail"

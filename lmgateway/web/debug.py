@@ -68,7 +68,7 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     log_events.TokenInfo,
     log_events.MonthTransition,
 )
-_EVENT_NAMES = tuple(kind.name for kind in EVENT_KINDS)
+EVENT_NAMES = tuple(kind.name for kind in EVENT_KINDS)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
@@ -98,9 +98,9 @@ async def stream(request: web.Request) -> web.StreamResponse:
 def _wanted(lists: Iterable[str]) -> frozenset[str]:
     """Return the names in comma lists. Raises ValidationFailed: of a wrong one no event would ever come."""
     names = frozenset(filter(None, map(str.strip, ",".join(lists).split(","))))
-    if unknown := sorted(names.difference(_EVENT_NAMES)):
+    if unknown := sorted(names.difference(EVENT_NAMES)):
         details = [
-            Mistake(path="types", message=f"Unknown event; {meant(name, _EVENT_NAMES)}")
+            Mistake(path="types", message=f"Unknown event; {meant(name, EVENT_NAMES)}")
             for name in unknown[:MAX_MISTAKES]
         ]
         raise ValidationFailed("Validation failed", details=details)

@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from lmgateway.errors import BadRequest, Ending, GatewayError, RequestCancelled, UpstreamBroke
+from lmgateway.errors import BadRequest, GatewayEnding, GatewayError, RequestCancelled, UpstreamBroke
 from lmgateway.observe.exchange import Cancellation, Exchange
 from lmgateway.observe.record import Conclusion, conclude, make_record
 from lmgateway.observe.tokens import TokenCount
 from lmgateway.schema.debug import Outcome
 
-BROKE, STOPPED, CANCELLED = UpstreamBroke("x"), Ending("x"), RequestCancelled("x")
+BROKE, STOPPED, CANCELLED = UpstreamBroke("x"), GatewayEnding("x"), RequestCancelled("x")
 LEFT = asyncio.CancelledError()
 
 

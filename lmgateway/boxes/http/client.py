@@ -22,7 +22,7 @@ from ...errors import (
     RETRY_SOON,
     Overloaded,
     UpstreamBroke,
-    UpstreamRefused,
+    UpstreamNotReached,
     UpstreamSilent,
     UpstreamUnavailable,
 )
@@ -141,7 +141,7 @@ class HttpClient:
 
         `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it.
 
-        Raises UpstreamUnavailable (UpstreamRefused), UpstreamSilent, UpstreamBroke.
+        Raises UpstreamUnavailable (UpstreamNotReached), UpstreamSilent, UpstreamBroke.
         """
         try:
             answer = await self._send(outgoing, silence)
@@ -160,7 +160,7 @@ class HttpClient:
         except aiohttp.ClientConnectorError as exc:
             if exc.errno in {errno.EMFILE, errno.ENFILE}:
                 raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
-            raise UpstreamRefused(_UNAVAILABLE) from exc
+            raise UpstreamNotReached(_UNAVAILABLE) from exc
         except aiohttp.ConnectionTimeoutError as exc:
             raise UpstreamUnavailable(_UNAVAILABLE) from exc
         except aiohttp.ServerTimeoutError as exc:

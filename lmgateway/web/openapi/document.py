@@ -154,8 +154,8 @@ def _parameter(parameter: Parameter) -> Json:
         "schema": {"type": "string"},
         "example": parameter.example,
     }
-    if parameter.is_list:
-        described["schema"] = {"type": "array", "items": {"type": "string"}}
+    if parameter.listed:
+        described["schema"] = {"type": "array", "items": {"enum": list(parameter.listed)}}
         described["style"], described["explode"] = "form", False
         described["example"] = parameter.example.split(",")
     return described

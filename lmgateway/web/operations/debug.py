@@ -40,7 +40,7 @@ DEBUG_OPERATIONS = (
                 place="query",
                 description="Only events of these names.",
                 example="inference_start,inference_complete",
-                is_list=True,
+                listed=debug.EVENT_NAMES,
             ),
             Parameter(
                 name="Last-Event-ID",

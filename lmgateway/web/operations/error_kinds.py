@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...errors import (
     BadRequest,
     ContentTooLarge,
-    Ending,
     Forbidden,
+    GatewayEnding,
     GatewayError,
     HeadTooLarge,
     LinkLost,
@@ -28,7 +28,7 @@ Kinds = tuple[type[GatewayError], ...]
 
 # Made before anybody knows where a request leads, so in the gateway's own shape on every path.
 BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
-EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, Ending, GatewayError)
+EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, GatewayEnding, GatewayError)
 OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)
 OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
 OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)

@@ -12,11 +12,11 @@ from ...schema.debug import (
     MetricsReport,
     Performance,
     RecentActivity,
-    RecentRequest,
     RequestsReport,
     RunningRequest,
     Sample,
     StatusReport,
+    StatusRow,
     SystemReport,
     TokenStats,
     TokenUsage,
@@ -129,7 +129,7 @@ ACTIVE = ActiveModels(active_model=_ACTIVE, active_embedding_model=ActiveModel(m
 _OPERATION = CurrentOperation(
     type="inference", model_key=MODEL, progress=1.0, started_at=NOW, elapsed_ms=1450
 )
-_RECENT = RecentRequest(
+_RECENT = StatusRow(
     request_id=REQUEST_ID,
     status="completed",
     tokens_generated=120,

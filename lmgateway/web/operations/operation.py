@@ -17,13 +17,13 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
-    """Every one is text. `is_list`: separated by commas."""
+    """Every one is text. `listed` are the values of which it is a comma-separated list."""
 
     name: str
     place: Literal["path", "query", "header"]
     description: str
     example: str
-    is_list: bool = False
+    listed: tuple[str, ...] = ()
 
 
 class Body(Struct, frozen=True, kw_only=True):
