@@ -30,11 +30,13 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     `on_writable` is called when the client's buffer has room again; it must not raise.
     """
 
-    __slots__ = ("_last_body", "on_writable", "wire")
+    __slots__ = ("_last_body", "now", "on_writable", "wire")
 
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._last_body: StreamReader = EMPTY_PAYLOAD
+        # The event loop's time, in seconds.
+        self.now = self._loop.time
         self.on_writable: Callable[[], None] | None = None
         self.wire: asyncio.Transport
 
@@ -54,8 +56,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
-            self._follow_last_message()
-            self.heads_received(len(data))
+            self.heads_received(len(data), self._follow_last_message())
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -64,19 +65,25 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         before = self._request_count
         finished = await super().finish_response(request, resp, start_time)
         if self._request_count != before and self._messages:
-            self._follow_last_message()
-            self.heads_received(sys.maxsize)
+            self.heads_received(sys.maxsize, self._follow_last_message())
         return finished
 
-    def heads_received(self, size: int) -> None:
-        """Called when heads were parsed, the last of them from at most `size` bytes of new input."""
+    def heads_received(self, size: int, error: BaseException | None) -> None:
+        """Called when heads were parsed, the last of them from at most `size` bytes of new input.
 
-    def _follow_last_message(self) -> None:
+        `error` is why the last one is malformed; it isn't in the queue then.
+        """
+
+    def _follow_last_message(self) -> BaseException | None:
+        """Remember the body of the request parsed last. Take a malformed one from the queue; return why."""
         message, body = self._messages[-1]
         if not isinstance(message, _ErrInfo):
             self._last_body = body
-        elif not self._last_body.is_eof() and self._last_body.exception() is None:
+            return None
+        if not self._last_body.is_eof() and self._last_body.exception() is None:
             fail_reader(self._last_body, RequestPayloadError("Request framing is broken"), message.exc)
+        self._messages.pop()
+        return message.exc
 
     # ── The parser and the queue of requests ─────────────────────────────────────────────────────────────
 
@@ -86,19 +93,9 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         return self._last_body.is_eof() and not self._upgraded
 
     def last_head_bytes(self) -> int:
-        """Return about how many bytes the head took that was parsed last; 0 for a malformed one."""
-        message, _ = self._messages[-1]
-        if isinstance(message, _ErrInfo):
-            return 0
-        return _head_bytes(message)
-
-    def take_parse_error(self) -> BaseException | None:
-        """Take the message parsed last out of the queue if it is malformed, and return why."""
-        message, _ = self._messages[-1]
-        if not isinstance(message, _ErrInfo):
-            return None
-        self._messages.pop()
-        return message.exc
+        """Return about how many bytes the head took that was parsed last."""
+        message = cast("RawRequestMessage", self._messages[-1][0])
+        return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
     def drop_last_head(self) -> None:
         """Take the request parsed last out of the queue."""
@@ -149,10 +146,6 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         """True if the response to the running request is the connection's last one."""
         return False
 
-    def now(self) -> float:
-        """Return the event loop's time, in seconds."""
-        return self._loop.time()
-
     def abort(self) -> None:
         """Close the connection now; what waits in the buffer is lost."""
         self.wire.abort()
@@ -175,7 +168,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
 def protocol_of(request: web.BaseRequest) -> ServerProtocol:
     """Return the connection that a request came over; the runner makes no other kind."""
-    return cast("ServerProtocol", request.protocol)
+    return request.protocol  # type: ignore[return-value] # not cast(): it is called for each request
 
 
 def is_too_long(error: BaseException) -> bool:
@@ -186,7 +179,3 @@ def is_too_long(error: BaseException) -> bool:
 def is_malformed(error: BaseException | None) -> bool:
     """True for an error of the parser, in a head or in a body."""
     return isinstance(error, (HttpProcessingError, RequestPayloadError))
-
-
-def _head_bytes(message: RawRequestMessage) -> int:
-    return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)

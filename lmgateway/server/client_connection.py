@@ -101,9 +101,8 @@ class ClientConnection(ServerProtocol):
         if self._head_size > limit:
             self.refuse(self._too_large())
 
-    def heads_received(self, size: int) -> None:
+    def heads_received(self, size: int, error: BaseException | None) -> None:
         limit = self._owner.current.head_bytes
-        error = self.take_parse_error()
         if error is not None:
             self.refuse(self._meaning(error))
         elif max(self._head_size, size) > limit and self.last_head_bytes() > limit:

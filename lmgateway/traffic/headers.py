@@ -11,6 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from ..errors import BadRequest, LoopDetected, UpstreamBroke
 
+EVENT_STREAM = "text/event-stream"
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -105,14 +106,9 @@ def _lower_name(name: str) -> str:
     return _CORS if lower.startswith(_CORS) else lower
 
 
-def content_type(headers: Mapping[str, str]) -> str:
-    """Return the media type in lower case; its case has no meaning (RFC 9110 section 8.3.1)."""
+def media_type(headers: Mapping[str, str]) -> str:
+    """Return the Content-Type in lower case; its case has no meaning (RFC 9110 section 8.3.1)."""
     return headers.get("Content-Type", "").lower()
-
-
-def is_event_stream(headers: Mapping[str, str]) -> bool:
-    """True for Server-Sent Events: a stream is what LM Studio says is one, whatever the request asked for."""
-    return content_type(headers).startswith("text/event-stream")
 
 
 def writable_reason(reason: str) -> str:

@@ -1,4 +1,4 @@
-"""What to do after a round of delivery: a pure decision on what came back."""
+"""What to do after a round of delivery that brought no response: a pure decision."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from typing import Literal
 
 from ..errors import GatewayError, UpstreamNotReached
 
-Verdict = Literal["pass on", "send again", "fail"]
+Verdict = Literal["send again", "fail"]
 # Of a request that LM Studio can't have begun.
 _MAX_ROUNDS = 2
 
 
-def judge(failure: GatewayError | None, rounds: int) -> Verdict:
-    """Decide on LM Studio's response, or on why there is none, after so many rounds.
+def judge(failure: GatewayError, rounds: int) -> Verdict:
+    """Decide what follows this failure after so many rounds; a response is passed on.
 
     Only where no connection could be made is the request sent again: after anything else LM Studio may have
     begun, and would do the work twice.
     """
-    if failure is None:
-        return "pass on"
     if isinstance(failure, UpstreamNotReached) and rounds < _MAX_ROUNDS:
         return "send again"
     return "fail"

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Protocol
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ..observe.tokens import TokenCount
-from .headers import content_type, is_event_stream
+from .headers import EVENT_STREAM
 
 # An event that is longer isn't looked into. The last one of /v1/responses repeats the whole answer.
 MAX_EVENT_BYTES = 1024**2
@@ -195,13 +195,11 @@ def _events(data: bytes) -> Iterator[bytes]:
         start = boundary.end()
 
 
-def meter_for(headers: Mapping[str, str], *, hides_usage: bool) -> Meter | None:
-    """Return what counts the tokens of a response with this head; None if none can be read in it."""
-    if "Content-Encoding" in headers:
-        return None
-    if is_event_stream(headers):
+def meter_for(media_type: str, *, hides_usage: bool) -> Meter | None:
+    """Return what counts the tokens of a response of this type; None if it reports none."""
+    if media_type.startswith(EVENT_STREAM):
         return StreamMeter(strips=hides_usage)
-    return BodyMeter() if content_type(headers).startswith("application/json") else None
+    return BodyMeter() if media_type.startswith("application/json") else None
 
 
 class BodyMeter:

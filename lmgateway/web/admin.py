@@ -19,7 +19,7 @@ from ..schema.models import (
 )
 from .request_bodies import read_json
 from .responses import json_response
-from .state import ACTIVE_MODELS, MODELS, RULES
+from .state import ACTIVE_MODELS, CONTEXT, MODELS
 
 
 async def list_models(request: web.Request) -> web.Response:
@@ -29,7 +29,7 @@ async def list_models(request: web.Request) -> web.Response:
 async def load(request: web.Request) -> web.Response:
     asked = await read_json(request, LoadRequest)
     started = time.monotonic()
-    instance = await request.app[MODELS].load(asked, request[RULES].profiles.loads)
+    instance = await request.app[MODELS].load(asked, request[CONTEXT].rules.profiles.loads)
     what = "is loaded and answers requests that name no model" if asked.activates else "is loaded"
     return json_response(
         LoadAnswer(

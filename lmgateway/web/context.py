@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from aiohttp import web
 from msgspec import Struct, field
 
+from ..access.callers import ANYONE, Caller
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
 from .downstream import Downstream
+from .operations.areas import Area
+from .ruleset import RequestHead, Ruleset
 
 
 class RequestContext(Struct, eq=False, kw_only=True):
-    """Who sent a request, and how far its answer is; the middlewares fill it in.
+    """What is known of a request; the middlewares fill it in.
 
-    `client` is the address behind trusted proxies once it is known, `key` the name of the caller's key.
-    `started` is of the monotonic clock, `began` the same moment in Unix seconds.
+    `rules` are those that it began with. `client` is the address behind trusted proxies once it is known, and
+    `caller` whoever was identified. `started` is of the monotonic clock, `began` the same
+    moment in Unix seconds.
     """
 
+    rules: Ruleset
+    head: RequestHead
+    area: Area
     request_id: str
     client: str
     method: str
     path: str
-    redact: Callable[[str], str]
     cancellation: Cancellation
     downstream: Downstream
-    key: str = "anyone"
+    caller: Caller = ANYONE
     error_code: str | None = None
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
@@ -41,8 +46,8 @@ class RequestContext(Struct, eq=False, kw_only=True):
             method=self.method,
             path=self.path,
             cancellation=self.cancellation,
-            key=self.key,
-            redact=self.redact,
+            key=self.caller.name,
+            redact=self.head.redaction.redact,
             route=route,
             generates=generates,
             started=self.started,
@@ -51,11 +56,11 @@ class RequestContext(Struct, eq=False, kw_only=True):
 
     def access_line(self, response: web.StreamResponse | None) -> AccessLine:
         """Return the line of a request that ends now, with this response unless its handler failed."""
-        sent = response or self.downstream.response
+        sent = self.downstream.response if response is None else response
         seconds = time.monotonic() - self.started
         return AccessLine(
             client=self.client,
-            key=self.key,
+            key=self.caller.name,
             method=self.method,
             path=self.path,
             status=CLIENT_LEFT if sent is None else sent.status,

@@ -8,7 +8,7 @@ from ..errors import NotFound
 from ..schema.health import DashboardAccess
 from .page_files import PAGE_HEADERS, answer_file, page_files
 from .responses import json_response
-from .state import RULES
+from .state import CONTEXT
 
 
 async def page(request: web.Request) -> web.Response:
@@ -30,6 +30,6 @@ async def to_page(request: web.Request) -> web.Response:
 
 async def access(request: web.Request) -> web.Response:
     """Tell the page whether to ask for a key. Trying without would be an error in the browser's console."""
-    response = json_response(DashboardAccess(key_needed=request[RULES].callers.needs_key))
+    response = json_response(DashboardAccess(key_needed=request[CONTEXT].rules.callers.needs_key))
     response.headers.update(PAGE_HEADERS)
     return response

@@ -22,7 +22,7 @@ from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, RULES, STARTED
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, STARTED
 from .validation import MAX_MISTAKES, meant
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
-    publisher.admit(request[RULES].config.limits.subscribers)
+    publisher.admit(request[CONTEXT].rules.config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
         # Its own pings come whether anything else was sent or not.
         async with sse_response(

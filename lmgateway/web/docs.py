@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from .page_files import answer_file, page_files
-from .state import DOCUMENTS, RULES
+from .state import CONTEXT, DOCUMENTS
 
 
 async def page(request: web.Request) -> web.Response:
@@ -15,7 +15,7 @@ async def page(request: web.Request) -> web.Response:
 
 
 async def document(request: web.Request) -> web.Response:
-    rules = request[RULES]
+    rules = request[CONTEXT].rules
     # It is made in 50 ms, for which nobody else should wait.
     file = await asyncio.to_thread(
         request.app[DOCUMENTS].file,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -40,9 +38,10 @@ class Downstream:
 
     async def end(self) -> web.StreamResponse:
         """Write the end of the body, and return the response."""
-        response = cast("web.StreamResponse", self.response)
-        await response.write_eof()
-        return response
+        if self.response is None:
+            raise RuntimeError("begin() comes first")
+        await self.response.write_eof()
+        return self.response
 
     @property
     def connection(self) -> ServerProtocol:

@@ -18,7 +18,7 @@ from ..observe.exchange import Cancellation, make_request_id
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .state import AREA, AREAS, CALLER, CONTEXT, HEAD, RULES, RULES_IN_FORCE
+from .state import AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
@@ -26,18 +26,18 @@ logger = logging.getLogger(__name__)
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, and write its access line when it has ended, however it ends."""
-    rules = request[RULES] = request.app[RULES_IN_FORCE].current
-    request[AREA] = request.app[AREAS].of(request)
-    client = request.remote or ""
-    head = request[HEAD] = rules.head(client, request.version, request.raw_headers)
-    redact = head.redaction.redact
+    app, client = request.app, request.remote or ""
+    rules = app[RULES_IN_FORCE].current
+    head = rules.head(client, request.version, request.raw_headers)
     task = cast("asyncio.Task[Any]", asyncio.current_task())
     context = request[CONTEXT] = RequestContext(
+        rules=rules,
+        head=head,
+        area=app[AREAS].of(request),
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method,
-        path=redact(request.path),
-        redact=redact,
+        path=head.redaction.redact(request.path),
         cancellation=Cancellation(task.cancel),
         downstream=Downstream(request),
     )
@@ -72,7 +72,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception as exc:
         logger.exception("%s failed", context.request_id)
         cause = f"{type(exc).__name__}: {exc}"
-        details = cause if request[RULES].config.environment == "development" else None
+        details = cause if context.rules.config.environment == "development" else None
         message = "The gateway failed; its log says why, under this request's id."
         return _failed(request, GatewayError(message, details=details))
 
@@ -80,8 +80,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 def _failed(request: web.Request, error: GatewayError) -> web.StreamResponse:
     context = request[CONTEXT]
     context.error_code = error.code
-    style = request[AREA].error_style(request.headers)
-    return context.downstream.fail(error, style, context.request_id, request[HEAD].redaction)
+    style = context.area.error_style(request.headers)
+    return context.downstream.fail(error, style, context.request_id, context.head.redaction)
 
 
 def _from_router(exc: web.HTTPException) -> GatewayError:
@@ -98,11 +98,12 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 @web.middleware
 async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
-    rules, head = request[RULES], request[HEAD]
-    request[CONTEXT].client = head.client
-    head.check_framing()
+    context = request[CONTEXT]
+    context.client = context.head.client
+    context.head.check_framing()
     if is_preflight(request.method, request.headers):
-        granted = rules.cors.preflight_headers(request.headers, proxied=request[AREA].is_for_pages)
+        cors = context.rules.cors
+        granted = cors.preflight_headers(request.headers, proxied=context.area.is_for_pages)
         return web.Response(status=204, headers=granted)
     return await handler(request)
 
@@ -110,10 +111,10 @@ async def allow_networks(request: web.Request, handler: Handler) -> web.StreamRe
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let in only callers with the scope that is needed, and no page of another origin that may not ask."""
-    rules, area = request[RULES], request[AREA]
+    context = request[CONTEXT]
+    rules, area = context.rules, context.area
     if not area.is_open(health_is_open=rules.health_is_open):
-        caller = request[CALLER] = rules.callers.identify(request[HEAD].credential)
-        request[CONTEXT].key = caller.name
+        caller = context.caller = rules.callers.identify(context.head.credential)
         if area.scope in SCOPES:
             caller.require(area.scope)
     if area.is_closed_to_pages:
@@ -128,12 +129,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         return
     context.downstream.response = response
     finish_headers(response)
-    head = request[HEAD]
+    head = context.head
     if protocol_of(request).is_ending or head.asks_for_another_protocol:
         response.force_close()
         response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = context.request_id
-    for name, value in head.cors_fields(proxied=request[AREA].is_for_pages).items():
+    for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 
 

@@ -20,9 +20,10 @@ from ..traffic import target
 from ..traffic.judge import judge
 from ..traffic.plan import Incoming, Plan, RelayOptions, plan
 from ..traffic.rewrite import DIALECTS, Dialect
+from .context import RequestContext
 from .relay import relay
 from .request_bodies import Upload
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, FLEET, HEAD, RULES
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, FLEET
 
 # RFC 9110 section 15.5.6 requires some to be named; these are the usual ones of all that pass.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -36,31 +37,37 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     destination = target.parse(request.raw_path)
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     context, activity = request[CONTEXT], request.app[ACTIVITY]
-    activity.admit(request[RULES].config.limits.requests)
+    activity.admit(context.rules.config.limits.requests)
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
     )
     with activity.exchange(exchange):
-        response, options = await _obtain(request, destination, dialect, exchange)
+        response, options = await _obtain(request, context, destination, dialect, exchange)
         return await relay(response, options, exchange, context.downstream)
 
 
 async def _obtain(
-    request: web.Request, destination: target.Target, dialect: Dialect | None, exchange: Exchange
+    request: web.Request,
+    context: RequestContext,
+    destination: target.Target,
+    dialect: Dialect | None,
+    exchange: Exchange,
 ) -> tuple[UpstreamResponse, RelayOptions]:
     """Run the stages up to LM Studio's response. The body, which may be large, is freed with this frame."""
-    app, rules = request.app, request[RULES]
-    incoming = await read(request, destination, dialect)
+    app, rules = request.app, context.rules
+    incoming = await read(request, context, destination, dialect)
     planned = plan(incoming, app[ACTIVE_MODELS].current, rules.profiles.defaults, rules.config.proxy)
     exchange.resolved(planned.model, stream=planned.streaming)
     app[ACTIVITY].announce(exchange)
     return await deliver(planned, app[FLEET]), planned.relay
 
 
-async def read(request: web.Request, destination: target.Target, dialect: Dialect | None) -> Incoming:
+async def read(
+    request: web.Request, context: RequestContext, destination: target.Target, dialect: Dialect | None
+) -> Incoming:
     """Return the request, with its body if something may be filled into it. Raises as Upload.read."""
-    headers, limits = request[HEAD].for_upstream(), request[RULES].config.proxy
+    headers, limits = context.head.for_upstream(), context.rules.config.proxy
     body: bytes | Upload | None = None
     if dialect is not None:
         body = await Upload(request, limits.max_body_bytes).read()
@@ -80,14 +87,14 @@ async def deliver(planned: Plan, fleet: Fleet) -> UpstreamResponse:
     """
     for rounds in count(1):
         box = admit(fleet)
-        response, failure = await send(box, address(planned, box), planned)
-        match judge(failure, rounds):
-            case "pass on" if response is not None:
-                return response
-            case "send again":
-                await asyncio.sleep(RETRY_PAUSE_SECONDS)
-            case _ if failure is not None:
-                raise failure
+        outgoing = address(planned, box)
+        try:
+            return await box.http.send(outgoing, silence=planned.silence_seconds)
+        except GatewayError as exc:
+            failure = cause_of(exc, planned)
+        if judge(failure, rounds) == "fail":
+            raise failure
+        await asyncio.sleep(RETRY_PAUSE_SECONDS)
     raise AssertionError("judge ends the rounds")
 
 
@@ -103,13 +110,7 @@ def address(planned: Plan, box: Box) -> Outgoing:
     return box.http.address(planned.method, planned.target, planned.headers, parts)
 
 
-async def send(
-    box: Box, outgoing: Outgoing, planned: Plan
-) -> tuple[UpstreamResponse | None, GatewayError | None]:
-    """Return the box's response, or why there is none."""
-    try:
-        return await box.http.send(outgoing, silence=planned.silence_seconds), None
-    except GatewayError as exc:
-        # What looks like LM Studio's failure may be the upload's.
-        upload = None if isinstance(planned.body, bytes) else planned.body
-        return None, exc if upload is None or upload.failure is None else upload.failure
+def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:
+    """Return why there is no response: what looks like LM Studio's failure may be the client's upload."""
+    upload = None if isinstance(planned.body, bytes) else planned.body
+    return failure if upload is None or upload.failure is None else upload.failure

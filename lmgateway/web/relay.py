@@ -8,7 +8,7 @@ from ..aiohttp_private.relayed_response import BodyWriter
 from ..aiohttp_private.server_protocol import ServerProtocol
 from ..boxes.http.response import UpstreamResponse
 from ..observe.exchange import Exchange
-from ..traffic.headers import is_event_stream, response_fields, writable_reason
+from ..traffic.headers import EVENT_STREAM, media_type, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
 from ..traffic.plan import RelayOptions
 from .downstream import Downstream
@@ -22,8 +22,12 @@ async def relay(
     Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ConnectionResetError if the
     client has left.
     """
-    is_stream = is_event_stream(upstream.headers)
-    meter = meter_for(upstream.headers, hides_usage=options.hides_usage) if options.counts_tokens else None
+    kind = media_type(upstream.headers)
+    # A stream is what LM Studio says is one, whatever the request asked for.
+    is_stream = kind.startswith(EVENT_STREAM)
+    meter = None
+    if options.counts_tokens and "Content-Encoding" not in upstream.headers:
+        meter = meter_for(kind, hides_usage=options.hides_usage)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
         if is_stream:

@@ -20,7 +20,7 @@ from ..errors import (
     ValidationFailed,
 )
 from ..schema.common import RequestBody
-from .state import EXPECTS_CONTINUE, HEAD, RULES
+from .state import CONTEXT, EXPECTS_CONTINUE
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
 MAX_ADMIN_BODY_BYTES = 1024**2
@@ -53,7 +53,7 @@ class Upload:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
-        limits, loop = self._request[RULES].config.limits, asyncio.get_running_loop()
+        limits, loop = self._request[CONTEXT].rules.config.limits, asyncio.get_running_loop()
         pause = limits.body_pause_ms / 1000 or math.inf
         due = loop.time() + (limits.body_ms / 1000 or math.inf)
         await self._invite()
@@ -103,7 +103,7 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     read = _parsed(await Upload(request, MAX_ADMIN_BODY_BYTES).read(), kind)
     # It would go on to LM Studio, into events, and into the database.
-    if any(map(request[HEAD].redaction.holds_key, _texts(msgspec.to_builtins(read)))):
+    if any(map(request[CONTEXT].head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")
     return read
 

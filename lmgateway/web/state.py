@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..access.callers import Caller
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -14,8 +13,8 @@ from ..observe.prometheus import Metrics
 from ..storage.database import Database
 from .context import RequestContext
 from .openapi.published import Documents
-from .operations.areas import Area, Areas
-from .ruleset import RequestHead, Ruleset, RulesInForce
+from .operations.areas import Areas
+from .ruleset import RulesInForce
 
 # Of the application
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
@@ -31,9 +30,5 @@ RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 
 # Of a request
-AREA = web.RequestKey("area", Area)
-CALLER = web.RequestKey("caller", Caller)
 CONTEXT = web.RequestKey("context", RequestContext)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
-HEAD = web.RequestKey("head", RequestHead)
-RULES = web.RequestKey("rules", Ruleset)

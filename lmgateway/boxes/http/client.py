@@ -20,6 +20,7 @@ from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
     RETRY_SOON,
+    GatewayError,
     Overloaded,
     UpstreamBroke,
     UpstreamNotReached,
@@ -69,15 +70,32 @@ class Outgoing:
     body: bytes | AsyncIterator[bytes] | None
 
 
-def _check_head(response: aiohttp.ClientResponse | DirectResponse) -> None:
-    """Raise UpstreamBroke for what aiohttp lets through, and a client could understand in another way."""
+def _fault_in_head(response: aiohttp.ClientResponse | DirectResponse) -> str | None:
+    """Return what is wrong with a head that aiohttp accepts and a client could understand in another way."""
     if response.status == 101:
-        raise UpstreamBroke("LM Studio switched protocols, which nobody asked for.")
+        return "LM Studio switched protocols, which no request asked for."
     if response.status < 200 or "\0" in (response.reason or ""):
-        raise UpstreamBroke("LM Studio sent a status line that is none.")
+        return "LM Studio sent a malformed status line."
     codings = response.headers.getall("Transfer-Encoding", ())
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
-        raise UpstreamBroke("LM Studio sent its answer in a transfer coding that nobody asked for.")
+        return "LM Studio sent its answer in a transfer coding that no request asked for."
+    return None
+
+
+def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> GatewayError:
+    """Return why there is no response, in our own terms."""
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        if exc.errno in {errno.EMFILE, errno.ENFILE}:
+            return Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON)
+        return UpstreamNotReached(_UNAVAILABLE)
+    if isinstance(exc, aiohttp.ConnectionTimeoutError):
+        return UpstreamUnavailable(_UNAVAILABLE)
+    if isinstance(exc, aiohttp.ServerTimeoutError):
+        return UpstreamSilent(
+            f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
+            "(proxy.stream_timeout_ms for streams)."
+        )
+    return UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.")
 
 
 @lru_cache
@@ -141,41 +159,28 @@ class HttpClient:
 
         `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it.
 
-        Raises UpstreamUnavailable (UpstreamNotReached), UpstreamSilent, UpstreamBroke.
+        Raises UpstreamUnavailable (UpstreamNotReached), UpstreamSilent, UpstreamBroke, Overloaded.
         """
         try:
-            answer = await self._send(outgoing, silence)
-        except (UpstreamUnavailable, UpstreamSilent, UpstreamBroke) as exc:
-            # A client that breaks off its upload breaks off the request as well.
-            is_upload = isinstance(outgoing.body, AsyncIterator)
-            if isinstance(exc, UpstreamUnavailable) or not is_upload:
-                self._health.record(exc, self.base_url)
-            raise
-        self._health.record(None, self.base_url)
-        return answer
-
-    async def _send(self, outgoing: Outgoing, silence: float | None) -> UpstreamResponse:
-        try:
             response = await self._request(outgoing, silence)
-        except aiohttp.ClientConnectorError as exc:
-            if exc.errno in {errno.EMFILE, errno.ENFILE}:
-                raise Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON) from exc
-            raise UpstreamNotReached(_UNAVAILABLE) from exc
-        except aiohttp.ConnectionTimeoutError as exc:
-            raise UpstreamUnavailable(_UNAVAILABLE) from exc
-        except aiohttp.ServerTimeoutError as exc:
-            raise UpstreamSilent(
-                f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
-                "(proxy.stream_timeout_ms for streams)."
-            ) from exc
         except (aiohttp.ClientError, OSError) as exc:
-            raise UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.") from exc
-        try:
-            _check_head(response)
-        except UpstreamBroke:
+            failure = _failure(exc, silence)
+            failure.__cause__ = exc
+            self._record(failure, outgoing)
+            raise failure from exc
+        if (fault := _fault_in_head(response)) is not None:
             response.close()
-            raise
+            broke = UpstreamBroke(fault)
+            self._record(broke, outgoing)
+            raise broke
+        self._health.record(None, self.base_url)
         return UpstreamResponse(response)
+
+    def _record(self, failure: GatewayError, outgoing: Outgoing) -> None:
+        """Record a failure of LM Studio's: running out of descriptors, and a client's upload, are others'."""
+        is_upload = isinstance(outgoing.body, AsyncIterator)
+        if isinstance(failure, UpstreamUnavailable) or not (is_upload or isinstance(failure, Overloaded)):
+            self._health.record(failure, self.base_url)
 
     async def _request(
         self, outgoing: Outgoing, silence: float | None
