@@ -7,7 +7,6 @@ from typing import cast
 import aiohttp
 from aiohttp import BaseConnector, ClientRequest, ClientSession, ClientTimeout
 from aiohttp.client import IDEMPOTENT_METHODS
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.http_writer import StreamWriter
@@ -50,6 +49,7 @@ class DirectClient:
     def __init__(self, session: ClientSession, base_url: str) -> None:
         """`base_url` may have a path, which comes before every target."""
         self._session = session
+        self._connector = cast("BaseConnector", session.connector)
         self._url = URL(base_url)
         self._path = self._url.raw_path.rstrip("/")
         self._host = {"Host": self._url.host_port_subcomponent or ""}
@@ -57,7 +57,7 @@ class DirectClient:
         self._any_request = ClientRequest("GET", self._url, loop=session._loop, session=session)
 
     async def send(
-        self, method: str, target: str, headers: CIMultiDict[str], body: bytes, timeout: ClientTimeout
+        self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, timeout: ClientTimeout
     ) -> DirectResponse:
         """Return the response as soon as its head is there. Raises aiohttp.ClientError, OSError.
 
@@ -66,27 +66,29 @@ class DirectClient:
         head: CIMultiDict[str] = CIMultiDict(self._host)
         head.extend(headers)
         line = f"{method} {self._path}{target} HTTP/1.1"
-        connection = await self._connect(timeout)
-        protocol = cast("UpstreamProtocol", connection.protocol)
-        try:
-            return await self._exchange(connection, line, head, body, timeout)
-        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
-            if not protocol.is_untouched or method not in IDEMPOTENT_METHODS:
-                raise
-        return await self._exchange(await self._connect(timeout), line, head, body, timeout)
-
-    async def _connect(self, timeout: ClientTimeout) -> Connection:
-        try:
-            return await cast("BaseConnector", self._session.connector).connect(
-                self._any_request, [], timeout
-            )
-        except TimeoutError as exc:
-            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
+        may_retry = method in IDEMPOTENT_METHODS
+        while True:
+            try:
+                connection = await self._connector.connect(self._any_request, [], timeout)
+            except TimeoutError as exc:
+                raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
+            protocol = cast("UpstreamProtocol", connection.protocol)
+            try:
+                return await self._exchange(connection, protocol, line, head, body, timeout)
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                if not protocol.is_untouched or not may_retry:
+                    raise
+                may_retry = False
 
     async def _exchange(
-        self, connection: Connection, line: str, head: CIMultiDict[str], body: bytes, timeout: ClientTimeout
+        self,
+        connection: Connection,
+        protocol: UpstreamProtocol,
+        line: str,
+        head: CIMultiDict[str],
+        body: bytes | None,
+        timeout: ClientTimeout,
     ) -> DirectResponse:
-        protocol = cast("ResponseHandler", connection.protocol)
         try:
             protocol.set_response_params(
                 skip_payload=line.startswith("HEAD "),
@@ -97,7 +99,7 @@ class DirectClient:
             )
             writer = StreamWriter(protocol, self._session._loop)
             await writer.write_headers(line, head)
-            await writer.write_eof(body)
+            await writer.write_eof(body or b"")
             protocol.start_timeout()
             while True:
                 message, content = await protocol.read()

@@ -1,4 +1,4 @@
-"""A response whose head is LM Studio's, and the writer of its body."""
+"""A response whose head is LM Studio's, and writing its body without waiting."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from email.utils import formatdate
 from typing import cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 
 _NO_CONTENT = 204
@@ -37,27 +38,15 @@ class RelayedResponse(web.StreamResponse):
         elif request.version < (1, 1):
             fields["Connection"] = "keep-alive"
 
-    async def begin(self, request: web.BaseRequest, *, join_body: bool) -> BodyWriter:
-        """Send the head, with `join_body` together with the first bytes of the body; return the writer."""
-        if join_body:
-            self._send_headers_immediately = False
-        return BodyWriter(cast("StreamWriter", await self.prepare(request)))
+    def join_head(self) -> None:
+        """Send the head together with the first bytes of the body."""
+        self._send_headers_immediately = False
 
 
-class BodyWriter:
-    """Writes a body with or without waiting: one layer less for each token than StreamResponse.write."""
-
-    __slots__ = ("_writer", "write")
-
-    def __init__(self, writer: StreamWriter) -> None:
-        self._writer = writer
-        # Waits while the client's buffer is full.
-        self.write = writer.write
-
-    def write_now(self, chunk: bytes) -> None:
-        """Write without waiting, which StreamWriter.write only does to drain or to compress."""
-        try:
-            self._writer.write(chunk, drain=False).send(None)
-        except StopIteration:
-            return
-        raise RuntimeError("StreamWriter.write waited although it was not to drain.")
+def write_now(writer: AbstractStreamWriter, chunk: bytes) -> None:
+    """Write without waiting, which StreamWriter.write only does to drain or to compress."""
+    try:
+        writer.write(chunk, drain=False).send(None)  # type: ignore[call-arg] # StreamWriter's
+    except StopIteration:
+        return
+    raise RuntimeError("StreamWriter.write waited although it was not to drain.")

@@ -30,11 +30,13 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     `on_writable` is called when the client's buffer has room again; it must not raise.
     """
 
-    __slots__ = ("_last_body", "now", "on_writable", "wire")
+    __slots__ = ("_followed", "_last_body", "now", "on_writable", "wire")
 
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._last_body: StreamReader = EMPTY_PAYLOAD
+        # How many heads were parsed when the last one was looked at.
+        self._followed = 0
         # The event loop's time, in seconds.
         self.now = self._loop.time
         self.on_writable: Callable[[], None] | None = None
@@ -53,20 +55,16 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
             self.on_writable()
 
     def data_received(self, data: bytes) -> None:
-        before = self._request_count
         super().data_received(data)
-        if self._request_count != before:
+        if self._request_count != self._followed:
+            self._followed = self._request_count
             self.heads_received(len(data), self._follow_last_message())
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        # After a refused Upgrade, aiohttp parses here what arrived behind it.
-        before = self._request_count
-        finished = await super().finish_response(request, resp, start_time)
-        if self._request_count != before and self._messages:
+    def response_finished(self) -> None:
+        """To be called after finish_response(), which parses what arrived behind a refused Upgrade."""
+        if self._request_count != self._followed and self._messages:
+            self._followed = self._request_count
             self.heads_received(sys.maxsize, self._follow_last_message())
-        return finished
 
     def heads_received(self, size: int, error: BaseException | None) -> None:
         """Called when heads were parsed, the last of them from at most `size` bytes of new input.

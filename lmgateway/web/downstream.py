@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from ..access.credentials import Redaction
-from ..aiohttp_private.relayed_response import BodyWriter, RelayedResponse
+from ..aiohttp_private.relayed_response import RelayedResponse
 from ..aiohttp_private.server_protocol import ServerProtocol, protocol_of
 from ..errors import GatewayError
 from .operations.areas import ApiStyle
@@ -28,20 +29,19 @@ class Downstream:
 
     async def begin(
         self, status: int, reason: str, headers: CIMultiDict[str], *, join_body: bool
-    ) -> BodyWriter:
+    ) -> AbstractStreamWriter:
         """Send LM Studio's head, with `join_body` together with the first bytes; return the body's writer."""
         response = RelayedResponse(status=status, reason=reason, headers=headers)
-        if self._request.version < (1, 1) and "Content-Length" not in headers:
+        request = self._request
+        if request.version < (1, 1) and "Content-Length" not in headers:
             # Without chunks the connection's end is the body's.
             response.force_close()
-        return await response.begin(self._request, join_body=join_body)
-
-    async def end(self) -> web.StreamResponse:
-        """Write the end of the body, and return the response."""
-        if self.response is None:
-            raise RuntimeError("begin() comes first")
-        await self.response.write_eof()
-        return self.response
+        if join_body:
+            response.join_head()
+        writer = await response.prepare(request)
+        if writer is None:
+            raise RuntimeError("a response can be begun only once")
+        return writer
 
     @property
     def connection(self) -> ServerProtocol:

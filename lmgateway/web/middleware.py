@@ -96,25 +96,20 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 
 
 @web.middleware
-async def allow_networks(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in only clients from where the configuration says; answer preflights, which can't carry a key."""
-    context = request[CONTEXT]
-    context.client = context.head.client
-    context.head.check_framing()
-    if is_preflight(request.method, request.headers):
-        cors = context.rules.cors
-        granted = cors.preflight_headers(request.headers, proxied=context.area.is_for_pages)
-        return web.Response(status=204, headers=granted)
-    return await handler(request)
-
-
-@web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in only callers with the scope that is needed, and no page of another origin that may not ask."""
+    """Let in only clients from allowed networks, callers with the needed scope, and pages that may ask.
+
+    Preflights are answered here, since they can't carry a key.
+    """
     context = request[CONTEXT]
-    rules, area = context.rules, context.area
+    rules, head, area = context.rules, context.head, context.area
+    context.client = head.client
+    head.check_framing()
+    if is_preflight(request.method, request.headers):
+        granted = rules.cors.preflight_headers(request.headers, proxied=area.is_for_pages)
+        return web.Response(status=204, headers=granted)
     if not area.is_open(health_is_open=rules.health_is_open):
-        caller = context.caller = rules.callers.identify(context.head.credential)
+        caller = context.caller = rules.callers.identify(head.credential)
         if area.scope in SCOPES:
             caller.require(area.scope)
     if area.is_closed_to_pages:
@@ -138,4 +133,4 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers.add(name, value)  # beside a Vary of LM Studio's
 
 
-MIDDLEWARES = (observe, render_errors, allow_networks, authorize)
+MIDDLEWARES = (observe, render_errors, authorize)

@@ -15,10 +15,10 @@ from ..boxes.fleet import Fleet
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import UpstreamResponse
 from ..errors import GatewayError, MethodNotAllowed
-from ..observe.exchange import OTHER_ROUTE, Exchange
+from ..observe.exchange import OTHER_ROUTE
 from ..traffic import target
 from ..traffic.judge import judge
-from ..traffic.plan import Incoming, Plan, RelayOptions, plan
+from ..traffic.plan import Incoming, Plan, plan
 from ..traffic.rewrite import DIALECTS, Dialect
 from .context import RequestContext
 from .relay import relay
@@ -36,31 +36,24 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
-    context, activity = request[CONTEXT], request.app[ACTIVITY]
+    app, context = request.app, request[CONTEXT]
+    activity = app[ACTIVITY]
     activity.admit(context.rules.config.limits.requests)
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
     )
     with activity.exchange(exchange):
-        response, options = await _obtain(request, context, destination, dialect, exchange)
+        incoming = await read(request, context, destination, dialect)
+        planned = plan(
+            incoming, app[ACTIVE_MODELS].current, context.rules.profiles.defaults, context.rules.config.proxy
+        )
+        exchange.resolved(planned.model, stream=planned.streaming)
+        activity.announce(exchange)
+        response = await deliver(planned, app[FLEET])
+        options = planned.relay
+        del incoming, planned  # the body may be large, and the answer long in coming
         return await relay(response, options, exchange, context.downstream)
-
-
-async def _obtain(
-    request: web.Request,
-    context: RequestContext,
-    destination: target.Target,
-    dialect: Dialect | None,
-    exchange: Exchange,
-) -> tuple[UpstreamResponse, RelayOptions]:
-    """Run the stages up to LM Studio's response. The body, which may be large, is freed with this frame."""
-    app, rules = request.app, context.rules
-    incoming = await read(request, context, destination, dialect)
-    planned = plan(incoming, app[ACTIVE_MODELS].current, rules.profiles.defaults, rules.config.proxy)
-    exchange.resolved(planned.model, stream=planned.streaming)
-    app[ACTIVITY].announce(exchange)
-    return await deliver(planned, app[FLEET]), planned.relay
 
 
 async def read(
@@ -70,7 +63,10 @@ async def read(
     headers, limits = context.head.for_upstream(), context.rules.config.proxy
     body: bytes | Upload | None = None
     if dialect is not None:
-        body = await Upload(request, limits.max_body_bytes).read()
+        upload = Upload(request, limits.max_body_bytes)
+        body = upload.arrived()
+        if body is None:
+            body = await upload.read()
     else:
         upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:

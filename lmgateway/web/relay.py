@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
-from ..aiohttp_private.relayed_response import BodyWriter
+from ..aiohttp_private.relayed_response import write_now
 from ..aiohttp_private.server_protocol import ServerProtocol
 from ..boxes.http.response import UpstreamResponse
 from ..observe.exchange import Exchange
@@ -45,7 +46,11 @@ async def relay(
             await transfer.run(downstream.connection, writer)
         if meter is not None:
             await writer.write(meter.finish())
-        return await downstream.end()
+        response = downstream.response
+        if response is None:
+            raise RuntimeError("the response has no head")
+        await response.write_eof()
+        return response
     finally:
         # Before its end this closes the connection, and so LM Studio stops generating.
         upstream.close()
@@ -61,7 +66,7 @@ class Transfer:
     def __init__(self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange) -> None:
         self._upstream, self._meter, self._exchange = upstream, meter, exchange
         self._client: ServerProtocol
-        self._writer: BodyWriter
+        self._writer: AbstractStreamWriter
         self._is_passing = False
         self._failure: Exception | None = None
 
@@ -77,7 +82,7 @@ class Transfer:
             self._exchange.token_seen()
         return passed
 
-    async def run(self, client: ServerProtocol, writer: BodyWriter) -> None:
+    async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> None:
         """Pass on everything up to the body's end. Raises ConnectionResetError if the client has left."""
         self._client, self._writer = client, writer
         client.on_writable = self._pass_on
@@ -97,7 +102,7 @@ class Transfer:
         self._is_passing = True
         try:
             while not self._client.writing_paused and (chunk := self._upstream.read_ready()):
-                self._writer.write_now(self.metered(chunk))
+                write_now(self._writer, self.metered(chunk))
         except Exception as exc:  # noqa: BLE001 - raised again in `run`; the event loop would only log it
             self._failure = exc
             self._upstream.break_off(exc)

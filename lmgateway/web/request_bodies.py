@@ -64,15 +64,20 @@ class Upload:
                 self._refuse()
             yield chunk
 
+    def arrived(self) -> bytes | None:
+        """Return the body if all of it arrived together with the head. Raises ContentTooLarge."""
+        content = self._request.content
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        body = content.read_nowait()
+        if len(body) > self._limit:
+            self._refuse()
+        return body
+
     async def read(self) -> bytes:
         """Return the whole body. Raises ContentTooLarge, BadRequest, RequestTimeout."""
-        content = self._request.content
-        if content.is_eof() and content.exception() is None:  # it came in together with its head
-            body = content.read_nowait()
-            if len(body) > self._limit:
-                self._refuse()
-            return body
-        return b"".join([chunk async for chunk in self.chunks()])
+        body = self.arrived()
+        return b"".join([chunk async for chunk in self.chunks()]) if body is None else body
 
     async def _invite(self) -> None:
         if EXPECTS_CONTINUE in self._request:

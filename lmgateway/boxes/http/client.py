@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 from multidict import CIMultiDict
@@ -152,6 +152,10 @@ class HttpClient:
         """Return a request to this LM Studio. Its API token, if it has one, replaces any Authorization."""
         if self._authorization:
             headers["Authorization"] = self._authorization
+        if isinstance(body, bytes):
+            headers["Content-Length"] = str(len(body))
+        elif body is None and method not in aiohttp.ClientRequest.GET_METHODS:
+            headers.setdefault("Content-Length", "0")
         return Outgoing(method, target, headers, body)
 
     async def send(self, outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
@@ -161,8 +165,16 @@ class HttpClient:
 
         Raises UpstreamUnavailable (UpstreamNotReached), UpstreamSilent, UpstreamBroke, Overloaded.
         """
+        headers, body = outgoing.headers, outgoing.body
+        is_small = body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES)
+        response: aiohttp.ClientResponse | DirectResponse
         try:
-            response = await self._request(outgoing, silence)
+            if is_small:
+                response = await self._direct.send(
+                    outgoing.method, outgoing.target, headers, cast("bytes | None", body), _timeout(silence)
+                )
+            else:
+                response = await self._upload(outgoing, silence)
         except (aiohttp.ClientError, OSError) as exc:
             failure = _failure(exc, silence)
             failure.__cause__ = exc
@@ -182,25 +194,16 @@ class HttpClient:
         if isinstance(failure, UpstreamUnavailable) or not (is_upload or isinstance(failure, Overloaded)):
             self._health.record(failure, self.base_url)
 
-    async def _request(
-        self, outgoing: Outgoing, silence: float | None
-    ) -> aiohttp.ClientResponse | DirectResponse:
-        headers, body = outgoing.headers, outgoing.body
-        if isinstance(body, bytes):
-            headers["Content-Length"] = str(len(body))
-        elif body is None and outgoing.method not in aiohttp.ClientRequest.GET_METHODS:
-            headers.setdefault("Content-Length", "0")
-        if body is None or (isinstance(body, bytes) and len(body) <= SMALL_BODY_BYTES):
-            return await self._direct.send(
-                outgoing.method, outgoing.target, headers, body or b"", _timeout(silence)
-            )
+    async def _upload(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:
+        """Send a request with a large body, or one that is still coming in."""
+        body = outgoing.body
         if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
             # Written at once it would hold up every other request.
             body = _pieces(body)
         return await self._session.request(
             outgoing.method,
             exact_url(self._base, outgoing.target),
-            headers=headers,
+            headers=outgoing.headers,
             data=body,
             allow_redirects=False,
             timeout=_timeout(silence),
