@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal
 
 from aiohttp import web
@@ -21,7 +22,7 @@ ApiStyle = Literal["own", "openai", "anthropic"]
 Need = Scope | Literal["open", "health", "any"]
 
 
-class Area(Struct, frozen=True, kw_only=True):
+class Area(Struct, frozen=True, kw_only=True, dict=True):
     """What holds for some paths. `styles` are whose clients ask there, and so how an error must look."""
 
     scope: Need
@@ -31,12 +32,12 @@ class Area(Struct, frozen=True, kw_only=True):
         """True if no key is needed."""
         return self.scope == "open" or (self.scope == "health" and health_is_open)
 
-    @property
+    @cached_property
     def is_for_pages(self) -> bool:
         """True if pages of every origin may be let in: to LM Studio, and nothing that changes the machine."""
         return self.scope in {"inference", "tools"}
 
-    @property
+    @cached_property
     def is_closed_to_pages(self) -> bool:
         """True if a page of another origin may not even send a request, though it can't read the answer."""
         return not self.is_for_pages and self.scope not in {"open", "health"}
