@@ -38,7 +38,7 @@ import yaml
 
 from lmgateway.cli import main
 from lmgateway.cli.client_snippets import Access, all_lines
-from lmgateway.cli.running import DEMO_KEY, DEMO_MODELS
+from lmgateway.cli.demo import DEMO_KEY, DEMO_MODELS
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.settings import SETTINGS
 from lmgateway.simulator import Pace, Simulator, serve

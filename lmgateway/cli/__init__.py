@@ -138,12 +138,12 @@ def _add_running(
     simulate.add_argument(
         "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
     )
-    simulate.set_defaults(command="running.simulate")
+    simulate.set_defaults(command="demo.simulate")
     demo = _command(commands, "demo", summary="run the gateway in front of a pretend LM Studio")
     demo.add_argument(
         "--port", type=_port, default=Config().server.port, help="the gateway's port, 0 for any (%(default)s)"
     )
-    demo.set_defaults(command="running.demo")
+    demo.set_defaults(command="demo.demo")
 
 
 def _command(

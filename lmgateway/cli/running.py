@@ -1,40 +1,16 @@
-"""The commands that run something."""
+"""The command that runs the gateway. What only other commands need isn't imported: it would take memory."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
-
-import msgspec
 
 from .. import __version__
-from ..app import create_app
-from ..boxes.sdk import library as sdk
-from ..config import Config, Server, decode_custom
-from ..observe import logs
 from ..observe.log_sink import write_without_waiting
-from ..schema.common import ModelType
-from ..schema.models import ActivateRequest
-from ..server.connection_limits import ConnectionLimits
-from ..server.listening import listening
-from ..server.loop import Signals
 from ..server.loop import run as run_loop
-from ..server.sockets import bind
 from ..service import Service
-from ..simulator import Simulator
-from ..simulator import serve as serve_simulator
-from ..storage.state_folder import why_unwritable
-from ..web.state import MODELS
 from .options import OPEN, PROTECTED, load_settings
-from .private_file import CannotWrite
 from .urls import url_of
-
-DEMO_KEY = "demo"
-DEMO_MODELS: dict[ModelType, str] = {
-    "llm": "qwen2.5-7b-instruct",
-    "embedding": "text-embedding-nomic-embed-text-v1.5",
-}
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -53,61 +29,3 @@ def serve(options: argparse.Namespace) -> int:
 
     run_loop(lambda signals: service.run(signals, tell))
     return 0
-
-
-def simulate(options: argparse.Namespace) -> int:
-    logs.configure("info", "auto", quiet=sdk.LOGGERS)
-    if options.log_dir is not None and (reason := why_unwritable(options.log_dir)):
-        raise CannotWrite(f"--log-dir: nothing can be written in {options.log_dir}: {reason}")
-    simulator = Simulator(log_dir=options.log_dir)
-
-    async def run(signals: Signals) -> None:
-        sockets = bind(options.host, options.port)
-        # One that ends at once, like LM Studio.
-        limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
-        async with listening(simulator.make_app(), sockets, limits=limits) as port:
-            print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
-            await signals.stop.wait()
-
-    run_loop(run)
-    return 0
-
-
-def demo(options: argparse.Namespace) -> int:
-    logs.configure("info", "auto", quiet=sdk.LOGGERS)
-    simulator = Simulator()
-
-    async def run(signals: Signals, state_dir: str) -> None:
-        async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
-            tables = {
-                "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
-                "server": {"state_dir": state_dir},
-                "auth": {"api_key": DEMO_KEY},
-            }
-            app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
-            async with listening(app, bind("127.0.0.1", options.port)) as port:
-                for kind, model_key in DEMO_MODELS.items():
-                    simulator.load(model_key)
-                    await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
-                print(_welcome(port), flush=True)
-                await signals.stop.wait()
-
-    # A demo leaves nothing behind.
-    with tempfile.TemporaryDirectory() as state_dir:
-        run_loop(lambda signals: run(signals, state_dir))
-    return 0
-
-
-def _welcome(port: int) -> str:
-    base = f"http://127.0.0.1:{port}"
-    key, json = f"-H 'Authorization: Bearer {DEMO_KEY}'", "-H 'Content-Type: application/json'"
-    chat = '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
-    return f"""\
-The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio.
-Watch it at {base}/dashboard, read its API at {base}/docs, and try:
-
-  curl {base}/v1/models {key}
-  curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
-  curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'
-
-Ctrl-C ends it."""
