@@ -76,9 +76,9 @@ def anchors(page: Path) -> set[str]:
 
 
 def find_blocks(page: str) -> list[Block]:
-    """Return every fenced block in order, with its section."""
+    """Return every fenced block in order, with its section; "" is the text above the first heading."""
     blocks = []
-    _, *sections = _SECTION.split(read(page))
+    sections = ["", *_SECTION.split(read(page))]
     for section, text in zip(sections[::2], sections[1::2], strict=True):
         end = 0
         for found in _FENCED.finditer(text):

@@ -128,7 +128,8 @@ def parse_powershell(text: str) -> None:
     if "-File" in words:
         path, *options = words[words.index("-File") + 1 :]
         script = (ROOT / path).read_text()
-        assert [word for word in options if word[0] == "-" and f"${word[1:]}" not in script] == []
+        parameters = {f"-{name}" for name in re.findall(r"^    \[\w+\] \$(\w+)", script, re.MULTILINE)}
+        assert [word for word in options if word[0] == "-" and word not in parameters] == []
 
 
 def parse_drawing(text: str) -> None:
