@@ -37,7 +37,7 @@ async def collect_garbage(activity: Activity) -> None:
     while True:
         await asyncio.sleep(GARBAGE_SECONDS)
         _, *collections = gc.get_count()
-        # With no younger generation collected since then, there is next to nothing to collect.
+        # Both counters are 0 if nothing was collected since the last full collection: the process was idle.
         if any(collections) and not activity.running:
             gc.collect()
 
