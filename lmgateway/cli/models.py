@@ -114,7 +114,8 @@ def deactivate(options: argparse.Namespace) -> int:
         active = await gateway.request("POST", "/admin/models/deactivate", body)
         if options.json:
             return _print_json(active)
-        print(f"No {options.type or 'llm or embedding'} model is active: requests must name a model.")
+        kind = "embedding model" if options.type == "embedding" else "model"
+        print(f"No {kind} is active now: requests must name one.")
         return 0
 
     return ask_gateway(options, ask)

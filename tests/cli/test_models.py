@@ -114,7 +114,7 @@ async def test_table(home: Home) -> None:
     home.studio.load(CHAT, "second")
     assert await home.run("activate", CHAT, "--id", "second") == (
         0,
-        "second now answers requests that name no model.\n",
+        "second is now the active model.\n",
     )
     assert await home.run("models") == (
         0,
@@ -140,7 +140,7 @@ async def test_active_without_being_loaded(home: Home) -> None:
     assert lines.count("loaded") == 1
     assert await home.run("deactivate", "--type", "llm") == (
         0,
-        "No llm model is active: requests must name a model.\n",
+        "No model is active now: requests must name one.\n",
     )
     assert "active" not in (await home.run("models"))[1]
 
@@ -217,7 +217,7 @@ async def test_load_tells_its_progress_in_lines(home: Home) -> None:
         status, output = await command.ends()
     assert status == 0
     *progress, last = output.splitlines()
-    assert last == f"{CHAT} is loaded and answers requests that name no model."
+    assert last == f"{CHAT} is loaded and is now the active model."
     assert set(progress) <= {f"{CHAT} {percent} %" for percent in (50, 75, 100)}
     assert "\r" not in output
 
