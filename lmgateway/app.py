@@ -1,4 +1,4 @@
-"""create_app(config): who owns what, the order of the middlewares. Wiring, nothing else."""
+"""create_app(config): makes the owners of all state and connects them. Wiring, nothing else."""
 
 from __future__ import annotations
 
@@ -40,10 +40,11 @@ from .web.state import (
 
 
 def create_app(config: Config) -> web.Application:
-    """Return the gateway. Nothing is connected before it starts, and LM Studio needn't be there even then."""
+    """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too."""
     app = web.Application(middlewares=MIDDLEWARES)
     app[RULES_IN_FORCE] = RulesInForce(config)
-    # Of the time, so that a reader that comes back after a restart is told all that happened since.
+    # Events are numbered from the current time on, so a number from before a restart is lower: a reader that
+    # reconnects with it gets all events since the restart.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
@@ -62,9 +63,9 @@ def create_app(config: Config) -> web.Application:
 
 
 async def reconfigure(app: web.Application, config: Config) -> None:
-    """Put another configuration in force. What has begun goes on as it began, and nobody is disconnected.
+    """Put a new configuration in force. Running requests go on under the old one; no client is disconnected.
 
-    Address, port and state folder stay as they were at the start.
+    A new address, port or state folder takes effect only at the next start.
     """
     app[RULES_IN_FORCE].replace(config)
     await app[FLEET].reconfigure(config.lmstudio)
@@ -86,7 +87,7 @@ async def _fleet(app: web.Application) -> AsyncIterator[None]:
 async def _models(app: web.Application) -> AsyncIterator[None]:
     await app[ACTIVE_MODELS].restore()
     yield
-    # First: an unload that is cancelled here still deactivates what it has unloaded.
+    # Before the registry: an unload that is cancelled here still deactivates the model that it has unloaded.
     await app[MODELS].close()
     await app[ACTIVE_MODELS].close()
 
@@ -101,5 +102,5 @@ async def _vitals(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _end_events(app: web.Application) -> None:
-    # Before the server waits for running requests: an open event stream is one, and would never end.
+    # At the start of the drain: an open event stream is a running request that would never end by itself.
     app[EVENTS].close()

@@ -1,4 +1,4 @@
-"""Tasks that run beside the requests, for as long as whoever started them."""
+"""Background tasks, each with an owner that ends it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Return a running task. Should it fail, the log says so then, and not only when it is ended."""
+    """Start a task. If it fails, that is logged at once, and not only when the task is awaited."""
     task = asyncio.create_task(work)
-    task.add_done_callback(_tell_of_failure)
+    task.add_done_callback(_log_failure)
     return task
 
 
 def start_vital(
     work: Coroutine[Any, Any, None], on_failure: Callable[[BaseException], None]
 ) -> asyncio.Task[None]:
-    """Return a running task without which the process is of no use: `on_failure` is called if it fails."""
+    """Start a task that the process can't do without: `on_failure` is called if it fails."""
     task = asyncio.create_task(work)
 
     def ended(task: asyncio.Task[None]) -> None:
@@ -40,7 +40,7 @@ def start_vital(
 
 @asynccontextmanager
 async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Have tasks run inside."""
+    """Run tasks for the duration of the block."""
     tasks = [start(each) for each in work]
     try:
         yield
@@ -60,9 +60,9 @@ async def join(task: asyncio.Task[T]) -> T:
     try:
         await asyncio.wait([task])
     except asyncio.CancelledError:
-        # There may be no other waiter to raise its failure to.
-        task.remove_done_callback(_tell_of_fault)
-        task.add_done_callback(_tell_of_fault)
+        # There may be no other waiter that would raise the task's exception, so it is logged.
+        task.remove_done_callback(_log_fault)
+        task.add_done_callback(_log_fault)
         raise
     return task.result()
 
@@ -88,9 +88,9 @@ class DetachedTasks:
 
 
 async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
-    """Return what this returns, which may wait. Neither who is cancelled nor the process's end waits for it.
+    """Run blocking work in a daemon thread. Neither cancellation nor the process's exit waits for it.
 
-    The end of the process does wait for the threads of asyncio.to_thread and of every executor.
+    The process's exit does wait for threads of asyncio.to_thread and of executors.
     """
     outcome: Future[T] = Future()
 
@@ -99,7 +99,7 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
             return
         try:
             result = work()
-        except BaseException as exc:  # noqa: BLE001 - it is raised where this is awaited
+        except BaseException as exc:  # noqa: BLE001 - raised again in the caller
             outcome.set_exception(exc)
         else:
             outcome.set_result(result)
@@ -108,11 +108,11 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
     return await asyncio.wrap_future(outcome)
 
 
-def _tell_of_fault(task: asyncio.Task[Any]) -> None:
+def _log_fault(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and not isinstance(task.exception(), GatewayError):
-        _tell_of_failure(task)
+        _log_failure(task)
 
 
-def _tell_of_failure(task: asyncio.Task[Any]) -> None:
+def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (failure := task.exception()) is not None:
         logger.error("%s failed", task.get_coro(), exc_info=failure)

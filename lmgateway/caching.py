@@ -1,4 +1,4 @@
-"""What is found out once, for texts that come again and again."""
+"""Caching of pure functions of short texts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ LONGEST = 128
 
 
 def cached_for_short(function: Callable[[str], T]) -> Callable[[str], T]:
-    """Let a pure function of a text answer from memory, unless the text is long.
+    """Cache a pure function's results for texts of up to 128 characters, at most 1,024 of them.
 
-    Strangers choose the texts: 1,024 of 128 characters are all that they can fill the memory with. What is
-    raised isn't kept.
+    Clients choose the texts, so both bounds limit the memory that they can fill. Exceptions aren't cached.
     """
-    remembered = lru_cache(TEXTS)(function)
+    lookup = lru_cache(TEXTS)(function)
 
     @wraps(function)
     def cached(text: str) -> T:
-        return remembered(text) if len(text) <= LONGEST else function(text)
+        return lookup(text) if len(text) <= LONGEST else function(text)
 
     return cached

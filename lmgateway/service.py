@@ -1,4 +1,4 @@
-"""The gateway as it runs for months: started, reloaded, drained, and its service manager kept informed."""
+"""The gateway as a service: starts, reloads its configuration, drains, and notifies the service manager."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from .web.state import ACTIVITY
 
 logger = logging.getLogger(__name__)
 
-# Each stream needs two descriptors; the usual soft limit of 1024 is for programs that call select().
+# A stream needs two descriptors, so the usual soft limit of 1024 would allow only 500 of them.
 DESCRIPTORS = 65_536
-# What a reload can't change, because it was used when the process started.
+# Settings that a reload can't change, because they are used only at startup.
 _FOR_THE_NEXT_START = ("host", "port", "state_dir")
 
 
 class Service:
-    """A gateway with the configuration that `load` returns, now and at each reload."""
+    """A gateway whose configuration is what `load` returns, at startup and at each reload."""
 
     def __init__(self, load: Callable[[], Config]) -> None:
         """Raises ConfigError."""
@@ -48,7 +48,7 @@ class Service:
         configure_logging(self.config)
 
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
-        """Serve until told to stop. `on_listening` is called with the port.
+        """Serve until `signals.stop` is set. `on_listening` is called with the port.
 
         Raises CannotListen, and ConfigError for a database that is newer than this program.
         """
@@ -89,8 +89,8 @@ class Service:
             try:
                 await self._reload(app)
             except Exception:
-                # A fault of ours; it mustn't make this reload the last one.
-                logger.exception("reloading failed, and the configuration may be in force only in part")
+                # A bug. The task must survive it, so that the next SIGHUP reloads again.
+                logger.exception("reloading failed: the new configuration may be in force only in part")
             self._manager.ready()
 
     async def _reload(self, app: web.Application) -> None:
@@ -117,17 +117,17 @@ def configure_logging(config: Config) -> None:
 
 
 def _change_certificate(tls: SSLContext | None, config: Config) -> None:
-    wanted = bool(config.server.tls_cert or config.server.tls_key)
-    if wanted != (tls is not None):
-        raise ConfigError(["server.tls_cert: between http and https the gateway has to be started again"])
+    uses_tls = bool(config.server.tls_cert or config.server.tls_key)
+    if uses_tls != (tls is not None):
+        raise ConfigError(["server.tls_cert: to change between http and https, restart the gateway"])
     if tls is not None:
         load_certificate(tls, config.server)
 
 
 def _settle_garbage_collector() -> None:
-    """Never look again at what is there for good, and less often at what each request leaves behind.
+    """Exclude what lives as long as the process from garbage collection, and collect less often.
 
-    By default the collector takes a twelfth of the time of a request.
+    With Python's defaults the collector takes a twelfth of a request's time.
     """
     gc.collect()
     gc.freeze()
@@ -142,7 +142,7 @@ def _raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
     if soft < most:
-        # A hardened unit forbids it, and has set its own; macOS allows less than it says. Python calls both a
-        # wrong value.
+        # Fails in a hardened systemd unit, which sets its own limit, and on macOS, which allows less than the
+        # limit that it reports. Python raises ValueError for both.
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -226,7 +226,9 @@ async def test_whoever_serves_everybody_is_told(tmp_path: Path) -> None:
     """As whoever serves this machine alone."""
     options = ("--host", "127.0.0.1", "--port", "0", "--set", "network.ip_allowlist=*")
     async with lmgateway("serve", *options, cwd=tmp_path) as gateway:
-        await gateway.says("Whoever reaches this machine is served: auth.api_key isn't set.")
+        await gateway.says(
+            "Any client that can reach this machine is served, because auth.api_key isn't set."
+        )
 
 
 async def test_a_log_that_cant_be_written_is_said(tmp_path: Path) -> None:

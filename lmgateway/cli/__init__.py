@@ -1,4 +1,4 @@
-"""The command line. The only place that prints and that sets exit codes."""
+"""The command line: parses arguments, prints, and sets the exit status. Nothing else in the package does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .private_file import CannotWrite
 
 KINDS = get_args(ModelType)
 INTERRUPTED = 130
-# What a shell makes of SIGPIPE
+# 128 + SIGPIPE, as a shell reports it
 UNREAD = 141
 _EXIT_STATUS: dict[type[Exception], int] = {
     CannotListen: EX_OSERR,
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the process's exit status."""
     options = _parser().parse_args(arguments)
-    # Imported now: asking a gateway takes little of what one is made of, and a gateway nothing of what asks.
+    # Imported only now, because a gateway and a client of one need different modules.
     module, _, function = options.command.partition(".")
     try:
         status: int = getattr(import_module(f".{module}", __package__), function)(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # `| head` has seen enough.
-        _write_no_more()
+        # The reader closed the pipe, as `| head` does.
+        _discard_output()
         return UNREAD
     except OSError as exc:
         if exc.errno != errno.ENOSPC:
             raise
-        _write_no_more()
+        _discard_output()
         print(f"lmgateway: the output can't be written: {exc.strerror}", file=sys.stderr)
         return EX_IOERR
     except ConfigError as exc:
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _write_no_more() -> None:
-    # Python would try again when it ends, and complain.
+def _discard_output() -> None:
+    # Python flushes stdout again at exit, and would report the same error once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -106,10 +106,13 @@ def _add_setting_up(
         commands,
         "init",
         parents=[setting, listening],
-        summary="write a configuration for this machine, and say how clients get in",
+        summary="write a configuration for this machine, and show how clients connect",
     )
     start.add_argument(
-        "--output", type=Path, metavar="FILE", help="where to; ./config.toml or $LMGATEWAY_CONFIG by default"
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
     )
     start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
     start.set_defaults(command="init.init")
@@ -117,7 +120,7 @@ def _add_setting_up(
         commands,
         "doctor",
         parents=[configured, listening],
-        summary="say what is wrong, and what to do about it",
+        summary="check the installation, and say how to fix each problem",
     )
     examine.add_argument("--json", action="store_true", help="print the findings for a script")
     examine.set_defaults(command="doctor.doctor")
@@ -129,7 +132,10 @@ def _add_running(
     serve = _command(commands, "serve", parents=[configured, listening], summary="run the gateway")
     serve.set_defaults(command="running.serve")
     check = _command(
-        commands, "check", parents=[configured, listening], summary="say what is configured, and where"
+        commands,
+        "check",
+        parents=[configured, listening],
+        summary="show every setting in force, and where its value comes from",
     )
     check.set_defaults(command="check.check")
     simulate = _command(commands, "simulate", summary="run a pretend LM Studio")
@@ -161,16 +167,14 @@ def _port(text: str) -> int:
 
 def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
-    remote.add_argument(
-        "--url", help="where the gateway runs; the configured port of this machine by default"
-    )
-    remote.add_argument("--key", help="its key; the configured one by default")
-    remote.add_argument("--json", action="store_true", help="print the gateway's own answer")
+    remote.add_argument("--url", help="the gateway's URL; by default the configured port of this machine")
+    remote.add_argument("--key", help="the gateway's key; by default the configured one")
+    remote.add_argument("--json", action="store_true", help="print the gateway's JSON")
     return remote
 
 
 def _add_watching(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    watch = _command(commands, "events", parents=[remote], summary="show what happens, as it happens")
+    watch = _command(commands, "events", parents=[remote], summary="follow the gateway's events")
     watch.add_argument(
         "--type",
         action="append",
@@ -186,7 +190,7 @@ def _add_watching(commands: Commands, remote: argparse.ArgumentParser) -> None:
 def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
     named = argparse.ArgumentParser(add_help=False, parents=[remote])
     named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
-    named.add_argument("--id", metavar="NAME", help="the instance's own name")
+    named.add_argument("--id", metavar="NAME", help="the instance's identifier")
     defaults = argparse.ArgumentParser(add_help=False)
     defaults.add_argument(
         "--default",
@@ -194,13 +198,15 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a parameter for requests that don't set it, such as temperature=0.7 or maxTokens=500",
+        help="a default for requests that leave it out, such as temperature=0.7 or maxTokens=500",
     )
     load = _command(
         commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
     )
-    load.add_argument("--ttl", type=int, metavar="SECONDS", help="unload it after so long without a request")
-    load.add_argument("--no-activate", action="store_true", help="leave the active model as it is")
+    load.add_argument(
+        "--ttl", type=int, metavar="SECONDS", help="unload the model after so long without a request"
+    )
+    load.add_argument("--no-activate", action="store_true", help="don't change the active model")
     load.add_argument(
         "--with",
         dest="settings",
@@ -210,17 +216,20 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
     )
     load.set_defaults(command="models.load")
-    cancel = _command(commands, "cancel", parents=[named], summary="end the load of a model")
+    cancel = _command(commands, "cancel", parents=[named], summary="cancel a model's load")
     cancel.set_defaults(command="models.cancel")
-    unload = _command(commands, "unload", parents=[named], summary="take a model out of memory")
+    unload = _command(commands, "unload", parents=[named], summary="unload a model from memory")
     unload.set_defaults(command="models.unload")
     activate = _command(
-        commands, "activate", parents=[named, defaults], summary="make a model the active one; loads nothing"
+        commands,
+        "activate",
+        parents=[named, defaults],
+        summary="make a model the active one, without loading it",
     )
-    activate.add_argument("--type", choices=KINDS, help="its type, if LM Studio can't be asked")
+    activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
     activate.set_defaults(command="models.activate")
     deactivate = _command(
-        commands, "deactivate", parents=[remote], summary="have no active model; unloads nothing"
+        commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"
     )
-    deactivate.add_argument("--type", choices=KINDS, help="only of this type; both by default")
+    deactivate.add_argument("--type", choices=KINDS, help="only this type; by default both")
     deactivate.set_defaults(command="models.deactivate")

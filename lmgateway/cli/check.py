@@ -1,4 +1,4 @@
-"""The command that shows the settings."""
+"""`lmgateway check`: shows every setting in force."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .options import PROTECTED, load_settings
 
 def check(options: argparse.Namespace) -> int:
     loaded = load_settings(options)
-    # What else would stop the start.
+    # The certificate, because a bad one would keep the gateway from starting.
     server_context(loaded.config.server)
     shown = [
         (f"{path} = {value.setting.show(value.value)}", value.origin) for path, value in loaded.values.items()

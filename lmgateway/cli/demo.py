@@ -40,7 +40,7 @@ def simulate(options: argparse.Namespace) -> int:
 
     async def run(signals: Signals) -> None:
         sockets = bind(options.host, options.port)
-        # One that ends at once, like LM Studio.
+        # Without a drain: LM Studio ends at once too.
         limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
         async with listening(simulator.make_app(), sockets, limits=limits) as port:
             print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
@@ -69,7 +69,7 @@ def demo(options: argparse.Namespace) -> int:
                 print(_welcome(port), flush=True)
                 await signals.stop.wait()
 
-    # A demo leaves nothing behind.
+    # A temporary folder, so that the demo leaves no files behind.
     with tempfile.TemporaryDirectory() as state_dir:
         run_loop(lambda signals: run(signals, state_dir))
     return 0

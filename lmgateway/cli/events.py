@@ -1,4 +1,4 @@
-"""`lmgateway events`: what happens, in a terminal."""
+"""`lmgateway events`: follows the event stream in a terminal."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _COLOURS = {
 
 
 def events(options: argparse.Namespace) -> int:
-    """Print events until Ctrl-C; come back when the gateway does."""
+    """Print events until Ctrl-C, and reconnect when the connection is lost."""
 
     async def follow(gateway: GatewayClient) -> int:
-        # Asked once without patience: a wrong key or address is no reason to wait.
+        # The first request isn't retried: with a wrong key or address, waiting would be in vain.
         await gateway.request("GET", "/debug/status")
         names = [name for item in options.type for name in item.split(",")]
         last_id: str | None = None
-        is_told = False
+        is_reported = False
         while True:
             try:
                 async for event in gateway.events(*names, last_id=last_id):
-                    last_id, is_told = event.id or last_id, False
+                    last_id, is_reported = event.id or last_id, False
                     _print(event.name, event.data, as_json=options.json)
             except RequestFailed as exc:
                 if exc.exit_status != EX_UNAVAILABLE:
                     raise
-                if not is_told:
+                if not is_reported:
                     print(f"lmgateway: {exc} Trying again.", file=sys.stderr, flush=True)
-                is_told = True
+                is_reported = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
     return ask_gateway(options, follow)
@@ -62,5 +62,5 @@ def _print(name: str, data: dict[str, Any], *, as_json: bool) -> None:
 
 def _brief(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # What LM Studio wrote into its log may hold anything.
+    # LM Studio's log may contain control characters, which would act on the terminal.
     return "".join(character if character.isprintable() else " " for character in text)

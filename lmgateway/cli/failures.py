@@ -1,4 +1,4 @@
-"""How a command fails, and the status that it ends with then (sysexits.h)."""
+"""The failure of a command, and its exit status (sysexits.h)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EX_CONFIG = 78
 
 
 class RequestFailed(Exception):
-    """The gateway, or LM Studio behind it, said no; the message says why."""
+    """A request to the gateway failed; the message says why."""
 
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)

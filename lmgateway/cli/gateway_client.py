@@ -1,4 +1,4 @@
-"""A running gateway, as the commands talk to it."""
+"""The client of a running gateway's API that the commands use."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from yarl import URL
 
 from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
-# sysexits.h, by what the gateway answers; everything else is 1.
+# The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
-_NO_LMGATEWAY = "What answers there is no lmgateway."
-_NO_GATEWAY = "Start one with `lmgateway serve`, or name another with --url."
-_WRONG_KEY = "The gateway has another key than this one. Give its own with --key, or in GATEWAY_API_KEY."
-_NO_KEY = "The gateway wants its key. Give it with --key, or in GATEWAY_API_KEY."
+_NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
+_HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
+_WRONG_KEY = "The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY."
+_NO_KEY = "The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY."
 
 
 class Event(NamedTuple):
@@ -37,23 +37,23 @@ class GatewayClient:
         self._place = place
 
     async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-        """Return what the gateway answers. Raises RequestFailed."""
-        async with self._answered(method, path, json=body) as response:
+        """Return the response's JSON. Raises RequestFailed."""
+        async with self._response(method, path, json=body) as response:
             answer = await response.json()
             if not isinstance(answer, dict) or "error" in answer:
-                # LM Studio itself says 200 and "Unexpected endpoint".
-                raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE)
+                # LM Studio answers 200 and an error, "Unexpected endpoint", to a path that it doesn't have.
+                raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
             return answer
 
     async def events(self, *names: str, last_id: str | None = None) -> AsyncIterator[Event]:
-        """Yield each event as it happens, `connected` first; of these names only, if there are any.
+        """Yield each event as it is published, `connected` first; with `names`, only those kinds.
 
-        With `last_id`, first what came after that one. Raises RequestFailed, with EX_UNAVAILABLE when the
-        stream breaks off.
+        With `last_id`, the events after that one are replayed first. Raises RequestFailed, with
+        EX_UNAVAILABLE if the connection is lost.
         """
         headers = {"Last-Event-ID": last_id} if last_id else {}
         query = {"types": ",".join(names)}
-        async with self._answered("GET", "/debug/stream", params=query, headers=headers) as response:
+        async with self._response("GET", "/debug/stream", params=query, headers=headers) as response:
             name, number = "", None
             async for line in response.content:
                 field, _, value = line.decode().rstrip("\r\n").partition(": ")
@@ -66,7 +66,7 @@ class GatewayClient:
                     number = None
 
     @asynccontextmanager
-    async def _answered(
+    async def _response(
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
@@ -75,20 +75,20 @@ class GatewayClient:
                     raise await self._failure(response)
                 yield response
         except aiohttp.ContentTypeError as exc:
-            raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE) from exc
-        # Before ValueError, which a certificate that isn't trusted is too.
+            raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
+        # Before ValueError, which ClientConnectorCertificateError is too.
         except aiohttp.ClientError as exc:
             raise RequestFailed(_unreachable(self._place, exc), EX_UNAVAILABLE) from exc
         except ValueError as exc:
-            raise RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE) from exc
+            raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
 
     async def _failure(self, response: aiohttp.ClientResponse) -> RequestFailed:
-        """Return an error's sentence, and its mistakes if it lists some."""
+        """Return the gateway's error message, with its details if there are some."""
         answer = await response.json()
         sentence = answer.get("error") if isinstance(answer, dict) else None
         status = _EXIT_STATUS.get(response.status, 1)
         if not isinstance(sentence, str):
-            return RequestFailed(_NO_LMGATEWAY, EX_UNAVAILABLE)
+            return RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
         if response.status == 401:
             return RequestFailed(_WRONG_KEY if "X-API-Key" in self._session.headers else _NO_KEY, status)
         if answer.get("status") == "not_found":
@@ -104,20 +104,20 @@ class GatewayClient:
 def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:
     match exc:
         case aiohttp.ClientConnectorCertificateError():
-            return f"The certificate of {place} isn't trusted here: {exc.certificate_error}"
+            return f"The certificate of {place} isn't trusted: {exc.certificate_error}"
         case aiohttp.ClientSSLError():
-            return f"What listens at {place} speaks no TLS. Write http:// in --url."
+            return f"The server at {place} doesn't use TLS. Write http:// in --url."
         case aiohttp.ClientConnectorError():
-            return f"Nothing answers at {place}: {_system_words(exc.os_error)}. {_NO_GATEWAY}"
+            return f"Nothing answers at {place}: {_system_message(exc.os_error)}. {_HOW_TO_CONNECT}"
         case aiohttp.ConnectionTimeoutError():
-            return f"Nothing answers at {place}. {_NO_GATEWAY}"
+            return f"Nothing answers at {place}. {_HOW_TO_CONNECT}"
         case aiohttp.ServerDisconnectedError():
-            return f"{place} closed the connection. If it speaks TLS, write https:// in --url."
-    return f"The connection to {place} broke: {exc}"
+            return f"{place} closed the connection. If it uses TLS, write https:// in --url."
+    return f"The connection to {place} was lost: {exc}"
 
 
-def _system_words(error: OSError) -> str:
-    # asyncio's own words repeat the address, in another form.
+def _system_message(error: OSError) -> str:
+    # asyncio's message would repeat the address.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return error.strerror or str(error)
@@ -125,9 +125,9 @@ def _system_words(error: OSError) -> str:
 
 @asynccontextmanager
 async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIterator[GatewayClient]:
-    """Talk to the gateway at this URL; `certificate` is the file of the one that it must show, if known.
+    """Yield a client for the gateway at this URL. With `certificate`, a file, only that one is trusted.
 
-    Raises RequestFailed if the URL is none.
+    Raises RequestFailed if the URL is invalid.
     """
     try:
         base = URL(url)
@@ -139,9 +139,9 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
     except ValueError:
         usable = False
     if not usable:
-        raise RequestFailed(f"--url: {url} is no URL of a gateway; write http://host:port", EX_USAGE)
+        raise RequestFailed(f"--url: {url} isn't a gateway's URL; write http://host:port", EX_USAGE)
     headers = {"X-API-Key": key} if key else {}
-    # A load takes as long as it takes.
+    # No total timeout, because a load may take minutes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
     connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
     async with aiohttp.ClientSession(
@@ -151,7 +151,7 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
 
 
 def trusting(certificate: str) -> ssl.SSLContext:
-    """Return a context that trusts the certificate in this file, whatever name it is for, and no other.
+    """Return a context that trusts only the certificate in this file, whatever its host name.
 
     Raises RequestFailed if it can't be read.
     """

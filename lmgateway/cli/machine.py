@@ -1,4 +1,4 @@
-"""This machine as its neighbours see it: its addresses, their networks, its name."""
+"""This machine on its networks: its addresses and its mDNS name."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ..networks import Address, parse_address
 
 Network = IPv4Network | IPv6Network
 
-ANY_IPV4, ANY = "0.0.0.0", "::"  # noqa: S104 - who may come in there is another question
+ANY_IPV4, ANY = "0.0.0.0", "::"  # noqa: S104 - the allowlist decides who is admitted
 LOOPBACK = ("127.0.0.0/8", "::1")
 LINK_LOCAL_V6 = "fe80::/10"
 
-# Networks of containers, of virtual machines inside this one and of VPNs: nobody of the LAN is there.
+# Interfaces of containers, of local virtual machines and of VPNs: no machine of the LAN is reached there.
 _NO_LAN = re.compile(
     r"docker|br-[0-9a-f]{12}|veth|podman|cni|flannel|cali|lxcbr|lxdbr|incusbr|virbr|vmnet|vboxnet|bridge\d"
     r"|tun|tap|wg|tailscale|utun|awdl|llw|VMware |VirtualBox |vEthernet \((WSL|Default Switch)",
@@ -34,7 +34,7 @@ _CONTAINER_SIGNS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 class LanAddress(Struct, frozen=True):
-    """An address of this machine, and the network that it shares with others."""
+    """An address of this machine on a network, and that network."""
 
     interface: str
     address: Address
@@ -42,20 +42,20 @@ class LanAddress(Struct, frozen=True):
 
     @property
     def is_private(self) -> bool:
-        """Whether the network is nobody's on the internet: RFC 1918, ULA and the like."""
+        """True if the network isn't routed on the internet: RFC 1918, ULA and the like."""
         return self.network.is_private
 
 
 def lan_addresses(
     addresses: Mapping[str, Sequence[Any]] | None = None, states: Mapping[str, Any] | None = None
 ) -> list[LanAddress]:
-    """Return where this machine's neighbours are, private networks first, IPv4 before IPv6.
+    """Return this machine's addresses on LANs, private networks first, IPv4 before IPv6.
 
     Left out are loopback and link-local addresses, tunnels, and the networks of containers and virtual
     machines. The parameters are psutil's `net_if_addrs()` and `net_if_stats()`.
     """
     states = psutil.net_if_stats() if states is None else states
-    found = []
+    lan = []
     for interface, entries in (psutil.net_if_addrs() if addresses is None else addresses).items():
         state = states.get(interface)
         if state is None or not state.isup or _NO_LAN.match(interface):
@@ -65,8 +65,8 @@ def lan_addresses(
         for entry in entries:
             shared = _shared(interface, entry)
             if shared is not None:
-                found.append(shared)
-    return sorted(found, key=lambda one: (not one.is_private, one.address.version))
+                lan.append(shared)
+    return sorted(lan, key=lambda one: (not one.is_private, one.address.version))
 
 
 def _shared(interface: str, entry: Any) -> LanAddress | None:
@@ -80,13 +80,13 @@ def _shared(interface: str, entry: Any) -> LanAddress | None:
 
 
 def _prefix_length(address: Address, netmask: str | None) -> int:
-    if netmask is None:  # Windows doesn't tell those of IPv6; a LAN's is 64 long (RFC 4291 section 2.5.4)
+    if netmask is None:  # Windows reports none for IPv6; a LAN's prefix has 64 bits (RFC 4291 section 2.5.4)
         return 64 if isinstance(address, IPv6Address) else 32
     return int(parse_address(netmask)).bit_count()
 
 
 def has_ipv6() -> bool:
-    """Tell whether any interface but loopback speaks IPv6, be it with its link-local address alone."""
+    """True if an interface other than loopback has an IPv6 address, even if only a link-local one."""
     return socket.has_dualstack_ipv6() and any(
         entry.family == socket.AF_INET6 and not parse_address(entry.address).is_loopback
         for entries in psutil.net_if_addrs().values()
@@ -95,10 +95,10 @@ def has_ipv6() -> bool:
 
 
 def host_for(networks: Sequence[LanAddress], *, ipv6: bool) -> str:
-    """Return the address to listen on so that the private ones of these networks reach it, and no others do.
+    """Return the address to listen on: reachable from the private ones of these networks, and from no others.
 
-    IPv6 is left alone where one of its networks stays out: a client that finds several addresses for a name
-    would come over that one and be refused, where it falls back to IPv4 if nobody listens.
+    IPv6 isn't used if one of the IPv6 networks isn't private. A client that resolves a name to several
+    addresses would connect over that network and be refused; without a listener it falls back to IPv4.
     """
     if not any(one.is_private for one in networks):
         return "127.0.0.1"
@@ -107,14 +107,14 @@ def host_for(networks: Sequence[LanAddress], *, ipv6: bool) -> str:
 
 
 def local_name() -> str | None:
-    """Return `name.local` if this machine answers to it (mDNS, RFC 6762), as far as can be seen."""
+    """Return `name.local` if this machine seems to answer to it (mDNS, RFC 6762)."""
     name = socket.gethostname().partition(".")[0]
     answers = sys.platform in {"darwin", "win32"} or _AVAHI.exists()
     return f"{name.lower()}.local" if answers and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 
 def is_wsl() -> bool:
-    """Tell whether this is Linux inside Windows."""
+    """True on Linux inside Windows (WSL)."""
     return sys.platform == "linux" and "microsoft" in platform.release().lower()
 
 

@@ -1,4 +1,4 @@
-"""config.example.toml: the configuration's manual, with some of its settings filled in."""
+"""config.example.toml, the configuration's manual, as a template for `lmgateway init`."""
 
 from __future__ import annotations
 
@@ -13,43 +13,42 @@ from ..settings import SETTINGS, paths
 NAME = "config.example.toml"
 
 _HEADER = """\
-# lmgateway's configuration, made by `lmgateway init`. It holds the key: keep it to yourself.
+# lmgateway's configuration, written by `lmgateway init`. It contains the key: don't share this file.
 #
-# A line that begins with "#name = " shows a setting's default; take the "#" off and change it. The variable
-# named behind each setting does the same from the environment or from a .env file; the command line
-# (--set server.port=9000) is stronger than both, and this file is the weakest. `lmgateway check` says what is
-# in force and where each value comes from.
+# A line that begins with "#name = " shows a setting's default. To change it, remove the "#". The environment
+# variable named behind a setting sets it too, also from a .env file, and overrides this file. The command
+# line (--set server.port=9000) overrides both. `lmgateway check` shows every setting in force and where its
+# value comes from.
 """
 _TABLE = re.compile(r"\[(\w+)\]")
 _SETTING = re.compile(r"#(\w+) = ")
 
 
 def read() -> str:
-    """Return the manual's text."""
+    """Return the text of config.example.toml."""
     package = resources.files(__package__.partition(".")[0])
     installed = package / NAME
-    # In a copy of the repository it is beside the package; only a wheel has it inside.
+    # A wheel contains it; in a clone of the repository it is beside the package.
     return (installed if installed.is_file() else Path(str(package)).parent / NAME).read_text("utf-8")
 
 
 def fill(manual: str, literals: Mapping[str, str]) -> str:
-    """Return the manual with these settings in force, and everything else as it is.
+    """Return the manual with these settings uncommented and set, and everything else unchanged.
 
-    `literals` are TOML values by the settings' paths. Named tables are written behind the manual's text.
-
-    Raises LookupError for a setting that the manual doesn't show.
+    `literals` are TOML values by the settings' paths. Named tables are appended. Raises LookupError for a
+    setting that the manual doesn't have.
     """
     _, _, body = manual.partition("\n\n")
     left = {path: literal for path, literal in literals.items() if path in SETTINGS}
     named = {path: literal for path, literal in literals.items() if path not in SETTINGS}
     table, lines = "", []
     for line in body.splitlines():
-        if found := _TABLE.fullmatch(line):
-            table = f"{found[1]}."
-        elif found := _SETTING.match(line):
-            path = table + found[1]
+        if match := _TABLE.fullmatch(line):
+            table = f"{match[1]}."
+        elif match := _SETTING.match(line):
+            path = table + match[1]
             if path in left:
-                lines.append(f"{found[1]} = {left.pop(path)}")
+                lines.append(f"{match[1]} = {left.pop(path)}")
                 continue
         lines.append(line)
     if left:
@@ -58,7 +57,7 @@ def fill(manual: str, literals: Mapping[str, str]) -> str:
 
 
 def _named_tables(literals: Mapping[str, str]) -> Iterator[str]:
-    """Yield the tables whose names the user chose; the manual has only an example of them."""
+    """Yield the lines of tables whose names the user chose, such as [models.KEY]."""
     by_path = sorted((paths.parse(path), literal) for path, literal in literals.items())
     for table, settings in groupby(by_path, lambda item: item[0][:2]):
         yield f"\n[{paths.write(table)}]"

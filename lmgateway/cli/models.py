@@ -1,4 +1,4 @@
-"""The commands that manage the models of a running gateway."""
+"""The commands that list, load and activate the models of a running gateway."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .urls import own_url
 
 def listing(options: argparse.Namespace) -> int:
     async def ask(gateway: GatewayClient) -> int:
-        found = await gateway.request("GET", "/admin/models")
+        models = await gateway.request("GET", "/admin/models")
         if options.json:
-            return _print_json(found)
+            return _print_json(models)
         active = await gateway.request("GET", "/admin/models/active")
-        _print_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(found, active)])
+        _print_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(models, active)])
         return 0
 
     return ask_gateway(options, ask)
 
 
-def _rows(found: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _rows(models: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a line for each instance, for each active model that has none, and for each other model."""
-    for model in found["loaded"]:
+    for model in models["loaded"]:
         mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
         yield mark, model["identifier"], model["type"], _size(model["size"]), context
-    disk = {model["modelKey"]: model for model in found["downloaded"]}
-    for model in found["loaded"]:
+    disk = {model["modelKey"]: model for model in models["downloaded"]}
+    for model in models["loaded"]:
         disk.pop(model["modelKey"], None)
-    answers = {model["type"] for model in found["loaded"] if model["active"]}
+    answers = {model["type"] for model in models["loaded"] if model["active"]}
     for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
         if one is not None and kind not in answers:
-            # By an instance's own name it isn't the model, which is still to be shown.
+            # An active instance is listed by its own name, and the model is listed too.
             model = disk.pop(one["modelKey"], None) if one["instanceId"] is None else None
             size = _size(model["size"]) if model is not None else ""
             yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, ""
@@ -65,7 +65,7 @@ def load(options: argparse.Namespace) -> int:
                 answer = await gateway.request("POST", "/admin/models/load", body)
         except asyncio.CancelledError:
             # Ctrl-C
-            print(f"A load that has begun goes on; `{_command_to_cancel(options)}` ends it.", file=sys.stderr)
+            print(f"LM Studio goes on loading; `{_command_to_cancel(options)}` cancels it.", file=sys.stderr)
             raise
         for ignored in answer["ignored"]:
             print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
@@ -75,13 +75,14 @@ def load(options: argparse.Namespace) -> int:
 
 
 async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -> None:
-    """Say which copies there are: another one takes as much memory again, and changes none of them."""
+    """Warn if the model is in memory already: another instance takes as much memory again."""
     loaded = (await gateway.request("GET", "/admin/models"))["loaded"]
     copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
-    # Else it is refused, which says enough.
+    # With the identifier of one of them, the gateway refuses the load itself.
     if copies and options.id not in copies:
         print(
-            f"{options.model} is in memory already ({', '.join(copies)}); this is one more.", file=sys.stderr
+            f"{options.model} is in memory already ({', '.join(copies)}); this loads another instance.",
+            file=sys.stderr,
         )
 
 
@@ -113,14 +114,15 @@ def deactivate(options: argparse.Namespace) -> int:
         active = await gateway.request("POST", "/admin/models/deactivate", body)
         if options.json:
             return _print_json(active)
-        print(f"No {options.type or 'llm or embedding'} model is active: requests have to name one.")
+        kind = "embedding model" if options.type == "embedding" else "model"
+        print(f"No {kind} is active now: requests must name one.")
         return 0
 
     return ask_gateway(options, ask)
 
 
 def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with the gateway that the options name, or that is configured here."""
+    """Run `ask` with the gateway at --url, or else the one that is configured on this machine."""
     config = load_settings(options).config
     is_own = options.url is None
     certificate = config.server.tls_cert if is_own else ""
@@ -134,7 +136,7 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
 
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
-    # Without the key, which would be seen in more places.
+    # Without the key, which would end up in the terminal's scrollback and the shell's history.
     named = {"--id": options.id, "--url": options.url, "--config": options.config}
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
     settings = (f"--set={setting}" for setting in options.set)
@@ -147,7 +149,7 @@ def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
 
 
 def _values(option: str, items: list[str]) -> dict[str, Any]:
-    """Return `contextLength=8192`, `gpu.ratio=0.5` and so on as JSON would have them."""
+    """Return options such as `contextLength=8192` and `gpu.ratio=0.5` as a JSON object."""
     config: dict[str, Any] = {}
     for item in items:
         path, equals, text = item.partition("=")
@@ -158,7 +160,7 @@ def _values(option: str, items: list[str]) -> dict[str, Any]:
         for step in tables:
             table = table.setdefault(step, {})
             if not isinstance(table, dict):
-                raise RequestFailed(f"{option} {item}: {step} has a value of its own already", EX_DATAERR)
+                raise RequestFailed(f"{option} {item}: {step} already has a value", EX_DATAERR)
         try:
             table[name] = json.loads(text)
         except json.JSONDecodeError:

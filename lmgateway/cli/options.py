@@ -1,4 +1,4 @@
-"""The settings that a command's options lead to."""
+"""The settings in force for a command, and those that its options set."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from .. import settings
 from ..errors import ConfigError
 from ..settings import paths
 
-PROTECTED = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
-OPEN = "Whoever reaches this machine is served: auth.api_key isn't set."
+PROTECTED = (
+    "Only clients on this machine are served, because neither auth.api_key nor network.ip_allowlist is set."
+)
+OPEN = "Any client that can reach this machine is served, because auth.api_key isn't set."
 
 _HOW_TO_SET = (
-    "write SETTING=VALUE. A name of other characters than letters, digits, _ and - stands in double quotes, "
-    """and those in single ones, for the shell: --set 'models."qwen/qwen3-8b".load.contextLength=8192'"""
+    "write SETTING=VALUE. Put a name with characters other than letters, digits, _ and - in double quotes, "
+    """and the whole in single quotes for the shell: --set 'models."qwen/qwen3-8b".load.contextLength=8192'"""
 )
 
 
@@ -23,21 +25,21 @@ def load_settings(options: argparse.Namespace) -> settings.Loaded:
 
 
 def command_line(options: argparse.Namespace) -> dict[str, str]:
-    """Return what the command's options set, by the settings' paths as TOML writes them.
+    """Return the values that the command's options set, by the settings' paths in TOML syntax.
 
     Raises ConfigError.
     """
-    found = {}
+    values = {}
     for item in options.set:
         try:
             path, value = paths.split_assignment(item)
         except ValueError as exc:
-            # Not with its value, which may be a secret.
+            # Without the value, which may be a secret.
             begin = f"{settings.COMMAND_LINE_ORIGIN}: --set {item.partition('=')[0]}"
             raise ConfigError([f"{begin}: {_HOW_TO_SET}"]) from exc
-        found[paths.write(path)] = value
+        values[paths.write(path)] = value
     for setting, option in (("server.host", "host"), ("server.port", "port"), ("logging.level", "log_level")):
         chosen = getattr(options, option, None)
         if chosen is not None:
-            found[setting] = chosen
-    return found
+            values[setting] = chosen
+    return values

@@ -1,4 +1,4 @@
-"""A file that only its owner can read."""
+"""A file with mode 0600, written atomically."""
 
 from __future__ import annotations
 
@@ -13,42 +13,41 @@ class CannotWrite(Exception):
 
 
 def check(path: Path, *, replace: bool) -> None:
-    """Raise CannotWrite if the file is there and isn't to be replaced."""
+    """Raise CannotWrite if the path is a folder, or an existing file that isn't to be replaced."""
     if path.is_dir():
         raise CannotWrite(f"{path} is a folder. Name a file in it, with --output.")
     if path.exists() and not replace:
-        raise CannotWrite(
-            f"{path} is there already. --force makes a new one, and keeps the old one beside it."
-        )
+        raise CannotWrite(f"{path} exists already. --force replaces it, and saves a copy of it beside it.")
 
 
 def write(path: Path, text: str, *, replace: bool) -> Path | None:
-    """Write the file, with mode 0600 from its first byte on, and whole from the moment that it has its name.
+    """Write the file atomically, with mode 0600 from its first byte on.
 
-    What was there is kept beside it, and the copy's path returned. Raises CannotWrite; then nothing is lost.
+    A replaced file is copied beside it first, and the copy's path returned. If it raises CannotWrite, the
+    previous file is unchanged.
     """
-    path = Path(os.path.realpath(path))  # a link goes on pointing to its file
+    path = Path(os.path.realpath(path))  # a symbolic link stays, and its target is replaced
     check(path, replace=replace)
     try:
-        kept = _keep(path) if path.exists() else None
-        _put(path, text.encode())
+        backup = _back_up(path) if path.exists() else None
+        _write_atomically(path, text.encode())
     except OSError as exc:
         raise CannotWrite(
-            f"{path} can't be written: {exc.strerror}. Choose a folder that takes it, with --output."
+            f"{path} can't be written: {exc.strerror}. Choose a writable folder, with --output."
         ) from exc
-    return kept
+    return backup
 
 
-def _keep(path: Path) -> Path:
-    """Copy the file to the first name beside it that is free, and return that."""
+def _back_up(path: Path) -> Path:
+    """Copy the file to the first free name beside it, and return that path."""
     number = 0
-    while (kept := path.with_name(f"{path.name}.bak{number or ''}")).exists():
+    while (backup := path.with_name(f"{path.name}.bak{number or ''}")).exists():
         number += 1
-    _put(kept, path.read_bytes())
-    return kept
+    _write_atomically(backup, path.read_bytes())
+    return backup
 
 
-def _put(path: Path, content: bytes) -> None:
+def _write_atomically(path: Path, content: bytes) -> None:
     # mkstemp opens with O_EXCL and mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     fresh = Path(name)

@@ -1,4 +1,4 @@
-"""A load's progress, as the gateway tells it: a bar on a terminal, a line for each quarter elsewhere."""
+"""The progress of a load: a bar on a terminal, otherwise a line for each quarter."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from .gateway_client import GatewayClient
 
 BAR_WIDTH = 30
-# The last events of a load that has been answered are on their way.
+# How long to wait for the last events after the load's response.
 LAST_EVENTS_SECONDS = 1
 
 
 class Progress:
-    """Follows the events of one load. Not being able to follow them fails nothing."""
+    """Shows the progress events of one load. Losing the event stream doesn't fail the load."""
 
     def __init__(self, gateway: GatewayClient, model: str, instance_id: str | None) -> None:
         self._gateway = gateway
@@ -28,7 +28,7 @@ class Progress:
 
     @asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
-        """Show what happens meanwhile."""
+        """Show the progress while the block runs."""
         following = asyncio.create_task(self._follow())
         listening = asyncio.create_task(self._listening.wait())
         await asyncio.wait([following, listening], return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The command that runs the gateway. What only other commands need isn't imported: it would take memory."""
+"""`lmgateway serve`: runs the gateway. To save memory, it imports nothing that only other commands need."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .urls import url_of
 def serve(options: argparse.Namespace) -> int:
     service = Service(lambda: load_settings(options).config)
 
-    def tell(port: int) -> None:
+    def announce(port: int) -> None:
         server = service.config.server
         url = url_of(server.host, port, https=bool(server.tls_cert))
-        told = [f"lmgateway {__version__} listens on {url}"]
+        lines = [f"lmgateway {__version__} listens on {url}"]
         if service.config.protected:
-            told.append(PROTECTED)
+            lines.append(PROTECTED)
         elif service.config.unguarded:
-            told.append(OPEN)
-        # Nobody may be reading; that must not keep the gateway from serving.
-        write_without_waiting(sys.stdout, "\n".join(told))
+            lines.append(OPEN)
+        # Non-blocking: a pipe that isn't read must not keep the gateway from serving.
+        write_without_waiting(sys.stdout, "\n".join(lines))
 
-    run_loop(lambda signals: service.run(signals, tell))
+    run_loop(lambda signals: service.run(signals, announce))
     return 0

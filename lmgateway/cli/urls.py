@@ -1,4 +1,4 @@
-"""URLs of a gateway: this machine's own, and those for others."""
+"""The gateway's base URLs, for this machine and for others."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .machine import ANY, ANY_IPV4, LanAddress, local_name
 
 
 def url_of(host: str, port: int, *, https: bool = False) -> str:
-    """Return the base URL of what listens there."""
+    """Return the base URL of a host and port."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return f"{'https' if https else 'http'}://{authority}"
 
 
 def own_url(config: Config) -> str:
-    """Return the base URL of the gateway for this machine itself."""
-    # Without IPv6 on the way there, IPv4 will do.
+    """Return the gateway's base URL for clients on this machine."""
+    # localhost, because `::` listens on both and clients fall back to IPv4.
     host = {ANY_IPV4: "127.0.0.1", ANY: "localhost"}.get(config.server.host, config.server.host)
     return _url(config, host)
 
 
 def lan_urls(config: Config, networks: Sequence[LanAddress]) -> list[str]:
-    """Return the base URLs for other machines, the best first: where the gateway listens and lets them in."""
+    """Return the base URLs for other machines at which the gateway listens and admits them, best first."""
     allowlist = config.network.ip_allowlist
     return [
         _url(config, str(one.address))

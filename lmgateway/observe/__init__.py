@@ -1,1 +1,1 @@
-"""What is going on, and who is told."""
+"""Observability: exchanges, records, events, metrics, reports and the log."""

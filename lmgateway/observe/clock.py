@@ -1,4 +1,4 @@
-"""Timestamps as they go over the wire."""
+"""Timestamps in the format of the API."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ unix_time = time.time
 
 
 def iso_timestamp(seconds: float | None = None) -> str:
-    """Return this time (Unix seconds; now if None) in ISO 8601, UTC, with milliseconds and Z."""
+    """Format Unix seconds (by default now) as ISO 8601 in UTC, with milliseconds and Z."""
     milliseconds = int((unix_time() if seconds is None else seconds) * 1000)
     return f"{_whole(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 

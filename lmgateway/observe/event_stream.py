@@ -1,4 +1,4 @@
-"""The event stream: its subscribers, and the last events for those that reconnect."""
+"""The event stream: its subscriptions, and a bounded history for subscribers that reconnect."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from .events import Event
 from .sse import Batch, NumberedEvent
 
 HISTORY_EVENTS = 1000
-# Under load events are delivered in batches, one in this time or of so many events: for each event alone, a
-# hundred subscribers cost more than the requests. The first event after a silence is delivered at once.
+# Under load events are delivered in batches: one every PAUSE_SECONDS, or as soon as BATCH_EVENTS are waiting.
+# Delivered singly, events to a hundred subscribers cost more than the requests. After a pause the next event
+# is delivered at once.
 PAUSE_SECONDS = 0.05
 BATCH_EVENTS = 250
-# Room for all that is replayed to a subscriber that reconnects, and for what happens meanwhile.
+# Room for a replay of the whole history to a subscriber that reconnects, and for one batch more.
 QUEUE_EVENTS = HISTORY_EVENTS + BATCH_EVENTS
 
 
 class Subscription:
-    """A subscriber's bounded queue. A full one drops the oldest batches, and counts their events."""
+    """A subscriber's bounded queue. A full one drops its oldest batches, and counts the lost events."""
 
     def __init__(self, names: Collection[str], missed: int = 0) -> None:
-        """`missed` is how many were lost before it began."""
+        """`missed` is the number of events that were lost before the subscription."""
         self._names = names
         self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._queued = 0
@@ -44,11 +45,11 @@ class Subscription:
         return dropped
 
     def end(self) -> None:
-        """Let nothing follow what is in the queue."""
+        """End the subscription after the events that are queued."""
         self._queue.put_nowait(None)
 
     async def next(self) -> Batch | None:
-        """Return the next events, None after the last ones."""
+        """Wait for the next events and return them; None at the end."""
         batch = await self._queue.get()
         self._dequeued(batch)
         return batch
@@ -59,7 +60,7 @@ class Subscription:
         return number
 
     def take_missed(self) -> int:
-        """Return how many were lost since the last call."""
+        """Return how many events were lost since the last call."""
         missed, self._missed = self._missed, 0
         return missed
 
@@ -68,7 +69,7 @@ class Events:
     """The owner of the subscriptions and of a bounded history of events."""
 
     def __init__(self, *, after: int = 0) -> None:
-        """Events are numbered from the one after this on, which should be more than any number before."""
+        """The first event has the number `after` + 1, which must be higher than any before a restart."""
         self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
         self.lost = 0
         self._subscriptions: set[Subscription] = set()
@@ -80,11 +81,11 @@ class Events:
         self._publish_pending: Callable[[], None] = lambda: None
 
     def before_each(self, publish_pending: Callable[[], None]) -> None:
-        """Have what is pending elsewhere published before any other event, so that the order is kept."""
+        """Call this before publishing an event, so that events pending elsewhere keep their order."""
         self._publish_pending = publish_pending
 
     def publish(self, event: Event) -> None:
-        """Deliver an event to all subscribers. Never waits: a slow one loses events instead."""
+        """Deliver an event to all subscribers. Never waits: a slow subscriber loses events instead."""
         self._publish_pending()
         self._number += 1
         numbered = NumberedEvent(self._number, event)
@@ -112,22 +113,22 @@ class Events:
         return len(self._subscriptions)
 
     def admit(self, limit: int) -> None:
-        """Raise Overloaded if there are as many subscribers already."""
+        """Raise Overloaded if there are `limit` subscribers already."""
         if len(self._subscriptions) >= limit:
             raise Overloaded(
-                f"{limit} are listening already, as many as limits.subscribers allows. Ask again later.",
+                f"{limit} clients read events already, the most that limits.subscribers allows. Retry later.",
                 headers=RETRY_SOON,
             )
 
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
-        """Subscribe to events of these names (all if none are given), beginning with those since `after`.
+        """Subscribe to events of these names (by default all), and replay those after number `after`.
 
-        Events since then that are no longer in the history count as missed, whatever their names. 0 is for a
-        new subscriber that wants the whole history, and missed nothing.
+        Events after it that have left the history count as missed, whatever their names. With `after` 0 the
+        whole history is replayed, and nothing counts as missed.
         """
         self._publish_pending()
-        self._deliver()  # what is older than the subscription
+        self._deliver()  # events older than the subscription go only to the others
         past, missed = ([], 0) if after is None else self._since(after)
         subscription = Subscription(names, missed)
         for start in range(0, len(past), BATCH_EVENTS):
@@ -141,14 +142,14 @@ class Events:
             self._subscriptions.discard(subscription)
 
     def _since(self, after: int) -> tuple[list[NumberedEvent], int]:
-        """Return the events of the history since this one, and how many are missing."""
-        # A number that isn't assigned yet is from before a restart, with a clock that went wrong.
+        """Return the events after this number, and how many of them have left the history."""
+        # A number that isn't assigned yet is from before a restart, after which the clock was set back.
         known = max(after, self._before) if after <= self._number else self._before
-        found = [event for event in self.history if event.number > known]
-        return found, self._number - known - len(found) if after else 0
+        events = [event for event in self.history if event.number > known]
+        return events, self._number - known - len(events) if after else 0
 
     def close(self) -> None:
-        """End every subscription, later ones too, so that none waits for events that won't come."""
+        """End every subscription, present and future, because no more events will be published."""
         self._publish_pending()
         self._deliver()
         self._closed = True

@@ -1,4 +1,4 @@
-"""The kinds of events of /debug/stream."""
+"""The gateway's own events, as /debug/stream sends them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .clock import iso_timestamp
 
 
 class Event(Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something that happened; `name` is its event name on the stream."""
+    """The base of all events. `name` is the event's name on the stream."""
 
     name: ClassVar[str]
     timestamp: str = field(default_factory=iso_timestamp)

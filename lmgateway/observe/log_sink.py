@@ -1,4 +1,4 @@
-"""Where log lines go, without ever waiting for whoever reads them."""
+"""Non-blocking output of log lines: a slow reader of the log never holds up the event loop."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
-# So much is kept for a reader that has fallen behind; what doesn't fit is lost, and said to be.
+# The bound of the buffer for a slow reader. Lines beyond it are dropped, and their number is logged.
 BACKLOG_BYTES = 256 * 1024
 GATHER_SECONDS = 0.05
 
 
 class Line(Protocol):
-    """What is formatted: a record of logging, or what has as much of one as our formats use."""
+    """A logging.LogRecord, or an object with the attributes of one that our formatters use."""
 
     name: str
     levelname: str
@@ -30,12 +30,12 @@ class Line(Protocol):
 
 
 class SinkHandler(logging.Handler):
-    """Writes to a stream as much as it takes now, and keeps the rest for later.
+    """Writes to a stream without blocking, and buffers what the stream doesn't take.
 
-    A pipe that nobody reads would hold up the event loop, and so would a journal that hangs. Lines are lost
-    if too many are kept already or the sink is gone; another line tells of them as soon as it can.
+    A blocking write would stop the event loop when a pipe isn't read or the journal hangs. If the buffer is
+    full or the stream is closed, lines are dropped, and their number is written before the next line.
 
-    Everyday lines are gathered by `gather`, and written a moment later, many at once.
+    Access lines go through `gather`, which writes many with one system call.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -43,37 +43,37 @@ class SinkHandler(logging.Handler):
         self.stream = stream
         self._send = _sender(stream)
         self._gathered: list[Line] = []
-        self._is_due = False
+        self._flush_scheduled = False
         self._backlog = bytearray()
         self._lost = 0
 
     def gather(self, line: Line) -> None:
-        """Write a line soon. To be called inside the event loop."""
+        """Write a line within GATHER_SECONDS. To be called inside the event loop."""
         self._gathered.append(line)
-        if not self._is_due:
-            self._is_due = True
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._keep_gathered()
-        self._keep(record)
+        self._buffer_gathered()
+        self._buffer(record)
         self._write()
 
     def flush(self) -> None:
-        self.acquire()  # emit comes from any thread, and with it
+        self.acquire()  # logging calls emit from any thread, with this lock
         try:
-            self._is_due = False
-            self._keep_gathered()
+            self._flush_scheduled = False
+            self._buffer_gathered()
             self._write()
         finally:
             self.release()
 
-    def _keep_gathered(self) -> None:
+    def _buffer_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
         for line in gathered:
-            self._keep(line)
+            self._buffer(line)
 
-    def _keep(self, record: Line) -> None:
+    def _buffer(self, record: Line) -> None:
         text = self.format(cast("logging.LogRecord", record))
         line = f"{text}\n".encode("utf-8", "backslashreplace")
         if not self._has_room(line):
@@ -82,7 +82,7 @@ class SinkHandler(logging.Handler):
             self._lost += 1
             return
         if self._lost:
-            self._backlog += f"{self._lost} log lines were lost, because nobody read them\n".encode()
+            self._backlog += f"{self._lost} log lines were lost, because their reader was too slow\n".encode()
             self._lost = 0
         self._backlog += line
 
@@ -94,37 +94,37 @@ class SinkHandler(logging.Handler):
             while self._backlog:
                 del self._backlog[: self._send(self._backlog)]
         except BlockingIOError:
-            pass  # tried again with the next line
+            pass  # the next line tries again
         except OSError:
-            # Gone, or its disk is full: the lines with it, but not the gateway.
+            # The reader is gone, or the disk is full. The lines are lost; the gateway goes on.
             self._lost += self._backlog.count(b"\n")
             self._backlog.clear()
 
 
 def write_without_waiting(stream: TextIO, line: str) -> None:
-    """Write a line to the stream if it has room for it now."""
+    """Write a line to the stream if that doesn't block; otherwise drop it."""
     with suppress(OSError):
         _sender(stream)(bytearray(f"{line}\n", "utf-8"))
 
 
 def _sender(stream: TextIO) -> Callable[[bytearray], int]:
-    """Return what writes to the stream's file without waiting, and says how many bytes it took.
+    """Return a non-blocking write to the stream's file; like os.write, it returns how many bytes were taken.
 
-    It raises BlockingIOError if there is no room, OSError if there will never be any.
+    It raises BlockingIOError if the file takes nothing now, another OSError if it never will again.
     """
     try:
         descriptor = stream.fileno()
         mode = os.fstat(descriptor).st_mode
-    except OSError:  # no file of the system, or a closed one
+    except OSError:  # not a file of the system, or a closed one
         return lambda data: _write_text(stream, data)
-    if sys.platform == "win32":  # where nothing is written without waiting
+    if sys.platform == "win32":  # which has no non-blocking pipes
         return lambda data: os.write(descriptor, data)
     if stat.S_ISSOCK(mode):  # systemd's journal
         channel = socket.socket(fileno=os.dup(descriptor))
         return lambda data: channel.send(data, socket.MSG_DONTWAIT)
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-        with suppress(OSError):  # nobody holds the pipe's other end, or this system has no such path
-            # Opened anew, because whoever shares the descriptor with us may count on its blocking.
+        with suppress(OSError):  # the pipe has no reader, or this system has no /dev/fd
+            # Opened again: O_NONBLOCK on the descriptor itself would affect every process that shares it.
             descriptor = os.open(f"/dev/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     return lambda data: os.write(descriptor, data)
 

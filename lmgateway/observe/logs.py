@@ -1,4 +1,4 @@
-"""How log records look: coloured for a terminal, plain for a journal, JSON for machines."""
+"""The log's formats: coloured for a terminal, plain for a journal, JSON for programs."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 _COLOURS = {"ERROR": "31", "CRITICAL": "31", "WARNING": "33", "INFO": "32", "DEBUG": "36"}
-# A path may hold anything; no byte of it starts a line or an escape sequence of its own.
+# A logged path may contain any character; none may begin a new line or a terminal's escape sequence.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def _escape(text: str) -> str:
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 class PlainFormatter(logging.Formatter):
@@ -48,7 +48,7 @@ class ColourFormatter(PlainFormatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; what a record's `fields` hold stands beside its message."""
+    """One JSON object a line. What a record's `fields()` returns is added to it."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, object] = {
@@ -60,7 +60,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        # Python's, because it escapes what is no text instead of failing on it.
+        # Not msgspec: Python's json escapes lone surrogates, on which msgspec raises.
         return json.dumps(entry, separators=(",", ":"))
 
 
@@ -71,24 +71,24 @@ def configure(
     *,
     quiet: Iterable[str] = (),
 ) -> None:
-    """Send the whole process's log to `stream`, stderr if none is given; of `quiet` loggers only at debug."""
+    """Send the process's log to `stream`, by default stderr. The `quiet` loggers log only at level debug."""
     stream = stream or sys.stderr
     formatter: logging.Formatter
     if style == "json":
         formatter = JsonFormatter()
     else:
         formatter = ColourFormatter() if style == "auto" and stream.isatty() else PlainFormatter()
-    # What no format of ours shows needn't be found out for every record (logging, section "Optimization").
+    # Attributes that our formats don't show aren't computed (the logging HOWTO, section "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
-    # The one of before, if there is one: it may hold lines that aren't written yet.
-    handler = next((found for found in root.handlers if isinstance(found, SinkHandler)), None)
+    # Reuse the previous handler on a reload: its buffer may hold lines.
+    handler = next((one for one in root.handlers if isinstance(one, SinkHandler)), None)
     if handler is None or handler.stream is not stream:
         handler = SinkHandler(stream)
     handler.setFormatter(formatter)
     for name in quiet:
-        # They tell of one lost connection five times over; ours tells it once.
+        # These libraries log one lost connection five times; the gateway logs it once itself.
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])

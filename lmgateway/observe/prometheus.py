@@ -1,4 +1,4 @@
-"""The metrics for Prometheus: plain numbers, rendered in its format on request."""
+"""The metrics for Prometheus: counted as plain numbers, rendered in the text format on request."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from .record import RequestRecord
 # 50 ms for a short answer of a small model to 10 minutes for a long one of a large one.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
-# Clients choose model names. One that isn't among the first so many that LM Studio answered to is "other".
+# A bound on the label's cardinality, because clients choose model names: of those that LM Studio answered
+# with 200, the first so many have a label of their own, all others share "other".
 MAX_MODEL_LABELS = 50
 OTHER = "other"
 _LABELS = ("route", "model", "key")
 
 
 class Distribution:
-    """How often a value was at most each of the bounds, counted once at the first that holds."""
+    """A histogram. A value is counted in the first bucket that it fits; rendering adds the buckets up."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -50,7 +51,7 @@ class Distribution:
 
 @dataclass(slots=True)
 class Tally:
-    """What is counted of one route and model."""
+    """The counters and histograms of one route, model and key."""
 
     by_status: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
@@ -60,7 +61,7 @@ class Tally:
 
 
 class Metrics:
-    """The owner of what is counted for Prometheus."""
+    """The owner of the counters and histograms."""
 
     def __init__(self) -> None:
         self._models: set[str] = set()
@@ -108,7 +109,7 @@ class Metrics:
         lost_events: int,
         storage_errors: int,
     ) -> bytes:
-        """Return the text format. `reachable` is None while it is unknown whether LM Studio answers."""
+        """Return the text format. `reachable` is None until LM Studio was first asked."""
         now: dict[str, tuple[str, float]] = {
             "in_flight": ("Proxied requests that run", in_flight),
             "event_loop_lag_seconds": (
@@ -157,7 +158,7 @@ class Metrics:
 
 
 class _Families:
-    """A collector, as a registry wants one."""
+    """An adapter: a registry takes collectors, not metric families."""
 
     def __init__(self, families: list[Metric]) -> None:
         self._families = families

@@ -1,4 +1,4 @@
-"""The reports of /debug, made from the activity."""
+"""The JSON reports of /debug, made from the activity."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def status_report(activity: Activity, active: ActiveModel | None) -> StatusRepor
 
 
 def metrics_report(activity: Activity, active: ActiveModel | None, started: float) -> MetricsReport:
-    """`started` is the gateway's start, by the monotonic clock."""
+    """`started` is when the gateway started, by the monotonic clock."""
     uptime = time.monotonic() - started
     return MetricsReport(
         model_info=active,
@@ -57,7 +57,7 @@ def metrics_report(activity: Activity, active: ActiveModel | None, started: floa
         recent_activity=RecentActivity(last10_requests=_last_requests(activity)),
         system=SystemReport(
             uptime=round(uptime, 3),
-            uptime_formatted=_spelt(uptime),
+            uptime_formatted=_formatted(uptime),
             memory_usage=MemoryUsage(rss=_resident_megabytes()),
             platform=sys.platform,
             python_version=platform.python_version(),
@@ -156,7 +156,7 @@ def _performance(activity: Activity) -> Performance:
 
 
 def _average_speed(speeds: Sequence[tuple[int, float]]) -> float:
-    """Return all tokens over all of their generation time: a short answer counts for less than a long one."""
+    """Return all tokens over all generation time, which weights each answer by its length."""
     seconds = sum(tokens / per_second for tokens, per_second in speeds)
     return sum(tokens for tokens, _ in speeds) / seconds if seconds else 0.0
 
@@ -198,7 +198,7 @@ def _ended(record: RequestRecord) -> EndedRequest:
         model=record.model,
         client=record.client,
         outcome=record.outcome,
-        # A client that left or was cancelled got none, or one that doesn't say how it ended.
+        # An aborted or cancelled request got no status, or the 200 of a stream that then broke off.
         status=None if record.outcome in {"aborted", "cancelled"} else record.status,
         error=record.error,
         tokens=record.tokens,
@@ -210,8 +210,8 @@ def _ended(record: RequestRecord) -> EndedRequest:
     )
 
 
-def _spelt(seconds: float) -> str:
-    """Return `1d 2h 3m 4s`, without the leading parts that are 0."""
+def _formatted(seconds: float) -> str:
+    """Return a duration as `1d 2h 3m 4s`, without leading zeros."""
     minutes, left = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)

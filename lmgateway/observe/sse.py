@@ -1,4 +1,4 @@
-"""Events in the format of Server-Sent Events, encoded once for all subscribers."""
+"""Server-Sent Events, each encoded once for all subscribers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .events import Event
 
 
 def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
-    """Return an event as it goes over the wire (HTML standard, section 9.2.6); `data` is one line of JSON."""
+    """Encode an event (HTML standard, section 9.2.6); `data` is one line of JSON."""
     numbered = b"" if number is None else b"id: %d\n" % number
     return b"%sevent: %s\ndata: %s\n\n" % (numbered, name.encode(), data)
 
@@ -46,7 +46,7 @@ class Batch:
         return b"".join([event.frame for event in self.events])
 
     def only(self, names: Collection[str]) -> Batch:
-        """Return those of these names; all if there are none."""
+        """Return the events of these names; all, if no names are given."""
         if not names:
             return self
         return Batch([event for event in self.events if event.name in names])

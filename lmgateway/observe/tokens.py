@@ -1,4 +1,4 @@
-"""An answer's tokens: how many, and how fast they were generated."""
+"""The token count and the generation speed of an answer."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from ..schema.debug import TokenUsage
 
-# One token has no speed.
+# A speed needs an interval, so at least two tokens.
 _FEWEST_TOKENS = 2
 
 
 @dataclass(slots=True)
 class TokenCount:
-    """Tokens of one answer, so far: `seen` in a stream as it passed, the rest as LM Studio reports it.
+    """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
-    `broke`: LM Studio ended the stream with an error of its own.
+    `broke`: LM Studio ended the stream with an error event.
     """
 
     seen: int = 0
@@ -26,7 +26,7 @@ class TokenCount:
 
     @property
     def usage(self) -> TokenUsage | None:
-        """LM Studio's own numbers once it sent them; of an answer that broke off, what was seen of it."""
+        """The usage as LM Studio reports it; if an answer broke off, with the tokens streamed until then."""
         if self.prompt_tokens is None and self.completion_tokens is None:
             return None
         prompt = self.prompt_tokens or 0
@@ -41,18 +41,18 @@ class TokenCount:
 
 
 def generation_speed(count: TokenCount, *, total: float, passed: float | None, stream: bool) -> float | None:
-    """Return the tokens per second as LM Studio reports them, else as measured; None if neither is known.
+    """Return LM Studio's own tokens per second, otherwise the measured ones, None if neither is available.
 
-    `total` is the seconds of the whole exchange, `passed` those from the first token seen to the last one.
+    `total` is the duration of the exchange, `passed` the time from the first streamed token to the last.
     """
     if count.tokens_per_second is not None:
         return round(count.tokens_per_second, 2)
     tokens = count.generated
-    # An event may hold several tokens. If one held most of them, they were buffered, and the time in which
-    # they passed is not the time in which they were generated.
+    # An event may hold several tokens. With fewer than half as many events as tokens, LM Studio has buffered
+    # them, and streamed them in less time than it took to generate them.
     if passed is not None and count.seen >= max(_FEWEST_TOKENS, tokens / 2):
         tokens, seconds = tokens - 1, passed
-    elif stream and tokens < _FEWEST_TOKENS:  # most of the time was the prompt's
+    elif stream and tokens < _FEWEST_TOKENS:  # the prefill took most of the time
         return None
     else:
         seconds = total

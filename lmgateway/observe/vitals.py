@@ -1,4 +1,4 @@
-"""What the process itself may run short of: the event loop's time, memory, and file descriptors."""
+"""Watches the resources of the process: the event loop's lag, garbage, and file descriptors."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ GARBAGE_SECONDS = 10.0
 
 
 async def watch_lag(metrics: Metrics) -> None:
-    """Measure how late the event loop is, until cancelled: every request waits so long to be looked at."""
+    """Measure the event loop's lag, which delays every request, until cancelled."""
     while True:
-        # Not the loop's own clock: uvloop's is of whole milliseconds, and read once a round.
+        # Not the loop's clock: uvloop's counts whole milliseconds, and is read once an iteration.
         due = time.monotonic() + LAG_SECONDS
         await asyncio.sleep(LAG_SECONDS)
         metrics.lag(time.monotonic() - due)
 
 
 async def collect_garbage(activity: Activity) -> None:
-    """Collect garbage while no exchange runs, which a collection would delay; until cancelled.
+    """Collect garbage while no exchange runs, because a collection would delay it. Runs until cancelled.
 
-    Closed connections leave reference cycles, and Python looks for those only while it allocates. A minute
-    after 1,000 streams the process has 72 MB with this and 82 MB without it, if its allocator is jemalloc.
+    Closed connections leave reference cycles, which Python collects only while it allocates. A minute after
+    1,000 streams the process has 72 MB with this and 82 MB without it, if its allocator is jemalloc.
     """
     while True:
         await asyncio.sleep(GARBAGE_SECONDS)
         _, *collections = gc.get_count()
-        if any(collections) and not activity.running:  # else nothing has happened since the last time
+        # Both counters are 0 if nothing was collected since the last full collection: the process was idle.
+        if any(collections) and not activity.running:
             gc.collect()
 
 
 async def watch_descriptors() -> None:
-    """Say when there are none left and when there are again, until cancelled.
+    """Log when file descriptors run out and when they are available again, until cancelled.
 
-    Nobody else does: the event loop turns new clients away without a word then.
+    Without descriptors the event loop refuses new connections, and logs nothing.
     """
     short = False
     while True:

@@ -1,1 +1,1 @@
-"""The JSON that the gateway itself speaks, by area. Names are camelCase on the wire."""
+"""The JSON of the gateway's own API, by area. Names are camelCase on the wire."""

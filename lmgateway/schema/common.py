@@ -1,4 +1,4 @@
-"""What every area's JSON is built on."""
+"""Types and base classes that every area's JSON shares."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Name = Annotated[str, Meta(min_length=1)]
 
 
 def about(text: str) -> Meta:
-    """Say what a field is, for the API's document."""
+    """Return a field's description for the OpenAPI document."""
     return Meta(description=text)
 
 
-ModelKey = Annotated[Name, about("As `GET /admin/models` tells it.")]
+ModelKey = Annotated[Name, about("The model's key, as `GET /admin/models` lists it.")]
 
 
 class Message(Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the gateway answers."""
+    """A JSON object of the API."""
 
 
 class RequestBody(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a client sends; a misspelt field is an error and not lost in silence."""
+    """A request's JSON body. An unknown field is an error, so that a misspelt one isn't silently ignored."""

@@ -15,7 +15,7 @@ Phase = Literal["waiting", "prompt", "generating"]
 
 
 class TokenUsage(Message, frozen=True):
-    """Tokens in, out, and both."""
+    """The tokens of the prompt, of the completion, and their sum."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -61,10 +61,10 @@ class TokenStats(Message, frozen=True, kw_only=True):
 
 
 class Performance(Message, frozen=True, kw_only=True):
-    """Of the last 100 requests. Rates are in percent, times in milliseconds; 0 where there is nothing.
+    """Statistics of the last 100 requests. Rates are in percent, times in milliseconds; 0 means no data.
 
-    `total_errors` counts failed model operations too; `error_rate` is their share of all requests and model
-    operations.
+    `total_errors` counts failed requests and failed model operations; `error_rate` is their share of all
+    requests and model operations.
     """
 
     total_requests: int
@@ -83,13 +83,13 @@ class Performance(Message, frozen=True, kw_only=True):
 
 
 class MemoryUsage(Message, frozen=True, kw_only=True):
-    """In megabytes."""
+    """The memory of the gateway's process, in megabytes."""
 
     rss: float
 
 
 class SystemReport(Message, frozen=True, kw_only=True):
-    """`uptime` is in seconds."""
+    """The gateway's process. `uptime` is in seconds."""
 
     uptime: float
     uptime_formatted: str
@@ -149,7 +149,7 @@ class Sample(Message, frozen=True, kw_only=True):
 
 
 class RequestsReport(Message, frozen=True, kw_only=True):
-    """What runs, the last 100 that ended, and the speed of all that generated in the last hour."""
+    """The running requests, the last 100 that ended, and the last hour's speeds."""
 
     running: list[RunningRequest]
     recent: list[EndedRequest]

@@ -1,4 +1,4 @@
-"""Errors as clients of each API expect them."""
+"""The JSON of errors, in the shape of each API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .common import Message
 
 
 class OwnError(Message, frozen=True, kw_only=True):
-    """An error on the gateway's own paths: a sentence, and more about it where there is more."""
+    """An error on the gateway's own paths: a sentence, and details of some kinds of error."""
 
     error: str
     details: Details | UnsetType = UNSET
@@ -25,7 +25,7 @@ class OpenAiErrorBody(Struct, frozen=True, kw_only=True):
 
 
 class OpenAiError(Struct, frozen=True, kw_only=True):
-    """An error as OpenAI's clients expect it."""
+    """An error in the shape of OpenAI's API."""
 
     error: OpenAiErrorBody
 
@@ -36,7 +36,7 @@ class AnthropicErrorBody(Struct, frozen=True, kw_only=True):
 
 
 class AnthropicError(Struct, frozen=True, kw_only=True):
-    """An error as Anthropic's clients expect it."""
+    """An error in the shape of Anthropic's API."""
 
     type: Literal["error"] = "error"
     error: AnthropicErrorBody

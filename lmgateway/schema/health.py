@@ -8,7 +8,7 @@ from .common import Message
 
 
 class Root(Message, frozen=True, kw_only=True):
-    """Which server this is, and the paths of its pages."""
+    """The server's name, and the paths of its pages."""
 
     name: str
     dashboard: str
@@ -16,7 +16,7 @@ class Root(Message, frozen=True, kw_only=True):
 
 
 class Health(Message, frozen=True, kw_only=True):
-    """The gateway lives. `uptime` is in seconds."""
+    """The gateway is running. `uptime` is in seconds."""
 
     status: Literal["ok"] = "ok"
     timestamp: str
@@ -24,7 +24,7 @@ class Health(Message, frozen=True, kw_only=True):
 
 
 class Reachability(Message, frozen=True, kw_only=True):
-    """`latency_ms` is None if LM Studio didn't answer."""
+    """`latency_ms` is null if LM Studio didn't answer."""
 
     reachable: bool
     latency_ms: int | None
@@ -37,6 +37,6 @@ class Readiness(Message, frozen=True, kw_only=True):
 
 
 class DashboardAccess(Message, frozen=True, kw_only=True):
-    """Whether a page has to ask for a key."""
+    """`key_needed` is true if the API requires a key."""
 
     key_needed: bool

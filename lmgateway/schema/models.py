@@ -1,6 +1,6 @@
 """The JSON of /admin/models.
 
-A `null` for an optional field of a request means that it is absent.
+In a request, `null` for an optional field means the same as leaving it out.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from msgspec import UNSET, Meta, UnsetType, field, structs
 
 from .common import Message, ModelKey, ModelType, Name, RequestBody, about
 
-_NO_SETTING = about("LM Studio has no such setting; the answer names it in `ignored`.")
+_NO_SETTING = about("Accepted, but LM Studio has no such setting; the response lists it in `ignored`.")
 
 
 class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """Parameters for requests that don't bring their own."""
+    """Default parameters for requests that leave them out."""
 
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     max_tokens: Annotated[int, Meta(gt=0)] | None = None
@@ -29,7 +29,7 @@ class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=Tru
 class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     ratio: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None,
-        about("How much of the model goes to the GPU."),
+        about("The share of the model that is offloaded to the GPU."),
     ] = None
     layers: Annotated[Annotated[int, Meta(ge=0)] | None, _NO_SETTING] = None
     main_gpu: Annotated[int, Meta(ge=0)] | None = None
@@ -41,7 +41,7 @@ CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 
 
 class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """How a model is loaded: every setting of the `lmstudio` SDK, and two of the older gateways'."""
+    """Load settings: all of the `lmstudio` SDK, and two of earlier gateways that LM Studio doesn't have."""
 
     context_length: Annotated[Annotated[int, Meta(gt=0)] | None, about("In tokens.")] = None
     gpu: Gpu | None = None
@@ -64,20 +64,18 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
 class LoadRequest(RequestBody, frozen=True, kw_only=True):
     model_key: ModelKey
     instance_id: Annotated[
-        Name | None, about("What to call the instance; without it, LM Studio calls it by the model's key.")
+        Name | None, about("The instance's identifier. By default LM Studio uses the model's key.")
     ] = None
     load_config: Annotated[
         LoadConfig | None,
-        about("Without it, `load` of the configuration's `[models.KEY]` counts, if there is one."),
+        about("By default `load` of the configuration's table `[models.KEY]`, if there is one."),
     ] = None
     ttl_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        about("Unload it after so long without a request. Without it, or with 0, it stays."),
+        about("Unload the model after so long without a request. By default, and with 0, never."),
     ] = None
     default_inference: DefaultInference | None = None
-    activate: Annotated[bool | None, about("Whether it becomes the active model. Without it, it does.")] = (
-        None
-    )
+    activate: Annotated[bool | None, about("Whether to make it the active model. By default true.")] = None
 
     @property
     def activates(self) -> bool:
@@ -88,16 +86,16 @@ class LoadAnswer(Message, frozen=True, kw_only=True):
     status: Literal["loaded"] = "loaded"
     model_key: str
     instance_id: str | None
-    identifier: Annotated[str, about("What LM Studio calls the instance.")]
+    identifier: Annotated[str, about("The instance's identifier in LM Studio.")]
     activated: bool
     total_time_ms: int
-    load_config: Annotated[dict[str, object], about("What LM Studio says it applied.")]
-    ignored: Annotated[tuple[str, ...], about("The paths of settings that LM Studio doesn't have.")]
+    load_config: Annotated[dict[str, object], about("The settings that LM Studio applied.")]
+    ignored: Annotated[tuple[str, ...], about("The paths of the settings that LM Studio doesn't have.")]
     message: str
 
 
 class InstanceRequest(RequestBody, frozen=True, kw_only=True):
-    """Which instances are meant: exactly this one, or all of a model."""
+    """One instance, or without `instance_id` all instances of a model."""
 
     model_key: ModelKey
     instance_id: Name | None = None
@@ -120,7 +118,7 @@ class CancelAnswer(Message, frozen=True, kw_only=True):
 
 
 class DownloadedModel(Message, frozen=True, kw_only=True):
-    """A model on disk. `type` is LM Studio's word, also for kinds that nobody here has heard of."""
+    """A model on disk. `type` is LM Studio's own; other values than `llm` and `embedding` are possible."""
 
     model_key: str
     path: str
@@ -138,12 +136,12 @@ class DownloadedModel(Message, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> ModelType:
-        """Where LM Studio loads it, and which requests it can answer."""
+        """The SDK's namespace that loads it, and the kind of requests that it answers."""
         return "embedding" if self.type == "embedding" else "llm"
 
 
 class LoadedModel(DownloadedModel, frozen=True, kw_only=True):
-    """A model in memory. `active`: it answers requests that name no model."""
+    """A model in memory. `active` is true if it answers requests without a `model`."""
 
     identifier: str
     context_length: int | None
@@ -160,19 +158,17 @@ class ActivateRequest(RequestBody, frozen=True, kw_only=True):
     model_key: ModelKey
     instance_id: Name | None = None
     default_inference: DefaultInference | None = None
-    type: Annotated[ModelType | None, about("Which kind of model it is; without it, LM Studio is asked.")] = (
-        None
-    )
+    type: Annotated[ModelType | None, about("The kind of model. By default LM Studio is asked.")] = None
 
 
 class DeactivateRequest(RequestBody, frozen=True, kw_only=True):
-    """Which active model to forget; without a type, both."""
+    """The kind of active model to clear; by default both kinds."""
 
     type: ModelType | None = None
 
 
 class ActiveModel(Message, frozen=True, kw_only=True):
-    """The model that answers requests which name none."""
+    """The model that answers requests without a `model`."""
 
     model_key: str
     instance_id: str | None = None
@@ -180,12 +176,12 @@ class ActiveModel(Message, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What LM Studio is to be asked for."""
+        """The model name to send to LM Studio."""
         return self.instance_id or self.model_key
 
 
 class ActiveModels(Message, frozen=True, kw_only=True):
-    """What is active, as it is shown, and as it is remembered across restarts."""
+    """The active model of each kind."""
 
     active_model: ActiveModel | None = None
     active_embedding_model: ActiveModel | None = None

@@ -1,4 +1,4 @@
-"""An application on its sockets, from start to end."""
+"""Serves an application on its sockets, from startup to the end of the drain."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ async def listening(
     hurry: asyncio.Event | None = None,
     on_failure: Callable[[BaseException], None] | None = None,
 ) -> AsyncIterator[int]:
-    """Serve the application on bound sockets, and yield the (first one's) port.
+    """Serve the application on bound sockets, and yield the port of the first one.
 
-    At the end, running requests may go on for as long as `limits` is configured to wait, or until `hurry` is
-    set. Then the sockets are closed, as they are if the application can't be started. `on_failure` is called
-    if the task dies that enforces the limits.
+    At the end, running requests are drained for as long as `limits` is configured to wait, or until `hurry`
+    is set. Then the sockets are closed, as they are if the application fails to start. `on_failure` is called
+    if the task that enforces the limits dies.
     """
     runner = Runner(
         app,

@@ -1,4 +1,4 @@
-"""The event loop of a process, and what the process is told by signals."""
+"""The event loop of a process, and its signal handlers."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from types import FrameType
 
 from ..errors import VitalTaskFailed
 
-# By name, because no system has all of them. SIGBREAK is Windows': Ctrl-Break, or the console's closing.
+# By name, because no system has all of them. Windows sends SIGBREAK on Ctrl-Break and on closing the console.
 _STOP = {getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)}
 _RELOAD = {getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name)}
 
 
 class Signals:
-    """What signals set: SIGTERM or Ctrl-C `stop`, the second of them `hurry`, SIGHUP `reload`.
+    """Events that signals set: SIGTERM or Ctrl-C sets `stop`, a second one `hurry`; SIGHUP sets `reload`.
 
-    `failure` is why a vital task died, if one did.
+    `failure` is the exception of a vital task that died, if one did.
     """
 
     def __init__(self) -> None:
@@ -34,22 +34,22 @@ class Signals:
         self.hurry.set()
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Listen for them within this block, in the main thread, on the running loop."""
+    def handled(self) -> Iterator[None]:
+        """Handle the signals inside this block. To be called in the main thread, on the running loop."""
         loop = asyncio.get_running_loop()
 
-        def hear(number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._tell, number)
+        def handle(number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._set_event, number)
 
-        # Not loop.add_signal_handler(), which Windows' loop doesn't have: this way is every system's.
-        before = {number: signal.signal(number, hear) for number in (_STOP | _RELOAD) - _left_ignored()}
+        # Not loop.add_signal_handler(), which Windows' event loop doesn't have.
+        before = {number: signal.signal(number, handle) for number in (_STOP | _RELOAD) - _left_ignored()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _tell(self, number: int) -> None:
+    def _set_event(self, number: int) -> None:
         if number in _RELOAD:
             self.reload.set()
         else:
@@ -57,21 +57,21 @@ class Signals:
 
 
 def _left_ignored() -> set[signal.Signals]:
-    """Return SIGINT if it is ignored, as a script's shell has it for `lmgateway serve &`.
+    """Return SIGINT if it is ignored, which a script's shell does for `lmgateway serve &`.
 
-    Ctrl-C on the terminal reaches every process of the script, and is for the one in front. SIGHUP isn't
-    asked for: `kill -HUP` reloads under nohup as well.
+    Ctrl-C on the terminal reaches every process of the script, but is for the foreground one. SIGHUP is
+    handled even if it is ignored, so that `kill -HUP` reloads under nohup too.
     """
     return {signal.SIGINT} if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else set()
 
 
 def run(main: Callable[[Signals], Coroutine[None, None, None]]) -> None:
-    """Run `main` on an event loop, uvloop's where there is one. Raises VitalTaskFailed."""
+    """Run `main` on an event loop, uvloop's if it is installed. Raises VitalTaskFailed."""
 
     async def run_until_stopped() -> None:
         signals = Signals()
-        # Before anything can be seen from outside, or whoever stops us early kills us.
-        with signals.heard():
+        # First of all: a SIGTERM before the handlers are set would kill the process without cleanup.
+        with signals.handled():
             await main(signals)
         if signals.failure is not None:
             raise VitalTaskFailed(f"a vital task died: {signals.failure!r}") from signals.failure

@@ -1,4 +1,4 @@
-"""What a service manager (systemd) is told. The protocol is sd_notify(3)'s: text to a datagram socket."""
+"""Notifications to the service manager (systemd), by the protocol of sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ STATUS_SECONDS = 10.0
 
 
 class ServiceManager:
-    """The service manager that started this process; told nothing if there is none that wants to know."""
+    """The service manager that started this process. Without NOTIFY_SOCKET, notifications do nothing."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        # A leading @ stands for the NUL of a name that is no file's.
+        # A leading @ stands for the NUL byte of an abstract socket's name.
         self._address = re.sub("^@", "\0", environ.get("NOTIFY_SOCKET", ""))
         watches = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        # It wants to hear from us before so many microseconds have passed; half of them leaves room.
+        # Without a notification for WATCHDOG_USEC, systemd kills the process. Half of that leaves a margin.
         self._watchdog_seconds = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000 if watches else 0
 
     def ready(self) -> None:
-        self._tell("READY=1")
+        self._notify("READY=1")
 
     def reloading(self) -> None:
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        self._tell("STOPPING=1", "STATUS=Waiting for running requests")
+        self._notify("STOPPING=1", "STATUS=Waiting for running requests")
 
     async def feed_watchdog(self, status: Callable[[], str]) -> None:
-        """Say that the event loop lives, and how it does, until cancelled; a stalled one can't."""
+        """Notify the watchdog and report the status, until cancelled. A stalled event loop sends nothing."""
         while self._address:
-            told = ["WATCHDOG=1"] if self._watchdog_seconds else []
-            self._tell(*told, f"STATUS={status()}")
+            watchdog = ["WATCHDOG=1"] if self._watchdog_seconds else []
+            self._notify(*watchdog, f"STATUS={status()}")
             await asyncio.sleep(self._watchdog_seconds or STATUS_SECONDS)
 
-    def _tell(self, *assignments: str) -> None:
+    def _notify(self, *assignments: str) -> None:
         if sys.platform == "win32" or not self._address:
             return
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
@@ -50,4 +50,4 @@ class ServiceManager:
             try:
                 channel.sendto("\n".join(assignments).encode(), self._address)
             except OSError as exc:
-                logger.warning("the service manager can't be told: %s", exc)
+                logger.warning("the service manager can't be notified: %s", exc)

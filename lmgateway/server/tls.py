@@ -1,4 +1,4 @@
-"""The certificate that the gateway shows."""
+"""TLS: the server's context and certificate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..errors import ConfigError
 
 
 def server_context(server: Server) -> ssl.SSLContext | None:
-    """Return what to speak https by; None if it isn't configured. Raises ConfigError."""
+    """Return the context for https, None if no certificate is configured. Raises ConfigError."""
     if not server.tls_cert and not server.tls_key:
         return None
-    # Its own defaults are modern: TLS 1.2 and newer, forward secrecy, no compression, no renegotiation.
+    # Python's defaults already exclude compression and renegotiation. The rest is forward secrecy with AEAD.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -23,7 +23,7 @@ def server_context(server: Server) -> ssl.SSLContext | None:
 
 
 def load_certificate(context: ssl.SSLContext, server: Server) -> None:
-    """Show this certificate to whoever connects from now on. Raises ConfigError, and then nothing changed."""
+    """Use the configured certificate for new connections. If it raises ConfigError, nothing has changed."""
     if not server.tls_cert or not server.tls_key:
         raise ConfigError(["server.tls_cert, server.tls_key: set both, or none for plain http"])
     cert, key = server.tls_cert, server.tls_key
@@ -33,8 +33,8 @@ def load_certificate(context: ssl.SSLContext, server: Server) -> None:
         except OSError as exc:
             raise ConfigError([f"server.{name}: {path} can't be read: {exc.strerror}"]) from exc
     try:
-        # Tried first on another one: a certificate without its key would leave this one with half of it. And
-        # without a password OpenSSL would ask for that of an encrypted key at the terminal, and wait.
+        # First on a throwaway context: a pair that doesn't match would leave this one half changed.
+        # The empty password keeps OpenSSL from prompting for one at the terminal if the key is encrypted.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
     except ssl.SSLError as exc:
         raise ConfigError(

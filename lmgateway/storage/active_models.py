@@ -18,13 +18,13 @@ _KINDS: tuple[ModelType, ...] = get_args(ModelType)
 
 
 class SavedActiveModels:
-    """A row for each kind of which a model is active."""
+    """The table of active models, with at most one row for each kind."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def load(self) -> ActiveModels:
-        """Return what was saved last. A row that can't be understood is left out, with a warning."""
+        """Return the saved models. A row that can't be decoded is skipped, with a warning."""
         active = ActiveModels()
         rows = await self._database.read(_rows)
         for kind in _KINDS:
@@ -32,11 +32,11 @@ class SavedActiveModels:
                 if kind in rows:
                     active = active.replacing(kind, msgspec.json.decode(rows[kind], type=ActiveModel))
             except msgspec.MsgspecError as exc:
-                logger.warning("the saved active model (%s) makes no sense: %s", kind, exc)
+                logger.warning("the saved active model (%s) can't be decoded: %s", kind, exc)
         return active
 
     async def save(self, active: ActiveModels) -> None:
-        """Raises StateNotSaved, and then the ones before are still there."""
+        """Replace the saved models. If it raises StateNotSaved, the previous ones are still saved."""
         models = ((kind, active.of(kind)) for kind in _KINDS)
         rows = [(kind, msgspec.json.encode(model).decode()) for kind, model in models if model is not None]
 

@@ -1,4 +1,4 @@
-"""The SQLite database of what must last, and the one thread that uses it."""
+"""The SQLite database of persistent state, and the one thread that uses it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _THEN_RESTART = "; then start the gateway again."
 
 
 class Database:
-    """Runs reads and transactions one after the other, in the order in which they were asked for.
+    """Runs reads and transactions one at a time, in the order of the calls.
 
-    They wait for the disk, on a thread of their own, so that the event loop doesn't. Where the database can't
-    be opened for writing, what it holds is read and every write fails until the next start.
+    They run on a thread of their own, so that the event loop never waits for the disk. If the database can't
+    be opened for writing, reads work on a copy, and every write fails until the next start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -39,27 +39,27 @@ class Database:
         self._unwritable: str | None = None
 
     async def open(self) -> None:
-        """Open the database, and make it if it isn't there. Raises ConfigError for a newer one."""
+        """Open the database, and create it if it doesn't exist. Raises ConfigError for a newer schema."""
         await self._run(self._open)
 
     async def close(self) -> None:
-        """Close the database when all that was asked for is done."""
+        """Close the database after all work that was submitted before."""
         await self._run(self._close)
         self._thread.shutdown()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Return what `work` returns, which changes nothing. Raises sqlite3.Error."""
+        """Run `work`, which only reads, and return its result. Raises sqlite3.Error."""
         return await self._run(lambda: work(self._open_connection()))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do this in one transaction, and return its result once it is on the disk.
+        """Run `work` in one transaction, and return its result once the commit is on the disk.
 
-        Raises StateNotSaved, and then nothing is changed. It is done also if the caller is cancelled.
+        If it raises StateNotSaved, nothing has changed. The transaction runs even if the caller is cancelled.
         """
         return await self._run(lambda: self._write(work))
 
     async def _run(self, work: Callable[[], T]) -> T:
-        # Shielded, because cancelling would take work back that has not begun.
+        # Shielded, because cancelling the future would discard work that has not started yet.
         return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
 
     def _open(self) -> None:
@@ -67,7 +67,7 @@ class Database:
             self._connection = open_for_writing(self.path)
             self._opened = self.path.stat()
         except (OSError, sqlite3.Error) as exc:
-            # SQLite says no more than "unable to open database file".
+            # SQLite's own message would only be "unable to open database file".
             self._unwritable = why_unwritable(self.path.parent) or _reason(exc)
             logger.warning("the state can't be saved in %s: %s", self.path.parent, self._unwritable)
             self._connection = copy_in_memory(self.path)
@@ -86,7 +86,7 @@ class Database:
         if self._unwritable is not None:
             raise self._failure(self._unwritable, needs_restart=True)
         if not self._is_in_place():
-            # SQLite would go on writing to a file that has no name any more.
+            # SQLite would go on writing to a file that is no longer in the folder.
             raise self._failure(f"{FILE_NAME} was moved or deleted", needs_restart=True)
         try:
             with connection:
@@ -106,8 +106,9 @@ class Database:
         self.errors += 1
         logger.warning("the state can't be saved in %s: %s", folder, reason)
         return StateNotSaved(
-            f"The state can't be saved in {folder} ({reason}), so it stays as it was. Make the folder "
-            f"writable and leave room in it, or set server.state_dir{_THEN_RESTART if needs_restart else '.'}"
+            f"The state can't be saved in {folder} ({reason}), so nothing was changed. Make the folder "
+            "writable and free some disk space, or set server.state_dir"
+            f"{_THEN_RESTART if needs_restart else '.'}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Connections to the database's file: one to write it, or a copy in memory of one that can't be written."""
+"""Connections to the database's file: one for writing, or a copy in memory if it can't be written."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from .migrations import check_version, migrate
 
 logger = logging.getLogger(__name__)
 
-# How long a lock that another program holds (a backup, say) is waited for.
+# How long to wait for a lock that another program holds, such as a backup.
 BUSY_SECONDS = 5
-# What SQLite puts beside a database.
+# The files that SQLite keeps beside a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
 _MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class Malformed(Exception):
-    """The file is no database, or a damaged one; the message says how that shows."""
+    """The file isn't a database, or is a damaged one; the message is SQLite's finding."""
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Return a connection in autocommit mode to the database, which is made if it isn't there.
+    """Return a connection in autocommit mode to the database, which is created if it doesn't exist.
 
-    One that is malformed is set aside. Raises ConfigError for a newer one, OSError, sqlite3.Error.
+    A malformed file is renamed first. Raises ConfigError for a newer schema, OSError, sqlite3.Error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Other errors are met again below, except that of a journal that has to be undone first.
+    # Other errors occur again below. One doesn't: that of a hot journal, which is rolled back there.
     with suppress(FileNotFoundError, sqlite3.Error):
         try:
             examine(path)
         except Malformed as exc:
-            _set_aside(path, exc)
-    # Made here for its mode, which SQLite gives to the files beside it as well.
+            _rename_malformed(path, exc)
+    # Created here, for its mode, which SQLite copies to the files beside it.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         check_version(connection, path.parent)
-        # A commit is on the disk when it returns. With less than FULL a power cut takes back the last ones,
-        # with less than EXTRA those on file systems where SQLite can't have a WAL. fullfsync is for macOS,
-        # where they would stay in the drive's cache.
+        # A commit is on the disk when it returns. Below FULL a power cut could lose the last commits; below
+        # EXTRA it could where the file system doesn't support a WAL. fullfsync flushes the drive's cache on
+        # macOS.
         connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA fullfsync = ON")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -57,9 +57,9 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 
 def copy_in_memory(path: Path) -> sqlite3.Connection:
-    """Return a copy of the database, empty if there is none, that refuses to be written.
+    """Return a read-only copy of the database in memory, empty if there is no file.
 
-    One that can't be read is left out, with a warning. Raises ConfigError for a newer one.
+    An unreadable file leaves it empty too, with a warning. Raises ConfigError for a newer schema.
     """
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
@@ -67,7 +67,7 @@ def copy_in_memory(path: Path) -> sqlite3.Connection:
             if path.exists():
                 examine(path, immutable=is_at_rest(path), copy=connection)
         except (OSError, sqlite3.Error, Malformed) as exc:
-            logger.warning("%s can't be read, so the gateway starts without what it holds: %s", path, exc)
+            logger.warning("%s can't be read, so the gateway starts without its saved state: %s", path, exc)
         migrate(connection, path.parent)
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
@@ -77,14 +77,14 @@ def copy_in_memory(path: Path) -> sqlite3.Connection:
 
 
 def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | None = None) -> None:
-    """Read the whole database without changing it, and copy it if it is sound and can be used.
+    """Check the whole database without changing it, and copy it to `copy` if it is sound.
 
-    An `immutable` one, which must be at rest, is read without making files beside it. Raises Malformed,
-    ConfigError for a newer one, FileNotFoundError, sqlite3.Error.
+    An `immutable` database, which must be at rest, is read without creating files beside it. Raises
+    Malformed, ConfigError for a newer schema, FileNotFoundError, sqlite3.Error.
     """
     path.stat()
     uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if immutable else ''}"
-    # A connection that could write would move the WAL into the database when it is closed.
+    # Read-only, because closing a writable connection would checkpoint the WAL into the database.
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:
         try:
             check_version(connection, path.parent)
@@ -100,17 +100,17 @@ def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | N
 
 
 def is_at_rest(path: Path) -> bool:
-    """True if all of the database is in its own file: nothing was written since it was last closed."""
+    """True if the WAL is empty or absent: the database's file has all that was written."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size == 0
     except FileNotFoundError:
         return True
 
 
-def _set_aside(path: Path, why: Malformed) -> None:
-    aside = path.with_name(f"{path.name}.{time.time_ns()}.broken")
-    # The database last: a process that is killed before begins here again.
+def _rename_malformed(path: Path, why: Malformed) -> None:
+    renamed = path.with_name(f"{path.name}.{time.time_ns()}.broken")
+    # The database last: if the process is killed before, the next start renames the rest.
     for suffix in (*_COMPANIONS, ""):
         with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    logger.warning("%s can't be used (%s) and is set aside as %s", path, why, aside.name)
+            path.with_name(path.name + suffix).rename(renamed.with_name(renamed.name + suffix))
+    logger.warning("%s is damaged (%s) and was renamed to %s", path, why, renamed.name)

@@ -1,4 +1,4 @@
-"""The JSON file in which the active models were saved before there was a database."""
+"""The JSON file in which earlier versions saved the active models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Saved(Struct, frozen=True, kw_only=True):
 
 
 def read(folder: Path) -> ActiveModels:
-    """Return what was saved last. A file that can't be understood is set aside, with a warning."""
+    """Return the models that were saved last. A file that can't be decoded is renamed, with a warning."""
     for name in NAMES:
         saved = _read(folder / name)
         if saved is not None:
@@ -34,14 +34,14 @@ def read(folder: Path) -> ActiveModels:
 
 
 def retire(folder: Path) -> None:
-    """Rename the files, so that it shows that they aren't read any more."""
+    """Rename the files, to show that they are no longer read."""
     for name in NAMES:
         path = folder / name
         try:
             with suppress(FileNotFoundError):
                 path.replace(path.with_name(f"{name}.taken-over"))
         except OSError as exc:
-            logger.warning("%s isn't used any more, and can't be renamed: %s", path, exc.strerror)
+            logger.warning("%s is no longer used, and can't be renamed: %s", path, exc.strerror)
 
 
 def _read(path: Path) -> _Saved | None:
@@ -55,16 +55,16 @@ def _read(path: Path) -> _Saved | None:
         logger.warning("%s can't be read, so the active models are lost: %s", path, exc.strerror)
         return None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        _set_aside(path, exc)
+        _rename_broken(path, exc)
         return None
     return saved
 
 
-def _set_aside(path: Path, why: Exception) -> None:
-    aside = path.with_suffix(f".{time.time_ns()}.broken")
+def _rename_broken(path: Path, why: Exception) -> None:
+    renamed = path.with_suffix(f".{time.time_ns()}.broken")
     try:
-        path.rename(aside)
+        path.rename(renamed)
     except OSError as exc:
-        logger.warning("%s makes no sense (%s), and can't be renamed: %s", path, why, exc.strerror)
+        logger.warning("%s can't be decoded (%s), nor renamed: %s", path, why, exc.strerror)
     else:
-        logger.warning("%s makes no sense (%s) and is set aside as %s", path, why, aside.name)
+        logger.warning("%s can't be decoded (%s) and was renamed to %s", path, why, renamed.name)

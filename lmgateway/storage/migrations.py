@@ -1,4 +1,4 @@
-"""The schema of the database, as the steps that lead to it from an empty one."""
+"""The migrations: the steps from an empty database to the current schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import legacy_state_file
 
 
 def _active_models(connection: sqlite3.Connection, folder: Path) -> None:
-    # In the step that makes the table, so that it is done once, whenever the process is killed.
+    # The import is in the transaction that creates the table, so that it happens exactly once.
     saved = legacy_state_file.read(folder)
     connection.execute(
         "CREATE TABLE active_models (kind TEXT PRIMARY KEY, model TEXT NOT NULL) WITHOUT ROWID"
@@ -25,20 +25,20 @@ def _active_models(connection: sqlite3.Connection, folder: Path) -> None:
             )
 
 
-# `PRAGMA user_version` counts how many of these a database has had. One that was released is never changed
-# again: what comes later is another step at the end.
+# `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
+# every change of the schema is a new one at the end.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models,)
 
 
 def migrate(connection: sqlite3.Connection, folder: Path) -> None:
-    """Take the steps that the database in this folder lacks, each in a transaction of its own.
+    """Run the migrations that this database hasn't had, each in a transaction of its own.
 
-    Raises ConfigError for a newer one, sqlite3.Error.
+    Raises ConfigError for a newer schema, sqlite3.Error.
     """
     while check_version(connection, folder) < len(MIGRATIONS):
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            # Again, because another process may have taken the step meanwhile.
+            # Checked again under the lock: another process may have migrated in between.
             version = check_version(connection, folder)
             if version < len(MIGRATIONS):
                 MIGRATIONS[version](connection, folder)
@@ -51,7 +51,7 @@ def check_version(connection: sqlite3.Connection, folder: Path) -> int:
     if version > len(MIGRATIONS):
         problem = (
             f"The database in {folder} is of a newer lmgateway: its schema is version {version}, and this "
-            f"one knows {len(MIGRATIONS)}. Run the newer one, or set server.state_dir to another folder."
+            f"one supports {len(MIGRATIONS)}. Run the newer one, or set server.state_dir to another folder."
         )
         raise ConfigError([problem])
     return version

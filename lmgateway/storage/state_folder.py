@@ -1,4 +1,4 @@
-"""The folder of what must last."""
+"""The folder of persistent state."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from platformdirs import user_state_path
 
 
 def state_directory(configured: str) -> Path:
-    """Return the configured folder, or the platform's own if that is empty."""
+    """Return the configured folder, or the platform's default if none is configured."""
     return Path(configured) if configured else user_state_path("lmgateway", appauthor=False)
 
 
 def why_unwritable(folder: Path) -> str | None:
-    """Return why nothing can be written there, if so; a folder that isn't there is not made."""
-    # Not path.exists(), which raises where a folder above may not be entered.
+    """Return why the folder isn't writable, None if it is. A missing folder isn't created."""
+    # Not path.exists(), which raises PermissionError if a parent folder may not be entered.
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
     if not nearest.is_dir():
-        return f"{nearest} is no folder"
+        return f"{nearest} isn't a folder"
     try:
-        # Permissions tell half of it: a file system may be read-only, or full.
+        # Permissions aren't enough: the file system may be read-only or full.
         with tempfile.TemporaryFile(dir=nearest):
             return None
     except OSError as exc:

@@ -1,4 +1,4 @@
-"""The admin API: what models there are, loading, unloading, and which of them answers."""
+"""The handlers of /admin/models: lists, loads, unloads and activates models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from aiohttp import web
 
 from ..models.names import WHERE_TO_LOOK, Availability
+from ..schema.common import ModelType
 from ..schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -21,6 +22,13 @@ from .request_bodies import read_json
 from .responses import json_response
 from .state import ACTIVE_MODELS, CONTEXT, MODELS
 
+_WITHOUT_ACTIVE: dict[ModelType, str] = {
+    "llm": "No model is active any more: requests must name one until you activate another.",
+    "embedding": (
+        "No embedding model is active any more: embedding requests must name one until you activate another."
+    ),
+}
+
 
 async def list_models(request: web.Request) -> web.Response:
     return json_response(await request.app[MODELS].listing())
@@ -30,7 +38,7 @@ async def load(request: web.Request) -> web.Response:
     asked = await read_json(request, LoadRequest)
     started = time.monotonic()
     instance = await request.app[MODELS].load(asked, request[CONTEXT].rules.profiles.loads)
-    what = "is loaded and answers requests that name no model" if asked.activates else "is loaded"
+    what = "is loaded and is now the active model" if asked.activates else "is loaded"
     return json_response(
         LoadAnswer(
             model_key=asked.model_key,
@@ -73,7 +81,7 @@ async def unload(request: web.Request) -> web.Response:
             ),
             status=404,
         )
-    hints = [f"No {kind} model is active now." for kind in deactivated]
+    hints = [_WITHOUT_ACTIVE[kind] for kind in deactivated]
     return json_response(
         UnloadAnswer(
             status="unloaded",
@@ -92,7 +100,7 @@ async def activate(request: web.Request) -> web.Response:
             model_key=active.model_key,
             instance_id=active.instance_id,
             default_inference=active.default_inference,
-            message=f"{active.name} now answers requests that name no model{_caveat(availability)}.",
+            message=f"{active.name} is now the active model{_caveat(availability)}.",
         )
     )
 
@@ -100,10 +108,10 @@ async def activate(request: web.Request) -> web.Response:
 def _caveat(availability: Availability) -> str:
     match availability.place:
         case "on disk":
-            return ", but isn't loaded: load it, unless LM Studio is to load it when it is asked"
+            return ", but isn't loaded: load it, unless LM Studio loads models on demand"
         case "missing":
             near = availability.near
-            hint = f"; the nearest that it has: {', '.join(near)}" if near else ""
+            hint = f"; similar names: {', '.join(near)}" if near else ""
             return f", but LM Studio has no model of that name{hint}"
     return ""
 

@@ -1,4 +1,4 @@
-"""The dashboard's page and its files. They hold no secret: their data comes from the API, with the key."""
+"""The dashboard's page and files. They need no key: all data comes from the API, which does."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ async def page(request: web.Request) -> web.Response:
 async def static(request: web.Request) -> web.Response:
     file = page_files().get(request.match_info["name"])
     if file is None:
-        raise NotFound("The pages have no such file.")
+        raise NotFound("No such file belongs to the pages.")
     return answer_file(request, file)
 
 
 async def to_page(request: web.Request) -> web.Response:
-    # The page names its files relative to its own place, so that a proxy may put a prefix before it.
+    # Relative, like the URLs in the page, so that it works behind a proxy that adds a path prefix.
     name = request.path.rstrip("/").rpartition("/")[2]
     return web.Response(status=307, headers={"Location": f"../{name}", **PAGE_HEADERS})
 
 
 async def access(request: web.Request) -> web.Response:
-    """Tell the page whether to ask for a key. Trying without would be an error in the browser's console."""
+    """Say whether the API requires a key: a page that tried without one would log a 401 to the console."""
     response = json_response(DashboardAccess(key_needed=request[CONTEXT].rules.callers.needs_key))
     response.headers.update(PAGE_HEADERS)
     return response

@@ -1,4 +1,4 @@
-"""The live view: what happens as it happens, what runs, and how it went."""
+"""The handlers of /debug and /metrics: the event stream, reports, and Prometheus' text format."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
 from .responses import json_response
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, STARTED
-from .validation import MAX_MISTAKES, meant
+from .validation import MAX_MISTAKES, suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Connected(Event, frozen=True, kw_only=True):
 
 
 class Lagged(Event, frozen=True, kw_only=True):
-    """The reader was too slow, and lost so many events."""
+    """The client reads too slowly, and lost `missed` events."""
 
     name = "lagged"
     missed: int
@@ -72,35 +72,35 @@ EVENT_NAMES = tuple(kind.name for kind in EVENT_KINDS)
 
 
 async def stream(request: web.Request) -> web.StreamResponse:
-    """Send events until the reader leaves or the gateway ends.
+    """Send events until the client disconnects or the gateway stops.
 
-    `types` names the wanted ones; Last-Event-ID resumes after that one, as far as it is still known. Raises
-    ValidationFailed, Overloaded.
+    `types` selects kinds of events. Last-Event-ID replays the events after that one that are still in the
+    history. Raises ValidationFailed, Overloaded.
     """
-    names = _wanted(request.query.getall("types", ()))
+    names = _requested_names(request.query.getall("types", ()))
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
     publisher.admit(request[CONTEXT].rules.config.limits.subscribers)
     with publisher.subscribe(names, after=after) as subscription:
-        # Its own pings come whether anything else was sent or not.
+        # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
             request, sep="\n", ping_interval=_NEVER, send_timeout=SEND_SECONDS
         ) as response:
             try:
                 await _send_events(response, subscription)
             except TimeoutError:
-                logger.info("%s stopped reading events and is cut off", request[CONTEXT].client)
+                logger.info("%s stopped reading events: its connection was aborted", request[CONTEXT].client)
                 protocol_of(request).abort()
         return response
 
 
-def _wanted(lists: Iterable[str]) -> frozenset[str]:
-    """Return the names in comma lists. Raises ValidationFailed: of a wrong one no event would ever come."""
+def _requested_names(lists: Iterable[str]) -> frozenset[str]:
+    """Return the event names in comma-separated lists. Raises ValidationFailed for an unknown name."""
     names = frozenset(filter(None, map(str.strip, ",".join(lists).split(","))))
     if unknown := sorted(names.difference(EVENT_NAMES)):
         details = [
-            Mistake(path="types", message=f"Unknown event; {meant(name, EVENT_NAMES)}")
+            Mistake(path="types", message=f"Unknown event; {suggestion(name, EVENT_NAMES)}")
             for name in unknown[:MAX_MISTAKES]
         ]
         raise ValidationFailed("Validation failed", details=details)
@@ -108,8 +108,8 @@ def _wanted(lists: Iterable[str]) -> frozenset[str]:
 
 
 async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:
-    """Send events as they come, after a long silence a comment. Raises TimeoutError for a stuck reader."""
-    missed = subscription.take_missed()  # before it came back
+    """Send events, and a comment after each long silence. Raises TimeoutError if the client stops reading."""
+    missed = subscription.take_missed()  # while it was disconnected
     await _send(response, _frame(Connected(message="Listening to the gateway's events")) + _lagged(missed))
     while True:
         try:
@@ -121,7 +121,7 @@ async def _send_events(response: EventSourceResponse, subscription: Subscription
         if batch is None:
             return
         await _send(response, _lagged(subscription.take_missed()) + batch.frames)
-        del batch  # the next one may be long in coming
+        del batch  # free its memory while waiting for the next one
 
 
 def _lagged(missed: int) -> bytes:

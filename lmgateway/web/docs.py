@@ -1,4 +1,4 @@
-"""The page that shows the OpenAPI document, and the document."""
+"""The handlers of /docs and /openapi.json."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ async def page(request: web.Request) -> web.Response:
 
 async def document(request: web.Request) -> web.Response:
     rules = request[CONTEXT].rules
-    # It is made in 50 ms, for which nobody else should wait.
+    # In a thread: rendering takes 50 ms, which would delay every other request.
     file = await asyncio.to_thread(
         request.app[DOCUMENTS].file,
         key_needed=rules.callers.needs_key,

@@ -1,4 +1,4 @@
-"""Whether the gateway lives, and whether LM Studio answers."""
+"""The handlers of /health: the gateway's liveness, and LM Studio's reachability."""
 
 from __future__ import annotations
 

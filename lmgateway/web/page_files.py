@@ -1,4 +1,4 @@
-"""The pages' files, answered from memory, and what every page is sent with."""
+"""The pages' files, served from memory, and their response headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import ETag, web
 from msgspec import Struct
 
 PAGE_HEADERS = {
-    # Without a build step a file's name doesn't change with its content: a browser asks each time, by ETag.
+    # File names don't change with their content, so a browser must revalidate each time, by ETag.
     "Cache-Control": "no-cache",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -22,14 +22,14 @@ PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-# Not the mimetypes module's, whose answers depend on the machine.
+# Not from the mimetypes module, whose table depends on the machine.
 _CONTENT_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _OTHER = "text/plain"
 CONTENT_TYPES = (*_CONTENT_TYPES.values(), _OTHER)
 
 
 class PageFile(Struct, frozen=True):
-    """`content_type` is the whole header field."""
+    """`content_type` is the whole header value."""
 
     body: bytes
     content_type: str
@@ -42,12 +42,12 @@ def page_file(body: bytes, content_type: str) -> PageFile:
 
 @cache
 def page_files() -> Mapping[str, PageFile]:
-    """Return the files by their paths below static/. All are in memory: no request's path is opened."""
+    """Return the files by their paths below static/. All are in memory, so no request can open a path."""
     return {name: _read(file) for name, file in _walk(resources.files(__package__) / "static")}
 
 
 def answer_file(request: web.Request, file: PageFile) -> web.Response:
-    """Return the file, or that the client has it already."""
+    """Return the file, or 304 if the client has this version."""
     known = request.if_none_match or ()
     if any(etag.value in {file.etag, "*"} for etag in known):
         response = web.Response(status=304, headers=PAGE_HEADERS)

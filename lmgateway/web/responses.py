@@ -1,4 +1,4 @@
-"""What clients are sent: JSON of the gateway's own, errors among it, and LM Studio's answers."""
+"""The gateway's own JSON responses, and its errors in each API's shape."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SERVER = "lmgateway"
 
 
 def finish_headers(response: web.StreamResponse) -> None:
-    """Name this server in an answer of its own."""
+    """Set the Server header of a response that isn't relayed from LM Studio."""
     if not isinstance(response, RelayedResponse):
         response.headers["Server"] = _SERVER
 
@@ -28,9 +28,9 @@ def json_response(body: object, *, status: int = 200) -> web.Response:
 def error_response(
     error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction = BY_SHAPE
 ) -> web.Response:
-    """Return the error in the shape that clients of this API parse.
+    """Return the error in the shape of this API.
 
-    It is redacted, because it may repeat what was sent where a key had no business.
+    It is redacted, because its message may quote a part of the request that contains a key by mistake.
     """
     body = error_body(error, style, request_id, redaction)
     response = json_response(body, status=error.status)

@@ -1,4 +1,4 @@
-"""What is wrong with a JSON body: every mistake, each with its path."""
+"""Validation of JSON bodies: all mistakes, each with its path."""
 
 from __future__ import annotations
 
@@ -15,19 +15,16 @@ from msgspec.structs import fields
 
 from ..errors import Mistake
 
-# Nobody reads more, and looking for names that are near takes time.
+# A bound, because the search for similar names takes time for each mistake.
 MAX_MISTAKES = 20
 _NO_CHOICE = "Invalid enum value"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
 
 def mistakes(value: object, kind: type[Struct]) -> list[Mistake]:
-    """Return each mistake in a decoded body, the first ones if there are many.
-
-    msgspec itself stops at the first.
-    """
-    found = islice(_struct_mistakes(value, kind, ""), MAX_MISTAKES)
-    return [Mistake(path=path, message=message) for path, message in found]
+    """Return the first MAX_MISTAKES mistakes in a decoded body; msgspec stops at the first one."""
+    first = islice(_struct_mistakes(value, kind, ""), MAX_MISTAKES)
+    return [Mistake(path=path, message=message) for path, message in first]
 
 
 def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[tuple[str, str]]:
@@ -37,7 +34,7 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
     known = {info.encode_name: info for info in fields(kind)}
     hints = get_type_hints(kind, include_extras=True)
     for name in [name for name in value if name not in known]:
-        yield _join(path, name), f"Unknown field; {meant(name, known)}"
+        yield _join(path, name), f"Unknown field; {suggestion(name, known)}"
     for name, info in known.items():
         if name in value:
             yield from _value_mistakes(value[name], hints[info.name], _join(path, name))
@@ -45,8 +42,8 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
             yield _join(path, name), "Required, and missing"
 
 
-def meant(name: str, known: Collection[str]) -> str:
-    """Return which of the known names an unknown one may have been meant for, or else all that there are."""
+def suggestion(name: str, known: Collection[str]) -> str:
+    """Return the known name that is most similar to an unknown one, or else all of them."""
     near = get_close_matches(name, known, n=1)
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
@@ -70,13 +67,13 @@ def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, 
 
 
 def mistake_of(exc: msgspec.ValidationError) -> Mistake:
-    """Return msgspec's own sentence, and the path that stands at its end."""
-    # Nobody needs to be told that a field may also be left out.
+    """Split msgspec's message into its sentence and the path at its end."""
+    # That null is allowed too is noise in the message about another value.
     sentence = str(exc).replace(" | null`", "`")
-    found = _MSGSPEC_PATH.search(sentence)
-    if found is None:
+    match = _MSGSPEC_PATH.search(sentence)
+    if match is None:
         return Mistake(path="", message=sentence)
-    return Mistake(path=found["path"].removeprefix("."), message=sentence[: found.start()])
+    return Mistake(path=match["path"].removeprefix("."), message=sentence[: match.start()])
 
 
 def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
@@ -97,7 +94,7 @@ def with_whole_numbers(value: Any) -> Any:
 
 
 def _unwrapped(kind: Any) -> Any:
-    """Return the type below Annotated and `| None`; a choice between several types stays one."""
+    """Return the type without Annotated and `| None`; another union is returned as it is."""
     if get_origin(kind) is Annotated:
         return _unwrapped(get_args(kind)[0])
     if get_origin(kind) in {Union, UnionType}:
@@ -107,7 +104,7 @@ def _unwrapped(kind: Any) -> Any:
 
 
 def _choices(kind: Any) -> list[str]:
-    """Return the words that a type consists of, or may be."""
+    """Return the values of the Literals in a type."""
     if get_origin(kind) is Literal:
         return [str(word) for word in get_args(kind)]
     return [word for part in get_args(kind) for word in _choices(part)]

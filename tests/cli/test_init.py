@@ -127,7 +127,7 @@ async def test_overwrites_nothing(place: Place, studio: Simulator) -> None:
     status, output = await place.run("init")
     assert (status, place.config.read_text()) == (73, "precious")
     assert output == (
-        "lmgateway: config.toml is there already. --force makes a new one, and keeps the old one beside it.\n"
+        "lmgateway: config.toml exists already. --force replaces it, and saves a copy of it beside it.\n"
     )
     assert (await place.run("init", "--force"))[0] == 0
     first = place.config.read_text()
@@ -173,7 +173,7 @@ def test_cannot_write(run_here: RunHere, output: str) -> None:
     """A folder that isn't there is said, with a status of its own."""
     status, said = run_here("--output", output)
     assert status == 73
-    assert re.fullmatch(r"lmgateway: \S+ can't be written: [\w ]+\. Choose a folder .*\n", said)
+    assert re.fullmatch(r"lmgateway: \S+ can't be written: [\w ]+\. Choose a writable folder.*\n", said)
 
 
 async def test_what_is_set_elsewhere_stays_there(place: Place, studio: Simulator) -> None:

@@ -114,7 +114,7 @@ async def test_table(home: Home) -> None:
     home.studio.load(CHAT, "second")
     assert await home.run("activate", CHAT, "--id", "second") == (
         0,
-        "second now answers requests that name no model.\n",
+        "second is now the active model.\n",
     )
     assert await home.run("models") == (
         0,
@@ -140,7 +140,7 @@ async def test_active_without_being_loaded(home: Home) -> None:
     assert lines.count("loaded") == 1
     assert await home.run("deactivate", "--type", "llm") == (
         0,
-        "No llm model is active: requests have to name one.\n",
+        "No model is active now: requests must name one.\n",
     )
     assert "active" not in (await home.run("models"))[1]
 
@@ -157,7 +157,10 @@ async def test_a_second_copy_is_told_of(home: Home) -> None:
     """It takes as much memory again, which is rarely meant."""
     home.studio.load(CHAT)
     status, output = await home.run("load", CHAT)
-    assert (status, f"{CHAT} is in memory already ({CHAT}); this is one more." in output) == (0, True)
+    assert (status, f"{CHAT} is in memory already ({CHAT}); this loads another instance." in output) == (
+        0,
+        True,
+    )
 
 
 async def test_default_parameters(home: Home) -> None:
@@ -184,7 +187,7 @@ async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
         terminal.process.send_signal(signal.SIGINT)
         await terminal.rest()
         assert await terminal.process.wait() == 130
-    told = re.search(r"`lmgateway (cancel .*)` ends it", terminal.shown)
+    told = re.search(r"`lmgateway (cancel .*)` cancels it", terminal.shown)
     assert told is not None
     status, output = await home.run_bare(*shlex.split(told[1]), "--key", KEY)
     assert (status, output) == (0, f"The load of {CHAT} was cancelled.\n")
@@ -214,7 +217,7 @@ async def test_load_tells_its_progress_in_lines(home: Home) -> None:
         status, output = await command.ends()
     assert status == 0
     *progress, last = output.splitlines()
-    assert last == f"{CHAT} is loaded and answers requests that name no model."
+    assert last == f"{CHAT} is loaded and is now the active model."
     assert set(progress) <= {f"{CHAT} {percent} %" for percent in (50, 75, 100)}
     assert "\r" not in output
 
@@ -312,22 +315,22 @@ FAILURES = [
     pytest.param(
         ["models", "--url", NOWHERE],
         69,
-        "Nothing answers at http://127.0.0.1:9: Connection refused. Start one",
+        "Nothing answers at http://127.0.0.1:9: Connection refused. Start a gateway",
         id="no gateway",
     ),
-    pytest.param([*LOAD, "--url", NOWHERE], 69, "name another with --url", id="no gateway to load"),
+    pytest.param([*LOAD, "--url", NOWHERE], 69, "give its address with --url", id="no gateway to load"),
     pytest.param(["models", *IPV6], 69, "Nothing answers at http://[::1]:9", id="IPv6"),
     pytest.param(["models", "--url", ""], 64, "--url", id="empty URL"),
     pytest.param(
         ["models", "--url", "http://127.0.0.1/v1"], 64, "write http://host:port", id="path in the URL"
     ),
     pytest.param(["models", "--url", "localhost:8002"], 64, "localhost:8002", id="no URL"),
-    pytest.param(["models", "--url", "STUDIO"], 69, "no lmgateway", id="LM Studio"),
+    pytest.param(["models", "--url", "STUDIO"], 69, "isn't an lmgateway", id="LM Studio"),
     pytest.param(["models", "--url", "http://nobody.invalid"], 69, "Name or service not known", id="no host"),
     pytest.param(["models", "--url", "TLS"], 69, "Write http:// in --url", id="no TLS"),
-    pytest.param(["models", "--key", "wrong"], 77, "another key than this one", id="wrong key"),
-    pytest.param(["models", "--key", ""], 77, "wants its key", id="no key"),
-    pytest.param([*LOAD, "--key", "wrong"], 77, "another key", id="wrong key to load"),
+    pytest.param(["models", "--key", "wrong"], 77, "doesn't accept this key", id="wrong key"),
+    pytest.param(["models", "--key", ""], 77, "requires a key", id="no key"),
+    pytest.param([*LOAD, "--key", "wrong"], 77, "doesn't accept", id="wrong key to load"),
     pytest.param(["cancel", CHAT], 66, f"Nothing named {CHAT} is being loaded", id="nothing to cancel"),
     pytest.param(["events", "--type", "eror"], 65, "did you mean error?", id="misspelt event"),
     pytest.param([*LOAD, "--with", "contextLength=99999"], 1, "resources", id="out of memory"),
@@ -398,9 +401,9 @@ async def unheard() -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (untrusted, "isn't trusted here"),
-        (of_another_kind, "What answers there is no lmgateway."),
-        (unheard, "name another with --url"),
+        (untrusted, "isn't trusted"),
+        (of_another_kind, "The server at this address isn't an lmgateway."),
+        (unheard, "give its address with --url"),
     ],
 )
 async def test_no_gateway_to_talk_to(

@@ -56,7 +56,7 @@ async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
     publish(visit, "apple again")
     await expect(visit.page.get_by_text("1 of 4 events")).to_be_visible()
     await visit.page.get_by_label("Filter", exact=True).fill("nothing of the kind")
-    await expect(visit.page.get_by_text("Nothing fits this filter.")).to_be_visible()
+    await expect(visit.page.get_by_text("No event matches this filter.")).to_be_visible()
 
 
 async def test_the_log_holds_still(open_dashboard: OpenDashboard) -> None:
@@ -118,7 +118,7 @@ async def test_what_is_shown_without_a_connection_is_told_to_be_old(open_dashboa
     await visit.page.reload()
     await expect(visit.page.locator("#tile-running .big")).to_have_text("Unknown")
     await expect(visit.page.get_by_text("Nothing is running.")).to_be_hidden()
-    banner = visit.page.get_by_text("The gateway's events don't come through.")
+    banner = visit.page.get_by_text("The connection to the gateway is lost.")
     await expect(banner).to_be_visible()
     await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
     visit.asked.clear()
@@ -143,7 +143,7 @@ async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenD
         await expect(entries).to_have_count(1)
         await expect(entries).to_contain_text(sentence)
     await visit.page.get_by_label("Show", exact=True).select_option("LM Studio's log")
-    await expect(visit.page.get_by_text("if lmstudio.log_monitoring is on")).to_be_visible()
+    await expect(visit.page.get_by_text("set lmstudio.log_monitoring and lmstudio.log_dir")).to_be_visible()
 
 
 async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:

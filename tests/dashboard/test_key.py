@@ -73,7 +73,7 @@ async def test_a_key_that_is_no_longer_taken_is_asked_for_again(open_dashboard: 
     # Nobody reloads the page here: it does so itself as soon as something makes it ask for anything.
     await visit.page.evaluate("sessionStorage.setItem('lmgateway.key', 'the old one')")
     await visit.post("/admin/models/activate", modelKey=MODEL)
-    await expect(visit.page.get_by_text("The gateway doesn't take that key any more.")).to_be_visible()
+    await expect(visit.page.get_by_text("The gateway doesn't accept this key any more.")).to_be_visible()
     await log_in(visit)
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
 

@@ -118,7 +118,7 @@ async def test_a_second_copy_is_warned_of(open_dashboard: OpenDashboard) -> None
 
 
 async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenDashboard) -> None:
-    """Somebody else's answer would break off."""
+    """The running request would be aborted."""
     visit = await open_dashboard(loaded=True)
     asked: list[str] = []
 
@@ -130,7 +130,7 @@ async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenD
     async with visit.chat():
         await visit.button(f"Unload {TITLE}").click()
         await expect(visit.button(f"Unload {TITLE}")).not_to_have_attribute("aria-disabled", "true")
-    assert asked == [f"1 request is being answered by {TITLE} and would break off. Unload it?"]
+    assert asked == [f"1 request is running on {TITLE} and would be aborted. Unload it?"]
     await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
     await expect(visit.page.get_by_text("Nothing is running.")).to_be_visible()
     await visit.button(f"Unload {TITLE}").click()

@@ -63,9 +63,9 @@ async def test_one_of_several_copies_is_active(home: Home) -> None:
 @pytest.mark.parametrize(
     ("model_key", "said"),
     [
-        (LLM, f"{LLM} now answers requests that name no model."),
-        (OTHER, f"{OTHER} now answers requests that name no model, but isn't loaded: load it"),
-        ("qwen2.5-7b", "but LM Studio has no model of that name; the nearest that it has: qwen2.5-"),
+        (LLM, f"{LLM} is now the active model."),
+        (OTHER, f"{OTHER} is now the active model, but isn't loaded: load it"),
+        ("qwen2.5-7b", "but LM Studio has no model of that name; similar names: qwen2.5-"),
     ],
 )
 async def test_whoever_activates_what_is_not_there_is_told(home: Home, model_key: str, said: str) -> None:

@@ -38,7 +38,9 @@ async def test_whoever_unloads_the_active_model_is_told(home: Home) -> None:
     """From now on requests have to name one."""
     await home.post("load", modelKey=LLM)
     _, answer = await home.post("unload", modelKey=LLM)
-    assert answer["message"] == f"Unloaded {LLM}. No llm model is active now."
+    assert answer["message"] == (
+        f"Unloaded {LLM}. No model is active any more: requests must name one until you activate another."
+    )
 
 
 async def test_what_was_unloaded_is_forgotten_though_the_rest_failed(

@@ -41,7 +41,7 @@ def ignored_ctrl_c() -> Iterator[None]:
 async def test_a_background_job_ignores_ctrl_c(ignored_ctrl_c: None) -> None:
     """A script's `lmgateway serve &` outlives the Ctrl-C that ends the command in front of it."""
     signals = Signals()
-    with signals.heard():
+    with signals.handled():
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
         await asyncio.wait_for(signals.stop.wait(), 10)

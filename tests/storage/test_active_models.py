@@ -42,7 +42,7 @@ async def test_a_row_that_makes_no_sense_costs_no_other(
     edited.close()
     assert await saved_in(tmp_path) == ActiveModels(active_embedding_model=TWO.active_embedding_model)
     (warning,) = warnings(caplog)
-    assert "(llm) makes no sense" in warning
+    assert "(llm) can't be decoded" in warning
 
 
 async def test_last_of_many_saves_stays(tmp_path: Path) -> None:

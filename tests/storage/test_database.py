@@ -21,7 +21,7 @@ from tests.storage.conftest import ONE, TWO, Mount, files, opened, save_in, save
 from tests.support.process import lmgateway
 
 FILE = "lmgateway.db"
-REMEDY = r"Make the folder writable and leave room in it, or set server\.state_dir"
+REMEDY = r"Make the folder writable and free some disk space, or set server\.state_dir"
 
 
 def change(path: Path, statement: str) -> None:
@@ -187,7 +187,7 @@ async def test_folder_that_cannot_be(tmp_path: Path, caplog: pytest.LogCaptureFi
     async with opened(tmp_path / "file" / "state") as saved:
         assert "can't be saved in" in warnings(caplog)[0]
         assert await saved.load() == ActiveModels()
-        with pytest.raises(StateNotSaved, match="is no folder"):
+        with pytest.raises(StateNotSaved, match="isn't a folder"):
             await saved.save(ONE)
 
 

@@ -1,4 +1,4 @@
-"""What LM Studio's own log tells, as events of /debug/stream, and how they look in its text."""
+"""The events of /debug/stream that are parsed from LM Studio's server log, and their patterns in its text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CACHE = re.compile(
 
 
 class DebugLog(Event, frozen=True, kw_only=True):
-    """One line of the log. `timestamp` is its record's stamp as LM Studio wrote it: local time, no zone."""
+    """One line of the log. `timestamp` is the record's own, as LM Studio wrote it: local time, no zone."""
 
     name = "debug_log"
     level: str
@@ -43,7 +43,7 @@ class ProcessingStart(Event, frozen=True, kw_only=True):
 
 
 class SamplingParams(Event, frozen=True, kw_only=True):
-    """Its fields are whatever numbers were found; `sampling_params` makes them."""
+    """The sampling parameters of a request. Its fields depend on the log; `sampling_params` defines them."""
 
     name = "lmstudio_sampling_params"
 
@@ -67,7 +67,7 @@ class CacheStats(Event, frozen=True, kw_only=True):
 
 
 class TokenInfo(Event, frozen=True, kw_only=True):
-    """What LM Studio didn't write is left out."""
+    """A number that LM Studio didn't log is left out."""
 
     name = "lmstudio_token_info"
     n_ctx: int | UnsetType = field(default=UNSET, name="n_ctx")
@@ -86,50 +86,50 @@ class MonthTransition(Event, frozen=True, kw_only=True):
 
 
 def sampling_params(numbers: Mapping[str, float]) -> SamplingParams:
-    """Return the event with these numbers, by LM Studio's names, newer ones among them."""
+    """Return the event with these numbers under LM Studio's own names, which differ between versions."""
     values: dict[str, Any] = {f"number_{index}": number for index, number in enumerate(numbers.values())}
     return _sampling_params_of(tuple(numbers))(**values)
 
 
-# LM Studio writes the same names each time, so that there is one such type, or a few after an update.
+# One version of LM Studio logs the same names each time, so one type is cached, a few after an update.
 @lru_cache(maxsize=16)
 def _sampling_params_of(names: tuple[str, ...]) -> type[SamplingParams]:
-    # Numbered attributes, because a parameter may be called what a struct already has, `name` for one.
+    # Numbered attributes, because a parameter's name may clash with a struct's attribute, such as `name`.
     fields = [(f"number_{index}", float, field(name=name)) for index, name in enumerate(names)]
     kind = msgspec.defstruct("SamplingParams", fields, bases=(SamplingParams,), frozen=True, kw_only=True)
     return cast(type[SamplingParams], kind)
 
 
 def number_pairs(text: str) -> Iterator[tuple[str, float]]:
-    """Find every `name = number`."""
+    """Yield every `name = number` pair in the text."""
     for name, digits in _PAIR.findall(text):
-        # Past this many digits it is no parameter, and no number that JSON's readers could take.
+        # Longer numbers are no parameters, and many JSON parsers would lose their last digits.
         if len(digits) <= 18 and name != "timestamp":
             number = int(digits) if digits.lstrip("+-").isdigit() else float(digits)
             if math.isfinite(number):
                 yield name, number
 
 
-def line_event(told: str) -> Event | None:
-    """Return what this line tells by itself.
+def line_event(content: str) -> Event | None:
+    """Return the event that one line is enough for, if it is such a line.
 
-    It is looked for where the line begins: what people write to a model stands further in, quoted.
+    Only the line's beginning is matched: a prompt, which may imitate a log line, is quoted further inside.
     """
-    if cache := _CACHE.match(told):
-        return _cache_stats(cache, told)
-    if progress := _PROGRESS.match(told):
-        return PromptProgress(progress=float(progress[1]), message=told)
-    if told.startswith("Running chat completion on conversation"):
-        return ChatStart(message=told)
-    if told.startswith("BeginProcessingPrompt"):
-        return ProcessingStart(message=told)
+    if cache := _CACHE.match(content):
+        return _cache_stats(cache, content)
+    if progress := _PROGRESS.match(content):
+        return PromptProgress(progress=float(progress[1]), message=content)
+    if content.startswith("Running chat completion on conversation"):
+        return ChatStart(message=content)
+    if content.startswith("BeginProcessingPrompt"):
+        return ProcessingStart(message=content)
     return None
 
 
-def _cache_stats(found: re.Match[str], message: str) -> CacheStats:
-    reused, total = int(found[1]), int(found[2])
+def _cache_stats(match: re.Match[str], message: str) -> CacheStats:
+    reused, total = int(match[1]), int(match[2])
     try:
-        percentage = float(found[3])
+        percentage = float(match[3])
     except ValueError:
         percentage = math.nan
     if not math.isfinite(percentage):
@@ -139,7 +139,7 @@ def _cache_stats(found: re.Match[str], message: str) -> CacheStats:
         reused=reused,
         total=total,
         percentage=percentage,
-        prefix=int(found[4]),
-        non_prefix=int(found[5]),
+        prefix=int(match[4]),
+        non_prefix=int(match[5]),
         message=message,
     )

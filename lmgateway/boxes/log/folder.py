@@ -16,16 +16,16 @@ from .records import LogFile, LogReader, Place
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 0.25
-"""How long nothing is written until what was found of a record is all that is to come."""
+"""After so long without a write, a record that is read in part counts as complete."""
 
-# Some file systems count in steps of this.
+# The coarsest resolution of a file system's modification times (FAT).
 MODIFIED_SECONDS = 2
 
 _MONTH = re.compile(r"[0-9]{4}-[0-9]{2}\Z")
 
 
 class LogFolder:
-    """All of the log's files, read in a thread: the one that is being written, and which comes next."""
+    """The log's files, read in a thread: follows the one that is being written, then its successor."""
 
     def __init__(self, directory: Path, poll_seconds: float) -> None:
         self.stopped = threading.Event()
@@ -43,7 +43,7 @@ class LogFolder:
         self._logged: set[str] = set()
 
     def close(self) -> None:
-        """Close the file, when nothing is read of it any more."""
+        """Close the file, once a running `wait` has returned."""
         with self._busy:
             self._close_file()
 
@@ -53,14 +53,14 @@ class LogFolder:
             self._file = None
 
     def wait(self) -> list[Event]:
-        """Return what was written as soon as there is something; nothing once stopped."""
+        """Block until something was written, and return its events; [] once `stopped` is set."""
         with self._busy:
             return self._wait()
 
     def _wait(self) -> list[Event]:
         read_at = time.monotonic()
         while not self.stopped.is_set():
-            events = self._look()
+            events = self._poll()
             if events:
                 return events
             if events is not None:
@@ -71,17 +71,17 @@ class LogFolder:
                 self.stopped.wait(self._poll_seconds)
         return []
 
-    def _look(self) -> list[Event] | None:
-        """Return what comes next, None if there is nothing new."""
+    def _poll(self) -> list[Event] | None:
+        """Return the next events, None if nothing was written. Logs when reading fails or works again."""
         self._troubles.clear()
         try:
             events = self._read()
         except (OSError, ValueError) as exc:
             self._note(self._directory, exc)
             events = None
-        # While there is more to read, nobody looks what else is wrong.
+        # `_troubles` is complete only when nothing is left to read: before that, later files aren't examined.
         if events is None and self._troubles != self._logged:
-            # Once for as long as it lasts, not at each look.
+            # Once for each problem, not at every poll.
             if new := sorted(self._troubles - self._logged):
                 logger.warning("LM Studio's log can't be followed: %s", "; ".join(new))
             elif not self._troubles:
@@ -93,7 +93,7 @@ class LogFolder:
         if not self._started:
             return self._start()
         old = self._file
-        if old is not None and (events := self._read_on(old)) is not None:
+        if old is not None and (events := self._read_from(old)) is not None:
             return events
         new = self._successor()
         if new is None:
@@ -101,17 +101,17 @@ class LogFolder:
         if old is None:
             self._file = new
             return []
-        # It may have been written to before the next one was made.
-        if (events := self._read_on(old)) is not None:
+        # LM Studio may have written to it after our last read and before it created the next file.
+        if (events := self._read_from(old)) is not None:
             new.close()
             return events
         return self._change(old, new)
 
-    def _read_on(self, file: LogFile) -> list[Event] | None:
+    def _read_from(self, file: LogFile) -> list[Event] | None:
         try:
             return file.read(self._reader)
         except OSError as exc:
-            # A handle doesn't survive a network drive's return; the file does.
+            # When a network drive comes back, the open handle is dead but the path works: open it again.
             file.broken = True
             self._note(file.path, exc)
             return None
@@ -119,7 +119,7 @@ class LogFolder:
     def _change(self, old: LogFile, new: LogFile) -> list[Event]:
         old.close()
         self._file = new
-        if new.path == old.path and new.goes_on_from(old):
+        if new.path == old.path and new.continues(old):
             return []
         events = self._reader.end_file()
         if new.path.parent != old.path.parent:
@@ -138,12 +138,12 @@ class LogFolder:
                 return None
             self._file = file
             file.skip(self._reader)
-        # If there is none, whatever is there later is new.
+        # Without any file yet, every later one is read from its beginning.
         self._started = True
         return []
 
     def _successor(self) -> LogFile | None:
-        """Open the file that is to be read after this one, if there is one."""
+        """Open the file that follows the current one, if there is one."""
         if self._file is None:
             return self._first(self._places(""))
         current = self._file.place
@@ -152,13 +152,13 @@ class LogFolder:
             self._known = places
             later = places[places.index(current) + (0 if self._file.is_replaced() else 1) :]
         else:
-            # All was deleted: LM Studio may begin anew with a number that comes before.
+            # The log was deleted: LM Studio may start again with a lower number.
             later = [place for place in places if place > current or place not in self._known]
             self._known = [place for place in self._known if place in places]
         return next(filter(None, map(self._open, later)), None)
 
     def _first(self, places: list[Place]) -> LogFile | None:
-        """Open the first that was written since this began; if all are older, the last one, at its end."""
+        """Open the first file modified since the start; if there is none, the last one, at its end."""
         for place in places:
             file = self._open(place)
             if file is not None:
@@ -181,10 +181,10 @@ class LogFolder:
             return None
 
     def _places(self, since: str) -> list[Place]:
-        """Return the files of this month and of all later ones, in order."""
+        """Return the files of the month `since` and of all later ones, in order."""
         listing = []
         try:
-            months = os.listdir(self._directory)  # noqa: PTH208 - names will do, and cost less
+            months = os.listdir(self._directory)  # noqa: PTH208 - only names are needed, and they cost less
         except FileNotFoundError as exc:
             self._note(self._directory, exc)
             months = []
@@ -197,8 +197,8 @@ class LogFolder:
                 except OSError as exc:
                     self._note(self._directory / month, exc)
         if listing != self._listing:
-            found = [Place.of(month, name) for month, names in listing for name in names]
-            self._listing, self._listed = listing, sorted(filter(None, found))
+            places = [Place.of(month, name) for month, names in listing for name in names]
+            self._listing, self._listed = listing, sorted(filter(None, places))
         return self._listed
 
     def _note(self, path: Path, exc: Exception) -> None:

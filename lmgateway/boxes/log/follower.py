@@ -1,10 +1,10 @@
 """LM Studio's log, followed while it is written.
 
-One thread looks at the folder every POLL_SECONDS, and wakes the event loop only when there are new
-events. That costs about a second of processor time in ten minutes, and a line is published a seventh of a
-second after it was written (tests/bench/log_watching.py measures it). To be woken by the system costs nothing
-and takes a millisecond, but the system says nothing of a folder that isn't there yet, of a network drive, or
-of Windows' files seen from WSL: it would take a dependency, and looking as well.
+One thread polls the folder every POLL_SECONDS and wakes the event loop only when there are new events. This
+costs about a second of processor time in ten minutes, and a line is published a seventh of a second after it
+was written (tests/bench/log_watching.py measures both). File notifications (inotify and the like) would be
+faster and cheaper, but don't report a folder that doesn't exist yet, a network drive, or Windows' files seen
+from WSL. They would need a dependency, and polling in addition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .events import PromptProgress
 from .folder import LogFolder
 
 POLL_SECONDS = 0.25
-# The log can wait in its file; those who listen can't keep more than so many events.
+# A burst is published in parts, because subscribers' queues are bounded; the rest waits in the log's file.
 BURST_EVENTS = 100
 BURST_PAUSE_SECONDS = 0.005
 STOP_SECONDS = 1
@@ -29,7 +29,7 @@ _THREAD = "lmstudio-log"
 
 
 class LogFollower:
-    """Publishes what is written to `<directory>/YYYY-MM/YYYY-MM-DD.N.log` from the moment it runs."""
+    """Publishes, as events, what LM Studio writes to `<directory>/YYYY-MM/YYYY-MM-DD.N.log` while it runs."""
 
     def __init__(
         self,
@@ -46,14 +46,14 @@ class LogFollower:
         self._poll_seconds = poll_seconds
 
     async def run(self) -> None:
-        """Follow until cancelled, whatever becomes of the files meanwhile."""
+        """Follow until cancelled. Missing, deleted and unreadable files are retried, never an error."""
         folder = LogFolder(self._directory, self._poll_seconds)
         try:
             while True:
                 await self._publish(await background.in_daemon_thread(folder.wait, _THREAD))
         finally:
             folder.stopped.set()
-            # A network drive that doesn't answer may hold the thread: don't wait for it.
+            # A network drive that doesn't answer may block the thread for minutes: don't wait for it.
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await background.in_daemon_thread(folder.close, _THREAD)

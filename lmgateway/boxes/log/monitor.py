@@ -1,4 +1,4 @@
-"""Log monitoring as it is configured: which folder is followed, if one is."""
+"""Log monitoring as configured: follows the configured folder, or none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class LogMonitor:
-    """The owner of the running LogFollower. Inside its context the configured folder is followed."""
+    """The owner of the running LogFollower: a context manager that follows the configured folder."""
 
     def __init__(self, config: LMStudio, events: Events, on_prompt_progress: Callable[[float], None]) -> None:
         self._config = config
@@ -37,7 +37,7 @@ class LogMonitor:
         await self._stop()
 
     async def reconfigure(self, config: LMStudio) -> None:
-        """Follow this configuration's folder; one that is followed already goes on without a gap."""
+        """Follow this configuration's folder. If it is unchanged, the follower runs on without a gap."""
         if config.log_monitoring and not config.log_dir:
             logger.warning(
                 "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed"

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the table of operations and the Structs that they name.
+"""The OpenAPI document, rendered from the table of operations and their Structs.
 
 Source: OpenAPI Specification 3.1.1.
 """
@@ -20,21 +20,21 @@ from ..operations.operation import JSON, Operation, Parameter
 from .responses import Json, Responses, content_of
 from .schemas import schemas
 
-# Paragraphs and code; the page knows no other marks.
+# Plain paragraphs and code in backticks, which is all that /docs renders.
 _ABOUT = """\
-One process in front of LM Studio, for a whole household or office.
+A gateway in front of LM Studio, for a whole household or office.
 
-Whatever is sent to `/v1`, `/api/v0` and `/api/v1` reaches LM Studio, by any method, and its answer comes \
-back as it is. Where a body names no model, the active one is filled in, and with it the parameters that the \
-body leaves out.
+Requests to `/v1`, `/api/v0` and `/api/v1` are forwarded to LM Studio, whatever their method, and its \
+responses are returned unchanged. If a body names no model, the gateway fills in the active model, and that \
+model's default parameters where the body leaves them out.
 
-Every answer has an `X-Request-Id`, which is in the gateway's log too; a sane one that a client sends is \
-kept. Where GET is told here, HEAD is answered alike, without the body. Any other method is answered with \
-405 on the gateway's own paths.
+Every response has an `X-Request-Id`, which the gateway's log has too. It is the client's own if the \
+request has a valid one. Wherever GET is documented, HEAD works too, without a body. On the gateway's own \
+paths, any other method is answered with 405.
 
-An error says in a sentence what to do about it, in the shape that the path's clients read."""
-_KEYED = "The gateway's key comes as `Authorization: Bearer` or as `X-API-Key`; both open everything."
-_KEYLESS = "This gateway has no key at present, so none is needed."
+An error says in a sentence what to do about it, in the shape of the API that the path belongs to."""
+_KEYED = "This gateway requires a key, as `Authorization: Bearer` or as `X-API-Key`."
+_KEYLESS = "This gateway requires no key."
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The gateway's key."},
     "apiKey": {
@@ -42,21 +42,21 @@ _SCHEMES = {
         "in": "header",
         "name": "X-API-Key",
         "description": (
-            "The gateway's key. Where it is present it decides; an `Authorization` beside it is passed on to "
-            "LM Studio."
+            "The gateway's key. It takes precedence over `Authorization`, which is then forwarded to LM "
+            "Studio."
         ),
     },
 }
 _REQUEST_ID = {
     "name": "X-Request-Id",
     "in": "header",
-    "description": "The request's id, if the client has one: letters, digits and `._:-`, up to 128 of them.",
+    "description": "The client's own id for the request: up to 128 letters, digits and `._:-`.",
     "schema": {"type": "string"},
     "example": REQUEST_ID,
 }
 _REQUEST_ID_REF = {"$ref": "#/components/parameters/X-Request-Id"}
 _REQUEST_ID_HEADER = {
-    "description": "The request's id, as the gateway's log has it.",
+    "description": "The request's id, which the gateway's log has too.",
     "required": True,
     "schema": {"type": "string"},
     "example": REQUEST_ID,
@@ -64,7 +64,7 @@ _REQUEST_ID_HEADER = {
 
 
 def build(operations: Sequence[Operation], *, key_needed: bool, health_is_open: bool) -> bytes:
-    """Return the document as JSON, for a gateway that is configured so."""
+    """Return the document as JSON, for a gateway with this configuration."""
     responses = Responses()
     paths: dict[str, Json] = {}
     for operation in operations:
@@ -134,15 +134,15 @@ def _id(operation: Operation) -> str:
 
 
 def _description(operation: Operation) -> str:
-    told = [operation.description] if operation.description else []
+    sentences = [operation.description] if operation.description else []
     dialect = DIALECTS.get(operation.path)
     if dialect is not None:
         kind = "embedding model" if dialect.model_type == "embedding" else "model"
-        told.append(f"Without a `model`, or with `null` or an empty one, the active {kind} answers.")
+        sentences.append(f"If `model` is absent, `null` or empty, the active {kind} is filled in.")
         if dialect.parameters:
             names = ", ".join(f"`{name}`" for name in dialect.parameters.values())
-            told.append(f"Its default parameters fill in what is left out of these: {names}.")
-    return " ".join(told)
+            sentences.append(f"If the body leaves these out, its default parameters are filled in: {names}.")
+    return " ".join(sentences)
 
 
 def _parameter(parameter: Parameter) -> Json:

@@ -1,4 +1,4 @@
-"""The errors that the gateway itself makes, as OpenAPI describes responses."""
+"""The gateway's own errors as OpenAPI examples."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ HEADER_EXAMPLES = {"WWW-Authenticate": "Bearer", "Allow": "GET, HEAD", "Retry-Af
 
 def meaning(kind: type[GatewayError]) -> str:
     if kind is GatewayError:
-        return "The gateway itself failed; its log says why, under the request's id."
+        return "The gateway itself failed. Its log has the cause, with the request's id."
     return inspect.cleandoc(kind.__doc__ or "")
 
 
 def by_status(kinds: Iterable[type[GatewayError]]) -> dict[int, list[type[GatewayError]]]:
-    """Return each kind once, under its status, in the order of both."""
-    found: dict[int, list[type[GatewayError]]] = {}
+    """Group the kinds by status, without duplicates, in the order of status and code."""
+    groups: dict[int, list[type[GatewayError]]] = {}
     for kind in sorted(set(kinds), key=lambda kind: (kind.status, kind.code)):
-        found.setdefault(kind.status, []).append(kind)
-    return found
+        groups.setdefault(kind.status, []).append(kind)
+    return groups
 
 
 def example(kind: type[GatewayError], style: ApiStyle) -> Any:
-    """Return what a client gets to read, made by what makes it."""
+    """Return an example of the error's JSON, made by the code that renders real errors."""
     return msgspec.to_builtins(error_body(_instance(kind), style, REQUEST_ID))
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document as a file, made once for each way to be configured."""
+"""The OpenAPI document as a file, rendered once for each configuration that it depends on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .document import build
 
 
 class Documents:
-    """The owner of the documents of one table of operations."""
+    """The owner of the rendered documents."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self._operations = operations
         self._files: dict[tuple[bool, bool], PageFile] = {}
 
     def file(self, *, key_needed: bool, health_is_open: bool) -> PageFile:
-        way = (key_needed, health_is_open)
-        if way not in self._files:
+        variant = (key_needed, health_is_open)
+        if variant not in self._files:
             body = build(self._operations, key_needed=key_needed, health_is_open=health_is_open)
-            self._files[way] = page_file(body, JSON)
-        return self._files[way]
+            self._files[variant] = page_file(body, JSON)
+        return self._files[variant]

@@ -1,4 +1,4 @@
-"""Answers and errors as OpenAPI's responses. What many operations share is kept once and referred to."""
+"""Answers and errors as OpenAPI responses. What operations share becomes a component with references."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .errors import HEADER_EXAMPLES, SHAPES, by_status, example, meaning
 Json = dict[str, Any]
 ANY_TYPE = "*/*"
 STUDIO_ANSWER = "StudioAnswer"
-_OTHER_STATUS = "Any other status is LM Studio's, and what it says is passed on as it came."
+_OTHER_STATUS = "Any other status: LM Studio's response, unchanged."
 REQUEST_ID_HEADER = {"X-Request-Id": {"$ref": "#/components/headers/X-Request-Id"}}
 
 
@@ -27,7 +27,7 @@ def schema_ref(name: str) -> Json:
 
 
 class Responses:
-    """Collects what is shared while it describes one operation after the other."""
+    """Collects the shared components while the operations are described."""
 
     def __init__(self) -> None:
         self.responses: dict[str, Json] = {
@@ -36,8 +36,8 @@ class Responses:
         self.examples: dict[str, Json] = {}
 
     def of(self, operation: Operation, kinds: Iterable[type[GatewayError]]) -> dict[str, Json]:
-        """Return every response of an operation by its status; `kinds` are the errors it can end with."""
-        described = {status: _answer(found) for status, found in operation.answers.items()}
+        """Return an operation's responses by status; `kinds` are the errors that it can end with."""
+        described = {status: _answer(one) for status, one in operation.answers.items()}
         for status, errors in by_status(kinds).items():
             name = self.add(errors, operation.styles, passes_on=operation.passes_on)
             if status in described:
@@ -52,7 +52,7 @@ class Responses:
     def add(
         self, kinds: Sequence[type[GatewayError]], styles: tuple[ApiStyle, ...], *, passes_on: bool = False
     ) -> str:
-        """Describe errors of one status, and return the name that the description has."""
+        """Add the component that describes errors of one status, and return its name."""
         codes = (kind.code for kind in kinds)
         name = ".".join((*styles, *(["studio"] if passes_on else []), str(kinds[0].status), *codes))
         if name not in self.responses:
@@ -69,7 +69,7 @@ class Responses:
         schemas: dict[str, Json] = {}
         examples: Json = {}
         for kind in kinds:
-            # Before it is known where a request leads, there is only the gateway's own shape.
+            # Before the path is routed, errors have the gateway's own shape.
             for style in dict.fromkeys((*styles, "own") if kind in BEFORE_ROUTING else styles):
                 name = f"{style}.{kind.code}"
                 self.examples[name] = _example(kind, style)
@@ -83,7 +83,7 @@ class Responses:
 
 
 def _example(kind: type[GatewayError], style: ApiStyle) -> Json:
-    """Return an example that also says which kind of error it is of, for the page's table of them."""
+    """Return an example with the error's status and code, for the table of errors on /docs."""
     return {
         "summary": meaning(kind),
         "value": example(kind, style),
@@ -104,14 +104,14 @@ def _error_headers(kinds: Sequence[type[GatewayError]], *, are_sure: bool) -> Js
     }
 
 
-def _answer(found: Answer) -> Json:
+def _answer(answer: Answer) -> Json:
     headers = {
         name: {"description": text, "required": True, "schema": {"type": "string"}}
-        for name, text in found.headers.items()
+        for name, text in answer.headers.items()
     }
-    described: Json = {"description": found.description, "headers": {**REQUEST_ID_HEADER, **headers}}
-    if found.bodies:
-        described["content"] = content_of(found.bodies)
+    described: Json = {"description": answer.description, "headers": {**REQUEST_ID_HEADER, **headers}}
+    if answer.bodies:
+        described["content"] = content_of(answer.bodies)
     return described
 
 
@@ -123,14 +123,14 @@ def _media(body: Body) -> Json:
     if body.media_type == ANY_TYPE:
         return {}
     example = msgspec.to_builtins(body.example)
-    if isinstance(body.example, RequestBody):  # where null means absent
+    if isinstance(body.example, RequestBody):  # in which null means absent
         example = {name: value for name, value in example.items() if value is not None}
     return {"schema": _schema(body), "example": example}
 
 
 def _schema(body: Body) -> Json:
     if body.events:
-        # What OpenAPI 3.2 calls an itemSchema; before that, tools read a stream's schema so.
+        # The schema of each event: OpenAPI 3.2 calls it itemSchema, and 3.1 has no better place for it.
         return {"anyOf": [_event(event) for event in body.events]}
     if body.kind is not None:
         return schema_ref(body.kind.__name__)
@@ -145,8 +145,8 @@ def _event(event: type[Event]) -> Json:
 
 
 def _either(first: Json, second: Json) -> Json:
-    """Return a response that is the one or the other. Only a header of both is sure to be there."""
-    one, other = (found["content"][JSON] for found in (first, second))
+    """Merge two responses of one status. Only headers that both have are required."""
+    one, other = (response["content"][JSON] for response in (first, second))
     return {
         "description": f"{first['description']}\n\n{second['description']}",
         "headers": {

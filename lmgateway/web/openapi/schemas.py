@@ -1,4 +1,4 @@
-"""JSON Schemas of the Structs that the operations name. JSON Schema 2020-12, as OpenAPI 3.1 has it."""
+"""The JSON Schemas (2020-12, as in OpenAPI 3.1) of the operations' Structs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .responses import STUDIO_ANSWER, Json
 
 
 def schemas(operations: Sequence[Operation]) -> dict[str, Json]:
-    """Return the schema of every Struct that the operations name, and of those within them, by name."""
+    """Return the schema of every Struct of the operations, and of the Structs inside those, by name."""
     kinds = tuple(dict.fromkeys(_structs((*SHAPES.values(), *_named(operations)))))
-    _, found = msgspec.json.schema_components(
+    _, components = msgspec.json.schema_components(
         kinds, schema_hook=_any_json, ref_template="#/components/schemas/{name}"
     )
     for kind in kinds:
-        _tell_as_on_the_wire(found[kind.__name__], kind)
-    anything = {"description": "What LM Studio says, whatever it is; the gateway changes nothing of it."}
-    return {**found, STUDIO_ANSWER: anything}
+        _describe_as_encoded(components[kind.__name__], kind)
+    anything = {"description": "LM Studio's response, which the gateway doesn't change."}
+    return {**components, STUDIO_ANSWER: anything}
 
 
 def _named(operations: Iterable[Operation]) -> Iterator[type[Struct]]:
@@ -37,7 +37,7 @@ def _named(operations: Iterable[Operation]) -> Iterator[type[Struct]]:
 
 
 def _structs(hints: Iterable[Any]) -> Iterator[type[Struct]]:
-    """Yield the Structs among these types, and those within them."""
+    """Yield the Structs among these types, and the Structs inside those."""
     for hint in hints:
         if isinstance(hint, type) and issubclass(hint, Struct):
             yield hint
@@ -52,8 +52,8 @@ def _any_json(kind: type) -> Json:
     raise NotImplementedError(kind)
 
 
-def _tell_as_on_the_wire(schema: Json, kind: type[Struct]) -> None:
-    """Name fields as JSON does. What the gateway answers has all its fields, whatever their defaults."""
+def _describe_as_encoded(schema: Json, kind: type[Struct]) -> None:
+    """Use the JSON names of fields. In responses all fields are required, because defaults are sent too."""
     for info in fields(kind):
         if "description" in schema:
             schema["description"] = schema["description"].replace(f"`{info.name}`", f"`{info.encode_name}`")

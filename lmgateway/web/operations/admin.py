@@ -1,4 +1,4 @@
-"""The operations below /admin."""
+"""The operations of /admin."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ADMIN_OPERATIONS = (
         admin.list_models,
         scope="models",
         tag=TAG,
-        summary="List what LM Studio has in memory and on disk",
-        answers={200: answer("Both lists.", examples.MODELS)},
+        summary="List the models in memory and on disk",
+        answers={200: answer("The models in memory, and those on disk.", examples.MODELS)},
         raises=OF_STUDIO_CALLS,
     ),
     Operation(
@@ -27,13 +27,14 @@ ADMIN_OPERATIONS = (
         admin.load,
         scope="models",
         tag=TAG,
-        summary="Load a model, and make it the active one",
+        summary="Load a model, and by default make it the active one",
         description=(
-            "The answer comes when the model is loaded; `/debug/stream` tells of its progress. The load goes "
-            "on if whoever asked for it leaves, and whoever asks for the same one meanwhile waits for it too."
+            "The response is sent when the model is loaded; `/debug/stream` has events of the progress. The "
+            "load continues if the client disconnects. A second request for the same load joins the one in "
+            "progress."
         ),
         body=json_of(examples.LOAD),
-        answers={200: answer("It is loaded.", examples.LOADED)},
+        answers={200: answer("The instance, and the settings that LM Studio applied.", examples.LOADED)},
         raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, LoadCancelled, StateNotSaved),
     ),
     Operation(
@@ -42,10 +43,10 @@ ADMIN_OPERATIONS = (
         admin.cancel_load,
         scope="models",
         tag=TAG,
-        summary="Take back a load that is in progress",
-        description="Whoever waited for it gets 409.",
+        summary="Cancel a load in progress",
+        description="Requests that wait for the load are answered with 409.",
         body=json_of(examples.INSTANCE),
-        answers={200: answer("It was taken back.", examples.LOAD_CANCELLED)},
+        answers={200: answer("The load was cancelled.", examples.LOAD_CANCELLED)},
         raises=(*OF_JSON_BODIES, ModelNotFound, Conflict, UpstreamSilent),
     ),
     Operation(
@@ -56,13 +57,14 @@ ADMIN_OPERATIONS = (
         tag=TAG,
         summary="Unload a model",
         description=(
-            "With an `instanceId` exactly that instance, else every one of that model key, path or "
-            "identifier. If the active model goes, no other takes its place."
+            "With an `instanceId`, unloads that instance. Otherwise `modelKey` may be a model's key or path, "
+            "or an instance's identifier, and all matching instances are unloaded. If the active model is "
+            "unloaded, no model is active until another is activated."
         ),
         body=json_of(examples.INSTANCE),
         answers={
-            200: answer("It is unloaded.", examples.UNLOADED),
-            404: answer("Nothing of that name is loaded.", examples.NOT_UNLOADED),
+            200: answer("The instances were unloaded.", examples.UNLOADED),
+            404: answer("No loaded instance has this name.", examples.NOT_UNLOADED),
         },
         raises=(*OF_JSON_BODIES, *OF_MODELS, StateNotSaved),
     ),
@@ -74,11 +76,11 @@ ADMIN_OPERATIONS = (
         tag=TAG,
         summary="Make a model the active one",
         description=(
-            "It answers requests that name no model, and its `defaultInference` fills in what they leave "
-            "out. Nothing is loaded."
+            "The active model answers requests without a `model`. Its `defaultInference` supplies parameters "
+            "that they leave out. Nothing is loaded."
         ),
         body=json_of(examples.ACTIVATE),
-        answers={200: answer("It is active.", examples.ACTIVATED)},
+        answers={200: answer("The active model. `message` says if it isn't loaded.", examples.ACTIVATED)},
         raises=(*OF_JSON_BODIES, StudioFailed, StateNotSaved),
     ),
     Operation(
@@ -87,9 +89,13 @@ ADMIN_OPERATIONS = (
         admin.deactivate,
         scope="models",
         tag=TAG,
-        summary="Forget the active model",
+        summary="Clear the active model",
         body=json_of(examples.DEACTIVATE),
-        answers={200: answer("What is active now.", examples.DEACTIVATED)},
+        answers={
+            200: answer(
+                "The active models after the change; `null` where none is active.", examples.DEACTIVATED
+            )
+        },
         raises=(*OF_JSON_BODIES, StateNotSaved),
     ),
     Operation(
@@ -98,7 +104,7 @@ ADMIN_OPERATIONS = (
         admin.active_models,
         scope="models",
         tag=TAG,
-        summary="Tell which models are active",
-        answers={200: answer("What is active.", examples.ACTIVE)},
+        summary="Get the active models",
+        answers={200: answer("The active model of each kind; `null` where none is active.", examples.ACTIVE)},
     ),
 )

@@ -1,4 +1,4 @@
-"""The operations below /debug, and Prometheus' one."""
+"""The operations of /debug and /metrics."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import debug
 from . import examples
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer
 
-TAG = "What happens"
+TAG = "Monitoring"
 
 
 def _stream_example() -> str:
@@ -28,17 +28,17 @@ DEBUG_OPERATIONS = (
         debug.stream,
         scope="observe",
         tag=TAG,
-        summary="Follow what happens as it happens",
+        summary="Stream the gateway's events",
         description=(
-            "Server-Sent Events without an end. Each but the first has a number as its `id`; a comment comes "
-            "after every 30 s of silence. A reader that is too slow loses the oldest events, and is told how "
-            "many."
+            "An endless stream of Server-Sent Events. Each event but the first, `connected`, has a number as "
+            "its `id`. After 30 s without an event, a comment is sent to keep the connection alive. A client "
+            "that reads too slowly loses the oldest events, and gets a `lagged` event with their number."
         ),
         parameters=(
             Parameter(
                 name="types",
                 place="query",
-                description="Only events of these names.",
+                description="The kinds of events to send; by default all.",
                 example="inference_start,inference_complete",
                 listed=debug.EVENT_NAMES,
             ),
@@ -46,15 +46,15 @@ DEBUG_OPERATIONS = (
                 name="Last-Event-ID",
                 place="header",
                 description=(
-                    "Begin with what happened after this number, as far as it is still known; without it, "
-                    "with what happens from now on."
+                    "Replay the events after this number that are still in the history, the last 1,000. By "
+                    "default the stream begins with the next event."
                 ),
                 example="41",
             ),
         ),
         answers={
             200: answer(
-                "The events.",
+                "The stream of events.",
                 Body(media_type=EVENT_STREAM, example=_stream_example(), events=debug.EVENT_KINDS),
                 Cache_Control="`no-cache`",
                 X_Accel_Buffering="`no`",
@@ -68,8 +68,13 @@ DEBUG_OPERATIONS = (
         debug.status,
         scope="observe",
         tag=TAG,
-        summary="Tell what is being done now",
-        answers={200: answer("The state, and the last ten requests.", examples.STATUS)},
+        summary="Get the gateway's status",
+        answers={
+            200: answer(
+                "The status, the current operation, the active model and the last ten requests.",
+                examples.STATUS,
+            )
+        },
     ),
     Operation(
         "GET",
@@ -77,8 +82,12 @@ DEBUG_OPERATIONS = (
         debug.metrics,
         scope="observe",
         tag=TAG,
-        summary="Tell times, token counts and rates",
-        answers={200: answer("Of the last 100 requests.", examples.METRICS)},
+        summary="Get response times, token counts and error rates",
+        answers={
+            200: answer(
+                "Statistics of the last 100 requests, and of the gateway's process.", examples.METRICS
+            )
+        },
     ),
     Operation(
         "GET",
@@ -86,8 +95,13 @@ DEBUG_OPERATIONS = (
         debug.requests,
         scope="observe",
         tag=TAG,
-        summary="List the requests that run and ran",
-        answers={200: answer("They, and the speeds of the last hour.", examples.REQUESTS)},
+        summary="List running and recent requests",
+        answers={
+            200: answer(
+                "The running requests, the last 100 that ended, and the last hour's speeds.",
+                examples.REQUESTS,
+            )
+        },
     ),
     Operation(
         "DELETE",
@@ -95,17 +109,17 @@ DEBUG_OPERATIONS = (
         debug.cancel_request,
         scope="admin",
         tag=TAG,
-        summary="End a running request",
-        description="LM Studio stops, and the client gets an error.",
+        summary="Cancel a running request",
+        description="LM Studio stops generating, and the client gets an error.",
         parameters=(
             Parameter(
                 name="request_id",
                 place="path",
-                description="Its id, as `X-Request-Id` and `/debug/requests` tell it.",
+                description="The request's id, from `X-Request-Id` or `/debug/requests`.",
                 example=examples.REQUEST_ID,
             ),
         ),
-        answers={200: answer("It is ended.", examples.REQUEST_CANCELLED)},
+        answers={200: answer("The request was cancelled.", examples.REQUEST_CANCELLED)},
         raises=(NotFound,),
     ),
     Operation(
@@ -114,10 +128,10 @@ DEBUG_OPERATIONS = (
         debug.prometheus,
         scope="observe",
         tag=TAG,
-        summary="Tell Prometheus",
+        summary="Get the metrics for Prometheus",
         answers={
             200: answer(
-                "Prometheus' text format, version 0.0.4.",
+                "The metrics in Prometheus' text format, version 0.0.4.",
                 Body(media_type="text/plain", example=examples.PROMETHEUS),
             )
         },

@@ -1,4 +1,4 @@
-"""The errors that operations share, by what they do."""
+"""Groups of errors that several operations can end with."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ...errors import (
 
 Kinds = tuple[type[GatewayError], ...]
 
-# Made before anybody knows where a request leads, so in the gateway's own shape on every path.
+# Raised before the path is routed, so in the gateway's own shape on every path.
 BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
 EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, GatewayEnding, GatewayError)
 OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)

@@ -93,7 +93,7 @@ LOADED = LoadAnswer(
     total_time_ms=3120,
     load_config={"contextLength": 8192, "flashAttention": True},
     ignored=(),
-    message=f"{MODEL} is loaded and answers requests that name no model.",
+    message=f"{MODEL} is loaded and is now the active model.",
 )
 INSTANCE = InstanceRequest(model_key=MODEL)
 LOAD_CANCELLED = CancelAnswer(
@@ -118,13 +118,13 @@ ACTIVATED = ActivateAnswer(
     model_key=MODEL,
     instance_id=None,
     default_inference=_DEFAULTS,
-    message=f"{MODEL} now answers requests that name no model.",
+    message=f"{MODEL} is now the active model.",
 )
 DEACTIVATE = DeactivateRequest(type="embedding")
 DEACTIVATED = ActiveModels(active_model=_ACTIVE)
 ACTIVE = ActiveModels(active_model=_ACTIVE, active_embedding_model=ActiveModel(model_key=EMBEDDING_MODEL))
 
-# ── What happens ───────────────────────────────────────────────────────────────────────────────────
+# ── Monitoring ───────────────────────────────────────────────────────────────────────────────────
 
 _OPERATION = CurrentOperation(
     type="inference", model_key=MODEL, progress=1.0, started_at=NOW, elapsed_ms=1450

@@ -1,4 +1,4 @@
-"""An operation: one method of one path, the scope it needs, what it takes and what it answers."""
+"""An operation: a method of a path, with its scope, parameters, body, responses and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVENT_STREAM = "text/event-stream"
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
-    """Every one is text. `listed` are the values of which it is a comma-separated list."""
+    """A parameter, which is a string. With `listed`, it is a comma-separated list of these values."""
 
     name: str
     place: Literal["path", "query", "header"]
@@ -27,9 +27,9 @@ class Parameter(Struct, frozen=True, kw_only=True):
 
 
 class Body(Struct, frozen=True, kw_only=True):
-    """What is sent in either direction.
+    """The body of a request or response.
 
-    `kind` is the Struct that it is, None if the gateway doesn't look into it; `events` are those of a stream.
+    `kind` is the Struct of its JSON, None if the gateway doesn't parse it; `events` are those of a stream.
     """
 
     example: object
@@ -39,7 +39,7 @@ class Body(Struct, frozen=True, kw_only=True):
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """An answer that is no error of the gateway's. `headers` tells of header fields by name."""
+    """A response other than the gateway's own errors. `headers` are descriptions by header name."""
 
     description: str
     bodies: tuple[Body, ...] = ()
@@ -47,7 +47,7 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class Route(Area, frozen=True):
-    """An area of one method of one path, which is aiohttp's template."""
+    """The area of a method and a path; `path` is aiohttp's template."""
 
     method: str
     path: str
@@ -55,9 +55,9 @@ class Route(Area, frozen=True):
 
 
 class Operation(Route, frozen=True, kw_only=True):
-    """`raises` are the errors beside those that any request may get.
+    """`raises` are the errors in addition to those that any operation may raise.
 
-    `passes_on`: LM Studio answers, and what it says is passed on.
+    `passes_on` is true if LM Studio's response is forwarded.
     """
 
     tag: str
@@ -71,12 +71,12 @@ class Operation(Route, frozen=True, kw_only=True):
 
 
 def json_of(example: Struct) -> Body:
-    """Return JSON of this example's kind."""
+    """Return a JSON body with this example and its Struct."""
     return Body(kind=type(example), example=example)
 
 
 def answer(description: str, *bodies: Struct | Body, **headers: str) -> Answer:
-    """Return an answer with bodies, or examples of its JSON; `X_Y="…"` tells of the header X-Y."""
+    """Return an Answer with bodies, or examples of its JSON; `X_Y="…"` describes the header X-Y."""
     return Answer(
         description=description,
         bodies=tuple(body if isinstance(body, Body) else json_of(body) for body in bodies),

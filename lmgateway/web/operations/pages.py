@@ -1,4 +1,4 @@
-"""Health, the pages and the document. Most need no key."""
+"""The operations of /health, the pages and the OpenAPI document. Most need no key."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ HEALTH_TAG, PAGES_TAG = "Health", "Pages"
 KNOWN = Parameter(
     name="If-None-Match",
     place="header",
-    description="The ETag of what the client has already.",
+    description="The ETag of the client's copy.",
     example='"0"',
 )
 
 
 def file_answers(*bodies: Body) -> dict[int, Answer]:
-    """Return the answers of a path that serves a file."""
+    """Return the responses of a path that serves a file."""
     return {
-        200: answer("The file.", *bodies, ETag="Names this version of it.", Cache_Control="`no-cache`"),
-        304: answer("The client has it already.", ETag="As it was sent."),
+        200: answer("The file.", *bodies, ETag="The version of the file.", Cache_Control="`no-cache`"),
+        304: answer("The client's copy is current.", ETag="The version of the file."),
     }
 
 
@@ -49,8 +49,8 @@ def page_with_slash(path: str) -> Operation:
         dashboard.to_page,
         scope="open",
         tag=PAGES_TAG,
-        summary=f"Lead to `{path}`",
-        answers={307: answer("It is there.", Location=f"`..{path}`")},
+        summary=f"Redirect to `{path}`",
+        answers={307: answer("A redirect.", Location=f"`..{path}`")},
     )
 
 
@@ -61,9 +61,9 @@ PAGE_OPERATIONS = (
         health.health,
         scope="health",
         tag=HEALTH_TAG,
-        summary="Tell that the gateway lives",
-        description="Whether it needs the key is up to `auth.require_for_health`.",
-        answers={200: answer("It lives.", examples.HEALTH)},
+        summary="Check that the gateway is running",
+        description="It requires a key only if `auth.require_for_health` is set.",
+        answers={200: answer("The gateway is running.", examples.HEALTH)},
     ),
     Operation(
         "GET",
@@ -71,10 +71,10 @@ PAGE_OPERATIONS = (
         health.ready,
         scope="observe",
         tag=HEALTH_TAG,
-        summary="Tell whether LM Studio answers",
+        summary="Check that LM Studio answers",
         answers={
-            200: answer("It answers.", examples.READY),
-            503: answer("It doesn't.", examples.NOT_READY),
+            200: answer("LM Studio answers. `latencyMs` is how long it took.", examples.READY),
+            503: answer("LM Studio doesn't answer.", examples.NOT_READY),
         },
     ),
     Operation(
@@ -83,8 +83,8 @@ PAGE_OPERATIONS = (
         health.root,
         scope="open",
         tag=HEALTH_TAG,
-        summary="Tell which server this is",
-        answers={200: answer("Its name and its pages.", examples.ROOT)},
+        summary="Identify the server",
+        answers={200: answer("The server's name, and the paths of its pages.", examples.ROOT)},
     ),
     page("/dashboard", "Show the dashboard", dashboard.page),
     page_with_slash("/dashboard"),
@@ -94,8 +94,8 @@ PAGE_OPERATIONS = (
         dashboard.access,
         scope="open",
         tag=PAGES_TAG,
-        summary="Tell whether a page has to ask for a key",
-        answers={200: answer("Whether.", examples.ACCESS)},
+        summary="Check whether the API requires a key",
+        answers={200: answer("`keyNeeded` is true if the API requires a key.", examples.ACCESS)},
     ),
     Operation(
         "GET",
@@ -103,17 +103,20 @@ PAGE_OPERATIONS = (
         dashboard.static,
         scope="open",
         tag=PAGES_TAG,
-        summary="Send a file of the pages",
+        summary="Get a file of the pages",
         parameters=(
             Parameter(
-                name="name", place="path", description="Its path; it may have slashes.", example="base.css"
+                name="name",
+                place="path",
+                description="The file's path, which may contain slashes.",
+                example="base.css",
             ),
             KNOWN,
         ),
         answers=file_answers(*(Body(media_type=kind, example="…") for kind in CONTENT_TYPES)),
         raises=(NotFound,),
     ),
-    page("/docs", "Show this document", docs.page),
+    page("/docs", "Show the API's documentation", docs.page),
     page_with_slash("/docs"),
     Operation(
         "GET",
@@ -121,8 +124,8 @@ PAGE_OPERATIONS = (
         docs.document,
         scope="open",
         tag=PAGES_TAG,
-        summary="Send this document",
-        description="It tells of this gateway as it is configured now.",
+        summary="Get the OpenAPI document",
+        description="It describes this gateway with its current configuration.",
         parameters=(KNOWN,),
         answers=file_answers(Body(example={"openapi": "3.1.1"})),
     ),

@@ -1,4 +1,4 @@
-"""LM Studio's operations. None is a route of its own: the proxy takes whatever is below its prefixes."""
+"""LM Studio's operations. They are documented one by one; the proxy routes whole prefixes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
 OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", "Anthropic's API", "LM Studio's own API"
 SHORT = "Short paths"
-# Every one that OpenAPI knows but TRACE, which isn't passed on.
+# All methods of OpenAPI except TRACE, which isn't forwarded.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 RAISES: Kinds = (
     NotFound,
@@ -39,11 +39,11 @@ RAISES: Kinds = (
     UpstreamSilent,
     LoopDetected,
 )
-_CHANGES = "It changes the machine, so a page of another origin may not ask for it, as below `/admin`."
+_CHANGES = "Like `/admin`, this changes the machine, so pages of other origins may not call it."
 _ANYTHING = Body(media_type="*/*", example="…")
-# Anthropic's clients ask here too; the header `anthropic-version` tells.
+# Paths of both OpenAI's and Anthropic's API; the header `anthropic-version` identifies Anthropic's clients.
 _SHARED: dict[str, Any] = {
-    "description": "An error has Anthropic's shape if the request has an `anthropic-version`.",
+    "description": "Errors have Anthropic's shape if the request has the header `anthropic-version`.",
 }
 
 
@@ -52,7 +52,7 @@ def _get(path: str, summary: str, example: object, *parameters: Parameter, **mor
 
 
 def _post(path: str, summary: str, body: Struct, example: object, stream: str = "", **more: Any) -> Operation:
-    """Return an operation whose answer is like this example, or like this stream if that is asked for."""
+    """Return an operation with an example of its response, and of its stream if it can stream."""
     answers = [Body(example=example)]
     if stream:
         answers.append(Body(media_type=EVENT_STREAM, example=stream))
@@ -74,7 +74,7 @@ def _operation(
         scope=area.scope,
         styles=area.styles,
         summary=summary,
-        answers={200: answer("LM Studio's answer, as it came.", *answers)},
+        answers={200: answer("LM Studio's response, unchanged.", *answers)},
         raises=RAISES,
         passes_on=True,
         **more,
@@ -83,14 +83,14 @@ def _operation(
 
 def _model(example: str = examples.MODEL) -> Parameter:
     return Parameter(
-        name="model", place="path", description="The model's id; it may have slashes.", example=example
+        name="model", place="path", description="The model's id, which may contain slashes.", example=example
     )
 
 
 _OPENAI = (
     _post(
         "/v1/chat/completions",
-        "Go on with a conversation",
+        "Complete a conversation",
         examples.CHAT,
         examples.CHAT_ANSWER,
         examples.CHAT_STREAM,
@@ -98,7 +98,7 @@ _OPENAI = (
     ),
     _post(
         "/v1/responses",
-        "Go on with a conversation, in the newer API",
+        "Create a response (the newer API)",
         examples.RESPONSE,
         examples.RESPONSE_ANSWER,
         examples.RESPONSE_STREAM,
@@ -106,30 +106,30 @@ _OPENAI = (
     ),
     _post(
         "/v1/completions",
-        "Go on with a text",
+        "Complete a text",
         examples.COMPLETION,
         examples.COMPLETION_ANSWER,
         examples.COMPLETION_STREAM,
         tag=OPENAI,
     ),
     _post(
-        "/v1/embeddings", "Turn texts into vectors", examples.EMBEDDING, examples.EMBEDDING_ANSWER, tag=OPENAI
+        "/v1/embeddings", "Embed texts as vectors", examples.EMBEDDING, examples.EMBEDDING_ANSWER, tag=OPENAI
     ),
     _get("/v1/models", "List the models", examples.MODEL_LIST, tag=OPENAI, **_SHARED),
-    _get("/v1/models/{model}", "Tell of a model", examples.MODEL_ENTRY, _model(), tag=OPENAI, **_SHARED),
+    _get("/v1/models/{model}", "Get a model", examples.MODEL_ENTRY, _model(), tag=OPENAI, **_SHARED),
     *(
         _operation("POST", path, summary, _ANYTHING, tag=OPENAI, body=_ANYTHING)
         for path, summary in (
-            ("/v1/images/generations", "Draw a picture, where LM Studio can"),
-            ("/v1/audio/transcriptions", "Write down what is said, where LM Studio can"),
-            ("/v1/audio/translations", "Write down in English what is said, where LM Studio can"),
+            ("/v1/images/generations", "Generate an image, if LM Studio supports it"),
+            ("/v1/audio/transcriptions", "Transcribe speech, if LM Studio supports it"),
+            ("/v1/audio/translations", "Translate speech into English, if LM Studio supports it"),
         )
     ),
 )
 _ANTHROPIC = (
     _post(
         "/v1/messages",
-        "Go on with a conversation",
+        "Complete a conversation",
         examples.MESSAGE,
         examples.MESSAGE_ANSWER,
         examples.MESSAGE_STREAM,
@@ -146,7 +146,7 @@ _ANTHROPIC = (
 _NATIVE = (
     _post(
         "/api/v1/chat",
-        "Go on with a conversation",
+        "Complete a conversation",
         examples.NATIVE_CHAT,
         examples.NATIVE_CHAT_ANSWER,
         examples.NATIVE_CHAT_STREAM,
@@ -179,15 +179,15 @@ _NATIVE = (
     ),
     _get(
         "/api/v1/models/download/status/{job_id}",
-        "Tell how far a download is",
+        "Get a download's progress",
         examples.NATIVE_DOWNLOADING,
-        Parameter(name="job_id", place="path", description="As the download told it.", example="job_1f8a"),
+        Parameter(name="job_id", place="path", description="The download's `job_id`.", example="job_1f8a"),
         tag=NATIVE,
         description=_CHANGES,
     ),
     _post(
         "/api/v0/chat/completions",
-        "Go on with a conversation, and tell its figures",
+        "Complete a conversation, with statistics",
         examples.CHAT,
         examples.NATIVE_V0_CHAT_ANSWER,
         examples.CHAT_STREAM,
@@ -195,7 +195,7 @@ _NATIVE = (
     ),
     _post(
         "/api/v0/completions",
-        "Go on with a text, and tell its figures",
+        "Complete a text, with statistics",
         examples.COMPLETION,
         examples.NATIVE_V0_COMPLETION_ANSWER,
         examples.COMPLETION_STREAM,
@@ -203,34 +203,34 @@ _NATIVE = (
     ),
     _post(
         "/api/v0/embeddings",
-        "Turn texts into vectors",
+        "Embed texts as vectors",
         examples.EMBEDDING,
         examples.EMBEDDING_ANSWER,
         tag=NATIVE,
     ),
-    _get("/api/v0/models", "List the models, and what each can do", examples.V0_MODEL_LIST, tag=NATIVE),
-    _get("/api/v0/models/{model}", "Tell of a model", examples.V0_MODEL_ENTRY, _model(), tag=NATIVE),
+    _get("/api/v0/models", "List the models and their capabilities", examples.V0_MODEL_LIST, tag=NATIVE),
+    _get("/api/v0/models/{model}", "Get a model", examples.V0_MODEL_ENTRY, _model(), tag=NATIVE),
 )
 
 
 def _everything(prefix: str, tag: str) -> Iterator[Operation]:
-    """Yield what passes below a prefix beside all that is named."""
-    path = Parameter(name="path", place="path", description="Any path; it may have slashes.", example="files")
+    """Yield the operations of all other paths below a prefix."""
+    path = Parameter(name="path", place="path", description="Any path, even with slashes.", example="files")
     for method in METHODS:
         yield _operation(
             method,
             f"{prefix}/{{path}}",
-            "Pass anything on",
+            "Forward any other request",
             _ANYTHING,
             tag=tag,
-            description="Path, query and body reach LM Studio byte for byte, and its answer comes back so.",
+            description="Path, query and body are forwarded byte for byte, and so is LM Studio's response.",
             parameters=(path,),
             body=None if method in {"GET", "HEAD", "OPTIONS"} else _ANYTHING,
         )
 
 
 def _short(operations: Iterable[Operation]) -> Iterator[Operation]:
-    """Yield the operations that have a path without /v1 as well, under that."""
+    """Yield the operations that also have a path without /v1, under that path."""
     for operation in operations:
         path = operation.path.removeprefix("/v1")
         if path.startswith(SHORT_PATHS):

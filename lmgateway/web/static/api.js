@@ -1,9 +1,9 @@
-// The gateway's API: the key, the calls, and what their failures mean in a sentence.
+// The client of the gateway's API: the key, requests, and error messages.
 
 const ROOT = new URL("../../", import.meta.url);
 const KEY = "lmgateway.key";
 
-/** A call that failed; `status` is 0 if there was no answer, `body` what the gateway said, if anything. */
+/** A request that failed. `status` is 0 without a response; `body` is the response's JSON, if it has one. */
 export class ApiError extends Error {
   constructor(status, message, body = null) {
     super(message);
@@ -20,12 +20,12 @@ export const key = {
 
 let refused = () => {};
 
-/** Have this called when the gateway doesn't take the key (any more). */
+/** Set the callback for a refused key. */
 export function onRefused(callback) {
   refused = callback;
 }
 
-/** Ask the gateway for anything; returns the Response of a call that succeeded. Raises ApiError. */
+/** Send a request; returns the Response if it succeeded. Throws ApiError. */
 export async function request(method, path, { headers = {}, body, signal } = {}) {
   const sent = key.get();
   let response;
@@ -42,7 +42,7 @@ export async function request(method, path, { headers = {}, body, signal } = {})
   throw new ApiError(response.status, sentence(answer, response.status), answer);
 }
 
-/** Ask for JSON, sending JSON if there is something to send. Raises ApiError. */
+/** Send a request, with a JSON body if `message` is given; returns the response's JSON. Throws ApiError. */
 export async function call(method, path, message) {
   const body = message === undefined ? undefined : JSON.stringify(message);
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
@@ -50,11 +50,11 @@ export async function call(method, path, message) {
   try {
     return await response.json();
   } catch {
-    throw new ApiError(0, "The gateway's answer broke off.");
+    throw new ApiError(0, "The connection to the gateway was lost in the middle of a response.");
   }
 }
 
-// A header field is bytes to fetch(), one a character; the gateway reads them as UTF-8.
+// fetch() takes a header as one byte a character; the gateway decodes the bytes as UTF-8.
 function onTheWire(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }

@@ -6,7 +6,7 @@ import { duration, median, minuteOfDay, plural, speed } from "./format.js";
 const HOUR = 3600;
 const LEAST_SECONDS = 300;
 
-// A scale goes at least up to `least`, so that trifles don't look like mountains.
+// A scale goes at least up to `least`, so that small differences don't look large.
 const CHARTS = [
   { name: "speed", field: "tokensPerSecond", title: "Tokens per second", write: speed, least: 10 },
   { name: "ttft", field: "ttftMs", title: "Time to first token", write: duration, least: 100 },
@@ -72,7 +72,7 @@ function makePlot(chart, box, colours) {
     ],
     series: [
       {},
-      // Requests have nothing between them that a line could stand for.
+      // Points without a line, because there are no values between requests.
       { stroke: colour("--accent"), paths: () => null, points: { show: true, size: 6, fill: colour("--accent") } },
     ],
     hooks: { setCursor: [(plot) => showCaption(chart, plot.cursor.idx)] },
@@ -80,7 +80,7 @@ function makePlot(chart, box, colours) {
   return new uPlot(options, [[], []], box);
 }
 
-/** From the first answer on: the first minutes of a busy evening needn't share a millimetre. */
+/** The time axis: from the first point, so that a few minutes of data fill the width; at most an hour. */
 function span(first) {
   const now = Date.now() / 1000;
   return [Math.max(now - HOUR, Math.min(first ?? 0, now - LEAST_SECONDS)), now];

@@ -1,11 +1,11 @@
-// An event in one line.
+// Describes an event in one line.
 
 import { count, duration, speed } from "./format.js";
 
-const NOT_TOLD = new Set(["timestamp", "requestId", "message"]);
+const HIDDEN = new Set(["timestamp", "requestId", "message"]);
 
 const SENTENCES = {
-  lagged: (data) => `${count(data.missed)} events were too many for this page`,
+  lagged: (data) => `${count(data.missed)} events were lost, because this page was too slow`,
   model_load_start: model,
   model_load_progress: (data) => `${model(data)}, ${data.progress} %`,
   model_load_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}${data.activated ? ", now active" : ""}`,
@@ -18,7 +18,7 @@ const SENTENCES = {
       data.status && `status ${data.status}`,
       data.tokenUsage && `${count(data.tokenUsage.completionTokens)} tokens`,
       data.tokensPerSecond && `${speed(data.tokensPerSecond)} tokens/s`,
-      data.ttftMs && `first after ${duration(data.ttftMs)}`,
+      data.ttftMs && `first token after ${duration(data.ttftMs)}`,
       duration(data.totalTimeMs),
     ),
   error: (data) => parts(data.operation, data.modelKey, data.error),
@@ -32,11 +32,11 @@ function model({ modelKey, instanceId }) {
   return instanceId ? `${modelKey} as ${instanceId}` : modelKey;
 }
 
-function parts(...found) {
-  return found.filter(Boolean).join(" · ");
+function parts(...texts) {
+  return texts.filter(Boolean).join(" · ");
 }
 
 function fields(data) {
-  const told = Object.entries(data).filter(([name, value]) => !NOT_TOLD.has(name) && value !== null);
-  return told.map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
+  const shown = Object.entries(data).filter(([name, value]) => !HIDDEN.has(name) && value !== null);
+  return shown.map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
 }

@@ -1,8 +1,8 @@
-// An operation as a line for the shell.
+// An operation as a curl command.
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The command that asks for this, with the examples filled in. `base` is where the gateway is. */
+/** The curl command for an operation, with example values. `base` is the gateway's URL. */
 export function curl(base, { method, path, parameters, body, needsKey, isStream }) {
   const words = ["curl"];
   if (isStream) words.push("-N");
@@ -10,7 +10,7 @@ export function curl(base, { method, path, parameters, body, needsKey, isStream 
   else if (method !== (body === null ? "GET" : "POST")) words.push(`-X ${method}`);
   words.push(target(base, path, parameters));
   const lines = [words.join(" ")];
-  // Between double quotes, so that the shell fills it in.
+  // In double quotes, so that the shell expands $KEY.
   if (needsKey) lines.push('-H "Authorization: Bearer $KEY"');
   if (body?.isJson) lines.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body.example, null, 2))}`);
   else if (body !== null) lines.push("--data-binary @file");

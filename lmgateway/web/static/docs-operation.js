@@ -1,4 +1,4 @@
-// One operation: a line that opens.
+// One operation of the API: a line that opens to its parameters, fields, responses and errors.
 
 import { curl } from "./docs-curl.js";
 import { code, json, paragraphs, words } from "./docs-text.js";
@@ -9,7 +9,7 @@ const JSON_TYPE = "application/json";
 const STREAM_TYPE = "text/event-stream";
 const COPIED_MS = 2000;
 
-/** Make the node of what some methods of a path do; `methods` are `{method, id, operation}` each. */
+/** Make the node of an operation that several methods of a path may share; each is `{method, id, operation}`. */
 export function operationNode(reference, path, methods) {
   const [{ method, id, operation }] = methods;
   const badges = methods.map((one) => make("span", { class: `badge method${MOODS[one.method] ?? " quiet"}` }, one.method));
@@ -18,23 +18,23 @@ export function operationNode(reference, path, methods) {
   const summary = make("summary", {}, title, make("span", { class: "sub" }, ...words(operation.summary)));
   if (!needsKey && reference.security.length > 0) title.after(make("span", { class: "hint" }, "no key"));
   const node = make("details", { class: "operation", id }, summary);
-  // Made when it is first looked at; there are many of them.
-  node.addEventListener("toggle", () => node.append(told(reference, { method, path, operation, needsKey })), { once: true });
+  // The details are rendered on first opening, because there are dozens of operations.
+  node.addEventListener("toggle", () => node.append(details(reference, { method, path, operation, needsKey })), { once: true });
   node.addEventListener("toggle", () => node.open && history.replaceState(null, "", `#${id}`));
   return node;
 }
 
-function told(reference, { method, path, operation, needsKey }) {
+function details(reference, { method, path, operation, needsKey }) {
   const { parameters, requestBody, responses, description } = operation;
   const content = requestBody?.content ?? null;
   const body = content && { isJson: JSON_TYPE in content, ...content[JSON_TYPE] };
   const isStream = body === null && STREAM_TYPE in (responses["200"]?.content ?? {});
   const command = curl(reference.base, { method, path, parameters, body, needsKey, isStream });
-  const parts = [...(description ? paragraphs(description) : []), copied(command)];
+  const parts = [...(description ? paragraphs(description) : []), commandNode(command)];
   if (parameters.length > 0) parts.push(make("h4", {}, "Parameters"), make("dl", { class: "fields" }, ...parameters.map((one) => parameterRow(reference, one))));
   const fields = body?.schema && reference.schemas.fields(body.schema);
   if (fields) parts.push(make("h4", {}, "Body"), fields);
-  return make("div", { class: "told" }, ...parts, ...answers(reference, responses));
+  return make("div", { class: "details" }, ...parts, ...answers(reference, responses));
 }
 
 function parameterRow({ schemas }, { name, in: place, schema, description, required }) {
@@ -77,7 +77,7 @@ function eventList(schemas, events) {
   return make("dl", { class: "fields" }, ...rows);
 }
 
-/** Errors as the document has them, one line for each kind. */
+/** A list of the document's examples of errors, one line for each kind. */
 export function errorList(errors) {
   const kinds = new Map(errors.map((error) => [error["x-code"], error]));
   const rows = Array.from(kinds.values(), ({ "x-status": status, "x-code": kind, summary }) =>
@@ -86,9 +86,9 @@ export function errorList(errors) {
   return make("ul", { role: "list", class: "errors" }, ...rows);
 }
 
-function copied(command) {
-  const node = make("div", { class: "copied" }, code(command, "Command"));
-  // Browsers give the clipboard to pages on https and on the own machine only.
+function commandNode(command) {
+  const node = make("div", { class: "command" }, code(command, "Command"));
+  // Browsers offer the clipboard only to pages on https and on localhost.
   if (navigator.clipboard === undefined) return node;
   const button = make("button", { type: "button" }, "Copy");
   button.addEventListener("click", async () => {

@@ -1,4 +1,4 @@
-// A JSON Schema as rows of fields, in words.
+// Renders a JSON Schema as a list of fields with their types in words.
 
 import { words } from "./docs-text.js";
 import { make } from "./dom.js";
@@ -12,7 +12,7 @@ export class Schemas {
     this.#components = components;
   }
 
-  /** The fields of an object, or of what a list holds, those that must be there first; null if there are none. */
+  /** The fields of an object, or of a list's items, required ones first; null if there are none. */
   fields(schema, depth = 0) {
     const { properties, required = [], description } = this.#object(schema) ?? {};
     if (properties === undefined || depth > DEEPEST) return null;
@@ -37,34 +37,34 @@ export class Schemas {
     return schema.$ref === undefined ? schema : this.#components[schema.$ref.split("/").pop()];
   }
 
-  /** The object schema in this one: itself, one of its alternatives, or a list's item. */
+  /** The object schema inside this one: itself, one of its alternatives, or a list's items. */
   #object(schema) {
-    const found = this.#resolve(schema);
-    if (found.properties !== undefined) return found;
-    const inside = [...(found.items ? [found.items] : []), ...(found.anyOf ?? [])];
+    const resolved = this.#resolve(schema);
+    if (resolved.properties !== undefined) return resolved;
+    const inside = [...(resolved.items ? [resolved.items] : []), ...(resolved.anyOf ?? [])];
     return inside.map((option) => this.#object(option)).find((option) => option !== null) ?? null;
   }
 
-  /** What it is, in words: "whole number ≥ 0, or null". */
+  /** The type in words: "whole number ≥ 0, or null". */
   type(schema) {
-    const found = this.#resolve(schema);
-    if (found.anyOf !== undefined) return either([...new Set(found.anyOf.map((option) => this.type(option)))]);
-    if (found.enum !== undefined) return either(found.enum.map((value) => JSON.stringify(value)));
-    switch (found.type) {
+    const resolved = this.#resolve(schema);
+    if (resolved.anyOf !== undefined) return either([...new Set(resolved.anyOf.map((option) => this.type(option)))]);
+    if (resolved.enum !== undefined) return either(resolved.enum.map((value) => JSON.stringify(value)));
+    switch (resolved.type) {
       case "string":
-        return found.minLength ? "text (not empty)" : "text";
+        return resolved.minLength ? "text (not empty)" : "text";
       case "integer":
-        return `whole number${range(found)}`;
+        return `whole number${range(resolved)}`;
       case "number":
-        return `number${range(found)}`;
+        return `number${range(resolved)}`;
       case "boolean":
         return "true or false";
       case "array":
-        return found.items ? `list of ${this.type(found.items)}` : "list";
+        return resolved.items ? `list of ${this.type(resolved.items)}` : "list";
       case undefined:
         return "any JSON";
       default:
-        return found.type;
+        return resolved.type;
     }
   }
 }

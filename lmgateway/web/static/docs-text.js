@@ -1,4 +1,4 @@
-// Text as the document has it: paragraphs, and code between backticks.
+// Renders the document's texts: paragraphs, and code in backticks.
 
 import { make } from "./dom.js";
 
@@ -9,7 +9,7 @@ export function words(text) {
 
 export const paragraphs = (text) => text.split("\n\n").map((part) => make("p", {}, ...words(part)));
 
-/** Code that scrolls by itself; it can be reached by Tab, so that the keyboard can scroll it too. */
+/** A scrollable code block. It takes the focus, so that the keyboard can scroll it. */
 export function code(text, label) {
   return make("div", { class: "code", tabindex: "0", role: "group", "aria-label": label }, make("pre", {}, text));
 }

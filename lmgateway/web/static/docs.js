@@ -1,4 +1,4 @@
-// The API's page: /openapi.json in a form to read, find and copy from.
+// The API's documentation, rendered from /openapi.json.
 
 import { errorList, operationNode } from "./docs-operation.js";
 import { Schemas } from "./docs-schema.js";
@@ -7,7 +7,7 @@ import { byId, make, setText } from "./dom.js";
 
 const JSON_TYPE = "application/json";
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
-const SHAPES = { own: "On the gateway's own paths", openai: "On the paths of OpenAI's API and LM Studio's own", anthropic: "On the paths of Anthropic's API" };
+const SHAPES = { own: "On the gateway's own paths", openai: "On the paths of OpenAI's API and LM Studio's own API", anthropic: "On the paths of Anthropic's API" };
 
 async function fetchDocument() {
   try {
@@ -28,7 +28,7 @@ function show({ info, security, tags, paths, components }) {
     errors: ({ content }) => Object.values(content?.[JSON_TYPE]?.examples ?? {}).flatMap((example) => components.examples[nameOf(example)] ?? []),
   };
   const about = paragraphs(info.description);
-  if (security.length > 0) about.push(...paragraphs("The lines below take the key from the shell: `export KEY='…'` first."));
+  if (security.length > 0) about.push(...paragraphs("The commands below read the key from a shell variable. Set it first: `export KEY='…'`."));
   byId("about").append(...about);
   const operations = entries(paths);
   for (const { name } of tags) {
@@ -46,29 +46,29 @@ function show({ info, security, tags, paths, components }) {
 const nameOf = ({ $ref }) => $ref?.split("/").pop();
 const anchorOf = (name) => name.toLowerCase().replace(/[^a-z]+/g, "-");
 
-/** The operations in order; methods of one path that do the same are one entry. */
+/** The operations in order. Methods of a path with the same summary are one entry. */
 function entries(paths) {
-  const found = [];
+  const grouped = [];
   for (const [path, item] of Object.entries(paths)) {
     for (const method of METHODS.filter((name) => name in item)) {
       const operation = item[method];
       const { operationId: id, summary, tags } = operation;
-      const last = found.at(-1);
+      const last = grouped.at(-1);
       const one = { method: method.toUpperCase(), id, operation };
       if (last?.path === path && last.summary === summary) last.methods.push(one);
-      else found.push({ path, summary, tag: tags[0], methods: [one] });
+      else grouped.push({ path, summary, tag: tags[0], methods: [one] });
     }
   }
-  return found;
+  return grouped;
 }
 
 function addGroup(title, id, ...children) {
   const heading = make("h2", { id, tabindex: "-1" }, title);
   byId("groups").append(make("section", { class: "card group", "aria-labelledby": id }, heading, ...children));
-  byId("parts").append(make("li", {}, make("a", { href: `#${id}` }, title)));
+  byId("sections").append(make("li", {}, make("a", { href: `#${id}` }, title)));
 }
 
-/** The shapes that errors come in, and every kind of them. */
+/** The shape of errors in each API, and a list of all kinds of errors. */
 function errors(examples) {
   const shapes = Object.entries(SHAPES).map(([style, place]) =>
     make("div", {}, make("p", { class: "hint" }, place), code(json(examples[`${style}.bad_request`].value), place)),
@@ -78,15 +78,15 @@ function errors(examples) {
 }
 
 function filter() {
-  const wanted = byId("filter").value.trim().toLowerCase();
+  const query = byId("filter").value.trim().toLowerCase();
   const all = [...document.querySelectorAll(".operation")];
-  for (const node of all) node.hidden = !node.querySelector("summary").textContent.toLowerCase().includes(wanted);
+  for (const node of all) node.hidden = !node.querySelector("summary").textContent.toLowerCase().includes(query);
   for (const group of document.querySelectorAll(".group")) {
     const inside = [...group.querySelectorAll(".operation")];
-    group.hidden = wanted !== "" && inside.every((node) => node.hidden);
+    group.hidden = query !== "" && inside.every((node) => node.hidden);
   }
   const left = all.filter((node) => !node.hidden).length;
-  setText(byId("found"), wanted === "" ? `${all.length} operations` : `${left} of ${all.length} operations`);
+  setText(byId("match-count"), query === "" ? `${all.length} operations` : `${left} of ${all.length} operations`);
 }
 
 function openLinked() {

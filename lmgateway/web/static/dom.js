@@ -1,4 +1,4 @@
-// Making and updating elements. Text goes in as text: nothing that came over the network is ever parsed as HTML.
+// Creates and updates elements. Text is always set as text: nothing from the network is ever parsed as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -13,29 +13,29 @@ export function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Set the text only if it differs, so that nothing is announced or selected anew. */
+/** Set the text only if it differs: screen readers would announce it again, and a selection would be lost. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
 /**
- * Make the parent's children those of the items, in their order, and keep the nodes of items that stay:
- * the focus, a selection and a hover survive. A focus that goes with its node moves to the section's heading.
+ * Make the parent's children match the items, in order. Nodes of unchanged items are reused, so that focus,
+ * selection and hover survive. If a removed node has the focus, it moves to the section's heading.
  */
 export function reconcile(parent, items, keyOf, create, update) {
   const known = new Map(Array.from(parent.children, (node) => [node.dataset.key, node]));
-  const wanted = new Map();
+  const itemsByKey = new Map();
   for (const item of items) {
     let key = keyOf(item);
-    // Clients choose request ids, and may choose one twice.
-    while (wanted.has(key)) key += "+";
-    wanted.set(key, item);
+    // Keys may be request ids, which clients choose and may repeat.
+    while (itemsByKey.has(key)) key += "+";
+    itemsByKey.set(key, item);
   }
   for (const [key, node] of known) {
-    if (!wanted.has(key)) remove(node);
+    if (!itemsByKey.has(key)) remove(node);
   }
   let place = parent.firstElementChild;
-  for (const [key, item] of wanted) {
+  for (const [key, item] of itemsByKey) {
     let node = known.get(key);
     if (node === undefined) {
       node = create(item);
@@ -54,7 +54,7 @@ function remove(node) {
   if (hadFocus) heading?.focus({ preventScroll: true });
 }
 
-/** A button that can't be pressed twice. It keeps the focus, which `disabled` would take away. */
+/** A button that is inert while its action runs. Not with `disabled`, which would take the focus away. */
 export function actionButton(label, action, attributes = {}) {
   const button = make("button", { type: "button", ...attributes }, label);
   button.addEventListener("click", async () => {

@@ -1,12 +1,12 @@
-// How a model is to be loaded.
+// The dialog with the options of a load.
 
 import { byId, setText } from "./dom.js";
 import { count } from "./format.js";
 
-// Tells whoever asked last.
+// Resolves the promise of the last caller.
 let answer = () => {};
 
-/** Ask; resolves to the body of a load request, or to null if the model isn't to be loaded after all. */
+/** Open the dialog; resolves to the body of a load request, or to null if it was cancelled. */
 export function askHowToLoad(model, isLoaded) {
   const dialog = byId("load-dialog");
   const context = byId("load-context");
@@ -19,20 +19,20 @@ export function askHowToLoad(model, isLoaded) {
   dialog.showModal();
   answer(false);
   return new Promise((resolve) => {
-    answer = (isWanted) => resolve(isWanted ? wantedOf(model) : null);
+    answer = (isConfirmed) => resolve(isConfirmed ? loadRequest(model) : null);
   });
 }
 
-function wantedOf(model) {
+function loadRequest(model) {
   const contextLength = byId("load-context").valueAsNumber;
   const minutes = byId("load-ttl").valueAsNumber;
-  const wanted = { modelKey: model.modelKey, activate: byId("load-activate").checked };
-  if (contextLength > 0) wanted.loadConfig = { contextLength };
-  if (minutes > 0) wanted.ttlSeconds = minutes * 60;
-  return wanted;
+  const body = { modelKey: model.modelKey, activate: byId("load-activate").checked };
+  if (contextLength > 0) body.loadConfig = { contextLength };
+  if (minutes > 0) body.ttlSeconds = minutes * 60;
+  return body;
 }
 
-/** Wire the dialog's own buttons, once. */
+/** Connect the dialog's buttons, once. */
 export function prepareLoadDialog() {
   const dialog = byId("load-dialog");
   byId("load-close").addEventListener("click", () => dialog.close());
@@ -42,7 +42,7 @@ export function prepareLoadDialog() {
     dialog.close();
   });
   dialog.addEventListener("close", () => {
-    // It is told later, and may have been opened again meanwhile.
+    // The close event is asynchronous: the dialog may have been opened again before it fires.
     if (!dialog.open) answer(false);
   });
 }

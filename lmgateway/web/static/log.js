@@ -1,4 +1,4 @@
-// The live event log: newest first, filtered, and held still while it is paused.
+// The live event log: newest first, with a filter, and a pause that holds new events back.
 
 import { describe } from "./describe.js";
 import { byId, make, setText } from "./dom.js";
@@ -17,15 +17,15 @@ export class Log {
     byId("log-kind").addEventListener("change", () => this.#filter());
     byId("log-pause").addEventListener("click", () => this.#pause(!this.#paused));
     byId("log-clear").addEventListener("click", () => this.#clear());
-    this.#tell();
+    this.#showCounts();
   }
 
   onEvent({ name, data }) {
-    // Told elsewhere, and older events come after it.
+    // The connection's state is shown elsewhere, and older events are replayed after this one.
     if (name === "connected") return;
     this.#waiting.push({ name, data, text: describe({ name, data }) ?? "" });
     if (this.#waiting.length > MOST) this.#waiting.shift();
-    // Hundreds may come at once, and a page that isn't seen has no frames at all.
+    // Rendered once a frame, because events come in batches of hundreds; a hidden page has no frames.
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#flush());
   }
 
@@ -35,12 +35,12 @@ export class Log {
       for (const event of this.#waiting.splice(0)) this.#add(event);
       for (const entry of this.#entries.splice(MOST)) entry.node.remove();
     }
-    this.#tell();
+    this.#showCounts();
   }
 
   #add({ name, data, text }) {
     const last = this.#entries[0];
-    // A load tells of its progress a hundred times; one line that moves says as much.
+    // A load has a hundred progress events: show only the latest of a row.
     if (name === "model_load_progress" && last?.name === name && last.modelKey === data.modelKey) {
       this.#entries.shift().node.remove();
     }
@@ -52,20 +52,20 @@ export class Log {
       make("span", { class: "text" }, text),
     );
     const entry = { node, name, kind: kindOf(name, data), modelKey: data.modelKey, words: `${name} ${text} ${data.requestId ?? ""}`.toLowerCase() };
-    node.hidden = !this.#isWanted(entry);
+    node.hidden = !this.#matches(entry);
     this.#entries.unshift(entry);
     byId("log").prepend(node);
   }
 
-  #isWanted({ kind, words }) {
+  #matches({ kind, words }) {
     const kinds = byId("log-kind").value;
-    const wanted = byId("log-filter").value.trim().toLowerCase();
-    return (kinds === "" || kinds.split(" ").some((wantedKind) => kind.includes(wantedKind))) && words.includes(wanted);
+    const query = byId("log-filter").value.trim().toLowerCase();
+    return (kinds === "" || kinds.split(" ").some((selected) => kind.includes(selected))) && words.includes(query);
   }
 
   #filter() {
-    for (const entry of this.#entries) entry.node.hidden = !this.#isWanted(entry);
-    this.#tell();
+    for (const entry of this.#entries) entry.node.hidden = !this.#matches(entry);
+    this.#showCounts();
   }
 
   #pause(paused) {
@@ -77,26 +77,26 @@ export class Log {
   #clear() {
     this.#entries = [];
     byId("log").replaceChildren();
-    this.#tell();
+    this.#showCounts();
   }
 
   #whyNothing() {
     const isLog = byId("log-kind").selectedOptions[0].text === "LM Studio's log" && byId("log-filter").value === "";
-    return isLog ? "Nothing yet. The gateway follows it if lmstudio.log_monitoring is on and lmstudio.log_dir is set." : "Nothing fits this filter.";
+    return isLog ? "No events yet. To follow LM Studio's log, set lmstudio.log_monitoring and lmstudio.log_dir." : "No event matches this filter.";
   }
 
-  #tell() {
+  #showCounts() {
     const all = this.#entries.length;
     const seen = this.#entries.filter(({ node }) => !node.hidden).length;
     const shown = seen === all ? plural(all, "event", "events") : `${count(seen)} of ${plural(all, "event", "events")}`;
     setText(byId("log-count"), this.#paused ? `Paused, ${count(this.#waiting.length)} new` : shown);
-    setText(byId("log-empty"), all === 0 ? "Nothing has happened yet. Events show up here as they happen." : this.#whyNothing());
+    setText(byId("log-empty"), all === 0 ? "No events yet. They appear here as they happen." : this.#whyNothing());
     byId("log-empty").hidden = seen > 0;
     byId("log-box").hidden = seen === 0;
   }
 }
 
-// A request's error is one of the requests' events too.
+// An error event belongs to its operation's kind too.
 function kindOf(name, data) {
   return name === "error" ? `error ${data.operation ?? ""}_` : name;
 }

@@ -1,21 +1,21 @@
-// Asking for the key, once for each tab, and only if the gateway wants one.
+// The login: asks for the key once a tab, if the gateway requires one.
 
 import { ApiError, call, key } from "./api.js";
 import { byId, setText } from "./dom.js";
 
 const REFUSED = "lmgateway.refused";
 
-/** Returns as soon as the gateway lets this tab in. */
-export async function comeIn() {
+/** Resolves when the key is known, or none is needed. */
+export async function logIn() {
   const wasRefused = sessionStorage.getItem(REFUSED) !== null;
   sessionStorage.removeItem(REFUSED);
-  if (wasRefused) await askForKey("The gateway doesn't take that key any more.");
+  if (wasRefused) await askForKey("The gateway doesn't accept this key any more.");
   else if (key.get() === null && (await isKeyNeeded())) await askForKey("");
   byId("forget-key").hidden = key.get() === null;
   byId("forget-key").addEventListener("click", () => startOver(false));
 }
 
-/** Begin again without the key. */
+/** Reload the page without the key. */
 export function startOver(isRefused) {
   key.forget();
   if (isRefused) sessionStorage.setItem(REFUSED, "");
@@ -52,14 +52,14 @@ function askForKey(reason) {
   });
 }
 
-/** Keep the key if it opens the gateway; returns what is wrong, or nothing. */
+/** Store the key if the gateway accepts it; returns what is wrong, or "". */
 async function tryKey(text) {
   key.keep(text);
   try {
     await call("GET", "admin/models/active");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    // Another refusal may be this path's alone.
+    // Another error than 401 doesn't mean that the key is wrong.
     if (error.status !== 0 && error.status !== 401) return "";
     key.forget();
     return error.status === 401 ? "That isn't the gateway's key." : error.message;

@@ -1,11 +1,11 @@
-// The page from its start: in with the key, then everything that listens.
+// The dashboard's entry point: logs in, then starts everything that listens to events.
 
 import { onRefused } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { timeOfDay } from "./format.js";
 import { prepareLoadDialog } from "./load-dialog.js";
 import { Log } from "./log.js";
-import { comeIn, startOver } from "./login.js";
+import { logIn, startOver } from "./login.js";
 import { Models } from "./models.js";
 import { Requests } from "./requests.js";
 import { Stream } from "./stream.js";
@@ -13,7 +13,7 @@ import { watchStudio } from "./studio.js";
 
 const STATES = { live: "Live", lost: "Connection lost, trying again", paused: "Paused" };
 
-await comeIn();
+await logIn();
 onRefused(() => startOver(true));
 byId("dashboard").hidden = false;
 byId("content").focus({ preventScroll: true });
@@ -33,7 +33,7 @@ let state = "";
 let asOf = Date.now();
 
 function showState(changed) {
-  // What is shown was true for as long as events could have changed it.
+  // The page was up to date until the connection was lost.
   if (state === "live") asOf = Date.now();
   state = changed;
   const line = byId("live");
@@ -48,10 +48,10 @@ function showState(changed) {
   }
 }
 
-// Numbers that stand still look like a quiet house.
+// Say so: outdated numbers look like an idle gateway.
 function showStale(isStale) {
   const banner = byId("stale");
-  setText(banner, `The gateway's events don't come through. What you see may be as it was at ${timeOfDay(asOf)}.`);
+  setText(banner, `The connection to the gateway is lost. The page may show the state of ${timeOfDay(asOf)}.`);
   banner.hidden = !isStale;
   byId("dashboard").classList.toggle("stale", isStale);
 }

@@ -1,11 +1,11 @@
-// How the models look.
+// Renders the lists of models.
 
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, percent, size } from "./format.js";
 
 const LOADABLE = ["llm", "embedding"];
 
-/** Show them; `models` is whom the buttons ask. `listing` is null as long as LM Studio hasn't answered. */
+/** Render the lists; `models` handles the buttons. `listing` is null until LM Studio has answered. */
 export function showModels(listing, active, loading, models) {
   const loaded = listing?.loaded ?? [];
   const disk = listing?.downloaded ?? [];
@@ -24,7 +24,7 @@ export function showModels(listing, active, loading, models) {
   showActive(listing, active, titleOf);
 }
 
-// Rows are made once and filled again and again; what their buttons act on is what they show last.
+// Rows are reused: a button acts on the model that its row shows now.
 const shown = new WeakMap();
 
 function row(...buttons) {
@@ -56,7 +56,7 @@ function updateLoading(node, load, titleOf) {
   const bar = node.querySelector("progress");
   const title = titleOf(load.modelKey);
   const begun = load.progressRaw !== null;
-  fill(node, load, title, [load.instanceId, begun ? `Loading, ${percent(load.progressRaw)}` : "Beginning to load"]);
+  fill(node, load, title, [load.instanceId, begun ? `Loading, ${percent(load.progressRaw)}` : "Starting to load"]);
   if (begun) bar.value = load.progressRaw;
   else bar.removeAttribute("value");
   bar.setAttribute("aria-label", `Loading ${title}`);
@@ -86,7 +86,7 @@ function updateLoaded(node, model) {
 }
 
 function diskRow(models) {
-  // Nothing to wait for: the dialog keeps it from being pressed twice, until the moment that it is closed.
+  // No actionButton: the modal dialog already prevents a second press.
   const node = row(make("button", { type: "button", class: "load", onclick: () => models.load(shown.get(node)) }, "Load"));
   return node;
 }
@@ -111,6 +111,6 @@ function showActive(listing, { activeModel, activeEmbeddingModel }, titleOf) {
 
 function aboutActive(listing, activeModel) {
   if (listing === null) return null;
-  if (!activeModel) return "Load or activate one; it answers requests that name no model.";
+  if (!activeModel) return "Load or activate a model to answer requests that don't name one.";
   return listing.loaded.some((model) => model.active && model.type !== "embedding") ? "In memory" : "Not in memory now";
 }

@@ -1,14 +1,14 @@
-// The models: what there is, what is being loaded, and what can be done with them.
+// The models in memory and on disk, the loads in progress, and the actions on them.
 
 import { call } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { plural } from "./format.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
-import { complain, tell } from "./notices.js";
+import { notify, notifyError } from "./notices.js";
 import { soon, whileVisible } from "./visible.js";
 
-// LM Studio loads on demand and unloads what is idle without telling anybody.
+// Poll, because LM Studio loads on demand and unloads idle models without an event.
 const REFRESH_SECONDS = 30;
 
 const nameOf = (load) => JSON.stringify([load.modelKey, load.instanceId ?? null]);
@@ -17,8 +17,8 @@ export class Models {
   #listing = null;
   #active = {};
   #loading = new Map();
-  #takenBack = new Set();
-  // Requests for models that weren't in memory.
+  #cancelled = new Set();
+  // The running requests for models that weren't in memory when they began.
   #asking = new Set();
   #refreshSoon = soon(100, () => this.#refresh());
 
@@ -30,12 +30,12 @@ export class Models {
     this.#refreshSoon();
   }
 
-  /** The gateway told of something. */
+  /** Handle an event of the gateway. */
   onEvent({ name, data }) {
     const operation = name === "error" ? `${data.operation ?? ""}_` : name;
     if (name === "lagged") this.reconnected();
     else if (operation.startsWith("model_")) this.#modelsChanged(name, data);
-    else if (operation.startsWith("inference_")) this.#requestTold(name, data);
+    else if (operation.startsWith("inference_")) this.#requestChanged(name, data);
   }
 
   #modelsChanged(name, data) {
@@ -47,8 +47,8 @@ export class Models {
     this.#show();
   }
 
-  // LM Studio loads what a request asks for, and tells nobody; when the request has ended, it is in memory.
-  #requestTold(name, { requestId, model }) {
+  // LM Studio loads a requested model without an event: list again when the request has ended.
+  #requestChanged(name, { requestId, model }) {
     if (name !== "inference_start") {
       if (this.#asking.delete(requestId)) this.#refreshSoon();
     } else if (model !== null && !this.#isLoaded(model)) this.#asking.add(requestId);
@@ -58,14 +58,14 @@ export class Models {
     return this.#listing?.loaded.some((model) => [model.identifier, model.modelKey, model.path].includes(name)) ?? false;
   }
 
-  /** Events may have been missed. A load that goes on shows up again with its next progress. */
+  /** Events may have been lost. A load in progress reappears with its next progress event. */
   reconnected() {
     this.#loading.clear();
     this.#asking.clear();
     this.#refreshSoon();
   }
 
-  // The event doesn't say which instance. Another one's next progress brings that back.
+  // The event has no instance. Another load of the model reappears with its next progress event.
   #loadFailed(modelKey) {
     for (const [name, load] of this.#loading) {
       if (load.modelKey === modelKey) this.#loading.delete(name);
@@ -81,7 +81,7 @@ export class Models {
       ]);
     } catch (error) {
       mistake = error.message;
-      // What was in memory a minute ago may not be there any more.
+      // Don't show an outdated list.
       this.#listing = null;
     }
     setText(byId("models-mistake"), mistake);
@@ -93,28 +93,28 @@ export class Models {
   }
 
   async load(model) {
-    const wanted = await askHowToLoad(model, this.#isLoaded(model.modelKey));
-    if (wanted === null) return;
-    const name = nameOf(wanted);
-    this.#takenBack.delete(name);
-    if (!this.#loading.has(name)) this.#loading.set(name, { ...wanted, progressRaw: null });
+    const body = await askHowToLoad(model, this.#isLoaded(model.modelKey));
+    if (body === null) return;
+    const name = nameOf(body);
+    this.#cancelled.delete(name);
+    if (!this.#loading.has(name)) this.#loading.set(name, { ...body, progressRaw: null });
     this.#show();
     byId("models-title").focus({ preventScroll: true });
-    // The answer comes when the model is loaded; the button needn't wait for it.
-    this.#do("load", wanted, () => this.#takenBack.delete(name)).finally(() => this.#loading.delete(name));
+    // The response is sent when the model is loaded: don't block the button until then.
+    this.#do("load", body, () => this.#cancelled.delete(name)).finally(() => this.#loading.delete(name));
   }
 
   async cancelLoad(load) {
-    this.#takenBack.add(nameOf(load));
+    this.#cancelled.add(nameOf(load));
     await this.#do("load/cancel", { modelKey: load.modelKey, instanceId: load.instanceId ?? undefined });
   }
 
   async unload({ modelKey, identifier, displayName }) {
     const others = this.#listing?.loaded.filter((model) => model.identifier !== identifier) ?? [];
-    // LM Studio asks the instance of exactly that name, and else any of the model.
+    // A request's model is the instance of exactly that name, otherwise any instance of the model.
     const names = others.some((model) => model.identifier === modelKey) ? [identifier] : [identifier, modelKey];
     const busy = (await running()).filter((one) => names.includes(one.model)).length;
-    const question = `${plural(busy, "request is", "requests are")} being answered by ${displayName} and would break off. Unload it?`;
+    const question = `${plural(busy, "request is", "requests are")} running on ${displayName} and would be aborted. Unload it?`;
     if (busy > 0 && !confirm(question)) return;
     await this.#do("unload", { modelKey, instanceId: identifier });
   }
@@ -126,15 +126,15 @@ export class Models {
 
   async #do(action, message, isExpected = () => false) {
     try {
-      tell((await call("POST", `admin/models/${action}`, message)).message);
+      notify((await call("POST", `admin/models/${action}`, message)).message);
     } catch (error) {
-      if (!isExpected(error)) complain(error);
+      if (!isExpected(error)) notifyError(error);
     }
     this.#refreshSoon();
   }
 }
 
-// To unload a model that nobody may be asking doesn't depend on whether that is known.
+// Without the list of requests, unload without a warning.
 async function running() {
   try {
     return (await call("GET", "debug/requests")).running;

@@ -1,18 +1,18 @@
-// Short sentences about what was just done, or why it wasn't.
+// Notices about the outcome of an action.
 
 import { byId, make } from "./dom.js";
 
 const SHOWN_MS = 8000;
 const MOST = 4;
 
-/** Say that something was done; it goes away by itself. */
-export function tell(sentence) {
+/** Show that an action succeeded, for some seconds. */
+export function notify(sentence) {
   const notice = show(sentence, "good");
   setTimeout(() => notice.remove(), SHOWN_MS);
 }
 
-/** Say what went wrong; it stays until it is dismissed. */
-export function complain(error) {
+/** Show that an action failed, until it is dismissed. */
+export function notifyError(error) {
   show(error.message, "bad");
 }
 

@@ -38,7 +38,7 @@ function detailOf(one) {
   return [what, one.client, one.error].filter(Boolean).join(" · ");
 }
 
-// An answer that says what LM Studio thinks of the request is complete, and still not what was wanted.
+// A completed exchange may still be an error response: show the status too.
 function statusOf({ outcome, status }) {
   return [OUTCOMES[outcome] ?? outcome, status].filter(Boolean).join(" ");
 }

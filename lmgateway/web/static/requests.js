@@ -1,10 +1,10 @@
-// The requests: asked for when an event told of a change, and every second while one runs.
+// The running and recent requests: fetched after an event about one, and every second while one runs.
 
 import { call } from "./api.js";
 import { showCharts } from "./charts.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
-import { complain, tell } from "./notices.js";
+import { notify, notifyError } from "./notices.js";
 import { showRecent } from "./recent.js";
 import { soon } from "./visible.js";
 
@@ -53,7 +53,7 @@ export class Requests {
   }
 }
 
-/** Show them; `running` is null if the gateway doesn't say. */
+/** Show the running requests; null if they are unknown. */
 function showRunning(running) {
   reconcile(byId("running"), running ?? [], (one) => one.requestId, runningRow, updateRunning);
   byId("running").hidden = !running?.length;
@@ -64,7 +64,7 @@ function showRunning(running) {
 }
 
 function aboutRunning(running) {
-  if (running.length === 0) return "Nobody is waiting";
+  if (running.length === 0) return "No requests";
   const generating = running.filter((one) => one.phase === "generating").length;
   return `${count(generating)} generating, ${count(running.length - generating)} waiting`;
 }
@@ -73,7 +73,7 @@ function showSpeed(lastHour) {
   const speeds = lastHour.map((one) => one.tokensPerSecond).filter((value) => value !== null);
   const [big, sub] = byId("tile-speed").querySelectorAll("p");
   setText(big, speeds.length ? `${speed(speeds.at(-1))} tokens/s` : "–");
-  setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "Nothing was generated in the last hour");
+  setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "No tokens in the last hour");
 }
 
 function runningRow(one) {
@@ -89,19 +89,19 @@ function runningRow(one) {
 }
 
 function updateRunning(node, one) {
-  setText(node.querySelector(".name"), one.model ?? "No model named");
+  setText(node.querySelector(".name"), one.model ?? "No model");
   setText(node.querySelector(".phase"), phaseOf(one));
   setText(node.querySelector(".sub"), `${duration(one.elapsedMs)} · ${one.method} ${one.path} · from ${one.client}`);
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");
   bar.hidden = one.phase !== "prompt" || one.promptProgress === null;
   bar.value = one.promptProgress ?? 0;
-  bar.setAttribute("aria-label", "Prompt read");
+  bar.setAttribute("aria-label", "Prompt processed");
 }
 
 function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
   if (phase === "waiting") return "Waiting";
-  if (phase === "prompt") return promptProgress === null ? "Reading the prompt" : `Reading the prompt, ${percent(promptProgress)}`;
+  if (phase === "prompt") return promptProgress === null ? "Processing the prompt" : `Processing the prompt, ${percent(promptProgress)}`;
   const rate = tokensPerSecond === null ? "" : `, ${speed(tokensPerSecond)} tokens/s`;
   return `Generating, ${plural(tokens, "token", "tokens")}${rate}`;
 }
@@ -109,9 +109,9 @@ function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
 async function cancelRequest(requestId) {
   try {
     await call("DELETE", `debug/requests/${encodeURIComponent(requestId)}`);
-    tell("The request was cancelled.");
+    notify("The request was cancelled.");
   } catch (error) {
-    if (error.status === 404) tell("The request had already ended.");
-    else complain(error);
+    if (error.status === 404) notify("The request had already ended.");
+    else notifyError(error);
   }
 }

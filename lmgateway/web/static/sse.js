@@ -1,4 +1,4 @@
-// Server-Sent Events out of text that comes in pieces (HTML standard, section 9.2.6).
+// An incremental parser of Server-Sent Events (HTML standard, section 9.2.6).
 
 export class SseParser {
   #rest = "";
@@ -6,16 +6,16 @@ export class SseParser {
   #data = [];
   #id = null;
 
-  /** Take the next piece in; returns the events that it completes, as {name, data, id}. */
+  /** Parse the next chunk; returns the events that it completes, as {name, data, id}. */
   feed(text) {
     this.#rest += text;
     const events = [];
     for (;;) {
-      const found = /\r\n|\n|\r/.exec(this.#rest);
+      const lineEnd = /\r\n|\n|\r/.exec(this.#rest);
       // A lone CR at the end may be the first half of CRLF.
-      if (found === null || (found[0] === "\r" && found.index === this.#rest.length - 1)) return events;
-      const line = this.#rest.slice(0, found.index);
-      this.#rest = this.#rest.slice(found.index + found[0].length);
+      if (lineEnd === null || (lineEnd[0] === "\r" && lineEnd.index === this.#rest.length - 1)) return events;
+      const line = this.#rest.slice(0, lineEnd.index);
+      this.#rest = this.#rest.slice(lineEnd.index + lineEnd[0].length);
       const event = this.#line(line);
       if (event !== null) events.push(event);
     }

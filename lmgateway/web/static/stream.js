@@ -1,4 +1,4 @@
-// The gateway's events as they happen. EventSource can't send a key, so this reads the stream itself.
+// The client of the event stream. Not an EventSource, because that can't send a key in a header.
 
 import { request } from "./api.js";
 import { SseParser } from "./sse.js";
@@ -7,14 +7,14 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 // The gateway sends at least a comment every 30 seconds; without one for this long the connection is dead.
 const SILENCE_MS = 75_000;
-// A browser has six connections to a gateway for all of its tabs, so a hidden one gives its own back.
+// A browser opens at most six connections to a host for all tabs together, so a hidden tab closes its own.
 const HIDDEN_MS = 30_000;
 
 /** Calls `onEvent({name, data})` for each event and `onState("live" | "lost" | "paused")` when that changes. */
 export class Stream {
   #onEvent;
   #onState;
-  // From the beginning: what the gateway still remembers is told first, so that loads in progress are known.
+  // 0 replays the whole history, so that loads in progress are known.
   #lastId = "0";
   #pauseMs = FIRST_PAUSE_MS;
   #connection = null;
@@ -30,7 +30,7 @@ export class Stream {
 
   #visibilityChanged() {
     if (document.hidden) {
-      if (this.#connection !== null) this.#later(HIDDEN_MS, () => this.#giveBack());
+      if (this.#connection !== null) this.#later(HIDDEN_MS, () => this.#release());
     } else if (this.#connection === null) {
       this.#again(0);
     } else {
@@ -38,7 +38,7 @@ export class Stream {
     }
   }
 
-  #giveBack() {
+  #release() {
     this.#connection?.abort();
     this.#onState("paused");
   }
@@ -60,7 +60,7 @@ export class Stream {
     try {
       await this.#read(connection);
     } catch {
-      // Whatever it was, the remedy is the same. A refused key ends the page.
+      // Reconnect after any failure. A refused key reloads the page.
     } finally {
       connection.abort();
       this.#connection = null;

@@ -1,4 +1,4 @@
-// Whether LM Studio answers.
+// The tile that shows whether LM Studio answers.
 
 import { call } from "./api.js";
 import { byId, setText } from "./dom.js";
@@ -7,16 +7,14 @@ import { whileVisible } from "./visible.js";
 
 const SECONDS = 10;
 
-/** Keep looking; `changed(isReachable)` is called when the answer is another one than before. Returns a function
- * that looks at once.
- */
+/** Poll; `changed(isReachable)` is called when the result changes. Returns a function that polls at once. */
 export function watchStudio(changed) {
   let before = null;
   return whileVisible(SECONDS, async () => {
-    const found = await ask();
-    show(found);
-    if (found.reachable !== before) changed(found.reachable);
-    before = found.reachable;
+    const state = await ask();
+    show(state);
+    if (state.reachable !== before) changed(state.reachable);
+    before = state.reachable;
   });
 }
 
@@ -24,7 +22,7 @@ async function ask() {
   try {
     return (await call("GET", "health/ready")).lmstudio;
   } catch (error) {
-    // "Not reachable" is an answer too, with a status of its own.
+    // An unreachable LM Studio is a 503 whose body has the same fields.
     return error.body?.lmstudio ?? { reachable: null, sentence: error.message };
   }
 }
@@ -35,5 +33,5 @@ function show({ reachable, latencyMs, baseUrl, sentence }) {
   const [big, sub] = tile.querySelectorAll("p");
   setText(big, reachable ? "Reachable" : reachable === false ? "Not reachable" : "Unknown");
   if (reachable) setText(sub, `Answers in ${duration(latencyMs)}`);
-  else setText(sub, sentence ?? `Nothing answers at ${baseUrl}. Start LM Studio's server there.`);
+  else setText(sub, sentence ?? `No answer from ${baseUrl}. Start LM Studio's server there.`);
 }

@@ -1,8 +1,8 @@
-// Doing things now and then, while somebody looks.
+// Repeating an action while the page is visible.
 
 /**
- * Do it now, every so many seconds while the page is visible, and at once when it becomes visible again.
- * Returns a function that does it at once.
+ * Run the action now, periodically while the page is visible, and when it becomes visible again.
+ * Returns a function that runs it at once.
  */
 export function whileVisible(seconds, action) {
   let timer = 0;
@@ -18,25 +18,25 @@ export function whileVisible(seconds, action) {
   return turn;
 }
 
-/** Returns a function that does it soon; called often, it still does it once at a time, and once more after. */
+/** Debounce: returns a function that runs the action soon, never twice at a time, and again if called meanwhile. */
 export function soon(milliseconds, action) {
   let timer = 0;
   let isRunning = false;
-  let isWanted = false;
+  let isRequested = false;
   const run = async () => {
     timer = 0;
     isRunning = true;
-    isWanted = false;
+    isRequested = false;
     try {
       await action();
     } finally {
       isRunning = false;
-      if (isWanted) ask();
+      if (isRequested) schedule();
     }
   };
-  const ask = () => {
-    if (isRunning) isWanted = true;
+  const schedule = () => {
+    if (isRunning) isRequested = true;
     else if (timer === 0) timer = setTimeout(run, milliseconds);
   };
-  return ask;
+  return schedule;
 }
