@@ -5,6 +5,7 @@ Pure functions. What a client sent survives exactly: order, spelling of numbers,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 
 from ..schema.common import ModelType
 from ..schema.models import ActiveModel, DefaultInference
+from . import stream_end
 from .surrogates import Masked
 
 # Bytes that aren't UTF-8 are noticed only where they are decoded.
@@ -57,26 +59,31 @@ _NATIVE_CHAT = {
 class Dialect(Struct, frozen=True):
     """How one API names the parameters of a DefaultInference, and which kind of model it is for.
 
-    `generates`: it keeps the GPU busy. `tells_usage_on_request`: a stream has usage only if it is asked for.
+    `generates`: it keeps the GPU busy. `stream_end` finds the proper end of its streams.
+    `tells_usage_on_request`: a stream has usage only if it is asked for.
     """
 
     model_type: ModelType
     parameters: Mapping[str, str]
     generates: bool = False
     tells_usage_on_request: bool = False
+    stream_end: re.Pattern[bytes] | None = None
 
 
+_CHOICES = Dialect(
+    "llm", _CHAT, generates=True, tells_usage_on_request=True, stream_end=stream_end.OF_CHOICES
+)
 DIALECTS: Mapping[str, Dialect] = {
-    "/v1/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/v1/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/api/v0/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/api/v0/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/v1/responses": Dialect("llm", _RESPONSES, generates=True),
-    "/v1/messages": Dialect("llm", _MESSAGES, generates=True),
+    "/v1/chat/completions": _CHOICES,
+    "/v1/completions": _CHOICES,
+    "/api/v0/chat/completions": _CHOICES,
+    "/api/v0/completions": _CHOICES,
+    "/v1/responses": Dialect("llm", _RESPONSES, generates=True, stream_end=stream_end.OF_RESPONSES),
+    "/v1/messages": Dialect("llm", _MESSAGES, generates=True, stream_end=stream_end.OF_MESSAGES),
     "/v1/messages/count_tokens": Dialect("llm", {}),
     "/v1/embeddings": Dialect("embedding", {}),
     "/api/v0/embeddings": Dialect("embedding", {}),
-    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True),
+    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True, stream_end=stream_end.OF_NATIVE_CHAT),
 }
 
 # A parameter that a client may send under a newer name.
