@@ -6,6 +6,7 @@ Pure functions. What a client sent survives exactly: order, spelling of numbers,
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -119,6 +120,10 @@ def fill(
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
     except (*_NO_TEXT, RecursionError):
+        if body.startswith(BOM_UTF8):  # RFC 8259 section 8.1 lets a reader ignore it
+            text = body.removeprefix(BOM_UTF8)
+            filled = fill(text, dialect, active, profiles, account_streams=account_streams)
+            return msgspec.structs.replace(filled, body=body) if filled.body == text else filled
         masked = Masked(body)
         if not masked:
             return Filled(body)

@@ -140,7 +140,7 @@ async def test_compressed_bodies_pass_as_they_are(
     gateway, packed = await start_gateway(upstream.base_url), gzip.compress(b'{"input": "x"}')
     upstream.script = answer(packed, extra="Content-Encoding: gzip\r\n")
     headers = {"Content-Encoding": "gzip"}
-    async with gateway.client.post(gateway.url("/v1/embeddings"), data=packed, headers=headers) as response:
+    async with gateway.client.post(gateway.url("/v1/files"), data=packed, headers=headers) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         assert await response.read() == packed
     assert (upstream.last.body, upstream.last.one("Content-Encoding")) == (packed, "gzip")
