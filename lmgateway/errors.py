@@ -152,7 +152,7 @@ class UriTooLong(GatewayError):
 
 
 class UnsupportedMediaType(GatewayError):
-    """The body must come as `application/json`."""
+    """The body is in a media type or a content coding that can't be read here."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 

@@ -143,7 +143,7 @@ BROKEN = {
     "no UTF-8": b'{"modelKey":"\xff"}',
     "no UTF-8 name": b'{"\xff":1}',
     "half a surrogate": b'{"modelKey":"\\ud800"}',
-    "byte order mark": b'\xef\xbb\xbf{"modelKey":"m"}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"modelKey":"m"}',
     "UTF-16": '{"modelKey":"m"}'.encode("utf-16"),
     "NUL": b'{"modelKey":"m"}\x00',
     "NaN": b'{"modelKey":"m","defaultInference":{"temperature":NaN}}',
