@@ -19,6 +19,7 @@ from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, Dir
 from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
+    DO_NOT_RETRY,
     RETRY_SOON,
     GatewayError,
     Overloaded,
@@ -93,7 +94,8 @@ def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> Gatew
     if isinstance(exc, aiohttp.ServerTimeoutError):
         return UpstreamSilent(
             f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
-            "(proxy.stream_timeout_ms for streams)."
+            "(proxy.stream_timeout_ms for streams).",
+            headers=DO_NOT_RETRY,
         )
     return UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.")
 
