@@ -20,7 +20,10 @@ BASE = "allowed is an http:// or https:// URL with a host, without query, fragme
 NETWORKS = "allowed is a list of addresses, CIDR networks or *"
 PROXIES = "allowed is a list of addresses and CIDR networks"
 SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
-ORIGINS = "allowed is a list of origins as browsers send them (https://name[:port], all lower case) or *"
+ORIGINS = (
+    "allowed is a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+    "chrome-extension://id or chrome-extension://*, null, file://) or *"
+)
 HOST = "allowed is an address or a host name of this machine"
 PATH = "allowed is a path without control characters"
 FLAG = "allowed is true or false"
@@ -120,7 +123,20 @@ def test_each_variable_sets_its_setting(sources, name, text, path, value):
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://a.example:443", "https://[::1]:8443", "chrome-extension://abc", "https://xn--bcher-kva.example"],
+    [
+        "http://a.example:443",
+        "https://[::1]:8443",
+        "https://xn--bcher-kva.example",
+        "null",
+        "file://",
+        "app://obsidian.md",
+        "tauri://localhost",
+        "chrome-extension://abc",
+        "chrome-extension://*",
+        "moz-extension://*",
+        "safari-web-extension://ABC-DEF",
+        "vscode-webview://0a1B2c",
+    ],
 )
 def test_what_browsers_send_as_an_origin_can_be_listed(sources, origin):
     assert sources.load(env={"CORS_ORIGINS": origin}).config.cors.origins == (origin,)
@@ -289,7 +305,8 @@ VARIABLES = [
     ("IP_ALLOWLIST", "*, lan", f"found \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
     ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {PROXIES}"),
     ("CORS_ORIGINS", "https://a.example/", f'found "https://a.example/", {ORIGINS}'),
-    ("CORS_ORIGINS", "null", f'found "null", {ORIGINS}'),
+    ("CORS_ORIGINS", "app://*", f'found "app://*", {ORIGINS}'),
+    ("CORS_ORIGINS", "file:///home", f'found "file:///home", {ORIGINS}'),
     (
         "LMSTUDIO_BASE_URL",
         "localhost:1234",
