@@ -426,6 +426,43 @@ def test_text_that_is_not_utf_8_is_a_mistake(sources, given):
     assert len(sources.problems(**given)) == 1
 
 
+SAVE = "Save the file as UTF-8 (in PowerShell: Add-Content or Set-Content with -Encoding utf8)."
+UTF_16, NUL = f"is UTF-16. {SAVE}", f"has NUL characters: it is UTF-16. {SAVE}"
+INVISIBLE = "has an invisible character in its name; write the line again"
+OPEN, KEY = "IP_ALLOWLIST=*\r\n", "GATEWAY_API_KEY=secret\r\n"
+TABLES = '[auth]\napi_key = "secret"\n'
+ENCODED = [
+    ("appended", "dotenv", OPEN.encode() + KEY.encode("utf-16-le"), f".env: line 2 {NUL}"),
+    ("all of it", "dotenv", (OPEN + KEY).encode("utf-16-le"), f".env: line 1 {NUL}"),
+    ("big-endian", "dotenv", (OPEN + KEY).encode("utf-16-be"), f".env: line 1 {NUL}"),
+    ("with a mark", "dotenv", (OPEN + KEY).encode("utf-16"), f".env: {UTF_16}"),
+    ("another mark", "dotenv", b"\xfe\xff" + (OPEN + KEY).encode("utf-16-be"), f".env: {UTF_16}"),
+    ("UTF-32", "dotenv", (OPEN + KEY).encode("utf-32-be"), f".env: line 1 {NUL}"),
+    ("mark inside", "dotenv", f"{OPEN}\n\ufeff{KEY}".encode(), f".env: line 3 {INVISIBLE}"),
+    ("no width", "dotenv", f"{OPEN}\u200b{KEY}".encode(), f".env: line 2 {INVISIBLE}"),
+    ("TOML, appended", "toml", b"[server]\n" + TABLES.encode("utf-16-le"), f"config.toml: line 2 {NUL}"),
+    ("TOML with a mark", "toml", TABLES.encode("utf-16"), f"config.toml: {UTF_16}"),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "problem"), [pytest.param(*row, id=name) for name, *row in ENCODED]
+)
+def test_a_key_in_another_encoding_is_a_mistake(sources, source, content, problem):
+    """PowerShell's `>>` appends UTF-16: a key written so isn't a gateway without a key."""
+    assert sources.problems(**{source: content}) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("secret\r\n".encode("utf-16"), UTF_16), ("secret\r\n".encode("utf-16-le"), f"line 1 {NUL}")],
+)
+def test_a_credential_in_another_encoding_is_a_mistake(sources, tmp_path, content, problem):
+    """A key nobody can send isn't a key."""
+    (tmp_path / "GATEWAY_API_KEY").write_bytes(content)
+    assert sources.problems(env={"CREDENTIALS_DIRECTORY": str(tmp_path)}) == [f"GATEWAY_API_KEY: {problem}"]
+
+
 def test_a_line_of_dotenv_that_cannot_be_read_is_a_mistake(sources):
     """A key whose quote was never closed isn't a gateway without a key."""
     assert len(sources.problems(dotenv="GATEWAY_API_KEY='s3cret\nIP_ALLOWLIST=*\n")) == 1
