@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+# OpenAI's and Anthropic's libraries repeat a 5xx twice, unless this tells them not to.
+DO_NOT_RETRY = {"x-should-retry": "false"}
 INTERNAL_FAILURE = "The gateway failed."
 
 

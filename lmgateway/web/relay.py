@@ -37,6 +37,9 @@ async def relay(
         if is_stream:
             upstream.limit_silence(options.stream_silence_seconds)
         headers = response_fields(upstream.headers)
+        if is_stream:
+            # nginx would collect events until its buffers are full.
+            headers["X-Accel-Buffering"] = "no"
         if isinstance(meter, StreamMeter):
             headers.popall("Content-Length", None)  # what is taken out makes it less
         transfer = Transfer(upstream, meter, exchange)
