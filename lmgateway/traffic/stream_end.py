@@ -42,7 +42,7 @@ def is_error(event: bytes, data: bytes) -> bool:
         return True
     try:
         return bytes(msgspec.json.decode(data, type=_Payload).error) != b"null"
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # half a character in a quotation of the prompt
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # half a character; too deep
         return _ERROR_OBJECT.search(event) is not None
 
 

@@ -79,6 +79,8 @@ def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
         (b'data: {"type":"response.failed","response":{"error":{"code":"x"}}}\n\n', True),
         (b'data: {"error":{"message":"half a character: \\ud83d"}}\n\n', True),
         (b'data: {"error":{"message":"prompt_tokens"},"usage":{"prompt_tokens":1}}\n\n', True),
+        (b'data: {"error":' + b"[" * 100_000 + b"\n\n", True),
+        (b'data: {"a":{"error":' + b"[" * 100_000 + b"\n\n", False),
         (b'data: {"choices":[],"error":null}\n\n', False),
         (b'data: {"error":null,"a":"\\ud83d"}\n\n', False),
         (b'data: {"a":{"error":{"message":"x"}}}\n\n', False),
