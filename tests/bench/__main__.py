@@ -1,6 +1,6 @@
 """What the gateway costs, beside what one would use instead: all of them started, asked and ended here.
 
-    python -m tests.bench                     the table of the README
+    python -m tests.bench                     the first table of docs/performance.md
     python -m tests.bench --growth            how cost grows with streams, bodies, readers and networks
     python -m tests.bench --memory            idle, with 1,000 streams, and a minute later
 
