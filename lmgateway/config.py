@@ -59,16 +59,22 @@ Key = Annotated[
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
 PROXIES = Meta(description="a list of addresses and CIDR networks")
 # As browsers send them, or none would ever match: a usual port is left out, and a name is written in ASCII.
+# Only below an app's or an extension's own scheme it may have capitals. A local file's page sends null or
+# file://.
 Origin = Annotated[
     str,
     Meta(
-        pattern=r"^(?!http:.*:80\Z|https:.*:443\Z)"
-        r"(\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)\Z"
+        pattern=r"^(?!http:.*:80\Z|https:.*:443\Z|(http|https|file):.*[A-Z])"
+        r"(\*|null|file://|[a-z][a-z0-9+.-]*-extension://\*"
+        r"|[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)\Z"
     ),
 ]
 Origins = Annotated[
     tuple[Origin, ...],
-    Meta(description="a list of origins as browsers send them (https://name[:port], all lower case) or *"),
+    Meta(
+        description="a list of origins as browsers send them (https://name[:port] in lower case, "
+        "app://name, chrome-extension://id or chrome-extension://*, null, file://) or *"
+    ),
 ]
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
 HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]

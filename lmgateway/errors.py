@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+# OpenAI's and Anthropic's libraries repeat a 5xx twice, unless this tells them not to.
+DO_NOT_RETRY = {"x-should-retry": "false"}
 INTERNAL_FAILURE = "The gateway failed."
 
 
@@ -152,7 +154,7 @@ class UriTooLong(GatewayError):
 
 
 class UnsupportedMediaType(GatewayError):
-    """The body must come as `application/json`."""
+    """The body is in a media type or a content coding that can't be read here."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from dataclasses import dataclass
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic import AuthenticationError as AnthropicAuthenticationError
-from openai import AsyncOpenAI, AuthenticationError, NotFoundError
+from openai import AsyncOpenAI, AuthenticationError, InternalServerError, NotFoundError
 
 from lmgateway.simulator import Pace, Simulator, serve
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.upstream import ScriptedUpstream, answer
+from tests.support.upstream import Received, ScriptedUpstream, answer
 
 KEY = "the key"
 CHAT, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
@@ -167,3 +168,19 @@ async def test_default_parameters_fill_what_is_left_out(home: Home) -> None:
     assert short.usage is not None
     assert longer.usage is not None
     assert (short.usage.completion_tokens, longer.usage.completion_tokens) == (3, 7)
+
+
+async def test_openai_begins_one_generation(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """A model that takes longer than the gateway waits isn't asked for the same thing three times."""
+
+    async def never(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    upstream.script = never
+    gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 100})
+    async with AsyncOpenAI(base_url=f"{gateway.base_url}/v1", api_key="any") as openai:
+        assert openai.max_retries == 2
+        with pytest.raises(InternalServerError) as caught:
+            await openai.chat.completions.create(model=CHAT, messages=HELLO)
+    assert caught.value.status_code == 504
+    assert len(upstream.received) == 1

@@ -20,7 +20,10 @@ BASE = "allowed is an http:// or https:// URL with a host, without query, fragme
 NETWORKS = "allowed is a list of addresses, CIDR networks or *"
 PROXIES = "allowed is a list of addresses and CIDR networks"
 SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
-ORIGINS = "allowed is a list of origins as browsers send them (https://name[:port], all lower case) or *"
+ORIGINS = (
+    "allowed is a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+    "chrome-extension://id or chrome-extension://*, null, file://) or *"
+)
 HOST = "allowed is an address or a host name of this machine"
 PATH = "allowed is a path without control characters"
 FLAG = "allowed is true or false"
@@ -120,7 +123,20 @@ def test_each_variable_sets_its_setting(sources, name, text, path, value):
 
 @pytest.mark.parametrize(
     "origin",
-    ["http://a.example:443", "https://[::1]:8443", "chrome-extension://abc", "https://xn--bcher-kva.example"],
+    [
+        "http://a.example:443",
+        "https://[::1]:8443",
+        "https://xn--bcher-kva.example",
+        "null",
+        "file://",
+        "app://obsidian.md",
+        "tauri://localhost",
+        "chrome-extension://abc",
+        "chrome-extension://*",
+        "moz-extension://*",
+        "safari-web-extension://ABC-DEF",
+        "vscode-webview://0a1B2c",
+    ],
 )
 def test_what_browsers_send_as_an_origin_can_be_listed(sources, origin):
     assert sources.load(env={"CORS_ORIGINS": origin}).config.cors.origins == (origin,)
@@ -289,7 +305,8 @@ VARIABLES = [
     ("IP_ALLOWLIST", "*, lan", f"found \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
     ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {PROXIES}"),
     ("CORS_ORIGINS", "https://a.example/", f'found "https://a.example/", {ORIGINS}'),
-    ("CORS_ORIGINS", "null", f'found "null", {ORIGINS}'),
+    ("CORS_ORIGINS", "app://*", f'found "app://*", {ORIGINS}'),
+    ("CORS_ORIGINS", "file:///home", f'found "file:///home", {ORIGINS}'),
     (
         "LMSTUDIO_BASE_URL",
         "localhost:1234",
@@ -407,6 +424,43 @@ def test_a_broken_file_hides_no_other_mistake(sources):
 def test_text_that_is_not_utf_8_is_a_mistake(sources, given):
     """A stray byte is told in one line, and not by a traceback."""
     assert len(sources.problems(**given)) == 1
+
+
+SAVE = "Save the file as UTF-8 (in PowerShell: Add-Content or Set-Content with -Encoding utf8)."
+UTF_16, NUL = f"is UTF-16. {SAVE}", f"has NUL characters: it is UTF-16. {SAVE}"
+INVISIBLE = "has an invisible character in its name; write the line again"
+OPEN, KEY = "IP_ALLOWLIST=*\r\n", "GATEWAY_API_KEY=secret\r\n"
+TABLES = '[auth]\napi_key = "secret"\n'
+ENCODED = [
+    ("appended", "dotenv", OPEN.encode() + KEY.encode("utf-16-le"), f".env: line 2 {NUL}"),
+    ("all of it", "dotenv", (OPEN + KEY).encode("utf-16-le"), f".env: line 1 {NUL}"),
+    ("big-endian", "dotenv", (OPEN + KEY).encode("utf-16-be"), f".env: line 1 {NUL}"),
+    ("with a mark", "dotenv", (OPEN + KEY).encode("utf-16"), f".env: {UTF_16}"),
+    ("another mark", "dotenv", b"\xfe\xff" + (OPEN + KEY).encode("utf-16-be"), f".env: {UTF_16}"),
+    ("UTF-32", "dotenv", (OPEN + KEY).encode("utf-32-be"), f".env: line 1 {NUL}"),
+    ("mark inside", "dotenv", f"{OPEN}\n\ufeff{KEY}".encode(), f".env: line 3 {INVISIBLE}"),
+    ("no width", "dotenv", f"{OPEN}\u200b{KEY}".encode(), f".env: line 2 {INVISIBLE}"),
+    ("TOML, appended", "toml", b"[server]\n" + TABLES.encode("utf-16-le"), f"config.toml: line 2 {NUL}"),
+    ("TOML with a mark", "toml", TABLES.encode("utf-16"), f"config.toml: {UTF_16}"),
+]
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "problem"), [pytest.param(*row, id=name) for name, *row in ENCODED]
+)
+def test_a_key_in_another_encoding_is_a_mistake(sources, source, content, problem):
+    """PowerShell's `>>` appends UTF-16: a key written so isn't a gateway without a key."""
+    assert sources.problems(**{source: content}) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("secret\r\n".encode("utf-16"), UTF_16), ("secret\r\n".encode("utf-16-le"), f"line 1 {NUL}")],
+)
+def test_a_credential_in_another_encoding_is_a_mistake(sources, tmp_path, content, problem):
+    """A key nobody can send isn't a key."""
+    (tmp_path / "GATEWAY_API_KEY").write_bytes(content)
+    assert sources.problems(env={"CREDENTIALS_DIRECTORY": str(tmp_path)}) == [f"GATEWAY_API_KEY: {problem}"]
 
 
 def test_a_line_of_dotenv_that_cannot_be_read_is_a_mistake(sources):

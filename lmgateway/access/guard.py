@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import BadRequest, Forbidden, Misdirected
-from ..networks import Address, forwarded_client
+from ..networks import Address, forwarded_client, parse_address
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -18,6 +18,8 @@ _HOW_TO_OPEN = (
     "(auth.api_key) to let in whoever sends that key, or IP_ALLOWLIST (network.ip_allowlist) to list who may."
 )
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]*)?\Z", re.ASCII)
+# Domains that nobody can register: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
+_LOCAL_DOMAINS = (".local", ".internal", ".home.arpa")
 _SIGNS_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
 
@@ -38,9 +40,11 @@ class Guard:
         # A proxy on this machine that nobody told us of would make everybody a client on this machine.
         hidden = forwarded is None and any(name in headers for name in _SIGNS_OF_A_PROXY)
         if self._protected and (hidden or not client.is_loopback):
-            raise Forbidden(f"Forbidden: {_HOW_TO_OPEN}", details=_HOW_TO_OPEN)
+            raise _not_admitted(
+                f"{client}{' through a proxy' if hidden else ''} is not served. {_HOW_TO_OPEN}"
+            )
         if self._allowlist is not None and client not in self._allowlist:
-            raise Forbidden("Forbidden: this address is not on the gateway's allowlist.")
+            raise _not_admitted(f"{client} is not on the gateway's allowlist (network.ip_allowlist).")
         return client
 
     def admit_host(self, host: str) -> None:
@@ -53,15 +57,28 @@ class Guard:
         if found is None or (host.startswith("[") and not _is_address(found["name"].strip("[]"))):
             raise BadRequest("The Host header is malformed.")
         name = found["name"].strip("[]").lower().rstrip(".")
-        if self._needs_key or _is_local(name) or name in self._names:
+        if self._needs_key:
             return
-        raise Misdirected(
-            "This host name isn't the gateway's. Use the address, set a key, or add it to server.names."
-        )
+        if self._protected:
+            if not _is_loopback(name):
+                raise Misdirected(f"{_HOW_TO_OPEN} Until then the host name must be localhost.")
+        elif not _is_local(name) and name not in self._names:
+            raise Misdirected(
+                "This host name isn't the gateway's. Use the address, set a key, or add it to server.names."
+            )
+
+
+def _not_admitted(sentence: str) -> Forbidden:
+    return Forbidden(f"Forbidden: {sentence}", details=sentence)
+
+
+def _is_loopback(name: str) -> bool:
+    return name == "localhost" or (_is_address(name) and parse_address(name).is_loopback)
 
 
 def _is_local(name: str) -> bool:
-    if ("." not in name and ":" not in name) or name.endswith(".local"):
+    """True for an address, and for a name that can be no web page's."""
+    if ("." not in name and ":" not in name) or name.endswith(_LOCAL_DOMAINS):
         return bool(name)
     return _is_address(name)
 

@@ -83,9 +83,14 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         body = self._payload
-        if exc is not None and body is not None and not body.is_eof():
-            set_exception(body, aiohttp.ClientPayloadError("Response was reset"), exc)
+        failure = aiohttp.ClientPayloadError("Response was reset")
+        is_cut_off = exc is not None and body is not None and not body.is_eof()
+        if exc is not None and body is not None and is_cut_off:
+            set_exception(body, failure, exc)
         super().connection_lost(exc)
+        if body is not None and is_cut_off:
+            # In its place the parser put that the body isn't complete, without the reason.
+            body.set_exception(failure)
         if self._read_timeout_handle is not None:
             self._read_timeout_handle.cancel()
             self._read_timeout_handle = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from .. import settings
@@ -17,12 +18,10 @@ from .urls import lan_urls, named_url, own_url
 
 MODEL_TO_CHOOSE = "your-model"
 
-Networks = Sequence[machine.LanAddress]
 
-
-def describe(loaded: settings.Loaded, search: Search, networks: Networks, *, path: Path) -> str:
+def describe(loaded: settings.Loaded, search: Search, interfaces: machine.Interfaces, *, path: Path) -> str:
     """Return the text, with the key in it."""
-    urls = lan_urls(loaded.config, networks)
+    urls = lan_urls(loaded.config, interfaces.lan)
     model = search.found.chat_model if search.found else None
     access = client_snippets.Access(
         urls[0] if urls else own_url(loaded.config), loaded.config.auth.api_key, model or MODEL_TO_CHOOSE
@@ -30,7 +29,7 @@ def describe(loaded: settings.Loaded, search: Search, networks: Networks, *, pat
     told = (
         *_stronger(loaded, path),
         *_lm_studio(loaded.config, search, path),
-        *_admitted(loaded.config, networks),
+        *_admitted(loaded.config, interfaces),
         _addresses(loaded.config, urls),
         "",
         f"Start the gateway with `{_serve(path)}`, and watch it at {access.base_url}/dashboard.",
@@ -65,14 +64,25 @@ def _lm_studio(config: Config, search: Search, path: Path) -> Iterator[str]:
         yield f"LM Studio is at {base_url}{found.about_models}."
 
 
-def _admitted(config: Config, networks: Networks) -> Iterator[str]:
+def _admitted(config: Config, interfaces: machine.Interfaces) -> Iterator[str]:
     allowlist = config.network.ip_allowlist
     yield f"Who may come in, with the key: {allowlist or 'everybody'}."
-    for one in networks:
-        if allowlist is not None and one.address not in allowlist:
+    if allowlist is None:
+        return
+    for one in interfaces.lan:
+        if one.address not in allowlist:
             why = "" if one.is_private else ", which is no private network"
             advice = "If its machines are yours, add it to network.ip_allowlist."
             yield f"Not {one.network} ({one.interface}){why}. {advice}"
+    for other in interfaces.others:
+        if ip_network(other.network).network_address not in allowlist:
+            yield f"Not {other.network} ({other.interface}), which is for {other.kind}. {_add(other)}"
+
+
+def _add(other: machine.OtherNetwork) -> str:
+    if other.kind == "a VPN" and ip_network(other.network).num_addresses == 1:
+        return "To let its machines in, add the VPN's network to network.ip_allowlist."
+    return f'To let them in, add "{other.network}" to network.ip_allowlist.'
 
 
 def _addresses(config: Config, urls: Sequence[str]) -> str:

@@ -33,7 +33,8 @@ def init(options: argparse.Namespace) -> int:
     private_file.check(path, replace=options.force)
 
     search, token = asyncio.run(_look_for_lm_studio(given))
-    networks = machine.lan_addresses()
+    interfaces = machine.interfaces()
+    networks = interfaces.lan
     values = _values(given, search, token, networks)
     literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     kept = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
@@ -41,7 +42,8 @@ def init(options: argparse.Namespace) -> int:
     print(f"{path} is written{'; only you can read it' if os.name == 'posix' else ''}.")
     if kept is not None:
         print(f"What was there is now {kept}. Its key opens nothing once the gateway has read the new file.")
-    print(first_steps.describe(settings.load(file=path, environ=os.environ), search, networks, path=path))
+    loaded = settings.load(file=path, environ=os.environ)
+    print(first_steps.describe(loaded, search, interfaces, path=path))
     return 0
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from msgspec import Struct
@@ -22,12 +22,16 @@ ANY_IPV4, ANY = "0.0.0.0", "::"  # noqa: S104 - the allowlist decides who is adm
 LOOPBACK = ("127.0.0.0/8", "::1")
 LINK_LOCAL_V6 = "fe80::/10"
 
-# Interfaces of containers, of local virtual machines and of VPNs: no machine of the LAN is reached there.
-_NO_LAN = re.compile(
+# Networks of containers, of virtual machines inside this one and of VPNs: no machine of the LAN is there.
+_CONTAINERS = re.compile(
     r"docker|br-[0-9a-f]{12}|veth|podman|cni|flannel|cali|lxcbr|lxdbr|incusbr|virbr|vmnet|vboxnet|bridge\d"
-    r"|tun|tap|wg|tailscale|utun|awdl|llw|VMware |VirtualBox |vEthernet \((WSL|Default Switch)",
+    r"|VMware |VirtualBox |vEthernet \((WSL|Default Switch)",
     re.IGNORECASE,
 )
+_VPN = re.compile(r"tun|tap|wg|tailscale|utun", re.IGNORECASE)
+_NEITHER = re.compile(r"awdl|llw", re.IGNORECASE)
+# https://tailscale.com/kb/1304: an interface has one address of these, without a network.
+_TAILSCALE = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 _POINT_TO_POINT = {"pointopoint", "pointtopoint"}
 _AVAHI = Path("/run/avahi-daemon/socket")
 _CONTAINER_SIGNS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -46,27 +50,70 @@ class LanAddress(Struct, frozen=True):
         return self.network.is_private
 
 
-def lan_addresses(
-    addresses: Mapping[str, Sequence[Any]] | None = None, states: Mapping[str, Any] | None = None
-) -> list[LanAddress]:
-    """Return this machine's addresses on LANs, private networks first, IPv4 before IPv6.
+class OtherNetwork(Struct, frozen=True, order=True):
+    """A network of this machine's that isn't its LAN; a single address where a VPN names no network."""
 
-    Left out are loopback and link-local addresses, tunnels, and the networks of containers and virtual
-    machines. The parameters are psutil's `net_if_addrs()` and `net_if_stats()`.
+    interface: str
+    kind: Literal["containers or virtual machines", "a VPN"]
+    network: str
+
+
+class Interfaces(Struct, frozen=True):
+    """This machine's interfaces that are up, sorted: `lan` private networks first, IPv4 before IPv6."""
+
+    lan: list[LanAddress]
+    others: list[OtherNetwork]
+
+
+def interfaces(
+    addresses: Mapping[str, Sequence[Any]] | None = None, states: Mapping[str, Any] | None = None
+) -> Interfaces:
+    """Return this machine's networks. The parameters are psutil's `net_if_addrs()` and `net_if_stats()`.
+
+    Left out are loopback and link-local addresses, and links to one other machine that no VPN's name has.
     """
     states = psutil.net_if_stats() if states is None else states
-    lan = []
+    lan: list[LanAddress] = []
+    others: set[OtherNetwork] = set()
     for interface, entries in (psutil.net_if_addrs() if addresses is None else addresses).items():
         state = states.get(interface)
-        if state is None or not state.isup or _NO_LAN.match(interface):
+        if state is None or _NEITHER.match(interface):
             continue
-        if _POINT_TO_POINT & set(state.flags.split(",")):
+        # A bridge without a running container is down.
+        if not state.isup and not _CONTAINERS.match(interface):
             continue
-        for entry in entries:
-            shared = _shared(interface, entry)
-            if shared is not None:
-                lan.append(shared)
-    return sorted(lan, key=lambda one: (not one.is_private, one.address.version))
+        if _CONTAINERS.match(interface):
+            others.update(
+                OtherNetwork(interface, "containers or virtual machines", str(shared.network))
+                for entry in entries
+                if (shared := _shared(interface, entry)) is not None
+            )
+        elif _VPN.match(interface):
+            others.update(
+                OtherNetwork(interface, "a VPN", network)
+                for entry in entries
+                if (network := _network_of_vpn(interface, entry)) is not None
+            )
+        elif not _POINT_TO_POINT & set(state.flags.split(",")):
+            lan += [one for entry in entries if (one := _shared(interface, entry)) is not None]
+    return Interfaces(sorted(lan, key=lambda one: (not one.is_private, one.address.version)), sorted(others))
+
+
+def lan_addresses() -> list[LanAddress]:
+    """Return where this machine's neighbours are."""
+    return interfaces().lan
+
+
+def _network_of_vpn(interface: str, entry: Any) -> str | None:
+    shared = _shared(interface, entry)
+    if shared is not None:
+        return str(shared.network)
+    if entry.family not in {socket.AF_INET, socket.AF_INET6}:
+        return None
+    address = parse_address(entry.address)
+    if address.is_loopback or address.is_link_local:
+        return None
+    return next((str(network) for network in _TAILSCALE if address in network), str(address))
 
 
 def _shared(interface: str, entry: Any) -> LanAddress | None:

@@ -94,3 +94,4 @@ class ErrorEvent(Event, frozen=True, kw_only=True):
     error: str
     code: str | UnsetType = UNSET
     total_time_ms: int
+    token_usage: TokenUsage | UnsetType = UNSET

@@ -11,8 +11,6 @@ from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamB
 from ..schema.debug import Outcome, TokenUsage
 from .exchange import Exchange
 
-_STREAM_FAILED = "LM Studio ended its answer with an error."
-
 
 class Conclusion(NamedTuple):
     outcome: Outcome
@@ -55,15 +53,16 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
 
 
 def conclude(
-    exc: BaseException | None, reason: GatewayError | None, *, status: int, stream_failed: bool
+    exc: BaseException | None, reason: GatewayError | None, *, status: int, stream_fault: str | None
 ) -> Conclusion:
     """Decide how an exchange ended that this exception left, if any.
 
-    `reason` is why it was cancelled, None if its client left. `status` is LM Studio's.
+    `reason` is why it was cancelled, None if its client left. `status` is LM Studio's, `stream_fault` what is
+    wrong with its stream.
     """
     match exc:
-        case None if stream_failed:
-            return Conclusion("failed", UpstreamBroke(_STREAM_FAILED))
+        case None if stream_fault is not None:
+            return Conclusion("failed", UpstreamBroke(stream_fault))
         case None:
             return Conclusion("completed" if status < 500 else "failed")
         case asyncio.CancelledError() if reason is not None:

@@ -58,8 +58,8 @@ class Recorder:
 
     def exchange_ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         """Record an exchange that this exception ended, if any. It must not change any more."""
-        broke = exchange.count is not None and exchange.count.broke
-        conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_failed=broke)
+        fault = None if exchange.count is None else exchange.count.fault
+        conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_fault=fault)
         self._add(exchange, conclusion, time.monotonic())
 
     def _add(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
@@ -124,4 +124,5 @@ def _end_event(record: RequestRecord) -> Event:
         error=error,
         code=record.error_code or UNSET,
         total_time_ms=record.total_ms,
+        token_usage=record.usage or UNSET,
     )

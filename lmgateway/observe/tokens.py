@@ -14,7 +14,7 @@ _FEWEST_TOKENS = 2
 class TokenCount:
     """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
-    `broke`: LM Studio ended the stream with an error event.
+    `fault` says what is wrong with a stream that LM Studio ended without breaking it off.
     """
 
     seen: int = 0
@@ -22,12 +22,12 @@ class TokenCount:
     completion_tokens: int | None = None
     tokens_per_second: float | None = None
     time_to_first_token: float | None = None
-    broke: bool = False
+    fault: str | None = None
 
     @property
     def usage(self) -> TokenUsage | None:
         """The usage as LM Studio reports it; if an answer broke off, with the tokens streamed until then."""
-        if self.prompt_tokens is None and self.completion_tokens is None:
+        if self.prompt_tokens is None and self.completion_tokens is None and not self.seen:
             return None
         prompt = self.prompt_tokens or 0
         completion = self.seen if self.completion_tokens is None else self.completion_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import sys
 import tomllib
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from stat import S_ISREG
 
-from dotenv.parser import parse_stream
+from dotenv.parser import Binding, parse_stream
 from platformdirs import site_config_path
 
 from ..errors import ConfigError
@@ -23,6 +24,9 @@ DEFAULT_PATHS = (Path("config.toml"), MACHINE_FOLDER / "config.toml")
 DOTENV_PATH = Path(".env")
 # systemd.exec(5)
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Windows PowerShell 5.1 writes UTF-16 with > and >>, into an existing file too.
+_SAVE_AS_UTF_8 = "Save the file as UTF-8 (in PowerShell: Add-Content or Set-Content with -Encoding utf8)."
 
 
 def find_file(chosen: Path | None, environ: Mapping[str, str | None]) -> Path | None:
@@ -50,10 +54,26 @@ def read_toml(path: Path) -> dict[str, object]:
 def read_dotenv(path: Path) -> dict[str, str | None]:
     """Return what a .env file sets. Keys may hold a $, so nothing is interpolated. Raises ConfigError."""
     bindings = list(parse_stream(io.StringIO(_read_text(path)))) if _is_file(path) else []
-    problems = [f"{path}: line {found.original.line} is not NAME=VALUE" for found in bindings if found.error]
+    problems = [f"{path}: line {_line(found)} {fault}" for found in bindings if (fault := _fault(found))]
     if problems:
         raise ConfigError(problems)
     return {found.key: found.value for found in bindings if found.key is not None}
+
+
+def _line(binding: Binding) -> int:
+    # A binding begins with the empty lines before it.
+    text = binding.original.string
+    return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+
+
+def _fault(binding: Binding) -> str | None:
+    if binding.error:
+        return "is not NAME=VALUE"
+    # Such as the byte order mark of a file that was appended to another one. The name would be another
+    # program's, and ignored, though it looks like one of ours.
+    if not (binding.key or "").isprintable():
+        return "has an invisible character in its name; write the line again"
+    return None
 
 
 def read_credentials(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str | None]:
@@ -83,9 +103,17 @@ def _is_file(path: Path) -> bool:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
     except OSError as exc:
         raise _unreadable(path, exc) from exc
+    if content.startswith(_UTF_16_MARKS):
+        raise ConfigError([f"{path}: is UTF-16. {_SAVE_AS_UTF_8}"])
+    if (found := content.find(0)) >= 0:
+        # As UTF-8 the names on such a line are other programs', and would be ignored.
+        line = content.count(b"\n", 0, found) + 1
+        raise ConfigError([f"{path}: line {line} has NUL characters: it is UTF-16. {_SAVE_AS_UTF_8}"])
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise ConfigError([f"{path}: is not UTF-8 at byte {exc.start}"]) from exc
 

@@ -46,8 +46,11 @@ _CORS = "access-control-"
 _NOT_RETURNED = _HOP_BY_HOP | {"x-request-id", _CORS}
 # RFC 9110 section 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-# aiohttp reads a byte that is not UTF-8 as a surrogate and would lose it; control characters it refuses.
-_UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
+# Browsers and Node send Latin-1, obs-text in RFC 9110 section 5.5. aiohttp reads a byte that isn't UTF-8 as a
+# surrogate, and would write the value without it.
+_OBS_TEXT = re.compile("[\ud800-\udfff]")
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_UNSENDABLE = re.compile(f"{_CONTROLS.pattern}|{_OBS_TEXT.pattern}")
 
 
 class RequestFields:
@@ -62,8 +65,8 @@ class RequestFields:
     ) -> CIMultiDict[str]:
         """Return the fields for LM Studio, repeated ones in order; `version` is HTTP's, as it was received.
 
-        A value for which `holds_key` is true isn't LM Studio's to see, whatever its field is called. Raises
-        BadRequest, LoopDetected.
+        A value for which `holds_key` is true isn't LM Studio's to see, whatever its field is called. A
+        field whose value isn't UTF-8 is left out. Raises BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
@@ -72,12 +75,14 @@ class RequestFields:
             lower = name.lower()
             if lower in dropped or holds_key(value):
                 continue
-            if _UNSENDABLE.search(value):
-                raise BadRequest(f"The header {name} holds control characters, or bytes that are not UTF-8.")
+            if _CONTROLS.search(value):
+                raise BadRequest(f"The header {name} holds control characters.")
             if lower == "via" and self._name in value:
                 raise LoopDetected(
                     "lmstudio.base_url leads back to this gateway; set it to LM Studio's address."
                 )
+            if _OBS_TEXT.search(value):
+                continue
             # aiohttp's client forgets a field that comes again in another spelling.
             fields.add(spelled.setdefault(lower, name), value)
         fields.add(spelled.get("via", "Via"), f"{version} {self._name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
@@ -40,12 +41,13 @@ class RelayOptions(Struct, frozen=True):
     """How LM Studio's response is relayed.
 
     `stream_silence_seconds` is how long an event stream may be silent, None for ever. `hides_usage`: the
-    client of the stream didn't ask for the usage in it.
+    client of the stream didn't ask for the usage in it. `stream_end` finds what a complete stream ends with.
     """
 
     stream_silence_seconds: float | None
     counts_tokens: bool = False
     hides_usage: bool = False
+    stream_end: re.Pattern[bytes] | None = None
 
 
 class Plan(Struct, frozen=True):
@@ -86,7 +88,12 @@ def plan(
         headers,
         filled.body,
         stream_silence if filled.streaming else silence,
-        RelayOptions(stream_silence, counts_tokens=True, hides_usage=filled.asks_usage),
+        RelayOptions(
+            stream_silence,
+            counts_tokens=True,
+            hides_usage=filled.asks_usage,
+            stream_end=dialect.stream_end,
+        ),
         filled.model,
         filled.streaming,
     )

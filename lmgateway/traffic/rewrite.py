@@ -5,6 +5,8 @@ Pure functions. What a client sent survives exactly: order, spelling of numbers,
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -13,6 +15,7 @@ from msgspec import Raw, Struct
 
 from ..schema.common import ModelType
 from ..schema.models import ActiveModel, DefaultInference
+from . import stream_end
 from .surrogates import Masked
 
 # Bytes that aren't UTF-8 are noticed only where they are decoded.
@@ -57,26 +60,31 @@ _NATIVE_CHAT = {
 class Dialect(Struct, frozen=True):
     """How one API names the parameters of a DefaultInference, and which kind of model it is for.
 
-    `generates`: it keeps the GPU busy. `tells_usage_on_request`: a stream has usage only if it is asked for.
+    `generates`: it keeps the GPU busy. `stream_end` finds the proper end of its streams.
+    `tells_usage_on_request`: a stream has usage only if it is asked for.
     """
 
     model_type: ModelType
     parameters: Mapping[str, str]
     generates: bool = False
     tells_usage_on_request: bool = False
+    stream_end: re.Pattern[bytes] | None = None
 
 
+_CHOICES = Dialect(
+    "llm", _CHAT, generates=True, tells_usage_on_request=True, stream_end=stream_end.OF_CHOICES
+)
 DIALECTS: Mapping[str, Dialect] = {
-    "/v1/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/v1/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/api/v0/chat/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/api/v0/completions": Dialect("llm", _CHAT, generates=True, tells_usage_on_request=True),
-    "/v1/responses": Dialect("llm", _RESPONSES, generates=True),
-    "/v1/messages": Dialect("llm", _MESSAGES, generates=True),
+    "/v1/chat/completions": _CHOICES,
+    "/v1/completions": _CHOICES,
+    "/api/v0/chat/completions": _CHOICES,
+    "/api/v0/completions": _CHOICES,
+    "/v1/responses": Dialect("llm", _RESPONSES, generates=True, stream_end=stream_end.OF_RESPONSES),
+    "/v1/messages": Dialect("llm", _MESSAGES, generates=True, stream_end=stream_end.OF_MESSAGES),
     "/v1/messages/count_tokens": Dialect("llm", {}),
     "/v1/embeddings": Dialect("embedding", {}),
     "/api/v0/embeddings": Dialect("embedding", {}),
-    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True),
+    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True, stream_end=stream_end.OF_NATIVE_CHAT),
 }
 
 # A parameter that a client may send under a newer name.
@@ -112,6 +120,10 @@ def fill(
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
     except (*_NO_TEXT, RecursionError):
+        if body.startswith(BOM_UTF8):  # RFC 8259 section 8.1 lets a reader ignore it
+            text = body.removeprefix(BOM_UTF8)
+            filled = fill(text, dialect, active, profiles, account_streams=account_streams)
+            return msgspec.structs.replace(filled, body=body) if filled.body == text else filled
         masked = Masked(body)
         if not masked:
             return Filled(body)

@@ -1,7 +1,7 @@
 """Where a request goes: its target judged, and turned into LM Studio's.
 
 Judged is what an upstream could understand by it after any amount of decoding; forwarded is every byte as it
-came. RFC 9112 section 3.2 has the forms of a target.
+came, but for what base URLs double: a slash, and /v1. RFC 9112 section 3.2 has the forms of a target.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SHORT = re.compile(f"({'|'.join(SHORT_PATHS)})(?=/|\\Z)")
 # A router that follows the URL standard takes a backslash for a slash.
 _SEPARATORS = re.compile(r"[/\\]+")
+_SLASHES = re.compile(r"/{2,}")
+_DOUBLED_VERSION = re.compile(r"(?:/v1){2,}(?=/|\Z)")
 _MAX_DECODINGS = 4
 _RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
 
@@ -39,8 +41,9 @@ _RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
 class Target(Struct, frozen=True):
     """A request target as LM Studio will see it.
 
-    `raw` is path and query byte for byte; `path` is what the path means: decoded, in lower case and with
-    single slashes, for looking things up, because LM Studio's router ignores case and a slash at the end.
+    `raw` is path and query byte for byte, with what was doubled once; `path` is what the path means: decoded,
+    in lower case and with single slashes, for looking things up, because LM Studio's router ignores case and
+    a slash at the end.
     """
 
     raw: str
@@ -56,12 +59,20 @@ def parse(raw: str) -> Target:
     meaning = _decode(path)
     if "#" in raw or any(segment in {".", ".."} for segment in _SEPARATORS.split(meaning)):
         raise BadRequest("The request path has dot segments or a fragment; send the path that you mean.")
+    path = _SLASHES.sub("/", path)
+    meaning = _SEPARATORS.sub("/", meaning.lower()).rstrip("/")
     if _SHORT.match(path):
         path, meaning = f"/v1{path}", f"/v1{meaning}"
-    meaning = _SEPARATORS.sub("/", meaning.lower()).rstrip("/")
+    path, meaning = (_once(text) for text in (path, meaning))
     if not path.startswith(("/v1/", "/api/v0/", "/api/v1/")) or _RESERVED.match(meaning):
         raise NotFound("There is nothing here; LM Studio's APIs are below /v1, /api/v0 and /api/v1.")
     return Target(f"{path}{mark}{query}", meaning)
+
+
+def _once(path: str) -> str:
+    """Undo what a base URL that ends in /v1 does to a path that begins with it."""
+    doubled = _DOUBLED_VERSION.match(path)
+    return path if doubled is None else f"/v1{path[doubled.end() :]}"
 
 
 def _origin_form(raw: str) -> str:

@@ -22,6 +22,10 @@ from .state import AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
+# In the access log, of a preflight that is answered without CORS fields.
+PAGE_REFUSED = "page_refused"
+MAX_ORIGIN_LENGTH = 200
+
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -106,8 +110,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     context.client = head.client
     head.check_framing()
     if is_preflight(request.method, request.headers):
-        granted = rules.cors.preflight_headers(request.headers, proxied=area.is_for_pages)
-        return web.Response(status=204, headers=granted)
+        return _answer_preflight(request, context)
     if not area.is_open(health_is_open=rules.health_is_open):
         caller = context.caller = rules.callers.identify(head.credential)
         if area.scope in SCOPES:
@@ -115,6 +118,18 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if area.is_closed_to_pages:
         rules.cors.admit_origin(request.headers)
     return await handler(request)
+
+
+def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:
+    granted = context.rules.cors.preflight_headers(request.headers, proxied=context.area.is_for_pages)
+    if not granted:
+        # The browser tells its user only that the request failed.
+        context.error_code = PAGE_REFUSED
+        origin = ascii(context.head.redaction.redact(request.headers["Origin"]))[1:-1][:MAX_ORIGIN_LENGTH]
+        logger.info(
+            "%s: a page of %s was refused; cors.origins lists the ones let in", context.client, origin
+        )
+    return web.Response(status=204, headers=granted)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -59,14 +59,21 @@ async def proxy(request: web.Request) -> web.StreamResponse:
 async def read(
     request: web.Request, context: RequestContext, destination: target.Target, dialect: Dialect | None
 ) -> Incoming:
-    """Return the request, with its body if something may be filled into it. Raises as Upload.read."""
+    """Return the request, with its body if something may be filled into it, decoded.
+
+    Raises UnsupportedMediaType for a body that must be read and can't be decoded, and as Upload.read.
+    """
     headers, limits = context.head.for_upstream(), context.rules.config.proxy
     body: bytes | Upload | None = None
     if dialect is not None:
         upload = Upload(request, limits.max_body_bytes)
-        body = upload.arrived()
-        if body is None:
-            body = await upload.read()
+        if (coding := context.head.content_coding) is not None:
+            body = await upload.read(coding)
+            headers.popall("Content-Encoding", None)
+        else:
+            body = upload.arrived()
+            if body is None:
+                body = await upload.read()
     else:
         upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -28,12 +30,16 @@ async def relay(
     is_stream = kind.startswith(EVENT_STREAM)
     meter = None
     if options.counts_tokens and "Content-Encoding" not in upstream.headers:
-        meter = meter_for(kind, hides_usage=options.hides_usage)
+        end = options.stream_end if upstream.status == HTTPStatus.OK else None
+        meter = meter_for(kind, hides_usage=options.hides_usage, end=end)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
         if is_stream:
             upstream.limit_silence(options.stream_silence_seconds)
         headers = response_fields(upstream.headers)
+        if is_stream:
+            # nginx would collect events until its buffers are full.
+            headers["X-Accel-Buffering"] = "no"
         if isinstance(meter, StreamMeter):
             headers.popall("Content-Length", None)  # what is taken out makes it less
         transfer = Transfer(upstream, meter, exchange)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator
 from itertools import chain
 from typing import Never, TypeVar
@@ -20,6 +21,7 @@ from ..errors import (
     ValidationFailed,
 )
 from ..schema.common import RequestBody
+from ..traffic.content_coding import BodyDecoder
 from .state import CONTEXT, EXPECTS_CONTINUE
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
@@ -74,10 +76,27 @@ class Upload:
             self._refuse()
         return body
 
-    async def read(self) -> bytes:
-        """Return the whole body. Raises ContentTooLarge, BadRequest, RequestTimeout."""
+    async def read(self, coding: str | None = None) -> bytes:
+        """Return the whole body, decoded; the limit is for what it decodes to as well.
+
+        Raises ContentTooLarge, BadRequest, RequestTimeout.
+        """
+        if coding is not None:
+            return b"".join([piece async for piece in self._decoded(BodyDecoder(coding))])
         body = self.arrived()
         return b"".join([chunk async for chunk in self.chunks()]) if body is None else body
+
+    async def _decoded(self, decoder: BodyDecoder) -> AsyncIterator[bytes]:
+        decoded = 0
+        async for chunk in self.chunks():
+            for piece in decoder.pieces(chunk):
+                decoded += len(piece)
+                if decoded > self._limit:
+                    self._refuse()
+                yield piece
+                # A small body may decode to a large one, and meanwhile everybody else would wait.
+                await asyncio.sleep(0)
+        decoder.finish()
 
     async def _invite(self) -> None:
         if EXPECTS_CONTINUE in self._request:
@@ -101,12 +120,13 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     """Return the request's JSON body as this Struct.
 
     Raises UnsupportedMediaType unless it comes as application/json (a form of any web page could send it
-    otherwise), ContentTooLarge, BadRequest if it is no JSON or holds the key, ValidationFailed if it is not
-    what is asked for.
+    otherwise) and can be decoded, ContentTooLarge, BadRequest if it is no JSON or holds the key,
+    ValidationFailed if it is not what is asked for.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
-    read = _parsed(await Upload(request, MAX_ADMIN_BODY_BYTES).read(), kind)
+    body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(request[CONTEXT].head.content_coding)
+    read = _parsed(body.removeprefix(BOM_UTF8), kind)
     # It would go on to LM Studio, into events, and into the database.
     if any(map(request[CONTEXT].head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")

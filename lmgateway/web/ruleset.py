@@ -16,6 +16,7 @@ from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
 from ..networks import parse_address
+from ..traffic.content_coding import coding_of
 from ..traffic.headers import RequestFields
 
 RawFields = tuple[tuple[bytes, bytes], ...]
@@ -117,6 +118,11 @@ class RequestHead:
     def cors_fields(self, *, proxied: bool) -> Mapping[str, str]:
         """Return what the answer says about who may read it."""
         return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=proxied)
+
+    @cached_property
+    def content_coding(self) -> str | None:
+        """The coding of the body, if it has one. Raises UnsupportedMediaType if it can't be decoded."""
+        return coding_of(self.fields.getall("Content-Encoding", ()))
 
     def for_upstream(self) -> CIMultiDict[str]:
         """Return the fields that go to LM Studio. Raises BadRequest, LoopDetected."""

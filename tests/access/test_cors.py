@@ -19,6 +19,11 @@ WILD = {"cors": {"origins": ["*"]}}
 LISTED = {"auth": {"api_key": "k"}, "cors": {"origins": [PAGE]}}
 NOBODY = {"auth": {"api_key": "k"}, "cors": {"origins": []}}
 BOTH = {"cors": {"origins": ["*", PAGE]}}
+APPS = {
+    "auth": {"api_key": "k"},
+    "cors": {"origins": ["null", "file://", "chrome-extension://*", "safari-web-extension://ABC-DEF"]},
+}
+CHROME, SAFARI = "chrome-extension://abcdef", "safari-web-extension://ABC-DEF"
 ALLOW = "Access-Control-Allow-Origin"
 
 
@@ -50,6 +55,15 @@ def fields(**values: str) -> CIMultiDictProxy[str]:
         pytest.param(LISTED, f"{PAGE}:444", True, None, id="another port"),
         pytest.param(LISTED, None, True, None, id="listed, no Origin"),
         pytest.param(NOBODY, PAGE, True, None, id="an empty list is nobody"),
+        pytest.param(APPS, "null", True, "null", id="a local file"),
+        pytest.param(APPS, "null", False, None, id="any page can be a sandboxed one: not /admin"),
+        pytest.param(APPS, "file://", False, "file://", id="a local file in an app"),
+        pytest.param(APPS, CHROME, True, CHROME, id="an extension of Chrome's"),
+        pytest.param(APPS, CHROME, False, None, id="an extension not listed by name, /admin"),
+        pytest.param(APPS, SAFARI, False, SAFARI, id="an extension of Safari's, /admin"),
+        pytest.param(APPS, SAFARI.lower(), True, None, id="another extension of Safari's"),
+        pytest.param(APPS, "moz-extension://a", True, None, id="another browser's extension"),
+        pytest.param(APPS, "https://chrome-extension://a", True, None, id="what looks like an extension"),
         pytest.param(BOTH, STRANGER, True, "*", id="* beside a name"),
         pytest.param(BOTH, PAGE, False, PAGE, id="name beside *, /admin"),
     ],
@@ -143,6 +157,16 @@ def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
         pytest.param(LISTED, {"Origin": PAGE, "Sec_Fetch_Site": "cross-site"}, True, id="listed, cross-site"),
         pytest.param(LISTED, {"Origin": STRANGER}, False, id="not listed"),
         pytest.param(CLOSED, {"Origin": STRANGER}, False, id="no key"),
+        pytest.param(
+            OPEN, {"Origin": PAGE, "Sec_Fetch_Site": "same-origin"}, True, id="a proxy that replaces Host"
+        ),
+        pytest.param(
+            CLOSED, {"Origin": PAGE, "Sec_Fetch_Site": "same-origin"}, False, id="the same without a key"
+        ),
+        pytest.param(OPEN, {"Origin": PAGE, "Sec_Fetch_Site": "same-site"}, False, id="a neighbour's page"),
+        pytest.param(OPEN, {"Origin": PAGE, "Sec_Fetch_Site": "none"}, False, id="what no browser sends"),
+        pytest.param(APPS, {"Origin": "null"}, False, id="listed null"),
+        pytest.param(APPS, {"Origin": SAFARI}, True, id="listed extension"),
     ],
 )
 def test_only_pages_of_ours_change_something(tables, sent, admitted):
@@ -150,6 +174,21 @@ def test_only_pages_of_ours_change_something(tables, sent, admitted):
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(Forbidden):
         cors(tables).admit_origin(headers)
+
+
+def test_the_refusal_says_what_a_proxy_must_pass_on():
+    """Whoever presses the dashboard's button behind a proxy in an old browser reads how to mend it."""
+    with pytest.raises(Forbidden) as caught:
+        cors(OPEN).admit_origin(fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"))
+    assert "proxy_set_header Host $http_host" in str(caught.value.details)
+
+
+def test_two_verdicts_of_a_browser_are_none():
+    """A client can't have one of them believed."""
+    headers = CIMultiDict({"Host": "gateway:8002", "Origin": PAGE, "Sec-Fetch-Site": "same-origin"})
+    headers.add("Sec-Fetch-Site", "cross-site")
+    with pytest.raises(Forbidden):
+        cors(OPEN).admit_origin(CIMultiDictProxy(headers))
 
 
 @pytest.mark.parametrize("origins", [(OWN, STRANGER), (STRANGER, OWN), (PAGE, STRANGER), (STRANGER, PAGE)])

@@ -96,9 +96,18 @@ OURS = [
     "[fe80::1]",
 ]
 OURS += ["printer", "Studio.local:80", "studio.local.", "ai.example.com", "AI.Example.Com.:443"]
+OURS += ["host.docker.internal:8002", "HOST.containers.internal.", "nas.home.arpa"]
 THEIRS = [".", "evil.com", "evil.com:8002", "evil.com.", "127.1.evil"]
 THEIRS += ["a.ai.example.com", "ai.example.com.evil.com", "127.0.0.1.evil.com"]
 THEIRS += ["local.evil.com", "studio.local.evil.com", "evil.notlocal"]
+THEIRS += [
+    "host.docker.internal.evil.com",
+    "evil.notinternal",
+    "home.arpa.evil.com",
+    "evil.arpa",
+    "evilhome.arpa",
+]
+OPEN = {"network": {"ip_allowlist": ["*"]}}
 
 MALFORMED = [
     "",
@@ -125,15 +134,54 @@ def test_a_host_that_is_none_is_refused(host):
 @pytest.mark.parametrize("host", OURS)
 def test_a_host_of_ours_is_served(host):
     """Clients reach a gateway without a key by its address, or by a name no web page can point at it."""
-    guard(server={"names": ["Ai.Example.com."]}).admit_host(host)
+    guard(server={"names": ["Ai.Example.com."]}, **OPEN).admit_host(host)
 
 
 @pytest.mark.parametrize("host", THEIRS)
 def test_a_foreign_host_is_misdirected(host):
     """A web page that points its own name here (DNS rebinding) reads nothing of a gateway without a key."""
     with pytest.raises(Misdirected) as caught:
-        guard(server={"names": ["ai.example.com"]}).admit_host(host)
+        guard(server={"names": ["ai.example.com"]}, **OPEN).admit_host(host)
     assert caught.value.status == 421
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost.:80", "127.0.0.1:8002", "127.8.8.8", "[::1]:8002"])
+def test_protected_mode_is_reached_by_the_names_of_its_own_machine(host):
+    """A first try on one's own machine needs no set-up."""
+    guard().admit_host(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.local", "printer", "192.168.1.7", "[fe80::1]", "host.docker.internal", "localhost.evil.com"],
+)
+def test_protected_mode_has_no_other_name(host):
+    """What serves this machine alone has no name that another machine could give it."""
+    with pytest.raises(Misdirected, match="GATEWAY_API_KEY"):
+        guard(server={"names": ["printer"]}).admit_host(host)
+
+
+@pytest.mark.parametrize(
+    ("tables", "peer", "forwarded", "named"),
+    [
+        ({}, LAN, None, "192.168.1.7 is not served."),
+        ({}, LOOPBACK, LAN, "127.0.0.1 through a proxy is not served."),
+        ({"network": {"ip_allowlist": ["10.0.0.0/8"]}}, "::ffff:172.17.0.2", None, "172.17.0.2 is not on"),
+        (
+            {"network": {"ip_allowlist": ["10.0.0.0/8"], "trusted_proxies": [LOOPBACK]}},
+            LOOPBACK,
+            LAN,
+            "192.168.1.7 is not on",
+        ),
+    ],
+    ids=["protected", "through a proxy", "a container", "behind a trusted proxy"],
+)
+def test_a_refusal_names_the_address_that_was_judged(tables, peer, forwarded, named):
+    """A container, a VPN or a proxy has another address than its user thinks."""
+    sent = () if forwarded is None else (("X-Forwarded-For", forwarded),)
+    with pytest.raises(Forbidden) as caught:
+        guard(**tables).admit_address(parse_address(peer), fields(*sent))
+    assert str(caught.value.details).startswith(named)
 
 
 def test_with_a_key_any_host_name_will_do():

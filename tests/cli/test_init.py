@@ -22,7 +22,7 @@ from openai import AsyncOpenAI
 
 from lmgateway.cli import first_steps, main
 from lmgateway.cli.discovery import Search
-from lmgateway.cli.machine import LanAddress
+from lmgateway.cli.machine import Interfaces, LanAddress, OtherNetwork
 from lmgateway.networks import parse_address
 from lmgateway.settings import SETTINGS, load
 from lmgateway.simulator import Pace, Simulator, serve
@@ -242,10 +242,34 @@ def test_public_networks_are_left_out_aloud(tmp_path: Path) -> None:
         LanAddress(name, parse_address(address), ip_network(f"{address}/24", strict=False))
         for name, address in (("eth0", "192.168.1.10"), ("eth1", "8.8.8.8"))
     ]
-    told = first_steps.describe(load(file=path, environ={}), Search(None), networks, path=path)
+    told = first_steps.describe(
+        load(file=path, environ={}), Search(None), Interfaces(networks, []), path=path
+    )
     assert "Not 8.8.8.0/24 (eth1), which is no private network." in told
     assert "http://192.168.1.10:8002" in told
     assert "http://8.8.8.8" not in told
+
+
+def test_networks_that_are_no_lan_are_named(tmp_path: Path) -> None:
+    """A container's or a VPN's user reads which network stays out, and what to add."""
+    path = tmp_path / "config.toml"
+    path.write_text('[auth]\napi_key = "k"\n[network]\nip_allowlist = ["192.168.1.0/24", "10.8.0.0/24"]\n')
+    others = [
+        OtherNetwork("docker0", "containers or virtual machines", "172.17.0.0/16"),
+        OtherNetwork("tailscale0", "a VPN", "100.64.0.0/10"),
+        OtherNetwork("wg0", "a VPN", "10.9.0.2"),
+        OtherNetwork("wg1", "a VPN", "10.8.0.0/24"),
+    ]
+    told = first_steps.describe(load(file=path, environ={}), Search(None), Interfaces([], others), path=path)
+    expected = (
+        ("172.17.0.0/16 (docker0)", "containers or virtual machines", 'them in, add "172.17.0.0/16"'),
+        ("100.64.0.0/10 (tailscale0)", "a VPN", 'them in, add "100.64.0.0/10"'),
+        ("10.9.0.2 (wg0)", "a VPN", "its machines in, add the VPN's network"),
+    )
+    assert [line for line in told.splitlines() if line.startswith("Not ")] == [
+        f"Not {network}, which is for {kind}. To let {what} to network.ip_allowlist."
+        for network, kind, what in expected
+    ]
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lmgateway.cli.machine import LanAddress, host_for, lan_addresses
+from lmgateway.cli.machine import Interfaces, LanAddress, host_for, interfaces
 from lmgateway.cli.urls import lan_urls, own_url
 from lmgateway.config import Config, decode_custom
 
@@ -22,10 +22,14 @@ def entry(family: int, address: str, netmask: str | None, ptp: str | None = None
     return SimpleNamespace(family=family, address=address, netmask=netmask, broadcast=None, ptp=ptp)
 
 
-def found(flags: str = "up,broadcast", *, up: bool = True, **interfaces: Any) -> list[LanAddress]:
-    named = {name.replace("_", "-"): entries for name, entries in interfaces.items()}
+def looked(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> Interfaces:
+    named = {name.replace("_", "-"): entries for name, entries in given.items()}
     states = {name: SimpleNamespace(isup=up, flags=flags) for name in named}
-    return lan_addresses(named, states)
+    return interfaces(named, states)
+
+
+def found(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> list[LanAddress]:
+    return looked(flags, up=up, **given).lan
 
 
 HOME = entry(V4, "192.168.1.10", "255.255.255.0")
@@ -61,6 +65,35 @@ def test_others_networks_are_left_out(interface: str) -> None:
     assert found(**{interface: [HOME]}) == []
 
 
+CONTAINERS, VPN = "containers or virtual machines", "a VPN"
+ALONE_V4, ALONE_V6 = "255.255.255.255", "ffff:" * 7 + "ffff"
+TAILSCALE = [entry(V4, "100.101.102.103", ALONE_V4), entry(V6, "fd7a:115c:a1e0::1", ALONE_V6)]
+PEER = entry(V4, "10.8.0.2", ALONE_V4)
+
+
+@pytest.mark.parametrize(
+    ("interface", "entries", "kind", "networks"),
+    [
+        ("docker0", [HOME, LINK_LOCAL], CONTAINERS, ["192.168.1.0/24"]),
+        ("vEthernet (WSL)", [HOME], CONTAINERS, ["192.168.1.0/24"]),
+        ("tailscale0", TAILSCALE, VPN, ["100.64.0.0/10", "fd7a:115c:a1e0::/48"]),
+        ("utun4", TAILSCALE[:1], VPN, ["100.64.0.0/10"]),
+        ("wg0", [OFFICE], VPN, ["10.20.0.0/16"]),
+        ("wg0", [PEER], VPN, ["10.8.0.2"]),
+        ("awdl0", [LINK_LOCAL], "", []),
+        ("ppp0", [PEER], "", []),
+    ],
+)
+def test_others_networks_are_named(
+    interface: str, entries: list[Any], kind: str, networks: list[str]
+) -> None:
+    """With what is to be added to the allowlist for them."""
+    others = looked("up,pointopoint", **{interface: entries}).others
+    assert [(one.interface, one.kind, one.network) for one in others] == [
+        (interface, kind, one) for one in networks
+    ]
+
+
 @pytest.mark.parametrize(
     "entries",
     [
@@ -81,6 +114,12 @@ def test_interfaces_that_are_down_are_left_out() -> None:
     """And so are links between two machines, whatever they are called."""
     assert found(eth0=[HOME], up=False) == []
     assert found("up,pointopoint,running", ppp0=[HOME]) == []
+
+
+def test_a_bridge_is_named_before_its_first_container_runs() -> None:
+    """Until then it is down, and its network is the same."""
+    down = looked("broadcast", up=False, docker0=[HOME], wg0=[OFFICE])
+    assert [one.interface for one in down.others] == ["docker0"]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ async def test_only_reading_is_possible(gateway: Gateway, path: str, method: str
 async def test_no_path_leaves_the_folder(gateway: Gateway, path: str) -> None:
     """Whoever is on the LAN may ask for anything here, without a key."""
     async with raw_client(gateway.port) as client:
-        request = f"GET /dashboard/static/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        request = f"GET /dashboard/static/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         await client.send(request.encode())
         answer = await asyncio.wait_for(client.rest(), PATIENCE_SECONDS)
     status = int(answer.split(b" ")[1])

@@ -226,7 +226,7 @@ async def test_client_that_left_is_no_error(scripted: Home, upstream: ScriptedUp
         async with raw_client(scripted.gateway.port) as client:
             body = json.dumps(STREAM).encode()
             await client.send(
-                b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s"
+                b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s"
                 % (CHAT.encode(), len(body), body)
             )
             await client.head()

@@ -26,7 +26,7 @@ def publish(gateway: Gateway, number: int) -> None:
 
 
 async def subscribe(client: RawClient, query: str = "", headers: str = "") -> bytes:
-    await client.send(f"GET /debug/stream{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    await client.send(f"GET /debug/stream{query} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
     return await client.head()
 
 
@@ -37,7 +37,7 @@ async def test_reader_that_never_reads_costs_nobody_anything(
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck, gateway.client.get(gateway.url("/debug/stream")) as reader:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while gateway.app[EVENTS].subscribers < 2:
             await asyncio.sleep(0)
         received = bytearray()
@@ -156,7 +156,7 @@ async def test_stalled_reader_is_cut_off(
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: x\r\n\r\n")
+        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while not gateway.app[EVENTS].subscribers:
             await asyncio.sleep(0)
         async with asyncio.timeout(20):

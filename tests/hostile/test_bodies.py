@@ -49,7 +49,7 @@ async def test_all_values_of_a_request_arrive_though_something_is_added(
         (b"/v1/embeddings", [b'{"model":"m",' + ODD_JSON.strip()[1:], ODD_JSON]),
         (b"/v1/files", [ODD_JSON]),
         (CHAT, [b"[%s]" % ODD_JSON, ODD_JSON + b"}", b'{"model":', b"[" * 20_000, b"", b"null"]),
-        (CHAT, [b"\xef\xbb\xbf{}", b"\xff\xfe{\x00}\x00", b'{"a":NaN}']),
+        (CHAT, [b"\xff\xfe{\x00}\x00", b'{"a":NaN}']),
     ],
     ids=["embeddings", "no inference", "no object", "no JSON"],
 )
@@ -125,14 +125,12 @@ async def test_binary_bodies_pass_unchanged_both_ways_with_their_types(
     assert answered.one("Content-Length") == str(len(back))
 
 
-@pytest.mark.parametrize("path", [CHAT, b"/v1/files"])
-async def test_a_packed_request_arrives_as_it_was_packed(
-    connect: Connect, upstream: ScriptedUpstream, path: bytes
-) -> None:
+async def test_a_packed_upload_arrives_as_it_was_packed(connect: Connect, upstream: ScriptedUpstream) -> None:
     packed = gzip.compress(b'{"model":"m"}')
     # To whom it is none of the others, it still is what it is.
     for coding in (b"gzip", b"deflate", b"br", b"zstd", b"identity"):
-        assert (await ask(connect, b"POST", path, packed, b"Content-Encoding: " + coding)).status == 200
+        sent = await ask(connect, b"POST", b"/v1/files", packed, b"Content-Encoding: " + coding)
+        assert sent.status == 200
         assert (upstream.last.body, upstream.last.all("Content-Encoding")) == (packed, [coding.decode()])
 
 

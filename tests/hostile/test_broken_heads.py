@@ -22,7 +22,7 @@ NO_HTTP = [
     b"\n" * 1000 + b"no",
     b"SSH-2.0-OpenSSH_9.2p1\r\n",
     b"ICY 200 OK\r\n" + BODY,
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"okok" + OK + BODY,
 ]

@@ -95,7 +95,7 @@ async def test_the_gateways_own_errors_are_json_and_say_so(
     for status, sent in (
         (400, request(b"GET", b"/v1/../x")),
         (400, b"no HTTP\r\n\r\n"),
-        (401, b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"),
+        (401, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         (404, request(b"GET", b"/v1/admin/models")),
         (404, request(b"GET", b"/nowhere")),
         (405, request(b"TRACE", b"/v1/models")),

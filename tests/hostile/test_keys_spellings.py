@@ -139,7 +139,7 @@ TOLD = [
     (400, request(b"GET /v1/models", K)),
     (400, request(b"GET /v1/models", b"X-API-Key : " + K)),
     (400, request(b"%s /v1/models" % K)),
-    (400, request(b"GET /v1/models?" + K, b"X-A: \xff")),
+    (400, request(b"GET /v1/models?" + K, b"X-A: \x7f")),
     (400, request(b"GET /v1/models", fields=FIELDS.replace(b"gateway.local", b"a " + K))),
     (400, json_post(b"/admin/models/activate", K)),
     (400, json_post(b"/admin/models/activate", b'{"modelKey": {"%s": 1}}' % K)),
@@ -149,7 +149,7 @@ TOLD = [
 ]
 QUOTED = {
     "request id": (404, request(b"DELETE /debug/requests/" + K)),
-    "header name": (400, request(b"GET /v1/models", K + b": \xff")),
+    "header name": (400, request(b"GET /v1/models", K + b": \x7f")),
     "field name": (400, json_post(b"/admin/models/activate", b'{"modelKey": "m", "%s": 1}' % K)),
     "field value": (400, json_post(b"/admin/models/activate", b'{"modelKey": "m", "type": "%s"}' % K)),
 }

@@ -93,15 +93,15 @@ async def test_a_gateway_without_descriptors_serves_who_is_connected_and_recover
     before = process.num_fds()
     async with AsyncExitStack() as stack:
         early = await stack.enter_async_context(raw_client(port))
-        await early.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await early.head()
         soft, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (process.num_fds() + 15, hard))
         for _ in range(60):
             late = await stack.enter_async_context(raw_client(port))
-            late.writer.write(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+            late.writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         used = process.cpu_times()
-        await early.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await early.head()
         await gateway.says("no file descriptors are left")
         await asyncio.sleep(1)

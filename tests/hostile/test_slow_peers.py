@@ -71,7 +71,7 @@ async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) ->
 
 async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await client.head()
         await client.send(b"GET /health HT")
         assert b"HTTP/1.1 408 " in await asyncio.wait_for(client.reader.read(), SOON)
@@ -101,7 +101,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n")
+        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
         async with dripping(client, b"x"):
             answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 401 ")
@@ -110,7 +110,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
 
 async def test_an_idle_connection_is_closed(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n")
+        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.head()
         rest = await asyncio.wait_for(client.reader.read(), SOON)
     assert rest.endswith(b"}")
@@ -129,7 +129,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
 
 async def test_an_own_answer_that_nobody_reads_is_cut_off(hasty: Gateway) -> None:
     """Even one that is written as a whole and only waits for its reader."""
-    requests = b"GET /dashboard/static/vendor/uPlot.iife.min.js HTTP/1.1\r\nHost: h\r\n\r\n" * 10
+    requests = b"GET /dashboard/static/vendor/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", hasty.port)) as client:
         client.setblocking(False)
@@ -245,7 +245,7 @@ async def test_one_address_gets_so_many_connections_and_another_is_served(
     gateway = await start_gateway(
         upstream.base_url, auth={"api_key": KEY}, limits={"connections_per_address": 2}
     )
-    request = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         for client in (first, second):
             await client.send(request)

@@ -17,32 +17,32 @@ LEFT = asyncio.CancelledError()
 
 
 @pytest.mark.parametrize(
-    ("exc", "reason", "status", "stream_failed", "outcome", "code"),
+    ("exc", "reason", "status", "stream_fault", "outcome", "code"),
     [
-        pytest.param(None, None, 200, False, "completed", None, id="whole answer"),
-        pytest.param(None, None, 404, False, "completed", None, id="LM Studio's no"),
-        pytest.param(None, None, 500, False, "failed", None, id="LM Studio's failure"),
-        pytest.param(None, None, 200, True, "failed", "upstream_broke", id="error in a stream"),
-        pytest.param(BROKE, None, 200, False, "failed", "upstream_broke", id="broken answer"),
-        pytest.param(BadRequest("x"), None, 499, False, "failed", "bad_request", id="refused"),
-        pytest.param(CANCELLED, None, 499, False, "cancelled", "request_cancelled", id="cancelled, raised"),
-        pytest.param(LEFT, None, 200, False, "aborted", None, id="client left"),
-        pytest.param(ConnectionResetError(), None, 200, False, "aborted", None, id="gone"),
-        pytest.param(LEFT, CANCELLED, 200, False, "cancelled", CANCELLED.code, id="admin"),
-        pytest.param(LEFT, STOPPED, 200, False, "failed", "gateway_ending", id="drained"),
-        pytest.param(ZeroDivisionError(), None, 200, False, "failed", "internal_error", id="fault of ours"),
-        pytest.param(None, STOPPED, 200, False, "completed", None, id="ended before the cancellation"),
+        pytest.param(None, None, 200, None, "completed", None, id="whole answer"),
+        pytest.param(None, None, 404, None, "completed", None, id="LM Studio's no"),
+        pytest.param(None, None, 500, None, "failed", None, id="LM Studio's failure"),
+        pytest.param(None, None, 200, "x", "failed", "upstream_broke", id="error in a stream"),
+        pytest.param(BROKE, None, 200, None, "failed", "upstream_broke", id="broken answer"),
+        pytest.param(BadRequest("x"), None, 499, None, "failed", "bad_request", id="refused"),
+        pytest.param(CANCELLED, None, 499, None, "cancelled", "request_cancelled", id="cancelled, raised"),
+        pytest.param(LEFT, None, 200, None, "aborted", None, id="client left"),
+        pytest.param(ConnectionResetError(), None, 200, None, "aborted", None, id="gone"),
+        pytest.param(LEFT, CANCELLED, 200, None, "cancelled", CANCELLED.code, id="admin"),
+        pytest.param(LEFT, STOPPED, 200, None, "failed", "gateway_ending", id="drained"),
+        pytest.param(ZeroDivisionError(), None, 200, None, "failed", "internal_error", id="fault of ours"),
+        pytest.param(None, STOPPED, 200, None, "completed", None, id="ended before the cancellation"),
     ],
 )  # fmt: skip
 def test_outcome(
     exc: BaseException | None,
     reason: GatewayError | None,
     status: int,
-    stream_failed: bool,
+    stream_fault: str | None,
     outcome: Outcome,
     code: str | None,
 ) -> None:
-    conclusion = conclude(exc, reason, status=status, stream_failed=stream_failed)
+    conclusion = conclude(exc, reason, status=status, stream_fault=stream_fault)
     assert (conclusion.outcome, conclusion.error and conclusion.error.code) == (outcome, code)
 
 

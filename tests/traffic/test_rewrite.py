@@ -110,7 +110,8 @@ def test_a_missing_model_is_filled_in(body, filled):
         pytest.param(b'"text"', id="string"),
         pytest.param(b"--b\r\nContent-Disposition: form-data\r\n\r\n\xff\x00", id="multipart"),
         pytest.param(b"a=1&b=2", id="form"),
-        pytest.param(b'\xef\xbb\xbf{"a":1}', id="byte order mark"),
+        pytest.param(b'\xef\xbb\xbf{"model":"mine"}', id="byte order mark"),
+        pytest.param(b'\xef\xbb\xbf\xef\xbb\xbf["a"]', id="two byte order marks"),
         pytest.param('{"a":1}'.encode("utf-16"), id="UTF-16"),
         pytest.param(b'{"a":1', id="cut off"),
         pytest.param(b'{"a":1}{}', id="two objects"),
@@ -126,6 +127,25 @@ def test_a_missing_model_is_filled_in(body, filled):
 def test_a_body_with_nothing_to_fill_in_goes_byte_for_byte(body):
     """What has a model, or is no JSON object, is LM Studio's to judge."""
     assert fill(body, CHAT, BARE).body == body
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"a":1.0}', b' {"model":null}', rb'{"a":"\ud83d"}', b'{"stream":true}'],
+    ids=["plain", "null", "half a character", "stream"],
+)
+def test_a_body_behind_a_byte_order_mark_is_filled_in_like_any_other(body):
+    """Editors and .NET put one before JSON, and a reader may ignore it (RFC 8259 section 8.1)."""
+    assert fill(BOM + body, CHAT, FULL, account_streams=True) == fill(body, CHAT, FULL, account_streams=True)
+
+
+def test_a_byte_order_mark_stays_where_nothing_is_filled_in():
+    """The model is known all the same."""
+    filled = fill(BOM + b'{"model":"mine"}', CHAT, BARE)
+    assert (filled.body, filled.model) == (BOM + b'{"model":"mine"}', "mine")
 
 
 def test_a_large_body_that_is_no_json_holds_nobody_up():

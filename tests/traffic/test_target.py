@@ -15,7 +15,6 @@ from lmgateway.traffic.target import parse
         "/v1/models",
         "/v1/",
         "/v1/models/",
-        "/v1//models",
         "/api/v0/models",
         "/api/v1/chat",
         "/v1/models/qwen%2Fqwen3%20%252F+%C3%A9",
@@ -56,6 +55,19 @@ def test_a_target_is_forwarded_byte_for_byte(raw):
         ("/audio/translations", "/v1/audio/translations"),
         ("http://gateway:8002/v1/models?a=%2f", "/v1/models?a=%2f"),
         ("HTTPS://user:pw@evil.example/models", "/v1/models"),
+        ("/v1//models", "/v1/models"),
+        ("//v1/models", "/v1/models"),
+        ("///v1///models//", "/v1/models/"),
+        ("/v1/v1/models", "/v1/models"),
+        ("/v1/v1/v1//v1/models", "/v1/models"),
+        ("/v1//v1/chat//completions?a=//&b=/v1/v1", "/v1/chat/completions?a=//&b=/v1/v1"),
+        ("/chat//completions", "/v1/chat/completions"),
+        ("//models//a%2F%2Fb", "/v1/models/a%2F%2Fb"),
+        ("/api//v0//models", "/api/v0/models"),
+        ("//api/v1/models//load", "/api/v1/models/load"),
+        ("/v1/models/v1/v1", "/v1/models/v1/v1"),
+        ("/v1/v1x/models", "/v1/v1x/models"),
+        ("http://gateway:8002//v1/v1/models", "/v1/models"),
         ("http://evil.example:1//v1/../x", None),
         ("http://evil.example", None),
         ("http://evil.example?/v1/models", None),
@@ -97,8 +109,9 @@ def test_a_fragment_is_a_bad_request(raw):
     "raw",
     ["/", "/v1", "/v1?x", "/v10/models", "/v2/models", "/api", "/api/v0", "/api/v2/x", "/api/v1x/y", "/lms",
      "/V1/models", "/%761/models", "/API/v1/chat", "/%61pi/v1/chat", "/v1%2fmodels", "/v1\\models",
-     "//v1/models", "//evil.example/v1/models", "/\\evil.example/v1/models", "/evil.example/v1/models",
-     "/modelsfoo", "/models%2ffoo", "/models%3f", "/models;x", "/Models", "/chat", "/chat//completions",
+     "/v1/v1", "//v1//v1", "//v2/models",
+     "//evil.example/v1/models", "/\\evil.example/v1/models", "/evil.example/v1/models",
+     "/modelsfoo", "/models%2ffoo", "/models%3f", "/models;x", "/Models", "/chat", "/chat//x",
      "/images", "/audio/speech", "/x/models"],
 )  # fmt: skip
 def test_what_is_no_api_is_not_found(raw):
@@ -116,6 +129,9 @@ def test_what_is_no_api_is_not_found(raw):
         "/v1/{0}/x",
         "/v1/{0}?x",
         "/v1//{0}",
+        "//v1/{0}",
+        "/v1/v1/{0}",
+        "/v1/%76%31/{0}/x",
         "/v1/%2f{0}",
         "/v1/{0}%2fx",
         "/v1/{0}%252fx",
@@ -140,7 +156,7 @@ def test_the_gateways_own_names_are_not_forwarded(name, spelling):
 @pytest.mark.parametrize(
     "raw",
     ["/v1/chat/completions", "/chat/completions", "/v1/chat/completions/", "/v1/Chat/COMPLETIONS?x",
-     "/v1//chat/completions", "/v1/%63hat/completions", "http://h/v1/chat/completions"],
+     "/v1//chat/completions", "//v1/v1/chat//completions", "/chat//completions", "/v1/%63hat/completions", "http://h/v1/chat/completions"],
 )  # fmt: skip
 def test_every_spelling_is_filled_in_alike(raw):
     """A path that LM Studio's router takes for chat completions gets the active model."""

@@ -9,6 +9,7 @@ import pytest
 
 from lmgateway.schema.debug import TokenUsage
 from lmgateway.traffic.metering import MAX_BODY_BYTES, MAX_EVENT_BYTES, BodyMeter, StreamMeter
+from lmgateway.traffic.stream_end import OF_CHOICES, OF_MESSAGES, OF_NATIVE_CHAT, OF_RESPONSES, UNFINISHED
 
 CHAT = b"".join(
     b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
@@ -70,7 +71,19 @@ def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
     [
         (b'event: error\ndata: {"error": {"message": "x", "content":"y"}}\n\n', True),
         (b"event:error\r\ndata: {}\r\n\r\n", True),
-        (b'event: response.failed\ndata: {"type":"response.failed"}\n\n', True),
+        (b'event: response.failed\ndata: {"type":"response.failed","response":{"error":{}}}\n\n', True),
+        (b'data: {"error":{"message":"x","content":"y"}}\n\n', True),
+        (b'data:{ "code": 500, "error" : "Context size has been exceeded." }\r\n\r\n', True),
+        (b'id: 1\nevent: error\ndata: {"type":"error"}\n\n', True),
+        (b'data: {"type": "error", "error": {"type": "overloaded_error"}}\n\n', True),
+        (b'data: {"type":"response.failed","response":{"error":{"code":"x"}}}\n\n', True),
+        (b'data: {"error":{"message":"half a character: \\ud83d"}}\n\n', True),
+        (b'data: {"error":{"message":"prompt_tokens"},"usage":{"prompt_tokens":1}}\n\n', True),
+        (b'data: {"choices":[],"error":null}\n\n', False),
+        (b'data: {"error":null,"a":"\\ud83d"}\n\n', False),
+        (b'data: {"a":{"error":{"message":"x"}}}\n\n', False),
+        (b'data: {"a":"data: {\\"error\\":{}}"}\n\n', False),
+        (b'data: {"type":"response.created","response":{"error":null}}\n\n', False),
         (b"event: error_but_not\ndata: {}\n\n", False),
         (b'data: {"text":"event: error\\n"}\n\n', False),
     ],
@@ -78,7 +91,7 @@ def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
 def test_a_stream_that_ends_in_an_error_broke(event: bytes, broke: bool) -> None:
     """LM Studio gave up, and no token is it that says so."""
     meter, passed = measure([CHAT, event])
-    assert (meter.count.broke, passed) == (broke, CHAT + event)
+    assert (meter.count.fault is not None, passed) == (broke, CHAT + event)
     assert not broke or meter.count.seen == measure([CHAT])[0].count.seen
 
 
@@ -94,6 +107,92 @@ def test_extra_chunk_is_taken_out_wherever_it_is_cut() -> None:
         cuts = sorted(pieces.choices(range(len(stream)), k=12))
         parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
         assert measure(parts, strips=True)[1] == expected
+
+
+COMMON = b'"id":"x","object":"chat.completion.chunk","created":1,"model":"m","system_fingerprint":"f"'
+TIMINGS = b'"timings" : {"predicted_ms":1.50, "usage":{"prompt_tokens":7,"completion_tokens":3}}'
+USAGE = b'"usage": {"prompt_tokens":7,"completion_tokens":3}'
+
+
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        (b'{"choices":[],%c,%t,%u}', b'{"choices":[],%c,%t}'),
+        (b'{"choices":[],%c,%u,%t}', b'{"choices":[],%c,%t}'),
+        (b'{%u , "choices":[] ,%t}', b'{"choices":[] ,%t}'),
+        (b'{ %u,"choices":[], "stats":{"a":1.0}\t}', b'{ "choices":[], "stats":{"a":1.0}\t}'),
+        (b'{"choices":[] , "big":1E400\t, %u }', b'{"choices":[] , "big":1E400 }'),
+        (b'{"choices":[],%c,%u}', None),
+        (b'{"choices":[],%u}', None),
+    ],
+    ids=["last", "before", "first", "stats", "white space", "all there is", "little there is"],
+)
+def test_only_usage_is_taken_out_of_a_chunk_that_tells_more(
+    sent: bytes, passed: bytes | None, end: bytes
+) -> None:
+    """llama-server's timings and LM Studio's stats arrive, every byte of them."""
+
+    def event(data: bytes) -> bytes:
+        return b"data: " + data.replace(b"%c", COMMON).replace(b"%t", TIMINGS).replace(b"%u", USAGE) + end
+
+    whole, left = event(sent), b"" if passed is None else event(passed)
+    for cut in range(len(whole) + 1):
+        meter, seen = measure([CHAT, whole[:cut], whole[cut:], DONE], strips=True)
+        assert seen == CHAT + left + DONE
+        assert meter.count.usage == SEVEN_AND_THREE
+    assert measure([whole], strips=False)[1] == whole
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"choices":[],"\\u0075sage":{"prompt_tokens":7},"usage":{"prompt_tokens":7},"a":1.0}\n\n',
+        b'data: {"choices":[],\ndata: "usage":{"prompt_tokens":7},\ndata: "a":1.0}\n\n',
+    ],
+    ids=["escaped name", "in lines"],
+)
+def test_usage_is_taken_out_however_it_is_spelt(event: bytes) -> None:
+    """What can't be cut out is written anew, with its values as they were."""
+    assert measure([event], strips=True)[1] == b'data: {"choices":[],"a":1.0}\n\n'
+
+
+ENDS = {
+    "choices": (OF_CHOICES, [CHAT, CHAT + EXTRA, CHAT + EXTRA + DONE, b"data:[DONE]", b": ping\n\n" + DONE]),
+    "responses": (OF_RESPONSES, [RESPONSES, b"event:response.incomplete\r\ndata: {}\r\n\r\n"]),
+    "messages": (OF_MESSAGES, [MESSAGES, b'data: {"type": "message_stop"}\n\n']),
+    "native": (OF_NATIVE_CHAT, [NATIVE]),
+}
+NO_ENDS = [b"", b": ping\n\n", b'data: {"choices":[{"finish_reason":null,"delta":{"content":"x"}}]}\n\n']
+NO_ENDS += [b'data: {"a":"data: [DONE] \\"finish_reason\\":\\"stop\\" event: message_stop"}\n\n']
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("strips", [False, True])
+def test_a_stream_without_its_proper_end_has_failed(kind: str, strips: bool) -> None:
+    """Each API has its own end, and another's is none."""
+    end, complete = ENDS[kind]
+    others = [stream for name, (_, streams) in ENDS.items() if name != kind for stream in streams]
+    for stream, fault in [
+        *((one, None) for one in complete),
+        *((one, UNFINISHED) for one in NO_ENDS + others),
+    ]:
+        for pieces in ([stream], [stream[:9], stream[9:]], [bytes([byte]) for byte in stream]):
+            meter = StreamMeter(strips=strips, end=end)
+            passed = b"".join(map(meter.feed, pieces)) + meter.finish()
+            assert meter.count.fault == fault, stream
+            assert passed == (stream.replace(EXTRA, b"") if strips else stream)
+
+
+@pytest.mark.parametrize("size", [5000, MAX_EVENT_BYTES + 1000])
+def test_the_end_is_found_in_an_event_that_is_too_long_to_be_read(size: int) -> None:
+    """The last event of /v1/responses repeats the whole answer."""
+    event = b'event: response.completed\ndata: {"type":"response.completed","text":"%s"}\n\n' % (b"x" * size)
+    meter = StreamMeter(strips=False, end=OF_RESPONSES)
+    for start in range(0, len(event), 65536):
+        meter.feed(event[start : start + 65536])
+    meter.finish()
+    assert meter.count.fault is None
 
 
 def test_complete_events_are_not_held_back() -> None:

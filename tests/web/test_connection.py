@@ -81,7 +81,8 @@ async def test_nobody_is_asked_for_a_body_before_it_is_wanted(
     gateway = await start_gateway(upstream.base_url, auth={"api_key": "k", "require_for_health": True})
     async with raw_client(gateway.port) as client:
         await client.send(
-            b"POST %s HTTP/1.1\r\nHost: x\r\nExpect: %s\r\nContent-Length: 9\r\n\r\n" % (path, expectation)
+            b"POST %s HTTP/1.1\r\nHost: localhost\r\nExpect: %s\r\nContent-Length: 9\r\n\r\n"
+            % (path, expectation)
         )
         head = await client.head()
     assert b" 401 " in head
@@ -94,7 +95,7 @@ async def test_client_that_leaves_before_its_answer_is_no_error(
     """Pipelined requests whose client is gone end without a traceback."""
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20)
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         client.hang_up()
     async with gateway.client.get(gateway.url("/health")) as response:
@@ -110,10 +111,10 @@ async def test_framing_that_breaks_before_the_handler_begins_is_noticed(
     """Head and break come in two reads, so close together that nobody has begun to read the body."""
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.answer()
         (connection,) = gateway.limits.connections
-        head = b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.data_received(head + b"1\r\n{\r\n")
         connection.data_received(b"zz\r\n")
         assert (await client.answer()).status == 400

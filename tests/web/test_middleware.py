@@ -11,6 +11,7 @@ from lmgateway.web.state import ACTIVE_MODELS, EVENTS
 from tests.conftest import StartGateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream, answer
+from tests.support.waiting import until
 
 KEYED = {"auth": {"api_key": "a key"}}
 PAGE = "https://page.example"
@@ -42,7 +43,9 @@ async def test_own_errors_keep_the_old_shape(start_gateway: StartGateway, upstre
     gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["10.0.0.0/8"]})
     async with gateway.client.get(gateway.url("/health")) as response:
         assert response.status == 403
-        assert await response.read() == b'{"error":"Forbidden"}'
+        body = await response.json()
+    assert body["error"] == "Forbidden"
+    assert body["details"] == "127.0.0.1 is not on the gateway's allowlist (network.ip_allowlist)."
 
 
 @pytest.mark.parametrize("key", [{"X-API-Key": "a key"}, {"Authorization": "bearer a key"}])
@@ -100,11 +103,13 @@ async def test_strange_host_name_is_misdirected(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """Without a key, a name that any web page could have pointed here is refused, on every path."""
-    gateway = await start_gateway(upstream.base_url)
+    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["127.0.0.1"]})
     for host, status in [
         ("page.example", 421),
         ("localhost:1", 200),
         ("gateway.local", 200),
+        ("host.docker.internal", 200),
+        ("nas.home.arpa", 200),
         ("[::1]:8002", 200),
     ]:
         async with gateway.client.get(gateway.url("/v1/models"), headers={"Host": host}) as response:
@@ -192,7 +197,7 @@ async def test_every_answer_has_a_request_id(
     async with raw_client(gateway.port) as client:
         for path in (b"/v1/models", b"/nope"):
             await client.send(
-                b"GET %s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\n\r\n" % (path, sent.encode())
+                b"GET %s HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: %s\r\n\r\n" % (path, sent.encode())
             )
             head = await client.head()
             if sent == "\x01" and b" 400 " in head:
@@ -327,7 +332,7 @@ async def test_client_that_left_has_a_line_too(
 
     upstream.script = script
     async with raw_client(gateway.port) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.send(b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         client.hang_up()
         await asyncio.wait_for(left.wait(), 5)
@@ -355,3 +360,36 @@ async def test_unforeseen_failure_tells_nothing_in_production(
             assert ("internals" in await response.text()) == told
             assert "Traceback" not in await response.text()
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("tables", "path", "origin", "shown"),
+    [
+        pytest.param({}, "/v1/chat/completions", "app://obsidian.md", "app://obsidian.md", id="an app"),
+        pytest.param(KEYED, "/admin/models", PAGE, PAGE, id="a page at /admin"),
+        pytest.param(
+            {}, "/v1/models", "https://caf\xe9", "https://caf\\xe9", id="what no terminal need show"
+        ),
+    ],
+)
+async def test_a_page_that_was_refused_is_in_the_log(
+    start_gateway: StartGateway,
+    upstream: ScriptedUpstream,
+    caplog: pytest.LogCaptureFixture,
+    tables: dict[str, dict[str, object]],
+    path: str,
+    origin: str,
+    shown: str,
+) -> None:
+    """A browser hides from its user why a page can't use the gateway."""
+    caplog.set_level(logging.INFO, "lmgateway")
+    gateway = await start_gateway(upstream.base_url, **tables)
+    async with raw_client(gateway.port) as client:
+        await client.send(
+            f"OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n"
+            "Access-Control-Request-Method: POST\r\n\r\n".encode()
+        )
+        answered = await client.answer()
+    assert (answered.status, answered.one("Access-Control-Allow-Origin")) == (204, None)
+    assert f"127.0.0.1: a page of {shown} was refused; cors.origins lists the ones let in" in caplog.text
+    await until(lambda: f"OPTIONS {path} 204 (page_refused)" in caplog.text)

@@ -23,7 +23,10 @@ AUTHORIZED = {"X-API-Key": "a key"}
         ("/v1/models?a=1&a=&b=%2B+%26&c", "/v1/models?a=1&a=&b=%2B+%26&c"),
         ("/v1/mod%0Aels%0d%0a", "/v1/mod%0Aels%0d%0a"),
         ("/v1/models/org%2Fmodel%20x/%c3%A9", "/v1/models/org%2Fmodel%20x/%c3%A9"),
-        ("/v1//models//x", "/v1//models//x"),
+        ("/v1//models//x", "/v1/models/x"),
+        ("//v1/v1/models", "/v1/models"),
+        ("/chat//completions?x=//", "/v1/chat/completions?x=//"),
+        ("/api//v0/models", "/api/v0/models"),
         ("/api/v0/models", "/api/v0/models"),
         ("/chat/completions?x=1", "/v1/chat/completions?x=1"),
         ("/models/some/model", "/v1/models/some/model"),
@@ -83,7 +86,7 @@ async def test_nothing_is_added_to_a_bare_request(
     gateway = await start_gateway(upstream.base_url, **KEY)
     async with raw_client(gateway.port) as client:
         await client.send(
-            b"GET /v1/models HTTP/1.1\r\nHost: x\r\nx-api-key: a key\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
+            b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nx-api-key: a key\r\nX-A: 1\r\nX-A: 2\r\n\r\n"
         )
         await client.head()
     assert [(name, value) for name, value in upstream.last.headers if name != "Via"] == [
@@ -137,7 +140,7 @@ async def test_compressed_bodies_pass_as_they_are(
     gateway, packed = await start_gateway(upstream.base_url), gzip.compress(b'{"input": "x"}')
     upstream.script = answer(packed, extra="Content-Encoding: gzip\r\n")
     headers = {"Content-Encoding": "gzip"}
-    async with gateway.client.post(gateway.url("/v1/embeddings"), data=packed, headers=headers) as response:
+    async with gateway.client.post(gateway.url("/v1/files"), data=packed, headers=headers) as response:
         assert response.headers["Content-Encoding"] == "gzip"
         assert await response.read() == packed
     assert (upstream.last.body, upstream.last.one("Content-Encoding")) == (packed, "gzip")
@@ -228,7 +231,7 @@ async def test_expect_is_answered_before_the_body(
     gateway = await start_gateway(upstream.base_url, **KEY)
     async with raw_client(gateway.port) as client:
         await client.send(
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nX-API-Key: a key\r\n"
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nX-API-Key: a key\r\n"
             b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
         )
         assert b" 100 " in await client.head()
@@ -244,7 +247,7 @@ async def test_refused_client_is_not_asked_for_its_body(
     gateway = await start_gateway(upstream.base_url, **KEY)
     async with raw_client(gateway.port) as client:
         await client.send(
-            b"POST /v1/embeddings HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n"
             b"Content-Length: 1073741824\r\n\r\n"
         )
         head = await client.head()
@@ -329,7 +332,9 @@ async def test_announced_size_is_refused_before_it_comes(
     """10 GiB that are only announced get their 413 at once."""
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 10737418240\r\n\r\n")
+        await client.send(
+            b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10737418240\r\n\r\n"
+        )
         assert b" 413 " in await client.head()
     assert not upstream.received
 

@@ -13,9 +13,9 @@ from lmgateway.boxes.http.response import UpstreamResponse
 from lmgateway.traffic.metering import StreamMeter
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
-ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
+ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
 END = b"0\r\n\r\n"
 TOKENS = 20
 
@@ -141,7 +141,7 @@ async def test_body_is_let_go_of_while_its_answer_comes(
     upstream.script = script
     gateway = await start_gateway(upstream.base_url)
     body = b'{"messages":[{"content":"%s"}]}' % (b"picture " * 1_000_000)
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     tracemalloc.start()
     try:
         async with raw_client(gateway.port) as client:
@@ -151,3 +151,23 @@ async def test_body_is_let_go_of_while_its_answer_comes(
     finally:
         tracemalloc.stop()
     assert held < len(body) < most_held
+
+
+@pytest.mark.parametrize(
+    ("content_type", "sent", "arrives"),
+    [
+        ("text/event-stream", "", ["no"]),
+        ("text/event-stream; charset=utf-8", "X-Accel-Buffering: yes\r\n", ["no"]),
+        ("application/json", "", []),
+        ("application/json", "X-Accel-Buffering: yes\r\n", ["yes"]),
+    ],
+)
+async def test_proxies_in_front_pass_events_on_at_once(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, content_type: str, sent: str, arrives: list[str]
+) -> None:
+    """nginx with nothing but proxy_pass would collect a stream until its buffers are full."""
+    upstream.script = answer(b"", content_type=content_type, extra=sent)
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client:
+        await client.send(ASK)
+        assert (await client.answer_head()).all("X-Accel-Buffering") == arrives

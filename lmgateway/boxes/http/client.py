@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, Dir
 from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
+    DO_NOT_RETRY,
     RETRY_SOON,
     GatewayError,
     Overloaded,
@@ -29,14 +29,14 @@ from ...errors import (
 )
 from ..health import Health
 from .response import UpstreamResponse
+from .sockets import PEER_GONE, is_peer_gone, open_socket
 
 CONNECT_SECONDS = 5
 # LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
 IDLE_SECONDS = 4
-# What one stuck reader may hold, here and in the kernel: small enough for hundreds of them. What came in is
-# handed over in pieces as large as the kernel's buffer, so that it counts here too.
+# What one stuck reader may hold beside the kernel's buffer: small enough for hundreds of them. What came in
+# is handed over in pieces as large as that buffer, so that it counts here too.
 READ_BUFFER_BYTES = 16 * 1024
-RECEIVE_BUFFER_BYTES = 64 * 1024
 LARGE_BODY_BYTES = 512 * 1024
 PIECE_BYTES = 64 * 1024
 
@@ -44,13 +44,6 @@ _UNAVAILABLE = (
     "LM Studio can't be reached. Check that it runs, that its server is started, and that lmstudio.base_url "
     "is its address."
 )
-
-
-def _small_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = info
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
-    return made
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
@@ -93,8 +86,11 @@ def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> Gatew
     if isinstance(exc, aiohttp.ServerTimeoutError):
         return UpstreamSilent(
             f"LM Studio didn't answer within {silence:g} s. If it needs longer, raise proxy.timeout_ms "
-            "(proxy.stream_timeout_ms for streams)."
+            "(proxy.stream_timeout_ms for streams).",
+            headers=DO_NOT_RETRY,
         )
+    if is_peer_gone(exc):
+        return UpstreamBroke(PEER_GONE)
     return UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.")
 
 
@@ -124,7 +120,7 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         session = aiohttp.ClientSession(
-            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=_small_socket),
+            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
@@ -11,6 +12,9 @@ import aiohttp
 from ...aiohttp_private.direct_client import DirectResponse
 from ...aiohttp_private.upstream_protocol import UpstreamProtocol
 from ...errors import UpstreamBroke, UpstreamSilent
+from .sockets import PEER_GONE, is_peer_gone
+
+logger = logging.getLogger(__name__)
 
 
 class UpstreamResponse:
@@ -43,6 +47,9 @@ class UpstreamResponse:
         except aiohttp.ServerTimeoutError as exc:
             raise UpstreamSilent("LM Studio stopped sending in the middle of its answer.") from exc
         except (aiohttp.ClientError, OSError) as exc:
+            if is_peer_gone(exc):
+                logger.warning("a response of LM Studio's ends here: %s", PEER_GONE)
+                raise UpstreamBroke(PEER_GONE) from exc
             raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
 
     async def wait_end(self, on_data: Callable[[], None]) -> None:

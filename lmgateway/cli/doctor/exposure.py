@@ -15,7 +15,10 @@ _CHECK = "network"
 
 
 def examine(config: Config, networks: Sequence[LanAddress]) -> Iterator[Finding]:
-    """Compare the allowlist with where the gateway listens, and with this machine's own networks."""
+    """Compare the allowlist with where the gateway listens and with this machine's own networks.
+
+    Then look whether web pages are refused.
+    """
     host, allowlist = config.server.host, config.network.ip_allowlist
     if is_loopback(host):
         yield from _loopback_only(host, allowlist)
@@ -24,6 +27,12 @@ def examine(config: Config, networks: Sequence[LanAddress]) -> Iterator[Finding]
         yield Finding.ok(_CHECK, f"{who} may come in{', with the key' if config.auth.api_key else ''}.")
     else:
         yield from _restricted(allowlist, networks)
+    if config.cors.origins is None and not config.auth.api_key:
+        yield Finding.note(
+            _CHECK,
+            "Web pages are refused while no key is set, and so are apps that are pages, such as Obsidian.",
+            'List their origins, which the log names: cors.origins = ["app://obsidian.md"].',
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -29,6 +29,7 @@ Kinds = tuple[type[GatewayError], ...]
 # Raised before the path is routed, so in the gateway's own shape on every path.
 BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
 EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, GatewayEnding, GatewayError)
-OF_JSON_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, ValidationFailed)
+OF_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge)
+OF_JSON_BODIES: Kinds = (*OF_BODIES, ValidationFailed)
 OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
 OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)

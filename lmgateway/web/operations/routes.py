@@ -29,3 +29,5 @@ def add_routes(router: web.UrlDispatcher, areas: Areas) -> None:
         # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:(?s:.*)}"):
             router.add_route("*", path, proxy)
+    # A doubled slash may stand anywhere, also where none of the prefixes ends.
+    router.add_route("*", "/{tail:(?s:/.*|.*//.*)}", proxy)

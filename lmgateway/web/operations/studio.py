@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import (
-    ContentTooLarge,
     LoopDetected,
     NotFound,
     Overloaded,
@@ -22,7 +21,7 @@ from ...traffic.target import SHORT_PATHS
 from ..proxy import proxy
 from . import studio_examples as examples
 from .areas import studio_area
-from .error_kinds import Kinds
+from .error_kinds import OF_BODIES, Kinds
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
 OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", "Anthropic's API", "LM Studio's own API"
@@ -31,7 +30,7 @@ SHORT = "Short paths"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 RAISES: Kinds = (
     NotFound,
-    ContentTooLarge,
+    *OF_BODIES,
     RequestCancelled,
     Overloaded,
     UpstreamUnavailable,
@@ -223,7 +222,8 @@ def _everything(prefix: str, tag: str) -> Iterator[Operation]:
             "Forward any other request",
             _ANYTHING,
             tag=tag,
-            description="Path, query and body are forwarded byte for byte, and so is LM Studio's response.",
+            description="Path, query and body are forwarded byte for byte, and so is LM Studio's response. "
+            "A doubled slash in the path counts once.",
             parameters=(path,),
             body=None if method in {"GET", "HEAD", "OPTIONS"} else _ANYTHING,
         )

@@ -43,3 +43,19 @@ def test_doors_that_do_not_fit(host: str, allowlist: list[str] | None, said: lis
     assert [finding.message[: len(text)] for finding, text in zip(findings, said, strict=True)] == said
     as_it_should_be = [text not in {FOR_OTHERS, NOT_ITSELF, NOT_HERE} for text in said]
     assert [finding.level == "ok" for finding in findings] == as_it_should_be
+
+
+@pytest.mark.parametrize(
+    ("tables", "noted"),
+    [
+        ({}, True),
+        ({"network": {"ip_allowlist": ["*"]}}, True),
+        ({"auth": {"api_key": "k"}}, False),
+        ({"cors": {"origins": ["app://obsidian.md"]}}, False),
+    ],
+)
+def test_pages_that_are_refused(tables: dict[str, object], noted: bool) -> None:
+    """A page's user sees a failure without a reason; here is how to let it in."""
+    findings = list(examine(msgspec.convert(tables, Config, dec_hook=decode_custom), [HERE]))
+    notes = [finding.remedy for finding in findings if finding.message.startswith("Web pages are refused")]
+    assert [("cors.origins" in remedy) for remedy in notes] == [True] * noted

@@ -14,6 +14,7 @@ MACHINE_CHANGES = [
     "/api/v1/models/load/",
     "/api/v1/models/load?x=1",
     "/api/v1//models///load",
+    "//api//v1/models/load",
     "/api/v1/MODELS/Load",
     "/api/v1/models/%6coad",
     "/api/v1/models/%256Coad",
@@ -30,6 +31,7 @@ OTHERS = [
     "/api/v0/models/load",
     "/v1/models/load",
     "/models/load",
+    "//v1/v1/chat//completions",
 ]
 
 
@@ -55,6 +57,7 @@ def test_everything_else_is_inference(raw: str) -> None:
         ("/messages/count_tokens?beta=true", False, "anthropic"),
         ("/v1/%6dessages", False, "anthropic"),
         ("/v1/messages/../x", False, "anthropic"),
+        ("//v1/v1//messages", False, "anthropic"),
         ("/v1/messagesx", False, "openai"),
         ("/v1/models", False, "openai"),
         ("/v1/models/a/b", True, "anthropic"),

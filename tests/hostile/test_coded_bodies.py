@@ -1,0 +1,142 @@
+"""Promises about compressed request bodies. RFC 9110 sections 8.4 and 15.5.16."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from backports import zstd
+
+from tests.hostile.answers import CHAT, ask, chunked, request
+from tests.hostile.conftest import MODEL, Connect
+from tests.hostile.test_big_bodies import MAX_BODY_BYTES, measured_gateway
+from tests.support.raw_client import raw_client
+from tests.support.upstream import ScriptedUpstream, chunk
+
+BODY = b'{"messages": [], "big": 12345678901234567890.0}'
+FILLED = b'{"model":"%s","temperature":0.5,"max_tokens":100,' % MODEL.encode() + BODY[1:]
+BOM = b"\xef\xbb\xbf"
+CODED = {
+    b"gzip": gzip.compress(BODY),
+    b"X-GZIP": gzip.compress(BODY),
+    b"deflate": zlib.compress(BODY),
+    b"DEFLATE": zlib.compress(BODY, wbits=-zlib.MAX_WBITS),
+    b"zstd": zstd.compress(BODY),
+    b"gzip, identity": gzip.compress(BOM + BODY),
+}
+
+
+@pytest.mark.parametrize("coding", CODED)
+@pytest.mark.parametrize("chunk_bytes", [None, 1, 1000])
+async def test_a_coded_body_is_filled_in_and_goes_on_as_identity(
+    connect: Connect, upstream: ScriptedUpstream, coding: bytes, chunk_bytes: int | None
+) -> None:
+    field, body = b"Content-Encoding: " + coding, CODED[coding]
+    async with connect() as client:
+        if chunk_bytes is None:
+            await client.send(request(b"POST", CHAT, body, field))
+        else:
+            await client.send(chunked(b"POST", CHAT, field))
+            for start in range(0, len(body), chunk_bytes):
+                await client.send(chunk(body[start : start + chunk_bytes]))
+            await client.send(chunk(b""))
+        assert (await client.answer()).status == 200
+    assert upstream.last.body == FILLED
+    assert upstream.last.all("Content-Encoding") == []
+    assert upstream.last.all("Content-Length") == [str(len(FILLED))]
+
+
+async def test_a_coded_body_with_nothing_to_fill_in_goes_on_as_it_decodes(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    """Also what is no JSON, and BOM and all."""
+    for path, body in ((b"/v1/embeddings", BOM + b'{"model":"m"}'), (CHAT, b"\x00\xff"), (CHAT, b"")):
+        sent = await ask(connect, b"POST", path, gzip.compress(body), b"Content-Encoding: gzip")
+        assert (sent.status, upstream.last.body) == (200, body)
+        assert upstream.last.all("Content-Encoding") == []
+
+
+async def test_an_empty_body_of_a_coding_is_empty(connect: Connect, upstream: ScriptedUpstream) -> None:
+    assert (await ask(connect, b"POST", CHAT, b"", b"Content-Encoding: gzip")).status == 200
+    assert upstream.last.body == b""
+
+
+async def test_another_coding_is_415_on_a_path_whose_body_is_read(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    for coding in (b"br", b"gzip, gzip", b"J\xf6rg"):
+        answered = await ask(connect, b"POST", CHAT, BODY, b"Content-Encoding: " + coding)
+        assert answered.status == 415, coding
+        assert answered.one("Accept-Encoding") == "gzip, deflate, zstd"
+        assert "gzip, deflate, zstd" in json.loads(answered.body)["error"]["message"]
+    assert not upstream.received
+
+
+async def test_a_corrupt_or_incomplete_body_is_400(connect: Connect, upstream: ScriptedUpstream) -> None:
+    for coding, body in CODED.items():
+        for broken in (body[:-1], b"{}" + body, body[:1]):
+            answered = await ask(connect, b"POST", CHAT, broken, b"Content-Encoding: " + coding)
+            assert (answered.status, upstream.received) == (400, []), (coding, broken)
+
+
+async def test_a_byte_order_mark_is_no_hindrance(connect: Connect, upstream: ScriptedUpstream) -> None:
+    """In front of JSON, a model is filled in as without it; what is complete keeps every byte."""
+    assert (await ask(connect, b"POST", CHAT, BOM + BODY)).status == 200
+    assert upstream.last.body == FILLED
+    whole = BOM + b'{"model":"m","temperature":1,"max_tokens":1}'
+    assert (await ask(connect, b"POST", CHAT, whole)).status == 200
+    assert upstream.last.body == whole
+
+
+async def test_admin_reads_what_else_is_read(connect: Connect) -> None:
+    body = BOM + b'{"modelKey":"m","type":"llm"}'
+    json_type, path = b"Content-Type: application/json", b"/admin/models/activate"
+    assert (await ask(connect, b"POST", path, body, json_type)).status == 200
+    packed = gzip.compress(body)
+    assert (await ask(connect, b"POST", path, packed, json_type, b"Content-Encoding: gzip")).status == 200
+    assert (await ask(connect, b"POST", path, packed, json_type, b"Content-Encoding: br")).status == 415
+
+
+ENCODERS = {b"gzip": gzip.compress, b"deflate": zlib.compress, b"zstd": zstd.compress}
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+async def test_a_bomb_is_refused_with_bounded_memory(
+    tmp_path: Path, upstream: ScriptedUpstream, coding: bytes
+) -> None:
+    """A thousand times as large as it is sent: 128 MiB of which 16 MiB may be read."""
+    bomb = await asyncio.to_thread(ENCODERS[coding], bytes(8 * MAX_BODY_BYTES))
+    assert len(bomb) < MAX_BODY_BYTES
+    async with measured_gateway(tmp_path, upstream.base_url) as gateway, raw_client(gateway.port) as client:
+        await client.send(request(b"POST", CHAT, bomb, b"Content-Encoding: " + coding))
+        answered = await client.answer()
+        gateway.measure()
+    assert (answered.status, upstream.received) == (413, [])
+    assert gateway.peak < 4 * MAX_BODY_BYTES
+
+
+@pytest.mark.parametrize("coding", ENCODERS)
+async def test_nobody_waits_while_a_bomb_is_decoded(connect: Connect, coding: bytes) -> None:
+    """64 MiB are decoded in the event loop that serves everybody, but never for more than 50 ms at once."""
+    bomb = await asyncio.to_thread(ENCODERS[coding], bytes(96 * 1024**2))
+    longest = 0.0
+
+    async def take_turns() -> None:
+        nonlocal longest
+        while True:
+            began = time.thread_time()  # of no other process on a busy machine
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - began)
+
+    async with connect() as client:
+        await client.send(request(b"POST", CHAT, bomb, b"Content-Encoding: " + coding))
+        taking_turns = asyncio.create_task(take_turns())
+        answered = await client.answer()
+        taking_turns.cancel()
+    assert answered.status == 413
+    assert longest < 0.05
