@@ -138,14 +138,14 @@ def _add_running(
         summary="show every setting in force, and where its value comes from",
     )
     check.set_defaults(command="check.check")
-    simulate = _command(commands, "simulate", summary="run a pretend LM Studio")
+    simulate = _command(commands, "simulate", summary="run a simulated LM Studio")
     simulate.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     simulate.add_argument("--port", type=_port, default=1234, help="the port, 0 for any (%(default)s)")
     simulate.add_argument(
         "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
     )
     simulate.set_defaults(command="demo.simulate")
-    demo = _command(commands, "demo", summary="run the gateway in front of a pretend LM Studio")
+    demo = _command(commands, "demo", summary="run the gateway in front of a simulated LM Studio")
     demo.add_argument(
         "--port", type=_port, default=Config().server.port, help="the gateway's port, 0 for any (%(default)s)"
     )

@@ -1,4 +1,4 @@
-"""The commands that run a pretend LM Studio, alone or behind a gateway."""
+"""The commands that run a simulated LM Studio, alone or behind a gateway."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def simulate(options: argparse.Namespace) -> int:
         # Without a drain: LM Studio ends at once too.
         limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
         async with listening(simulator.make_app(), sockets, limits=limits) as port:
-            print(f"A pretend LM Studio listens on {url_of(options.host, port)}", flush=True)
+            print(f"A simulated LM Studio listens on {url_of(options.host, port)}", flush=True)
             await signals.stop.wait()
 
     run_loop(run)
@@ -80,7 +80,7 @@ def _welcome(port: int) -> str:
     key, json = f"-H 'Authorization: Bearer {DEMO_KEY}'", "-H 'Content-Type: application/json'"
     chat = '{"messages": [{"role": "user", "content": "Hello!"}], "stream": true}'
     return f"""\
-The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a pretend LM Studio.
+The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a simulated LM Studio.
 Watch it at {base}/dashboard, read its API at {base}/docs, and try:
 
   curl {base}/v1/models {key}

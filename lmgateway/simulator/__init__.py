@@ -1,4 +1,4 @@
-"""A pretended LM Studio for the demo and the tests. It imports nothing of the gateway."""
+"""A simulated LM Studio for the demo and the tests. It imports nothing of the gateway."""
 
 from .engine.ledger import Ledger
 from .engine.pace import Pace

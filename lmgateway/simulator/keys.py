@@ -1,4 +1,4 @@
-"""Where handlers find the pretended LM Studio."""
+"""The application keys of the simulator."""
 
 from aiohttp import web
 

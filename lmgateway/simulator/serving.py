@@ -15,8 +15,8 @@ SHUTDOWN_SECONDS = 0.01
 async def serve(simulator: Simulator, host: str, port: int) -> AsyncIterator[int]:
     """Yields the bound port; port 0 takes any free one.
 
-    Whoever runs `make_app()` otherwise must pass `handler_cancellation=True` as well: without it a client
-    that hangs up leaves its generation running.
+    If `make_app()` is run in another way, pass `handler_cancellation=True`: otherwise a generation continues
+    when its client disconnects.
     """
     runner = web.AppRunner(
         simulator.make_app(),

@@ -1,4 +1,4 @@
-"""The pretended LM Studio with its faces towards the network."""
+"""The simulated LM Studio with its network APIs."""
 
 from aiohttp import web
 
@@ -13,7 +13,7 @@ class Simulator(Studio):
     """Speaks HTTP and WebSocket as LM Studio does, all on one port."""
 
     def make_app(self) -> web.Application:
-        """One application a Simulator: the Simulator ends with it."""
+        """Return the application. To be called once: the Simulator ends with it."""
         app = web.Application(
             client_max_size=LARGEST_BODY_BYTES, middlewares=[rest.render_faults, rest.require_token]
         )

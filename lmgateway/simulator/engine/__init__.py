@@ -1,1 +1,1 @@
-"""LM Studio's pretended inside: models, memory, generations, their pace, the books and the log."""
+"""The simulated LM Studio without its APIs: models, memory, generations, pace, ledger and log."""

@@ -15,7 +15,7 @@ class Quantization(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One entry of `listDownloadedModels`. What a handed-in model leaves out gets these defaults."""
+    """An entry of `listDownloadedModels`. Fields that a given model leaves out get these defaults."""
 
     type: str = "llm"
     model_key: str
@@ -33,7 +33,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Catalogue:
-    """Models by key, in the order in which they came to the disk."""
+    """The models on disk by key, in the order in which they were added."""
 
     def __init__(self, extra: Iterable[Mapping[str, object]] = ()) -> None:
         self._models: dict[str, Model] = {}
@@ -42,7 +42,7 @@ class Catalogue:
             self.add(description)
 
     def add(self, description: Mapping[str, object]) -> Model:
-        """Take in a model as LM Studio describes it; unknown fields reach clients as they are."""
+        """Add a model that is described as LM Studio does; unknown fields are sent to clients unchanged."""
         model = msgspec.convert(description, Model)
         self._models[model.model_key] = model
         self._described[model.model_key] = {**_defaults(model), **description}

@@ -1,4 +1,4 @@
-"""Decides, before the first token, what a generation will say and why it will end."""
+"""Decides the text and the stop reason of a generation before its first token."""
 
 import secrets
 from typing import Literal
@@ -14,7 +14,7 @@ StopReason = Literal["eosFound", "maxPredictedTokensReached", "stopStringFound",
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):
-    """The pieces that will be produced: of a text, or of a tool call's arguments in JSON."""
+    """The pieces to generate: of a text, or of the JSON arguments of a tool call."""
 
     pieces: tuple[str, ...]
     stop_reason: StopReason
@@ -47,11 +47,11 @@ def compose(model_name: str, prompt: Prompt) -> Composition:
 
 
 def _stopped(text: str, stops: tuple[str, ...]) -> Composition:
-    """The text up to its first stop string, which isn't part of the answer."""
-    found = [(place, stop) for stop in stops if stop and (place := text.find(stop)) >= 0]
-    if not found:
+    """Return the text up to its first stop string."""
+    matches = [(place, stop) for stop in stops if stop and (place := text.find(stop)) >= 0]
+    if not matches:
         return Composition(pieces=tuple(speech.pieces(text)), stop_reason="eosFound")
-    place, stop = min(found)
+    place, stop = min(matches)
     return Composition(
         pieces=tuple(speech.pieces(text[:place])), stop_reason="stopStringFound", stop_string=stop
     )

@@ -1,4 +1,4 @@
-"""Models on their way to the disk."""
+"""Downloads of models."""
 
 import asyncio
 import secrets
@@ -13,7 +13,7 @@ STEPS = 100
 
 
 class Download:
-    """One job. Its figures move on as the pretended bytes come in."""
+    """A download job, with its simulated progress."""
 
     def __init__(self, model_key: str) -> None:
         self.model_key = model_key
@@ -23,7 +23,7 @@ class Download:
         self.downloaded_bytes = 0
 
     def status(self) -> dict[str, object]:
-        """As `/api/v1` shows it: with its speed while it is downloading, with its end once complete."""
+        """Return its JSON in `/api/v1`: with the speed while it runs, with the end time afterwards."""
         shown: dict[str, object] = {
             "job_id": self.job_id,
             "status": "downloading" if self.completed_at is None else "completed",
@@ -76,7 +76,7 @@ class Downloads:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, job: Download, pace: Pace) -> None:
-        """A download waits like a load, in smaller and therefore more steps."""
+        """A download uses a load's pace, in more and smaller steps."""
         for step in range(1, STEPS + 1):
             await pace.load(step / STEPS)
             job.downloaded_bytes = SIZE_BYTES * step // STEPS

@@ -1,4 +1,4 @@
-"""What LM Studio refuses, as the error objects of its SDK's protocol."""
+"""LM Studio's errors, as the error objects of its SDK's protocol."""
 
 from collections.abc import Iterable
 
@@ -68,7 +68,7 @@ class UnknownIdentifier(Fault):
 
 
 class NothingMatches(Fault):
-    """No loaded instance answers to a query."""
+    """No loaded instance matches a query."""
 
     def __init__(self, query: dict[str, object], loaded: Iterable[str]) -> None:
         super().__init__(
@@ -83,14 +83,14 @@ class NothingMatches(Fault):
 
 
 class InstanceUnloaded(Fault):
-    """The very instance that was meant has left memory."""
+    """The referenced instance was unloaded."""
 
     def __init__(self) -> None:
         super().__init__("Model unloaded.", display_data={"code": "generic.specificModelUnloaded"})
 
 
 class WrongDomain(Fault):
-    """An LLM was asked for where the name is an embedding model's, or the other way round."""
+    """The name is an embedding model's where an LLM is required, or the other way round."""
 
     def __init__(self, path: str, *, actual: str, expected: str) -> None:
         super().__init__(
@@ -105,21 +105,21 @@ class WrongDomain(Fault):
 
 
 class LoadFailed(Fault):
-    """Out of memory above all. Has no code: the reason is in the cause."""
+    """A load failed, mostly for lack of memory. It has no code: the reason is in the cause."""
 
     def __init__(self, cause: str) -> None:
         super().__init__("Failed to load model", cause=cause)
 
 
 class LoadCancelled(Fault):
-    """The client took its load back."""
+    """The client cancelled its load."""
 
     def __init__(self) -> None:
         super().__init__("Operation canceled.")
 
 
 class IdentifierInUse(Fault):
-    """A second instance would have the first one's identifier."""
+    """The identifier is in use already."""
 
     def __init__(self, identifier: str) -> None:
         super().__init__(
@@ -129,7 +129,7 @@ class IdentifierInUse(Fault):
 
 
 class NoModelsLoaded(Fault):
-    """Nothing in memory could answer, and nothing may be loaded just in time. Told over HTTP only."""
+    """No model is loaded, and just-in-time loading is off. Only the HTTP APIs raise it."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -138,7 +138,7 @@ class NoModelsLoaded(Fault):
 
 
 class AmbiguousModel(Fault):
-    """Several instances could answer and the name fits none of them. Told over HTTP only."""
+    """Several instances are loaded and the name matches none of them. Only the HTTP APIs raise it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f'Model "{name}" is not loaded, and several others are.')

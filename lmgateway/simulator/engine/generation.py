@@ -1,4 +1,4 @@
-"""One generation while it runs: an asynchronous iterator of pieces, and its figures."""
+"""A running generation: an asynchronous iterator of pieces, with statistics."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,21 +16,21 @@ BATCH_TOKENS = 512
 MOST_BATCHES = 20
 
 OnProgress = Callable[[float], Awaitable[None]]
-"""Told a fraction, 0..1."""
+"""Called with a fraction, 0 to 1."""
 
 
 class Workshop(Protocol):
-    """What a generation needs around it. The pace is looked up for each wait: it may be replaced."""
+    """The environment of a generation. The pace is looked up for each wait, because tests replace it."""
 
     pace: Pace
     log: ServerLog
 
 
 class Generation:
-    """Iterate to produce one piece (one token) at a time; stopping to iterate stops the model.
+    """Each iteration generates one piece (a token); the model stops when the iteration does.
 
-    The prompt is processed before the first piece, or earlier by `read_prompt()` for an API that shows it.
-    Raises InstanceUnloaded where the model has left memory in between.
+    The prefill happens before the first piece, or earlier in `read_prompt()` if an API reports its progress.
+    Raises InstanceUnloaded if the model is unloaded meanwhile.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Generation:
         return piece
 
     async def run(self) -> None:
-        """To the end, for an answer that is sent in one piece."""
+        """Generate to the end, for a response that isn't streamed."""
         async for _ in self:
             pass
 
@@ -113,6 +113,6 @@ class Generation:
 
     @property
     def tokens_per_second(self) -> float:
-        """Of the tokens after the first, which waited for the prompt only; 0 where time stood still."""
+        """The speed of the tokens after the first, which waited for the prefill; 0 if no time passed."""
         seconds = self.seconds_generating
         return max(0, self.completion_tokens - 1) / seconds if seconds > 0 else 0.0

@@ -15,14 +15,14 @@ Status = Literal["processingPrompt", "generating", "computingEmbedding"]
 
 
 class Use:
-    """One request at work on an instance."""
+    """A request that runs on an instance."""
 
     def __init__(self, status: Status) -> None:
         self.status = status
 
 
 class Instance:
-    """Knows who is using it, and leaves memory by itself after `ttl_seconds` without use."""
+    """A loaded instance, which unloads itself after `ttl_seconds` without a request."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Instance:
 
     @contextmanager
     def use(self, status: Status) -> Iterator[Use]:
-        """Keeps the instance from being taken for idle."""
+        """Keep the instance from becoming idle."""
         self.check_loaded()
         use = Use(status)
         self._uses.append(use)
@@ -70,12 +70,12 @@ class Instance:
         return {"status": status, "queued": len(self._uses)}
 
     def check_loaded(self) -> None:
-        """Raises InstanceUnloaded where somebody still holds on to an instance that has left memory."""
+        """Raise InstanceUnloaded if the instance was unloaded."""
         if not self.loaded:
             raise InstanceUnloaded
 
     def leave(self) -> None:
-        """Those at work on the instance find out at their next token."""
+        """Mark it unloaded; running generations raise InstanceUnloaded at their next token."""
         self.loaded = False
         self._stop_idling()
 

@@ -1,4 +1,4 @@
-"""The books: how many generations began, ended and were given up, and the tokens they cost."""
+"""The ledger: how many generations began, finished and were aborted, and their tokens."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Tally(msgspec.Struct):
-    """Counts of one API, or of all. Tokens count as they are processed, an aborted generation's too."""
+    """The counts of one API, or of all. Tokens of aborted generations are included."""
 
     begun: int = 0
     finished: int = 0
@@ -19,7 +19,7 @@ class Tally(msgspec.Struct):
 
 
 class Abort(msgspec.Struct, frozen=True):
-    """A generation given up because its client left, cancelled it, or its model was unloaded."""
+    """A generation that was aborted: its client disconnected or cancelled it, or its model was unloaded."""
 
     api: str
     at: float
@@ -27,7 +27,7 @@ class Abort(msgspec.Struct, frozen=True):
 
 
 class Entry:
-    """One generation's line in the books, while it runs."""
+    """The entry of a running generation."""
 
     def __init__(self, tallies: tuple[Tally, ...]) -> None:
         self._tallies = tallies
@@ -42,7 +42,7 @@ class Entry:
 
 
 class Ledger:
-    """Every generation, embeddings included, is entered once, under the API that asked for it."""
+    """Counts every generation and embedding once, by the API that requested it."""
 
     def __init__(self) -> None:
         self.total = Tally()
@@ -52,7 +52,7 @@ class Ledger:
 
     @contextmanager
     def generation(self, api: str) -> Iterator[Entry]:
-        """Begun on entry, finished on a normal exit, aborted when anything is raised, even a cancellation."""
+        """Count a generation: begun on entry, finished on a normal exit, aborted on any exception."""
         tallies = (self.total, self.apis.setdefault(api, Tally()))
         for tally in tallies:
             tally.begun += 1
@@ -71,7 +71,7 @@ class Ledger:
             self._wake()
 
     async def wait(self, *, begun: int = 0, finished: int = 0, aborted: int = 0) -> None:
-        """Return as soon as each count, over all APIs, has been reached."""
+        """Wait until each count, over all APIs, has been reached."""
         target = Tally(begun, finished, aborted)
         if self._reached(target):
             return

@@ -34,12 +34,12 @@ class ConfigStack(msgspec.Struct, frozen=True):
     layers: tuple[Layer, ...] = ()
 
     def settings(self) -> Settings:
-        """All layers in one, the first to name a key having its way."""
+        """Merge the layers; the first one with a key takes precedence."""
         return {field.key: field.value for layer in reversed(self.layers) for field in layer.config.fields}
 
 
 def as_config(settings: Mapping[str, object]) -> dict[str, object]:
-    """The shape of `getLoadConfig`'s answer."""
+    """Return it in the shape of the response to `getLoadConfig`."""
     return {"fields": [{"key": key, "value": value} for key, value in settings.items()]}
 
 
@@ -48,7 +48,7 @@ def context_length_key(domain: str) -> str:
 
 
 def applied(model: Model, asked: Mapping[str, object]) -> Settings:
-    """Defaults overlaid with what was asked for; keys of another domain are dropped, as LM Studio does."""
+    """Return the defaults with the requested settings; keys of another domain are dropped."""
     settings = _defaults(model)
     for key, value in asked.items():
         if key.startswith((f"{model.type}.load.", "load.")) and value is not None:

@@ -1,4 +1,4 @@
-"""The records that LM Studio writes about a generation. They hold figures, never a prompt's text."""
+"""The log records of a generation. They contain figures, never a prompt's text."""
 
 from .prompt import Sampling
 
@@ -42,7 +42,7 @@ def generate(context_length: int, max_tokens: int | None, prompt_tokens: int) ->
 
 
 def cache_reuse(prompt_tokens: int) -> str:
-    """A pretended model remembers nothing, so all of the prompt is to be decoded."""
+    """The simulator has no prompt cache, so the whole prompt is to be decoded."""
     return (
         "Looking for non-prefix contiguous prompt sequences of size >= 256 that can be reused from KV cache\n"
         f"Cache reuse summary: 0/{prompt_tokens} of prompt (0%), 0 prefix, 0 non-prefix\n"

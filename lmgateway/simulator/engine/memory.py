@@ -19,7 +19,7 @@ from .instance import Instance
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What to load, and how. Without an identifier LM Studio takes the model's key, then `key:2`, …"""
+    """A load: the model and its settings. The default identifier is the model's key, then `key:2`, …"""
 
     model: Model
     identifier: str | None = None
@@ -33,7 +33,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         return load_config.context_length(self.applied_settings(), self.model.type)
 
     def fits(self) -> bool:
-        """The pretended memory is as large as a model's maximum context: asking for more exhausts it."""
+        """The simulated memory is as large as a model's maximum context: a longer one exhausts it."""
         return self.context_length() <= self.model.max_context_length
 
     def check_fits(self) -> None:
@@ -45,7 +45,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory:
-    """Only this class adds and removes instances."""
+    """The owner of the instances."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -54,7 +54,7 @@ class Memory:
 
     @contextmanager
     def reserve(self, order: LoadOrder) -> Iterator[str]:
-        """The identifier which the loaded instance will have; nobody else gets it meanwhile."""
+        """Reserve the identifier of the instance that is being loaded, inside this block."""
         identifier = order.identifier or self._free_identifier(order.model.model_key)
         if identifier in self._loading or identifier in self._instances:
             raise IdentifierInUse(identifier)
@@ -100,16 +100,16 @@ class Memory:
         return next((one for one in self.instances(domain) if one.model.model_key == name), None)
 
     def referred(self, reference: str) -> Instance:
-        """The one instance with this reference; its identifier may meanwhile be a younger instance's."""
+        """Return the instance with this reference; its identifier may belong to a newer instance by now."""
         for instance in self._instances.values():
             if instance.reference == reference:
                 return instance
         raise InstanceUnloaded
 
     def matching(self, query: Mapping[str, object], domain: Domain) -> Instance:
-        """`{"identifier"?,"path"?,"vision"?}`; an empty query is answered by the oldest instance."""
-        wanted = query.get("identifier")
-        other = self._instances.get(wanted) if isinstance(wanted, str) else None
+        """`{"identifier"?,"path"?,"vision"?}`; an empty query matches the oldest instance."""
+        identifier = query.get("identifier")
+        other = self._instances.get(identifier) if isinstance(identifier, str) else None
         if other is not None:
             _check_domain(other, domain)
         for instance in self.instances(domain):
@@ -118,7 +118,7 @@ class Memory:
         raise NothingMatches(dict(query), [one.identifier for one in self.instances(domain)])
 
     def description(self, instance: Instance) -> dict[str, object]:
-        """The instance as the SDK's protocol shows it: the model on disk, plus what only an instance has."""
+        """Return its JSON in the SDK's protocol: the model's fields, and those of an instance."""
         ttl = instance.ttl_seconds
         return {
             **self._catalogue.description(instance.model),

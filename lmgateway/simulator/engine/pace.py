@@ -1,4 +1,4 @@
-"""How long the pretended work takes."""
+"""The durations of the simulated work."""
 
 import asyncio
 from math import inf
@@ -13,7 +13,7 @@ LONGEST_LAG_SECONDS = 0.25
 
 
 class Pace:
-    """Awaited at each believable delay. Tests subclass it to hold a generation at a place of their choice.
+    """Awaited at each simulated delay. Tests subclass it to hold a generation at a chosen point.
 
     One Pace serves every generation at once: a token's due time is remembered for the task that asks.
     """
@@ -32,19 +32,19 @@ class Pace:
 
     @classmethod
     def instant(cls) -> Self:
-        """No delay; each wait still gives the event loop a turn, or no client could be seen leaving."""
+        """No delays. Each wait still yields, so that the event loop can notice a disconnected client."""
         return cls(prompt_tokens_per_second=inf, tokens_per_second=inf, load_seconds=0)
 
     async def prompt(self, tokens: int) -> None:
-        """Before the first token, once a batch of the prompt (a short prompt is a single batch)."""
+        """Wait for the prefill of one batch of the prompt."""
         await asyncio.sleep(tokens / self._prompt_tokens_per_second)
         self._due[_current_task()] = asyncio.get_running_loop().time()
 
     async def token(self) -> None:
-        """Before each next token; the first one follows the prompt at once.
+        """Wait before each token except the first.
 
-        Due times follow from one another and not from when the last sleep ended: every timer fires a
-        little late, and at hundreds of tokens a second that would add up to a much slower model.
+        A due time is computed from the previous one and not from the end of the last sleep: timers fire a
+        little late, which at hundreds of tokens a second would add up to a much slower model.
         """
         now = asyncio.get_running_loop().time()
         task = _current_task()
@@ -53,7 +53,7 @@ class Pace:
         await asyncio.sleep(max(0.0, due - now))
 
     async def load(self, fraction: float) -> None:
-        """Before each progress packet of a load, which will say `fraction` (0..1)."""
+        """Wait before the progress packet of a load that reports `fraction` (0 to 1)."""
         await asyncio.sleep(self._load_step_seconds)
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a model, in one shape for every API."""
+"""A prompt and its settings, in one shape for all APIs."""
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Sampling(msgspec.Struct, frozen=True):
-    """Told to the log; a pretended model is swayed by none of it."""
+    """The sampling parameters, which are only logged: they don't affect the simulated text."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -38,14 +38,14 @@ class Sampling(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """When to stop. LM Studio takes a negative `max_tokens` for no limit."""
+    """The limits of a generation. As in LM Studio, a negative `max_tokens` means no limit."""
 
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """`text` is all that the model reads. It seeds the answer and is never logged."""
+    """`text` is the whole prompt. It seeds the answer and is never logged."""
 
     text: str
     messages: int = 1

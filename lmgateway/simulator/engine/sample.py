@@ -1,4 +1,4 @@
-"""A plausible value for a JSON Schema: a tool's arguments, or an answer of a prescribed form."""
+"""Generates a value that matches a JSON Schema, for a tool's arguments or a structured answer."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -16,7 +16,7 @@ _STRINGS = {
 
 
 def sample(schema: Mapping[str, object]) -> object:
-    """The schema's own default or first choice where it has one; otherwise a modest value of its type."""
+    """Return the schema's default or first choice if it has one, otherwise a simple value of its type."""
     return _sample(schema, schema, 0)
 
 
@@ -63,8 +63,8 @@ def _of_type(schema: Mapping[str, object], root: Mapping[str, object], depth: in
 
 
 def _referred(reference: str, root: Mapping[str, object]) -> object:
-    """A local reference, `#/$defs/Place`; anything else is null."""
-    found: object = root
+    """Resolve a local reference such as `#/$defs/Place`; others resolve to None."""
+    resolved: object = root
     for name in reference.removeprefix("#/").split("/"):
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found
+        resolved = resolved.get(name) if isinstance(resolved, Mapping) else None
+    return resolved

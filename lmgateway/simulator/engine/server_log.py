@@ -1,4 +1,4 @@
-"""LM Studio's server log: files that rotate, and live listeners."""
+"""LM Studio's server log: rotated files, and live subscribers."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ class ServerLog:
         return self._file
 
     def _next_path(self, folder: Path, day: str) -> Path:
-        """The day's first file that has room; a restarted simulator goes on with the last one."""
+        """Return the day's first file that isn't full; a restarted simulator appends to the last one."""
         number = 1
         while (path := folder / f"{day}.{number}.log").exists() and path.stat().st_size >= self.rotate_bytes:
             number += 1

@@ -1,4 +1,4 @@
-"""The pretended LM Studio as a whole: everything the faces towards HTTP and the SDK ask for."""
+"""The simulated LM Studio: all that its HTTP APIs and the SDK's protocol use."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ BUILD = 1
 
 
 class Studio:
-    """Owner of models, instances, downloads, books and log."""
+    """The owner of models, instances, downloads, ledger and log."""
 
     def __init__(
         self,
@@ -51,15 +51,15 @@ class Studio:
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 
     def load(self, model_key: str, identifier: str | None = None) -> Instance:
-        """At once, without a load's delay."""
+        """Load a model at once, without the delay of a load."""
         order = LoadOrder(model=self.on_disk(model_key), identifier=identifier)
         with self.memory.reserve(order) as reserved:
             return self.memory.place(order, reserved)
 
     async def load_slowly(self, order: LoadOrder, on_progress: OnProgress | None = None) -> Instance:
-        """At the pace of a load, which is abandoned when the caller is cancelled.
+        """Load a model with a load's delays; cancelled with the caller.
 
-        A load that doesn't fit fails half-way, as running out of memory does.
+        A load that exceeds the memory fails half-way, as in LM Studio.
         """
         with self.memory.reserve(order) as reserved:
             for step in range(1, LOAD_STEPS + 1):
@@ -72,18 +72,18 @@ class Studio:
             return self.memory.place(order, reserved)
 
     async def load_regardless(self, order: LoadOrder) -> Instance:
-        """As load_slowly(), but LM Studio goes on loading when the HTTP client that asked has left."""
+        """Like load_slowly(), but the load continues when the HTTP client disconnects, as in LM Studio."""
         return await asyncio.shield(self._start_load(order))
 
     async def instance_for(self, name: str, domain: Domain, ttl_seconds: float | None = None) -> Instance:
-        """The instance that answers an HTTP request for this model name, loaded just in time if need be."""
-        found = self.resolve(name, domain)
-        if isinstance(found, Instance):
-            return found
-        return await self._load_just_in_time(found, ttl_seconds or JIT_TTL_SECONDS)
+        """Return the instance for this model name in an HTTP request, loaded just in time if necessary."""
+        target = self.resolve(name, domain)
+        if isinstance(target, Instance):
+            return target
+        return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
 
     def resolve(self, name: str, domain: Domain) -> Instance | Model:
-        """Who answers to this name over HTTP: an instance, or a model that must be loaded first."""
+        """Resolve a model name of the HTTP APIs to an instance, or to a model that must be loaded first."""
         instance = self.memory.find(name, domain)
         if instance is not None:
             return instance
@@ -102,14 +102,14 @@ class Studio:
 
     @contextmanager
     def generate(self, instance: Instance, prompt: Prompt, api: str) -> Iterator[Generation]:
-        """A generation under way: in the books, and keeping its instance from idling out."""
+        """Run a generation: it is counted, and its instance doesn't become idle."""
         with self.ledger.generation(api) as entry, instance.use("processingPrompt") as use:
             yield Generation(self, instance, prompt, entry, use)
 
     async def embed(
         self, instance: Instance, texts: Sequence[str], api: str
     ) -> tuple[list[Sequence[float]], int]:
-        """One vector a text, and the tokens read."""
+        """Return one vector for each text, and the number of tokens."""
         tokens = sum(map(speech.count_pieces, texts))
         with self.ledger.generation(api) as entry, instance.use("computingEmbedding"):
             self.log.write("INFO", log_records.embedding(len(texts)))
@@ -119,7 +119,7 @@ class Studio:
             return [embed(text) for text in texts], tokens
 
     def on_disk(self, model_key: str, domain: Domain | None = None) -> Model:
-        """By key, or by path. Raises UnknownModel or WrongDomain."""
+        """Return a model by key or path. Raises UnknownModel or WrongDomain."""
         model = self.catalogue.get(model_key) or self.catalogue.at_path(model_key)
         if model is None:
             raise UnknownModel(model_key, self.catalogue.keys())
@@ -128,7 +128,7 @@ class Studio:
         return model
 
     async def close(self) -> None:
-        """Ends loads, downloads and timers, and closes the log's file."""
+        """End loads, downloads and timers, and close the log's file."""
         loads = list(self._loads)
         for load in loads:
             load.cancel()
@@ -138,7 +138,7 @@ class Studio:
         self.log.close()
 
     async def _load_just_in_time(self, model: Model, ttl_seconds: float) -> Instance:
-        """Requests that come while a model loads wait for the one load."""
+        """Single-flight: requests for a model that is being loaded join the load."""
         load = self._jit_loads.get(model.model_key)
         if load is None:
             load = self._start_load(LoadOrder(model=model, ttl_seconds=ttl_seconds))
@@ -155,7 +155,7 @@ class Studio:
     def _forget_load(self, load: asyncio.Task[Instance]) -> None:
         self._loads.discard(load)
         if not load.cancelled():
-            # Marks a failure as seen: whoever asked for the load may have left before it failed.
+            # Retrieve the exception, because the client may have disconnected before the load failed.
             load.exception()
 
     def _forget_jit_load(self, model_key: str, _: asyncio.Task[Instance]) -> None:

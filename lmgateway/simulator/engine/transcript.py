@@ -1,4 +1,4 @@
-"""A conversation in any API's words, turned into one prompt."""
+"""Converts a conversation of any API to one prompt."""
 
 import json
 import re
@@ -16,10 +16,10 @@ _TOOL_RESULTS = frozenset({"tool_result", "function_call_output", "toolCallResul
 
 
 class Transcript:
-    """Collects what the model is to read, and decides whether it calls a tool.
+    """Collects the messages, and decides whether the model calls a tool.
 
-    It calls the tool that the user's last words name, with the JSON object behind the name for arguments
-    (`Use the Bash tool: {"command": "date"}`); else the first one, once. A tool's result is answered in text.
+    It calls the tool that the last user message names, with the JSON object after the name as arguments
+    (`Use the Bash tool: {"command": "date"}`); otherwise the first, once. It answers a tool's result in text.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Transcript:
         self._newest_result: str | None = None
 
     def add(self, role: str, content: object) -> None:
-        """A message: text, a list of parts, or nothing (an assistant that only called a tool)."""
+        """Add a message: text, a list of parts, or None for an assistant's message with only tool calls."""
         self._messages += 1
         self._lines.append(f"{role}:")
         lines, results = len(self._lines), self._tool_results
@@ -40,13 +40,13 @@ class Transcript:
             self._add_result(content)
         else:
             self._add_content(content)
-        # What else stands in a message with a result is the client's own remark.
+        # Other text in a message with a tool's result is a remark of the client.
         if role == "user" and self._tool_results == results and len(self._lines) > lines:
             self._request = self._lines[-1]
             self._newest_result = None
 
     def offer(self, tools: Sequence[Tool], choice: object = None) -> None:
-        """`choice` is a word or an object that names a tool, in OpenAI's or Anthropic's words."""
+        """`choice` is a word or an object that names a tool, as in OpenAI's or Anthropic's API."""
         named = _named_choice(choice)
         self._lines += (f"tool {tool.name} {msgspec.json.encode(tool.schema).decode()}" for tool in tools)
         if choice != "none" and named != "none":
@@ -93,7 +93,7 @@ class Transcript:
         if self._newest_result is not None:
             return None
         request = self._request or ""
-        named = [(found.end(), tool) for tool in self._tools if (found := _mention(tool, request))]
+        named = [(match.end(), tool) for tool in self._tools if (match := _mention(tool, request))]
         if named:
             end, tool = min(named, key=lambda one: one[0])
             arguments = _first_object(request[end:])
@@ -108,7 +108,7 @@ def _mention(tool: Tool, request: str) -> re.Match[str] | None:
 
 
 def _first_object(text: str) -> dict[str, object] | None:
-    """The JSON object that begins at the first brace; None if there is none."""
+    """Return the JSON object that begins at the first brace, None if there is none."""
     try:
         value, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
     except (ValueError, RecursionError):
@@ -129,12 +129,12 @@ def _named_choice(choice: object) -> str | None:
 def function_tools(tools: Sequence[Mapping[str, object]] | None) -> list[Tool]:
     """Tools as OpenAI describes them (in `function`, or flat) or as Anthropic does (`input_schema`).
 
-    Tools of other types, which a server would run by itself, are left out.
+    Tools of other types, which a server would run itself, are skipped.
     """
-    found = []
+    parsed = []
     for tool in tools or ():
         function = tool.get("function", tool)
         if isinstance(function, Mapping) and isinstance(name := function.get("name"), str):
             schema = function.get("parameters", function.get("input_schema"))
-            found.append(Tool(name, dict(schema) if isinstance(schema, Mapping) else {}))
-    return found
+            parsed.append(Tool(name, dict(schema) if isinstance(schema, Mapping) else {}))
+    return parsed

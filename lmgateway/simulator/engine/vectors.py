@@ -1,4 +1,4 @@
-"""Embedding vectors: of unit length, and the same for the same text."""
+"""Embedding vectors: of unit length, and deterministic."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ DIMENSIONS = 768
 
 
 def embed(text: str) -> Sequence[float]:
-    """Single-precision floats, as `encoding_format: base64` wants them."""
+    """Encode as single-precision floats, for `encoding_format: base64`."""
     digest = hashlib.shake_256(text.encode(errors="replace")).digest(DIMENSIONS)
     centred = [byte - 127.5 for byte in digest]
     length = math.hypot(*centred)

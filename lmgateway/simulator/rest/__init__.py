@@ -1,4 +1,4 @@
-"""The faces towards HTTP: OpenAI's, Anthropic's, and LM Studio's own two."""
+"""The HTTP APIs: OpenAI's, Anthropic's, and LM Studio's own two."""
 
 from .errors import render_faults
 from .routes import add_routes

@@ -1,4 +1,4 @@
-"""How every inference endpoint goes about it: find the model, generate, and answer whole or as a stream."""
+"""The common part of all inference endpoints: resolve the model, generate, respond or stream."""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +19,7 @@ Stream = Callable[[EventStream, Generation], Awaitable[None]]
 async def answer(
     request: web.Request, body: InferenceBody, api: str, whole: Whole, stream: Stream
 ) -> web.StreamResponse:
-    """A model that can't be had is refused before a stream begins."""
+    """Fails before a stream begins if the model can't be loaded."""
     studio = request.app[STUDIO]
     instance = await studio.instance_for(body.model, "llm", body.ttl)
     if body.stream:

@@ -61,7 +61,7 @@ def _whole(generation: Generation) -> Json:
 
 
 async def _stream(events: EventStream, generation: Generation) -> None:
-    """Event names are repeated inside as `type`. There is one content block, text or tool_use."""
+    """An event's name is repeated in its data as `type`. There is one content block, text or tool_use."""
 
     async def send(event: str, **content: object) -> None:
         await events.send({"type": event, **content}, event)
@@ -118,7 +118,7 @@ def _delta(generation: Generation, piece: str) -> Json:
 
 
 def _arguments(text: str) -> object:
-    """Arguments cut off by max_tokens are no JSON; then there are none."""
+    """Return {} for arguments that max_tokens cut off, which aren't JSON."""
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError:

@@ -1,4 +1,4 @@
-"""Reading request bodies and writing answers."""
+"""Decodes request bodies and encodes responses."""
 
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ Json = dict[str, object]
 
 
 class InferenceBody(Sampling, frozen=True, kw_only=True):
-    """What every request for words may say."""
+    """The fields that all requests for text share."""
 
     model: str = ""
     stream: bool | None = False
@@ -26,12 +26,12 @@ class InferenceBody(Sampling, frozen=True, kw_only=True):
         return msgspec.convert(self, Sampling, from_attributes=True)
 
     def as_prompt(self) -> Prompt:
-        """What the model is to do, as each API puts it."""
+        """Return the prompt; each API has its own fields for it."""
         raise NotImplementedError
 
 
 class CompletionBody(InferenceBody, frozen=True, kw_only=True):
-    """OpenAI's two older endpoints share this much."""
+    """The fields that OpenAI's two older endpoints share."""
 
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -47,11 +47,11 @@ class CompletionBody(InferenceBody, frozen=True, kw_only=True):
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:
-    """Content-Type isn't looked at. Raises ApiError 400 for what isn't JSON or lacks a field."""
+    """Decode a body, whatever its Content-Type. Raises ApiError 400 for invalid JSON or a missing field."""
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        # A missing field or a wrong type is a DecodeError too. Bad UTF-8 and too many brackets are none.
+        # DecodeError includes missing fields and wrong types, but not invalid UTF-8 or too deep nesting.
         raise ApiError(400, f"Invalid request body: {exc}") from exc
 
 

@@ -1,4 +1,4 @@
-"""What is refused over HTTP: the status and the shape that each API's clients expect."""
+"""Errors of the HTTP APIs: the status, and the shape of each API."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from ..engine.downloads import UnknownJob
 
 
 class ApiError(Exception):
-    """A refusal before the model is asked. `kind` is OpenAI's `type`."""
+    """An error before the generation. `kind` is OpenAI's `type`."""
 
     def __init__(
         self, status: int, message: str, *, kind: str = "invalid_request_error", code: str | None = None

@@ -1,4 +1,4 @@
-"""What answers where LM Studio has no endpoint, and the two paths that belong to no API."""
+"""The response to unknown paths, and two paths that belong to no API."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from .bodies import json_response
 
 
 async def greeting(_: web.Request) -> web.Response:
-    """By this the SDK tells LM Studio from other servers."""
+    """The path by which the SDK recognizes LM Studio."""
     return json_response({"lmstudio": True})
 
 

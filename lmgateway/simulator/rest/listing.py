@@ -1,4 +1,4 @@
-"""Models on disk and in memory, as each HTTP API lists them."""
+"""The lists of models of each HTTP API."""
 
 import time
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ PARALLEL = 4
 
 
 async def openai_models(request: web.Request) -> web.Response:
-    """With just-in-time loading all models are listed, without it only what is in memory."""
+    """List all models with just-in-time loading, otherwise only those in memory."""
     listed = [_openai(identifier) for identifier, _, _ in _entries(request.app[STUDIO])]
     return json_response({"object": "list", "data": listed})
 
@@ -42,9 +42,9 @@ async def v1_models(request: web.Request) -> web.Response:
 
 
 def _entries(studio: Studio, *, everything: bool = False) -> Iterator[tuple[str, Model, Instance | None]]:
-    """Models by key, with the instance that bears it if there is one; then instances of other names.
+    """Return the models with their instance of the same name, if any, then the instances with other names.
 
-    Kinds of model that LM Studio's HTTP API can't run aren't listed.
+    Kinds of models that LM Studio's HTTP APIs can't run are left out.
     """
     by_identifier = {instance.identifier: instance for instance in studio.memory.instances()}
     for model in studio.catalogue:
@@ -57,11 +57,11 @@ def _entries(studio: Studio, *, everything: bool = False) -> Iterator[tuple[str,
 
 def _entry(request: web.Request) -> tuple[str, Model, Instance | None]:
     studio = request.app[STUDIO]
-    wanted = request.match_info["model"]
+    name = request.match_info["model"]
     for entry in _entries(studio, everything=True):
-        if entry[0] == wanted:
+        if entry[0] == name:
             return entry
-    raise UnknownModel(wanted, studio.catalogue.keys())
+    raise UnknownModel(name, studio.catalogue.keys())
 
 
 def _openai(identifier: str) -> Json:

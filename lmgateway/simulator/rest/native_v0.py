@@ -1,4 +1,4 @@
-"""`/api/v0`: OpenAI's requests, answered with LM Studio's own figures besides."""
+"""`/api/v0`: OpenAI's requests; responses have LM Studio's statistics in addition."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""`POST /api/v1/chat`. Stateless: a `response_id` is given, and `previous_response_id` recalls nothing."""
+"""`POST /api/v1/chat`. Stateless: a response has an id, but `previous_response_id` has no effect."""
 
 import asyncio
 import secrets
@@ -44,13 +44,13 @@ async def chat(request: web.Request) -> web.StreamResponse:
 
 
 async def _stream(request: web.Request, body: ChatBody) -> web.StreamResponse:
-    """A model that must be loaded first is loaded in the stream, so its failure is an event."""
+    """A model is loaded inside the stream if necessary, so a failed load is an event."""
     studio = request.app[STUDIO]
-    found = studio.resolve(body.model, "llm")
+    target = studio.resolve(body.model, "llm")
     async with event_stream(request) as events:
-        place = {"model_instance_id": found.identifier if isinstance(found, Instance) else found.model_key}
+        place = {"model_instance_id": target.identifier if isinstance(target, Instance) else target.model_key}
         await _send(events, "chat.start", **place)
-        if not isinstance(found, Instance):
+        if not isinstance(target, Instance):
             await _send(events, "model_load.start", **place)
         instance, load_seconds = await _instance(studio, body)
         if load_seconds is not None:
@@ -76,10 +76,10 @@ async def _stream_generation(events: EventStream, generation: Generation) -> Non
 
 
 async def _instance(studio: Studio, body: ChatBody) -> tuple[Instance, float | None]:
-    """With the seconds that loading took, or None where the model was in memory already."""
-    found = studio.resolve(body.model, "llm")
-    if isinstance(found, Instance):
-        return found, None
+    """Return the instance and the seconds that loading it took, None if it was loaded already."""
+    target = studio.resolve(body.model, "llm")
+    if isinstance(target, Instance):
+        return target, None
     began = asyncio.get_running_loop().time()
     instance = await studio.instance_for(body.model, "llm", body.ttl)
     return instance, asyncio.get_running_loop().time() - began

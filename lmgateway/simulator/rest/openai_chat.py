@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`, and what `/api/v0` shares with it."""
+"""`POST /v1/chat/completions`, and the parts that `/api/v0` shares."""
 
 import secrets
 import time
@@ -83,7 +83,7 @@ def _whole(extras: Extras, generation: Generation) -> Json:
 
 
 async def _stream(extras: Extras, body: ChatBody, events: EventStream, generation: Generation) -> None:
-    """The role comes with the first piece; a tool call's name comes before its arguments."""
+    """The first chunk has the role; a tool call's name precedes its arguments."""
     head = _head("chat.completion.chunk", generation.instance.identifier)
 
     async def send(delta: Mapping[str, object], finish_reason: str | None = None, **more: object) -> None:

@@ -52,7 +52,7 @@ def _choice(text: str, finish_reason: str | None) -> Json:
 
 
 def _head(model: str) -> Json:
-    """Chunks of a stream are of the same `object` as a whole answer."""
+    """Chunks of a stream have the same `object` as a complete response."""
     return {
         "id": f"cmpl-{secrets.token_hex(12)}",
         "object": "text_completion",

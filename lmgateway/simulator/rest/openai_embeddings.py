@@ -14,7 +14,7 @@ from .bodies import json_response, read_body
 
 
 class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`input` may be given as token numbers too. `ttl` is in seconds."""
+    """`input` may also be token ids. `ttl` is in seconds."""
 
     input: str | list[str | int | list[int]]
     model: str = ""
@@ -53,7 +53,7 @@ async def answer_embeddings(request: web.Request, api: str) -> web.StreamRespons
 
 
 def _base64(vector: Sequence[float]) -> str:
-    """Little-endian 32-bit floats: the openai package asks for these unless told otherwise."""
+    """Encode as little-endian 32-bit floats, which the openai package requests by default."""
     floats = array("f", vector)
     if sys.byteorder == "big":
         floats.byteswap()

@@ -1,4 +1,4 @@
-"""`POST /v1/responses`. Stateless: `previous_response_id` is accepted and echoed, but recalls nothing."""
+"""`POST /v1/responses`. Stateless: `previous_response_id` is accepted and echoed, but has no effect."""
 
 import itertools
 import secrets
@@ -30,7 +30,7 @@ class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
         items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
         for item in items:
             content = item.get("content") if "role" in item else [item]
-            # Without a role: what the model did before, and what came of it.
+            # Items without a role are earlier tool calls and their results.
             transcript.add(str(item.get("role", "assistant")), content)
         transcript.offer(function_tools(self.tools), self.tool_choice)
         return transcript.prompt(self.sampling(), Limits(self.max_output_tokens), _answer_schema(self.text))
@@ -121,7 +121,7 @@ class _Answer:
 
 
 class _ResponseStream:
-    """The events of one response. Each carries its number and says its type twice, outside and inside."""
+    """The events of one response. Each has a number, and its type as its name and in its data."""
 
     def __init__(self, events: EventStream, answer: _Answer) -> None:
         self._events = events

@@ -1,4 +1,4 @@
-"""Every HTTP path on one screen."""
+"""The routes of the HTTP APIs."""
 
 from aiohttp import web
 
@@ -17,7 +17,7 @@ from . import (
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
-    """Model names may hold slashes. The last route takes what no other wants, whatever the method."""
+    """Model names may contain slashes. The last route matches all other paths, with any method."""
     for method, path, handler in (
         ("GET", "/lmstudio-greeting", fallback.greeting),
         ("GET", "/simulator/ledger", fallback.ledger),

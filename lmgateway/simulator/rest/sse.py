@@ -27,15 +27,15 @@ class EventStream:
 async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
     """Return the stream's `response` from the handler, after the context has ended.
 
-    A generation belongs inside: it learns of a client that left by the exception that ends it.
+    Run the generation inside the context: if the client disconnects, an exception ends it.
     """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     await response.prepare(request)
     events = EventStream(response)
-    with suppress(ConnectionResetError):  # the client left while we wrote: nobody is there to be told
+    with suppress(ConnectionResetError):  # the client has disconnected
         try:
             yield events
         except Fault as fault:
-            # The status line is long gone, so the error is one more event.
+            # The status is already sent, so the error is an event.
             await events.send(error_body(request.path, as_api_error(fault)), event="error")
         await response.write_eof()

@@ -1,4 +1,4 @@
-"""Who may use the HTTP API when LM Studio requires an API token."""
+"""Authentication of the HTTP APIs, when LM Studio requires an API token."""
 
 import hmac
 
@@ -13,7 +13,7 @@ OPEN_PATHS = frozenset({"/lmstudio-greeting", "/simulator/ledger"})
 
 @web.middleware
 async def require_token(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """The SDK's WebSockets are let through: they prove themselves in their first frame."""
+    """The SDK's WebSockets aren't checked here: they authenticate with their first frame."""
     token = request.app[STUDIO].api_token
     is_socket = "namespace" in request.match_info
     if token and not is_socket and request.path not in OPEN_PATHS:
@@ -22,7 +22,7 @@ async def require_token(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def _given_token(request: web.Request) -> str:
-    """The Bearer token; Anthropic's clients may send theirs as x-api-key."""
+    """Return the Bearer token; Anthropic's clients may send it as x-api-key."""
     if request.path.startswith("/v1/messages") and (key := request.headers.get("x-api-key")):
         return key
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-"""The face towards LM Studio's SDKs: WebSockets that carry calls and channels."""
+"""The protocol of LM Studio's SDKs: WebSockets with calls and channels."""
 
 from .socket import add_routes
 

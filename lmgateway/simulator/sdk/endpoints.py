@@ -1,4 +1,4 @@
-"""What a WebSocket namespace is made of."""
+"""The endpoints of a WebSocket namespace."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal, Protocol, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The client took back what it had asked of a channel."""
+    """The client cancelled the channel."""
 
 
 class Channel(Protocol):
@@ -18,13 +18,13 @@ class Channel(Protocol):
     async def send(self, packet: object) -> None: ...
 
     async def until_stopped(self, work: Awaitable[T]) -> T:
-        """The work's result. Raises Stopped, having cancelled the work, if the client stops the channel."""
+        """Return the work's result. If the client stops the channel, cancels the work and raises Stopped."""
 
 
 class Rpc(msgspec.Struct, frozen=True):
-    """`parameter` is what the call's parameter must be (NoneType for none at all).
+    """`parameter` is the type of the call's parameter, NoneType for none.
 
-    The handler returns what JSON can hold, or UNSET for a void result, which has no "result" key.
+    The handler returns a JSON value, or UNSET for a void result, which has no "result" key.
     """
 
     parameter: Any

@@ -1,4 +1,4 @@
-"""The `files` namespace: images sent ahead of a prompt. Nothing is kept of them."""
+"""The `files` namespace: images sent before a prompt. They aren't stored."""
 
 import uuid
 

@@ -31,31 +31,31 @@ class GetOrLoad(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Loading:
-    """A load ends early by the packet `{"type":"cancel"}`, or with its socket."""
+    """A load is cancelled by the packet `{"type":"cancel"}`, or by closing the socket."""
 
     def __init__(self, studio: Studio, domain: Domain) -> None:
         self._studio = studio
         self._domain = domain
 
-    async def load_model(self, wanted: LoadModel, channel: Channel) -> None:
+    async def load_model(self, parameter: LoadModel, channel: Channel) -> None:
         """Sends resolved, progress …, success."""
-        model = self._studio.on_disk(wanted.model_key, self._domain)
+        model = self._studio.on_disk(parameter.model_key, self._domain)
         await channel.send({"type": "resolved", "info": self._studio.catalogue.description(model)})
-        order = _order(model, wanted.load_config_stack, wanted.ttl_ms, wanted.identifier)
+        order = _order(model, parameter.load_config_stack, parameter.ttl_ms, parameter.identifier)
         instance = await self._load(order, channel, progress="progress")
         await channel.send({"type": "success", "info": self._studio.memory.description(instance)})
 
-    async def get_or_load(self, wanted: GetOrLoad, channel: Channel) -> None:
+    async def get_or_load(self, parameter: GetOrLoad, channel: Channel) -> None:
         """Sends alreadyLoaded; or startLoading, loadProgress …, loadSuccess."""
         memory = self._studio.memory
-        loaded = memory.find(wanted.identifier, self._domain)
+        loaded = memory.find(parameter.identifier, self._domain)
         if loaded is not None:
             await channel.send({"type": "alreadyLoaded", "info": memory.description(loaded)})
             return
-        model = self._studio.on_disk(wanted.identifier, self._domain)
+        model = self._studio.on_disk(parameter.identifier, self._domain)
         info = self._studio.catalogue.description(model)
         await channel.send({"type": "startLoading", "identifier": model.model_key, "info": info})
-        order = _order(model, wanted.load_config_stack, wanted.load_ttl_ms)
+        order = _order(model, parameter.load_config_stack, parameter.load_ttl_ms)
         instance = await self._load(order, channel, progress="loadProgress")
         await channel.send({"type": "loadSuccess", "info": memory.description(instance)})
 

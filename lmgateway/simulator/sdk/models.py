@@ -1,4 +1,4 @@
-"""The `llm` and `embedding` namespaces: what both share, and who else joins in."""
+"""The `llm` and `embedding` namespaces."""
 
 import msgspec
 
@@ -99,26 +99,26 @@ class _Inquiries:
     async def list_loaded(self, _: None) -> object:
         return [self._memory.description(instance) for instance in self._memory.instances(self._domain)]
 
-    async def get_model_info(self, wanted: MaybeSpecified) -> object:
-        instance = self._pick(wanted)
+    async def get_model_info(self, parameter: MaybeSpecified) -> object:
+        instance = self._pick(parameter)
         return msgspec.UNSET if instance is None else self._memory.description(instance)
 
-    async def get_load_config(self, wanted: Specified) -> object:
-        instance = pick(self._memory, wanted.specifier, self._domain)
+    async def get_load_config(self, parameter: Specified) -> object:
+        instance = pick(self._memory, parameter.specifier, self._domain)
         return load_config.as_config(instance.settings)
 
     async def unload_model(self, unload: Unload) -> object:
         self._memory.unload(unload.identifier, self._domain)
         return msgspec.UNSET
 
-    async def get_instance_processing_state(self, wanted: MaybeSpecified) -> object:
-        instance = self._pick(wanted)
+    async def get_instance_processing_state(self, parameter: MaybeSpecified) -> object:
+        instance = self._pick(parameter)
         return msgspec.UNSET if instance is None else instance.processing_state()
 
-    async def estimate_model_usage(self, wanted: Estimate) -> object:
+    async def estimate_model_usage(self, parameter: Estimate) -> object:
         """Everything on the GPU, and the context in proportion to its length."""
-        model = self._studio.on_disk(wanted.model_key, self._domain)
-        order = LoadOrder(model=model, settings=wanted.load_config_stack.settings())
+        model = self._studio.on_disk(parameter.model_key, self._domain)
+        order = LoadOrder(model=model, settings=parameter.load_config_stack.settings())
         context_bytes = order.context_length() * CONTEXT_BYTES_PER_TOKEN
         total_bytes = model.size_bytes + context_bytes
         memory = {
@@ -140,10 +140,10 @@ class _Inquiries:
         pick(self._memory, text.specifier, self._domain)
         return {"tokenCount": speech.count_pieces(text.input_string)}
 
-    def _pick(self, wanted: MaybeSpecified) -> Instance | None:
+    def _pick(self, parameter: MaybeSpecified) -> Instance | None:
         try:
-            return pick(self._memory, wanted.specifier, self._domain)
+            return pick(self._memory, parameter.specifier, self._domain)
         except (NothingMatches, InstanceUnloaded):
-            if wanted.throw_if_not_found:
+            if parameter.throw_if_not_found:
                 raise
             return None

@@ -1,4 +1,4 @@
-"""One authenticated WebSocket: calls and channels, told apart by their ids."""
+"""An authenticated WebSocket, which multiplexes calls and channels by their ids."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -16,7 +16,7 @@ MOST_WARNINGS = 5
 
 
 class Frame(msgspec.Struct, frozen=True, rename="camel"):
-    """Any message of a client; which fields it has depends on its type."""
+    """Any message of a client; its fields depend on its type."""
 
     type: str
     endpoint: str = ""
@@ -28,7 +28,7 @@ class Frame(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Mistake(Exception):
-    """A frame that LM Studio warns of instead of answering it."""
+    """A frame that LM Studio answers with a warning only."""
 
     def __init__(self, warning: str, kind: str) -> None:
         super().__init__(warning)
@@ -36,7 +36,7 @@ class Mistake(Exception):
 
 
 class Port:
-    """Answers until the socket closes; then what is still under way is cancelled."""
+    """Answer messages until the socket closes, then cancel what still runs."""
 
     def __init__(self, socket: web.WebSocketResponse, namespace: Namespace) -> None:
         self._socket = socket
@@ -57,14 +57,14 @@ class Port:
         try:
             await self._socket.send_str(msgspec.json.encode(message).decode())
         except ConnectionResetError:
-            # The reading side is about to notice as well, and ends everything.
+            # The reader will notice the closed socket too, and end everything.
             return
 
     async def _receive(self, text: str, group: asyncio.TaskGroup) -> None:
         try:
             frame = msgspec.json.decode(text, type=Frame)
         except msgspec.DecodeError:
-            return  # LM Studio notes it in its log and goes on
+            return  # LM Studio logs it and goes on
         try:
             match frame.type:
                 case "rpcCall":
@@ -127,7 +127,7 @@ class Port:
         channel.stop()
 
     async def _warn(self, mistake: Mistake) -> None:
-        """Carries no id, so the caller waits for ever. After five, a socket gets no more of them."""
+        """A warning has no id, so the caller waits forever. After five, a socket gets no more warnings."""
         if self._warnings < MOST_WARNINGS:
             self._warnings += 1
             warning = f"Received something wrong: {mistake}"
@@ -166,8 +166,8 @@ class OpenChannel:
             await asyncio.gather(task, stopped, return_exceptions=True)
 
 
-def _converted(parameter: object, wanted: Any, kind: str) -> Any:
+def _converted(parameter: object, expected: Any, kind: str) -> Any:
     try:
-        return msgspec.convert(parameter, wanted)
+        return msgspec.convert(parameter, expected)
     except msgspec.ValidationError as exc:
         raise Mistake(f"invalid parameter. {exc}", kind) from exc

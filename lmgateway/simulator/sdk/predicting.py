@@ -1,4 +1,4 @@
-"""The channel that generates, and the prompt it works on."""
+"""The channel of generations, and their prompts."""
 
 import msgspec
 
@@ -37,19 +37,19 @@ class Predicting:
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
 
-    async def predict(self, wanted: Predict, channel: Channel) -> None:
+    async def predict(self, parameter: Predict, channel: Channel) -> None:
         """Sends promptProcessingProgress …, fragment …, toolCallGeneration…, success.
 
-        Taken back by `{"type":"cancel"}` it ends with success too, whose stop reason is userStopped.
+        When cancelled by `{"type":"cancel"}` it also ends with success, with the stop reason userStopped.
         """
-        instance = pick(self._studio.memory, wanted.model_specifier, "llm")
-        settings = wanted.prediction_config_stack.settings()
-        prompt = _prompt(wanted.history, settings)
+        instance = pick(self._studio.memory, parameter.model_specifier, "llm")
+        settings = parameter.prediction_config_stack.settings()
+        prompt = _prompt(parameter.history, settings)
         try:
             with self._studio.generate(instance, prompt, "sdk/predict") as generation:
                 await channel.until_stopped(_generate(generation, channel))
         except Stopped:
-            # `generation` ended by the exception, so the ledger has it as aborted.
+            # The exception ended `generation`, so the ledger counts it as aborted.
             pass
         await channel.send(
             {
@@ -61,9 +61,9 @@ class Predicting:
             }
         )
 
-    async def apply_prompt_template(self, wanted: RenderPrompt) -> object:
-        pick(self._studio.memory, wanted.specifier, "llm")
-        return {"formatted": _prompt(wanted.history, {}).text}
+    async def apply_prompt_template(self, parameter: RenderPrompt) -> object:
+        pick(self._studio.memory, parameter.specifier, "llm")
+        return {"formatted": _prompt(parameter.history, {}).text}
 
 
 async def _generate(generation: Generation, channel: Channel) -> None:
@@ -133,7 +133,7 @@ def _prompt(history: History, settings: Settings) -> Prompt:
 
 
 def _limits(settings: Settings) -> Limits:
-    """Some settings come wrapped, `{"checked":bool,"value":…}`."""
+    """Unwrap a setting of the form `{"checked":bool,"value":…}`."""
     stops = settings.get("llm.prediction.stopStrings")
     stop = tuple(str(one) for one in stops) if isinstance(stops, list) else ()
     match settings.get("llm.prediction.maxPredictedTokens"):

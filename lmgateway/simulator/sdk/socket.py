@@ -1,4 +1,4 @@
-"""The WebSockets of LM Studio's SDK: who may come in, and what each namespace offers."""
+"""The WebSockets of LM Studio's SDK: authentication and namespaces."""
 
 import asyncio
 import hmac
@@ -18,7 +18,7 @@ NoMoreThan256 = Annotated[str, msgspec.Meta(max_length=256)]
 
 
 class AuthPacket(msgspec.Struct, frozen=True, rename="camel"):
-    """The first frame. Anonymous clients make their identifier and passkey up."""
+    """The first frame. Anonymous clients choose a random identifier and passkey."""
 
     auth_version: Literal[1]
     client_identifier: NoMoreThan256
@@ -26,11 +26,11 @@ class AuthPacket(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Refused(Exception):
-    """With the sentence that the client is told."""
+    """Authentication failed; the message is sent to the client."""
 
 
 def add_routes(router: web.UrlDispatcher) -> None:
-    """The Python SDK opens five of these at once, files and repository included."""
+    """The Python SDK opens five of these sockets at once."""
     router.add_route("GET", "/{namespace:llm|embedding|system|files|repository|diagnostics}", connect)
 
 
@@ -38,7 +38,7 @@ async def connect(request: web.Request) -> web.StreamResponse:
     studio = request.app[STUDIO]
     socket = web.WebSocketResponse(max_msg_size=0)
     await socket.prepare(request)
-    with suppress(ConnectionResetError):  # the client left while it was being answered
+    with suppress(ConnectionResetError):  # the client disconnected during the answer
         try:
             await _authenticate(socket, studio)
         except Refused as exc:
@@ -66,7 +66,7 @@ def _namespace(name: str, studio: Studio) -> Namespace:
 
 
 async def _authenticate(socket: web.WebSocketResponse, studio: Studio) -> None:
-    """Frames that are no authentication aren't answered; the time to send one goes on running out."""
+    """Other frames before the authentication aren't answered, and don't extend its timeout."""
     try:
         async with asyncio.timeout(studio.authentication_seconds):
             packet = await _first_packet(socket)
@@ -87,5 +87,5 @@ async def _first_packet(socket: web.WebSocketResponse) -> AuthPacket:
 
 
 def _token(packet: AuthPacket) -> str:
-    """An API token travels in two halves."""
+    """An API token is sent in two halves."""
     return f"sk-lm-{packet.client_identifier}:{packet.client_passkey}"

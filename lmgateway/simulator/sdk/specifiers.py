@@ -1,4 +1,4 @@
-"""How SDK clients point at a loaded instance."""
+"""How SDK clients refer to a loaded instance."""
 
 import msgspec
 
@@ -15,7 +15,7 @@ class Query(msgspec.Struct, frozen=True, tag_field="type", tag="query", rename="
 
 
 class Reference(msgspec.Struct, frozen=True, tag_field="type", tag="instanceReference", rename="camel"):
-    """Means one instance and never its successor of the same name."""
+    """Refers to one instance, and never to a later one of the same name."""
 
     instance_reference: str
 
