@@ -143,7 +143,7 @@ async def test_tokens_that_were_seen_count_though_the_client_left(
         await reader.read()
 
     upstream.script = script
-    gateway = await start_gateway(upstream.base_url)
+    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["*"]})
     async with raw_client(gateway.port) as client:
         await client.send(request(b"POST", path.encode(), b'{"stream":true}'))
         pieces, seen = client.pieces(await client.answer_head()), b""
