@@ -83,12 +83,12 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         body = self._payload
-        failure = aiohttp.ClientPayloadError("Response was reset")
-        is_cut_off = exc is not None and body is not None and not body.is_eof()
-        if exc is not None and body is not None and is_cut_off:
+        if exc is None or body is None or body.is_eof():
+            super().connection_lost(exc)
+        else:
+            failure = aiohttp.ClientPayloadError("Response was reset")
             set_exception(body, failure, exc)
-        super().connection_lost(exc)
-        if body is not None and is_cut_off:
+            super().connection_lost(exc)
             # In its place the parser put that the body isn't complete, without the reason.
             body.set_exception(failure)
         if self._read_timeout_handle is not None:
