@@ -1,1 +1,1 @@
-"""What must last across restarts."""
+"""State that is kept across restarts."""
