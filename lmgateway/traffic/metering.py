@@ -177,13 +177,13 @@ class BodyMeter:
     def _objects_in_tail(self) -> bytes:
         """Return a JSON body with only the last usage and stats objects of the tail."""
         tail = self._kept[-TAIL_BYTES:].decode("utf-8", "replace")
-        objects: dict[str, object] = {}
+        found: dict[str, object] = {}
         for name in ("usage", "stats"):
             start = tail.rfind(f'"{name}"')
             brace = tail.find("{", start)
             if start >= 0 and brace >= 0:
                 try:
-                    objects[name], _ = json.JSONDecoder().raw_decode(tail, brace)
+                    found[name], _ = json.JSONDecoder().raw_decode(tail, brace)
                 except ValueError:
                     continue
-        return msgspec.json.encode(objects)
+        return msgspec.json.encode(found)
