@@ -1,1 +1,1 @@
-"""State that is kept across restarts."""
+"""Persistent state: the SQLite database and its tables."""
