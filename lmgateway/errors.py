@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with its HTTP status, its type in the APIs' terms and a stable code."""
+"""The gateway's exceptions. Each HTTP error has a status, a `type` of the APIs and a stable code."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
-# OpenAI's and Anthropic's libraries repeat a 5xx twice, unless this tells them not to.
+# Without this header, OpenAI's and Anthropic's libraries retry a 5xx twice.
 DO_NOT_RETRY = {"x-should-retry": "false"}
 INTERNAL_FAILURE = "The gateway failed."
 
 
 class Mistake(TypedDict):
-    """What is wrong with one field of a body; `path` is dotted, `loadConfig.gpu.ratio`."""
+    """A mistake in one field of a body; `path` is dotted, as in `loadConfig.gpu.ratio`."""
 
     path: str
     message: str
 
 
 class NearNames(TypedDict):
-    """What may have been meant, the likeliest first."""
+    """Names similar to the unknown one, the most similar first."""
 
     near: list[str]
 
@@ -28,7 +28,7 @@ Details = str | list[Mistake] | NearNames
 
 
 class ConfigError(Exception):
-    """The configuration can't be used; one sentence for each mistake."""
+    """The configuration is invalid; one sentence for each mistake."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -36,24 +36,24 @@ class ConfigError(Exception):
 
 
 class CannotListen(Exception):
-    """The address can't be had; the message says which and why."""
+    """The listening socket can't be opened; the message has the address and the reason."""
 
 
 class VitalTaskFailed(Exception):
-    """A task died without which the limits aren't enforced; the process ends, to be started again."""
+    """A task that the gateway can't run without has failed; the process ends, and systemd restarts it."""
 
 
 class GatewayError(Exception):
-    """Something that the client is told, in one sentence that says what to do.
+    """An error response. The message is one sentence for the client, which says what to do.
 
-    `details` adds to the sentence where the API has room for it; `headers` go into the answer, and
-    `header_names` says which of them every error of its kind has.
+    `details` is added in the gateway's own error shape. `headers` are sent with the response; `header_names`
+    are those that every error of this kind has.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "api_error"
     code: ClassVar[str] = "internal_error"
-    # What older clients compare with, where the sentence used to be one word.
+    # A fixed text that older clients compare with: earlier versions sent it in place of the message.
     title: ClassVar[str | None] = None
     header_names: ClassVar[tuple[str, ...]] = ()
     closes_connection: ClassVar[bool] = False
@@ -68,25 +68,25 @@ class GatewayError(Exception):
 
 
 class BadRequest(GatewayError):
-    """The request can't be understood, or can't be passed on."""
+    """The request is malformed, or can't be forwarded."""
 
     status, type, code = 400, "invalid_request_error", "bad_request"
 
 
 class FaultyFraming(BadRequest):
-    """Where the request ends isn't certain, so it is the connection's last one."""
+    """The end of the request is ambiguous, so the connection is closed after the response."""
 
     closes_connection = True
 
 
 class ValidationFailed(BadRequest):
-    """The body isn't what is asked for; `details` names every mistake and where it is."""
+    """The body doesn't match the schema; `details` lists every mistake with its path."""
 
     code = "validation_failed"
 
 
 class RequestCancelled(BadRequest):
-    """An admin cancelled it. A 400, because client libraries ask again after a 409 or a 503."""
+    """An admin cancelled the request. A 400, because client libraries retry after a 409 or a 503."""
 
     code = "request_cancelled"
 
@@ -99,25 +99,25 @@ class Unauthorized(GatewayError):
 
 
 class Forbidden(GatewayError):
-    """This client, or a page of this origin, may not come in here."""
+    """This client's address, key or web page isn't allowed to use this path."""
 
     status, type, code, title = 403, "permission_error", "forbidden", "Forbidden"
 
 
 class NotFound(GatewayError):
-    """There is nothing of that name."""
+    """Nothing with this path or name exists."""
 
     status, type, code = 404, "not_found_error", "not_found"
 
 
 class ModelNotFound(NotFound):
-    """LM Studio knows no model, or has loaded none, of that name."""
+    """LM Studio has no model, or no loaded instance, of this name."""
 
     code = "model_not_found"
 
 
 class MethodNotAllowed(GatewayError):
-    """The path has other methods; `Allow` names them."""
+    """The path doesn't support this method; `Allow` lists those that it does."""
 
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
     header_names = ("Allow",)
@@ -130,13 +130,13 @@ class RequestTimeout(GatewayError):
 
 
 class Conflict(GatewayError):
-    """It can't be done in the state that things are in."""
+    """The current state of the model doesn't allow the operation."""
 
     status, type, code = 409, "invalid_request_error", "conflict"
 
 
 class LoadCancelled(Conflict):
-    """Somebody cancelled the load that this caller waited for."""
+    """The load that this request was waiting for was cancelled."""
 
     code = "load_cancelled"
 
@@ -148,25 +148,25 @@ class ContentTooLarge(GatewayError):
 
 
 class UriTooLong(GatewayError):
-    """The request's target is longer than the configuration allows a head to be."""
+    """The request's target is longer than the configured limit of a head."""
 
     status, type, code = 414, "invalid_request_error", "uri_too_long"
 
 
 class UnsupportedMediaType(GatewayError):
-    """The body is in a media type or a content coding that can't be read here."""
+    """The body's media type or content coding isn't supported."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 
 
 class Misdirected(GatewayError):
-    """While there is no key, a request must come by a name that can only be this gateway's."""
+    """No key is configured, and Host isn't a name of this gateway, so the request may be DNS rebinding."""
 
     status, type, code = 421, "invalid_request_error", "unknown_host_name"
 
 
 class TooManyConnections(GatewayError):
-    """The client's address has as many connections as it may have."""
+    """The client's address has reached the limit of connections."""
 
     status, type, code = 429, "rate_limit_error", "too_many_connections"
 
@@ -178,13 +178,13 @@ class HeadTooLarge(GatewayError):
 
 
 class StudioFailed(GatewayError):
-    """LM Studio said no, in its own words."""
+    """LM Studio reported an error; the message is LM Studio's own."""
 
     code = "lm_studio_error"
 
 
 class OutOfMemory(StudioFailed):
-    """The machine has no room for the model."""
+    """The machine has too little memory for the model."""
 
     code = "out_of_memory"
 
@@ -196,7 +196,7 @@ class StateNotSaved(GatewayError):
 
 
 class UpstreamBroke(GatewayError):
-    """LM Studio's answer can't be understood, or broke off."""
+    """LM Studio's response was malformed, or broke off."""
 
     status, type, code = 502, "api_error", "upstream_broke"
 
@@ -208,30 +208,30 @@ class UpstreamUnavailable(GatewayError):
 
 
 class UpstreamNotReached(UpstreamUnavailable):
-    """No connection could be made, so LM Studio can't have begun."""
+    """No connection to LM Studio could be made, so it can't have begun the request."""
 
 
 class Overloaded(GatewayError):
-    """The gateway has as much to do as it is configured to take on; `Retry-After` says when to ask again."""
+    """The gateway has reached a configured limit; `Retry-After` says when to retry."""
 
     status, type, code = 503, "overloaded_error", "overloaded"
     header_names = ("Retry-After",)
 
 
 class GatewayEnding(Overloaded):
-    """The gateway is being stopped, and didn't wait any longer."""
+    """The gateway is stopping, and the request didn't end within the drain's deadline."""
 
     code = "gateway_ending"
 
 
 class LinkLost(UpstreamUnavailable):
-    """The connection to LM Studio ended while it was needed."""
+    """The connection to LM Studio was lost during a call."""
 
     code = "link_lost"
 
 
 class UpstreamSilent(GatewayError):
-    """LM Studio said nothing for as long as the configuration waits."""
+    """LM Studio sent nothing within the configured timeout."""
 
     status, type, code = 504, "timeout_error", "upstream_timeout"
 

@@ -1,4 +1,4 @@
-"""IP addresses and sets of networks, as an allowlist and a trusted proxy mean them."""
+"""IP addresses and sets of networks, for the allowlist and the trusted proxies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Address = IPv4Address | IPv6Address
 def parse_address(text: str) -> Address:
     """Return the address that `text` names; an IPv4-mapped IPv6 address is that IPv4 address.
 
-    A zone id (`fe80::1%eth0`) names an interface of this machine, not another peer: it is left out.
-    Raises ValueError.
+    A zone id (`fe80::1%eth0`) is left out, because it names an interface of this machine. Raises ValueError.
     """
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -26,8 +25,8 @@ def parse_address(text: str) -> Address:
 class Networks:
     """A set of networks that answers as fast for a thousand entries as for one.
 
-    Entries are `*` (everybody), an address or a CIDR network, of either family. Networks are kept by
-    prefix length, so that a look-up costs one hash probe for each length in use.
+    Entries are `*` (everybody), addresses or CIDR networks, of either family. Networks are grouped by prefix
+    length, so that a look-up costs one hash probe for each length in use.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -41,7 +40,7 @@ class Networks:
 
     def _add(self, entry: str) -> None:
         try:
-            # Host bits are forgiven: 192.168.1.7/24 can only mean that machine's network.
+            # Not strict about host bits: 192.168.1.7/24 is the network of that machine.
             network = ip_network(entry, strict=False)
         except ValueError as exc:
             raise ValueError(f"{entry!r} is no address and no network") from exc
@@ -75,7 +74,7 @@ class Networks:
 
 
 class Allowlist(Networks):
-    """The networks that may come in. Naming none would lock everybody out, so it is a mistake."""
+    """The networks whose clients are accepted. An empty one is an error: it would reject everybody."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         super().__init__(entries)
@@ -84,7 +83,7 @@ class Allowlist(Networks):
 
 
 class TrustedProxies(Networks):
-    """Proxies whose X-Forwarded-For is believed. Believing everybody would let clients choose an address."""
+    """Proxies whose X-Forwarded-For is trusted. `*` is an error: clients could then choose their address."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         super().__init__(entries)
@@ -93,11 +92,11 @@ class TrustedProxies(Networks):
 
 
 def forwarded_client(peer: Address, forwarded_for: Iterable[str], trusted: Networks) -> Address | None:
-    """Return who is really asking, behind the proxies that `trusted` names; None if none of them tells.
+    """Return the client's address behind the trusted proxies; None if X-Forwarded-For doesn't have it.
 
-    `forwarded_for` are the X-Forwarded-For field lines in the order received. They are believed only from a
-    trusted peer and walked from the right, because each proxy appends whom it saw and everything further
-    left may be the client's invention. The walk ends at the first untrusted address, or before garbage.
+    `forwarded_for` are the X-Forwarded-For field lines in the order received. They are used only from a
+    trusted peer, and read from the right: each proxy appends its peer's address, and a client can forge
+    everything further left. The search ends at the first untrusted address, or before an invalid one.
     """
     client: Address | None = None
     if peer not in trusted:
@@ -114,7 +113,7 @@ def forwarded_client(peer: Address, forwarded_for: Iterable[str], trusted: Netwo
 
 
 def _without_port(hop: str) -> str:
-    """Return the address of a hop that came with a port: `10.0.0.1:4711`, `[2001:db8::1]:4711`."""
+    """Return the hop without its port: `10.0.0.1:4711`, `[2001:db8::1]:4711`."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop

@@ -1,5 +1,5 @@
-"""Every private name of aiohttp and yarl that the gateway uses, behind methods of its own.
+"""Every use of a private name of aiohttp or yarl, behind public methods.
 
-Private names come and go in patch releases, so they stand here and nowhere else: tests/aiohttp_private names
-each one and fails when it is gone. docs/how-it-works.md lists the faults of aiohttp that are mended here.
+Patch releases change private names. They are used only here, and tests/aiohttp_private fails if one of them
+is gone. docs/how-it-works.md lists the bugs of aiohttp that are worked around here.
 """

@@ -14,17 +14,17 @@ from .upstream_protocol import UpstreamProtocol
 class FreshConnector(aiohttp.TCPConnector):
     """Reuses an idle connection only if it has received nothing since its last response.
 
-    A pooled connection with bytes to read was closed by LM Studio, or would answer the next request with
-    something that nobody requested (aiohttp issue 13656). Polling the kernel before the request is written is
-    why a POST never has to be sent twice.
+    If a pooled connection has bytes to read, LM Studio has closed it, or has sent bytes that would be taken
+    for the next response (aiohttp issue 13656). The kernel is polled for that before a request is written, so
+    a POST never has to be retried.
 
     The connection used last is reused first: it is the likeliest to be alive, and still in the processor's
-    cache. Connections that aren't needed age and are closed.
+    cache. The others stay idle until they are closed.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        # A partial's type is that of what it makes, and mypy takes it to be exactly that.
+        # functools.partial is invariant, so mypy rejects a partial of the subclass.
         self._factory = cast(
             "functools.partial[ResponseHandler]", functools.partial(UpstreamProtocol, loop=self._loop)
         )
@@ -47,9 +47,10 @@ class FreshConnector(aiohttp.TCPConnector):
 
 
 def without_retries(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    """Return the session, which from now on sends each request once.
+    """Return the session with its retries switched off.
 
-    By itself it sends an idempotent request again that LM Studio may have begun, if a new connection closed.
+    By default it retries an idempotent request after a new connection closed, although LM Studio may have
+    begun it.
     """
     session._retry_connection = False
     return session

@@ -1,4 +1,4 @@
-"""What both kinds of protocol share: reading is resumed once, and a reader always sees a broken body."""
+"""Shared by the client's and the server's protocol: resuming reads, and failing the reader of a body."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from aiohttp.streams import StreamReader
 class ResumesOnceProtocol(BaseProtocol):
     """Resumes reading only if it was paused.
 
-    A StreamReader asks for it after every piece that is read, and each time aiohttp has the parser look at an
-    empty input, in case it was paused.
+    A StreamReader calls resume_reading() after every piece that is read, and aiohttp then runs the parser on
+    empty input each time.
     """
 
     __slots__ = ()
@@ -22,6 +22,6 @@ class ResumesOnceProtocol(BaseProtocol):
 
 
 def fail_reader(body: StreamReader, error: Exception, cause: BaseException) -> None:
-    """Make the body's reader raise the error, also a reader that was just woken and goes on waiting."""
+    """Make the body's reader raise the error, even if it was woken without data and waits again."""
     set_exception(body, error, cause)
     body._loop.call_soon(set_exception, body, error, cause)

@@ -1,4 +1,4 @@
-"""A response whose head is LM Studio's, and writing its body without waiting."""
+"""A response with LM Studio's head, and non-blocking writes of its body."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _NO_CONTENT = 204
 
 
 class RelayedResponse(web.StreamResponse):
-    """LM Studio's response with its own header fields; aiohttp adds none but framing and Date."""
+    """LM Studio's response with its own header fields; only the framing and Date are added."""
 
     async def _prepare_headers(self) -> None:
-        # aiohttp's own invents a type and a server, and drops the length of a 304, which isn't its body's but
-        # that of the representation which the client has already (RFC 9110 section 8.6).
+        # aiohttp's own method adds Content-Type and Server, and drops the Content-Length of a 304, which is
+        # the length of the representation that the client has already (RFC 9110 section 8.6).
         request = cast("web.BaseRequest", self._req)
         writer = cast("StreamWriter", self._payload_writer)
         fields = self._headers
@@ -44,9 +44,9 @@ class RelayedResponse(web.StreamResponse):
 
 
 def write_now(writer: AbstractStreamWriter, chunk: bytes) -> None:
-    """Write without waiting, which StreamWriter.write only does to drain or to compress."""
+    """Write without waiting. StreamWriter.write is a coroutine, but waits only to drain or to compress."""
     try:
         writer.write(chunk, drain=False).send(None)  # type: ignore[call-arg] # StreamWriter's
     except StopIteration:
         return
-    raise RuntimeError("StreamWriter.write waited although it was not to drain.")
+    raise RuntimeError("StreamWriter.write waited in spite of drain=False.")

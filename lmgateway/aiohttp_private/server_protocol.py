@@ -1,4 +1,4 @@
-"""One client's connection, as aiohttp's server has it."""
+"""A client's connection: aiohttp's server protocol with public methods."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ServerProtocol(ResumesOnceProtocol, RequestHandler):
-    """aiohttp's RequestHandler, whose parser, queue and transport are reached by public methods.
+    """aiohttp's RequestHandler with public methods for its parser, queue and transport.
 
-    A client's body fails its reader when the framing breaks, also one that a handler has yet to begin with;
-    aiohttp's C parser fails nobody.
+    If a request body's framing is broken, its reader raises, even if it starts reading only afterwards.
+    aiohttp's C parser never wakes the reader.
 
     `on_writable` is called when the client's buffer has room again; it must not raise.
     """
@@ -35,7 +35,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._last_body: StreamReader = EMPTY_PAYLOAD
-        # How many heads were parsed when the last one was looked at.
+        # The number of heads parsed when `_follow_last_message` ran last.
         self._followed = 0
         # The event loop's time, in seconds.
         self.now = self._loop.time
@@ -45,7 +45,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     # ── Events ───────────────────────────────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # aiohttp forgets its transport as soon as it is to be closed, which a slow reader may delay for ever.
+        # aiohttp drops its reference when it begins to close the transport; a slow reader may keep it open.
         self.wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
 
@@ -61,7 +61,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
             self.heads_received(len(data), self._follow_last_message())
 
     def response_finished(self) -> None:
-        """To be called after finish_response(), which parses what arrived behind a refused Upgrade."""
+        """To be called after finish_response(), which parses the input after a refused Upgrade."""
         if self._request_count != self._followed and self._messages:
             self._followed = self._request_count
             self.heads_received(sys.maxsize, self._follow_last_message())
@@ -69,11 +69,11 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     def heads_received(self, size: int, error: BaseException | None) -> None:
         """Called when heads were parsed, the last of them from at most `size` bytes of new input.
 
-        `error` is why the last one is malformed; it isn't in the queue then.
+        If the last one is malformed, `error` is the reason, and it was removed from the queue.
         """
 
     def _follow_last_message(self) -> BaseException | None:
-        """Remember the body of the request parsed last. Take a malformed one from the queue; return why."""
+        """Remember the last parsed request's body. If it is malformed, dequeue it and return the reason."""
         message, body = self._messages[-1]
         if not isinstance(message, _ErrInfo):
             self._last_body = body
@@ -87,20 +87,20 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
     @property
     def is_in_head(self) -> bool:
-        """True while what arrives belongs to a request's head."""
+        """True while a request's head is being received."""
         return self._last_body.is_eof() and not self._upgraded
 
     def last_head_bytes(self) -> int:
-        """Return about how many bytes the head took that was parsed last."""
+        """Return the approximate size of the head that was parsed last."""
         message = cast("RawRequestMessage", self._messages[-1][0])
         return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
     def drop_last_head(self) -> None:
-        """Take the request parsed last out of the queue."""
+        """Remove the request that was parsed last from the queue."""
         self._messages.pop()
 
     def queue_error(self, status: int, error: BaseException, message: str) -> None:
-        """Have `handle_error` answer this, after the requests that are in the queue."""
+        """Have `handle_error` respond with this, after the requests that are in the queue."""
         self._messages.append((_ErrInfo(status, error, message), EMPTY_PAYLOAD))
         if self.is_waiting:
             cast("asyncio.Future[None]", self._waiter).set_result(None)
@@ -126,33 +126,33 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
     @property
     def is_reading_paused(self) -> bool:
-        """True while nothing is read from the socket, so that the client's leaving goes unnoticed."""
+        """True while the socket isn't read, so that a client's disconnection goes unnoticed."""
         return self.transport is not None and (self._reading_paused or self._buffer_paused)
 
     def read_on(self) -> None:
-        """Read from the socket again, whatever paused it."""
+        """Resume reading from the socket, whatever paused it."""
         self._resume_transport_reading()
 
     def unsent_bytes(self) -> tuple[int, int]:
-        """Return how many bytes of the running response wait in the buffer, and how many left it."""
+        """Return how many bytes of the running response are buffered, and how many were sent."""
         waiting = self.wire.get_write_buffer_size()
         request = self._current_request
         return waiting, (request.writer.output_size if request is not None else 0) - waiting
 
     @property
     def is_ending(self) -> bool:
-        """True if the response to the running request is the connection's last one."""
+        """True if the connection closes after the running response."""
         return False
 
     def abort(self) -> None:
-        """Close the connection now; what waits in the buffer is lost."""
+        """Close the connection now, and discard the buffer."""
         self.wire.abort()
 
     def break_off(self, *, reset: bool, seconds: float) -> None:
-        """Close the connection so that its client sees the response break off.
+        """Close the connection so that the client recognises the response as incomplete.
 
-        The bytes written so far are still sent if the client takes them within so many seconds. With `reset`
-        it is reset at once: the client of HTTP/1.0 can't tell a closed connection from the body's end.
+        The bytes written so far are still sent if the client reads them within `seconds`. With `reset` the
+        connection is reset at once: an HTTP/1.0 client can't tell a closed connection from the body's end.
         """
         if reset:
             self.wire.get_extra_info("socket").setsockopt(
@@ -165,15 +165,15 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
 
 def protocol_of(request: web.BaseRequest) -> ServerProtocol:
-    """Return the connection that a request came over; the runner makes no other kind."""
+    """Return the request's connection. The runner makes only ServerProtocols."""
     return request.protocol  # type: ignore[return-value] # not cast(): it is called for each request
 
 
 def is_too_long(error: BaseException) -> bool:
-    """True for a parse error about a line that is longer than the parser takes."""
+    """True for a parse error about a line that is longer than the parser allows."""
     return isinstance(error, LineTooLong)
 
 
 def is_malformed(error: BaseException | None) -> bool:
-    """True for an error of the parser, in a head or in a body."""
+    """True for a parse error, in a head or in a body."""
     return isinstance(error, (HttpProcessingError, RequestPayloadError))

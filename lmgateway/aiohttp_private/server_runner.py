@@ -1,4 +1,4 @@
-"""aiohttp's runner, with a protocol and requests of ours."""
+"""aiohttp's runner with the gateway's own protocol and request classes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MakeProtocol = Callable[..., ServerProtocol]
 class ProtocolRunner(web.AppRunner):
     """Runs an application on the connections that `make_protocol(server, **options)` returns.
 
-    `on_expect` is called with a request that expects 100 Continue. aiohttp would answer that before anybody
-    has judged the request.
+    `on_expect` is called with a request that expects 100 Continue. aiohttp itself would send it before the
+    middlewares have checked the request.
     """
 
     __slots__ = ("_make_protocol", "_on_expect")
@@ -41,7 +41,7 @@ class ProtocolRunner(web.AppRunner):
         make_request = server.request_factory
 
         def make_judged_request(message: RawRequestMessage, *arguments: Any) -> web.BaseRequest:
-            if message is ERROR:  # which aiohttp takes for HTTP/1.0, and would answer so
+            if message is ERROR:  # aiohttp treats its version as HTTP/1.0, and would respond with that
                 message = message._replace(version=HttpVersion11)
             expectation = message.headers.get("Expect")
             if expectation is None:
@@ -73,4 +73,4 @@ class _Server(web.Server):
         return self._make_protocol(self, loop=self._loop, **self._kwargs)
 
     def pre_shutdown(self) -> None:
-        """Close nothing yet: idle connections are closed while the gateway drains."""
+        """Do nothing: aiohttp would close idle connections here, and the drain does."""

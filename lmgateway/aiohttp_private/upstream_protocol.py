@@ -1,4 +1,4 @@
-"""One connection to LM Studio."""
+"""A connection to LM Studio: aiohttp's client protocol."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from .flow_control import ResumesOnceProtocol, fail_reader
 
 
 class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
-    """aiohttp's ResponseHandler, whose reader always learns how a response ended.
+    """aiohttp's ResponseHandler with three bugs fixed, whose effects are:
 
-    When the framing of a body breaks, aiohttp's C parser fails only the reader of the *next* response. A
-    reset counts as the end of a body without a length. And `sock_read` doesn't count while the request is
-    written, so a server that reads nothing would hold up an upload for ever.
+    - If a body's framing is broken, the C parser fails only the reader of the *next* response.
+    - A reset counts as the end of a body without a length.
+    - `sock_read` isn't applied while the request is written, so a server that doesn't read blocks an upload
+      for ever.
 
-    The read timeout needs one timer for many pieces of data: when it goes off, it looks whether data came in
-    since, and is set again.
+    The read timeout doesn't set a timer for each piece of data: when the timer expires, it is set again if
+    data was received in the meantime.
 
-    `on_data` is called after whatever came in; it must not raise. `is_untouched` is true for a pooled
-    connection that has received nothing since it was reused: an idempotent request lost on it may be retried.
+    `on_data` is called after any input; it must not raise. `is_untouched` is true for a pooled connection
+    that has received nothing since it was reused: an idempotent request lost on it may be retried.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,7 +51,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
 
     @property
     def has_input(self) -> bool:
-        """True if the kernel or the parser holds bytes that no request asked for, or the connection ended."""
+        """True if the kernel or the parser has unsolicited bytes, or the connection has ended."""
         if self.transport is None or self.should_close:
             return True
         if self._poller is None:
@@ -89,7 +90,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
             failure = aiohttp.ClientPayloadError("Response was reset")
             set_exception(body, failure, exc)
             super().connection_lost(exc)
-            # In its place the parser put that the body isn't complete, without the reason.
+            # The parser has set an error that says only that the body is incomplete.
             body.set_exception(failure)
         if self._read_timeout_handle is not None:
             self._read_timeout_handle.cancel()

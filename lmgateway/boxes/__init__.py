@@ -1,1 +1,1 @@
-"""LM Studio: one box, what is on it and in its memory, and how it is asked."""
+"""The boxes: machines with LM Studio, their connections, models, loads and logs."""

@@ -24,7 +24,7 @@ PROBE_SECONDS = 2
 
 
 class Box:
-    """The owner of all that the gateway has open towards one LM Studio. Enter it before use."""
+    """The owner of the gateway's connections to one LM Studio. A context manager: enter it before use."""
 
     def __init__(self, name: str, config: LMStudio, activity: Activity) -> None:
         self.name = name
@@ -50,13 +50,13 @@ class Box:
         await self._resources.aclose()
 
     async def reconfigure(self, config: LMStudio) -> None:
-        """Use this configuration for what begins from now on. What is running goes on as it began."""
+        """Use this configuration for new requests. Running ones aren't affected."""
         self.http.reconfigure(config)
         self.sdk.reconfigure(config)
         await self._log.reconfigure(config)
 
     async def probe(self) -> Reachability:
-        """Ask LM Studio for its models, and return whether it answered and how fast."""
+        """Request LM Studio's models, and return whether it answered and how fast."""
         base_url, started = self.http.base_url, time.monotonic()
         unreachable = Reachability(reachable=False, latency_ms=None, base_url=str(base_url))
         try:

@@ -1,4 +1,4 @@
-"""Whether one LM Studio answers, as its last request showed."""
+"""Whether one LM Studio answers, by the outcome of its last request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LM Studio's lists of models, parsed so that an unknown kind, field or type spoils only itself."""
+"""Parses LM Studio's lists of models. An entry or a field of an unexpected type is skipped, not an error."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, LoadedModel
 
 T = TypeVar("T")
-# Those that can be loaded; LM Studio lists each of them apart.
+# The kinds that can be loaded; LM Studio has a separate list of each.
 KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 
 
 def _field(entry: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     value = entry.get(name)
-    # True is an int to Python, and no size.
+    # A bool is an int in Python, but isn't a size.
     return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
 
 
@@ -39,7 +39,7 @@ def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def objects(answer: object) -> list[Mapping[str, Any]]:
-    """Return the entries of a list that are objects; none if it is no list."""
+    """Return the objects in a list; [] if `answer` isn't a list."""
     return [entry for entry in answer if isinstance(entry, Mapping)] if isinstance(answer, list) else []
 
 

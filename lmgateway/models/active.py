@@ -1,4 +1,4 @@
-"""Which models are active: those that answer requests which name none."""
+"""The active models, which answer requests without a `model`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .names import refers_to
 
 
 class ActiveModelStorage(Protocol):
-    """Where the active models last across restarts."""
+    """Storage of the active models across restarts."""
 
     async def load(self) -> ActiveModels: ...
 
     async def save(self, active: ActiveModels) -> None:
-        """Raises StateNotSaved, and then what was saved before is still there."""
+        """Replace the saved models. If it raises StateNotSaved, the previous ones are still saved."""
 
 
 class ActiveModelRegistry:
     """The owner of the active models, at most one of each type. It loads and unloads nothing.
 
-    A change that can't be saved isn't made. Each is completed even if its caller is cancelled, or what is
-    saved and what is active would differ.
+    A change that can't be saved isn't made. A change is completed even if its caller is cancelled, so that
+    the saved models and the active ones never differ.
     """
 
     def __init__(self, storage: ActiveModelStorage, activity: Activity) -> None:
@@ -42,7 +42,7 @@ class ActiveModelRegistry:
         self._changes = DetachedTasks()
 
     async def restore(self) -> None:
-        """Make active what was saved last."""
+        """Activate the saved models."""
         self._active = await self._storage.load()
 
     async def close(self) -> None:
@@ -95,8 +95,8 @@ class ActiveModelRegistry:
     async def _change(
         self, change: Callable[[ActiveModels], ActiveModels]
     ) -> tuple[ActiveModels, ActiveModels]:
-        """Return what was active before and after."""
-        # One after the other: each starts from what the one before it saved.
+        """Return the active models before and after the change."""
+        # One change at a time: each starts from the result of the one before.
         async with self._lock:
             before = self._active
             after = change(before)
@@ -122,9 +122,9 @@ def _without(active: ActiveModels, kinds: Iterable[ModelType]) -> ActiveModels:
 
 
 def _identifiers(active: ActiveModels, kind: ModelType, loaded: Iterable[LoadedModel]) -> list[str]:
-    """Return the instances of which LM Studio may use one for the active model of this type.
+    """Return the identifiers of the instances that LM Studio may use for the active model of this type.
 
-    LM Studio uses the instance of exactly the name that it is given, and else any of that model.
+    LM Studio uses the instance whose identifier is the requested name, otherwise any instance of the model.
     """
     model = active.of(kind)
     if model is None:

@@ -1,4 +1,4 @@
-"""Models loaded, activated and unloaded by an admin, with what follows for the active ones."""
+"""Loads, activates and unloads models for an admin, and updates the active models accordingly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..schema.models import (
 from .active import ActiveModelRegistry
 from .names import Availability, look_up, model_not_found, refers_to
 
-_CANT_BE_ASKED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
+_UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
 
 
 class Activation(NamedTuple):
@@ -37,17 +37,17 @@ class Activation(NamedTuple):
 
 
 class Unloaded(NamedTuple):
-    """The instances that were unloaded, and the types of which no model is active any more."""
+    """The unloaded instances, and the types whose active model was deactivated."""
 
     identifiers: tuple[str, ...] = ()
     deactivated: tuple[ModelType, ...] = ()
 
 
 class ModelLifecycle:
-    """Asks the box to load or unload, then the registry to activate or forget.
+    """Loads and unloads models on the box, and then updates the registry of active models.
 
-    Loads and unloads are completed even if the caller is cancelled: LM Studio completes them as well, and
-    what is active follows from them.
+    Loads and unloads are completed even if the caller is cancelled: LM Studio completes them too, and the
+    active models must be updated afterwards.
     """
 
     def __init__(self, fleet: Fleet, active: ActiveModelRegistry, activity: Activity) -> None:
@@ -81,7 +81,7 @@ class ModelLifecycle:
         except ModelNotFound as exc:
             raise model_not_found(request.model_key, await self._on_disk_if_known()) from exc
         if request.activates:
-            # An instance that LM Studio had to name itself is only reached by that name.
+            # An instance whose identifier LM Studio chose can only be requested by that identifier.
             own_name = instance.identifier if instance.identifier != request.model_key else None
             active = ActiveModel(
                 model_key=request.model_key,
@@ -97,7 +97,7 @@ class ModelLifecycle:
     async def _on_disk_if_known(self) -> tuple[DownloadedModel, ...]:
         try:
             return await self._box.sdk.downloaded(attempts=1)
-        except _CANT_BE_ASKED:
+        except _UNANSWERED:
             return ()
 
     async def cancel_load(self, request: InstanceRequest) -> list[str]:
@@ -111,7 +111,7 @@ class ModelLifecycle:
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        # A request that says the type works without LM Studio.
+        # If the request has the type, activation works without LM Studio.
         availability = Availability("unknown") if request.type else await self._look_up(active)
         kind = request.type or availability.type or self._likely_type(request.model_key)
         await self._active.activate(kind, active)
@@ -121,12 +121,12 @@ class ModelLifecycle:
         try:
             on_disk = await self._box.sdk.downloaded(attempts=1)
             loaded = await self._box.sdk.loaded(attempts=1)
-        except _CANT_BE_ASKED:
+        except _UNANSWERED:
             return Availability("unknown")
         return look_up(active, on_disk, loaded)
 
     def _likely_type(self, model_key: str) -> ModelType:
-        """Return the type it is active as, or else the one that its name says: LM Studio adds this prefix."""
+        """Return the type of the active model with this key, otherwise guess it from LM Studio's prefix."""
         embedding = self._active.current.active_embedding_model
         is_active = embedding is not None and embedding.model_key == model_key
         return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
@@ -158,7 +158,7 @@ class ModelLifecycle:
         unloaded: list[LoadedModel] = []
         try:
             for instance in matching:
-                with suppress(ModelNotFound):  # somebody else unloaded it first
+                with suppress(ModelNotFound):  # it was unloaded meanwhile
                     await self._box.sdk.unload(instance.kind, instance.identifier)
                 unloaded.append(instance)
         finally:

@@ -15,12 +15,12 @@ from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, Loade
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
 MIN_RATIO = 0.4
-# Of "qwen2.5-7b-instruct": qwen2, 7b, instruct.
+# The words of "qwen2.5-7b-instruct" are qwen2, 7b and instruct.
 _WORD = re.compile(r"[a-z0-9]{2,}")
 
 
 class Availability(NamedTuple):
-    """Where LM Studio has the model of a name, and of which type it is; near names if it has none."""
+    """Whether LM Studio has a model in memory or on disk, and its type; similar names if it has none."""
 
     place: Literal["loaded", "on disk", "missing", "unknown"]
     type: ModelType | None = None
@@ -40,7 +40,7 @@ def look_up(
 
 
 def refers_to(named: InstanceRequest | ActiveModel, instance: LoadedModel) -> bool:
-    """An instance id refers to exactly that instance; else a key or path refers to all of the model's."""
+    """True if the instance has the named identifier or, if none is named, the model's key or path."""
     if named.instance_id is not None:
         return instance.identifier == named.instance_id
     return named.model_key in {instance.model_key, instance.path, instance.identifier}
@@ -53,7 +53,7 @@ def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFo
 
 
 def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
-    """Return the keys that are most like `name`, the likeliest first."""
+    """Return the keys that are most similar to `name`, the most similar first."""
     lower = name.lower()
     words = set(_WORD.findall(lower))
 

@@ -1,4 +1,4 @@
-"""What the configuration says of single models: how they are loaded, and what their requests leave out."""
+"""The configured profiles of single models: load settings, and default parameters of requests."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..schema.models import DefaultInference, LoadConfig
 
 
 class Profiles(NamedTuple):
-    """The profiles by the models' keys; each mapping has only those that set something."""
+    """The profiles by model key; each mapping has only the models with such settings."""
 
     loads: Mapping[str, LoadConfig]
     defaults: Mapping[str, DefaultInference]
 
 
 def profiles_of(tables: Mapping[str, ModelProfile]) -> Profiles:
-    """Return the profiles that these tables of the configuration make."""
+    """Return the profiles in these tables of the configuration."""
     nothing = DefaultInference()
     return Profiles(
         loads={key: table.load for key, table in tables.items() if table.load is not None},

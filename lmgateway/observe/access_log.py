@@ -12,10 +12,10 @@ logger = logging.getLogger("lmgateway.access")
 
 
 class AccessLine(Struct, frozen=True, kw_only=True):
-    """An HTTP request that has ended, as a log record whose text is only made when it is written.
+    """An HTTP request that has ended, as a log record whose text is formatted only when it is written.
 
-    `status` is what its client was sent, `error_code` what the gateway ended it with. `created` is when it
-    ended, in Unix seconds.
+    `status` is the one sent to the client, `error_code` that of the gateway's own error. `created` is when
+    the request ended, in Unix seconds.
     """
 
     client: str
@@ -41,7 +41,7 @@ class AccessLine(Struct, frozen=True, kw_only=True):
         )
 
     def fields(self) -> dict[str, object]:
-        """Return the same for machines."""
+        """Return the same as fields for the JSON format."""
         return {
             "client": self.client,
             "key": self.key,
@@ -59,7 +59,7 @@ def write(line: AccessLine) -> None:
         return
     match logging.root.handlers:
         case [SinkHandler() as sink]:
-            # The only handler. Logging's own way to it costs as much as the rest of a line.
+            # If it is the only handler, skip logging's own dispatch, which costs as much as the rest.
             sink.gather(line)
         case _:
             logger.info("%s", line.getMessage(), extra={"fields": line.fields})

@@ -1,4 +1,4 @@
-"""What runs: each exchange begins and ends here, once."""
+"""The running exchanges: each begins and ends here, once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .recorder import Recorder
 
 
 class Activity:
-    """The owner of the running exchanges; what ended is its recorder's."""
+    """The owner of the running exchanges; the recorder owns those that ended."""
 
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self.events = events
         self.operations = Operations(events, metrics)
-        # Each with whether its inference_start is published.
+        # The value is whether the exchange's inference_start was published.
         self._running: dict[Exchange, bool] = {}
         self._recorder = Recorder(events, metrics)
 
@@ -31,7 +31,7 @@ class Activity:
 
     @property
     def status(self) -> Status:
-        """`error` is a model operation that failed, until the next one begins."""
+        """Return the status; `error` if the last model operation failed and no new one has begun."""
         if self.operations.running:
             return "loading_model"
         if any(exchange.generates for exchange in self._running):
@@ -57,7 +57,7 @@ class Activity:
         return self.total_errors / ended if ended else 0.0
 
     def flush(self) -> None:
-        """Have metrics and events of all that ended until now."""
+        """Update metrics and events for all exchanges that have ended."""
         self._recorder.flush()
 
     def operation(self, kind: OperationType, model_key: str) -> AbstractContextManager[ModelOperation]:
@@ -65,7 +65,7 @@ class Activity:
         return self.operations.run(kind, model_key)
 
     def admit(self, limit: int) -> None:
-        """Raise Overloaded if as many exchanges run already."""
+        """Raise Overloaded if `limit` exchanges are running."""
         if len(self._running) >= limit:
             raise Overloaded(
                 f"{limit} requests are running already, as many as limits.requests allows. Ask again later.",
@@ -82,9 +82,10 @@ class Activity:
         self._recorder.exchange_began(exchange)
 
     def prompt_progressed(self, fraction: float) -> None:
-        """Note how much of a prompt LM Studio has processed, from 0 to 1.
+        """Record how much of a prompt LM Studio has processed, from 0 to 1.
 
-        Its log doesn't say whose. If exactly one exchange waits for its first token, it is that one's.
+        Its log doesn't identify the request, so this has an effect only if exactly one exchange waits for its
+        first token.
         """
         waiting = [
             exchange for exchange in self._running if exchange.generates and exchange.first_token is None
@@ -110,7 +111,7 @@ class Activity:
 
 
 class _Running:
-    # Not a generator of contextlib, which takes 0.5 µs more.
+    # Not a generator with contextlib's decorator, which takes 0.5 µs more.
     __slots__ = ("_activity", "_exchange")
 
     def __init__(self, activity: Activity, exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""An exchange with LM Studio while it runs."""
+"""A running exchange with LM Studio."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..schema.debug import Phase
 from .clock import unix_time
 from .tokens import TokenCount, generation_speed
 
-# nginx's number for a client that left before its answer. It is logged and never sent.
+# nginx's status for a client that disconnected before the response. It is logged, never sent.
 CLIENT_LEFT = 499
 OTHER_ROUTE = "other"
 
-# Different in each process, so that ids in months of logs are unique; counted for all of a process, so that
-# those of two applications in it are.
+# Random for each process, so that ids are unique across restarts; the counter is per process, so that ids of
+# two applications in it differ too.
 _PROCESS = secrets.token_hex(6)
 _numbers = count(1)
 
@@ -29,7 +29,7 @@ def make_request_id() -> str:
 
 
 class Cancellation:
-    """Cancels what a client asked for, and remembers why. Without an error it is the client that left."""
+    """Cancels a request, and remembers why. Without `error`, its client has disconnected."""
 
     __slots__ = ("_cancel", "error")
 
@@ -38,7 +38,7 @@ class Cancellation:
         self.error: GatewayError | None = None
 
     def interrupt(self, error: GatewayError) -> None:
-        """End it with this error, which its client is sent. Only the first one counts."""
+        """End the request with this error, which is sent to the client. Only the first call has an effect."""
         if self.error is None:
             self.error = error
             self._cancel()
@@ -46,11 +46,11 @@ class Cancellation:
 
 # A Struct takes 0.2 µs to make, a dataclass with as many fields 0.5 µs.
 class Exchange(Struct, eq=False, kw_only=True):
-    """A request to LM Studio and its answer, so far. Only its own methods change it.
+    """The state of a running request to LM Studio. Only its own methods change it.
 
-    An HTTP request makes one at most, a socket one for each prediction. `client` is the address behind
-    trusted proxies, `key` the name of the caller's key. `started` is of the monotonic clock, `began` the same
-    moment in Unix seconds. `redact` takes keys out of a text.
+    An HTTP request has at most one, a socket one for each prediction. `client` is the address behind trusted
+    proxies, `key` the name of the caller's key. `started` is by the monotonic clock, `began` the same moment
+    in Unix seconds. `redact` removes keys from a text.
     """
 
     request_id: str
@@ -73,24 +73,24 @@ class Exchange(Struct, eq=False, kw_only=True):
     last_token: float | None = None
 
     def resolved(self, model: str | None, *, stream: bool) -> None:
-        """The request's body was read: which model it is for, and whether it asks for a stream."""
+        """Record the model and whether a stream is requested, when the request's body has been read."""
         self.stream = stream
         if model is not None:
             self.model = self.redact(model)
 
     def answered(self, status: int, *, stream: bool, count: TokenCount | None) -> None:
-        """LM Studio's answer began. `count` is the one that its meter goes on counting in."""
+        """Record the head of LM Studio's response. The response's meter goes on updating `count`."""
         self.status = status
-        # A stream is what LM Studio says is one, whatever was asked for.
+        # LM Studio may stream although the request didn't ask for it.
         self.stream |= stream
         self.count = count
 
     def prompt_progressed(self, fraction: float) -> None:
-        """LM Studio has processed this much of the prompt, from 0 to 1."""
+        """Record how much of the prompt LM Studio has processed, from 0 to 1."""
         self.prompt_progress = fraction
 
     def token_seen(self) -> None:
-        """A token went by just now."""
+        """Record that a token was relayed now."""
         self.last_token = time.monotonic()
         if self.first_token is None:
             self.first_token = self.last_token

@@ -54,7 +54,7 @@ class Operations:
 
     @property
     def has_failed(self) -> bool:
-        """Whether an operation failed, and none has begun since."""
+        """True if an operation has failed and no new one has begun since."""
         return self._failed is not None
 
     @contextmanager
@@ -81,12 +81,12 @@ class Operations:
             self.running.remove(operation)
             if not operation.changed_nothing:
                 self.ended += 1
-                # A failure from before this one began is over. One that happened meanwhile isn't.
+                # Clear a failure from before this operation, but not one that happened during it.
                 if self._failed is failed_before:
                     self._failed = None
 
     def _fail(self, operation: ModelOperation, error: GatewayError) -> None:
-        # A client's mistake is no error of the gateway.
+        # A client's mistake isn't counted as an error of the gateway.
         if error.status >= 500:
             self._failed = operation
             self.errors += 1

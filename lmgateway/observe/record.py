@@ -18,11 +18,11 @@ class Conclusion(NamedTuple):
 
 
 class RequestRecord(Struct, frozen=True, kw_only=True):
-    """What became of an exchange.
+    """An exchange that has ended.
 
-    `status` is what its client got, or would have got if the head hadn't been sent already. `error` is set if
-    the gateway ended it with an error; keys are taken out of it. `started` is of the monotonic clock, `began`
-    and `ended` are in Unix seconds.
+    `status` is the client's, or that of an error which occurred after the head was sent. `error` is the
+    error with which the gateway ended the exchange, without keys. `started` is by the monotonic clock;
+    `began` and `ended` are in Unix seconds.
     """
 
     request_id: str
@@ -48,17 +48,17 @@ class RequestRecord(Struct, frozen=True, kw_only=True):
 
     @property
     def is_error(self) -> bool:
-        """Whether it counts as an error. A client that left doesn't."""
+        """True if it counts as an error. A client's disconnection doesn't."""
         return self.outcome in {"failed", "cancelled"}
 
 
 def conclude(
     exc: BaseException | None, reason: GatewayError | None, *, status: int, stream_fault: str | None
 ) -> Conclusion:
-    """Decide how an exchange ended that this exception left, if any.
+    """Decide how an exchange ended; `exc` is the exception that ended it, if any.
 
-    `reason` is why it was cancelled, None if its client left. `status` is LM Studio's, `stream_fault` what is
-    wrong with its stream.
+    `reason` is why it was cancelled, None if its client disconnected. `status` is LM Studio's, `stream_fault`
+    what is wrong with its stream.
     """
     match exc:
         case None if stream_fault is not None:
@@ -77,7 +77,7 @@ def conclude(
 
 
 def make_record(exchange: Exchange, conclusion: Conclusion, now: float) -> RequestRecord:
-    """Return the record of an exchange that ended so and `now`, by the monotonic clock."""
+    """Return the record of an exchange with this conclusion; `now` is its end by the monotonic clock."""
     count = exchange.count
     outcome, error = conclusion
     return RequestRecord(

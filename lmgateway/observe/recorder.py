@@ -1,4 +1,4 @@
-"""What becomes of an exchange that ended: a record, and from it history, counts, metrics and events."""
+"""Records the exchanges that ended, in the history, counts, metrics and events."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _CLIENT_LEFT = "The client left before its answer was complete."
 class Recorder:
     """The owner of the history and of the counts of exchanges.
 
-    Exchanges are recorded in batches: at the latest 50 ms after they ended, and before anything that is made
-    from their records is read. Recorded one by one they cost 20 µs (9 %) more of processor time per request,
-    measured with 64 clients and a reader of the events: each time, the code had left the caches.
+    Exchanges are recorded in batches: at the latest 50 ms after they ended, and before anything derived from
+    their records is read. Recorded one by one they cost 20 µs (9 %) more processor time per request, measured
+    with 64 clients and a reader of the events, because the code is no longer in the processor's caches.
     """
 
     def __init__(self, events: Events, metrics: Metrics) -> None:
@@ -32,7 +32,7 @@ class Recorder:
         self._history = History()
         self._ended = 0
         self._errors = 0
-        # What began (without a conclusion) and what ended, in this order, and when.
+        # Exchanges that began (conclusion None) or ended, in this order, with the time.
         self._pending: list[tuple[Exchange, Conclusion | None, float]] = []
         self._timer: asyncio.Handle | None = None
         self._flushed_at = 0.0
@@ -57,7 +57,7 @@ class Recorder:
         self._add(exchange, None, unix_time())
 
     def exchange_ended(self, exchange: Exchange, exc: BaseException | None) -> None:
-        """Record an exchange that this exception ended, if any. It must not change any more."""
+        """Record an exchange; `exc` is the exception that ended it, if any. It must not change any more."""
         fault = None if exchange.count is None else exchange.count.fault
         conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_fault=fault)
         self._add(exchange, conclusion, time.monotonic())
@@ -69,7 +69,7 @@ class Recorder:
             self._timer = loop.call_at(self._flushed_at + PAUSE_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Record what has begun and ended."""
+        """Record the pending exchanges."""
         if self._timer is None:
             return
         self._timer.cancel()
@@ -102,7 +102,7 @@ def _start_event(exchange: Exchange, at: float) -> InferenceStart:
 
 
 def _end_event(record: RequestRecord) -> Event:
-    """Return the one event that an exchange ends with: an answer of LM Studio's, or an error."""
+    """Return the event of an exchange's end: inference_complete or error."""
     ended = iso_timestamp(record.ended)
     error = _CLIENT_LEFT if record.outcome == "aborted" else record.error
     if error is None:

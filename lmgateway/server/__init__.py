@@ -1,1 +1,1 @@
-"""What lies below the HTTP handlers: connections and their limits, sockets, TLS, signals, the event loop."""
+"""The layers below the HTTP handlers: connections and their limits, sockets, TLS, signals, the event loop."""

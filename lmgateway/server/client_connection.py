@@ -1,4 +1,4 @@
-"""One client's connection: how long it may take, and the answer to input that is no HTTP."""
+"""A client's connection: its time limits, and the response to malformed input."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 # After a refusal, input is discarded for so long: a connection closed at once would be reset, and the client
 # might never read the answer.
 LINGER_SECONDS = 2.0
-_ENDING = "The gateway is being stopped and could wait no longer. Ask again in a moment."
+_ENDING = "The gateway is stopping, and can't complete the request. Retry in a moment."
 
 
 class ConnectionOwner(Protocol):
-    """What a connection asks of the owner of all connections."""
+    """The part of ConnectionLimits that a connection uses."""
 
     current: Limits
     draining: bool
@@ -45,7 +45,7 @@ class ConnectionOwner(Protocol):
 class ClientConnection(ServerProtocol):
     """A connection whose parse errors are answered and logged without quoting the input.
 
-    aiohttp puts the malformed line into its answer and its log, and that line may hold the key.
+    aiohttp quotes the malformed line in its response and its log, and that line may contain the key.
     """
 
     __slots__ = (
@@ -65,7 +65,7 @@ class ClientConnection(ServerProtocol):
         self._owner = owner
         now = self.now()
         self._active_at = now
-        # The first head is due from the start; a later one from its first byte.
+        # The first head's time limit starts with the connection, that of a later one with its first byte.
         self._head_began: float | None = now
         self._head_size = 0
         self._in_first_line = True
@@ -97,7 +97,7 @@ class ClientConnection(ServerProtocol):
             self._head_began = self._active_at
         self._head_size += len(data)
         super().data_received(data)
-        # A head that was parsed has set it to 0.
+        # heads_received() has reset the size to 0 if the head is complete.
         if self._head_size > limit:
             self.refuse(self._too_large())
 
@@ -117,11 +117,11 @@ class ClientConnection(ServerProtocol):
 
     def _too_large(self) -> GatewayError:
         if self._in_first_line:
-            return UriTooLong("The request's target is longer than this gateway takes.")
-        return HeadTooLarge("The request's head is larger than this gateway takes.")
+            return UriTooLong("The request's target is longer than this gateway allows.")
+        return HeadTooLarge("The request's head is larger than this gateway allows.")
 
     def refuse(self, error: GatewayError) -> None:
-        """Answer input that is no request, after the requests before it, and close."""
+        """Respond to malformed input with this error, after the earlier requests, and close."""
         self._is_refused = True
         self.queue_error(error.status, error, error.message)
 
@@ -133,14 +133,14 @@ class ClientConnection(ServerProtocol):
 
     @property
     def is_idle(self) -> bool:
-        """True while it waits for a request of which nothing has arrived."""
+        """True while no byte of the next request was received."""
         return self.is_waiting and self._head_size == 0
 
     def seconds_inactive(self, now: float) -> float:
         return now - self._active_at
 
     def enforce_limits(self, now: float) -> None:
-        """Close the connection, or refuse its request, if it takes too long."""
+        """Close the connection, or refuse its request, if a time limit is exceeded."""
         limits = self._owner.current
         if _is_over(now - self._stalled_since(now), limits.send_stall_ms):
             logger.info("%s stopped reading its response and is cut off", self.peername)
@@ -157,7 +157,7 @@ class ClientConnection(ServerProtocol):
                 self.force_close()
 
     def _stalled_since(self, now: float) -> float:
-        """Return since when the client reads nothing of what waits for it; `now` if it reads."""
+        """Return since when the client hasn't read its response; `now` if it is reading."""
         waiting, taken = self.unsent_bytes()
         if not waiting or taken != self._taken:
             self._taken, self._taken_at = taken, now
@@ -166,7 +166,7 @@ class ClientConnection(ServerProtocol):
     # ── The end ──────────────────────────────────────────────────────────────────────────────────────────
 
     def interrupt(self) -> bool:
-        """End the running request with an error that its client can tell from an end; return if one runs."""
+        """End the running request with an error; return whether a request was running."""
         request = self.running_request
         context = request.get(CONTEXT) if request is not None else None
         if context is None:
@@ -182,14 +182,14 @@ class ClientConnection(ServerProtocol):
         message: str | None = None,
     ) -> web.StreamResponse:
         if isinstance(exc, ConnectionError):
-            # The client left before its answer; aiohttp's start() ends the connection.
+            # The client disconnected before its response; aiohttp's start() ends the connection.
             raise exc
-        if exc is not None and is_malformed(exc):  # it arrived behind a request for another protocol
+        if exc is not None and is_malformed(exc):  # input after a refused Upgrade
             exc = self._meaning(exc)
         if not isinstance(exc, GatewayError) or request.writer.output_size > 0:
             return super().handle_error(request, status, exc, message)
         request_id = make_request_id()
-        if not isinstance(exc, TooManyConnections):  # those are many, and logged once
+        if not isinstance(exc, TooManyConnections):  # logged once for each address, because there are many
             self._lingers = True
             logger.info("%s sent a malformed request %s: %s", request.remote, request_id, exc.code)
         response = error_response(exc, "own", request_id)
@@ -209,7 +209,7 @@ class ClientConnection(ServerProtocol):
         return finished
 
     async def _linger(self) -> None:
-        """Give the client time to read its answer before the connection ends; its leaving ends this too."""
+        """Discard input until the client disconnects, for at most LINGER_SECONDS."""
         self.read_on()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
@@ -223,5 +223,5 @@ class ClientConnection(ServerProtocol):
 
 
 def _is_over(seconds: float, limit_ms: int) -> bool:
-    """True if a limit is exceeded; 0 is none."""
+    """True if a limit is exceeded; 0 is no limit."""
     return 0 < limit_ms < seconds * 1000

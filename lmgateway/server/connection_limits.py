@@ -1,4 +1,4 @@
-"""All clients' connections: how many there may be, how long each may take, and how they end."""
+"""All clients' connections: their number, their time limits, and their end in the drain."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .client_connection import ClientConnection
 logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 1.0
-# A connection used within so long may carry another request already; that one is answered as its last.
+# A connection used within this time may have another request on its way; it is closed after that request.
 GRACE_SECONDS = 1.0
-# How long a client may take to read the error that cuts its response off.
+# How long a client may take to read the error that ends its response.
 CUT_SECONDS = 2.0
 
 
 class ConnectionLimits:
-    """The owner of the open connections. One sweep a second enforces the limits of all; none has a timer."""
+    """The owner of the open connections. One sweep a second enforces all limits, in place of timers."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.draining = False
@@ -36,11 +36,11 @@ class ConnectionLimits:
     def reconfigure(self, config: Config) -> None:
         self.current = config.limits
         self._drain_seconds = config.server.drain_seconds
-        # A proxy has as many connections as there are clients behind it.
+        # Trusted proxies have no limit, because they have the connections of all clients behind them.
         self._unlimited = config.network.trusted_proxies
 
     def add(self, connection: ClientConnection) -> None:
-        """Count a new connection; refuse it if its address has as many as it may have."""
+        """Count a new connection; refuse it if its address has reached the limit."""
         address, limit = connection.address, self.current.connections_per_address
         self.connections.add(connection)
         self._per_address[address] += 1
@@ -71,7 +71,7 @@ class ConnectionLimits:
 
     def _abort_half_closed(self) -> None:
         """Abort the connections whose clients left while nothing was read from them."""
-        if sys.platform != "linux":  # the only system that says so without reading what they sent before
+        if sys.platform != "linux":  # only Linux reports a half-closed connection before its input is read
             return
         paused = {each.descriptor: each for each in self.connections if each.is_reading_paused}
         if not paused:
@@ -99,7 +99,7 @@ class ConnectionLimits:
             await self._wait_for_close(cut_by - loop.time())
 
     async def _wait_for_close(self, seconds: float) -> None:
-        """Wait until a connection has ended, at most so long."""
+        """Wait until a connection has ended, for at most so many seconds."""
         self._closed_one.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

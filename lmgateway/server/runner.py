@@ -16,7 +16,7 @@ from .connection_limits import ConnectionLimits
 
 READ_BUFFER_BYTES = 64 * 1024
 _NEVER = 365 * 86400.0
-# What runs after the drain is abandoned at once; zero would be no limit at all.
+# aiohttp's shutdown timeout: requests that run after the drain are cancelled at once. 0 would be no limit.
 _AT_ONCE = 0.01
 
 
@@ -38,9 +38,9 @@ class Runner(ProtocolRunner):
             app,
             make_protocol=self._connect,
             on_expect=_remember_expectation,
-            # Off by default in aiohttp: without it a client that hangs up leaves LM Studio generating.
+            # Off by default in aiohttp. Without it LM Studio would go on generating after a disconnection.
             handler_cancellation=True,
-            # Bodies pass as they are; decompressed, they would no longer match their headers.
+            # Bodies are forwarded unchanged; decompressed, they would no longer match their headers.
             auto_decompress=False,
             access_log=None,
             # The sweep closes idle connections.
@@ -55,7 +55,7 @@ class Runner(ProtocolRunner):
         self._sweeping: asyncio.Task[None] | None = None
 
     def _connect(self, server: web.Server, **options: Any) -> ClientConnection:
-        # Read at each connection: a reload may have changed it.
+        # Read for each connection, because a reload may change it.
         head_bytes = self._limits.current.head_bytes
         return ClientConnection(
             server, self._limits, max_line_size=head_bytes, max_field_size=head_bytes, **options

@@ -1,1 +1,1 @@
-"""What must last across restarts."""
+"""Persistent state: the SQLite database and its tables."""

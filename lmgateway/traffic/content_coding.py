@@ -12,12 +12,13 @@ from ..errors import BadRequest, UnsupportedMediaType
 # Decoding one piece takes about a millisecond.
 PIECE_BYTES = 256 * 1024
 _ACCEPTED = "gzip, deflate, zstd"
-# What each coding's format may be a row of. Without a limit, a row of empty ones would take long to decode.
+# How many gzip members, zlib streams or zstd frames a body may consist of. Many empty ones would take long
+# to decode.
 _MAX_MEMBERS = 256
 _GZIP, _ZLIB, _RAW = 31, 15, -15
 # A format is recognised by its first two bytes.
 _MAGIC_BYTES = 2
-# RFC 9659 section 3: a window of 8 MiB at most. What a client asks for, the gateway would have to allocate.
+# RFC 9659 section 3: a window of 8 MiB at most. The decoder allocates the window that the frame declares.
 _ZSTD_WINDOW_LOG = 23
 _CORRUPT = "The body can't be decoded: it isn't what its Content-Encoding says, or it isn't complete."
 
@@ -35,9 +36,9 @@ class _Member(Protocol):
 
 
 def coding_of(lines: Sequence[str]) -> str | None:
-    """Return the coding that these lines of Content-Encoding name, None if the body is as it is.
+    """Return the coding that these lines of Content-Encoding name, None if the body isn't encoded.
 
-    Raises UnsupportedMediaType for any other than those that a BodyDecoder knows, and for several.
+    Raises UnsupportedMediaType for a coding that BodyDecoder doesn't support, and for more than one.
     """
     codings = [name for line in lines for part in line.split(",") if (name := part.strip().lower())]
     codings = [name.removeprefix("x-") for name in codings if name != "identity"]
@@ -52,7 +53,7 @@ def coding_of(lines: Sequence[str]) -> str | None:
 
 
 class BodyDecoder:
-    """Decodes a body of one coding while it comes in. Memory for what is decoded is its caller's to limit."""
+    """Decodes a body of one coding while it is received. The caller limits the size of the decoded body."""
 
     def __init__(self, coding: str) -> None:
         """`coding` is one that `coding_of` returned."""
@@ -62,7 +63,7 @@ class BodyDecoder:
         self._members = 0
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """Yield what these bytes decode to, at most PIECE_BYTES at once. Raises BadRequest."""
+        """Yield the decoded bytes in pieces of at most PIECE_BYTES. Raises BadRequest."""
         while data or (self._member is not None and not self._member.needs_input):
             if self._member is None:
                 data = self._start + data
@@ -88,7 +89,7 @@ class BodyDecoder:
 
 
 class _Inflated:
-    """What zlib decodes, with the interface of the others, which keep the input that they haven't decoded."""
+    """A zlib decoder that buffers its undecoded input, as the decoders of compression.zstd do."""
 
     def __init__(self, window_bits: int) -> None:
         self._zlib = zlib.decompressobj(window_bits)
@@ -107,13 +108,13 @@ class _Inflated:
             piece = self._zlib.decompress(self._zlib.unconsumed_tail + data, max_length)
         except zlib.error as exc:
             raise BadRequest(_CORRUPT) from exc
-        # A full piece may be followed by some more of which zlib has taken in all input already.
+        # After a full piece, zlib may hold more output although it has consumed all input.
         self.needs_input = len(piece) < max_length and not self._zlib.unconsumed_tail
         return piece
 
 
 class _ZstdFrame:
-    """A frame of zstd. Its library is imported with the first one: few clients send any."""
+    """The decoder of a zstd frame. The library is imported at first use, because few clients send zstd."""
 
     def __init__(self) -> None:
         if sys.version_info >= (3, 14):
@@ -144,12 +145,12 @@ class _ZstdFrame:
 
 
 def _deflated(start: bytes) -> _Inflated:
-    """Return the decoder of deflate, which many send without zlib's header (RFC 9110 section 8.4.1.2)."""
+    """Return a decoder of deflate. Many clients omit zlib's header (RFC 9110 section 8.4.1.2)."""
     has_header = start[0] & 0x0F == zlib.DEFLATED and int.from_bytes(start[:2], "big") % 31 == 0
     return _Inflated(_ZLIB if has_header else _RAW)
 
 
-# By the first bytes of a member.
+# Each makes a decoder from the first bytes of a member.
 _OPENERS: dict[str, Callable[[bytes], _Member]] = {
     "gzip": lambda _: _Inflated(_GZIP),
     "deflate": _deflated,

@@ -1,4 +1,4 @@
-"""Which header fields pass the gateway, in each direction. RFC 9110 sections 7.6.1 to 7.6.3."""
+"""Which header fields the gateway forwards, in each direction. RFC 9110 sections 7.6.1 to 7.6.3."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOP_BY_HOP = frozenset(
 )
 # Fields that a client can't have removed by naming them in Connection.
 _VITAL = frozenset({"authorization", "content-length", "content-type", "content-encoding"})
-# Host is LM Studio's; 100 Continue is given by the gateway itself; who asked is nothing LM Studio needs.
+# Host is set to LM Studio's, the gateway itself sends 100 Continue, and the client's address isn't forwarded.
 _NOT_FORWARDED = _HOP_BY_HOP | {
     "host",
     "expect",
@@ -41,13 +41,13 @@ _NOT_FORWARDED = _HOP_BY_HOP | {
     "x-forwarded-proto",
     "x-forwarded-server",
 }
-# The gateway answers for the request id and for who may read an answer from another origin.
+# The gateway sets the request id and the CORS fields itself.
 _CORS = "access-control-"
 _NOT_RETURNED = _HOP_BY_HOP | {"x-request-id", _CORS}
 # RFC 9110 section 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-# Browsers and Node send Latin-1, obs-text in RFC 9110 section 5.5. aiohttp reads a byte that isn't UTF-8 as a
-# surrogate, and would write the value without it.
+# Browsers and Node send Latin-1 (obs-text in RFC 9110 section 5.5). aiohttp decodes a byte that isn't UTF-8
+# to a surrogate, and drops that surrogate when it writes the value.
 _OBS_TEXT = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _UNSENDABLE = re.compile(f"{_CONTROLS.pattern}|{_OBS_TEXT.pattern}")
@@ -57,16 +57,16 @@ class RequestFields:
     """Turns a client's header fields into LM Studio's."""
 
     def __init__(self) -> None:
-        # Not only "lmgateway": two gateways in a row are no loop.
+        # The random part tells two gateways in a chain from a loop.
         self._name = f"lmgateway-{secrets.token_hex(4)}"
 
     def forward(
         self, headers: CIMultiDictProxy[str], *, holds_key: Callable[[str], bool], version: str = "1.1"
     ) -> CIMultiDict[str]:
-        """Return the fields for LM Studio, repeated ones in order; `version` is HTTP's, as it was received.
+        """Return the fields for LM Studio, repeated ones in order; `version` is the client's HTTP version.
 
-        A value for which `holds_key` is true isn't LM Studio's to see, whatever its field is called. A
-        field whose value isn't UTF-8 is left out. Raises BadRequest, LoopDetected.
+        A field is dropped, whatever its name, if `holds_key` is true for its value or if the value isn't
+        UTF-8. Raises BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
@@ -83,17 +83,17 @@ class RequestFields:
                 )
             if _OBS_TEXT.search(value):
                 continue
-            # aiohttp's client forgets a field that comes again in another spelling.
+            # aiohttp's client drops a repeated field whose name is spelled differently.
             fields.add(spelled.setdefault(lower, name), value)
         fields.add(spelled.get("via", "Via"), f"{version} {self._name}")
         return fields
 
 
 def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """Return LM Studio's header fields as the client gets them, repeated ones in order.
+    """Return the fields for the client from LM Studio's, repeated ones in order.
 
-    Values that can't be written again (control characters, bytes that are not UTF-8) are left out.
-    Raises UpstreamBroke for what is no name: it may have hidden how long the body is.
+    Values that aiohttp can't write (control characters, bytes that are not UTF-8) are left out. Raises
+    UpstreamBroke for a malformed name, because it may be a disguised Content-Length or Transfer-Encoding.
     """
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
     fields: CIMultiDict[str] = CIMultiDict()
@@ -106,18 +106,18 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 @lru_cache(maxsize=1024)
 def _lower_name(name: str) -> str:
     if not _TOKEN.match(name):
-        raise UpstreamBroke("LM Studio sent a header that has no proper name.")
+        raise UpstreamBroke("LM Studio sent a header with a malformed name.")
     lower = name.lower()
     return _CORS if lower.startswith(_CORS) else lower
 
 
 def media_type(headers: Mapping[str, str]) -> str:
-    """Return the Content-Type in lower case; its case has no meaning (RFC 9110 section 8.3.1)."""
+    """Return the Content-Type in lower case; it is case-insensitive (RFC 9110 section 8.3.1)."""
     return headers.get("Content-Type", "").lower()
 
 
 def writable_reason(reason: str) -> str:
-    """Return LM Studio's reason phrase, or none if it can't be written again."""
+    """Return LM Studio's reason phrase, or "" if aiohttp can't write it."""
     return "" if _UNSENDABLE.search(reason) else reason
 
 

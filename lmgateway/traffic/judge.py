@@ -1,4 +1,4 @@
-"""What to do after a round of delivery that brought no response: a pure decision."""
+"""Whether a failed request to LM Studio is retried: a pure decision."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Literal
 
 from ..errors import GatewayError, UpstreamNotReached
 
-Verdict = Literal["send again", "fail"]
-# Of a request that LM Studio can't have begun.
+Verdict = Literal["retry", "fail"]
+# The first attempt and one retry.
 _MAX_ROUNDS = 2
 
 
 def judge(failure: GatewayError, rounds: int) -> Verdict:
-    """Decide what follows this failure after so many rounds; a response is passed on.
+    """Decide what follows a failure; `rounds` is the number of attempts so far.
 
-    Only where no connection could be made is the request sent again: after anything else LM Studio may have
-    begun, and would do the work twice.
+    A request is retried only if no connection could be made. After any other failure LM Studio may have
+    begun the work, and would do it twice.
     """
     if isinstance(failure, UpstreamNotReached) and rounds < _MAX_ROUNDS:
-        return "send again"
+        return "retry"
     return "fail"

@@ -1,7 +1,7 @@
-"""How many tokens an answer took, read from its bytes as they pass.
+"""Counts the tokens of a response from its bytes while they are relayed.
 
-Works on what LM Studio's APIs have in common: a `usage` (OpenAI, Anthropic) or `stats` (native) object
-somewhere in a JSON body, or in an event of a stream. Memory is bounded whatever passes.
+All of LM Studio's APIs report them in a `usage` (OpenAI, Anthropic) or `stats` (native) object, somewhere in
+a JSON body or in an event of a stream. Memory is bounded whatever the size of the response.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .headers import EVENT_STREAM
 from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, shortened
 from .usage import read, without_usage
 
-# An event that is longer isn't looked into. The last one of /v1/responses repeats the whole answer.
+# A longer event isn't parsed. The last event of /v1/responses repeats the whole answer.
 MAX_EVENT_BYTES = 1024**2
-# A longer body is only looked at from its end, where these objects stand.
+# Of a longer body only the tail is parsed: these objects are at its end.
 MAX_BODY_BYTES = 256 * 1024
 TAIL_BYTES = 16 * 1024
 
 _BOUNDARY = re.compile(rb"\r?\n\r?\n")
-# Something that a person would see: text, a thought, a part of a tool call; never an empty one.
+# A delta with visible content: text, reasoning or a part of a tool call, never an empty one.
 _TOKEN = re.compile(
     rb'content_block_delta|\.delta"|"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"(?!")'
 )
 _CONTENT = b'"content":"'
 _QUOTE = b'"'
-# In every event that says that the answer has failed, but for what is found at the stream's end.
+# Every event that reports a failure contains it, but for those that are checked at the end of the stream.
 _ERROR = b"error"
 _USAGE, _STATS = b'"usage"', b'"stats"'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
@@ -40,7 +40,7 @@ _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
 
 class Meter(Protocol):
-    """Stands where an answer passes. `feed` returns what goes on to the client, `finish` what was held."""
+    """Reads a response while it is relayed. `feed` returns what to relay now, `finish` what was held back."""
 
     count: TokenCount
 
@@ -49,11 +49,11 @@ class Meter(Protocol):
 
 
 class StreamMeter:
-    """Reads Server-Sent Events (HTML standard, section 9.2.6), in whatever pieces they come.
+    """Reads Server-Sent Events (HTML standard, section 9.2.6), split at any byte.
 
-    With `strips`, the usage in the last chunk is taken out, and the chunk if it has nothing else: the gateway
-    asked for it, not the client. For that an event that isn't complete is held back, which no client could
-    use yet anyway. A stream in which `end` isn't found has failed.
+    With `strips`, the usage that the gateway requested is removed from the last chunk, and the whole chunk if
+    nothing else is in it. Incomplete events are held back for that; a client couldn't use them yet anyway.
+    A stream without a match of `end` has failed.
     """
 
     def __init__(self, *, strips: bool, end: re.Pattern[bytes] | None = None) -> None:
@@ -62,7 +62,7 @@ class StreamMeter:
         self._end = end
         self._last: deque[bytes] = deque(maxlen=LAST_EVENTS)
         self._rest = b""
-        # The end of what has passed of an event that is too long to be looked into.
+        # The last bytes relayed of an event that is too long to be parsed; None outside such an event.
         self._long_tail: bytes | None = None
 
     def feed(self, chunk: bytes) -> bytes:
@@ -82,7 +82,7 @@ class StreamMeter:
         return b"".join(passed) if self._strips else chunk
 
     def _skip_long(self, chunk: bytes) -> int:
-        """Return how much of the chunk still belongs to an event that is too long."""
+        """Return how many bytes of the chunk still belong to an event that is too long."""
         if self._long_tail is None:
             return 0
         joined = self._long_tail + chunk
@@ -96,14 +96,14 @@ class StreamMeter:
 
     def finish(self) -> bytes:
         rest, self._rest = self._rest, b""
-        if rest:  # a last event without its empty line still counts; it is broken, so it is passed on
+        if rest:  # a last event without its empty line: counted, and relayed unchanged because it is broken
             self._see(rest)
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._last, self._end)
         return rest if self._strips else b""
 
     def _see(self, event: bytes) -> bytes:
-        """Count an event; return what of it passes."""
+        """Count an event; return what of it is relayed."""
         self._last.append(event if len(event) <= LONG_BYTES else shortened(event))
         # bytes.find() takes 140 ns for a token, `in` 230.
         find = event.find
@@ -124,12 +124,12 @@ def _data(event: bytes) -> bytes:
 
 
 def _is_one_event(chunk: bytes) -> bool:
-    """Tell whether this is exactly one event, as LM Studio sends them."""
+    """True if this is exactly one event, as LM Studio sends them."""
     return chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk
 
 
 def _is_token(event: bytes) -> bool:
-    # The usual spelling of the usual event is looked for without a regular expression.
+    # The usual spelling of the usual event is searched for without a regular expression, which is slower.
     start = event.find(_CONTENT)
     if start >= 0 and not event.startswith(_QUOTE, start + len(_CONTENT)):
         return True
@@ -139,16 +139,16 @@ def _is_token(event: bytes) -> bool:
 def _events(data: bytes) -> Iterator[bytes]:
     """Yield each complete event, with its empty line."""
     start = 0
-    # Not finditer(), which puts a name of its own into CPython's type cache at each call, in another's place.
+    # Not finditer(): each of its calls evicts an entry from CPython's type cache.
     while boundary := _BOUNDARY.search(data, start):
         yield data[start : boundary.end()]
         start = boundary.end()
 
 
 def meter_for(media_type: str, *, hides_usage: bool, end: re.Pattern[bytes] | None) -> Meter | None:
-    """Return what counts the tokens of a response of this type; None if it reports none.
+    """Return the meter for a response of this type; None if such a response reports no tokens.
 
-    `end` finds the proper end of a stream, if it must have one.
+    `end` matches the proper end of a stream, if it must have one.
     """
     if media_type.startswith(EVENT_STREAM):
         return StreamMeter(strips=hides_usage, end=end)
@@ -175,7 +175,7 @@ class BodyMeter:
         return b""
 
     def _objects_in_tail(self) -> bytes:
-        """Return the last usage and stats objects of the tail as a body of their own."""
+        """Return a JSON body with only the last usage and stats objects of the tail."""
         tail = self._kept[-TAIL_BYTES:].decode("utf-8", "replace")
         found: dict[str, object] = {}
         for name in ("usage", "stats"):

@@ -1,4 +1,4 @@
-"""What is to be sent to LM Studio for a request, before a box is chosen. Pure."""
+"""Plans the request to LM Studio, before a box is chosen. Pure functions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .target import Target
 
 
 class PassingBody(Protocol):
-    """A body that isn't read but passes while it comes in. `failure` is set if the client broke it off."""
+    """A body that is streamed through without being parsed. `failure` is set if the client broke it off."""
 
     failure: GatewayError | None
 
@@ -25,9 +25,9 @@ class PassingBody(Protocol):
 
 
 class Incoming(Struct, frozen=True):
-    """A request as its client sent it: its header fields are those that pass on.
+    """A client's request. `headers` holds only the fields that are forwarded.
 
-    `dialect` is None if nothing is filled in and nothing counted; the body then passes as it comes in.
+    `dialect` is None if nothing is filled in and no tokens are counted; the body is then streamed through.
     """
 
     method: str
@@ -40,8 +40,8 @@ class Incoming(Struct, frozen=True):
 class RelayOptions(Struct, frozen=True):
     """How LM Studio's response is relayed.
 
-    `stream_silence_seconds` is how long an event stream may be silent, None for ever. `hides_usage`: the
-    client of the stream didn't ask for the usage in it. `stream_end` finds what a complete stream ends with.
+    `stream_silence_seconds` limits how long an event stream may be silent; None is no limit. `hides_usage`:
+    the client didn't request the stream's usage. `stream_end` matches the end of a complete stream.
     """
 
     stream_silence_seconds: float | None
@@ -51,9 +51,9 @@ class RelayOptions(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """A request as it goes to LM Studio, but for what depends on the box.
+    """A request to LM Studio, without the parts that depend on the box.
 
-    `silence_seconds` is how long LM Studio may take for each next byte, None for ever.
+    `silence_seconds` limits how long LM Studio may take for each next byte; None is no limit.
     """
 
     method: str
@@ -69,9 +69,9 @@ class Plan(Struct, frozen=True):
 def plan(
     incoming: Incoming, active: ActiveModels, profiles: Mapping[str, DefaultInference], config: Proxy
 ) -> Plan:
-    """Return what is to be sent, with the active model and default parameters where they are missing.
+    """Return the request to send, with the active model and default parameters where they are missing.
 
-    `profiles` are the default parameters of models, by the models' keys.
+    `profiles` holds the default parameters of models by model key.
     """
     silence, stream_silence = seconds(config.timeout_ms), seconds(config.stream_timeout_ms)
     dialect, body, headers = incoming.dialect, incoming.body, incoming.headers

@@ -1,6 +1,6 @@
 """What the gateway fills into a request's JSON body: the active model and its default parameters.
 
-Pure functions. What a client sent survives exactly: order, spelling of numbers, unknown fields.
+Pure functions. The client's fields are preserved byte for byte: order, spelling of numbers, unknown fields.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..schema.models import ActiveModel, DefaultInference
 from . import stream_end
 from .surrogates import Masked
 
-# Bytes that aren't UTF-8 are noticed only where they are decoded.
+# msgspec raises UnicodeDecodeError only when it decodes the string that isn't UTF-8.
 _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
 NO_PROFILES: Mapping[str, DefaultInference] = MappingProxyType({})
 _EMPTY = (b"null", b'""')
@@ -60,20 +60,18 @@ _NATIVE_CHAT = {
 class Dialect(Struct, frozen=True):
     """How one API names the parameters of a DefaultInference, and which kind of model it is for.
 
-    `generates`: it keeps the GPU busy. `stream_end` finds the proper end of its streams.
-    `tells_usage_on_request`: a stream has usage only if it is asked for.
+    `generates`: its requests generate text, which keeps the GPU busy. `stream_end` matches the end of a
+    complete stream. `usage_on_request`: a stream reports usage only if the request asks for it.
     """
 
     model_type: ModelType
     parameters: Mapping[str, str]
     generates: bool = False
-    tells_usage_on_request: bool = False
+    usage_on_request: bool = False
     stream_end: re.Pattern[bytes] | None = None
 
 
-_CHOICES = Dialect(
-    "llm", _CHAT, generates=True, tells_usage_on_request=True, stream_end=stream_end.OF_CHOICES
-)
+_CHOICES = Dialect("llm", _CHAT, generates=True, usage_on_request=True, stream_end=stream_end.OF_CHOICES)
 DIALECTS: Mapping[str, Dialect] = {
     "/v1/chat/completions": _CHOICES,
     "/v1/completions": _CHOICES,
@@ -92,9 +90,9 @@ _SYNONYMS = {"max_tokens": "max_completion_tokens"}
 
 
 class Filled(Struct, frozen=True):
-    """A body as it goes to LM Studio, and what is known about it.
+    """A body for LM Studio, and what it requests.
 
-    `streaming`: it asks for a stream; `asks_usage`: for its usage too, which the client didn't.
+    `streaming`: it requests a stream. `asks_usage`: the gateway added a request for the stream's usage.
     """
 
     body: bytes
@@ -113,9 +111,9 @@ def fill(
 ) -> Filled:
     """Return the body with the active model and default parameters where the client left them out.
 
-    Each parameter comes from the profile of the model that the request goes to, else from the active model;
-    `profiles` are by the models' keys. With `account_streams`, a stream is asked to tell its usage. A body
-    that is no JSON object comes back as it is, for LM Studio to judge.
+    Each parameter is taken from the profile of the request's model, else from the active model; `profiles`
+    are by model key. With `account_streams`, usage is requested of every stream. A body that isn't a JSON
+    object is returned unchanged, so that LM Studio rejects it.
     """
     try:
         fields = msgspec.json.decode(body, type=dict[str, Raw])
@@ -140,7 +138,7 @@ def fill(
         _add_defaults(added, fields, dialect, active.default_inference)
     streaming = added.get("stream") is True or fields.get("stream") == _TRUE
     asks_usage = False
-    if streaming and account_streams and dialect.tells_usage_on_request:
+    if streaming and account_streams and dialect.usage_on_request:
         options = _with_usage(fields.get("stream_options"))
         if options is not None:
             added["stream_options"], asks_usage = options, True
@@ -148,7 +146,7 @@ def fill(
 
 
 def _with_usage(options: Raw | None) -> dict[str, object] | None:
-    """Return stream options that ask for usage, or None if these do, or are nothing to add to."""
+    """Return the options with usage requested; None if they request it already or aren't an object."""
     if options is None or bytes(options) == b"null":
         return {"include_usage": True}
     try:
@@ -171,7 +169,7 @@ def _text(value: Raw | None) -> str | None:
 def _profile(
     model: str | None, active: ActiveModel | None, profiles: Mapping[str, DefaultInference]
 ) -> DefaultInference | None:
-    """Return the profile of the model that this names, which may also be the active instance's own name."""
+    """Return the profile of the named model; `model` is a model key or the active instance's identifier."""
     if model is None:
         return None
     profile = profiles.get(model)
@@ -194,9 +192,9 @@ def _add_defaults(
 def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes:
     if not added:
         return body
-    if not fields.keys().isdisjoint(added):  # an empty model name gives way
+    if not fields.keys().isdisjoint(added):  # the client sent an empty model name, which is replaced
         return msgspec.json.encode({**fields, **added})
-    # Put in behind the brace, so that every byte the client sent stays as it is.
+    # Inserted after the opening brace, so that the client's bytes stay unchanged.
     members = msgspec.json.encode(added)[1:-1]
     start = body.index(b"{") + 1
     return b"".join((body[:start], members, b"," if fields else b"", memoryview(body)[start:]))

@@ -1,4 +1,4 @@
-"""How a stream of each API ends if nothing went wrong, and how it says that something did."""
+"""How a complete stream of each API ends, and how a stream reports an error."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from msgspec import Raw, Struct
 FAILED = "LM Studio ended its answer with an error."
 UNFINISHED = "LM Studio's stream ended before the answer was complete."
 
-# How many events are looked at once a stream has ended: behind its end come the usage and [DONE].
+# How many events are checked once a stream has ended: the end marker may be followed by usage and [DONE].
 LAST_EVENTS = 4
-# Of a longer event, the beginning has its name, and the end has the finish_reason.
+# A longer event is shortened to its beginning, which has its name, and its end, which has the finish_reason.
 LONG_BYTES = 4096
 _HALF = LONG_BYTES // 2
 
 
 def _named(names: bytes) -> re.Pattern[bytes]:
-    """Return what finds an event of these names, also where only its data tells the name."""
+    """Return a pattern for events of these names, also those that have the name only in their data."""
     return re.compile(rb'^(?:event: ?|data: ?\{\s*"type"\s*:\s*")(?:%s)["\r\n]' % names, re.MULTILINE)
 
 
-# A line break or a quote in a text of JSON is escaped, so none of these is found in what a model wrote.
+# JSON escapes line breaks and quotes in strings, so a model's text can't match these patterns.
 OF_CHOICES = re.compile(rb'^data: ?\[DONE\]|"finish_reason"\s*:\s*"', re.MULTILINE)
 OF_RESPONSES = _named(rb"response\.(?:completed|incomplete|failed)")
 OF_MESSAGES = _named(rb"message_stop")
@@ -37,22 +37,22 @@ class _Payload(Struct):
 
 
 def is_error(event: bytes, data: bytes) -> bool:
-    """Return whether this event says that the answer has failed: by its name, or by its data alone."""
+    """True if this event reports that the answer has failed, by its name or only by its data."""
     if _ERROR_EVENT.search(event) is not None:
         return True
     try:
         return bytes(msgspec.json.decode(data, type=_Payload).error) != b"null"
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # half a character; too deep
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a lone surrogate; nested too deep
         return _ERROR_OBJECT.search(event) is not None
 
 
 def shortened(event: bytes) -> bytes:
-    """Return what of a long event tells whether it is the last one."""
+    """Return the parts of a long event that the end of a stream is recognised by."""
     return event[:_HALF] + event[-_HALF:]
 
 
 def fault_of(last: Iterable[bytes], end: re.Pattern[bytes]) -> str | None:
-    """Return what is wrong with a stream that ended with these events."""
+    """Return why a stream that ended with these events has failed, None if it is complete."""
     if any(map(_ERROR_EVENT.search, last)):
         return FAILED
     return None if any(map(end.search, last)) else UNFINISHED

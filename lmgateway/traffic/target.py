@@ -1,7 +1,8 @@
-"""Where a request goes: its target judged, and turned into LM Studio's.
+"""Validates a request target and turns it into LM Studio's.
 
-Judged is what an upstream could understand by it after any amount of decoding; forwarded is every byte as it
-came, but for what base URLs double: a slash, and /v1. RFC 9112 section 3.2 has the forms of a target.
+The validation decodes the path fully, as an upstream might. The target is forwarded byte for byte, except
+that a doubled slash or /v1, which base URLs cause, becomes a single one. RFC 9112 section 3.2 defines the
+forms of a target.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ SHORT_PATHS = (
     "/audio/transcriptions",
     "/audio/translations",
 )
-# For the routes: everything that may be forwarded begins with one of these.
+# For the routes: every forwarded path begins with one of these.
 PROXIED_PREFIXES = ("/v1", "/api/v0", "/api/v1", *SHORT_PATHS)
 
 _AUTHORITY = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _SHORT = re.compile(f"({'|'.join(SHORT_PATHS)})(?=/|\\Z)")
-# A router that follows the URL standard takes a backslash for a slash.
+# A router that follows the URL standard treats a backslash as a slash.
 _SEPARATORS = re.compile(r"[/\\]+")
 _SLASHES = re.compile(r"/{2,}")
 _DOUBLED_VERSION = re.compile(r"(?:/v1){2,}(?=/|\Z)")
@@ -39,11 +40,10 @@ _RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
 
 
 class Target(Struct, frozen=True):
-    """A request target as LM Studio will see it.
+    """A request target for LM Studio.
 
-    `raw` is path and query byte for byte, with what was doubled once; `path` is what the path means: decoded,
-    in lower case and with single slashes, for looking things up, because LM Studio's router ignores case and
-    a slash at the end.
+    `raw` is path and query byte for byte, without a doubled slash or /v1. `path` is for look-ups: decoded, in
+    lower case and with single slashes, because LM Studio's router ignores case and a trailing slash.
     """
 
     raw: str
@@ -52,7 +52,7 @@ class Target(Struct, frozen=True):
 
 @cached_for_short
 def parse(raw: str) -> Target:
-    """Return where the request target `raw` leads. Raises BadRequest, NotFound."""
+    """Return the Target for the request target `raw`. Raises BadRequest, NotFound."""
     if not raw.startswith("/"):
         raw = _origin_form(raw)
     path, mark, query = raw.partition("?")
@@ -70,13 +70,13 @@ def parse(raw: str) -> Target:
 
 
 def _once(path: str) -> str:
-    """Undo what a base URL that ends in /v1 does to a path that begins with it."""
+    """Remove the second /v1: a client with a base URL that ends in /v1 doubles it."""
     doubled = _DOUBLED_VERSION.match(path)
     return path if doubled is None else f"/v1{path[doubled.end() :]}"
 
 
 def _origin_form(raw: str) -> str:
-    """Return path and query of an absolute-form target. Whose name it has doesn't matter: it came to us."""
+    """Return path and query of an absolute-form target. Its host is ignored."""
     authority = _AUTHORITY.match(raw)
     if authority is None:
         raise BadRequest("The request target is neither a path nor a URL.")
@@ -85,7 +85,7 @@ def _origin_form(raw: str) -> str:
 
 
 def _decode(path: str) -> str:
-    """Undo all percent-encoding, so that no spelling hides a dot segment. Raises BadRequest."""
+    """Decode repeatedly, so that no percent-encoding hides a dot segment. Raises BadRequest."""
     for _ in range(_MAX_DECODINGS):
         decoded = unquote(path)
         if decoded == path:

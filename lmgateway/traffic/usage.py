@@ -1,4 +1,4 @@
-"""What a JSON payload says of an answer's tokens, and a chunk without what it says."""
+"""Reads the token counts in a JSON payload, and removes the usage from a chunk."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msgspec import Raw, Struct
 
 from ..observe.tokens import TokenCount
 
-# What every chunk has. One that has nothing else but the usage is there for its sake.
+# Members of every chunk. A chunk with usage and no other members was sent only to report the usage.
 _COMMON = frozenset({"id", "object", "created", "model", "system_fingerprint", "choices", "usage"})
 
 
 class _Usage(Struct):
-    """OpenAI's names, and Anthropic's, which /v1/responses shares."""
+    """Token counts under OpenAI's names and under Anthropic's, which /v1/responses shares."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -24,7 +24,7 @@ class _Usage(Struct):
 
 
 class _Stats(Struct):
-    """LM Studio's own: of /api/v0, and (with counts) of /api/v1/chat."""
+    """LM Studio's own statistics: of /api/v0, and (with token counts) of /api/v1/chat."""
 
     tokens_per_second: float | None = None
     time_to_first_token: float | None = None
@@ -39,7 +39,7 @@ class _Nested(Struct):
 
 
 class _Payload(Struct):
-    """A body, or an event's data; Anthropic's, OpenAI's newer and LM Studio's own events nest what counts."""
+    """A body or an event's data. Events of /v1/messages, /v1/responses and /api/v1/chat nest the counts."""
 
     usage: _Usage | None = None
     stats: _Stats | None = None
@@ -50,7 +50,7 @@ class _Payload(Struct):
 
 
 def read(data: bytes, count: TokenCount) -> bool:
-    """Take a payload into the count; return whether it is the extra chunk that tells usage."""
+    """Add a payload's figures to the count; return whether it is the extra chunk that reports usage."""
     try:
         payload = msgspec.json.decode(data, type=_Payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -59,7 +59,7 @@ def read(data: bytes, count: TokenCount) -> bool:
         if part is not None:
             _take(count, part.usage, part.stats)
     if payload.message is not None and payload.message.usage is not None:
-        # Anthropic's first event: the prompt's tokens, and that there are none of the answer yet.
+        # Anthropic's first event: the prompt's tokens. Its output count is only a placeholder.
         _add(count, payload.message.usage.input_tokens, None)
     return payload.choices == [] and payload.usage is not None
 
@@ -80,9 +80,9 @@ def _add(count: TokenCount, prompt: int | None, completion: int | None) -> None:
 
 
 def without_usage(event: bytes, data: bytes) -> bytes:
-    """Return this event, whose data is a JSON object with a usage, without it; b"" if little else is in it.
+    """Return this event without the usage in its data; b"" if nothing else is in it.
 
-    llama-server and LM Studio put `timings` or `stats` into the same chunk. Every byte of them stays.
+    llama-server and LM Studio put `timings` or `stats` into the same chunk, which stay byte for byte.
     """
     fields = msgspec.json.decode(data, type=dict[str, Raw])
     if fields.keys() <= _COMMON:
@@ -91,15 +91,15 @@ def without_usage(event: bytes, data: bytes) -> bytes:
     for cut in _cuts(data, bytes(usage)):
         if data in event and _is(cut, fields):
             return event.replace(data, cut, 1)
-    # Spelt in an odd way: with an escape in the name, or in several lines.
+    # An unusual spelling: an escape in the name, or data in several lines.
     return b"data: %s\n\n" % msgspec.json.encode(fields)
 
 
 def _cuts(data: bytes, usage: bytes) -> Iterator[bytes]:
-    """Yield the data without each member that looks like the usage, one of which may be another object's."""
+    """Yield the data without each member that looks like the usage; one may belong to a nested object."""
     member = rb'"usage"\s*:\s*' + re.escape(usage)
-    for found in re.finditer(rb"\s*,\s*%s|%s\s*,\s*" % (member, member), data):
-        yield data[: found.start()] + data[found.end() :]
+    for match in re.finditer(rb"\s*,\s*%s|%s\s*,\s*" % (member, member), data):
+        yield data[: match.start()] + data[match.end() :]
 
 
 def _is(data: bytes, fields: Mapping[str, Raw]) -> bool:

@@ -1,1 +1,1 @@
-"""What LAN clients meet: middlewares, the proxy, the admin API, health."""
+"""The HTTP handlers and middlewares: the proxy, the admin API, monitoring, health and the pages."""

@@ -1,4 +1,4 @@
-"""What belongs to one HTTP request, whether it is an exchange with LM Studio or not."""
+"""The context of an HTTP request, whether or not it is an exchange with LM Studio."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .ruleset import RequestHead, Ruleset
 
 
 class RequestContext(Struct, eq=False, kw_only=True):
-    """What is known of a request; the middlewares fill it in.
+    """The state of a request, which the middlewares fill in.
 
-    `rules` are those that it began with. `client` is the address behind trusted proxies once it is known, and
-    `caller` whoever was identified. `started` is of the monotonic clock, `began` the same
-    moment in Unix seconds.
+    `rules` are those in force when it began. `client` is the address behind trusted proxies once it is known,
+    `caller` the authenticated caller. `started` is by the monotonic clock, `began` the same moment in Unix
+    seconds.
     """
 
     rules: Ruleset
@@ -39,7 +39,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
     began: float = field(default_factory=unix_time)
 
     def exchange(self, *, route: str, generates: bool) -> Exchange:
-        """Return an exchange that begins with this request and is cancelled with it."""
+        """Return an exchange that begins with this request; cancelling the request cancels it."""
         return Exchange(
             request_id=self.request_id,
             client=self.client,
@@ -55,7 +55,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
         )
 
     def access_line(self, response: web.StreamResponse | None) -> AccessLine:
-        """Return the line of a request that ends now, with this response unless its handler failed."""
+        """Return the access line of a request that ends now; `response` is None if its handler raised."""
         sent = self.downstream.response if response is None else response
         seconds = time.monotonic() - self.started
         return AccessLine(

@@ -18,7 +18,7 @@ async def page(request: web.Request) -> web.Response:
 async def static(request: web.Request) -> web.Response:
     file = page_files().get(request.match_info["name"])
     if file is None:
-        raise NotFound("No such file belongs to the pages.")
+        raise NotFound("The pages have no such file.")
     return answer_file(request, file)
 
 

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
-_NEVER = 365 * 86400
+_DISABLED = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -85,7 +85,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     with publisher.subscribe(names, after=after) as subscription:
         # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
-            request, sep="\n", ping_interval=_NEVER, send_timeout=SEND_SECONDS
+            request, sep="\n", ping_interval=_DISABLED, send_timeout=SEND_SECONDS
         ) as response:
             try:
                 await _send_events(response, subscription)

@@ -1,4 +1,4 @@
-"""The client's side of a request: whether the head of a response is out, and how an error gets there."""
+"""The client's side of a request: whether a response's head was sent, and how to report an error."""
 
 from __future__ import annotations
 
@@ -13,28 +13,34 @@ from ..errors import GatewayError
 from .operations.areas import ApiStyle
 from .responses import error_response
 
-# How long a client may take to read what was sent before its response broke off.
+# How long a client may take to read what was sent before its response is broken off.
 _BREAK_OFF_SECONDS = 5
 
 
 class Downstream:
-    """Knows whether a head is out: until then an error becomes a response, after it a broken connection."""
+    """The response to a client, and how an error is reported.
+
+    Before its head is sent, an error becomes a response of its own. Later it breaks the connection off.
+    """
 
     __slots__ = ("_request", "response")
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
-        # The response whose head is out, or is just being sent.
+        # The response whose head was sent, or is being sent.
         self.response: web.StreamResponse | None = None
 
     async def begin(
         self, status: int, reason: str, headers: CIMultiDict[str], *, join_body: bool
     ) -> AbstractStreamWriter:
-        """Send LM Studio's head, with `join_body` together with the first bytes; return the body's writer."""
+        """Send LM Studio's head and return the body's writer.
+
+        With `join_body` the head is sent together with the first bytes of the body.
+        """
         response = RelayedResponse(status=status, reason=reason, headers=headers)
         request = self._request
         if request.version < (1, 1) and "Content-Length" not in headers:
-            # Without chunks the connection's end is the body's.
+            # HTTP/1.0 has no chunks: the end of the connection marks the end of the body.
             response.force_close()
         if join_body:
             response.join_head()
@@ -48,20 +54,20 @@ class Downstream:
         return protocol_of(self._request)
 
     def close(self) -> None:
-        """Release the request, which refers to this, so that it is freed at once when it has ended."""
+        """Break the reference cycle with the request, so that it is freed as soon as it has ended."""
         del self._request
 
     def fail(
         self, error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction
     ) -> web.StreamResponse:
-        """Return the error as a response of its own, or break off the one that is on its way."""
+        """Return an error response, or the response whose head was sent, which is then broken off."""
         request = self._request
         if self.response is not None:
-            # Half a response must not look whole; aiohttp adds no end once the connection is closing.
+            # A partial response must not look complete. aiohttp doesn't end it on a closing connection.
             protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_BREAK_OFF_SECONDS)
             return self.response
         response = error_response(error, style, request_id, redaction)
         if error.closes_connection or not request.content.is_eof():
-            # The rest of the body is never read, so no other request can follow on this connection.
+            # The rest of the request's body isn't read, so the connection can't be reused.
             response.force_close()
         return response

@@ -1,4 +1,4 @@
-"""What every request passes on its way to a handler, outermost first."""
+"""The middlewares, outermost first, and the headers of every response."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from .state import AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
-# In the access log, of a preflight that is answered without CORS fields.
+# The error code in the access log for a preflight that is answered without CORS fields.
 PAGE_REFUSED = "page_refused"
 MAX_ORIGIN_LENGTH = 200
 
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, and write its access line when it has ended, however it ends."""
+    """Assign the request id, and log the access line when the request has ended, even with an exception."""
     app, client = request.app, request.remote or ""
     rules = app[RULES_IN_FORCE].current
     head = rules.head(client, request.version, request.raw_headers)
@@ -56,7 +56,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn an exception into an answer, or break the connection if one is already on its way."""
+    """Turn an exception into an error response, or break off a response whose head was sent already."""
     context = request[CONTEXT]
     try:
         return await handler(request)
@@ -71,7 +71,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             task.uncancel()
         return _failed(request, context.cancellation.error)
     except ConnectionResetError:
-        # Writing to a client that is gone; its handler is being cancelled.
+        # The client disconnected during a write; aiohttp cancels the handler.
         raise
     except Exception as exc:
         logger.exception("%s failed", context.request_id)
@@ -92,7 +92,7 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
     if isinstance(exc, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(exc.allowed_methods))
         return MethodNotAllowed(
-            f"{exc.method} is not for this path; {allowed} is.", headers={"Allow": allowed}
+            f"This path doesn't support {exc.method}; use {allowed}.", headers={"Allow": allowed}
         )
     if isinstance(exc, web.HTTPNotFound):
         return NotFound("There is nothing at this path.")
@@ -101,9 +101,9 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 
 @web.middleware
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let in only clients from allowed networks, callers with the needed scope, and pages that may ask.
+    """Reject clients outside the allowed networks, callers without the needed scope, and forbidden origins.
 
-    Preflights are answered here, since they can't carry a key.
+    Preflights are answered here, because they can't carry a key.
     """
     context = request[CONTEXT]
     rules, head, area = context.rules, context.head, context.area
@@ -123,19 +123,17 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
 def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:
     granted = context.rules.cors.preflight_headers(request.headers, proxied=context.area.is_for_pages)
     if not granted:
-        # The browser tells its user only that the request failed.
+        # The browser shows its user only that the request failed, so the reason is logged.
         context.error_code = PAGE_REFUSED
         origin = ascii(context.head.redaction.redact(request.headers["Origin"]))[1:-1][:MAX_ORIGIN_LENGTH]
-        logger.info(
-            "%s: a page of %s was refused; cors.origins lists the ones let in", context.client, origin
-        )
+        logger.info("%s: a page of %s was refused; add its origin to cors.origins", context.client, origin)
     return web.Response(status=204, headers=granted)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Put on every answer what every answer carries; called just before its head is written."""
+    """Set the headers that every response has; called just before its head is written."""
     context = request.get(CONTEXT)
-    if context is None:  # aiohttp's own answer to what is no HTTP
+    if context is None:  # aiohttp's own response to malformed HTTP
         return
     context.downstream.response = response
     finish_headers(response)
@@ -145,7 +143,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers["Connection"] = "close"
     response.headers["X-Request-Id"] = context.request_id
     for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
-        response.headers.add(name, value)  # beside a Vary of LM Studio's
+        response.headers.add(name, value)  # in addition to LM Studio's own Vary
 
 
 MIDDLEWARES = (observe, render_errors, authorize)

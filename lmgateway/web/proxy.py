@@ -1,6 +1,6 @@
 """A proxied request, stage by stage: read → plan → deliver (admit → address → send → judge) → relay → record.
 
-Each stage takes a value and returns the next one. The record is made when the exchange is left.
+Each stage takes a value and returns the next one. The record is made when the `exchange` block is left.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .relay import relay
 from .request_bodies import Upload
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, FLEET
 
-# RFC 9110 section 15.5.6 requires some to be named; these are the usual ones of all that pass.
+# RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-# How long a box that refused a connection gets to listen again.
+# The pause before a retry, in which a box that refused a connection may begin to listen.
 RETRY_PAUSE_SECONDS = 0.2
 
 
@@ -52,14 +52,14 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         activity.announce(exchange)
         response = await deliver(planned, app[FLEET])
         options = planned.relay
-        del incoming, planned  # the body may be large, and the answer long in coming
+        del incoming, planned  # free the body, which may be large, before the response is relayed
         return await relay(response, options, exchange, context.downstream)
 
 
 async def read(
     request: web.Request, context: RequestContext, destination: target.Target, dialect: Dialect | None
 ) -> Incoming:
-    """Return the request, with its body if something may be filled into it, decoded.
+    """Return the request. Its body is read and decoded only if parameters may be filled in.
 
     Raises UnsupportedMediaType for a body that must be read and can't be decoded, and as Upload.read.
     """
@@ -84,9 +84,9 @@ async def read(
 
 
 async def deliver(planned: Plan, fleet: Fleet) -> UpstreamResponse:
-    """Return LM Studio's response as soon as its head is there. The caller closes it.
+    """Return LM Studio's response as soon as its head is received. The caller closes it.
 
-    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, and what broke off the client's upload.
+    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, and the failure of the client's upload.
     """
     for rounds in count(1):
         box = admit(fleet)
@@ -107,13 +107,13 @@ def admit(fleet: Fleet) -> Box:
 
 
 def address(planned: Plan, box: Box) -> Outgoing:
-    """Return the request as it goes to this box, with the box's token."""
+    """Return the request for this box, with the box's API token."""
     body = planned.body
     parts = body if body is None or isinstance(body, bytes) else body.chunks()
     return box.http.address(planned.method, planned.target, planned.headers, parts)
 
 
 def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:
-    """Return why there is no response: what looks like LM Studio's failure may be the client's upload."""
+    """Return the failure of the client's upload if there is one: it looks like a failure of LM Studio."""
     upload = None if isinstance(planned.body, bytes) else planned.body
     return failure if upload is None or upload.failure is None else upload.failure

@@ -1,4 +1,4 @@
-"""LM Studio's response on its way to the client, no faster than the client takes it."""
+"""Relays LM Studio's response to the client, with backpressure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .downstream import Downstream
 async def relay(
     upstream: UpstreamResponse, options: RelayOptions, exchange: Exchange, downstream: Downstream
 ) -> web.StreamResponse:
-    """Pass the response on as it comes in, and count its tokens.
+    """Relay the response while it is received, and count its tokens.
 
     Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ConnectionResetError if the
-    client has left.
+    client has disconnected.
     """
     kind = media_type(upstream.headers)
-    # A stream is what LM Studio says is one, whatever the request asked for.
+    # LM Studio's response decides, not the request: a request for a stream may get plain JSON.
     is_stream = kind.startswith(EVENT_STREAM)
     meter = None
     if options.counts_tokens and "Content-Encoding" not in upstream.headers:
@@ -38,10 +38,10 @@ async def relay(
             upstream.limit_silence(options.stream_silence_seconds)
         headers = response_fields(upstream.headers)
         if is_stream:
-            # nginx would collect events until its buffers are full.
+            # nginx would buffer the events otherwise.
             headers["X-Accel-Buffering"] = "no"
         if isinstance(meter, StreamMeter):
-            headers.popall("Content-Length", None)  # what is taken out makes it less
+            headers.popall("Content-Length", None)  # removing the usage makes the body shorter
         transfer = Transfer(upstream, meter, exchange)
         first = transfer.metered(upstream.read_ready())
         writer = await downstream.begin(
@@ -58,15 +58,15 @@ async def relay(
         await response.write_eof()
         return response
     finally:
-        # Before its end this closes the connection, and so LM Studio stops generating.
+        # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
         upstream.close()
 
 
 class Transfer:
-    """Passes a body on in the event loop's own call that read it, as long as the client keeps up.
+    """Relays a body from the event loop's read callback, as long as the client keeps up.
 
-    To wake the request's task for each token takes longer than to pass the token on. The task sleeps until
-    the body's end; then it waits for a slow client to take what is left.
+    Waking the request's task for each token would take longer than relaying the token. The task sleeps until
+    the body has ended; then it waits until a slow client has read the rest.
     """
 
     def __init__(self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange) -> None:
@@ -77,7 +77,7 @@ class Transfer:
         self._failure: Exception | None = None
 
     def metered(self, chunk: bytes) -> bytes:
-        """Return what of this chunk goes on to the client, its tokens counted."""
+        """Count the chunk's tokens, and return what of it is relayed."""
         meter = self._meter
         if meter is None:
             return chunk
@@ -89,7 +89,7 @@ class Transfer:
         return passed
 
     async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> None:
-        """Pass on everything up to the body's end. Raises ConnectionResetError if the client has left."""
+        """Relay the body to its end. Raises ConnectionResetError if the client has disconnected."""
         self._client, self._writer = client, writer
         client.on_writable = self._pass_on
         try:
@@ -102,7 +102,7 @@ class Transfer:
             await writer.write(self.metered(chunk))
 
     def _pass_on(self) -> None:
-        # Reading may let more come in, which calls this again.
+        # Reading may resume the transport, whose callback calls this again.
         if self._is_passing or self._failure is not None:
             return
         self._is_passing = True

@@ -1,4 +1,4 @@
-"""Reading what a client sends, within limits."""
+"""Reading a request's body, within limits."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_nu
 
 MAX_ADMIN_BODY_BYTES = 1024**2
 
-# A number that no computer holds is a ValueError.
+# msgspec raises ValueError for a number that is too large.
 _NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
 T = TypeVar("T", bound=RequestBody)
 
 
 class Upload:
-    """A request's body on its way in: read once, chunk by chunk, up to a limit.
+    """A request's body: read once, chunk by chunk, up to a limit.
 
-    Nothing is asked of the client (100 Continue) before somebody wants the first chunk. `failure` is set when
-    reading failed on the client's side; aiohttp's client hides the exception in one of its own.
+    100 Continue is sent when the first chunk is read. `failure` is set if reading from the client failed:
+    aiohttp's client, which sends the chunks on, wraps the exception in one of its own.
     """
 
     def __init__(self, request: web.Request, limit: int) -> None:
-        """Raise ContentTooLarge if the client announces more than `limit` bytes."""
+        """Raise ContentTooLarge if Content-Length is more than `limit`."""
         self._request = request
         self._limit = limit
         self.failure: GatewayError | None = None
@@ -49,12 +49,12 @@ class Upload:
 
     def _refuse(self) -> Never:
         self.failure = ContentTooLarge(
-            f"The body is larger than the {self._limit} bytes that this gateway takes here."
+            f"The body is larger than {self._limit} bytes, the limit on this path."
         )
         raise self.failure
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the body as it comes in. Raises ContentTooLarge, BadRequest, RequestTimeout."""
+        """Yield the body while it is received. Raises ContentTooLarge, BadRequest, RequestTimeout."""
         limits, loop = self._request[CONTEXT].rules.config.limits, asyncio.get_running_loop()
         pause = limits.body_pause_ms / 1000 or math.inf
         due = loop.time() + (limits.body_ms / 1000 or math.inf)
@@ -67,7 +67,7 @@ class Upload:
             yield chunk
 
     def arrived(self) -> bytes | None:
-        """Return the body if all of it arrived together with the head. Raises ContentTooLarge."""
+        """Return the body if all of it was received together with the head. Raises ContentTooLarge."""
         content = self._request.content
         if not content.is_eof() or content.exception() is not None:
             return None
@@ -77,7 +77,7 @@ class Upload:
         return body
 
     async def read(self, coding: str | None = None) -> bytes:
-        """Return the whole body, decoded; the limit is for what it decodes to as well.
+        """Return the whole body, decoded; the limit is also that of its decoded size.
 
         Raises ContentTooLarge, BadRequest, RequestTimeout.
         """
@@ -94,14 +94,14 @@ class Upload:
                 if decoded > self._limit:
                     self._refuse()
                 yield piece
-                # A small body may decode to a large one, and meanwhile everybody else would wait.
+                # A small body may decode to a large one; other requests run between the pieces.
                 await asyncio.sleep(0)
         decoder.finish()
 
     async def _invite(self) -> None:
         if EXPECTS_CONTINUE in self._request:
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            # Interim: the writer must not take it for the beginning of the answer.
+            # Only an interim response: the writer must not count it as output of the final one.
             self._request.writer.output_size = 0
 
     async def _read(self, due: float) -> bytes:
@@ -109,7 +109,7 @@ class Upload:
             async with asyncio.timeout_at(due if due < math.inf else None):
                 return await self._request.content.readany()
         except TimeoutError as exc:
-            self.failure = RequestTimeout("The request's body came too slowly for this gateway.")
+            self.failure = RequestTimeout("The request's body was sent too slowly.")
             raise self.failure from exc
         except (web.RequestPayloadError, web.HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
@@ -119,23 +119,23 @@ class Upload:
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """Return the request's JSON body as this Struct.
 
-    Raises UnsupportedMediaType unless it comes as application/json (a form of any web page could send it
-    otherwise) and can be decoded, ContentTooLarge, BadRequest if it is no JSON or holds the key,
-    ValidationFailed if it is not what is asked for.
+    Raises UnsupportedMediaType unless it is application/json (any web page's form could send another type)
+    and can be decoded, ContentTooLarge, BadRequest if it isn't JSON or contains the key, ValidationFailed if
+    it doesn't match the Struct.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(request[CONTEXT].head.content_coding)
     read = _parsed(body.removeprefix(BOM_UTF8), kind)
-    # It would go on to LM Studio, into events, and into the database.
+    # A key in it would be sent to LM Studio, published in events, and saved in the database.
     if any(map(request[CONTEXT].head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
-        raise BadRequest("The body holds the gateway's key, which belongs into Authorization or X-API-Key.")
+        raise BadRequest("The body contains the gateway's key. Send it as Authorization or X-API-Key.")
     return read
 
 
 def _parsed(body: bytes, kind: type[T]) -> T:
     if not body:
-        raise BadRequest("The body is empty. Send JSON, {} for nothing in particular.")
+        raise BadRequest("The body is empty. Send JSON, at least {}.")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:
@@ -145,7 +145,7 @@ def _parsed(body: bytes, kind: type[T]) -> T:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield every text in JSON that was read, but for the fields' names, which are known ones."""
+    """Yield every string in a decoded body, except field names, which are known."""
     match value:
         case str():
             yield value
@@ -156,9 +156,10 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _second_look(body: bytes, kind: type[T], first: msgspec.ValidationError) -> T:
-    """Raise all that is wrong, of which msgspec stopped at the first.
+    """Raise ValidationFailed with all mistakes, because msgspec stops at the first one.
 
-    Return the body if nothing is: msgspec minds 8192.0, a whole number to JSON Schema and to JavaScript.
+    Returns the body if it is valid after all: msgspec rejects 8192.0, which JSON Schema and JavaScript treat
+    as an integer.
     """
     try:
         value = with_whole_numbers(msgspec.json.decode(body))
@@ -167,5 +168,5 @@ def _second_look(body: bytes, kind: type[T], first: msgspec.ValidationError) -> 
     details = mistakes(value, kind)
     if not details and is_about_a_fraction(first):
         return msgspec.convert(value, kind)
-    # Of a field that is there twice only the last one is seen a second time.
+    # `details` is empty if the mistake is in a repeated field: `value` has only the field's last value.
     raise ValidationFailed("Validation failed", details=details or [mistake_of(first)]) from first

@@ -1,4 +1,4 @@
-"""The configuration in force, the rules made from it, and what they make of a request's head."""
+"""The configuration in force, the rules made from it, and a request's head under these rules."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from ..traffic.headers import RequestFields
 
 RawFields = tuple[tuple[bytes, bytes], ...]
 
-# A head may be as large as limits.head_bytes.
+# How many heads are cached. Each may be as large as limits.head_bytes.
 HEADS = 128
 _VERSIONS = ((1, 1), (1, 0))
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
-# What tells requests of one client apart, and nothing here asks for.
+# Left out of the cache's key: it differs between a client's requests, and the rules don't use it.
 _LENGTHS = (b"Content-Length", b"content-length")
 
 
 class Ruleset:
-    """A configuration and the rules made from it. A request keeps the one that it began with."""
+    """A configuration and the rules made from it. A running request isn't affected by a reload."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -40,11 +40,11 @@ class Ruleset:
         self.callers = Callers(config)
         self.health_is_open = not config.auth.require_for_health
         self.request_fields = RequestFields()
-        # A client sends the same head with each request, and what it means is the same each time.
+        # Cached, because most clients send the same head with each request.
         self._known = lru_cache(HEADS)(self._head)
 
     def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
-        """Return what these header fields mean, sent by this peer in this version of HTTP."""
+        """Return the head with these header fields, sent by this peer in this version of HTTP."""
         telling = tuple([field for field in fields if field[0] not in _LENGTHS])
         return self._known(peer, version, telling)
 
@@ -53,10 +53,10 @@ class Ruleset:
 
 
 class RequestHead:
-    """A request's header fields but for Content-Length, and what the rules make of them.
+    """A request's header fields except Content-Length, and what the rules derive from them.
 
-    Each part is computed when it is first asked for, and unless it raises, only once. Which caller has the
-    credential isn't part of it: keys change while a head is remembered.
+    Each property is computed at its first use, and cached unless it raises. The caller isn't part of it,
+    because keys may change while a head is cached.
     """
 
     def __init__(self, rules: Ruleset, peer: str, version: tuple[int, int], raw_fields: RawFields) -> None:
@@ -69,7 +69,7 @@ class RequestHead:
 
     @cached_property
     def client(self) -> str:
-        """The client's address behind trusted proxies. Raises Forbidden if it may not come in."""
+        """The client's address behind trusted proxies. Raises Forbidden if it isn't in the allowlist."""
         if not self._peer:
             raise Forbidden("Forbidden: the connection has no address.")
         return str(self._rules.guard.admit_address(parse_address(self._peer), self.fields))
@@ -80,43 +80,43 @@ class RequestHead:
 
     @cached_property
     def redaction(self) -> Redaction:
-        """What hides the keys of this request."""
+        """Redacts the keys of this request in a text."""
         return self._rules.callers.redaction(self.credential)
 
     @cached_property
     def request_id(self) -> str | None:
-        """The id that the client gave to its request, if one may write it into a log."""
+        """The client's own X-Request-Id, if it is valid and safe to log."""
         sent = self.fields.get("X-Request-Id", "")
         return sent if _SANE_ID.match(sent) and not self.redaction.holds_key(sent) else None
 
     def check_framing(self) -> None:
-        """Raise BadRequest for what another server may read otherwise, Misdirected for a wrong Host."""
-        # Cached for its effect: what passed isn't judged again, and what raises isn't kept.
+        """Raise BadRequest for framing that servers interpret differently, Misdirected for a wrong Host."""
+        # A cached property, so that a head that passed isn't checked again.
         _ = self._framing_is_checked
 
     @cached_property
     def _framing_is_checked(self) -> bool:
         if self._version not in _VERSIONS:
-            raise BadRequest("HTTP/1.1 and HTTP/1.0 are understood here.")
+            raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are supported.")
         hosts = self.fields.getall("Host", ())
         if len(hosts) != 1 and (hosts or self._version >= (1, 1)):
             raise BadRequest("A request has exactly one Host header (RFC 9112 section 3.2).")
         codings = self.fields.getall("Transfer-Encoding", ("chunked",))
         if [coding.strip().lower() for coding in codings] != ["chunked"]:
-            raise FaultyFraming("The only transfer coding that is understood here is chunked.")
+            raise FaultyFraming("The only supported transfer coding is chunked.")
         if self._version < (1, 1) and "Transfer-Encoding" in self.fields:  # RFC 9112 section 6.1
             raise FaultyFraming("A request in HTTP/1.0 has no transfer coding; send a Content-Length.")
-        for host in hosts:  # none in HTTP/1.0, which no browser speaks
+        for host in hosts:  # HTTP/1.0 may have none; no browser uses it
             self._rules.guard.admit_host(host)
         return True
 
     @cached_property
     def asks_for_another_protocol(self) -> bool:
-        """True for an Upgrade to anything but a websocket: aiohttp drops what arrives behind it."""
+        """True for an Upgrade to anything but a websocket: aiohttp drops the input after it."""
         return self.fields.get("Upgrade", "websocket").lower() != "websocket"
 
     def cors_fields(self, *, proxied: bool) -> Mapping[str, str]:
-        """Return what the answer says about who may read it."""
+        """Return the response's CORS header fields."""
         return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=proxied)
 
     @cached_property
@@ -125,7 +125,7 @@ class RequestHead:
         return coding_of(self.fields.getall("Content-Encoding", ()))
 
     def for_upstream(self) -> CIMultiDict[str]:
-        """Return the fields that go to LM Studio. Raises BadRequest, LoopDetected."""
+        """Return the fields to forward to LM Studio. Raises BadRequest, LoopDetected."""
         return self._for_upstream.copy()
 
     @cached_property
@@ -143,7 +143,7 @@ def _decode(field: bytes) -> str:
 
 
 class RulesInForce:
-    """The owner of the rules that new requests are judged by; a reload replaces them."""
+    """The owner of the rules for new requests; a reload replaces them."""
 
     def __init__(self, config: Config) -> None:
         self.current = Ruleset(config)

@@ -1,4 +1,4 @@
-"""Everything that the application and its requests hold, on one screen."""
+"""The keys of all state that the application and its requests hold."""
 
 from __future__ import annotations
 

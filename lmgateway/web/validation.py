@@ -68,7 +68,7 @@ def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, 
 
 def mistake_of(exc: msgspec.ValidationError) -> Mistake:
     """Split msgspec's message into its sentence and the path at its end."""
-    # That null is allowed too is noise in the message about another value.
+    # The message is about another value, so that null is allowed too isn't helpful.
     sentence = str(exc).replace(" | null`", "`")
     match = _MSGSPEC_PATH.search(sentence)
     if match is None:
@@ -77,12 +77,12 @@ def mistake_of(exc: msgspec.ValidationError) -> Mistake:
 
 
 def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
-    """Tell whether a number has a fraction, maybe of 0, where there must be none."""
+    """True if the error is a number with a fraction, which may be .0, where an integer is expected."""
     return mistake_of(exc)["message"].endswith("got `float`")
 
 
 def with_whole_numbers(value: Any) -> Any:
-    """Return JSON in which no number has a fraction of 0."""
+    """Return the JSON value with numbers such as 8192.0 as integers."""
     match value:
         case float() if value.is_integer():
             return int(value)

@@ -77,7 +77,7 @@ def server_error(**fields: object) -> LMStudioServerError:
         (server_error(cause="The program is broken"), StudioFailed, "A title. The program is broken."),
         (server_error(displayData={"code": "news"}, cause="memory"), StudioFailed, "A title. memory."),
         (server_error(displayData="odd"), StudioFailed, "A title."),
-        (LMStudioServerError("closed"), StudioFailed, "LM Studio gave up without saying why"),
+        (LMStudioServerError("closed"), StudioFailed, "LM Studio failed without giving a reason"),
         (LMStudioWebsocketError("gone"), LinkLost, "The connection to LM Studio was lost"),
     ],
 )

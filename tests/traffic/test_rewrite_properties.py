@@ -154,7 +154,7 @@ def test_usage_is_asked_for_only_in_streams_and_only_once(body: bytes, dialect: 
         assert filled.body == body
         return
     assert streams
-    assert dialect.tells_usage_on_request
+    assert dialect.usage_on_request
     before, after = old.get("stream_options", Raw(b"null")), new["stream_options"]
     was = {} if json.loads(bytes(before)) is None else dict(members_of(bytes(before)))
     assert was.pop("include_usage", None) != Raw(b"true")

@@ -391,5 +391,5 @@ async def test_a_page_that_was_refused_is_in_the_log(
         )
         answered = await client.answer()
     assert (answered.status, answered.one("Access-Control-Allow-Origin")) == (204, None)
-    assert f"127.0.0.1: a page of {shown} was refused; cors.origins lists the ones let in" in caplog.text
+    assert f"127.0.0.1: a page of {shown} was refused; add its origin to cors.origins" in caplog.text
     await until(lambda: f"OPTIONS {path} 204 (page_refused)" in caplog.text)

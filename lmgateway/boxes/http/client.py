@@ -1,4 +1,4 @@
-"""The one HTTP client towards LM Studio: its connections, and its failures in our own terms."""
+"""The HTTP client of one LM Studio: its connection pool, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ from .response import UpstreamResponse
 from .sockets import PEER_GONE, is_peer_gone, open_socket
 
 CONNECT_SECONDS = 5
-# LM Studio's HTTP server (Node) closes a connection after 5 s without a request: be first.
+# LM Studio's HTTP server (Node) closes an idle connection after 5 s. The gateway closes it first, because a
+# request on a connection that is just being closed is lost.
 IDLE_SECONDS = 4
-# What one stuck reader may hold beside the kernel's buffer: small enough for hundreds of them. What came in
-# is handed over in pieces as large as that buffer, so that it counts here too.
+# The memory for each stalled client, in addition to the kernel's buffer: small enough for hundreds of them.
+# Data is passed on in pieces of up to the kernel's receive buffer, which adds to it.
 READ_BUFFER_BYTES = 16 * 1024
 LARGE_BODY_BYTES = 512 * 1024
 PIECE_BYTES = 64 * 1024
@@ -49,13 +50,13 @@ _UNAVAILABLE = (
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(body), PIECE_BYTES):
         yield body[start : start + PIECE_BYTES]
-        # The kernel takes megabytes without waiting, and meanwhile everybody else would.
+        # The kernel may accept megabytes without blocking; other requests run between the pieces.
         await asyncio.sleep(0)
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A request for LM Studio. `target` is path and query as they go on the wire, below the base URL."""
+    """A request to LM Studio. `target` is path and query as they are sent, relative to the base URL."""
 
     method: str
     target: str
@@ -64,7 +65,7 @@ class Outgoing:
 
 
 def _fault_in_head(response: aiohttp.ClientResponse | DirectResponse) -> str | None:
-    """Return what is wrong with a head that aiohttp accepts and a client could understand in another way."""
+    """Return why a head that aiohttp accepts is rejected: a client could interpret it differently."""
     if response.status == 101:
         return "LM Studio switched protocols, which no request asked for."
     if response.status < 200 or "\0" in (response.reason or ""):
@@ -76,7 +77,7 @@ def _fault_in_head(response: aiohttp.ClientResponse | DirectResponse) -> str | N
 
 
 def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> GatewayError:
-    """Return why there is no response, in our own terms."""
+    """Translate an exception of aiohttp's into the gateway's own error."""
     if isinstance(exc, aiohttp.ClientConnectorError):
         if exc.errno in {errno.EMFILE, errno.ENFILE}:
             return Overloaded("The gateway has no file descriptors left.", headers=RETRY_SOON)
@@ -109,7 +110,7 @@ class HttpClient:
         self._point_to(config)
 
     def reconfigure(self, config: LMStudio) -> None:
-        """Send what comes from now on where this configuration says."""
+        """Use this configuration's address and token for new requests."""
         self._point_to(config)
         self._direct = DirectClient(self._session, self._base)
 
@@ -124,9 +125,9 @@ class HttpClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
-            # Nothing that the client didn't send.
+            # Add no header fields to the client's own.
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            # A proxy meant for the internet has no business between us and LM Studio.
+            # Ignore HTTP_PROXY and .netrc, which are for the internet.
             trust_env=False,
         )
         self._session = without_retries(session)
@@ -145,7 +146,7 @@ class HttpClient:
         headers: CIMultiDict[str],
         body: bytes | AsyncIterator[bytes] | None = None,
     ) -> Outgoing:
-        """Return a request to this LM Studio. Its API token, if it has one, replaces any Authorization."""
+        """Return a request to this LM Studio. A configured API token replaces the client's Authorization."""
         if self._authorization:
             headers["Authorization"] = self._authorization
         if isinstance(body, bytes):
@@ -155,9 +156,9 @@ class HttpClient:
         return Outgoing(method, target, headers, body)
 
     async def send(self, outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
-        """Send a request and return the response as soon as its head is there. The caller closes it.
+        """Send a request and return the response as soon as its head is received. The caller closes it.
 
-        `silence` is how many seconds LM Studio may take for the head, and between any two bytes after it.
+        `silence` limits the seconds until the head, and then between any two bytes; None is no limit.
 
         Raises UpstreamUnavailable (UpstreamNotReached), UpstreamSilent, UpstreamBroke, Overloaded.
         """
@@ -185,16 +186,16 @@ class HttpClient:
         return UpstreamResponse(response)
 
     def _record(self, failure: GatewayError, outgoing: Outgoing) -> None:
-        """Record a failure of LM Studio's: running out of descriptors, and a client's upload, are others'."""
+        """Record a failure, unless it isn't LM Studio's: missing descriptors, or a failed upload."""
         is_upload = isinstance(outgoing.body, AsyncIterator)
         if isinstance(failure, UpstreamUnavailable) or not (is_upload or isinstance(failure, Overloaded)):
             self._health.record(failure, self.base_url)
 
     async def _upload(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:
-        """Send a request with a large body, or one that is still coming in."""
+        """Send a request with a large body, or one that is still being received."""
         body = outgoing.body
         if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
-            # Written at once it would hold up every other request.
+            # One large write would block every other request.
             body = _pieces(body)
         return await self._session.request(
             outgoing.method,

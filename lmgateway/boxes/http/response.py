@@ -1,4 +1,4 @@
-"""LM Studio's response to one request, as it comes in."""
+"""A response of LM Studio's, read while it is received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sockets towards LM Studio: small, and watched by TCP keep-alive."""
+"""Sockets to LM Studio, with small buffers and TCP keep-alive."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import socket
 
 import aiohttp
 
-# What one stuck reader may hold in the kernel.
+# The kernel's memory for each stalled client.
 RECEIVE_BUFFER_BYTES = 64 * 1024
-# A machine that suspends or loses its network sends no FIN. Its silence looks like a model that is thinking,
-# until this many probes stay unanswered: after 15 s + 3 x 5 s.
+# A machine that suspends or loses its network sends no FIN, which looks like a long prefill. TCP keep-alive
+# ends the connection when all probes stay unanswered: after 15 s + 3 x 5 s.
 IDLE_SECONDS, PROBE_SECONDS, PROBES = 15, 5, 3
-# Not TCP_USER_TIMEOUT as well: it would also end the connection to a server that is alive and doesn't read.
+# Without TCP_USER_TIMEOUT, which would also end the connection to a server that is alive but doesn't read.
 _KEEP_ALIVE = (
     ("TCP_KEEPIDLE", IDLE_SECONDS),
     ("TCP_KEEPALIVE", IDLE_SECONDS),  # macOS's name for it
     ("TCP_KEEPINTVL", PROBE_SECONDS),
     ("TCP_KEEPCNT", PROBES),
 )
-# What unanswered probes end with; all but the first where a router or the ARP lookup reported a failure.
+# The errors after unanswered probes. All but the first are reported by a router or a failed ARP lookup.
 _GONE = {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 PEER_GONE = "LM Studio's machine can't be reached any more: it is suspended, off, or has lost its network."
 

@@ -2,5 +2,5 @@
 
 import sys
 
-# Where click and rich happen to be installed, httpx imports its own command line: 5 MB that isn't used here.
+# If click and rich are installed, httpx imports its command line, which takes 5 MB and isn't used here.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

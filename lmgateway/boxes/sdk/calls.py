@@ -1,4 +1,4 @@
-"""What the gateway asks of LM Studio through its SDK, each call under a timeout."""
+"""The gateway's calls to LM Studio through its SDK, each with a timeout."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Namespace = Literal["llm", "embedding", "system"]
 
 
 class SdkCalls:
-    """Every method raises UpstreamUnavailable (LinkLost once the call was sent), UpstreamSilent, and as
-    sdk.translate.
+    """Every method raises UpstreamUnavailable (LinkLost after the call was sent), UpstreamSilent, and what
+    library.translate returns.
     """
 
     def __init__(self, config: LMStudio) -> None:
@@ -29,7 +29,7 @@ class SdkCalls:
         self._link = SdkLink(config)
 
     def reconfigure(self, config: LMStudio) -> None:
-        """Make the next call by this configuration. Calls in progress go on as they began."""
+        """Use this configuration for new calls. Calls in progress aren't affected."""
         self._config = config
         self._link.reconfigure(config)
 
@@ -38,7 +38,7 @@ class SdkCalls:
         await self._link.close()
 
     async def version(self) -> str | None:
-        """Return LM Studio's version, if it says which. One attempt to connect."""
+        """Return LM Studio's version, None if it doesn't report one. Makes one attempt to connect."""
         return inventory.version(await self._call("system", "version", attempts=1))
 
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
@@ -59,7 +59,7 @@ class SdkCalls:
         return sdk.parse_load_config(await self._call(kind, "getLoadConfig", specifier))
 
     async def unload(self, kind: ModelType, identifier: str) -> None:
-        """Take an instance out of memory. Raises ModelNotFound if there is none of this name."""
+        """Unload an instance. Raises ModelNotFound if no instance has this identifier."""
         await self._call(kind, "unloadModel", {"identifier": identifier}, retry=False)
 
     async def load(
@@ -73,9 +73,9 @@ class SdkCalls:
         on_progress: Callable[[float], None],
         cancelled: asyncio.Event,
     ) -> str:
-        """Load a model and return the identifier that LM Studio gave it. Setting `cancelled` cancels it.
+        """Load a model and return the identifier that LM Studio assigned. Setting `cancelled` cancels it.
 
-        `on_progress` is called with 0 to 1. A cancelled load ends as LM Studio ends it, mostly as
+        `on_progress` is called with 0 to 1. A cancelled load raises what LM Studio reports, mostly
         StudioFailed.
         """
         loop, patience = asyncio.get_running_loop(), seconds(self._config.load_timeout_ms)
@@ -109,9 +109,10 @@ class SdkCalls:
         attempts: int | None = None,
         retry: bool = True,
     ) -> Any:
-        """Return what LM Studio answers to a remote call, as plain data.
+        """Return the result of a remote call, as plain data.
 
-        `retry`: once, on a new connection, if this one turns out to be dead. Only for what is idempotent.
+        With `retry`, which is only for idempotent calls, the call is retried once on a new connection if the
+        connection was dead.
         """
         argument = None if parameter is None else Parameter(parameter)
         try:
@@ -136,11 +137,11 @@ class SdkCalls:
 
 @asynccontextmanager
 async def _cancelling(channel: Any, cancelled: asyncio.Event) -> AsyncIterator[None]:
-    """Send LM Studio the channel's own cancel message if the event is set meanwhile."""
+    """Send the channel's cancel message if the event is set inside this block."""
 
     async def cancel() -> None:
         await cancelled.wait()
-        with suppress(sdk.SdkError):  # a dead connection is raised by the load itself
+        with suppress(sdk.SdkError):  # on a dead connection the load itself raises
             await channel.cancel()
 
     waiting = asyncio.create_task(cancel())

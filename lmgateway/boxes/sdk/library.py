@@ -1,7 +1,7 @@
-"""LM Studio's SDK as the gateway uses it, and its errors in our own terms.
+"""An adapter for LM Studio's SDK, and the translation of its errors.
 
-The one module that imports `lmstudio`. What of it is private is used as it has been since 1.5.0;
-tests/boxes/test_sdk_library.py says what must hold of the next release.
+The only module that imports `lmstudio`. It uses private names that are unchanged since 1.5.0;
+tests/boxes/test_sdk_library.py checks them for newer releases.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOGGERS = (
     "httpx",
     "httpcore",
 )
-"""Loggers of the SDK and of what it is built on, for the set-up of logging."""
+"""Loggers of the SDK and of its dependencies, for the set-up of logging."""
 
 _TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
 _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
@@ -44,16 +44,16 @@ _WRONG_DOMAIN = "generic.domainMismatch"
 _NO_ROOM = re.compile(r"\b(memory|vram|ram)\b|system resources", re.IGNORECASE)
 
 SdkError = lmstudio.LMStudioError
-"""What a call raises; `translate` says it in our terms."""
+"""The exceptions that a call raises, for `translate`."""
 
-# All that connecting can raise: the SDK's own, and raw from below it. A refused token is a ValueError in
-# 1.5.0, which takes the reason's text for a mapping.
+# The exceptions of connecting: the SDK's own, and those of its dependencies, which it doesn't wrap. For a
+# refused token, 1.5.0 raises ValueError, because it parses the text of the reason as a mapping.
 CONNECT_ERRORS = (SdkError, httpx.HTTPError, OSError, TimeoutError, ValueError)
 
 
 def _direct_client() -> httpx.AsyncClient:
-    # No proxy of the environment between us and LM Studio; and no TLS set-up, which plain HTTP never uses and
-    # which would stall the event loop for 30 ms.
+    # Ignore HTTP_PROXY. Skip the set-up of TLS, which would block the event loop for 30 ms: the connection
+    # is plain HTTP.
     return httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501
 
 
@@ -63,12 +63,12 @@ async def _connect_directly(url: str, **options: Any) -> AsyncIterator[AsyncWebS
         yield session
 
 
-# The SDK has no way to hand in a client.
+# The SDK has no parameter for an HTTP client.
 setattr(_ws_impl, "aconnect_ws", _connect_directly)  # noqa: B010 - it is no public name
 
 
 class SdkClient(lmstudio.AsyncClient):
-    """Three sockets instead of five, LM Studio's API token, no proxy."""
+    """The SDK's client with three sockets instead of five, LM Studio's API token, and no proxy."""
 
     _ALL_SESSIONS = (
         async_api._AsyncSessionEmbedding,
@@ -92,7 +92,7 @@ class SdkClient(lmstudio.AsyncClient):
 
 
 class Parameter:
-    """A call's parameter, as the SDK wants it handed over."""
+    """A call's parameter with the method that the SDK calls on it."""
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         self._fields = dict(fields)
@@ -111,10 +111,10 @@ async def load_channel(
     config: Mapping[str, object],
     on_progress: Callable[[float], None],
 ) -> AsyncIterator[Any]:
-    """Have LM Studio load a model. The SDK's own methods keep their channel, and so can't be cancelled."""
+    """Open a channel that loads a model. Loads by the SDK's own methods can't be cancelled."""
     session = getattr(client, kind)
     types = session._API_TYPES
-    # The SDK takes 0 for a time that never comes; here it means that there is none.
+    # In the gateway's API 0 means no limit; the SDK expects None for that.
     ttl = ttl_seconds or None
     endpoint: LoadModelEndpoint[Any, Any] = LoadModelEndpoint(
         model_key,
@@ -132,7 +132,7 @@ async def load_channel(
 def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the settings that the SDK has for this kind of model, and the dotted paths of the others.
 
-    The SDK itself would drop those without a word.
+    The SDK itself would drop the others silently.
     """
     known_type = lmstudio.LlmLoadModelConfig if kind == "llm" else lmstudio.EmbeddingLoadModelConfig
     known: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, 
 
 
 def parse_load_config(config: object) -> dict[str, object]:
-    """Return what getLoadConfig answered, by the names of a LoadConfig. Raises StudioFailed."""
+    """Return the result of getLoadConfig, with the field names of LoadConfig. Raises StudioFailed."""
     try:
         return dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
     except (AttributeError, LookupError, TypeError, ValueError) as exc:
@@ -158,17 +158,17 @@ def parse_load_config(config: object) -> dict[str, object]:
 
 
 def is_refusal(exc: BaseException) -> bool:
-    """True for an exception of connecting that means that LM Studio answered and refused the gateway."""
+    """True for a connection error with which LM Studio answered and refused the gateway."""
     return isinstance(exc, (LMStudioServerError, ValueError)) and not isinstance(exc, json.JSONDecodeError)
 
 
 def translate(exc: BaseException) -> GatewayError:
-    """Return an error of the SDK in our own terms. LM Studio's titles are for people; its codes decide."""
+    """Translate an error of the SDK by LM Studio's error code; its titles are only for people."""
     if not isinstance(exc, LMStudioServerError):
-        return LinkLost("The connection to LM Studio was lost. Ask again; the gateway reconnects by itself.")
+        return LinkLost("The connection to LM Studio was lost. Retry; the gateway reconnects by itself.")
     error = exc.server_error
     if error is None:
-        return StudioFailed("LM Studio gave up without saying why; its own log may tell.")
+        return StudioFailed("LM Studio failed without giving a reason; its own log may have it.")
     display = error.display_data if isinstance(error.display_data, dict) else {}
     code = display.get("code")
     sentence = _sentence(error.title, error.cause, error.suggestion)

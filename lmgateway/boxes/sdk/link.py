@@ -1,4 +1,4 @@
-"""The one connection to LM Studio's SDK: made when first needed, shared, replaced when it died."""
+"""The shared connection of LM Studio's SDK: opened at first use, replaced when it is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _UNREACHABLE = (
     "lmstudio.base_url is its address."
 )
 _NOT_PLAIN = (
-    "Models can only be managed where lmstudio.base_url is plain http and has no path; the SDK knows no more."
+    "Models can only be managed if lmstudio.base_url is plain http without a path, because LM Studio's SDK "
+    "supports nothing else."
 )
 # The SDK takes up to 20 s to close a dead connection; only the end of the process waits for that.
 CLOSE_SECONDS = 2
@@ -58,7 +59,7 @@ class SdkLink:
         self._closed = False
 
     def reconfigure(self, config: LMStudio) -> None:
-        """Connect by this configuration from now on. Calls in progress go on as they began."""
+        """Use this configuration for new connections. Calls in progress aren't affected."""
         moved = (config.base_url, config.api_token) != (self._config.base_url, self._config.api_token)
         self._config = config
         if moved and self._connecting is not None:
@@ -69,13 +70,13 @@ class SdkLink:
             self._close_if_unused(replaced)
 
     async def close(self) -> None:
-        """Close every connection, and make no other one. Waits for at most CLOSE_SECONDS."""
+        """Close every connection, and open no new one. Waits for at most CLOSE_SECONDS."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait([self._connecting])
         for connection in list(self._open):
-            # Calls that still use it end with it.
+            # Calls that still use it are ended too.
             self._close_soon(connection)
         if self._closing:
             _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
@@ -85,10 +86,10 @@ class SdkLink:
 
     @asynccontextmanager
     async def connection(self, attempts: int | None = None) -> AsyncIterator[SdkClient]:
-        """Lend the connected client to a call. A call that loses it or times out is the last one to get it.
+        """Yield a connected client for one call. If the call loses it or times out, the client is replaced.
 
-        `attempts` limits how often a connection is tried if none is being made yet; by default as configured.
-        Raises UpstreamUnavailable.
+        `attempts` limits the attempts to connect, unless another call is connecting already; the default is
+        configured. Raises UpstreamUnavailable.
         """
         connection = await self._connected(attempts)
         connection.calls += 1
@@ -106,7 +107,7 @@ class SdkLink:
     async def _connected(self, attempts: int | None) -> _Connection:
         while self._current is None:
             if self._closed:
-                raise UpstreamUnavailable("The gateway is ending.")
+                raise UpstreamUnavailable("The gateway is stopping.")
             if self._connecting is None:
                 self._connecting = asyncio.create_task(self._connect(attempts))
                 self._connecting.add_done_callback(self._connect_ended)
@@ -175,7 +176,7 @@ async def _close(client: SdkClient) -> None:
 
 
 def _host(base_url: URL) -> str:
-    """Return host:port as the SDK takes it. Raises UpstreamUnavailable for what it can't express."""
+    """Return host:port for the SDK. Raises UpstreamUnavailable for a URL with a path or https."""
     if base_url.scheme != "http" or base_url.raw_path not in {"", "/"}:
         raise UpstreamUnavailable(_NOT_PLAIN)
     return base_url.raw_authority

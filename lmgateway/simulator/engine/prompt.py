@@ -5,7 +5,7 @@ import msgspec
 from . import speech
 
 IMAGE_TOKENS = 256
-"""What an image costs, whatever its size."""
+"""The tokens of an image, whatever its size."""
 
 Schema = dict[str, object]
 """A JSON Schema."""
@@ -51,13 +51,13 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 1
     images: int = 0
     request: str | None = None
-    """What the user asked last, where that is known: a part of the text."""
+    """The user's last message, which is a part of the text; None if the API doesn't separate messages."""
     tool_result: str | None = None
-    """What a tool gave, where the answer is to be about that."""
+    """A tool's result, if the answer is to quote it."""
     call: Call | None = None
-    """What the answer will be instead of text."""
+    """A tool call to answer with, in place of text."""
     answer_schema: Schema | None = None
-    """The answer will be JSON that fits this."""
+    """The schema of a JSON answer."""
     limits: Limits = Limits()
     sampling: Sampling = Sampling()
 

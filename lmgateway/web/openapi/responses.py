@@ -1,4 +1,4 @@
-"""Answers and errors as OpenAPI responses. What operations share becomes a component with references."""
+"""Answers and errors as OpenAPI responses. Responses that operations share become referenced components."""
 
 from __future__ import annotations
 

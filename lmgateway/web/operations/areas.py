@@ -1,4 +1,4 @@
-"""What each path needs and how its errors look, found for every request before its handler runs."""
+"""The scope that each path needs, and the shape of its errors. Looked up before the handler runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from ...errors import GatewayError
 from ...traffic import target
 
 ApiStyle = Literal["own", "openai", "anthropic"]
-# Beside the scopes: `open` needs no key, `any` a key with whatever scopes, and `health` is the one or the
-# other, as auth.require_for_health says.
+# In addition to the scopes: `open` needs no key, `any` a key with any scopes, and `health` is like `any` if
+# auth.require_for_health is set, else like `open`.
 Need = Scope | Literal["open", "health", "any"]
 
 
 class Area(Struct, frozen=True, kw_only=True, dict=True):
-    """What holds for some paths. `styles` are whose clients ask there, and so how an error must look."""
+    """The access rules and error shapes that several paths share.
+
+    `styles` are the APIs whose clients use these paths, which determine the shape of errors.
+    """
 
     scope: Need
     styles: tuple[ApiStyle, ...] = ("own",)
@@ -34,26 +37,26 @@ class Area(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def is_for_pages(self) -> bool:
-        """True if pages of every origin may be let in: to LM Studio, and nothing that changes the machine."""
+        """True if cors.origins may allow every origin: LM Studio's paths, except those that change models."""
         return self.scope in {"inference", "tools"}
 
     @cached_property
     def is_closed_to_pages(self) -> bool:
-        """True if a page of another origin may not even send a request, though it can't read the answer."""
+        """True if a page of another origin may not send any request, not even one that needs no preflight."""
         return not self.is_for_pages and self.scope not in {"open", "health"}
 
     def error_style(self, headers: Mapping[str, str]) -> ApiStyle:
-        """Return the shape of an error; on a path that two APIs share, the header says which client asks."""
+        """Return the shape of an error. On a path that two APIs share, it depends on `anthropic-version`."""
         if len(self.styles) > 1 and "anthropic-version" in headers:
             return "anthropic"
         return self.styles[0]
 
 
-# Of a path that doesn't exist. It needs a key too, so that nobody without one can find out which do exist.
+# A path that doesn't exist. It needs a key, so that a client without one can't learn which paths exist.
 UNKNOWN = Area(scope="any")
 _STUDIO = Area(scope="inference", styles=("openai",))
-# The first that fits counts. On the paths of the first every method and every longer word is taken to change
-# the machine, whatever LM Studio makes of it.
+# The first match counts. Requests below the paths of the first are treated as changes of the machine,
+# whatever their method and however the last segment continues.
 _STUDIO_AREAS = (
     (r"/api/v1/models/(load|unload|download)", Area(scope="models", styles=("openai",))),
     (r"(/v1)?/messages(/|\Z)", Area(scope="inference", styles=("anthropic",))),
@@ -63,16 +66,16 @@ _STUDIO_AREAS = (
 
 @cached_for_short
 def studio_area(raw: str) -> Area:
-    """Return the area of a request target below LM Studio's prefixes, by what LM Studio could take it for."""
+    """Return the area of a request target below LM Studio's prefixes, by any path it may be decoded to."""
     try:
         path = target.parse(raw).path
-    except GatewayError:  # its handler raises the same, to a caller with a key
+    except GatewayError:  # its handler raises the same, but only after the key was checked
         path = raw.lower()
     return next((area for pattern, area in _STUDIO_AREAS if re.match(pattern, path)), _STUDIO)
 
 
 class Areas:
-    """Finds the area of a request by the route that the router chose."""
+    """Maps the route that the router chose to the area."""
 
     def __init__(self) -> None:
         self._of_routes: dict[AbstractRoute, Area] = {}

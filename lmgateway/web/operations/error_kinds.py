@@ -1,4 +1,4 @@
-"""Groups of errors that several operations can end with."""
+"""Groups of errors that several operations share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One example of each answer of the gateway's own: the Structs themselves, so that none can grow old."""
+"""An example of each of the gateway's own responses, made from its Struct, so that it is never outdated."""
 
 from __future__ import annotations
 

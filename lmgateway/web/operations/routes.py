@@ -19,15 +19,15 @@ OPERATIONS: tuple[Operation, ...] = (*STUDIO_OPERATIONS, *OWN_OPERATIONS)
 
 
 def add_routes(router: web.UrlDispatcher, areas: Areas) -> None:
-    """Add every route to the router, and what it needs to the areas."""
+    """Add every route to the router, and its area to `areas`."""
     for operation in OWN_OPERATIONS:
         for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
             areas.add(router.add_route(method, operation.path, operation.handler), operation)
-    for path in DIALECTS:  # found without a search
+    for path in DIALECTS:  # plain routes, which aiohttp looks up in a dict
         areas.add(router.add_route("*", path, proxy), studio_area(path))
     for prefix in PROXIED_PREFIXES:
-        # {tail} matches any path, so that the exact bytes are judged in one place, traffic/target.py.
+        # {tail} matches any path, so that the exact bytes are validated in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:(?s:.*)}"):
             router.add_route("*", path, proxy)
-    # A doubled slash may stand anywhere, also where none of the prefixes ends.
+    # A doubled slash may be anywhere in the path, even within a prefix.
     router.add_route("*", "/{tail:(?s:/.*|.*//.*)}", proxy)

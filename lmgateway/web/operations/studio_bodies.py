@@ -1,7 +1,7 @@
-"""What LM Studio asks for on its own paths, as far as the document tells it. The gateway decodes none of it.
+"""The request bodies of LM Studio's paths, for the OpenAPI document only: the gateway doesn't decode them.
 
-Source: LM Studio's REST API, and those of OpenAI and Anthropic that it follows. Fields that aren't told here
-are passed on like the others.
+Source: LM Studio's REST API, and those of OpenAI and Anthropic that it follows. Fields that aren't listed
+here are forwarded too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Examples of what goes to LM Studio and what it answers, in each API's words."""
+"""Examples of requests to LM Studio and of its responses, in each API's format."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NATIVE_STATS = {"tokens_per_second": 41.2, "time_to_first_token": 0.21, "stop_r
 
 
 def _sse(*events: Mapping[str, Any] | str, named: bool = False) -> str:
-    """Return a stream; `named` events are called by their `type`."""
+    """Return an event stream; with `named`, each event's name is its `type`."""
     frames = []
     for event in events:
         name = f"event: {event['type']}\n" if named and not isinstance(event, str) else ""

@@ -48,7 +48,7 @@ function showState(changed) {
   }
 }
 
-// Say so: outdated numbers look like an idle gateway.
+// A banner marks outdated numbers, which would look like an idle gateway.
 function showStale(isStale) {
   const banner = byId("stale");
   setText(banner, `The connection to the gateway is lost. The page may show the state of ${timeOfDay(asOf)}.`);

@@ -99,7 +99,7 @@ async def test_models_cannot_be_managed() -> None:
     async with running_studio(Below()) as studio:
         [finding] = await examine(LMStudio(base_url=URL(studio.base_url) / "studio"))
     assert finding.level == "warning"
-    assert "its models can't be managed. Models can only be managed where" in finding.message
+    assert "its models can't be managed. Models can only be managed if" in finding.message
 
 
 async def test_clocks_apart() -> None:
