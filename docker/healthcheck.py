@@ -1,7 +1,7 @@
-"""Docker's HEALTHCHECK: exit status 0 if the gateway in this container answers, whatever it answers.
+"""Docker's HEALTHCHECK: exit status 0 if the gateway in this container responds with a status below 500.
 
-It asks where the configuration says that the gateway listens. A refusal is an answer too: the container's own
-address needn't be on the allowlist, and /health may be configured to ask for the key.
+The request goes to the configured address. A refusal counts as healthy, because the container's own address
+needn't be on the allowlist, and /health may require the key.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lmgateway.config import Server
 from lmgateway.errors import ConfigError
 
 SECONDS = 4
-# Where one that listens on every address is to be found.
+# The address to connect to if the gateway listens on every address.
 OWN_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens here
 
 
@@ -24,7 +24,7 @@ def connect(server: Server) -> http.client.HTTPConnection:
     host = OWN_ADDRESSES.get(server.host, server.host)
     if not server.tls_cert:
         return http.client.HTTPConnection(host, server.port, timeout=SECONDS)
-    # Its certificate is for the name that clients use, which isn't this one.
+    # The certificate is for the host name that clients use, not for this address.
     context = ssl._create_unverified_context()  # noqa: S323 - no secret is sent
     return http.client.HTTPSConnection(host, server.port, timeout=SECONDS, context=context)
 

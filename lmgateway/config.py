@@ -1,4 +1,4 @@
-"""The configuration: one frozen Struct for each TOML table, every setting with its type and its names.
+"""The configuration: a frozen Struct for each TOML table, with each setting's type, default and variables.
 
 `settings.load` fills it from the command line, the environment, `.env` and the TOML file.
 """
@@ -20,18 +20,18 @@ from .schema.models import DefaultInference, LoadConfig
 
 
 def env(*names: str, secret: bool = False) -> Meta:
-    """Say which environment variables set this; the first that is set counts. A secret is never shown."""
+    """Name the environment variables of a setting; the first that is set counts. A secret is never shown."""
     return Meta(extra={"env": names, "secret": secret})
 
 
 class FilePath(str):
-    """A path as it is to be opened: a leading ~ has given way to the home folder. Empty if there is none."""
+    """A path, with a leading ~ replaced by the home folder. Empty if none is set."""
 
     __slots__ = ()
 
 
-# A type's description completes the sentence "allowed is …". What has no bound here has one somewhere below,
-# in a parser or a timer, that would be met only by a request.
+# A type's description completes "expected …". Each number has bounds, because a parser or a timer would
+# reject a larger one only when a request uses it.
 Flag = Annotated[bool, Meta(description="true or false")]
 Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
 Milliseconds = Annotated[
@@ -41,14 +41,14 @@ Seconds = Annotated[float, Meta(ge=0, le=10**9, description="a number of seconds
 Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of bytes from 1 to 10^15")]
 HeadBytes = Annotated[int, Meta(ge=1024, le=10**9, description="a whole number of bytes from 1,024 to 10^9")]
 Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
-# RFC 1035 section 2.3.4 has the lengths, beyond which Python can't look a name up. Addresses fit as well.
+# The lengths are those of RFC 1035 section 2.3.4; Python can't resolve longer names. Also matches addresses.
 _HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
 BaseUrl = Annotated[
     URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
 ]
 Host = Annotated[str, Meta(pattern=f"^{_HOST}", description="an address or a host name of this machine")]
 Path = Annotated[FilePath, Meta(description="a path without control characters")]
-# Header values lose outer white space on their way, so such a key could never match.
+# HTTP strips outer white space from header values, so a key with it would never match.
 Key = Annotated[
     str,
     Meta(
@@ -58,9 +58,8 @@ Key = Annotated[
 ]
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
 PROXIES = Meta(description="a list of addresses and CIDR networks")
-# As browsers send them, or none would ever match: a usual port is left out, and a name is written in ASCII.
-# Only below an app's or an extension's own scheme it may have capitals. A local file's page sends null or
-# file://.
+# Origins as browsers send them; others would never match. A default port is omitted, and a name is ASCII and
+# lower case, except in the scheme of an app or an extension. A page from a local file sends null or file://.
 Origin = Annotated[
     str,
     Meta(
@@ -124,7 +123,7 @@ class Auth(Table, frozen=True, kw_only=True):
 
 
 class Network(Table, frozen=True, kw_only=True):
-    # None, "not set", is not "*": together with no key it means protected mode.
+    # None means not set, which differs from "*": without a key it means protected mode.
     ip_allowlist: Annotated[Allowlist | None, NETWORKS, env("IP_ALLOWLIST")] = None
     trusted_proxies: Annotated[TrustedProxies, PROXIES, env("TRUSTED_PROXIES")] = TrustedProxies(())
 
@@ -155,20 +154,20 @@ class Limits(Table, frozen=True, kw_only=True):
 
 
 class Cors(Table, frozen=True, kw_only=True):
-    # None: every origin once a key is configured, none before.
+    # None: every origin if a key is configured, otherwise none.
     origins: Annotated[Origins | None, env("CORS_ORIGINS")] = None
 
 
 class ModelProfile(Table, frozen=True, kw_only=True):
-    """How one model is loaded, and what its requests leave out."""
+    """How a model is loaded, and the defaults for fields that its requests omit."""
 
-    # None, "not set", is not empty: an empty one would mean LM Studio's own settings.
+    # None means not set. An empty one means LM Studio's own settings.
     load: LoadConfig | None = None
     defaults: DefaultInference = DefaultInference()
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """Everything that can be set. Immutable; a new configuration is a new object."""
+    """All settings. Immutable: a reload makes a new object."""
 
     environment: Annotated[Environment, env("GATEWAY_ENV", "NODE_ENV")] = "development"
     lmstudio: LMStudio = LMStudio()
@@ -179,17 +178,17 @@ class Config(Table, frozen=True, kw_only=True):
     proxy: Proxy = Proxy()
     limits: Limits = Limits()
     cors: Cors = Cors()
-    # By the models' keys.
+    # By model key.
     models: Mapping[str, ModelProfile] = MappingProxyType({})
 
     @property
     def protected(self) -> bool:
-        """Whether only this machine is served, because nobody said who else may come in."""
+        """True if only this machine is served, because neither a key nor an allowlist is set."""
         return not self.auth.api_key and self.network.ip_allowlist is None
 
     @property
     def unguarded(self) -> bool:
-        """Whether whoever reaches the gateway is served: there is no key, and everybody is allowed in."""
+        """True if every client is served: there is no key, and the allowlist is `*`."""
         allowlist = self.network.ip_allowlist
         return not self.auth.api_key and allowlist is not None and allowlist.everybody
 
@@ -206,21 +205,21 @@ def decode_custom(kind: type, value: Any) -> Any:
 
 
 def parse_base_url(text: object) -> URL:
-    """Return LM Studio's address; its path, if it has one, goes in front of every forwarded path."""
+    """Return LM Studio's URL. Its path, if any, is prepended to every forwarded path."""
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
-    # A URL may not hold them, and yarl leaves them out without a word.
+    # Not allowed in a URL; yarl would drop them silently.
     if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise ValueError("has blanks or control characters")
+        raise ValueError("contains blanks or control characters")
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.raw_host:
         raise ValueError("not an http:// or https:// URL")
     if re.match(_HOST, url.raw_host) is None:
-        raise ValueError("its host is no host name")
+        raise ValueError("its host name is invalid")
     if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
-        raise ValueError("has more than scheme, host, port and path")
+        raise ValueError("contains more than scheme, host, port and path")
     if url.raw_path.rstrip("/").endswith("/v1"):
-        raise ValueError("ends in /v1, which each request brings along")
+        raise ValueError("ends in /v1, which each request adds")
     return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 
@@ -228,8 +227,8 @@ def _file_path(text: object) -> FilePath:
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - as above
     if re.search(r"[\x00-\x1f\x7f]", text):
-        raise ValueError("has control characters")
-    path = os.path.expanduser(text)  # noqa: PTH111 - Path() makes "." of the empty text, which means none
+        raise ValueError("contains control characters")
+    path = os.path.expanduser(text)  # noqa: PTH111 - Path("") would be ".", but means none
     if path.startswith("~"):
-        raise ValueError("there is no such user")
+        raise ValueError("unknown user")
     return FilePath(path)

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 # A stream needs two descriptors, so the usual soft limit of 1024 would allow only 500 of them.
 DESCRIPTORS = 65_536
 # Settings that a reload can't change, because they are used only at startup.
-_FOR_THE_NEXT_START = ("host", "port", "state_dir")
+_STARTUP_SETTINGS = ("host", "port", "state_dir")
 
 
 class Service:
@@ -99,12 +99,12 @@ class Service:
             _change_certificate(self._tls, config)
         except ConfigError as exc:
             for problem in exc.problems:
-                logger.error("%s", problem)  # noqa: TRY400 - the sentence says it all
-            logger.error("the configuration stays as it was")  # noqa: TRY400
+                logger.error("%s", problem)  # noqa: TRY400 - a traceback wouldn't help
+            logger.error("the configuration is unchanged; correct it and reload again")  # noqa: TRY400
             return
-        for name in _FOR_THE_NEXT_START:
+        for name in _STARTUP_SETTINGS:
             if getattr(config.server, name) != getattr(self.config.server, name):
-                logger.warning("server.%s takes effect when the gateway is started again", name)
+                logger.warning("server.%s takes effect when the gateway is restarted", name)
         self.config = config
         configure_logging(config)
         self._limits.reconfigure(config)
@@ -125,7 +125,7 @@ def _change_certificate(tls: SSLContext | None, config: Config) -> None:
 
 
 def _settle_garbage_collector() -> None:
-    """Exclude what lives as long as the process from garbage collection, and collect less often.
+    """Exclude the objects that live as long as the process from garbage collection, and collect less often.
 
     With Python's defaults the collector takes a twelfth of a request's time.
     """

@@ -129,37 +129,45 @@ def test_check_shows_each_leaf_that_is_set(tmp_path: Path, capsys: pytest.Captur
     ]
 
 
-WHOLE = "allowed is a whole number"
-RATIO = "allowed is a number from 0 to 1, max or off"
-CACHE = "allowed is f32, f16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1, true or false"
-NAME = "allowed as a name is text of 1 to 200 printable characters without outer spaces"
+WHOLE = "expected a whole number"
+RATIO = "expected a number from 0 to 1, max or off"
+CACHE = "expected f32, f16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1, true or false"
+NAME = "invalid name, expected 1 to 200 printable characters without outer spaces"
 MISTAKES = [
     ("", "laod = {}", ".laod: no such setting; did you mean load?"),
-    ("", "zzz = {}", ".zzz: no such setting; there are load, defaults"),
-    ("", "load = 8192", ".load: is a table, and its settings stand below [models.{}.load]"),
-    ("", "load = []", ".load: is a table, and its settings stand below [models.{}.load]"),
+    ("", "zzz = {}", ".zzz: no such setting; known are load, defaults"),
+    ("", "load = 8192", ".load: is a table: write its settings below [models.{}.load]"),
+    ("", "load = []", ".load: is a table: write its settings below [models.{}.load]"),
     (".load", "contextLenght = 1", ".load.contextLenght: no such setting; did you mean contextLength?"),
     (".load", "context_length = 1", ".load.context_length: no such setting; did you mean contextLength?"),
-    (".load", 'contextLength = "8"', f'.load.contextLength: found "8", {WHOLE} above 0'),
-    (".load", "contextLength = 0", f".load.contextLength: found 0, {WHOLE} above 0"),
-    (".load", "contextLength = 8192.0", f".load.contextLength: found 8192.0, {WHOLE} above 0"),
-    (".load", "contextLength = {}", f".load.contextLength: found {{}}, {WHOLE} above 0"),
-    (".load", "evalBatchSize = true", f".load.evalBatchSize: found true, {WHOLE} from 1 up"),
-    (".load", "seed = 1.5", f".load.seed: found 1.5, {WHOLE}"),
-    (".load", "ropeFrequencyBase = inf", ".load.ropeFrequencyBase: found inf, allowed is a number above 0"),
-    (".load", "flashAttention = 1", ".load.flashAttention: found 1, allowed is true or false"),
-    (".load", "llamaKCacheQuantizationType = 4", f".load.llamaKCacheQuantizationType: found 4, {CACHE}"),
-    (".load.gpu", "ratio = 1.5", f".load.gpu.ratio: found 1.5, {RATIO}"),
-    (".load.gpu", 'ratio = "most"', f'.load.gpu.ratio: found "most", {RATIO}'),
+    (".load", 'contextLength = "8"', f'.load.contextLength: invalid value "8", {WHOLE} above 0'),
+    (".load", "contextLength = 0", f".load.contextLength: invalid value 0, {WHOLE} above 0"),
+    (".load", "contextLength = 8192.0", f".load.contextLength: invalid value 8192.0, {WHOLE} above 0"),
+    (".load", "contextLength = {}", f".load.contextLength: invalid value {{}}, {WHOLE} above 0"),
+    (".load", "evalBatchSize = true", f".load.evalBatchSize: invalid value true, {WHOLE} from 1 up"),
+    (".load", "seed = 1.5", f".load.seed: invalid value 1.5, {WHOLE}"),
+    (
+        ".load",
+        "ropeFrequencyBase = inf",
+        ".load.ropeFrequencyBase: invalid value inf, expected a number above 0",
+    ),
+    (".load", "flashAttention = 1", ".load.flashAttention: invalid value 1, expected true or false"),
+    (
+        ".load",
+        "llamaKCacheQuantizationType = 4",
+        f".load.llamaKCacheQuantizationType: invalid value 4, {CACHE}",
+    ),
+    (".load.gpu", "ratio = 1.5", f".load.gpu.ratio: invalid value 1.5, {RATIO}"),
+    (".load.gpu", 'ratio = "most"', f'.load.gpu.ratio: invalid value "most", {RATIO}'),
     (".load.gpu", "ratoi = 1", ".load.gpu.ratoi: no such setting; did you mean ratio?"),
     (
         ".load.gpu",
         "disabledGpus = [0, -1]",
-        ".load.gpu.disabledGpus: found [0, -1], allowed is a list of whole numbers from 0 up",
+        ".load.gpu.disabledGpus: invalid value [0, -1], expected a list of whole numbers from 0 up",
     ),
-    (".defaults", "topP = nan", ".defaults.topP: found nan, allowed is a number from 0 to 1"),
-    (".defaults", "temperature = 3", ".defaults.temperature: found 3, allowed is a number from 0 to 2"),
-    (".defaults", "stopStrings = [1]", ".defaults.stopStrings: found [1], allowed is a list of texts"),
+    (".defaults", "topP = nan", ".defaults.topP: invalid value nan, expected a number from 0 to 1"),
+    (".defaults", "temperature = 3", ".defaults.temperature: invalid value 3, expected a number from 0 to 2"),
+    (".defaults", "stopStrings = [1]", ".defaults.stopStrings: invalid value [1], expected a list of texts"),
 ]
 
 
@@ -178,9 +186,9 @@ def test_a_mistake_names_its_whole_path(
 @pytest.mark.parametrize(
     ("toml", "message"),
     [
-        ("models = 1", "models: is a table, and its settings stand below [models.NAME]"),
-        ("[[models]]", "models: is a table, and its settings stand below [models.NAME]"),
-        ("[models]\na = 1", "models.a: is a table, and its settings stand below [models.a]"),
+        ("models = 1", "models: is a table: write its settings below [models.NAME]"),
+        ("[[models]]", "models: is a table: write its settings below [models.NAME]"),
+        ("[models]\na = 1", "models.a: is a table: write its settings below [models.a]"),
         ("[model.a]", "model: no such setting; did you mean models?"),
         ('[models.""]', f'models."": {NAME}'),
         ('[models." a"]', f'models." a": {NAME}'),
@@ -216,13 +224,13 @@ def test_all_mistakes_are_reported_at_once(sources: Sources) -> None:
 def test_text_that_is_no_value(sources: Sources, text: str, found: str) -> None:
     """What JSON can't carry to LM Studio is no value either."""
     options = {f"{LOAD}.ropeFrequencyBase": text}
-    expected = f"command line: {LOAD}.ropeFrequencyBase: found {found}, allowed is a number above 0"
+    expected = f"command line: {LOAD}.ropeFrequencyBase: invalid value {found}, expected a number above 0"
     assert sources.problems(cli=options) == [expected]
 
 
 def test_a_list_holds_only_text_that_can_be_sent(sources: Sources) -> None:
     [problem] = sources.problems(cli={f"{DEFAULTS}.stopStrings": "a,\udcff"})
-    assert problem.endswith('found "a,\\udcff", allowed is a list of texts')
+    assert problem.endswith('invalid value "a,\\udcff", expected a list of texts')
 
 
 @pytest.mark.parametrize(
@@ -279,7 +287,7 @@ def test_a_name_is_the_same_from_every_source(name: str) -> None:
     assert by_option.config.models == {name: ModelProfile(load=LoadConfig(seed=7))}
     [shown] = [path for path in by_option.origins if path.startswith("models.")]
     assert paths.split_assignment(f"{shown} = 7") == (("models", name, "load", "seed"), " 7")
-    assert problem.startswith(f"command line: {written}: found")
+    assert problem.startswith(f"command line: {written}: invalid value")
 
 
 class Boxes(Table, frozen=True, kw_only=True):
@@ -300,4 +308,6 @@ def test_a_named_table_has_no_environment_variables_and_keeps_its_secrets() -> N
     assert settings["call_timeout_ms"].env == ()
     assert settings["api_token"].show("s3cret") == '"********"'
     collector.take_command_line({"boxes.attic.api_token": "s3cret"})
-    assert collector.problems == ["command line: boxes.attic.api_token: set it in the file"]
+    assert collector.problems == [
+        "command line: boxes.attic.api_token: other users can see it here: set it in the file"
+    ]

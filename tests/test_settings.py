@@ -13,22 +13,22 @@ from lmgateway.networks import Allowlist, Networks
 from lmgateway.settings import files
 from tests.support.sources import Sources
 
-PORT = "allowed is a whole number from 0 to 65535"
-MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
-BYTES = "allowed is a whole number of bytes from 1 to 10^15"
-BASE = "allowed is an http:// or https:// URL with a host, without query, fragment or user name"
-NETWORKS = "allowed is a list of addresses, CIDR networks or *"
-PROXIES = "allowed is a list of addresses and CIDR networks"
-SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
+PORT = "expected a whole number from 0 to 65535"
+MS = "expected a whole number of milliseconds up to 10^12, 0 for no limit"
+BYTES = "expected a whole number of bytes from 1 to 10^15"
+BASE = "expected an http:// or https:// URL with a host, without query, fragment or user name"
+NETWORKS = "expected a list of addresses, CIDR networks or *"
+PROXIES = "expected a list of addresses and CIDR networks"
+SECRET = "invalid value (not shown), expected text without control characters or outer spaces"
 ORIGINS = (
-    "allowed is a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+    "expected a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
     "chrome-extension://id or chrome-extension://*, null, file://) or *"
 )
-HOST = "allowed is an address or a host name of this machine"
-PATH = "allowed is a path without control characters"
-FLAG = "allowed is true or false"
-ENVIRONMENT = "allowed is development, production or test"
-NO_HINT = "no such setting; config.example.toml lists all that there are"
+HOST = "expected an address or a host name of this machine"
+PATH = "expected a path without control characters"
+FLAG = "expected true or false"
+ENVIRONMENT = "expected development, production or test"
+NO_HINT = "no such setting; config.example.toml lists all settings"
 
 
 @pytest.fixture
@@ -215,56 +215,72 @@ def test_only_a_choice_opens_the_gateway(sources, env, protected):
 
 
 MISTAKES = [
-    ("too large", "[server]\nport = 65536", f"server.port: found 65536, {PORT}"),
-    ("huge", "[server]\nport = 99999999999999999999", f"server.port: found 99999999999999999999, {PORT}"),
-    ("text for a number", '[server]\nport = "80"', f'server.port: found "80", {PORT}'),
-    ("flag for a number", "[server]\nport = true", f"server.port: found true, {PORT}"),
-    ("date for a number", "[server]\nport = 2024-01-01", f'server.port: found "2024-01-01", {PORT}'),
-    ("negative", "[proxy]\ntimeout_ms = -1", f"proxy.timeout_ms: found -1, {MS}"),
-    ("no bytes", "[proxy]\nmax_body_bytes = 0", f"proxy.max_body_bytes: found 0, {BYTES}"),
-    ("number for a flag", "[auth]\nrequire_for_health = 1", f"auth.require_for_health: found 1, {FLAG}"),
-    ("no such choice", 'environment = "prod"', f'environment: found "prod", {ENVIRONMENT}'),
-    ("number for text", "[lmstudio]\nlog_dir = 1", f"lmstudio.log_dir: found 1 (not text), {PATH}"),
+    ("too large", "[server]\nport = 65536", f"server.port: invalid value 65536, {PORT}"),
+    (
+        "huge",
+        "[server]\nport = 99999999999999999999",
+        f"server.port: invalid value 99999999999999999999, {PORT}",
+    ),
+    ("text for a number", '[server]\nport = "80"', f'server.port: invalid value "80", {PORT}'),
+    ("flag for a number", "[server]\nport = true", f"server.port: invalid value true, {PORT}"),
+    ("date for a number", "[server]\nport = 2024-01-01", f'server.port: invalid value "2024-01-01", {PORT}'),
+    ("negative", "[proxy]\ntimeout_ms = -1", f"proxy.timeout_ms: invalid value -1, {MS}"),
+    ("no bytes", "[proxy]\nmax_body_bytes = 0", f"proxy.max_body_bytes: invalid value 0, {BYTES}"),
+    (
+        "number for a flag",
+        "[auth]\nrequire_for_health = 1",
+        f"auth.require_for_health: invalid value 1, {FLAG}",
+    ),
+    ("no such choice", 'environment = "prod"', f'environment: invalid value "prod", {ENVIRONMENT}'),
+    ("number for text", "[lmstudio]\nlog_dir = 1", f"lmstudio.log_dir: invalid value 1 (not text), {PATH}"),
     (
         "NUL",
         '[server]\ntls_key = "a\\u0000"',
-        f'server.tls_key: found "a\\u0000" (has control characters), {PATH}',
+        f'server.tls_key: invalid value "a\\u0000" (contains control characters), {PATH}',
     ),
-    ("too many bytes", f"[proxy]\nmax_body_bytes = {2**64}", f"proxy.max_body_bytes: found {2**64}, {BYTES}"),
+    (
+        "too many bytes",
+        f"[proxy]\nmax_body_bytes = {2**64}",
+        f"proxy.max_body_bytes: invalid value {2**64}, {BYTES}",
+    ),
     (
         "a head that nothing fits into",
         "[limits]\nhead_bytes = 10",
-        "limits.head_bytes: found 10, allowed is a whole number of bytes from 1,024 to 10^9",
+        "limits.head_bytes: invalid value 10, expected a whole number of bytes from 1,024 to 10^9",
     ),
     (
         "everybody's word",
         '[network]\ntrusted_proxies = "*"',
-        """network.trusted_proxies: found "*" ('*' would let every client choose its own address), """
+        """network.trusted_proxies: invalid value "*" ('*' would let every client choose its own address), """
         + PROXIES,
     ),
     (
         "a client's base URL",
         '[lmstudio]\nbase_url = "http://h:1/v1/"',
-        f'lmstudio.base_url: found "http://h:1/v1/" (ends in /v1, which each request brings along), {BASE}',
+        f'lmstudio.base_url: invalid value "http://h:1/v1/" (ends in /v1, which each request adds), {BASE}',
     ),
     (
         "eternity",
         "[server]\ndrain_seconds = inf",
-        "server.drain_seconds: found inf, allowed is a number of seconds from 0 to 10^9",
+        "server.drain_seconds: invalid value inf, expected a number of seconds from 0 to 10^9",
     ),
     ("control characters in a key", '"a\\nb" = 1', f'"a\\nb": {NO_HINT}'),
     (
         "tab in a URL",
         '[lmstudio]\nbase_url = "http://h/a\\tb"',
-        f'lmstudio.base_url: found "http://h/a\\tb" (has blanks or control characters), {BASE}',
+        f'lmstudio.base_url: invalid value "http://h/a\\tb" (contains blanks or control characters), {BASE}',
     ),
-    ("nobody", "[network]\nip_allowlist = []", f"network.ip_allowlist: found [] (it is empty), {NETWORKS}"),
-    ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: found 5, {PROXIES}"),
+    (
+        "nobody",
+        "[network]\nip_allowlist = []",
+        f"network.ip_allowlist: invalid value [] (it is empty), {NETWORKS}",
+    ),
+    ("no list", "[network]\ntrusted_proxies = 5", f"network.trusted_proxies: invalid value 5, {PROXIES}"),
     ("unknown key", "[server]\nprot = 1", "server.prot: no such setting; did you mean server.port?"),
     ("unknown table", "[serve]\nport = 1", "serve: no such setting; did you mean server?"),
     ("key without table", "port = 1", "port: no such setting; did you mean server.port?"),
     ("nothing like it", "zzz = 1", f"zzz: {NO_HINT}"),
-    ("value for a table", "server = 1", "server: is a table, and its settings stand below [server]"),
+    ("value for a table", "server = 1", "server: is a table: write its settings below [server]"),
     ("secret, wrong type", "[auth]\napi_key = 12345", f"auth.api_key: {SECRET}"),
     ("secret, misplaced", "[auth]\nkey = 's3cret'", "auth.key: no such setting; did you mean auth.api_key?"),
     (
@@ -275,58 +291,74 @@ MISTAKES = [
     ("not UTF-8", b"[server]\nhost = '\xff'", "is not UTF-8 at byte 17"),
 ]
 VARIABLES = [
-    ("GATEWAY_PORT", "80a", f'found "80a", {PORT}'),
-    ("GATEWAY_HOST", "[::1]", f'found "[::1]", {HOST}'),
-    ("GATEWAY_HOST", "a..b", f'found "a..b", {HOST}'),
-    ("GATEWAY_HOST", ".", f'found ".", {HOST}'),
-    ("GATEWAY_HOST", "a" * 64, f'found "{"a" * 64}", {HOST}'),
-    ("GATEWAY_STATE_DIR", "~nobody-here/x", f'found "~nobody-here/x" (there is no such user), {PATH}'),
-    ("PROXY_TIMEOUT", "1" + "0" * 350, f'found "1{"0" * 350}", {MS}'),
-    ("CORS_ORIGINS", "https://*.example", f'found "https://*.example", {ORIGINS}'),
-    ("CORS_ORIGINS", "https://a.example:443", f'found "https://a.example:443", {ORIGINS}'),
-    ("CORS_ORIGINS", "http://a.example:80", f'found "http://a.example:80", {ORIGINS}'),
-    ("CORS_ORIGINS", "https://a.example:port", f'found "https://a.example:port", {ORIGINS}'),
-    ("CORS_ORIGINS", "https://bücher.example", f'found "https://bücher.example", {ORIGINS}'),
-    ("LMSTUDIO_BASE_URL", "http://a b", f'found "http://a b" (has blanks or control characters), {BASE}'),
-    ("LMSTUDIO_BASE_URL", "http://a..b", f'found "http://a..b" (its host is no host name), {BASE}'),
+    ("GATEWAY_PORT", "80a", f'invalid value "80a", {PORT}'),
+    ("GATEWAY_HOST", "[::1]", f'invalid value "[::1]", {HOST}'),
+    ("GATEWAY_HOST", "a..b", f'invalid value "a..b", {HOST}'),
+    ("GATEWAY_HOST", ".", f'invalid value ".", {HOST}'),
+    ("GATEWAY_HOST", "a" * 64, f'invalid value "{"a" * 64}", {HOST}'),
+    ("GATEWAY_STATE_DIR", "~nobody-here/x", f'invalid value "~nobody-here/x" (unknown user), {PATH}'),
+    ("PROXY_TIMEOUT", "1" + "0" * 350, f'invalid value "1{"0" * 350}", {MS}'),
+    ("CORS_ORIGINS", "https://*.example", f'invalid value "https://*.example", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://a.example:443", f'invalid value "https://a.example:443", {ORIGINS}'),
+    ("CORS_ORIGINS", "http://a.example:80", f'invalid value "http://a.example:80", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://a.example:port", f'invalid value "https://a.example:port", {ORIGINS}'),
+    ("CORS_ORIGINS", "https://bücher.example", f'invalid value "https://bücher.example", {ORIGINS}'),
+    (
+        "LMSTUDIO_BASE_URL",
+        "http://a b",
+        f'invalid value "http://a b" (contains blanks or control characters), {BASE}',
+    ),
+    ("LMSTUDIO_BASE_URL", "http://a..b", f'invalid value "http://a..b" (its host name is invalid), {BASE}'),
     (
         "GATEWAY_NAMES",
         "ai.example:80",
-        'found "ai.example:80", allowed is a list of host names, without port',
+        'invalid value "ai.example:80", expected a list of host names, without port',
     ),
-    ("REQUIRE_AUTH_FOR_HEALTH", "maybe", f'found "maybe", {FLAG}'),
-    ("LOG_LEVEL", "loud", 'found "loud", allowed is error, warn, info or debug'),
-    ("LOG_FORMAT", "xml", 'found "xml", allowed is auto, plain or json'),
-    ("NODE_ENV", "staging", f'found "staging", {ENVIRONMENT}'),
+    ("REQUIRE_AUTH_FOR_HEALTH", "maybe", f'invalid value "maybe", {FLAG}'),
+    ("LOG_LEVEL", "loud", 'invalid value "loud", expected error, warn, info or debug'),
+    ("LOG_FORMAT", "xml", 'invalid value "xml", expected auto, plain or json'),
+    ("NODE_ENV", "staging", f'invalid value "staging", {ENVIRONMENT}'),
     ("GATEWAY_API_KEY", " s3cret", SECRET),
     ("GATEWAY_API_KEY", "s3cret\n", SECRET),
     ("LMSTUDIO_API_TOKEN", "s3\x00cret", SECRET),
-    ("IP_ALLOWLIST", ",", f'found "," (it is empty), {NETWORKS}'),
-    ("IP_ALLOWLIST", "*, lan", f"found \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
-    ("TRUSTED_PROXIES", "::1/200", f"found \"::1/200\" ('::1/200' is no address and no network), {PROXIES}"),
-    ("CORS_ORIGINS", "https://a.example/", f'found "https://a.example/", {ORIGINS}'),
-    ("CORS_ORIGINS", "app://*", f'found "app://*", {ORIGINS}'),
-    ("CORS_ORIGINS", "file:///home", f'found "file:///home", {ORIGINS}'),
+    ("IP_ALLOWLIST", ",", f'invalid value "," (it is empty), {NETWORKS}'),
+    ("IP_ALLOWLIST", "*, lan", f"invalid value \"*, lan\" ('lan' is no address and no network), {NETWORKS}"),
+    (
+        "TRUSTED_PROXIES",
+        "::1/200",
+        f"invalid value \"::1/200\" ('::1/200' is no address and no network), {PROXIES}",
+    ),
+    ("CORS_ORIGINS", "https://a.example/", f'invalid value "https://a.example/", {ORIGINS}'),
+    ("CORS_ORIGINS", "app://*", f'invalid value "app://*", {ORIGINS}'),
+    ("CORS_ORIGINS", "file:///home", f'invalid value "file:///home", {ORIGINS}'),
     (
         "LMSTUDIO_BASE_URL",
         "localhost:1234",
-        f'found "localhost:1234" (not an http:// or https:// URL), {BASE}',
+        f'invalid value "localhost:1234" (not an http:// or https:// URL), {BASE}',
     ),
     (
         "LMSTUDIO_BASE_URL",
         "http://h?a=1",
-        f'found "http://h?a=1" (has more than scheme, host, port and path), {BASE}',
+        f'invalid value "http://h?a=1" (contains more than scheme, host, port and path), {BASE}',
     ),
-    ("LMSTUDIO_BASE_URL", "http://h:66666", f'found "http://h:66666" (Port out of range 0-65535), {BASE}'),
+    (
+        "LMSTUDIO_BASE_URL",
+        "http://h:66666",
+        f'invalid value "http://h:66666" (Port out of range 0-65535), {BASE}',
+    ),
 ]
 OPTIONS = [
-    ("server.port", "", f'found "", {PORT}'),
+    ("server.port", "", f'invalid value "", {PORT}'),
     ("server.prot", "1", "no such setting; did you mean server.port?"),
-    ("auth.api_key", "s3cret", "set it by GATEWAY_API_KEY or in the file"),
-    ("lmstudio.api_token", "s3cret", "set it by LMSTUDIO_API_TOKEN or in the file"),
+    ("auth.api_key", "s3cret", "other users can see it here: set it with GATEWAY_API_KEY or in the file"),
+    (
+        "lmstudio.api_token",
+        "s3cret",
+        "other users can see it here: set it with LMSTUDIO_API_TOKEN or in the file",
+    ),
 ]
-INFINITE = ("[proxy]\ntimeout_ms = inf", f"proxy.timeout_ms: found inf, {MS}")
-CAPITALS = ("CORS_ORIGINS", "https://A.example", f'found "https://A.example", {ORIGINS}')
+INFINITE = ("[proxy]\ntimeout_ms = inf", f"proxy.timeout_ms: invalid value inf, {MS}")
+CAPITALS = ("CORS_ORIGINS", "https://A.example", f'invalid value "https://A.example", {ORIGINS}')
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,21 @@
 #Requires -RunAsAdministrator
 <#
 .SYNOPSIS
-Installs lmgateway as a Windows service, or brings the installed one up to date.
+Installs lmgateway as a Windows service, or upgrades the installed one.
 
 .DESCRIPTION
-The program goes to %ProgramFiles%\lmgateway. Settings, the key, the state and the logs are in %ProgramData%\lmgateway,
-which only administrators and the service may enter. The service runs as the account that Windows keeps for it alone,
-NT SERVICE\lmgateway. What is there already is kept: settings, the key, the state.
+The program is in %ProgramFiles%\lmgateway. Settings, the key, the state and the logs are in %ProgramData%\lmgateway,
+which only administrators and the service can open. The service runs as NT SERVICE\lmgateway, an account for this
+service alone. An upgrade doesn't change the settings, the key or the state.
 
 .PARAMETER WinSW
-WinSW.NET461.exe of WinSW 2.12.0, which runs a program as a service. Needed the first time.
+WinSW.NET461.exe of WinSW 2.12.0, which runs a program as a service. Required for the first installation.
 
 .PARAMETER Python
-The Python to use, 3.11 or newer, installed for all users. The launcher's own choice by default.
+The Python to use, 3.11 or newer, installed for all users. By default, the Python launcher (py) chooses.
 
 .PARAMETER OpenFirewall
-Let in the local subnet at the configured port, on networks that Windows calls private.
+Open the firewall for the configured port to the local subnet, on networks that Windows classifies as private.
 
 .EXAMPLE
 .\install-service.ps1 -WinSW $HOME\Downloads\WinSW.NET461.exe -OpenFirewall
@@ -46,12 +46,12 @@ $WinSWUrl = 'https://github.com/winsw/winsw/releases/download/v2.12.0/WinSW.NET4
 $WinSWHash = 'B5066B7BBDFBA1293E5D15CDA3CAAEA88FBEAB35BD5B38C41C913D492AADFC4F'
 
 function Invoke-Native([string] $Command, [string[]] $Arguments) {
-    # PowerShell takes no notice of a program's failure by itself.
-    $said = & $Command @Arguments
+    # PowerShell doesn't check a program's exit status.
+    $output = & $Command @Arguments
     if ($LASTEXITCODE -ne 0) {
-        throw "$Command $Arguments failed with exit status ${LASTEXITCODE}: $said"
+        throw "$Command $Arguments failed with exit status ${LASTEXITCODE}: $output"
     }
-    return $said
+    return $output
 }
 
 function Assert-Python {
@@ -62,33 +62,33 @@ function Assert-Python {
     if ($isRecent -ne 'True') {
         throw "The Python in $prefix is older than 3.11. $advice"
     }
-    # The service's account can enter no user's folder, nor the Microsoft Store's.
+    # The service's account can't read users' folders or the Microsoft Store's.
     foreach ($closed in (Split-Path -Parent $env:PUBLIC), (Join-Path $env:ProgramFiles 'WindowsApps')) {
         if ($prefix.StartsWith("$closed\", [StringComparison]::OrdinalIgnoreCase)) {
-            throw "The Python in $prefix is one user's own. $advice"
+            throw "The Python in $prefix is installed for one user only. $advice"
         }
     }
 }
 
 function Assert-OwnData {
-    # Every user may make folders in %ProgramData%, and may change whatever is in one that he made.
+    # Every user can create folders in %ProgramData%, and can change everything in a folder that they created.
     if (Test-Path -LiteralPath $Data) {
         $acl = Get-Acl -LiteralPath $Data
         # The administrators, or the system.
         if ($acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value -notin 'S-1-5-32-544', 'S-1-5-18') {
-            throw "$Data belongs to $($acl.Owner) instead of the administrators. Look into it and move it away."
+            throw "$Data belongs to $($acl.Owner) instead of the administrators. Check it, move it away and try again."
         }
     }
 }
 
 function Copy-Wrapper {
-    # Judged where only administrators can change it.
+    # The copy is checked, because only administrators can change it after the check.
     $fresh = "$Wrapper.new"
     Copy-Item -LiteralPath (Resolve-Path -LiteralPath $WinSW).ProviderPath -Destination $fresh
     $hash = (Get-FileHash -LiteralPath $fresh -Algorithm SHA256).Hash
     if ($hash -ne $WinSWHash) {
         Remove-Item -LiteralPath $fresh
-        throw "$WinSW isn't WinSW.NET461.exe of WinSW 2.12.0: its SHA-256 is $hash. Get it from $WinSWUrl"
+        throw "$WinSW isn't WinSW.NET461.exe of WinSW 2.12.0: its SHA-256 is $hash. Download it from $WinSWUrl"
     }
     Unblock-File -LiteralPath $fresh
     Move-Item -LiteralPath $fresh -Destination $Wrapper -Force
@@ -100,13 +100,13 @@ function Register-Wrapper {
             -BinaryPathName "`"$Wrapper`"" -StartupType Automatic | Out-Null
     }
     Invoke-Native 'sc.exe' @('config', $Service, 'obj=', $Account) | Out-Null
-    $found = (Get-CimInstance -ClassName Win32_Service -Filter "Name='$Service'").StartName
-    if ($found -ne $Account) {
-        throw "The service would run as $found instead of $Account."
+    $actual = (Get-CimInstance -ClassName Win32_Service -Filter "Name='$Service'").StartName
+    if ($actual -ne $Account) {
+        throw "The service would run as $actual instead of $Account."
     }
-    # Of an account's few rights only the one without which no folder on the way to a file could be passed.
+    # Keeps only the privilege to traverse folders.
     Invoke-Native 'sc.exe' @('privs', $Service, 'SeChangeNotifyPrivilege') | Out-Null
-    # After a failure: in one second, in ten, and then once a minute; an hour without one is forgotten.
+    # Restart after a failure: after 1 s, after 10 s, then every 60 s. An hour without a failure resets this.
     $restarts = 'restart/1000/restart/10000/restart/60000'
     Invoke-Native 'sc.exe' @('failure', $Service, 'reset=', '3600', 'actions=', $restarts) | Out-Null
     if (-not [System.Diagnostics.EventLog]::SourceExists($Service)) {
@@ -115,8 +115,8 @@ function Register-Wrapper {
 }
 
 function Protect-Folder([string] $Path, [string] $Rights) {
-    # In SDDL: the administrators (BA) own it, and nothing is inherited (P). They and the system (SY) have full access
-    # (FA), the service has $Rights, nobody else has any; and so it is for whatever comes into the folder (OICI).
+    # In SDDL: administrators (BA) own the folder, and it inherits no rights (P). They and the system (SY) have full
+    # access (FA), the service has $Rights, and others have none. Files and folders in it inherit this (OICI).
     New-Item -ItemType Directory -Force -Path $Path | Out-Null
     $name = New-Object System.Security.Principal.NTAccount $Account
     $sid = $name.Translate([System.Security.Principal.SecurityIdentifier]).Value
@@ -126,7 +126,7 @@ function Protect-Folder([string] $Path, [string] $Rights) {
 }
 
 function Initialize-Data {
-    # Read and execute; that, write and delete.
+    # Read and execute; read, execute, write and delete.
     $read, $modify = '0x1200a9', '0x1301bf'
     Protect-Folder $Data $read
     Protect-Folder $Credentials $read
@@ -147,7 +147,7 @@ function Initialize-Data {
 }
 
 function Get-ConfiguredPort {
-    # Fails for settings with which the service wouldn't start, and says what is wrong with them.
+    # Throws `lmgateway check`'s messages if the settings are invalid, because the service wouldn't start.
     Push-Location -LiteralPath $Data
     $env:CREDENTIALS_DIRECTORY = $Credentials
     try {
@@ -168,18 +168,18 @@ function Open-Firewall([string] $Port) {
 
 function Start-Wrapper {
     Start-Service -Name $Service
-    # WinSW says that it runs before the gateway does.
+    # WinSW reports a running service before the gateway has started.
     foreach ($second in 1..5) {
         Start-Sleep -Seconds 1
         if ((Get-Service -Name $Service).Status -ne 'Running') {
-            throw "The service ended again. $Logs\lmgateway-service.err.log says why."
+            throw "The service stopped after its start. $Logs\lmgateway-service.err.log says why."
         }
     }
 }
 
-# What can be wrong is found out before anything is changed.
+# All checks come before the first change.
 if (-not $WinSW -and -not (Test-Path -LiteralPath $Wrapper)) {
-    throw "Name WinSW with -WinSW. It can be had from $WinSWUrl"
+    throw "Give the path of WinSW with -WinSW. Download it from $WinSWUrl"
 }
 Assert-Python
 Assert-OwnData
@@ -187,7 +187,7 @@ Assert-OwnData
 if (Get-Service -Name $Service -ErrorAction SilentlyContinue) {
     Write-Host 'Stopping the service; running requests may take half a minute to finish.'
     Stop-Service -Name $Service
-    # Its files are free a moment later.
+    # The wrapper's files are locked until its process has ended.
     Get-Process -Name 'lmgateway-service' -ErrorAction SilentlyContinue | Wait-Process -Timeout 60
 }
 New-Item -ItemType Directory -Force -Path $Program | Out-Null

@@ -5,7 +5,7 @@
 Removes the Windows service lmgateway and its program.
 
 .PARAMETER RemoveData
-Remove its settings, key, state and logs too, %ProgramData%\lmgateway.
+Also remove %ProgramData%\lmgateway: the settings, the key, the state and the logs.
 #>
 [CmdletBinding()]
 param([switch] $RemoveData)
@@ -20,12 +20,12 @@ $Data = Join-Path $env:ProgramData $Service
 if (Get-Service -Name $Service -ErrorAction SilentlyContinue) {
     Write-Host 'Stopping the service; running requests may take half a minute to finish.'
     Stop-Service -Name $Service
-    # Its files are free a moment later.
+    # The wrapper's files are locked until its process has ended.
     Get-Process -Name 'lmgateway-service' -ErrorAction SilentlyContinue | Wait-Process -Timeout 60
-    # Remove-Service is younger than Windows' own PowerShell.
-    $said = & sc.exe delete $Service
+    # Windows PowerShell 5.1 has no Remove-Service.
+    $output = & sc.exe delete $Service
     if ($LASTEXITCODE -ne 0) {
-        throw "sc.exe delete $Service failed with exit status ${LASTEXITCODE}: $said"
+        throw "sc.exe delete $Service failed with exit status ${LASTEXITCODE}: $output"
     }
 }
 Remove-NetFirewallRule -Name $Service -ErrorAction SilentlyContinue

@@ -1,1 +1,1 @@
-"""Who may come in: networks, keys, host names and origins."""
+"""Access control: addresses, keys, host names and origins."""

@@ -1,4 +1,4 @@
-"""Who calls, and what that caller may do."""
+"""The caller of a request, and the caller's rights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """Somebody with rights. `models` are globs on the keys of models; `limits` are numbers by name."""
+    """A client's identity and rights. `models` are globs of model keys; `limits` are numbers by name."""
 
     name: str
     scopes: frozenset[Scope]
@@ -30,7 +30,7 @@ class Caller(Struct, frozen=True, kw_only=True):
     limits: Mapping[str, int] = {}
 
     def require(self, scope: Scope) -> None:
-        """Raise Forbidden, which names the scope, if the caller lacks it. `admin` includes every other."""
+        """Raise Forbidden, which names the scope, if the caller lacks it. `admin` includes all scopes."""
         if scope not in self.scopes and "admin" not in self.scopes:
             sentence = f"The key {self.name} lacks the scope {scope}, which this path needs."
             raise Forbidden(f"Forbidden: {sentence}", details=sentence)
@@ -41,7 +41,7 @@ ANYONE = Caller(name="anyone", scopes=SCOPES)
 
 
 class Callers:
-    """Everybody who may call: the owner of the configured key or, without one, anyone."""
+    """The known callers: the owner of the configured key or, without a key, anyone."""
 
     def __init__(self, config: Config) -> None:
         self._owner_key = config.auth.api_key
@@ -51,22 +51,23 @@ class Callers:
     def identify(self, credential: Credential) -> Caller:
         """Return the caller with this credential. Raises Unauthorized.
 
-        Called for each request: a verdict that is cached would survive a change of the keys.
+        The result must not be cached: after a change of the keys, a revoked key would still be accepted.
         """
         if not self.needs_key:
             return ANYONE
         if credential.is_contradictory:
             raise Unauthorized(
-                "Unauthorized: the key header came twice with different values.", headers=_CHALLENGE
+                "Unauthorized: the request has two key headers with different values. Send one.",
+                headers=_CHALLENGE,
             )
-        # Digests have one length, so the time of a comparison tells nothing of the key.
+        # Digests have one length, so the comparison's time doesn't reveal the key's.
         if credential.digest is not None and hmac.compare_digest(credential.digest, self._owner_digest):
             return OWNER
         raise Unauthorized(_HOW_TO_SEND, headers=_CHALLENGE)
 
     def redaction(self, credential: Credential) -> Redaction:
-        """Return what hides the keys that a request with this credential may hold.
+        """Return the redaction of the keys that a request with this credential may contain.
 
-        Without a key of the gateway's, what a client presents is its own business, and goes on to LM Studio.
+        It is empty if the gateway has no key: then the client's credential is LM Studio's, and is forwarded.
         """
         return Redaction((self._owner_key, *credential.values) if self.needs_key else ())

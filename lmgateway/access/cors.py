@@ -1,4 +1,4 @@
-"""Which web pages may read the gateway's answers, and which may change something.
+"""Which web pages may read the gateway's responses, and which may change something.
 
 Fetch standard, section 3.2 (CORS protocol); Private Network Access for pages on public addresses.
 """
@@ -18,28 +18,28 @@ _EVERYBODY = "*"
 _SANDBOXED = "null"
 _PREFLIGHT_SECONDS = "600"
 _FOREIGN_PAGE = (
-    "A page of another origin may not do this; cors.origins lists the ones that may. If this is the "
-    "gateway's own page behind a reverse proxy, the proxy must pass on Host as the browser sent it (nginx: "
+    "A page of another origin may not do this. To allow the page, add its origin to cors.origins. If this is "
+    "the gateway's own page behind a reverse proxy, the proxy must forward the browser's Host (nginx: "
     "proxy_set_header Host $http_host)."
 )
 
 
 class Cors:
-    """The configured origins, and what follows from them for each part of the gateway."""
+    """The configured origins. `proxied` is true for LM Studio's paths, false for the gateway's own."""
 
     def __init__(self, config: Config) -> None:
         self._needs_key = bool(config.auth.api_key)
         listed = config.cors.origins
         names = frozenset(listed or ()) - {_EVERYBODY}
-        # All extensions of a browser.
+        # Such as chrome-extension://*, which lists all of a browser's extensions.
         self._extensions = tuple(name.removesuffix("*") for name in names if name.endswith("*"))
         self._listed = frozenset(name for name in names if not name.endswith("*"))
         self._open = _EVERYBODY in listed if listed is not None else self._needs_key
 
     def response_headers(self, origin: str | None, *, proxied: bool) -> Mapping[str, str]:
-        """Return the fields that let a page of this origin read the answer; none if it may not.
+        """Return the fields that let a page of this origin read the response; none if it may not.
 
-        Never with credentials: a key is sent by the page that has it, not by the browser on its own.
+        They never allow credentials, because a page sends the key itself.
         """
         if proxied and self._open:
             return {"Access-Control-Allow-Origin": _EVERYBODY, "Access-Control-Expose-Headers": _EVERYBODY}
@@ -52,23 +52,24 @@ class Cors:
         }
 
     def preflight_headers(self, headers: CIMultiDictProxy[str], *, proxied: bool) -> Mapping[str, str]:
-        """Return what a preflight is answered with, beside the fields of any answer."""
+        """Return the additional fields of a response to a preflight."""
         if "Access-Control-Allow-Origin" not in self.response_headers(headers["Origin"], proxied=proxied):
             return {}
         granted = {
             "Access-Control-Allow-Methods": headers["Access-Control-Request-Method"],
             "Access-Control-Max-Age": _PREFLIGHT_SECONDS,
         }
-        if wanted := headers.get("Access-Control-Request-Headers"):
-            granted["Access-Control-Allow-Headers"] = wanted
+        if names := headers.get("Access-Control-Request-Headers"):
+            granted["Access-Control-Allow-Headers"] = names
         if headers.get("Access-Control-Request-Private-Network") == "true":
             granted["Access-Control-Allow-Private-Network"] = "true"
         return granted
 
     def admit_origin(self, headers: CIMultiDictProxy[str]) -> None:
-        """Raise Forbidden if another site's page asks, unless its origin is listed by name.
+        """Raise Forbidden for a request by another site's page, unless its origin is listed by name.
 
-        A browser sends many requests without asking first, and a page needn't see the answer to do harm.
+        Browsers send simple requests without a preflight, and they do harm even if the page can't read the
+        response.
         """
         origins = headers.getall("Origin", ())
         is_listed = bool(origins) and all(self._lists(origin, proxied=False) for origin in origins)
@@ -79,8 +80,8 @@ class Cors:
         sites = headers.getall("Sec-Fetch-Site", ())
         if "cross-site" in sites:
             return True
-        # A browser says so itself, and no page can; a proxy may have replaced Host. Without a key Host
-        # decides: a page may have pointed its own name here (DNS rebinding), and that is same-origin too.
+        # A page can't forge Sec-Fetch-Site, and a proxy may have replaced Host. Without a key only Host
+        # counts: a page that points its own name here (DNS rebinding) is same-origin too.
         if self._needs_key and list(sites) == ["same-origin"]:
             return False
         host = headers.get("Host", "").lower()
@@ -88,9 +89,9 @@ class Cors:
         return not own.issuperset(origins)
 
     def _lists(self, origin: str, *, proxied: bool) -> bool:
-        """True if cors.origins lists this origin; for paths that aren't proxied, by its own name.
+        """True if cors.origins lists this origin. For the gateway's own paths, patterns and null don't count.
 
-        Any page can make itself a sandboxed one, whose origin is null.
+        Any page can give itself the origin null, by a sandbox.
         """
         if proxied:
             return origin in self._listed or origin.startswith(self._extensions)
@@ -98,5 +99,5 @@ class Cors:
 
 
 def is_preflight(method: str, headers: CIMultiDictProxy[str]) -> bool:
-    """Tell whether a browser asks beforehand what a page may do."""
+    """True for a CORS preflight request."""
     return method == "OPTIONS" and "Origin" in headers and "Access-Control-Request-Method" in headers

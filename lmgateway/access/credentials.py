@@ -1,4 +1,4 @@
-"""What a request presents as its key, and how keys are kept out of what is sent on, logged or shown."""
+"""The key of a request, and the redaction of keys in what is forwarded, logged or shown."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 _HIDDEN = "********"
-# The form of a named key, which is that of LM Studio's own API tokens. Only its hash is kept, so a text can't
-# be searched for it.
+# The form of a named key, the same as that of LM Studio's API tokens. Only a named key's hash is stored, so
+# redaction can search only for the form.
 _PREFIX = "sk-lm-"
 _SHAPE = re.compile(rf"{_PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
 
 
 class Credential(Struct, frozen=True, dict=True):
-    """`values` are the keys that the fields hold, and `key` is the only one: None without one, or of several.
+    """The keys in a request's header fields. `key` is None if there are several.
 
-    Of several a proxy in front may have judged another.
+    With several, a proxy in front may have checked another one than the gateway would.
     """
 
     values: tuple[str, ...] = ()
@@ -35,19 +35,19 @@ class Credential(Struct, frozen=True, dict=True):
 
     @cached_property
     def digest(self) -> bytes | None:
-        """The digest of the key. Unlike a verdict on the key, it may be cached."""
+        """The key's digest. It may be cached, unlike the decision whether the key is accepted."""
         return None if self.key is None else digest(self.key)
 
 
 def digest(key: str) -> bytes:
-    """Return the SHA-256 that a key is stored and compared as."""
+    """Return the SHA-256 by which keys are stored and compared."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
 def presented(headers: CIMultiDictProxy[str]) -> Credential:
     """Return the credential in these fields.
 
-    X-API-Key decides where it is present: an Authorization beside it is the client's own, for LM Studio.
+    With an X-API-Key, Authorization is ignored: it is the client's own, for LM Studio.
     """
     api_keys, authorizations = (
         tuple(dict.fromkeys(headers.getall(name, ()))) for name in ("X-API-Key", "Authorization")
@@ -59,12 +59,12 @@ def presented(headers: CIMultiDictProxy[str]) -> Credential:
 
 def _bearer(authorization: str) -> str | None:
     scheme, _, key = authorization.partition(" ")
-    # Schemes have no case (RFC 9110 section 11.1).
+    # Schemes are case-insensitive (RFC 9110 section 11.1).
     return key.strip(" ") if scheme.lower() == "bearer" else None
 
 
 class Redaction:
-    """Finds and hides keys in texts: those that are known, and all that have the form of a named key."""
+    """Hides keys in texts: the known keys, and everything in the form of a named key."""
 
     __slots__ = ("_keys",)
 
@@ -72,11 +72,11 @@ class Redaction:
         self._keys = tuple(key for key in dict.fromkeys(keys) if key)
 
     def holds_known_key(self, text: str) -> bool:
-        """True if a known key is in the text, by itself or set off from the rest."""
+        """True if the text contains a known key as a word of its own."""
         return any(key in text and re.search(_alone(key), text) for key in self._keys)
 
     def holds_key(self, text: str) -> bool:
-        """True if a known key, or anything of a key's form, is in the text."""
+        """True if the text contains a known key, or anything in a named key's form."""
         return (_PREFIX in text and _SHAPE.search(text) is not None) or self.holds_known_key(text)
 
     def redact(self, text: str) -> str:
@@ -87,7 +87,7 @@ class Redaction:
         return _SHAPE.sub(_HIDDEN, text) if _PREFIX in text else text
 
     def redact_json(self, value: Any) -> Any:
-        """Return JSON without keys in its texts. Names of fields are ours, and stay."""
+        """Return JSON without keys in its texts. Field names are the gateway's own, and stay."""
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Which addresses and host names are let in. Pure: it is asked, and raises the refusal."""
+"""Which client addresses and host names are allowed. Pure functions of the configuration and the request."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 _HOW_TO_OPEN = (
     "Only this machine is served, because neither a key nor an allowlist is set. Set GATEWAY_API_KEY "
-    "(auth.api_key) to let in whoever sends that key, or IP_ALLOWLIST (network.ip_allowlist) to list who may."
+    "(auth.api_key) to serve clients that send it, or IP_ALLOWLIST (network.ip_allowlist) to serve addresses."
 )
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]*)?\Z", re.ASCII)
-# Domains that nobody can register: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
+# Domains that can't be registered: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
 _LOCAL_DOMAINS = (".local", ".internal", ".home.arpa")
 _SIGNS_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 
 
 class Guard:
-    """What the configuration says about addresses and host names."""
+    """The configured rules for addresses and host names."""
 
     def __init__(self, config: Config) -> None:
         self._needs_key = bool(config.auth.api_key)
@@ -34,10 +34,10 @@ class Guard:
         self._names = {name.lower().rstrip(".") for name in config.server.names}
 
     def admit_address(self, peer: Address, headers: CIMultiDictProxy[str]) -> Address:
-        """Return the client's address. Raises Forbidden if it may not come in."""
+        """Return the client's address. Raises Forbidden if it isn't allowed."""
         forwarded = forwarded_client(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
         client = peer if forwarded is None else forwarded
-        # A proxy on this machine that nobody told us of would make everybody a client on this machine.
+        # Behind a proxy on this machine that isn't a trusted one, every client seems to be on this machine.
         hidden = forwarded is None and any(name in headers for name in _SIGNS_OF_A_PROXY)
         if self._protected and (hidden or not client.is_loopback):
             raise _not_admitted(
@@ -48,23 +48,23 @@ class Guard:
         return client
 
     def admit_host(self, host: str) -> None:
-        """Raise BadRequest for no host name at all, Misdirected for one that may have been pointed here.
+        """Raise BadRequest for a malformed host name, Misdirected for one that may be another site's.
 
-        Only without a key: a page can make a browser ask, under the page's own name, any address of the LAN
-        (DNS rebinding), but it can't make it send a key it doesn't have.
+        Names are checked only without a key. By DNS rebinding, a page can make a browser send requests under
+        the page's name to an address of the LAN, but it can't add a key that it doesn't have.
         """
-        found = _HOST.match(host)
-        if found is None or (host.startswith("[") and not _is_address(found["name"].strip("[]"))):
+        match = _HOST.match(host)
+        if match is None or (host.startswith("[") and not _is_address(match["name"].strip("[]"))):
             raise BadRequest("The Host header is malformed.")
-        name = found["name"].strip("[]").lower().rstrip(".")
+        name = match["name"].strip("[]").lower().rstrip(".")
         if self._needs_key:
             return
         if self._protected:
             if not _is_loopback(name):
-                raise Misdirected(f"{_HOW_TO_OPEN} Until then the host name must be localhost.")
+                raise Misdirected(f"{_HOW_TO_OPEN} Until then, use the host name localhost.")
         elif not _is_local(name) and name not in self._names:
             raise Misdirected(
-                "This host name isn't the gateway's. Use the address, set a key, or add it to server.names."
+                "This host name isn't the gateway's. Use its address, set a key, or add it to server.names."
             )
 
 
@@ -77,7 +77,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _is_local(name: str) -> bool:
-    """True for an address, and for a name that can be no web page's."""
+    """True for an address, and for a name that can't be a public web page's."""
     if ("." not in name and ":" not in name) or name.endswith(_LOCAL_DOMAINS):
         return bool(name)
     return _is_address(name)

@@ -1,4 +1,4 @@
-"""The command line: parses arguments, prints, and sets the exit status. Nothing else in the package does."""
+"""The command line: parses arguments, prints, and sets the exit status. No other package does this."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the process's exit status."""
     options = _parser().parse_args(arguments)
-    # Imported only now, because a gateway and a client of one need different modules.
+    # Imported here, so that each command loads only the modules that it needs.
     module, _, function = options.command.partition(".")
     try:
         status: int = getattr(import_module(f".{module}", __package__), function)(options)
@@ -80,23 +80,23 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="SETTING=VALUE",
-        help="any setting, by its path in the file",
+        help="set any setting by its path in the file, such as server.port=9000",
     )
     configured = argparse.ArgumentParser(add_help=False, parents=[setting])
     configured.add_argument("--config", type=Path, metavar="FILE", help="the TOML file to read")
     listening = argparse.ArgumentParser(add_help=False)
     listening.add_argument("--host", help="the address to listen on (server.host)")
-    listening.add_argument("--port", help="the port to listen on, 0 for any (server.port)")
+    listening.add_argument("--port", help="the port to listen on, 0 for any free one (server.port)")
     listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
-    _add_setting_up(commands, setting, configured, listening)
+    _add_setup(commands, setting, configured, listening)
     _add_running(commands, configured, listening)
     remote = _remote(configured)
-    _add_watching(commands, remote)
+    _add_monitoring(commands, remote)
     _add_models(commands, remote)
     return parser
 
 
-def _add_setting_up(
+def _add_setup(
     commands: Commands,
     setting: argparse.ArgumentParser,
     configured: argparse.ArgumentParser,
@@ -114,16 +114,16 @@ def _add_setting_up(
         metavar="FILE",
         help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
     )
-    start.add_argument("--force", action="store_true", help="replace the file, and keep a copy of it")
+    start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
     start.set_defaults(command="init.init")
-    examine = _command(
+    diagnose = _command(
         commands,
         "doctor",
         parents=[configured, listening],
         summary="check the installation, and say how to fix each problem",
     )
-    examine.add_argument("--json", action="store_true", help="print the findings for a script")
-    examine.set_defaults(command="doctor.doctor")
+    diagnose.add_argument("--json", action="store_true", help="print the findings as JSON")
+    diagnose.set_defaults(command="doctor.doctor")
 
 
 def _add_running(
@@ -140,14 +140,17 @@ def _add_running(
     check.set_defaults(command="check.check")
     simulate = _command(commands, "simulate", summary="run a simulated LM Studio")
     simulate.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
-    simulate.add_argument("--port", type=_port, default=1234, help="the port, 0 for any (%(default)s)")
     simulate.add_argument(
-        "--log-dir", type=Path, help="write a server log like LM Studio's below this folder"
+        "--port", type=_port, default=1234, help="the port, 0 for any free one (%(default)s)"
     )
+    simulate.add_argument("--log-dir", type=Path, help="write a server log like LM Studio's in this folder")
     simulate.set_defaults(command="demo.simulate")
     demo = _command(commands, "demo", summary="run the gateway in front of a simulated LM Studio")
     demo.add_argument(
-        "--port", type=_port, default=Config().server.port, help="the gateway's port, 0 for any (%(default)s)"
+        "--port",
+        type=_port,
+        default=Config().server.port,
+        help="the gateway's port, 0 for any free one (%(default)s)",
     )
     demo.set_defaults(command="demo.demo")
 
@@ -167,13 +170,13 @@ def _port(text: str) -> int:
 
 def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
-    remote.add_argument("--url", help="the gateway's URL; by default the configured port of this machine")
+    remote.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
     remote.add_argument("--key", help="the gateway's key; by default the configured one")
-    remote.add_argument("--json", action="store_true", help="print the gateway's JSON")
+    remote.add_argument("--json", action="store_true", help="print the gateway's response as JSON")
     return remote
 
 
-def _add_watching(commands: Commands, remote: argparse.ArgumentParser) -> None:
+def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None:
     watch = _command(commands, "events", parents=[remote], summary="follow the gateway's events")
     watch.add_argument(
         "--type",
@@ -198,13 +201,13 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a default for requests that leave it out, such as temperature=0.7 or maxTokens=500",
+        help="a default for requests that omit the field, such as temperature=0.7 or maxTokens=500",
     )
     load = _command(
         commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
     )
     load.add_argument(
-        "--ttl", type=int, metavar="SECONDS", help="unload the model after so long without a request"
+        "--ttl", type=int, metavar="SECONDS", help="unload the model after this time without a request"
     )
     load.add_argument("--no-activate", action="store_true", help="don't change the active model")
     load.add_argument(

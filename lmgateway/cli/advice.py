@@ -1,4 +1,4 @@
-"""What to do about an LM Studio that isn't there, or doesn't let us in."""
+"""What to do when LM Studio doesn't answer or refuses the gateway."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 from . import machine
 
-MAKE_A_TOKEN = "Developer > Server Settings > Manage Tokens in LM Studio makes one"  # noqa: S105 - it is none
-START_LM_STUDIO = "Start LM Studio's server: with the switch on its Developer page, or `lms server start`."
+MAKE_A_TOKEN = "Create one under Developer > Server Settings > Manage Tokens in LM Studio"  # noqa: S105 - advice
+START_LM_STUDIO = "Start LM Studio's server with the switch on its Developer page or with `lms server start`."
 _IN_WSL = (
-    "This is WSL: for an LM Studio on Windows switch on its Serve on Local Network, and set "
-    "lmstudio.base_url to Windows' address, which `ip route show default` tells."
+    "This is WSL. If LM Studio runs on Windows, switch on its Serve on Local Network, and set "
+    "lmstudio.base_url to Windows' address, which `ip route show default` shows."
 )
 _IN_CONTAINER = (
-    "This is a container: in Docker, an LM Studio on the machine that runs it is at "
-    "http://host.docker.internal:1234 (lmstudio.base_url)."
+    "This is a container. If LM Studio runs on Docker's host, set lmstudio.base_url to "
+    "http://host.docker.internal:1234."
 )
 
 
-def where_it_may_be() -> Iterator[str]:
-    """Yield what somebody may not think of who runs the gateway inside of something."""
+def address_hints() -> Iterator[str]:
+    """Yield LM Studio's likely address if the gateway runs in WSL or in a container."""
     if machine.is_wsl():
         yield _IN_WSL
     if machine.is_container():

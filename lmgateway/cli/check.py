@@ -10,7 +10,7 @@ from .options import PROTECTED, load_settings
 
 def check(options: argparse.Namespace) -> int:
     loaded = load_settings(options)
-    # The certificate, because a bad one would keep the gateway from starting.
+    # Raises ConfigError for a certificate with which the gateway wouldn't start.
     server_context(loaded.config.server)
     shown = [
         (f"{path} = {value.setting.show(value.value)}", value.origin) for path, value in loaded.values.items()

@@ -1,4 +1,4 @@
-"""The lines that set up each client, ready to be pasted: made of the gateway's URL, its key and a model."""
+"""Ready-to-paste settings for each client, with the gateway's URL, its key and a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class Access(Struct, frozen=True):
-    """How a client gets in. `base_url` is without /v1."""
+    """What a client needs to connect. `base_url` doesn't include /v1."""
 
     base_url: str
     key: str
@@ -18,7 +18,7 @@ class Access(Struct, frozen=True):
 
 
 def all_lines(access: Access) -> str:
-    """Return the lines for every client, each client's under a line with its name."""
+    """Return every client's settings, each below a comment with the client's name."""
     return "\n\n".join(f"# {name}\n{make(access)}" for name, make in _CLIENTS.items())
 
 
@@ -36,8 +36,7 @@ def openai(access: Access) -> str:
 
 
 def claude_code(access: Access) -> str:
-    # Without the last two it asks for models of Anthropic's, by name, for work in the background and for
-    # subagents.
+    # Without the last two, Claude Code requests Anthropic's models for background work and subagents.
     variables = _exports(
         ANTHROPIC_BASE_URL=access.base_url,
         ANTHROPIC_AUTH_TOKEN=access.key,
@@ -98,7 +97,7 @@ def continue_dev(access: Access) -> str:
 
 _CLIENTS: Mapping[str, Callable[[Access], str]] = {
     "curl": curl,
-    "OpenAI's libraries, and whatever reads the same variables": openai,
+    "OpenAI's libraries, and other programs that read these variables": openai,
     "Claude Code": claude_code,
     "Codex": codex,
     "llm": llm,

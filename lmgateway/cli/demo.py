@@ -35,12 +35,12 @@ DEMO_MODELS: dict[ModelType, str] = {
 def simulate(options: argparse.Namespace) -> int:
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     if options.log_dir is not None and (reason := why_unwritable(options.log_dir)):
-        raise CannotWrite(f"--log-dir: nothing can be written in {options.log_dir}: {reason}")
+        raise CannotWrite(f"--log-dir: {options.log_dir} isn't writable: {reason}. Choose another folder.")
     simulator = Simulator(log_dir=options.log_dir)
 
     async def run(signals: Signals) -> None:
         sockets = bind(options.host, options.port)
-        # Without a drain: LM Studio ends at once too.
+        # Without a drain, because LM Studio doesn't drain either.
         limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
         async with listening(simulator.make_app(), sockets, limits=limits) as port:
             print(f"A simulated LM Studio listens on {url_of(options.host, port)}", flush=True)
@@ -87,4 +87,4 @@ Watch it at {base}/dashboard, read its API at {base}/docs, and try:
   curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
   curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'
 
-Ctrl-C ends it."""
+Press Ctrl-C to stop it."""

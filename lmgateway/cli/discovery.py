@@ -1,4 +1,4 @@
-"""LM Studio, looked for over HTTP: at an address, or on this machine's usual ports."""
+"""Detects LM Studio over HTTP: at a given address, or on this machine's usual ports."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from yarl import URL
 T = TypeVar("T")
 
 SEARCH_SECONDS = 1.0
-# LM Studio's default, and where people put it when that one is taken.
+# LM Studio's default port, and common alternatives.
 USUAL_PORTS = (1234, 1235, 8080)
-# Where its application answers the SDK while its server is stopped (lmstudio-js, api-server-ports).
+# The ports of LM Studio's application, which also serves the SDK while its HTTP server is stopped
+# (lmstudio-js, api-server-ports).
 APPLICATION_PORTS = (41343, 52993, 16141, 39414, 22931)
-# Its server's settings, among them {"port": 1234}: since 0.3.6, and before.
+# The settings of LM Studio's server, such as {"port": 1234}: the path since 0.3.6, and the older one.
 _SETTINGS = (
     Path(".lmstudio/.internal/http-server-config.json"),
     Path(".cache/lm-studio/.internal/http-server-config.json"),
@@ -34,7 +35,7 @@ Kind = Literal["lm_studio", "other", "no_tls", "nothing"]
 
 
 class Model(Struct, frozen=True):
-    """What can be loaded, by its key; an entry of `GET /api/v0/models`."""
+    """A model that can be loaded. `id` is its key; the fields are those of `GET /api/v0/models`."""
 
     id: str
     type: str = ""
@@ -43,7 +44,7 @@ class Model(Struct, frozen=True):
 
 
 class _Listing(Struct, frozen=True):
-    """`GET /api/v0/models`: of a loaded model the names of its instances, which can't be loaded."""
+    """`GET /api/v0/models`. It lists a loaded model by its instances' identifiers, not by its key."""
 
     data: tuple[Model, ...] = ()
 
@@ -68,16 +69,16 @@ class _Root(Struct, frozen=True):
 
 
 class _KeyedListing(Struct, frozen=True):
-    """`GET /api/v1/models`, which older versions don't have."""
+    """`GET /api/v1/models`. Older versions of LM Studio don't have it."""
 
     models: tuple[_Entry, ...] = ()
 
 
-class Seen(Struct, frozen=True, kw_only=True):
-    """What answers at an address.
+class ProbeResult(Struct, frozen=True, kw_only=True):
+    """The server at an address.
 
-    `refused`: it is LM Studio and wants another token, or one at all. `models`: what it has, if it was asked
-    and said so. `date`: what its clock says.
+    `refused`: it is LM Studio, and requires a token or rejects the given one. `models` is empty if they are
+    unknown. `date` is the time of the server's clock.
     """
 
     base_url: URL
@@ -88,12 +89,12 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     @property
     def about_models(self) -> str:
-        """` with 4 models`, or nothing where it didn't say."""
+        """` with 4 models`, or an empty string if they are unknown."""
         return f" with {len(self.models)} models" if self.models else ""
 
     @property
     def chat_model(self) -> str | None:
-        """The model to try first: in memory rather than on disk, able to call tools rather than not."""
+        """The chat model to suggest. Loaded models are preferred, then those that can call tools."""
         chatting = [model for model in self.models if model.type in {"llm", "vlm"} and model.id.isprintable()]
         ranked = sorted(
             chatting, key=lambda model: (model.state != "loaded", "tool_use" not in model.capabilities)
@@ -101,23 +102,23 @@ class Seen(Struct, frozen=True, kw_only=True):
         return ranked[0].id if ranked else None
 
 
-class Search(Struct, frozen=True):
-    """`found` is LM Studio's server; without it, LM Studio's application may run all the same."""
+class SearchResult(Struct, frozen=True):
+    """`server` is LM Studio's HTTP server. Without one, LM Studio's application may be running."""
 
-    found: Seen | None
+    server: ProbeResult | None
     runs_without_server: bool = False
 
 
-async def look(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECONDS) -> Seen:
-    """Return what answers at this base URL, asked for LM Studio's greeting and for its models."""
+async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECONDS) -> ProbeResult:
+    """Request LM Studio's greeting at this base URL and, if it is LM Studio, its models."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
             async with session.get(_below(base_url, "/lmstudio-greeting"), allow_redirects=False) as response:
                 greeting, date = await response.read(), _date(response)
             if not _is_greeting(greeting):
-                return Seen(base_url=base_url, kind="other", date=date)
-            # Only now: the token is for nobody else.
+                return ProbeResult(base_url=base_url, kind="other", date=date)
+            # The token is sent only after the greeting, so that no other server gets it.
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with session.get(_below(base_url, "/api/v1/models"), headers=headers) as response:
                 refused = response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -128,18 +129,18 @@ async def look(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECOND
                     listing = _decoded(await response.read(), _Listing)
                 models = listing.data if listing else ()
         except aiohttp.ClientConnectorCertificateError:
-            return Seen(base_url=base_url, kind="other")
+            return ProbeResult(base_url=base_url, kind="other")
         except aiohttp.ClientSSLError:
-            return Seen(base_url=base_url, kind="no_tls")
+            return ProbeResult(base_url=base_url, kind="no_tls")
         except (aiohttp.ClientConnectorError, TimeoutError):
-            return Seen(base_url=base_url, kind="nothing")
+            return ProbeResult(base_url=base_url, kind="nothing")
         except aiohttp.ClientError:
-            return Seen(base_url=base_url, kind="other")
-    return Seen(base_url=base_url, kind="lm_studio", refused=refused, models=models, date=date)
+            return ProbeResult(base_url=base_url, kind="other")
+    return ProbeResult(base_url=base_url, kind="lm_studio", refused=refused, models=models, date=date)
 
 
 async def is_gateway(base_url: URL) -> bool:
-    """Tell whether it is one of ours that answers there."""
+    """True if an lmgateway answers there."""
     timeout = aiohttp.ClientTimeout(total=SEARCH_SECONDS)
     try:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base_url) as response:
@@ -149,10 +150,10 @@ async def is_gateway(base_url: URL) -> bool:
     return root is not None and root.name == "lmgateway"
 
 
-async def search_at(base_url: URL, token: str = "") -> Search:
-    """Look at one address only."""
-    seen = await look(base_url, token)
-    return Search(seen if seen.kind == "lm_studio" else None)
+async def search_at(base_url: URL, token: str = "") -> SearchResult:
+    """Search at one address only."""
+    result = await probe(base_url, token)
+    return SearchResult(result if result.kind == "lm_studio" else None)
 
 
 async def search(
@@ -160,23 +161,23 @@ async def search(
     *,
     ports: Sequence[int] | None = None,
     application_ports: Sequence[int] = APPLICATION_PORTS,
-) -> Search:
-    """Look on this machine's loopback addresses, at all ports at once; the first port that fits is taken."""
+) -> SearchResult:
+    """Probe the ports on this machine's loopback addresses at once. The first of `ports` is preferred."""
     ports = likely_ports(Path.home()) if ports is None else ports
     places = [(host, port) for port in (*ports, *application_ports) for host in _HOSTS]
-    seen = await asyncio.gather(*(look(URL(f"http://{host}:{port}"), token) for host, port in places))
-    found = [one for one in seen if one.kind == "lm_studio"]
-    server = next((one for one in found if one.base_url.port in ports), None)
-    return Search(server, runs_without_server=bool(found) and server is None)
+    results = await asyncio.gather(*(probe(URL(f"http://{host}:{port}"), token) for host, port in places))
+    studios = [result for result in results if result.kind == "lm_studio"]
+    server = next((studio for studio in studios if studio.base_url.port in ports), None)
+    return SearchResult(server, runs_without_server=bool(studios) and server is None)
 
 
 def likely_ports(home: Path) -> tuple[int, ...]:
-    """Return the port that LM Studio is set to below this home folder, and then the usual ones."""
+    """Return the ports in LM Studio's settings in this home folder, then the usual ones."""
     ports = []
     for path in _SETTINGS:
         try:
             port = json.loads((home / path).read_bytes()).get("port")
-        except (OSError, ValueError, AttributeError):  # it isn't ours, so whatever is in it is no mistake
+        except (OSError, ValueError, AttributeError):  # LM Studio's file, so its errors aren't reported
             continue
         if isinstance(port, int) and 0 < port < 65536:
             ports.append(port)

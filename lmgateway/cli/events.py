@@ -28,7 +28,7 @@ def events(options: argparse.Namespace) -> int:
     """Print events until Ctrl-C, and reconnect when the connection is lost."""
 
     async def follow(gateway: GatewayClient) -> int:
-        # The first request isn't retried: with a wrong key or address, waiting would be in vain.
+        # The first request isn't retried, because a retry doesn't help with a wrong key or address.
         await gateway.request("GET", "/debug/status")
         names = [name for item in options.type for name in item.split(",")]
         last_id: str | None = None
@@ -42,7 +42,7 @@ def events(options: argparse.Namespace) -> int:
                 if exc.exit_status != EX_UNAVAILABLE:
                     raise
                 if not is_reported:
-                    print(f"lmgateway: {exc} Trying again.", file=sys.stderr, flush=True)
+                    print(f"lmgateway: {exc} Retrying.", file=sys.stderr, flush=True)
                 is_reported = True
             await asyncio.sleep(RECONNECT_SECONDS)
 

@@ -41,7 +41,7 @@ class GatewayClient:
         async with self._response(method, path, json=body) as response:
             answer = await response.json()
             if not isinstance(answer, dict) or "error" in answer:
-                # LM Studio answers 200 and an error, "Unexpected endpoint", to a path that it doesn't have.
+                # LM Studio responds to an unknown path with status 200 and the error "Unexpected endpoint".
                 raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
             return answer
 
@@ -76,14 +76,14 @@ class GatewayClient:
                 yield response
         except aiohttp.ContentTypeError as exc:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
-        # Before ValueError, which ClientConnectorCertificateError is too.
+        # Before ValueError, because ClientConnectorCertificateError is a subclass of both.
         except aiohttp.ClientError as exc:
             raise RequestFailed(_unreachable(self._place, exc), EX_UNAVAILABLE) from exc
         except ValueError as exc:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
 
     async def _failure(self, response: aiohttp.ClientResponse) -> RequestFailed:
-        """Return the gateway's error message, with its details if there are some."""
+        """Return the gateway's error message with its details, if any."""
         answer = await response.json()
         sentence = answer.get("error") if isinstance(answer, dict) else None
         status = _EXIT_STATUS.get(response.status, 1)
@@ -125,7 +125,7 @@ def _system_message(error: OSError) -> str:
 
 @asynccontextmanager
 async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIterator[GatewayClient]:
-    """Yield a client for the gateway at this URL. With `certificate`, a file, only that one is trusted.
+    """Yield a client for the gateway at this URL. With `certificate`, a file, it trusts only that.
 
     Raises RequestFailed if the URL is invalid.
     """

@@ -1,4 +1,4 @@
-"""This machine on its networks: its addresses and its mDNS name."""
+"""This machine's network addresses and its mDNS name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANY_IPV4, ANY = "0.0.0.0", "::"  # noqa: S104 - the allowlist decides who is adm
 LOOPBACK = ("127.0.0.0/8", "::1")
 LINK_LOCAL_V6 = "fe80::/10"
 
-# Networks of containers, of virtual machines inside this one and of VPNs: no machine of the LAN is there.
+# Interfaces of containers, virtual machines and VPNs. No machine of the LAN is on their networks.
 _CONTAINERS = re.compile(
     r"docker|br-[0-9a-f]{12}|veth|podman|cni|flannel|cali|lxcbr|lxdbr|incusbr|virbr|vmnet|vboxnet|bridge\d"
     r"|VMware |VirtualBox |vEthernet \((WSL|Default Switch)",
@@ -30,7 +30,7 @@ _CONTAINERS = re.compile(
 )
 _VPN = re.compile(r"tun|tap|wg|tailscale|utun", re.IGNORECASE)
 _NEITHER = re.compile(r"awdl|llw", re.IGNORECASE)
-# https://tailscale.com/kb/1304: an interface has one address of these, without a network.
+# https://tailscale.com/kb/1304: an interface has a single address from these networks.
 _TAILSCALE = (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48"))
 _POINT_TO_POINT = {"pointopoint", "pointtopoint"}
 _AVAHI = Path("/run/avahi-daemon/socket")
@@ -51,7 +51,7 @@ class LanAddress(Struct, frozen=True):
 
 
 class OtherNetwork(Struct, frozen=True, order=True):
-    """A network of this machine's that isn't its LAN; a single address where a VPN names no network."""
+    """A network that isn't the LAN. `network` is a single address if a VPN's interface has no netmask."""
 
     interface: str
     kind: Literal["containers or virtual machines", "a VPN"]
@@ -59,7 +59,7 @@ class OtherNetwork(Struct, frozen=True, order=True):
 
 
 class Interfaces(Struct, frozen=True):
-    """This machine's interfaces that are up, sorted: `lan` private networks first, IPv4 before IPv6."""
+    """This machine's networks. `lan` is sorted: private networks first, then IPv4 before IPv6."""
 
     lan: list[LanAddress]
     others: list[OtherNetwork]
@@ -70,7 +70,7 @@ def interfaces(
 ) -> Interfaces:
     """Return this machine's networks. The parameters are psutil's `net_if_addrs()` and `net_if_stats()`.
 
-    Left out are loopback and link-local addresses, and links to one other machine that no VPN's name has.
+    Excludes loopback and link-local addresses, and point-to-point links that aren't named like a VPN's.
     """
     states = psutil.net_if_stats() if states is None else states
     lan: list[LanAddress] = []
@@ -100,7 +100,7 @@ def interfaces(
 
 
 def lan_addresses() -> list[LanAddress]:
-    """Return where this machine's neighbours are."""
+    """Return this machine's addresses on its LANs."""
     return interfaces().lan
 
 
@@ -142,10 +142,10 @@ def has_ipv6() -> bool:
 
 
 def host_for(networks: Sequence[LanAddress], *, ipv6: bool) -> str:
-    """Return the address to listen on: reachable from the private ones of these networks, and from no others.
+    """Return the address to listen on for clients in the private ones of these networks.
 
     IPv6 isn't used if one of the IPv6 networks isn't private. A client that resolves a name to several
-    addresses would connect over that network and be refused; without a listener it falls back to IPv4.
+    addresses would connect over that network and be refused; without an IPv6 listener it falls back to IPv4.
     """
     if not any(one.is_private for one in networks):
         return "127.0.0.1"
@@ -154,14 +154,14 @@ def host_for(networks: Sequence[LanAddress], *, ipv6: bool) -> str:
 
 
 def local_name() -> str | None:
-    """Return `name.local` if this machine seems to answer to it (mDNS, RFC 6762)."""
+    """Return this machine's `name.local` if it seems to publish it over mDNS (RFC 6762)."""
     name = socket.gethostname().partition(".")[0]
-    answers = sys.platform in {"darwin", "win32"} or _AVAHI.exists()
-    return f"{name.lower()}.local" if answers and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
+    publishes = sys.platform in {"darwin", "win32"} or _AVAHI.exists()
+    return f"{name.lower()}.local" if publishes and re.fullmatch(r"[A-Za-z0-9-]+", name) else None
 
 
 def is_wsl() -> bool:
-    """True on Linux inside Windows (WSL)."""
+    """True in the Windows Subsystem for Linux (WSL)."""
     return sys.platform == "linux" and "microsoft" in platform.release().lower()
 
 

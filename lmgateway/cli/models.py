@@ -30,17 +30,17 @@ def listing(options: argparse.Namespace) -> int:
 
 
 def _rows(models: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a line for each instance, for each active model that has none, and for each other model."""
+    """Yield a row for each instance, each active model without an instance, and each other model."""
     for model in models["loaded"]:
         mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
         yield mark, model["identifier"], model["type"], _size(model["size"]), context
     disk = {model["modelKey"]: model for model in models["downloaded"]}
     for model in models["loaded"]:
         disk.pop(model["modelKey"], None)
-    answers = {model["type"] for model in models["loaded"] if model["active"]}
+    active_types = {model["type"] for model in models["loaded"] if model["active"]}
     for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
-        if one is not None and kind not in answers:
-            # An active instance is listed by its own name, and the model is listed too.
+        if one is not None and kind not in active_types:
+            # An active instance gets a row by its identifier, and its model keeps its own row.
             model = disk.pop(one["modelKey"], None) if one["instanceId"] is None else None
             size = _size(model["size"]) if model is not None else ""
             yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, ""
@@ -65,23 +65,29 @@ def load(options: argparse.Namespace) -> int:
                 answer = await gateway.request("POST", "/admin/models/load", body)
         except asyncio.CancelledError:
             # Ctrl-C
-            print(f"LM Studio goes on loading; `{_command_to_cancel(options)}` cancels it.", file=sys.stderr)
+            print(
+                f"LM Studio continues loading. To cancel, run `{_command_to_cancel(options)}`.",
+                file=sys.stderr,
+            )
             raise
         for ignored in answer["ignored"]:
-            print(f"LM Studio has no load setting {ignored.removeprefix('loadConfig.')}.", file=sys.stderr)
+            print(
+                f"Ignored {ignored.removeprefix('loadConfig.')}: not a load setting of LM Studio.",
+                file=sys.stderr,
+            )
         return _print_answer(options, answer)
 
     return ask_gateway(options, ask)
 
 
 async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -> None:
-    """Warn if the model is in memory already: another instance takes as much memory again."""
+    """Warn if the model is loaded already, because another instance needs as much memory again."""
     loaded = (await gateway.request("GET", "/admin/models"))["loaded"]
     copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
-    # With the identifier of one of them, the gateway refuses the load itself.
+    # With a loaded instance's identifier, the gateway rejects the load itself.
     if copies and options.id not in copies:
         print(
-            f"{options.model} is in memory already ({', '.join(copies)}); this loads another instance.",
+            f"{options.model} is loaded already ({', '.join(copies)}). This loads another instance.",
             file=sys.stderr,
         )
 
@@ -122,7 +128,7 @@ def deactivate(options: argparse.Namespace) -> int:
 
 
 def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with the gateway at --url, or else the one that is configured on this machine."""
+    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine."""
     config = load_settings(options).config
     is_own = options.url is None
     certificate = config.server.tls_cert if is_own else ""

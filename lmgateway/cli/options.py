@@ -1,4 +1,4 @@
-"""The settings in force for a command, and those that its options set."""
+"""The settings that a command uses, and those that its options set."""
 
 from __future__ import annotations
 

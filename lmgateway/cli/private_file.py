@@ -13,7 +13,7 @@ class CannotWrite(Exception):
 
 
 def check(path: Path, *, replace: bool) -> None:
-    """Raise CannotWrite if the path is a folder, or an existing file that isn't to be replaced."""
+    """Raise CannotWrite if the path is a folder, or an existing file and `replace` is false."""
     if path.is_dir():
         raise CannotWrite(f"{path} is a folder. Name a file in it, with --output.")
     if path.exists() and not replace:
@@ -26,7 +26,7 @@ def write(path: Path, text: str, *, replace: bool) -> Path | None:
     A replaced file is copied beside it first, and the copy's path returned. If it raises CannotWrite, the
     previous file is unchanged.
     """
-    path = Path(os.path.realpath(path))  # a symbolic link stays, and its target is replaced
+    path = Path(os.path.realpath(path))  # keeps a symbolic link, and replaces its target
     check(path, replace=replace)
     try:
         backup = _back_up(path) if path.exists() else None

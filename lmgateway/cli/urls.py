@@ -16,13 +16,13 @@ def url_of(host: str, port: int, *, https: bool = False) -> str:
 
 def own_url(config: Config) -> str:
     """Return the gateway's base URL for clients on this machine."""
-    # localhost, because `::` listens on both and clients fall back to IPv4.
+    # localhost, because `::` accepts IPv4 and IPv6, and clients fall back to IPv4.
     host = {ANY_IPV4: "127.0.0.1", ANY: "localhost"}.get(config.server.host, config.server.host)
     return _url(config, host)
 
 
 def lan_urls(config: Config, networks: Sequence[LanAddress]) -> list[str]:
-    """Return the base URLs for other machines at which the gateway listens and admits them, best first."""
+    """Return the base URLs at which other machines may connect to the gateway, in `networks`' order."""
     allowlist = config.network.ip_allowlist
     return [
         _url(config, str(one.address))

@@ -1,4 +1,4 @@
-"""Where the configuration comes from: command line > environment > .env > TOML file > defaults."""
+"""Loads the configuration. Precedence: command line > environment > .env > TOML file > defaults."""
 
 from __future__ import annotations
 

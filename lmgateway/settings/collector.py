@@ -1,4 +1,4 @@
-"""Takes settings from one source after the other, and collects every mistake."""
+"""Merges the settings of all sources, and collects every mistake in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMAND_LINE_ORIGIN = "command line"
 
 
 class SettingValue(Struct, frozen=True):
-    """The value of a setting, and the source that it is from."""
+    """The value of a setting, and its source."""
 
     setting: Setting
     value: object
@@ -27,7 +27,7 @@ class SettingValue(Struct, frozen=True):
 
 
 class Collector(Struct):
-    """The values so far. Sources are taken from the weakest to the strongest."""
+    """The values so far. Add the sources in order, because a later one overrides an earlier one."""
 
     root: Branch = ROOT
     values: dict[paths.SettingPath, SettingValue] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Collector(Struct):
 
     @contextmanager
     def collecting_problems(self) -> Iterator[None]:
-        """Go on after a source that can't be read at all, so that the mistakes of the others are told too."""
+        """Collect the ConfigError of an unreadable source, so that the other sources are checked too."""
         try:
             yield
         except ConfigError as exc:
@@ -47,13 +47,13 @@ class Collector(Struct):
 
     def take_environment(self, environ: Mapping[str, str | None], source: str) -> None:
         for path, setting in FIXED.items():
-            # An empty variable is one that a compose file or a unit left blank: not set.
+            # An empty variable counts as not set: compose files and units leave variables blank.
             variable = next((name for name in setting.env if environ.get(name)), None)
             if variable is not None:
                 self._take_value(path, setting, environ[variable], source, text=True, variable=variable)
 
     def take_command_line(self, options: Mapping[str, str]) -> None:
-        """Take texts by their settings' paths, which are written as in TOML. Raises ValueError for others."""
+        """Take texts by their settings' TOML paths. Raises ValueError for an invalid path."""
         for written, text in options.items():
             value: object = text
             for name in reversed(paths.parse(written)):
@@ -64,10 +64,10 @@ class Collector(Struct):
         if isinstance(node, Setting):
             self._take_value(path, node, value, source, text=text)
         elif not isinstance(value, Mapping):
-            # The value is not repeated: it may be a secret that belongs into the table.
+            # The message doesn't contain the value, which may be a secret.
             written = paths.write(path)
             below = f"{written}.NAME" if isinstance(node, NamedTables) else written
-            self._complain(source, path, f"is a table, and its settings stand below [{below}]")
+            self._complain(source, path, f"is a table: write its settings below [{below}]")
         else:
             for name, inner in value.items():
                 child = self._child(path, node, name, source)
@@ -77,15 +77,15 @@ class Collector(Struct):
     def _child(
         self, path: paths.SettingPath, node: Branch | NamedTables, name: str, source: str
     ) -> Node | None:
-        """Return what a table has under a name, or collect the mistake."""
+        """Return the table's node with this name; if there is none, collect the mistake and return None."""
         child = (*path, name)
         if isinstance(node, Branch):
             if name not in node.children:
                 self._complain(source, child, _unknown(node, child))
             return node.children.get(name)
         if not is_name(name):
-            allowed = f"1 to {MAX_NAME} printable characters without outer spaces"
-            self._complain(source, child, f"allowed as a name is text of {allowed}")
+            expected = f"1 to {MAX_NAME} printable characters without outer spaces"
+            self._complain(source, child, f"invalid name, expected {expected}")
             return None
         self.named_tables.append(child)
         return node.table
@@ -100,11 +100,11 @@ class Collector(Struct):
         text: bool,
         variable: str = "",
     ) -> None:
-        """Use the value, unless it is wrong."""
+        """Store the value if it is valid; otherwise collect the mistake."""
         if setting.secret and source == COMMAND_LINE_ORIGIN:
             # Every user of the machine can read a process's arguments.
-            where = f"by {setting.env[0]} or in the file" if setting.env else "in the file"
-            self._complain(source, path, f"set it {where}")
+            where = f"with {setting.env[0]} or in the file" if setting.env else "in the file"
+            self._complain(source, path, f"other users can see it here: set it {where}")
             return
         try:
             converted = setting.convert(value, text=text)
@@ -118,7 +118,7 @@ class Collector(Struct):
         self.problems.append(f"{source}: {paths.write(path)}: {message}")
 
     def build(self) -> Struct:
-        """Return the root's Struct; what no source sets has its default."""
+        """Return the root's Struct. Settings that no source sets have their defaults."""
         tree: dict[str, Any] = {}
         for path in self.named_tables:
             _descend(tree, path)
@@ -129,10 +129,10 @@ class Collector(Struct):
 
 def _unknown(parent: Branch, path: paths.SettingPath) -> str:
     if parent.is_named:
-        known, name, others = [*parent.children], path[-1], f"there are {', '.join(parent.children)}"
+        known, name, others = [*parent.children], path[-1], f"known are {', '.join(parent.children)}"
     else:
         known, name = [paths.write(one) for one in (*FIXED, *TABLES)], paths.write(path)
-        others = "config.example.toml lists all that there are"
+        others = "config.example.toml lists all settings"
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"no such setting; {f'did you mean {near[0]}?' if near else others}"
 

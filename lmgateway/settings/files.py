@@ -1,4 +1,4 @@
-"""The files that settings come from: config.toml, .env, and a service manager's credentials."""
+"""The files with settings: config.toml, .env, and a service manager's credentials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from platformdirs import site_config_path
 from ..errors import ConfigError
 
 CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
-# Everybody may make a C:\etc on Windows, and every administrator looks below %ProgramData%.
+# Not C:\etc on Windows, which every user may create.
 MACHINE_FOLDER = (
     site_config_path("lmgateway", appauthor=False) if sys.platform == "win32" else Path("/etc/lmgateway")
 )
@@ -30,7 +30,7 @@ _SAVE_AS_UTF_8 = "Save the file as UTF-8 (in PowerShell: Add-Content or Set-Cont
 
 
 def find_file(chosen: Path | None, environ: Mapping[str, str | None]) -> Path | None:
-    """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first usual one.
+    """Return the TOML file to read: the chosen one, else $LMGATEWAY_CONFIG, else the first default one.
 
     Raises ConfigError.
     """
@@ -45,23 +45,23 @@ def read_toml(path: Path) -> dict[str, object]:
     """Return a file's tables. Raises ConfigError."""
     try:
         return tomllib.loads(_read_text(path))
-    except ValueError as exc:  # also a number with more digits than Python reads
+    except ValueError as exc:  # includes integers with too many digits
         raise ConfigError([f"{path}: is not TOML: {exc}"]) from exc
     except RecursionError as exc:
         raise ConfigError([f"{path}: is nested too deeply"]) from exc
 
 
 def read_dotenv(path: Path) -> dict[str, str | None]:
-    """Return what a .env file sets. Keys may hold a $, so nothing is interpolated. Raises ConfigError."""
+    """Return the variables in a .env file, without interpolation: a key may contain $. Raises ConfigError."""
     bindings = list(parse_stream(io.StringIO(_read_text(path)))) if _is_file(path) else []
-    problems = [f"{path}: line {_line(found)} {fault}" for found in bindings if (fault := _fault(found))]
+    problems = [f"{path}: line {_line(one)} {fault}" for one in bindings if (fault := _fault(one))]
     if problems:
         raise ConfigError(problems)
-    return {found.key: found.value for found in bindings if found.key is not None}
+    return {one.key: one.value for one in bindings if one.key is not None}
 
 
 def _line(binding: Binding) -> int:
-    # A binding begins with the empty lines before it.
+    # A binding includes the empty lines before it.
     text = binding.original.string
     return binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
 
@@ -69,15 +69,15 @@ def _line(binding: Binding) -> int:
 def _fault(binding: Binding) -> str | None:
     if binding.error:
         return "is not NAME=VALUE"
-    # Such as the byte order mark of a file that was appended to another one. The name would be another
-    # program's, and ignored, though it looks like one of ours.
+    # Such as the byte order mark of a file that was appended to another one. The name looks like one of the
+    # gateway's, but would be ignored as an unknown one.
     if not (binding.key or "").isprintable():
         return "has an invisible character in its name; write the line again"
     return None
 
 
 def read_credentials(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, str | None]:
-    """Return what systemd's LoadCredential= hands over: files that are named like these variables.
+    """Return the credentials that systemd passes by LoadCredential=: files with these variables' names.
 
     Raises ConfigError.
     """
@@ -89,9 +89,9 @@ def read_credentials(environ: Mapping[str, str], names: Iterable[str]) -> dict[s
 
 
 def _is_file(path: Path) -> bool:
-    """Tell whether there is such a file. Raises ConfigError where nobody can tell.
+    """True if there is such a file. Raises ConfigError if the path can't be examined.
 
-    Path.is_file() raises OSError there, or says no, which would be a key that is left out without a word.
+    Path.is_file() returns False for some of these errors, and a file with a key would be ignored silently.
     """
     try:
         return S_ISREG(path.stat().st_mode)
@@ -108,9 +108,9 @@ def _read_text(path: Path) -> str:
         raise _unreadable(path, exc) from exc
     if content.startswith(_UTF_16_MARKS):
         raise ConfigError([f"{path}: is UTF-16. {_SAVE_AS_UTF_8}"])
-    if (found := content.find(0)) >= 0:
-        # As UTF-8 the names on such a line are other programs', and would be ignored.
-        line = content.count(b"\n", 0, found) + 1
+    if (position := content.find(0)) >= 0:
+        # Decoded as UTF-8, the names on this line would be ignored as unknown ones.
+        line = content.count(b"\n", 0, position) + 1
         raise ConfigError([f"{path}: line {line} has NUL characters: it is UTF-16. {_SAVE_AS_UTF_8}"])
     try:
         return content.decode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""One setting: its type, and how a person reads and writes its value."""
+"""One setting: its type, and the parsing and formatting of its value."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _NOUNS = {int: "whole number", float: "number", str: "text"}
 class Setting(Struct, frozen=True):
     """One leaf of the configuration.
 
-    `env`: the environment variables that set it, the strongest first. `allowed` completes "allowed is …".
+    `env`: the environment variables that set it, the strongest first. `expected` completes "expected …".
     """
 
     type: Any
     default: object
     env: tuple[str, ...]
     secret: bool
-    allowed: str
+    expected: str
 
     def convert(self, value: object, *, text: bool) -> object:
-        """Return the value as its type; from `text` sources, where everything is a string, leniently.
+        """Return the value as its type. `text`: the source has only strings, so numbers are parsed from them.
 
         Raises msgspec.ValidationError, UnicodeEncodeError.
         """
         if isinstance(value, str) and not self.secret:
             value = self._normalized(value.strip())
         converted = msgspec.convert(value, self.type, strict=not text, dec_hook=decode_custom)
-        # Neither can be sent as JSON: infinities, which TOML has, and the text "null", which msgspec reads.
+        # JSON can't express infinities, which TOML allows. msgspec reads the text "null" as None.
         if converted is None or (isinstance(converted, float) and not math.isfinite(converted)):
             raise msgspec.ValidationError("no value that can be set")
         if isinstance(converted, tuple):
-            self.literal(converted)  # raises for bytes that were no text, which can't be sent either
+            self.literal(converted)  # raises UnicodeEncodeError for bytes that aren't UTF-8
         return converted
 
     def _normalized(self, text: str) -> object:
@@ -53,39 +53,39 @@ class Setting(Struct, frozen=True):
         return next((word for word in words if word.lower() == text.lower()), text)
 
     def show(self, value: object) -> str:
-        """Return the value as `lmgateway check` prints it, and as TOML would write it."""
+        """Return the value in TOML's syntax, as `lmgateway check` prints it. Hides a secret."""
         if self.secret:
             return '"********"' if value else '""'
         return "not set" if value is None else self.literal(value)
 
     def literal(self, value: object) -> str:
-        """Return the value, a secret too, as TOML writes it, which is as JSON does for all that there are."""
+        """Return the value in TOML's syntax, which equals JSON's for all settings. Doesn't hide a secret."""
         return msgspec.json.encode(value, enc_hook=_plain).decode()
 
     def complain(self, value: object, reason: BaseException) -> str:
-        """Return what is wrong with the value. A secret, or a password in a URL, is not repeated."""
+        """Return a message about an invalid value. Hides a secret, and a password in a URL."""
         if self.secret:
-            return f"found something else (not shown), allowed is {self.allowed}"
-        found = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
-        # A user name and password, wherever somebody put them; and bytes that were no text.
-        found = re.sub("^(.*//)?.*@", r"\1********@", found).encode("utf-8", "backslashreplace").decode()
-        # The cause is what a decoder of ours objected to; msgspec's own words only repeat what is allowed.
+            return f"invalid value (not shown), expected {self.expected}"
+        shown = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False, default=str)
+        # Hides a user name and password; escapes bytes that aren't UTF-8.
+        shown = re.sub("^(.*//)?.*@", r"\1********@", shown).encode("utf-8", "backslashreplace").decode()
+        # Our own decoders raise a cause. Without one, msgspec's message only repeats what is expected.
         because = f" ({reason.__cause__})" if reason.__cause__ else ""
-        return f"found {found}{because}, allowed is {self.allowed}"
+        return f"invalid value {shown}{because}, expected {self.expected}"
 
 
 def make_setting(annotation: Any, default: object, *, table: type[Struct], is_named: bool) -> Setting:
-    """Return the setting for a field of a table; in a named one it has no environment variable."""
+    """Return the setting for a table's field. In a named table it has no environment variable."""
     metas = next(metas for _, metas in alternatives(annotation))
     extra = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
-    # The description of a type of the configuration says what is allowed; of an API's field, what it is for.
+    # The description of a configuration's type says what is expected; that of an API's field doesn't.
     described = [meta.description for meta in metas if meta.description] if issubclass(table, Table) else []
     return Setting(
         type=annotation,
         default=default,
         env=() if is_named else extra.get("env", ()),
         secret=extra.get("secret", False),
-        allowed=described[0] if described else _described(annotation),
+        expected=described[0] if described else _described(annotation),
     )
 
 
@@ -98,7 +98,7 @@ def _is_networks(kind: Any) -> bool:
 
 
 def alternatives(annotation: Any, outer: tuple[Meta, ...] = ()) -> Iterator[tuple[Any, tuple[Meta, ...]]]:
-    """Yield each type below Annotated and unions but None, with every Meta above it, the outermost first."""
+    """Yield each type except None in an annotation, with its Metas, the outermost first."""
     if get_origin(annotation) is Annotated:
         inner, *metas = get_args(annotation)
         yield from alternatives(inner, (*outer, *(meta for meta in metas if isinstance(meta, Meta))))
@@ -114,7 +114,7 @@ def _words(kind: Any) -> tuple[str, ...]:
 
 
 def _described(annotation: Any) -> str:
-    """Return what a type allows: `a number from 0 to 1, max or off`."""
+    """Describe a type's values: `a number from 0 to 1, max or off`."""
     choices: list[str] = []
     for kind, metas in alternatives(annotation):
         if get_origin(kind) is tuple:

@@ -19,10 +19,9 @@ DEFAULT_ORIGIN = "default"
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration, the file it is from, and where each value came from.
+    """A configuration, its file, and each value's origin.
 
-    `values` has every setting by TOML's way of writing its path: those with fixed paths, and of the named
-    tables those that are set.
+    `values` contains by TOML path every setting with a fixed path, and those that are set in named tables.
     """
 
     config: Config
@@ -34,7 +33,7 @@ class Loaded(Struct, frozen=True):
         return {path: value.origin for path, value in self.values.items()}
 
     def value(self, path: str) -> object:
-        """Return what is in force for the setting with this path."""
+        """Return the value of the setting with this path."""
         return self.values[path].value
 
 
@@ -47,8 +46,8 @@ def load(
 ) -> Loaded:
     """Return the configuration in force. `command_line` has texts by the settings' paths.
 
-    A credential of systemd's counts as an environment variable, but an actual one is stronger. Raises
-    ConfigError with every mistake, each with its source, what was found and what is allowed.
+    An environment variable overrides systemd's credential of the same name. Raises ConfigError with every
+    mistake: its source, the invalid value and what is expected.
     """
     collector = Collector()
     variables = [name for setting in SETTINGS.values() for name in setting.env]

@@ -1,4 +1,4 @@
-"""The path of a setting, as a TOML document writes it: `server.port`, `models."qwen/qwen3-8b".load.seed`."""
+"""The path of a setting in TOML's syntax: `server.port`, `models."qwen/qwen3-8b".load.seed`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"'
 
 
 def write(path: Iterable[str]) -> str:
-    """Return the path as a dotted key, on one line and printable whatever its names contain."""
+    """Return the path as a dotted key: one line of printable characters."""
     return ".".join(name if _BARE.match(name) else f'"{"".join(map(_escaped, name))}"' for name in path)
 
 

@@ -1,4 +1,4 @@
-"""Which settings there are: the tables of a configuration, down to their leaves."""
+"""The tree of all settings: the tables of a configuration, down to their leaves."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..config import Config
 from .leaf import Setting, alternatives, make_setting
 from .paths import SettingPath, write
 
-# Of a table that the user names. Longer than any model's key.
+# The length of a table's name that the user chooses. Longer than any model's key.
 MAX_NAME = 200
 
 
 class Branch(Struct, frozen=True):
-    """A table of settings and of further tables, by TOML's names.
+    """A table of settings and of further tables, by their names in TOML.
 
-    `is_named`: it is, or stands in, a table that the user named.
+    `is_named`: the user chose this table's name, or the name of one around it.
     """
 
     type: type[Struct]
@@ -27,7 +27,7 @@ class Branch(Struct, frozen=True):
     is_named: bool
 
     def build(self, values: Mapping[str, Any]) -> Struct:
-        """Return the Struct with these values, which are in dicts for further tables."""
+        """Return the Struct with these values. Those of inner tables are in dicts."""
         attributes = dict(zip(self.type.__struct_encode_fields__, self.type.__struct_fields__, strict=True))
         return self.type(
             **{attributes[name]: _built(self.children[name], value) for name, value in values.items()}
@@ -47,7 +47,7 @@ Node = Setting | Branch | NamedTables
 
 
 def is_name(text: str) -> bool:
-    """Whether a user may call a table so."""
+    """True if a user may give a table this name."""
     return 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
 
 
@@ -56,7 +56,7 @@ def _built(node: Node, value: Any) -> Any:
 
 
 def branch_of(table: type[Struct], *, is_named: bool = False) -> Branch:
-    """Return the tree of settings that a type describes."""
+    """Return the tree of a type's settings."""
     hints = get_type_hints(table, include_extras=True)
     children: dict[str, Node] = {}
     for info in structs.fields(table):
@@ -73,7 +73,7 @@ def branch_of(table: type[Struct], *, is_named: bool = False) -> Branch:
 
 
 def _descendants(branch: Branch, path: SettingPath = ()) -> Iterator[tuple[SettingPath, Node]]:
-    """Yield all whose paths are fixed."""
+    """Yield all nodes whose paths are fixed."""
     for name, child in branch.children.items():
         yield (*path, name), child
         if isinstance(child, Branch):
@@ -81,12 +81,12 @@ def _descendants(branch: Branch, path: SettingPath = ()) -> Iterator[tuple[Setti
 
 
 ROOT = branch_of(Config)
-# Those whose paths are fixed.
+# The settings and tables whose paths are fixed.
 FIXED: Mapping[SettingPath, Setting] = {
     path: node for path, node in _descendants(ROOT) if isinstance(node, Setting)
 }
 TABLES: Sequence[SettingPath] = sorted(
     path for path, node in _descendants(ROOT) if not isinstance(node, Setting)
 )
-# The same by TOML's way of writing the paths.
+# The same settings by their TOML paths.
 SETTINGS: Mapping[str, Setting] = {write(path): setting for path, setting in FIXED.items()}

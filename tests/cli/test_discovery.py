@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from lmgateway.cli.discovery import USUAL_PORTS, Model, Seen, likely_ports, look, search
+from lmgateway.cli.discovery import USUAL_PORTS, Model, ProbeResult, likely_ports, probe, search
 from lmgateway.simulator import Simulator, serve
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
@@ -22,7 +22,7 @@ TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 async def test_finds_it_on_either_loopback_address(host: str, unused_tcp_port: int) -> None:
     """With its models, beside a port where nobody is."""
     async with serve(Simulator(), host, 0) as port:
-        found = (await search(ports=(unused_tcp_port, port), application_ports=())).found
+        found = (await search(ports=(unused_tcp_port, port), application_ports=())).server
     assert found is not None
     assert (found.base_url.host, found.base_url.port) == (host, port)
     assert MODEL in {model.id for model in found.models}
@@ -34,7 +34,7 @@ async def test_models_are_what_can_be_loaded() -> None:
     simulator = Simulator()
     simulator.load(MODEL, "mine")
     async with serve(simulator, "127.0.0.1", 0) as port:
-        seen = await look(URL(f"http://127.0.0.1:{port}"))
+        seen = await probe(URL(f"http://127.0.0.1:{port}"))
     assert len(seen.models) == 4
     assert seen.chat_model == MODEL
 
@@ -49,7 +49,7 @@ async def test_an_older_version_is_asked_in_its_way(upstream: ScriptedUpstream) 
         await answer(bodies.get(request.target, unknown))(request, reader, writer)
 
     upstream.script = script
-    assert (await look(URL(upstream.base_url))).models == (Model("old", "llm"),)
+    assert (await probe(URL(upstream.base_url))).models == (Model("old", "llm"),)
 
 
 async def test_takes_the_first_port_that_fits(upstream: ScriptedUpstream) -> None:
@@ -60,7 +60,7 @@ async def test_takes_the_first_port_that_fits(upstream: ScriptedUpstream) -> Non
         first, second = [
             await stack.enter_async_context(serve(Simulator(), "127.0.0.1", 0)) for _ in range(2)
         ]
-        found = (await search(ports=(other, second, first), application_ports=())).found
+        found = (await search(ports=(other, second, first), application_ports=())).server
     assert found is not None
     assert found.base_url.port == second
 
@@ -69,16 +69,16 @@ async def test_sees_that_only_the_server_is_missing(unused_tcp_port: int) -> Non
     """The application answers the SDK on ports of its own."""
     async with serve(Simulator(), "127.0.0.1", 0) as port:
         result = await search(ports=(unused_tcp_port,), application_ports=(port,))
-    assert (result.found, result.runs_without_server) == (None, True)
+    assert (result.server, result.runs_without_server) == (None, True)
     result = await search(ports=(unused_tcp_port,), application_ports=())
-    assert (result.found, result.runs_without_server) == (None, False)
+    assert (result.server, result.runs_without_server) == (None, False)
 
 
 @pytest.mark.parametrize(("token", "refused"), [("", True), ("wrong", True), (TOKEN, False)])
 async def test_sees_whether_a_token_is_wanted(token: str, refused: bool) -> None:
     """Without telling LM Studio's refusal from another server."""
     async with serve(Simulator(api_token=TOKEN), "127.0.0.1", 0) as port:
-        seen = await look(URL(f"http://127.0.0.1:{port}"), token)
+        seen = await probe(URL(f"http://127.0.0.1:{port}"), token)
     assert (seen.kind, seen.refused, bool(seen.models)) == ("lm_studio", refused, not refused)
 
 
@@ -86,14 +86,14 @@ async def test_sees_whether_a_token_is_wanted(token: str, refused: bool) -> None
 async def test_others_are_not_lm_studio(upstream: ScriptedUpstream, body: bytes) -> None:
     """Whatever they answer; and LM Studio's token isn't for them."""
     upstream.script = answer(body)
-    assert (await look(URL(upstream.base_url), TOKEN)).kind == "other"
+    assert (await probe(URL(upstream.base_url), TOKEN)).kind == "other"
     assert upstream.last.target == "/lmstudio-greeting"
     assert upstream.last.one("Authorization") is None
 
 
 async def test_nobody_is_there(unused_tcp_port: int) -> None:
     """Said at once, and not taken for something else."""
-    assert (await look(URL(f"http://127.0.0.1:{unused_tcp_port}"))).kind == "nothing"
+    assert (await probe(URL(f"http://127.0.0.1:{unused_tcp_port}"))).kind == "nothing"
 
 
 @pytest.mark.parametrize(
@@ -135,4 +135,4 @@ UNPRINTABLE = Model("\x1b[2J", "llm", "loaded")
 )
 def test_model_to_try_first(models: tuple[Model, ...], name: str | None) -> None:
     """One that is in memory, one that can call tools, and none that would write to the terminal."""
-    assert Seen(base_url=URL("http://127.0.0.1"), kind="lm_studio", models=models).chat_model == name
+    assert ProbeResult(base_url=URL("http://127.0.0.1"), kind="lm_studio", models=models).chat_model == name

@@ -129,4 +129,4 @@ async def test_a_gateway_that_is_away_is_told_of_once(
     async with test_utils.TestServer(app) as server:
         status = await asyncio.to_thread(main, ["events", "--url", str(server.make_url("/"))])
     shown = capsys.readouterr()
-    assert (status, shown.out.count("connected"), shown.err.count("Trying again.")) == (77, 2, 2)
+    assert (status, shown.out.count("connected"), shown.err.count("Retrying.")) == (77, 2, 2)

@@ -21,7 +21,7 @@ from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
 from lmgateway.cli import first_steps, main
-from lmgateway.cli.discovery import Search
+from lmgateway.cli.discovery import SearchResult
 from lmgateway.cli.machine import Interfaces, LanAddress, OtherNetwork
 from lmgateway.networks import parse_address
 from lmgateway.settings import SETTINGS, load
@@ -109,9 +109,9 @@ async def test_finds_no_lm_studio(place: Place) -> None:
     """Then it says so and how to start it, takes the usual address, and leaves the model to be filled in."""
     status, output = await place.run("init", LMSTUDIO_BASE_URL="http://127.0.0.1:9")
     assert status == 0
-    assert "LM Studio wasn't found. http://127.0.0.1:9 is taken for its address." in output
+    assert "LM Studio doesn't answer. The gateway will connect to http://127.0.0.1:9." in output
     assert "lms server start" in output
-    assert "in the place of your-model" in output
+    assert "Replace your-model by a model's name" in output
     assert "base_url" not in tomllib.loads(place.config.read_text())["lmstudio"]
 
 
@@ -133,7 +133,7 @@ async def test_overwrites_nothing(place: Place, studio: Simulator) -> None:
     first = place.config.read_text()
     status, output = await place.run("init", "--force")
     assert status == 0
-    assert "config.toml.bak1. Its key opens nothing" in output
+    assert "config.toml.bak1. Its key is invalid" in output
     backups = [place.folder / name for name in ("config.toml.bak", "config.toml.bak1")]
     assert [backup.read_text() for backup in backups] == ["precious", first]
     assert {stat.S_IMODE(backup.stat().st_mode) for backup in backups} == {0o600}
@@ -180,7 +180,7 @@ async def test_what_is_set_elsewhere_stays_there(place: Place, studio: Simulator
     """A key of the environment's would be stronger than the file's, so there is no second one."""
     status, output = await place.run("init", GATEWAY_API_KEY="a key of the environment's")
     assert status == 0
-    assert "auth.api_key is set by environment (GATEWAY_API_KEY), which is stronger" in output
+    assert "auth.api_key is set by environment (GATEWAY_API_KEY), which overrides" in output
     assert "api_key" not in tomllib.loads(place.config.read_text())["auth"]
     assert "OPENAI_API_KEY='a key of the environment'\"'\"'s'" in output
 
@@ -193,7 +193,7 @@ async def test_options_are_written(place: Place, studio: Simulator) -> None:
     assert status == 0
     server = tomllib.loads(place.config.read_text())["server"]
     assert server == {"host": "127.0.0.1", "port": 9000, "names": ["a.example", "b.example"]}
-    assert "The gateway will be at http://127.0.0.1:9000, for this machine alone." in output
+    assert "The gateway will listen at http://127.0.0.1:9000, for this machine only." in output
     assert "export OPENAI_BASE_URL=http://127.0.0.1:9000/v1\n" in output
 
 
@@ -214,7 +214,7 @@ async def test_options_of_named_tables_are_written(place: Place, studio: Simulat
     [
         (["--port", "0"], {}, "server.port: 0 is another port at each start"),
         (["--set", "server.prot=1"], {}, "did you mean server.port?"),
-        ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: found"),
+        ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: invalid value"),
     ],
 )
 def test_bad_settings(
@@ -243,9 +243,9 @@ def test_public_networks_are_left_out_aloud(tmp_path: Path) -> None:
         for name, address in (("eth0", "192.168.1.10"), ("eth1", "8.8.8.8"))
     ]
     told = first_steps.describe(
-        load(file=path, environ={}), Search(None), Interfaces(networks, []), path=path
+        load(file=path, environ={}), SearchResult(None), Interfaces(networks, []), path=path
     )
-    assert "Not 8.8.8.0/24 (eth1), which is no private network." in told
+    assert "Not allowed: 8.8.8.0/24 (eth1), which isn't a private network." in told
     assert "http://192.168.1.10:8002" in told
     assert "http://8.8.8.8" not in told
 
@@ -260,14 +260,16 @@ def test_networks_that_are_no_lan_are_named(tmp_path: Path) -> None:
         OtherNetwork("wg0", "a VPN", "10.9.0.2"),
         OtherNetwork("wg1", "a VPN", "10.8.0.0/24"),
     ]
-    told = first_steps.describe(load(file=path, environ={}), Search(None), Interfaces([], others), path=path)
+    told = first_steps.describe(
+        load(file=path, environ={}), SearchResult(None), Interfaces([], others), path=path
+    )
     expected = (
         ("172.17.0.0/16 (docker0)", "containers or virtual machines", 'them in, add "172.17.0.0/16"'),
         ("100.64.0.0/10 (tailscale0)", "a VPN", 'them in, add "100.64.0.0/10"'),
         ("10.9.0.2 (wg0)", "a VPN", "its machines in, add the VPN's network"),
     )
     assert [line for line in told.splitlines() if line.startswith("Not ")] == [
-        f"Not {network}, which is for {kind}. To let {what} to network.ip_allowlist."
+        f"Not allowed: {network}, which is for {kind}. To let {what} to network.ip_allowlist."
         for network, kind, what in expected
     ]
 
@@ -305,9 +307,9 @@ async def test_asks_for_a_token_that_is_needed(place: Place, studio: Simulator) 
     """On a terminal, until LM Studio takes it; it isn't shown, and is written into the file."""
     studio.api_token = TOKEN
     async with on_terminal(place) as (process, screen):
-        assert "asks for an API token" in await shown_until(screen, "set it later): ")
+        assert "requires an API token" in await shown_until(screen, "set it later): ")
         os.write(screen, b"wrong\n")
-        assert "asks for an API token" in await shown_until(screen, "set it later): ")
+        assert "requires an API token" in await shown_until(screen, "set it later): ")
         os.write(screen, f"{TOKEN}\n".encode())
         shown = await shown_until(screen, "capabilities: [tool_use]")
         assert await asyncio.wait_for(process.wait(), 20) == 0
@@ -321,7 +323,7 @@ async def test_says_that_a_token_is_needed(place: Place, studio: Simulator) -> N
     studio.api_token = TOKEN
     status, output = await place.run("init", LMSTUDIO_API_TOKEN="wrong")
     assert status == 0
-    assert re.search(r"asks for an API token\. .* Manage Tokens .* set lmstudio.api_token to it", output)
+    assert re.search(r"requires an API token\. .* Manage Tokens .* set lmstudio.api_token to it", output)
 
 
 async def said_by(script: str, cwd: Path) -> str:

@@ -157,7 +157,7 @@ async def test_a_second_copy_is_told_of(home: Home) -> None:
     """It takes as much memory again, which is rarely meant."""
     home.studio.load(CHAT)
     status, output = await home.run("load", CHAT)
-    assert (status, f"{CHAT} is in memory already ({CHAT}); this loads another instance." in output) == (
+    assert (status, f"{CHAT} is loaded already ({CHAT}). This loads another instance." in output) == (
         0,
         True,
     )
@@ -187,7 +187,7 @@ async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(home: Home) -> None:
         terminal.process.send_signal(signal.SIGINT)
         await terminal.rest()
         assert await terminal.process.wait() == 130
-    told = re.search(r"`lmgateway (cancel .*)` cancels it", terminal.shown)
+    told = re.search(r"run `lmgateway (cancel .*)`", terminal.shown)
     assert told is not None
     status, output = await home.run_bare(*shlex.split(told[1]), "--key", KEY)
     assert (status, output) == (0, f"The load of {CHAT} was cancelled.\n")
@@ -263,8 +263,8 @@ async def test_load_with_everything(home: Home) -> None:
     assert answer["loadConfig"].items() >= {"contextLength": 8192, "flashAttention": False}.items()
     assert answer["loadConfig"]["gpu"]["ratio"] == 0.5
     assert answer["loadConfig"]["llamaKCacheQuantizationType"] == "q8_0"
-    assert "LM Studio has no load setting gpu.layers." in terminal.shown
-    assert "LM Studio has no load setting cpuThreads." in terminal.shown
+    assert "Ignored gpu.layers: not a load setting of LM Studio." in terminal.shown
+    assert "Ignored cpuThreads: not a load setting of LM Studio." in terminal.shown
     (instance,) = json.loads((await home.run("models", "--json"))[1])["loaded"]
     assert (instance["identifier"], instance["ttlMs"], instance["active"]) == ("mine", 60_000, False)
 

@@ -191,7 +191,7 @@ async def test_sighup_puts_a_new_configuration_in_force_and_ends_no_stream(
         config.write_text('[auth]\napi_key = "another"\n[server]\nstate_dir = "elsewhere"\n')
         gateway.send(signal.SIGHUP)
         said = await gateway.says("the configuration is reloaded")
-        assert "server.state_dir takes effect when the gateway is started again" in said
+        assert "server.state_dir takes effect when the gateway is restarted" in said
         await ask(kept)
         assert b" 401 " in await kept.head()
         stream.proceed.set()
@@ -221,7 +221,7 @@ async def test_sighup_with_a_broken_file_changes_nothing_and_says_why(
     gateway, port = await start(GATEWAY_API_KEY="")
     config.write_text('[auth]\napi_key = "another"\nprot = 80\n')
     gateway.send(signal.SIGHUP)
-    said = await gateway.says("the configuration stays as it was")
+    said = await gateway.says("the configuration is unchanged")
     assert "auth.prot: no such setting" in said
     async with raw_client(port) as client:
         await ask(client)

@@ -16,7 +16,7 @@ from .documents import BLOCKS, README, ROOT, Block
 
 # Commands that run until Ctrl-C, and the words which show that they are ready.
 STAYING = {
-    "lmgateway demo": "Ctrl-C ends it.",
+    "lmgateway demo": "Press Ctrl-C to stop it.",
     "lmgateway serve": "listens on http://",
     "lmgateway events": " connected ",
     "/debug/stream": "event: connected",

@@ -74,5 +74,5 @@ async def test_one_that_fails_or_doesnt_answer_is_not(tmp_path: Path, upstream: 
 async def test_nor_is_one_that_would_not_start_again(tmp_path: Path) -> None:
     assert await check(tmp_path, GATEWAY_PORT="x") == (
         1,
-        'no answer: environment: GATEWAY_PORT: found "x", allowed is a whole number from 0 to 65535\n',
+        'no answer: environment: GATEWAY_PORT: invalid value "x", expected a whole number from 0 to 65535\n',
     )

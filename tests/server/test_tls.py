@@ -87,7 +87,7 @@ async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
         renewed = serial(port)
         Path(environ["GATEWAY_TLS_KEY"]).write_text("no key")
         gateway.send(signal.SIGHUP)
-        assert "server.tls_cert, server.tls_key: " in await gateway.says("stays as it was")
+        assert "server.tls_cert, server.tls_key: " in await gateway.says("the configuration is unchanged")
         assert serial(port) == renewed
 
 

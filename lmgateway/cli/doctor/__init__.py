@@ -1,4 +1,4 @@
-"""`lmgateway doctor`: looks at everything that usually goes wrong, and changes nothing."""
+"""`lmgateway doctor`: checks for common problems, and changes nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _COLOURS: dict[Level, str] = {"ok": "32", "note": "34", "warning": "33", "proble
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Return 0 without a problem, 1 with one, 78 if the configuration can't be used."""
-    # What the gateway's own parts would log on their way is among the findings.
+    """Return 0 if there is no problem, 1 if there is one, 78 if the configuration is invalid."""
+    # The findings contain what the gateway's own modules would log.
     logging.disable()
     try:
         loaded = load_settings(options)

@@ -1,4 +1,4 @@
-"""Other programs of this machine, asked how things are."""
+"""The output of other programs on this machine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ SECONDS = 5.0
 
 
 def output_of(program: str, *arguments: str) -> str | None:
-    """Return what the program prints; None if it isn't there, fails, or takes too long."""
+    """Return what the program prints; None if it isn't installed, fails, or takes too long."""
     path = shutil.which(program)
     if path is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603 - nothing of it comes from outside
+        done = subprocess.run(  # noqa: S603 - no argument comes from outside
             [path, *arguments],
             capture_output=True,
             text=True,

@@ -1,4 +1,4 @@
-"""Whether the configuration can be used, and its secrets are kept."""
+"""Checks that the configuration is valid and its secrets are private."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ...settings import files
 from .findings import Finding
 
 _CHECK = "configuration"
-# Anybody in the network may try keys as fast as the gateway answers.
+# Every machine on the network can try keys as fast as the gateway answers.
 SHORTEST_KEY = 16
-_MAKE_A_KEY = "`lmgateway init` makes one. Clients need it as well."
+_MAKE_A_KEY = "`lmgateway init` generates one. Set it in the clients too."
 
 
 def examine(loaded: settings.Loaded) -> Iterator[Finding]:
-    """Look at the key, at the files that hold a secret, and at the certificate."""
+    """Check the key, LM Studio's log folder, the permissions of files with secrets, and the certificate."""
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
-    in_force = f"Set by {', '.join(sources)}" if sources else "Nothing is set; the defaults are in force"
-    yield Finding.ok(_CHECK, f"{in_force}. `lmgateway check` shows every setting.")
+    origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
+    yield Finding.ok(_CHECK, f"{origin}. `lmgateway check` shows every setting.")
     yield from _key(loaded.config)
     yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
@@ -40,33 +40,35 @@ def examine(loaded: settings.Loaded) -> Iterator[Finding]:
 def _key(config: Config) -> Iterator[Finding]:
     key = config.auth.api_key
     if config.protected:
-        message = "Only this machine is served: neither auth.api_key nor network.ip_allowlist is set."
+        message = "Neither auth.api_key nor network.ip_allowlist is set, so only this machine is served."
         yield Finding.note(_CHECK, message, "`lmgateway init` sets both for this machine.")
     elif not key:
-        message = "No key is set (auth.api_key): whoever network.ip_allowlist lets in may do everything."
+        message = "No key is set (auth.api_key), so every client on network.ip_allowlist has all rights."
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
     elif len(key) < SHORTEST_KEY:
-        message = f"The key (auth.api_key) has {len(key)} characters, and can be guessed."
+        message = f"The key (auth.api_key) has only {len(key)} characters, so it can be guessed."
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
 
     if not key.isascii():
-        message = "The key (auth.api_key) has characters that OpenAI's library, for one, can't send."
+        message = (
+            "The key (auth.api_key) isn't ASCII, so some clients, such as OpenAI's library, can't send it."
+        )
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
 
 
 def _log(lmstudio: LMStudio) -> Iterator[Finding]:
     if not lmstudio.log_monitoring:
         return
-    remedy = "Set it to the folder in which LM Studio makes one for each month."
+    remedy = "Set lmstudio.log_dir to LM Studio's folder of server logs, which has a folder for each month."
     if not lmstudio.log_dir:
-        message = "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set: no log is followed."
+        message = "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set, so no log is followed."
         yield Finding.warning(_CHECK, message, remedy)
-    elif not os.path.isdir(lmstudio.log_dir):  # noqa: PTH112 - Path.is_dir() raises where it may not look
-        yield Finding.warning(_CHECK, f"lmstudio.log_dir: {lmstudio.log_dir} is no folder.", remedy)
+    elif not os.path.isdir(lmstudio.log_dir):  # noqa: PTH112 - Path.is_dir() may raise PermissionError
+        yield Finding.warning(_CHECK, f"lmstudio.log_dir: {lmstudio.log_dir} isn't a folder.", remedy)
 
 
 def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:
-    """Return the TOML and .env files that a secret came from. Credentials are the service manager's care."""
+    """Return the TOML and .env files that set a secret. The service manager protects credentials."""
     origins = {one.origin for one in loaded.values.values() if one.setting.secret and one.value}
     sources = {files.DOTENV_PATH} if loaded.file is None else {files.DOTENV_PATH, loaded.file}
     return {file for file in sources if any(_is_from(origin, file) for origin in origins)}
@@ -77,14 +79,14 @@ def _is_from(origin: str, file: Path) -> bool:
 
 
 def _mode(path: Path) -> Iterator[Finding]:
-    if os.name != "posix":  # elsewhere the mode says nothing about who may read
+    if os.name != "posix":  # on Windows the mode doesn't say who can read the file
         return
     mode = path.stat().st_mode
     remedy = f"chmod 600 {shlex.quote(str(path))}"
     if mode & stat.S_IROTH:
         yield Finding.problem(
-            _CHECK, f"Every user of this machine can read {path}, which holds a secret.", remedy
+            _CHECK, f"Every user of this machine can read {path}, which contains a secret.", remedy
         )
     elif mode & stat.S_IRGRP:
-        message = f"A group of this machine's users can read {path}, which holds a secret."
+        message = f"A group of this machine's users can read {path}, which contains a secret."
         yield Finding.note(_CHECK, message, remedy)

@@ -1,4 +1,4 @@
-"""Whether those who may come in can, and those who can may."""
+"""Checks that the allowlist, the listening address and this machine's networks agree."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ _CHECK = "network"
 
 
 def examine(config: Config, networks: Sequence[LanAddress]) -> Iterator[Finding]:
-    """Compare the allowlist with where the gateway listens and with this machine's own networks.
+    """Compare the allowlist with the listening address and with this machine's networks.
 
-    Then look whether web pages are refused.
+    Also report if web pages are refused.
     """
     host, allowlist = config.server.host, config.network.ip_allowlist
     if is_loopback(host):
         yield from _loopback_only(host, allowlist)
     elif allowlist is None or allowlist.everybody:
-        who = "Whoever reaches this machine" if config.auth.api_key or allowlist else "This machine alone"
-        yield Finding.ok(_CHECK, f"{who} may come in{', with the key' if config.auth.api_key else ''}.")
+        who = (
+            "Every client that reaches this machine"
+            if config.auth.api_key or allowlist
+            else "This machine only"
+        )
+        yield Finding.ok(_CHECK, f"{who} may connect{', with the key' if config.auth.api_key else ''}.")
     else:
         yield from _restricted(allowlist, networks)
     if config.cors.origins is None and not config.auth.api_key:
         yield Finding.note(
             _CHECK,
-            "Web pages are refused while no key is set, and so are apps that are pages, such as Obsidian.",
-            'List their origins, which the log names: cors.origins = ["app://obsidian.md"].',
+            "No key is set, so web pages are refused, and apps that run as web pages, such as Obsidian.",
+            'Set a key, or list their origins, which the log shows: cors.origins = ["app://obsidian.md"].',
         )
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether nobody but this machine reaches what listens there."""
+    """True if only this machine can connect to this address."""
     try:
         return ip_address(host.partition("%")[0]).is_loopback
     except ValueError:
@@ -48,29 +52,29 @@ def _loopback_only(host: str, allowlist: Networks | None) -> Iterator[Finding]:
     if others or (allowlist is not None and allowlist.everybody):
         yield Finding.warning(
             _CHECK,
-            f"network.ip_allowlist names others than this machine, who can't reach the gateway at {host}.",
+            f"network.ip_allowlist allows other machines, but they can't connect to {host}.",
             'Set server.host to "0.0.0.0", or to "::" for IPv6 and IPv4.',
         )
     else:
-        yield Finding.ok(_CHECK, f"The gateway is for this machine alone: it listens at {host}.")
+        yield Finding.ok(_CHECK, f"The gateway listens at {host}, so only this machine can connect.")
 
 
 def _restricted(allowlist: Networks, networks: Sequence[LanAddress]) -> Iterator[Finding]:
     allowed = _parse(allowlist)
-    yield Finding.ok(_CHECK, f"These may come in: {allowlist}.")
+    yield Finding.ok(_CHECK, f"Clients that may connect: {allowlist}.")
     if not any(network.is_loopback for network in allowed):
         yield Finding.warning(
             _CHECK,
-            "network.ip_allowlist leaves out this machine itself: its own browser and commands are refused.",
-            f"Add {json.dumps(LOOPBACK)[1:-1]} to it.",
+            "network.ip_allowlist doesn't contain this machine, so its own browser and commands are refused.",
+            f"Add {json.dumps(LOOPBACK)[1:-1]} to network.ip_allowlist.",
         )
     own = [one.network for one in networks if one.is_private]
     if own and not any(_overlap(network, one) for network in allowed for one in own):
         shown = ", ".join(map(str, own))
         yield Finding.warning(
             _CHECK,
-            f"No network of this machine's is on network.ip_allowlist. It is on {shown} now.",
-            f"If it has moved, add {shown}.",
+            f"network.ip_allowlist contains no network of this machine, which is now on {shown}.",
+            f"If this machine has moved, add {shown} to network.ip_allowlist.",
         )
 
 

@@ -1,4 +1,4 @@
-"""What an examination finds."""
+"""The results of checks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Level = Literal["ok", "note", "warning", "problem"]
 
 
 class Finding(Message, frozen=True):
-    """One sentence about what is, and one or more lines about what to do, if anything is to be done.
+    """The result of one check in a sentence, and one or more lines that say what to do, if anything.
 
-    `ok`: as it should be. `note`: worth knowing. `warning`: works, but not as somebody probably means it to.
-    `problem`: something doesn't work.
+    `ok`: correct. `note`: worth knowing. `warning`: works, but probably not as intended. `problem`: doesn't
+    work.
     """
 
     check: str
@@ -39,7 +39,7 @@ class Finding(Message, frozen=True):
 
 
 class Report(Message, frozen=True):
-    """What `--json` prints. `version` is the installed gateway's."""
+    """The output of `--json`. `version` is the installed lmgateway's."""
 
     version: str
     findings: tuple[Finding, ...]

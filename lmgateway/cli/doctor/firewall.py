@@ -1,4 +1,4 @@
-"""Signs of a firewall that may keep other machines out. Nothing is changed: the commands are for the user."""
+"""Detects a firewall that may block other machines. Changes nothing: the user runs the commands."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _MACOS = "/usr/libexec/ApplicationFirewall/socketfilterfw"
 
 
 def examine(config: Config, networks: Sequence[LanAddress]) -> Iterator[Finding]:
-    """Say which firewall is active, and the commands that open the port for this machine's networks."""
+    """Report the active firewall, and the commands that open the port to this machine's private networks."""
     port = config.server.port
     own = list(dict.fromkeys(one.network for one in networks if one.is_private))
     if not own or port == 0 or is_loopback(config.server.host):
         return
     if sys.platform == "win32":
-        found = ("Windows' firewall", _windows(port))
+        firewall = ("Windows' firewall", _windows(port))
     elif sys.platform == "darwin":
-        found = _macos()
+        firewall = _macos()
     else:
-        found = _linux(port, own)
-    if found is not None:
-        name, commands = found
-        message = f"{name} is active. If other machines can't connect, this opens port {port} for them."
+        firewall = _linux(port, own)
+    if firewall is not None:
+        name, commands = firewall
+        message = f"{name} is active. If other machines can't connect, this opens port {port} to them."
         yield Finding.note(_CHECK, message, commands)
 
 
@@ -52,7 +52,7 @@ def _macos() -> tuple[str, str] | None:
 
 
 def _linux(port: int, networks: Sequence[Network]) -> tuple[str, str] | None:
-    """Look for the front ends first: what nft and iptables show are their rules."""
+    """Check the front ends first, because nft and iptables show the rules that these made."""
     if is_ufw_enabled(_UFW_SETTINGS):
         return "ufw", _for_each(
             networks, lambda one: f"sudo ufw allow proto tcp from {one} to any port {port}"
@@ -60,7 +60,7 @@ def _linux(port: int, networks: Sequence[Network]) -> tuple[str, str] | None:
     if (output_of("firewall-cmd", "--state") or "").strip() == "running":
         opening = _for_each(networks, lambda one: _firewalld(one, port))
         return "firewalld", f"{opening}\nsudo firewall-cmd --runtime-to-permanent"
-    # These two answer to root alone.
+    # Only root can run these two.
     chain = dropping_chain(output_of("nft", "--json", "list", "ruleset") or "{}", port)
     if chain is not None:
         return "nftables", _for_each(networks, lambda one: _nft(chain, one, port))
@@ -89,7 +89,7 @@ def _iptables(network: Network, port: int) -> str:
 
 
 def is_ufw_enabled(settings: Path) -> bool:
-    """Tell by ufw's settings, which everybody may read; its rules only root may."""
+    """Read ufw's settings, because only root can read its rules."""
     try:
         return re.search(r"^ENABLED=yes\b", settings.read_text(), re.MULTILINE) is not None
     except OSError:
@@ -97,7 +97,7 @@ def is_ufw_enabled(settings: Path) -> bool:
 
 
 def dropping_chain(ruleset: str, port: int) -> str | None:
-    """Return `family table chain` of what drops incoming packets, unless a rule names the port.
+    """Return `family table chain` of a chain that drops incoming packets; None if a rule names the port.
 
     `ruleset` is libnftables-json(5), `{"nftables": [{"chain": {…}}, {"rule": {…}}, …]}`.
     """
@@ -115,7 +115,7 @@ def dropping_chain(ruleset: str, port: int) -> str | None:
 
 
 def drops(rules: str, port: int) -> bool:
-    """Tell whether `iptables --list-rules INPUT` ends in dropping packets, and no rule names the port."""
+    """True if `iptables --list-rules INPUT` drops packets by default and no rule names the port."""
     lines = rules.splitlines()
     if not lines or re.search(rf"\b{port}\b", rules):
         return False

@@ -1,4 +1,4 @@
-"""Whether what is installed is what this version needs."""
+"""Checks that the installed Python and packages are those that this version needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = ("aiohttp", "lmstudio")
 
 
 def examine() -> Iterator[Finding]:
-    """Compare this Python and the packages with what the gateway's own metadata asks for."""
+    """Compare Python and the packages with the requirements in the gateway's metadata."""
     is_complete = True
     for message, remedy in (*_python(), *_packages()):
         is_complete = False
@@ -32,7 +32,7 @@ def examine() -> Iterator[Finding]:
 
 
 def installed_at() -> datetime | None:
-    """Return when the package was installed, if its installer left a record of it (PEP 376)."""
+    """Return when the package was installed; None if the installer wrote no RECORD (PEP 376)."""
     files = metadata.distribution(_PACKAGE).files or ()
     record = next((file for file in files if file.name == "RECORD"), None)
     if record is None:
@@ -45,22 +45,22 @@ def _python() -> Iterator[tuple[str, str]]:
     version = platform.python_version()
     if not SpecifierSet(needed).contains(version, prereleases=True):
         yield (
-            f"Python {version} runs this; lmgateway needs {needed}.",
-            "Install lmgateway with such a Python.",
+            f"This is Python {version}; lmgateway needs {needed}.",
+            f"Install Python {needed}, and lmgateway with it.",
         )
 
 
 def _packages() -> Iterator[tuple[str, str]]:
     for text in metadata.requires(_PACKAGE) or ():
-        needed = Requirement(text)
-        if needed.marker is not None and not needed.marker.evaluate({"extra": ""}):
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        wanted = f"{needed.name}{needed.specifier}"
-        remedy = f"{sys.executable} -m pip install '{wanted}'"
+        needed = f"{requirement.name}{requirement.specifier}"
+        remedy = f"{sys.executable} -m pip install '{needed}'"
         try:
-            version = metadata.version(needed.name)
+            version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield f"{needed.name} isn't installed; lmgateway needs {wanted}.", remedy
+            yield f"{requirement.name} isn't installed; lmgateway needs {needed}.", remedy
             continue
-        if not needed.specifier.contains(version, prereleases=True):
-            yield f"{needed.name} {version} is installed; lmgateway needs {wanted}.", remedy
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield f"{requirement.name} {version} is installed; lmgateway needs {needed}.", remedy

@@ -1,4 +1,4 @@
-"""The processes that have a port, as far as this user may know."""
+"""The processes that listen on a port, as far as this user may see them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _CHECK = "gateway"
 
 
 def listeners(port: int) -> list[psutil.Process]:
-    """Return who listens on this TCP port. Without rights, systems hide other users' processes."""
+    """Return the processes that listen on this TCP port. Other users' may be hidden."""
     try:
-        found = {
+        pids = {
             connection.pid
             for connection in psutil.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid
         }
-        return [psutil.Process(pid) for pid in sorted(found)]
+        return [psutil.Process(pid) for pid in sorted(pids)]
     except psutil.Error:
         return []
 
 
 def holder_of(port: int) -> str | None:
-    """Return name and number of the process that listens on this port."""
+    """Return the name and id of a process that listens on this port."""
     for process in listeners(port):
         try:
             return f"{process.name()} (process {process.pid})"
@@ -38,7 +38,7 @@ def holder_of(port: int) -> str | None:
 
 
 def examine_age(port: int) -> Iterator[Finding]:
-    """Tell of a gateway that was started before what is installed now was."""
+    """Warn if the running gateway was started before the current installation."""
     installed = installed_at()
     for process in listeners(port):
         try:
@@ -49,7 +49,7 @@ def examine_age(port: int) -> Iterator[Finding]:
         if is_gateway and installed is not None and started < installed:
             yield Finding.warning(
                 _CHECK,
-                f"The gateway that runs (process {process.pid}) was started before lmgateway {__version__} "
+                f"The running gateway (process {process.pid}) was started before lmgateway {__version__} "
                 "was installed.",
-                "Start it again: systemctl restart lmgateway, if that started it.",
+                "Restart it, with systemctl restart lmgateway if it is a service.",
             )

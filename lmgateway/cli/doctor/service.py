@@ -1,4 +1,4 @@
-"""How the systemd unit is, if there is one."""
+"""Checks the systemd unit, if there is one."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from .findings import Finding
 
 _CHECK = "service"
 UNIT = "lmgateway.service"
-_ASKED = ("LoadState", "ActiveState", "User", "DynamicUser")
+_PROPERTIES = ("LoadState", "ActiveState", "User", "DynamicUser")
 _SYSTEM_FILE = DEFAULT_PATHS[-1]
 
 
 def examine() -> Iterator[Finding]:
-    """Ask systemd for the unit; without systemd, or without the unit, there is nothing to say."""
+    """Query systemd for the unit. Yields nothing without systemd or without the unit."""
     if sys.platform != "linux":
         return
-    output = output_of("systemctl", "show", UNIT, f"--property={','.join(_ASKED)}")
+    output = output_of("systemctl", "show", UNIT, f"--property={','.join(_PROPERTIES)}")
     properties = dict(line.split("=", 1) for line in (output or "").splitlines() if "=" in line)
     if properties.get("LoadState") == "loaded":
         yield from judge(properties, _SYSTEM_FILE)
 
 
 def judge(properties: Mapping[str, str], config_file: Path) -> Iterator[Finding]:
-    """Judge the unit by what `systemctl show` tells (systemd.exec(5)), and the file that it reads."""
+    """Check the properties that `systemctl show` prints (systemd.exec(5)) and the configuration file."""
     state, user = properties.get("ActiveState", ""), properties.get("User", "")
     is_dynamic = properties.get("DynamicUser") == "yes"
     if state == "failed":
-        yield Finding.problem(_CHECK, f"{UNIT} has failed.", f"journalctl -u {UNIT} -e says why.")
+        yield Finding.problem(_CHECK, f"{UNIT} has failed.", f"journalctl -u {UNIT} -e shows why.")
     else:
         yield Finding.ok(_CHECK, f"{UNIT} is {state}.")
     if not is_dynamic and user in {"", "root"}:
         yield Finding.warning(
             _CHECK,
             f"{UNIT} runs as root, which the gateway doesn't need.",
-            "Give it DynamicUser=yes or a User=.",
+            "Set DynamicUser=yes or User= in the unit.",
         )
     elif config_file.is_file() and not _is_readable(config_file, None if is_dynamic else user):
         who = "a user of its own" if is_dynamic else user
         yield Finding.problem(
             _CHECK,
-            f"{UNIT} runs as {who}, who can't read {config_file}.",
-            f"Keep the key out of that file (LoadCredential= in the unit), and then: chmod 644 {config_file}",
+            f"{UNIT} runs as {who}, which can't read {config_file}.",
+            f"Move the key to a file of LoadCredential= in the unit, then: chmod 644 {config_file}",
         )
 
 
 def _is_readable(file: Path, user: str | None) -> bool:
-    """Tell whether this user may read the file; without a name, a user that owns nothing."""
+    """True if this user can read the file. None is a user that owns no file."""
     mode = file.stat().st_mode
-    if sys.platform == "win32":  # it has no such modes, and no systemd either
+    if sys.platform == "win32":  # which has neither such modes nor systemd
         return True
     return bool(mode & 0o004) or (user is not None and file.owner() == user and bool(mode & 0o400))

@@ -1,4 +1,4 @@
-"""Whether what must last can be saved, and was."""
+"""Checks that the state folder is writable and its database readable."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _CHECK = "state"
 
 
 def examine(state_dir: str) -> Iterator[Finding]:
-    """Try to write where server.state_dir says, and read the database; what isn't there is not made."""
+    """Check that server.state_dir is writable, and read its database. Creates neither."""
     folder = state_directory(state_dir)
     reason = why_unwritable(folder)
     if reason is not None:
         yield Finding.problem(
             _CHECK,
-            f"What must last can't be saved in {folder}: {reason}.",
-            "Make it writable for whoever runs the gateway, or set server.state_dir.",
+            f"The state can't be saved in {folder}: {reason}.",
+            "Make the folder writable for the gateway's user, or set server.state_dir.",
         )
         return
     path = folder / FILE_NAME
@@ -38,7 +38,7 @@ def examine(state_dir: str) -> Iterator[Finding]:
         yield Finding.problem(
             _CHECK,
             f"{path} can't be read: {exc}.",
-            "A damaged one is set aside at the next start. Put a copy of yours in its place before that.",
+            "If it is damaged, the next start sets it aside. If you have a backup, restore it before that.",
         )
         return
-    yield Finding.ok(_CHECK, f"What must last is saved in {path}.")
+    yield Finding.ok(_CHECK, f"The state is saved in {path}.")

@@ -11,9 +11,19 @@ from tests.cli.doctor.conftest import KEY, Patient, told
 @pytest.mark.parametrize(
     ("auth", "network", "level", "said"),
     [
-        ({"api_key": "short"}, {}, "warning", "The key (auth.api_key) has 5 characters, and can be guessed."),
-        ({"api_key": ""}, {}, "note", "Only this machine is served: neither"),
-        ({"api_key": ""}, {"ip_allowlist": ["::1"]}, "warning", "No key is set (auth.api_key): whoever"),
+        (
+            {"api_key": "short"},
+            {},
+            "warning",
+            "The key (auth.api_key) has only 5 characters, so it can be guessed.",
+        ),
+        ({"api_key": ""}, {}, "note", "Neither auth.api_key nor network.ip_allowlist is set, so only"),
+        (
+            {"api_key": ""},
+            {"ip_allowlist": ["::1"]},
+            "warning",
+            "No key is set (auth.api_key), so every client",
+        ),
     ],
 )
 def test_keys(
@@ -54,13 +64,13 @@ def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
     (_, finding) = told(list(examine(patient.load())))
     assert finding == (
         "warning",
-        "The key (auth.api_key) has characters that OpenAI's library, for one, can't send.",
+        "The key (auth.api_key) isn't ASCII, so some clients, such as OpenAI's library, can't send it.",
     )
 
 
 @pytest.mark.parametrize(
     ("log_dir", "said"),
-    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere is no folder"), (".", None)],
+    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere isn't a folder"), (".", None)],
 )
 def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, said: str | None) -> None:
     """Whoever switched it on waits for its events."""

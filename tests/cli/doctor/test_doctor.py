@@ -43,7 +43,7 @@ async def test_json_is_for_scripts(patient: Patient, studio: tuple[Simulator, st
     assert {tuple(finding) for finding in report["findings"]} == {("check", "level", "message", "remedy")}
     problem = next(finding for finding in report["findings"] if finding["level"] == "problem")
     assert problem["check"] == "LM Studio"
-    assert problem["message"] == f"LM Studio at {patient.studio_url} wants an API token."
+    assert problem["message"] == f"LM Studio at {patient.studio_url} requires an API token."
     status, output = await patient.run("doctor")
     assert status == 1
     assert f"-> {problem['remedy']}\n" in output
@@ -79,7 +79,7 @@ async def test_unusable_configuration(patient: Patient) -> None:
     problems = [one["message"] for one in json.loads(output)["findings"] if one["level"] == "problem"]
     assert problems == [
         "config.toml: server.prot: no such setting; did you mean server.port?",
-        "config.toml: server.host: found 1, allowed is an address or a host name of this machine",
+        "config.toml: server.host: invalid value 1, expected an address or a host name of this machine",
     ]
 
 
@@ -89,4 +89,4 @@ async def test_examines_what_serve_would_read(patient: Patient) -> None:
     _, output = await patient.run(
         "doctor", "--config", "other.toml", "--set", "logging.level=debug", GATEWAY_NAMES="a.example"
     )
-    assert "Set by command line, environment (GATEWAY_NAMES), other.toml." in output
+    assert "Settings come from command line, environment (GATEWAY_NAMES), other.toml." in output

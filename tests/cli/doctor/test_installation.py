@@ -42,7 +42,7 @@ def test_python(install_metadata: InstallMetadata) -> None:
     """An installer would have refused; a copied environment wasn't asked."""
     install_metadata(python=">=4")
     (finding,) = installation.examine()
-    assert (finding.level, finding.message.partition(" runs this; ")[2]) == (
+    assert (finding.level, finding.message.partition("; ")[2]) == (
         "problem",
         "lmgateway needs >=4.",
     )
@@ -56,7 +56,7 @@ def test_clock_that_is_behind(tmp_path: Path) -> None:
     os.utime(file, times=(time.time() + 86_400,) * 2)
     (finding,) = clock.examine(file)
     assert finding.level == "warning"
-    assert f" UTC here, but {file} was written on " in finding.message
+    assert f" UTC, but {file} was written on " in finding.message
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/state", "a-file"])
@@ -66,14 +66,14 @@ def test_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: s
     Path("a-file").touch()
     (finding,) = storage.examine(folder)
     assert finding.level == "problem"
-    assert finding.message.startswith(f"What must last can't be saved in {folder}: ")
+    assert finding.message.startswith(f"The state can't be saved in {folder}: ")
 
 
 def test_state_folder_is_not_made(tmp_path: Path) -> None:
     """Looking changes nothing."""
     (finding,) = storage.examine(str(tmp_path / "a" / "b"))
     path = tmp_path / "a" / "b" / "lmgateway.db"
-    assert (finding.level, finding.message) == ("ok", f"What must last is saved in {path}.")
+    assert (finding.level, finding.message) == ("ok", f"The state is saved in {path}.")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,7 +31,7 @@ def config(patient: Patient, **changed: dict[str, Any]) -> Config:
 async def test_port_is_free(patient: Patient) -> None:
     """A gateway that doesn't run is no problem: perhaps it is to be started next."""
     found = await examine(config(patient), [])
-    assert told(found) == [("note", f"The gateway doesn't run. Port {patient.port} is free for it.")]
+    assert told(found) == [("note", f"The gateway isn't running. Port {patient.port} is free.")]
 
 
 async def test_any_port(patient: Patient) -> None:
@@ -53,7 +53,7 @@ async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> No
 async def test_address_is_another_machines(patient: Patient) -> None:
     """Nobody is asked there: it would be a stranger who answers."""
     found = await examine(config(patient, server={"host": "203.0.113.1"}), [])
-    message = "The gateway can't listen at 203.0.113.1, which is no address of this machine."
+    message = "The gateway can't listen at 203.0.113.1, which isn't an address of this machine."
     assert told(found) == [("problem", message)]
 
 
@@ -70,7 +70,7 @@ async def test_port_is_held_in_silence(patient: Patient) -> None:
         held.bind(("127.0.0.1", patient.port))
         found = await examine(config(patient), [])
     why = f"it can't listen on 127.0.0.1 port {patient.port}: Address already in use."
-    assert told(found) == [("problem", f"The gateway doesn't run, and {why}")]
+    assert told(found) == [("problem", f"The gateway isn't running, and {why}")]
 
 
 async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..., None]) -> None:
@@ -81,16 +81,16 @@ async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..
         install_metadata()
         (finding,) = examine_age(patient.port)
     assert finding.level == "warning"
-    assert finding.message.startswith(f"The gateway that runs (process {gateway.pid}) was started before")
+    assert finding.message.startswith(f"The running gateway (process {gateway.pid}) was started before")
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"auth": {"api_key": "another key"}}, "The gateway that runs has another key than"),
+        ({"auth": {"api_key": "another key"}}, "The running gateway's key differs"),
         (
             {"lmstudio": {"base_url": "http://127.0.0.1:9"}},
-            "The gateway that runs has LM Studio at http://127",
+            "The running gateway uses LM Studio at http://127",
         ),
     ],
 )
