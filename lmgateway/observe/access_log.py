@@ -11,7 +11,7 @@ from .log_sink import SinkHandler
 logger = logging.getLogger("lmgateway.access")
 
 
-class AccessLine(Struct, frozen=True, kw_only=True):
+class AccessLine(Struct, frozen=True, kw_only=True, gc=False):
     """An HTTP request that has ended, as a log record whose text is formatted only when it is written.
 
     `status` is the one sent to the client, `error_code` that of the gateway's own error. `created` is when

@@ -11,7 +11,7 @@ from ..schema.models import DefaultInference, LoadConfig
 from .clock import iso_timestamp
 
 
-class Event(Struct, frozen=True, kw_only=True, rename="camel"):
+class Event(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The base of all events. `name` is the event's name on the stream."""
 
     name: ClassVar[str]

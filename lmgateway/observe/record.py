@@ -17,7 +17,8 @@ class Conclusion(NamedTuple):
     error: GatewayError | None = None
 
 
-class RequestRecord(Struct, frozen=True, kw_only=True):
+# gc=False: thousands of them live for long, and none is part of a reference cycle.
+class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     """An exchange that has ended.
 
     `status` is the client's, or that of an error which occurred after the head was sent. `error` is the

@@ -14,7 +14,7 @@ Outcome = Literal["completed", "failed", "aborted", "cancelled"]
 Phase = Literal["waiting", "prompt", "generating"]
 
 
-class TokenUsage(Message, frozen=True):
+class TokenUsage(Message, frozen=True, gc=False):
     """The tokens of the prompt, of the completion, and their sum."""
 
     prompt_tokens: int

@@ -37,7 +37,7 @@ class Incoming(Struct, frozen=True):
     body: bytes | PassingBody | None
 
 
-class RelayOptions(Struct, frozen=True):
+class RelayOptions(Struct, frozen=True, gc=False):
     """How LM Studio's response is relayed.
 
     `stream_silence_seconds` limits how long an event stream may be silent; None is no limit. `hides_usage`:

@@ -89,7 +89,7 @@ DIALECTS: Mapping[str, Dialect] = {
 _SYNONYMS = {"max_tokens": "max_completion_tokens"}
 
 
-class Filled(Struct, frozen=True):
+class Filled(Struct, frozen=True, gc=False):
     """A body for LM Studio, and what it requests.
 
     `streaming`: it requests a stream. `asks_usage`: the gateway added a request for the stream's usage.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -30,7 +28,7 @@ async def relay(
     is_stream = kind.startswith(EVENT_STREAM)
     meter = None
     if options.counts_tokens and "Content-Encoding" not in upstream.headers:
-        end = options.stream_end if upstream.status == HTTPStatus.OK else None
+        end = options.stream_end if upstream.status == 200 else None
         meter = meter_for(kind, hides_usage=options.hides_usage, end=end)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
