@@ -1,4 +1,4 @@
-"""What the SDK is told about models on disk and in memory."""
+"""The SDK's view of models on disk and in memory."""
 
 import lmstudio
 import pytest
@@ -72,8 +72,8 @@ async def test_version_and_info(sdk: lmstudio.AsyncClient):
 async def test_idle_state_and_estimate(simulator: Simulator, llm_socket: Socket):
     """The two calls that the Python SDK has no method for are answered in the schema's shape."""
     simulator.load(LLM)
-    wanted = {"specifier": specifier(LLM), "throwIfNotFound": True}
-    state = await llm_socket.call("getInstanceProcessingState", wanted)
+    parameter = {"specifier": specifier(LLM), "throwIfNotFound": True}
+    state = await llm_socket.call("getInstanceProcessingState", parameter)
     assert state["result"] == {"status": "idle", "queued": 0}
     estimate = await llm_socket.call(
         "estimateModelUsage", {"modelKey": OTHER_LLM, "loadConfigStack": {"layers": []}}
@@ -84,7 +84,7 @@ async def test_idle_state_and_estimate(simulator: Simulator, llm_socket: Socket)
 
 
 async def test_pointing_at_an_instance(simulator: Simulator, llm_socket: Socket):
-    """A reference finds its instance, as a path does; the other namespace's are of the wrong kind."""
+    """By reference or path; instances of the other namespace are of the wrong kind."""
     llm, embedding = simulator.load(LLM), simulator.load(EMBEDDING)
     for pointer, code in (
         ({"type": "instanceReference", "instanceReference": llm.reference}, None),
