@@ -17,7 +17,7 @@ from lmgateway.simulator import Pace, Simulator, serve
 from lmgateway.web.state import MODELS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.upstream import Received, ScriptedUpstream, answer
+from tests.support.upstream import Received, ScriptedUpstream
 
 KEY = "the key"
 CHAT, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
@@ -137,20 +137,6 @@ async def test_large_image(clients: Clients) -> None:
         model=VISION, messages=[{"role": "user", "content": content}]
     )
     assert completion.model == VISION
-
-
-async def test_audio_upload(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """A multipart upload arrives with its boundary, byte for byte."""
-    sound = bytes(range(256)) * 4096
-    upstream.script = answer(b'{"text":"heard"}')
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY})
-    async with AsyncOpenAI(base_url=f"{gateway.base_url}/v1", api_key=KEY, max_retries=0) as openai:
-        transcription = await openai.audio.transcriptions.create(model="whisper", file=("sound.wav", sound))
-    assert transcription.text == "heard"
-    boundary = (upstream.last.one("Content-Type") or "").partition("boundary=")[2].encode()
-    assert upstream.last.target == "/v1/audio/transcriptions"
-    assert upstream.last.body.count(b"--" + boundary) == 3
-    assert sound in upstream.last.body
 
 
 async def test_openai_begins_one_generation(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:

@@ -17,10 +17,9 @@ from tests.support.clock import Clock
 from tests.support.home import QUICK, Home
 from tests.support.process import lmgateway
 from tests.support.raw_server import raw_server
-from tests.support.studio import Held, Studio, running_studio
+from tests.support.studio import Held, Studio
 
 LLM = "qwen2.5-7b-instruct"
-TOKEN = "sk-lm-abcdefgh:ABCDEFGHIJKLMNOPQRST"
 
 
 async def test_twenty_first_callers_make_one_connection(home: Home) -> None:
@@ -138,18 +137,6 @@ async def test_killed_in_the_middle_of_a_call(
         assert (await home.post("unload", modelKey=LLM))[0] == 200
 
 
-async def test_api_token_opens_lm_studio(start_gateway: StartGateway) -> None:
-    """The token is sent in the SDK's handshake as over HTTP; without it LM Studio's refusal is explained."""
-    async with running_studio(Simulator(pace=Pace.instant(), api_token=TOKEN)) as studio:
-        home = Home(await start_gateway(studio.base_url, lmstudio={**QUICK, "api_token": TOKEN}), studio)
-        assert (await home.get("/admin/models"))[0] == 200
-        assert (await home.get("/v1/models"))[0] == 200
-        for token in ("", "sk-lm-abcdefgh:wrongwrongwrongwrong", "no token at all"):
-            home = Home(await start_gateway(studio.base_url, lmstudio={**QUICK, "api_token": token}), studio)
-            status, answer = await home.get("/admin/models")
-            assert (status, "lmstudio.api_token" in answer["error"]) == (503, True)
-
-
 async def test_proxy_of_the_environment_is_ignored(
     start_gateway: StartGateway, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,14 +170,6 @@ async def test_something_else_on_the_port_is_503(start_gateway: StartGateway, se
         gateway = await start_gateway(f"http://127.0.0.1:{port}", lmstudio=QUICK)
         status, answer = await Home(gateway, Studio(Simulator())).get("/admin/models")
     assert (status, "LM Studio" in answer["error"]) == (503, True)
-
-
-@pytest.mark.parametrize("base_url", ["https://127.0.0.1:1", "http://127.0.0.1:1/behind/a/path"])
-async def test_addresses_the_sdk_cant_have_are_explained(start_gateway: StartGateway, base_url: str) -> None:
-    """The SDK speaks plain HTTP to a host and a port."""
-    home = Home(await start_gateway(base_url, lmstudio=QUICK), Studio(Simulator()))
-    status, answer = await home.get("/admin/models")
-    assert (status, "plain http" in answer["error"]) == (503, True)
 
 
 async def test_lost_link_is_one_line_in_the_log(home: Home, caplog: pytest.LogCaptureFixture) -> None:

@@ -109,11 +109,20 @@ async def test_an_abandoned_failure_is_no_fault(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"api_token": ""}, {"base_url": URL("https://127.0.0.1:1")}], ids=["token", "https"]
+    ("settings", "message"),
+    [
+        *(({"api_token": token}, "lmstudio.api_token") for token in ("", "sk-lm-abcdefgh:wrong", "no token")),
+        *(
+            ({"base_url": URL(url)}, "plain http")
+            for url in ("https://127.0.0.1:1", "http://127.0.0.1:1/path")
+        ),
+    ],
 )
-async def test_a_permanent_failure_is_not_retried(studio: Studio, settings: dict[str, object]) -> None:
-    """A wrong token is as wrong two seconds later."""
+async def test_a_permanent_failure_is_explained_and_not_retried(
+    studio: Studio, settings: dict[str, object], message: str
+) -> None:
+    """A wrong token stays wrong; the SDK needs plain HTTP at a host and a port."""
     calls = SdkCalls(reached_at(studio, connect_pause_ms=NEVER, **settings))
-    with pytest.raises(UpstreamUnavailable):
+    with pytest.raises(UpstreamUnavailable, match=message):
         await asyncio.wait_for(calls.downloaded(), 5)
     await calls.close()

@@ -19,14 +19,6 @@ def loaded(simulator: Simulator) -> None:
     simulator.load(LLM)
 
 
-async def test_a_message(simulator: Simulator, anthropic_client: anthropic.AsyncAnthropic):
-    """An answer has one text block, and usage is what was really produced."""
-    message = await anthropic_client.messages.create(**HELLO)
-    assert message.content[0].text.startswith("This is a simulated answer")
-    assert message.stop_reason == "end_turn"
-    assert message.usage.output_tokens == simulator.ledger.apis["messages"].completion_tokens
-
-
 async def test_a_streamed_message(anthropic_client: anthropic.AsyncAnthropic):
     """The events come in Anthropic's order, and usage is in message_delta."""
     stream = await anthropic_client.messages.create(**HELLO, stream=True)

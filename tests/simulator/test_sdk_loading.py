@@ -36,12 +36,6 @@ async def test_the_packets_of_a_load(llm_socket: Socket):
     assert messages[-1]["info"]["identifier"] == LLM
 
 
-async def test_further_instances_are_numbered(sdk: lmstudio.AsyncClient):
-    """Without an identifier the second instance is called key:2, the third key:3."""
-    loaded = [await sdk.llm.load_new_instance(LLM) for _ in range(3)]
-    assert [model.identifier for model in loaded] == [LLM, f"{LLM}:2", f"{LLM}:3"]
-
-
 async def test_an_identifier_is_taken_once(sdk: lmstudio.AsyncClient):
     """Loading under an identifier in use fails."""
     await sdk.llm.load_new_instance(LLM, "mine")
@@ -104,13 +98,6 @@ async def test_getting_a_loaded_model_loads_nothing(simulator: Simulator, sdk: l
     first = await sdk.llm.model(LLM)
     simulator.pace = Gate(holds="load")
     assert (await asyncio.wait_for(sdk.llm.model(LLM), 5)).identifier == first.identifier
-
-
-async def test_unloading(sdk: lmstudio.AsyncClient):
-    """An unloaded model is gone from the list."""
-    model = await sdk.llm.load_new_instance(LLM)
-    await model.unload()
-    assert list(await sdk.llm.list_loaded()) == []
 
 
 async def test_idle_models_leave(simulator: Simulator, llm_socket: Socket):
