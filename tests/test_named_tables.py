@@ -129,11 +129,11 @@ def test_check_shows_each_leaf_that_is_set(tmp_path: Path, capsys: pytest.Captur
     ]
 
 
-WHOLE = "allowed is a whole number"
-RATIO = "allowed is a number from 0 to 1, max or off"
-CACHE = "allowed is f32, f16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1, true or false"
-NAME = "allowed as a name is text of 1 to 200 printable characters without outer spaces"
-IS_TABLE = "is a table, and its settings stand below [models.{}.load]"
+WHOLE = "expected a whole number"
+RATIO = "expected a number from 0 to 1, max or off"
+CACHE = "expected f32, f16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1, true or false"
+NAME = "invalid name, expected 1 to 200 printable characters without outer spaces"
+IS_TABLE = "is a table: write its settings below [models.{}.load]"
 FORBIDDEN_VALUES = [
     ("load.contextLength", '"8"', f"{WHOLE} above 0"),
     ("load.contextLength", "0", f"{WHOLE} above 0"),
@@ -141,20 +141,20 @@ FORBIDDEN_VALUES = [
     ("load.contextLength", "{}", f"{WHOLE} above 0"),
     ("load.evalBatchSize", "true", f"{WHOLE} from 1 up"),
     ("load.seed", "1.5", WHOLE),
-    ("load.ropeFrequencyBase", "inf", "allowed is a number above 0"),
-    ("load.flashAttention", "1", "allowed is true or false"),
+    ("load.ropeFrequencyBase", "inf", "expected a number above 0"),
+    ("load.flashAttention", "1", "expected true or false"),
     ("load.llamaKCacheQuantizationType", "4", CACHE),
     ("load.gpu.ratio", "1.5", RATIO),
     ("load.gpu.ratio", '"most"', RATIO),
-    ("load.gpu.disabledGpus", "[0, -1]", "allowed is a list of whole numbers from 0 up"),
-    ("defaults.topP", "nan", "allowed is a number from 0 to 1"),
-    ("defaults.temperature", "3", "allowed is a number from 0 to 2"),
-    ("defaults.stopStrings", "[1]", "allowed is a list of texts"),
+    ("load.gpu.disabledGpus", "[0, -1]", "expected a list of whole numbers from 0 up"),
+    ("defaults.topP", "nan", "expected a number from 0 to 1"),
+    ("defaults.temperature", "3", "expected a number from 0 to 2"),
+    ("defaults.stopStrings", "[1]", "expected a list of texts"),
 ]
 MISTAKES = [
-    *((path, value, f"found {value}, {allowed}") for path, value, allowed in FORBIDDEN_VALUES),
+    *((path, value, f"invalid value {value}, {allowed}") for path, value, allowed in FORBIDDEN_VALUES),
     ("laod", "{}", "no such setting; did you mean load?"),
-    ("zzz", "{}", "no such setting; there are load, defaults"),
+    ("zzz", "{}", "no such setting; known are load, defaults"),
     ("load", "8192", IS_TABLE),
     ("load", "[]", IS_TABLE),
     ("load.contextLenght", "1", "no such setting; did you mean contextLength?"),
@@ -208,7 +208,7 @@ def test_all_mistakes_are_reported_at_once(sources: Sources) -> None:
 def test_text_that_is_no_value(sources: Sources, text: str, shown: str) -> None:
     """What JSON can't carry to LM Studio is no value either."""
     options = {f"{LOAD}.ropeFrequencyBase": text}
-    expected = f"command line: {LOAD}.ropeFrequencyBase: found {shown}, allowed is a number above 0"
+    expected = f"command line: {LOAD}.ropeFrequencyBase: invalid value {shown}, expected a number above 0"
     assert sources.problems(cli=options) == [expected]
 
 

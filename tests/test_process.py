@@ -134,7 +134,7 @@ async def test_a_log_that_cant_be_written_stops_the_simulator(tmp_path: Path) ->
     """At its start, instead of failing each request."""
     (tmp_path / "file").write_text("")
     status, output = await run("simulate", "--port", "0", "--log-dir", "file/logs", cwd=tmp_path)
-    assert (status, "nothing can be written in file/logs" in output) == (73, True)
+    assert (status, "file/logs isn't writable" in output) == (73, True)
 
 
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:

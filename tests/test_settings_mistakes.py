@@ -10,22 +10,23 @@ from lmgateway import settings
 from lmgateway.errors import ConfigError
 from tests.support.sources import Sources
 
-PORT = "allowed is a whole number from 0 to 65535"
-MS = "allowed is a whole number of milliseconds up to 10^12, 0 for no limit"
-BYTES = "allowed is a whole number of bytes from 1 to 10^15"
-BASE = "allowed is an http:// or https:// URL with a host, without query, fragment or user name"
-NETWORKS = "allowed is a list of addresses, CIDR networks or *"
-PROXIES = "allowed is a list of addresses and CIDR networks"
-SECRET = "found something else (not shown), allowed is text without control characters or outer spaces"
+PORT = "expected a whole number from 0 to 65535"
+MS = "expected a whole number of milliseconds up to 10^12, 0 for no limit"
+BYTES = "expected a whole number of bytes from 1 to 10^15"
+BASE = "expected an http:// or https:// URL with a host, without query, fragment or user name"
+NETWORKS = "expected a list of addresses, CIDR networks or *"
+PROXIES = "expected a list of addresses and CIDR networks"
+SECRET = "invalid value (not shown), expected text without control characters or outer spaces"
 ORIGINS = (
-    "allowed is a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+    "expected a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
     "chrome-extension://id or chrome-extension://*, null, file://) or *"
 )
-HOST = "allowed is an address or a host name of this machine"
-PATH = "allowed is a path without control characters"
-FLAG = "allowed is true or false"
-ENVIRONMENT = "allowed is development, production or test"
-NO_HINT = "no such setting; config.example.toml lists all that there are"
+HOST = "expected an address or a host name of this machine"
+PATH = "expected a path without control characters"
+VISIBLE = "other users can see it here"
+FLAG = "expected true or false"
+ENVIRONMENT = "expected development, production or test"
+NO_HINT = "no such setting; config.example.toml lists all settings"
 
 
 @pytest.fixture
@@ -42,26 +43,26 @@ FORBIDDEN_VALUES = [
     ("proxy.timeout_ms", "inf", MS),
     ("proxy.max_body_bytes", "0", BYTES),
     ("proxy.max_body_bytes", f"{2**64}", BYTES),
-    ("limits.head_bytes", "10", "allowed is a whole number of bytes from 1,024 to 10^9"),
-    ("server.drain_seconds", "inf", "allowed is a number of seconds from 0 to 10^9"),
+    ("limits.head_bytes", "10", "expected a whole number of bytes from 1,024 to 10^9"),
+    ("server.drain_seconds", "inf", "expected a number of seconds from 0 to 10^9"),
     ("auth.require_for_health", "1", FLAG),
     ("environment", '"prod"', ENVIRONMENT),
     ("lmstudio.log_dir", "1", PATH, "not text"),
-    ("server.tls_key", '"a\\u0000"', PATH, "has control characters"),
-    ("lmstudio.base_url", '"http://h:1/v1/"', BASE, "ends in /v1, which each request brings along"),
-    ("lmstudio.base_url", '"http://h/a\\tb"', BASE, "has blanks or control characters"),
+    ("server.tls_key", '"a\\u0000"', PATH, "contains control characters"),
+    ("lmstudio.base_url", '"http://h:1/v1/"', BASE, "ends in /v1, which each request adds"),
+    ("lmstudio.base_url", '"http://h/a\\tb"', BASE, "contains blanks or control characters"),
     ("network.trusted_proxies", '"*"', PROXIES, "'*' would let every client choose its own address"),
     ("network.trusted_proxies", "5", PROXIES),
     ("network.ip_allowlist", "[]", NETWORKS, "it is empty"),
 ]
 MISTAKES = [
-    ("[server]\nport = 2024-01-01", f'server.port: found "2024-01-01", {PORT}'),
+    ("[server]\nport = 2024-01-01", f'server.port: invalid value "2024-01-01", {PORT}'),
     ('"a\\nb" = 1', f'"a\\nb": {NO_HINT}'),
     ("[server]\nprot = 1", "server.prot: no such setting; did you mean server.port?"),
     ("[serve]\nport = 1", "serve: no such setting; did you mean server?"),
     ("port = 1", "port: no such setting; did you mean server.port?"),
     ("zzz = 1", f"zzz: {NO_HINT}"),
-    ("server = 1", "server: is a table, and its settings stand below [server]"),
+    ("server = 1", "server: is a table: write its settings below [server]"),
     ("[auth]\napi_key = 12345", f"auth.api_key: {SECRET}"),
     ("[auth]\nkey = 's3cret'", "auth.key: no such setting; did you mean auth.api_key?"),
     ("[server\n", "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 8)"),
@@ -71,12 +72,12 @@ MISTAKES = [
 VARIABLES = {
     "GATEWAY_PORT": (PORT, {"80a": ""}),
     "GATEWAY_HOST": (HOST, dict.fromkeys(("[::1]", "a..b", ".", "a" * 64), "")),
-    "GATEWAY_NAMES": ("allowed is a list of host names, without port", {"ai.example:80": ""}),
-    "GATEWAY_STATE_DIR": (PATH, {"~nobody-here/x": "there is no such user"}),
+    "GATEWAY_NAMES": ("expected a list of host names, without port", {"ai.example:80": ""}),
+    "GATEWAY_STATE_DIR": (PATH, {"~nobody-here/x": "unknown user"}),
     "PROXY_TIMEOUT": (MS, {"1" + "0" * 350: ""}),
     "REQUIRE_AUTH_FOR_HEALTH": (FLAG, {"maybe": ""}),
-    "LOG_LEVEL": ("allowed is error, warn, info or debug", {"loud": ""}),
-    "LOG_FORMAT": ("allowed is auto, plain or json", {"xml": ""}),
+    "LOG_LEVEL": ("expected error, warn, info or debug", {"loud": ""}),
+    "LOG_FORMAT": ("expected auto, plain or json", {"xml": ""}),
     "NODE_ENV": (ENVIRONMENT, {"staging": ""}),
     "IP_ALLOWLIST": (NETWORKS, {",": "it is empty", "*, lan": "'lan' is no address and no network"}),
     "TRUSTED_PROXIES": (PROXIES, {"::1/200": "'::1/200' is no address and no network"}),
@@ -94,10 +95,10 @@ VARIABLES = {
     "LMSTUDIO_BASE_URL": (
         BASE,
         {
-            "http://a b": "has blanks or control characters",
-            "http://a..b": "its host is no host name",
+            "http://a b": "contains blanks or control characters",
+            "http://a..b": "its host name is invalid",
             "localhost:1234": "not an http:// or https:// URL",
-            "http://h?a=1": "has more than scheme, host, port and path",
+            "http://h?a=1": "contains more than scheme, host, port and path",
             "http://h:66666": "Port out of range 0-65535",
         },
     ),
@@ -109,7 +110,9 @@ def test_a_forbidden_value_in_the_file_is_one_line(sources, row):
     """It names the file, the setting's full path, the value and what is allowed."""
     path, value, allowed, *why = row
     reason = f" ({why[0]})" if why else ""
-    assert sources.problems(f"{path} = {value}") == [f"config.toml: {path}: found {value}{reason}, {allowed}"]
+    assert sources.problems(f"{path} = {value}") == [
+        f"config.toml: {path}: invalid value {value}{reason}, {allowed}"
+    ]
 
 
 @pytest.mark.parametrize(("toml", "message"), MISTAKES)
@@ -125,7 +128,9 @@ def test_a_forbidden_value_of_a_variable_is_one_line(sources, name, text):
     """It names the variable as the administrator wrote it."""
     allowed, reasons = VARIABLES[name]
     reason = f" ({reasons[text]})" if reasons[text] else ""
-    assert sources.problems(env={name: text}) == [f'environment: {name}: found "{text}"{reason}, {allowed}']
+    assert sources.problems(env={name: text}) == [
+        f'environment: {name}: invalid value "{text}"{reason}, {allowed}'
+    ]
 
 
 @pytest.mark.parametrize(
@@ -139,10 +144,10 @@ def test_a_forbidden_secret_is_not_repeated(sources, name, text):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("server.port", "", f'found "", {PORT}'),
+        ("server.port", "", f'invalid value "", {PORT}'),
         ("server.prot", "1", "no such setting; did you mean server.port?"),
-        ("auth.api_key", "s3cret", "set it by GATEWAY_API_KEY or in the file"),
-        ("lmstudio.api_token", "s3cret", "set it by LMSTUDIO_API_TOKEN or in the file"),
+        ("auth.api_key", "s3cret", f"{VISIBLE}: set it with GATEWAY_API_KEY or in the file"),
+        ("lmstudio.api_token", "s3cret", f"{VISIBLE}: set it with LMSTUDIO_API_TOKEN or in the file"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(sources, path, text, message):

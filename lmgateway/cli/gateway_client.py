@@ -127,7 +127,7 @@ def _system_message(error: OSError) -> str:
 async def gateway_client(
     url: str, key: str, certificate: str = "", *, connect_seconds: float = CONNECT_SECONDS
 ) -> AsyncIterator[GatewayClient]:
-    """Yield a client for the gateway at this URL. With `certificate`, a file, only that one is trusted.
+    """Yield a client for the gateway at this URL. With `certificate`, a file, it trusts only that.
 
     Raises RequestFailed if the URL is invalid.
     """

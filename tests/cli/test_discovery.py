@@ -22,7 +22,7 @@ TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 async def test_finds_it_on_either_loopback_address(host: str, unused_tcp_port: int) -> None:
     """With its models, beside a port where nothing listens."""
     async with serve(Simulator(), host, 0) as port:
-        seen = (await search(ports=(unused_tcp_port, port), application_ports=())).found
+        seen = (await search(ports=(unused_tcp_port, port), application_ports=())).server
     assert seen is not None
     assert (seen.base_url.host, seen.base_url.port) == (host, port)
     assert MODEL in {model.id for model in seen.models}
@@ -60,7 +60,7 @@ async def test_takes_the_first_port_that_fits(upstream: ScriptedUpstream) -> Non
         first, second = [
             await stack.enter_async_context(serve(Simulator(), "127.0.0.1", 0)) for _ in range(2)
         ]
-        seen = (await search(ports=(other, second, first), application_ports=())).found
+        seen = (await search(ports=(other, second, first), application_ports=())).server
     assert seen is not None
     assert seen.base_url.port == second
 

@@ -211,7 +211,7 @@ async def test_options_of_named_tables_are_written(place: Place, studio: Simulat
     ("arguments", "environ", "message"),
     [
         (["--port", "0"], {}, "server.port: 0 is another port at each start"),
-        ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: found"),
+        ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: invalid value"),
     ],
 )
 def test_bad_settings(
@@ -240,9 +240,9 @@ def test_public_networks_are_left_out_and_named(tmp_path: Path) -> None:
         for name, address in (("eth0", "192.168.1.10"), ("eth1", "8.8.8.8"))
     ]
     output = first_steps.describe(
-        load(file=path, environ={}), Search(None), Interfaces(networks, []), path=path
+        load(file=path, environ={}), SearchResult(None), Interfaces(networks, []), path=path
     )
-    assert "Not 8.8.8.0/24 (eth1), which is no private network." in output
+    assert "Not allowed: 8.8.8.0/24 (eth1), which isn't a private network." in output
     assert "http://192.168.1.10:8002" in output
     assert "http://8.8.8.8" not in output
 
@@ -258,7 +258,7 @@ def test_networks_that_are_no_lan_are_named(tmp_path: Path) -> None:
         OtherNetwork("wg1", "a VPN", "10.8.0.0/24"),
     ]
     output = first_steps.describe(
-        load(file=path, environ={}), Search(None), Interfaces([], others), path=path
+        load(file=path, environ={}), SearchResult(None), Interfaces([], others), path=path
     )
     expected = (
         ("172.17.0.0/16 (docker0)", "containers or virtual machines", 'them in, add "172.17.0.0/16"'),
@@ -266,7 +266,7 @@ def test_networks_that_are_no_lan_are_named(tmp_path: Path) -> None:
         ("10.9.0.2 (wg0)", "a VPN", "its machines in, add the VPN's network"),
     )
     assert [line for line in output.splitlines() if line.startswith("Not ")] == [
-        f"Not {network}, which is for {kind}. To let {what} to network.ip_allowlist."
+        f"Not allowed: {network}, which is for {kind}. To let {what} to network.ip_allowlist."
         for network, kind, what in expected
     ]
 
@@ -276,7 +276,7 @@ async def test_asks_for_a_token_that_is_needed(place: Place, studio: Simulator) 
     studio.api_token = TOKEN
     async with on_terminal("init", cwd=place.folder, HOME=str(place.home)) as terminal:
         for typed in ("wrong", TOKEN):
-            assert "asks for an API token" in await terminal.until("set it later): ")
+            assert "requires an API token" in await terminal.until("set it later): ")
             terminal.type(f"{typed}\n")
         assert await terminal.ends() == 0
     assert TOKEN not in terminal.shown
@@ -289,4 +289,4 @@ async def test_says_that_a_token_is_needed(place: Place, studio: Simulator) -> N
     studio.api_token = TOKEN
     status, output = await place.run("init", LMSTUDIO_API_TOKEN="wrong")
     assert status == 0
-    assert re.search(r"asks for an API token\. .* Manage Tokens .* set lmstudio.api_token to it", output)
+    assert re.search(r"requires an API token\. .* Manage Tokens .* set lmstudio.api_token to it", output)

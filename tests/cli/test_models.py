@@ -62,7 +62,7 @@ async def test_loading_a_second_instance_warns(commands: Commands) -> None:
     commands.simulator.load(CHAT)
     status, output = await commands.run("load", CHAT)
     assert status == 0
-    assert f"{CHAT} is in memory already ({CHAT}); this loads another instance." in output
+    assert f"{CHAT} is loaded already ({CHAT}). This loads another instance." in output
 
 
 async def test_default_parameters(commands: Commands) -> None:
@@ -85,7 +85,7 @@ async def test_ctrl_c_leaves_a_load_that_can_be_cancelled(commands: Commands) ->
         await terminal.until("45.0 %")
         terminal.process.send_signal(signal.SIGINT)
         assert await terminal.ends() == 130
-    [cancel] = re.findall(r"`lmgateway (cancel .*)` cancels it", terminal.shown)
+    [cancel] = re.findall(r"run `lmgateway (cancel .*)`", terminal.shown)
     result = await commands.run_bare(*shlex.split(cancel), "--key", KEY)
     assert result == (0, f"The load of {CHAT} was cancelled.\n")
 
@@ -152,7 +152,7 @@ async def test_load_with_everything(commands: Commands) -> None:
     assert answer["loadConfig"]["contextLength"] == 8192
     assert answer["loadConfig"]["gpu"]["ratio"] == 0.5
     assert answer["loadConfig"]["llamaKCacheQuantizationType"] == "q8_0"
-    assert "LM Studio has no load setting cpuThreads." in terminal.shown
+    assert "Ignored cpuThreads: not a load setting of LM Studio." in terminal.shown
     (instance,) = json.loads((await commands.run("models", "--json"))[1])["loaded"]
     assert (instance["identifier"], instance["ttlMs"], instance["active"]) == ("mine", 60_000, False)
 

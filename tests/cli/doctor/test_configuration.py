@@ -69,15 +69,15 @@ def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_dir", "message"),
-    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere is no folder"), (".", None)],
+    ("log_dir", "problem"),
+    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere isn't a folder"), (".", None)],
 )
-def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, message: str | None) -> None:
-    """Whoever switched it on waits for its events."""
+def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, problem: str | None) -> None:
+    """Monitoring is on, but there would be no events."""
     patient.configure(lmstudio={"log_monitoring": True, "log_dir": log_dir})
     (_, *findings) = messages(examine(patient.load()))
-    assert [level for level, _ in findings] == (["warning"] if message else [])
-    assert all(message is not None and message in message for _, message in findings)
+    assert [level for level, _ in findings] == (["warning"] if problem else [])
+    assert all(problem is not None and problem in message for _, message in findings)
 
 
 def test_certificate(patient: Patient) -> None:

@@ -31,7 +31,7 @@ def config(patient: Patient, **changed: dict[str, Any]) -> Config:
 async def test_port_is_free(patient: Patient) -> None:
     """A gateway that doesn't run is no problem: perhaps it is to be started next."""
     findings = await examine(config(patient), [])
-    assert messages(findings) == [("note", f"The gateway doesn't run. Port {patient.port} is free for it.")]
+    assert messages(findings) == [("note", f"The gateway isn't running. Port {patient.port} is free.")]
 
 
 async def test_any_port(patient: Patient) -> None:
@@ -41,7 +41,7 @@ async def test_any_port(patient: Patient) -> None:
 
 
 async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> None:
-    """By whom is message, where it may be known."""
+    """The message names the program, where its name is known."""
     upstream.script = answer(b"<html>")
     port = int(upstream.base_url.rpartition(":")[2])
     [finding] = await examine(config(patient, server={"port": port}), [])
@@ -53,7 +53,7 @@ async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> No
 async def test_address_is_another_machines(patient: Patient) -> None:
     """Nobody is asked there: it would be a stranger who answers."""
     findings = await examine(config(patient, server={"host": "203.0.113.1"}), [])
-    message = "The gateway can't listen at 203.0.113.1, which is no address of this machine."
+    message = "The gateway can't listen at 203.0.113.1, which isn't an address of this machine."
     assert messages(findings) == [("problem", message)]
 
 
@@ -65,12 +65,12 @@ async def test_port_is_lm_studios(patient: Patient) -> None:
 
 
 async def test_port_is_held_in_silence(patient: Patient) -> None:
-    """Why it can't be had is message in the system's words."""
+    """The message has the system's reason."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", patient.port))
         findings = await examine(config(patient), [])
     why = f"it can't listen on 127.0.0.1 port {patient.port}: Address already in use."
-    assert messages(findings) == [("problem", f"The gateway doesn't run, and {why}")]
+    assert messages(findings) == [("problem", f"The gateway isn't running, and {why}")]
 
 
 async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..., None]) -> None:

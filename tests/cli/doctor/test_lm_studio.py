@@ -44,8 +44,8 @@ async def test_profiles_of_models_that_are_not_there(studio: tuple[Simulator, st
     profiles = ("qwen2.5-7b-instruct", "qwen2.5-7b-instrukt", "zzz")
     _, *notes = await examine(LMStudio(base_url=URL(studio[1])), profiles)
     assert messages(notes) == [
-        ("note", 'models."qwen2.5-7b-instrukt" is a profile of a model that LM Studio doesn\'t have.'),
-        ("note", "models.zzz is a profile of a model that LM Studio doesn't have."),
+        ("note", 'models."qwen2.5-7b-instrukt" is a profile for a model that LM Studio doesn\'t have.'),
+        ("note", "models.zzz is a profile for a model that LM Studio doesn't have."),
     ]
     assert notes[0].remedy.startswith("Similar names: qwen2.5-7b-instruct")
     assert notes[1].remedy == "`lmgateway models` shows the names."
@@ -68,7 +68,7 @@ async def test_something_else(upstream: ScriptedUpstream) -> None:
     upstream.script = answer(b"{}")
     findings = await examine(LMStudio(base_url=URL(upstream.base_url)))
     assert messages(findings) == [
-        ("warning", f"What answers at {upstream.base_url} doesn't say that it is LM Studio.")
+        ("warning", f"The server at {upstream.base_url} doesn't identify itself as LM Studio.")
     ]
 
 
@@ -76,7 +76,7 @@ async def test_a_gateway_instead(start_gateway: StartGateway) -> None:
     """It would ask itself."""
     gateway = await start_gateway(str(NOWHERE))
     findings = await examine(LMStudio(base_url=URL(gateway.base_url)))
-    message = f"What answers at {gateway.base_url} is an lmgateway, not LM Studio."
+    message = f"The server at {gateway.base_url} is an lmgateway, not LM Studio."
     assert messages(findings) == [("problem", message)]
 
 
@@ -84,7 +84,7 @@ async def test_https_to_plain_http(studio: tuple[Simulator, str]) -> None:
     """LM Studio speaks no TLS."""
     address = studio[1].replace("http", "https")
     findings = await examine(LMStudio(base_url=URL(address)))
-    assert messages(findings) == [("problem", f"What listens at {address} speaks no TLS.")]
+    assert messages(findings) == [("problem", f"The server at {address} doesn't use TLS.")]
 
 
 async def test_models_cannot_be_managed() -> None:
