@@ -182,7 +182,9 @@ async def test_embeddings(openai_client: openai.AsyncOpenAI):
 
 async def test_a_streamed_response(openai_client: openai.AsyncOpenAI):
     """The full sequence of events, numbered, with usage in the last."""
-    stream = await openai_client.responses.create(model=LLM, input="Hello", stream=True)
+    stream = await openai_client.responses.create(
+        model=LLM, input="Hello", instructions="Be brief.", stream=True
+    )
     events = [event async for event in stream]
     kinds = list(dict.fromkeys(event.type for event in events))
     assert kinds == [
