@@ -6,46 +6,35 @@ import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import aiohttp
-import msgspec
-
-from lmgateway.app import create_app
-from lmgateway.config import Config, decode_custom
-from lmgateway.server.listening import listening
-from lmgateway.server.sockets import bind
+from lmgateway.schema.models import ActivateRequest
 from lmgateway.simulator import Pace, Simulator
+from lmgateway.web.state import MODELS
 from tests.support.gateway import running_gateway
 from tests.support.studio import running_studio
 from tests.support.upstream import scripted_upstream
 from tests.support.waiting import until
 
 
-def configured(base_url: str, state_dir: Path) -> Config:
-    tables = {"lmstudio": {"base_url": base_url}, "server": {"state_dir": str(state_dir)}}
-    return msgspec.convert(tables, Config, dec_hook=decode_custom)
+def tables_of(base_url: str, state_dir: Path, **lmstudio: object) -> dict[str, object]:
+    return {"lmstudio": {"base_url": base_url, **lmstudio}, "server": {"state_dir": str(state_dir)}}
 
 
 async def test_two_gateways_in_one_process_share_nothing(tmp_path: Path) -> None:
     """Each asks its own LM Studio, counts its own requests and has its own active models."""
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(scripted_upstream()) for _ in range(2)]
-        apps = [
-            create_app(configured(upstream.base_url, tmp_path / str(number)))
-            for number, upstream in enumerate(upstreams)
+        first, second = [
+            await stack.enter_async_context(running_gateway(tables_of(one.base_url, tmp_path / str(number))))
+            for number, one in enumerate(upstreams)
         ]
-        ports = [await stack.enter_async_context(listening(app, bind("127.0.0.1", 0))) for app in apps]
-        # Neither when it was made nor when it was started: LM Studio needn't be there.
+        # Neither connects when it starts: LM Studio needn't be there.
         assert [upstream.connections for upstream in upstreams] == [0, 0]
-        client = await stack.enter_async_context(aiohttp.ClientSession())
-        first, second = (f"http://127.0.0.1:{port}" for port in ports)
-        body = {"modelKey": "m", "type": "llm"}
-        async with client.post(f"{first}/admin/models/activate", json=body) as response:
-            assert response.status == 200
-        async with client.get(f"{first}/v1/models") as response:
+        await first.app[MODELS].activate(ActivateRequest(model_key="m", type="llm"))
+        async with first.client.get(first.url("/v1/models")) as response:
             assert response.status == 200
         assert [len(upstream.received) for upstream in upstreams] == [1, 0]
-        for base, active, total in ((first, "m", 1), (second, None, 0)):
-            async with client.get(f"{base}/debug/status") as response:
+        for gateway, active, total in ((first, "m", 1), (second, None, 0)):
+            async with gateway.client.get(gateway.url("/debug/status")) as response:
                 status = await response.json()
             assert (status["activeModel"] and status["activeModel"]["modelKey"]) == active
             assert status["totalRequests"] == total
@@ -58,11 +47,7 @@ async def test_nothing_of_a_box_outlives_the_gateway(tmp_path: Path) -> None:
         return any(thread.name == "lmstudio-log" for thread in threading.enumerate())
 
     async with running_studio(Simulator(pace=Pace.instant())) as studio:
-        lmstudio = {"base_url": studio.base_url, "log_dir": str(tmp_path), "log_monitoring": True}
-        tables: dict[str, object] = {
-            "lmstudio": lmstudio,
-            "server": {"state_dir": str(tmp_path / "state")},
-        }
+        tables = tables_of(studio.base_url, tmp_path / "state", log_dir=str(tmp_path), log_monitoring=True)
         async with running_gateway(tables) as gateway:
             async with gateway.client.get(gateway.url("/admin/models")) as response:
                 assert response.status == 200

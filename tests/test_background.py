@@ -12,8 +12,8 @@ from lmgateway.errors import GatewayError
 from tests.support.waiting import until
 
 
-async def test_a_task_that_fails_is_heard_of_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Nobody waits for it before the gateway ends, which may be months later."""
+async def test_a_failed_task_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Its result is awaited only when the gateway ends, perhaps months later."""
 
     async def fail() -> None:
         raise ValueError("a fault of ours")
@@ -34,8 +34,8 @@ async def test_a_task_that_is_ended_is_no_failure(caplog: pytest.LogCaptureFixtu
     assert caplog.text == ""
 
 
-async def test_a_thread_that_nobody_waits_for_any_more_doesnt_begin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor does it complain that nobody takes its result."""
+async def test_a_thread_whose_waiter_was_cancelled_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it warn that its result is never retrieved."""
     started: list[threading.Thread] = []
     monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
     done: list[str] = []
@@ -50,14 +50,14 @@ async def test_a_thread_that_nobody_waits_for_any_more_doesnt_begin(monkeypatch:
     ("failure", "log"),
     [
         (ValueError("a fault of ours"), "ValueError: a fault of ours"),
-        (GatewayError("was told as an event"), ""),
+        (GatewayError("was published as an event"), ""),
     ],
-    ids=["fault", "told"],
+    ids=["fault", "published"],
 )
-async def test_a_fault_in_what_nobody_waits_for_any_more_is_logged(
+async def test_a_fault_is_logged_though_the_waiter_was_cancelled(
     caplog: pytest.LogCaptureFixture, failure: Exception, log: str
 ) -> None:
-    """Whoever leaves neither ends the task nor takes its failure along."""
+    """A cancelled waiter neither ends the task nor hides its failure."""
     going_on = asyncio.Event()
 
     async def work() -> None:

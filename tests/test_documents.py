@@ -37,15 +37,14 @@ def test_example_configuration_is_the_defaults(tmp_path: Path) -> None:
 
 
 def test_example_configuration_names_every_setting_of_a_profile() -> None:
-    """They are the API's, and stand nowhere else for whoever edits the file."""
+    """Its reader sees them nowhere else."""
     comment = (ROOT / "config.example.toml").read_text().partition("# Profiles: ")[2]
     fields = [field for kind in (LoadConfig, Gpu, DefaultInference) for field in structs.fields(kind)]
-    assert [
-        field.encode_name for field in fields if not re.search(rf"\b{field.encode_name}\b", comment)
-    ] == []
+    names = [field.encode_name for field in fields]
+    assert [name for name in names if not re.search(rf"\b{name}\b", comment)] == []
 
 
 def test_example_configuration_names_every_variable() -> None:
-    """Whoever looks for an environment variable finds it beside its setting."""
+    """Each environment variable is beside its setting."""
     text = (ROOT / "config.example.toml").read_text()
     assert [name for setting in settings.SETTINGS.values() for name in setting.env if name not in text] == []

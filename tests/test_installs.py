@@ -1,4 +1,4 @@
-"""What systemd/, windows/ and docker/ say of the gateway is so."""
+"""What systemd/, windows/ and docker/ say agrees with the gateway."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def compose(name: str) -> dict[str, Any]:
 def dockerfile() -> list[tuple[str, str]]:
     """Its instructions in order, each with what follows its name."""
     text = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
-    found = (line.partition(" ") for line in text.splitlines() if line and not line.startswith("#"))
-    return [(name, rest.strip()) for name, _, rest in found]
+    lines = (line.partition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+    return [(name, rest.strip()) for name, _, rest in lines]
 
 
 def image_environment() -> dict[str, str]:
@@ -57,7 +57,7 @@ def windows_service() -> ET.Element:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stop_seconds",
     [
         pytest.param(lambda: dict(unit("lmgateway.service"))["TimeoutStopSec"], id="systemd"),
         pytest.param(lambda: dict(unit("user/lmgateway.service"))["TimeoutStopSec"], id="systemd --user"),
@@ -65,9 +65,9 @@ def windows_service() -> ET.Element:
         pytest.param(lambda: compose("compose.yaml")["stop_grace_period"], id="Compose"),
     ],
 )
-def test_nobody_kills_the_gateway_while_it_drains(told: Any) -> None:
-    """Whoever stops it waits longer than it waits for running requests."""
-    seconds = int(re.fullmatch(r"(\d+)( sec|s)?", told())[1])  # type: ignore[index] # fails if there is none
+def test_no_manager_kills_the_gateway_while_it_drains(stop_seconds: Any) -> None:
+    """Each waits longer than the gateway waits for running requests."""
+    seconds = int(re.fullmatch(r"(\d+)( sec|s)?", stop_seconds())[1])  # type: ignore[index] # fails if there is none
     assert seconds > Server().drain_seconds + CUT_SECONDS
 
 
@@ -79,7 +79,7 @@ def test_the_port_is_the_same_everywhere() -> None:
 
 
 def test_every_variable_is_a_setting() -> None:
-    """A mistyped one would be left out without a word."""
+    """A mistyped one would be ignored silently."""
     named = set(image_environment())
     for name in ("compose.yaml", "compose.linux.yaml"):
         service = compose(name)

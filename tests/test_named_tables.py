@@ -101,7 +101,7 @@ def test_the_command_line_sets_a_leaf(
 
 
 def test_a_stronger_source_replaces_a_leaf_and_nothing_beside_it(sources: Sources) -> None:
-    """`check` tells for each leaf where it is from; of two options for one leaf the last one counts."""
+    """The origin of each leaf is known; of two options for one leaf the last one counts."""
     options = (f"{LOAD}.gpu.ratio=1", f"models.'{KEY}'.load.gpu.ratio=0.25", f"{LOAD}.seed=1")
     loaded = sources.load(INLINE, cli=assigned(*options))
     load = LoadConfig(context_length=8192, flash_attention=True, gpu=Gpu(ratio=0.25), seed=1)
@@ -133,54 +133,44 @@ WHOLE = "expected a whole number"
 RATIO = "expected a number from 0 to 1, max or off"
 CACHE = "expected f32, f16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1, true or false"
 NAME = "invalid name, expected 1 to 200 printable characters without outer spaces"
+IS_TABLE = "is a table: write its settings below [models.{}.load]"
+FORBIDDEN_VALUES = [
+    ("load.contextLength", '"8"', f"{WHOLE} above 0"),
+    ("load.contextLength", "0", f"{WHOLE} above 0"),
+    ("load.contextLength", "8192.0", f"{WHOLE} above 0"),
+    ("load.contextLength", "{}", f"{WHOLE} above 0"),
+    ("load.evalBatchSize", "true", f"{WHOLE} from 1 up"),
+    ("load.seed", "1.5", WHOLE),
+    ("load.ropeFrequencyBase", "inf", "expected a number above 0"),
+    ("load.flashAttention", "1", "expected true or false"),
+    ("load.llamaKCacheQuantizationType", "4", CACHE),
+    ("load.gpu.ratio", "1.5", RATIO),
+    ("load.gpu.ratio", '"most"', RATIO),
+    ("load.gpu.disabledGpus", "[0, -1]", "expected a list of whole numbers from 0 up"),
+    ("defaults.topP", "nan", "expected a number from 0 to 1"),
+    ("defaults.temperature", "3", "expected a number from 0 to 2"),
+    ("defaults.stopStrings", "[1]", "expected a list of texts"),
+]
 MISTAKES = [
-    ("", "laod = {}", ".laod: no such setting; did you mean load?"),
-    ("", "zzz = {}", ".zzz: no such setting; known are load, defaults"),
-    ("", "load = 8192", ".load: is a table: write its settings below [models.{}.load]"),
-    ("", "load = []", ".load: is a table: write its settings below [models.{}.load]"),
-    (".load", "contextLenght = 1", ".load.contextLenght: no such setting; did you mean contextLength?"),
-    (".load", "context_length = 1", ".load.context_length: no such setting; did you mean contextLength?"),
-    (".load", 'contextLength = "8"', f'.load.contextLength: invalid value "8", {WHOLE} above 0'),
-    (".load", "contextLength = 0", f".load.contextLength: invalid value 0, {WHOLE} above 0"),
-    (".load", "contextLength = 8192.0", f".load.contextLength: invalid value 8192.0, {WHOLE} above 0"),
-    (".load", "contextLength = {}", f".load.contextLength: invalid value {{}}, {WHOLE} above 0"),
-    (".load", "evalBatchSize = true", f".load.evalBatchSize: invalid value true, {WHOLE} from 1 up"),
-    (".load", "seed = 1.5", f".load.seed: invalid value 1.5, {WHOLE}"),
-    (
-        ".load",
-        "ropeFrequencyBase = inf",
-        ".load.ropeFrequencyBase: invalid value inf, expected a number above 0",
-    ),
-    (".load", "flashAttention = 1", ".load.flashAttention: invalid value 1, expected true or false"),
-    (
-        ".load",
-        "llamaKCacheQuantizationType = 4",
-        f".load.llamaKCacheQuantizationType: invalid value 4, {CACHE}",
-    ),
-    (".load.gpu", "ratio = 1.5", f".load.gpu.ratio: invalid value 1.5, {RATIO}"),
-    (".load.gpu", 'ratio = "most"', f'.load.gpu.ratio: invalid value "most", {RATIO}'),
-    (".load.gpu", "ratoi = 1", ".load.gpu.ratoi: no such setting; did you mean ratio?"),
-    (
-        ".load.gpu",
-        "disabledGpus = [0, -1]",
-        ".load.gpu.disabledGpus: invalid value [0, -1], expected a list of whole numbers from 0 up",
-    ),
-    (".defaults", "topP = nan", ".defaults.topP: invalid value nan, expected a number from 0 to 1"),
-    (".defaults", "temperature = 3", ".defaults.temperature: invalid value 3, expected a number from 0 to 2"),
-    (".defaults", "stopStrings = [1]", ".defaults.stopStrings: invalid value [1], expected a list of texts"),
+    *((path, value, f"invalid value {value}, {allowed}") for path, value, allowed in FORBIDDEN_VALUES),
+    ("laod", "{}", "no such setting; did you mean load?"),
+    ("zzz", "{}", "no such setting; known are load, defaults"),
+    ("load", "8192", IS_TABLE),
+    ("load", "[]", IS_TABLE),
+    ("load.contextLenght", "1", "no such setting; did you mean contextLength?"),
+    ("load.context_length", "1", "no such setting; did you mean contextLength?"),
+    ("load.gpu.ratoi", "1", "no such setting; did you mean ratio?"),
 ]
 
 
 @pytest.mark.parametrize("name", ["a", f'"{KEY}"', '"a.b \\" ü"'])
-@pytest.mark.parametrize(
-    ("table", "line", "message"), MISTAKES, ids=[f"{table[1:]} {line}".strip() for table, line, _ in MISTAKES]
-)
+@pytest.mark.parametrize(("path", "value", "message"), MISTAKES)
 def test_a_mistake_names_its_whole_path(
-    sources: Sources, name: str, table: str, line: str, message: str
+    sources: Sources, name: str, path: str, value: str, message: str
 ) -> None:
-    """With what was found and what is allowed, and the name as TOML writes it."""
-    [problem] = sources.problems(f"[models.{name}{table}]\n{line}")
-    assert problem == f"config.toml: models.{name}{message.replace('[models.{}', f'[models.{name}')}"
+    """With the value and what is allowed, and the name as TOML writes it."""
+    [problem] = sources.problems(f"models.{name}.{path} = {value}")
+    assert problem == f"config.toml: models.{name}.{path}: {message.replace('[models.{}', f'[models.{name}')}"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +188,7 @@ def test_a_mistake_names_its_whole_path(
     ],
 )
 def test_a_mistake_about_the_tables_themselves(sources: Sources, toml: str, message: str) -> None:
-    """A name that nobody could read or write again isn't one."""
+    """A name must be readable and writable as text."""
     assert sources.problems(toml) == [f"config.toml: {message}"]
 
 
@@ -206,25 +196,19 @@ def test_all_mistakes_are_reported_at_once(sources: Sources) -> None:
     toml = f"[models.a]\nlaod = {{}}\nload = {{ seed = 1.5, gpu = {{ ratio = 2 }} }}\n[models.{'x' * 201}]"
     options = assigned("models.b.load.sede=1", "models.b.load.seed=x", "models.b=1", "models.b.load.seed.c=1")
     assert [problem.split(": ")[1] for problem in sources.problems(toml, cli=options)] == [
-        "models.a.laod",
-        "models.a.load.seed",
-        "models.a.load.gpu.ratio",
-        f"models.{'x' * 201}",
-        "models.b.load.sede",
-        "models.b.load.seed",
-        "models.b",
-        "models.b.load.seed",
+        *("models.a.laod", "models.a.load.seed", "models.a.load.gpu.ratio", f"models.{'x' * 201}"),
+        *("models.b.load.sede", "models.b.load.seed", "models.b", "models.b.load.seed"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "shown"),
     [("null", '"null"'), ("", '""'), ("inf", '"inf"'), ("1e999", '"1e999"'), ("\udcff", '"\\udcff"')],
 )
-def test_text_that_is_no_value(sources: Sources, text: str, found: str) -> None:
+def test_text_that_is_no_value(sources: Sources, text: str, shown: str) -> None:
     """What JSON can't carry to LM Studio is no value either."""
     options = {f"{LOAD}.ropeFrequencyBase": text}
-    expected = f"command line: {LOAD}.ropeFrequencyBase: invalid value {found}, expected a number above 0"
+    expected = f"command line: {LOAD}.ropeFrequencyBase: invalid value {shown}, expected a number above 0"
     assert sources.problems(cli=options) == [expected]
 
 
@@ -236,20 +220,12 @@ def test_a_list_holds_only_text_that_can_be_sent(sources: Sources) -> None:
 @pytest.mark.parametrize(
     "assignment",
     [
-        "server.port",
-        "=1",
-        ".port=1",
-        "server port=1",
-        "[server]\nport=1",
-        'models."a=1',
-        f"models.{KEY}.load.seed=1",
-        'models."a\nb".load.seed=1',
-        "# x=1",
-        "",
+        *("server.port", "=1", ".port=1", "server port=1", "[server]\nport=1", 'models."a=1', "# x=1", ""),
+        *(f"models.{KEY}.load.seed=1", 'models."a\nb".load.seed=1'),
     ],
 )
-def test_what_is_no_assignment_is_shown_how_to_be_one(assignment: str) -> None:
-    """Most of all where a shell took the quotes away; a value isn't repeated, for it may be a secret."""
+def test_a_malformed_assignment_is_refused_with_an_example(assignment: str) -> None:
+    """Also where a shell removed the quotes. The value isn't repeated: it may be a secret."""
     with pytest.raises(ConfigError) as caught:
         assigned(assignment)
     [problem] = caught.value.problems

@@ -1,4 +1,4 @@
-"""Addresses, allowlists, and who is asking from behind a proxy."""
+"""Addresses, allowlists, and the client's address behind a proxy."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_what_is_no_address_is_refused(text):
     ],
 )
 def test_a_list_holds_exactly_what_it_names(entries, address, inside):
-    """An allowlist lets in those it names and nobody else."""
+    """An allowlist lets in those it names and no other address."""
     assert (parse_address(address) in Networks(entries)) is inside
 
 
@@ -74,8 +74,8 @@ def test_a_bad_entry_is_named(entry):
     assert repr(entry) in str(caught.value)
 
 
-def test_an_allowlist_of_nobody_is_a_mistake():
-    """An allowlist that was emptied by accident doesn't lock everybody out in silence."""
+def test_an_empty_allowlist_is_a_mistake():
+    """An allowlist that was emptied by accident doesn't silently lock out every client."""
     with pytest.raises(ValueError, match="it is empty"):
         Allowlist([])
 
@@ -105,5 +105,5 @@ PROXIES = Networks(["127.0.0.1", "10.0.0.0/8"])
 )
 def test_forwarded_addresses_are_believed_from_the_right(peer, forwarded_for, client):
     """A client can't choose its own address: only what a trusted proxy appended counts."""
-    found = forwarded_client(parse_address(peer), forwarded_for, PROXIES)
-    assert found == (None if client is None else ip_address(client))
+    address = forwarded_client(parse_address(peer), forwarded_for, PROXIES)
+    assert address == (None if client is None else ip_address(client))

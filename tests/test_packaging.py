@@ -45,8 +45,8 @@ def metadata(wheel: Path) -> Message:
 
 
 def files_below(folder: Path) -> set[str]:
-    found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(folder).as_posix() for path in found}
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix() for path in files}
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
@@ -58,10 +58,10 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None
 
 
 def test_the_wheel_says_what_it_needs(wheel: Path) -> None:
-    """Windows needs no uvloop, and whoever only uses it none of the tests' packages."""
-    told = metadata(wheel)
-    assert told["License-Expression"] == "MIT"
-    needed = told.get_all("Requires-Dist", [])
+    """No uvloop on Windows, and none of the tests' packages without the extra."""
+    fields = metadata(wheel)
+    assert fields["License-Expression"] == "MIT"
+    needed = fields.get_all("Requires-Dist", [])
     [uvloop] = [line for line in needed if line.startswith("uvloop")]
     assert "sys_platform != 'win32'" in uvloop
     assert [line for line in needed if line.startswith("pytest") and "extra == " not in line] == []
@@ -81,12 +81,8 @@ async def test_an_installed_wheel_serves_the_dashboard_from_any_folder(wheel: Pa
     try:
         port = await Process(process).port()
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-            for path in (
-                "/dashboard",
-                "/dashboard/static/main.js",
-                "/dashboard/static/vendor/uPlot.iife.min.js",
-            ):
-                async with client.get(path) as response:
+            for path in ("", "/static/main.js", "/static/vendor/uPlot.iife.min.js"):
+                async with client.get(f"/dashboard{path}") as response:
                     assert response.status == 200, path
     finally:
         process.kill()
@@ -96,21 +92,14 @@ async def test_an_installed_wheel_serves_the_dashboard_from_any_folder(wheel: Pa
 def test_the_source_package_holds_what_its_tests_and_installs_need(packages: Path) -> None:
     [file] = packages.glob("*.tar.gz")
     with tarfile.open(file) as archive:
-        found = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
+        packed = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     needed = {
-        ".ci/run",
-        ".ci/long",
-        ".ci/prepare",
-        ".ci/lowest.py",
-        ".dockerignore",
-        "LICENSE",
-        "README.md",
-        "config.example.toml",
-        "pyproject.toml",
+        *(".ci/run", ".ci/long", ".ci/prepare", ".ci/lowest.py", ".dockerignore"),
+        *("LICENSE", "README.md", "config.example.toml", "pyproject.toml"),
     }
     for folder in ("docs", "lmgateway", "systemd", "tests", "windows"):
         needed |= {f"{folder}/{name}" for name in files_below(ROOT / folder)}
     # What is in its folders are somebody's own settings and secrets.
     needed |= {f"docker/{path.name}" for path in (ROOT / "docker").iterdir() if path.is_file()}
-    assert needed - found == set()
-    assert found - needed == {"PKG-INFO", ".gitignore"}
+    assert needed - packed == set()
+    assert packed - needed == {"PKG-INFO", ".gitignore"}

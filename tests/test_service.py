@@ -17,7 +17,7 @@ from tests.support.waiting import until
 async def test_a_reload_that_fails_is_not_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever goes wrong in one of them, an operator can mend it and reload again."""
+    """Whatever fails in one of them, an operator can correct it and reload again."""
     # They would change the process that runs the tests.
     monkeypatch.setattr(service, "configure_logging", lambda _config: None)
     monkeypatch.setattr(service, "_settle_garbage_collector", lambda: None)

@@ -36,12 +36,12 @@ LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 def modules() -> dict[str, ast.Module]:
     """Every module of the package by its dotted name; a package's own is called by the folder's name."""
-    found = {}
+    trees = {}
     for file in PACKAGE.rglob("*.py"):
         parts = file.relative_to(PACKAGE).with_suffix("").parts
         name = ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-        found[name] = ast.parse(file.read_text())
-    return found
+        trees[name] = ast.parse(file.read_text())
+    return trees
 
 
 def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
@@ -79,7 +79,7 @@ def test_no_two_modules_import_each_other() -> None:
     """Also not by way of others, nor for types alone."""
     trees = modules()
     graph = {name: set(imports(name, tree, set(trees))) - {name} for name, tree in trees.items()}
-    circles = [found for name in graph if (found := path_between(graph, name, name))]
+    circles = [path for name in graph if (path := path_between(graph, name, name))]
     assert circles == []
 
 

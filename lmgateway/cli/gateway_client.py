@@ -124,7 +124,9 @@ def _system_message(error: OSError) -> str:
 
 
 @asynccontextmanager
-async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIterator[GatewayClient]:
+async def gateway_client(
+    url: str, key: str, certificate: str = "", *, connect_seconds: float = CONNECT_SECONDS
+) -> AsyncIterator[GatewayClient]:
     """Yield a client for the gateway at this URL. With `certificate`, a file, it trusts only that.
 
     Raises RequestFailed if the URL is invalid.
@@ -142,7 +144,7 @@ async def gateway_client(url: str, key: str, certificate: str = "") -> AsyncIter
         raise RequestFailed(f"--url: {url} isn't a gateway's URL; write http://host:port", EX_USAGE)
     headers = {"X-API-Key": key} if key else {}
     # No total timeout, because a load may take minutes.
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
     connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
     async with aiohttp.ClientSession(
         base.with_path("/"), headers=headers, timeout=timeout, connector=connector

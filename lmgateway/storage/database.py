@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StateNotSaved
-from .database_file import copy_in_memory, open_for_writing
+from .database_file import BUSY_SECONDS, copy_in_memory, open_for_writing
 from .state_folder import why_unwritable
 
 T = TypeVar("T")
@@ -30,8 +30,9 @@ class Database:
     be opened for writing, reads work on a copy, and every write fails until the next start.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         self.path = folder / FILE_NAME
+        self._busy_seconds = busy_seconds
         self.errors = 0
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         self._connection: sqlite3.Connection | None = None
@@ -64,7 +65,7 @@ class Database:
 
     def _open(self) -> None:
         try:
-            self._connection = open_for_writing(self.path)
+            self._connection = open_for_writing(self.path, self._busy_seconds)
             self._opened = self.path.stat()
         except (OSError, sqlite3.Error) as exc:
             # SQLite's own message would only be "unable to open database file".

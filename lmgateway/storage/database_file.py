@@ -25,7 +25,7 @@ class Malformed(Exception):
     """The file isn't a database, or is a damaged one; the message is SQLite's finding."""
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
+def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Return a connection in autocommit mode to the database, which is created if it doesn't exist.
 
     A malformed file is renamed first. Raises ConfigError for a newer schema, OSError, sqlite3.Error.
@@ -39,7 +39,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             _rename_malformed(path, exc)
     # Created here, for its mode, which SQLite copies to the files beside it.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     try:
         check_version(connection, path.parent)
         # A commit is on the disk when it returns. Below FULL a power cut could lose the last commits; below

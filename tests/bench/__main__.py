@@ -75,9 +75,9 @@ class Bench:
         return 1 if self._failed else 0
 
     async def _grow(self, place: Place) -> None:
-        async for found in all_growth(place, self._options.seconds):
-            self.results.growth.append(found)
-            self._say(found.title)
+        async for growth in all_growth(place, self._options.seconds):
+            self.results.growth.append(growth)
+            self._say(growth.title)
 
     async def _weigh(self, place: Place) -> None:
         for target in self._present(WITH_MEMORY):
@@ -106,7 +106,7 @@ class Bench:
             for subject in subjects:
                 if subject.target.name not in self.results.left_out:
                     self.rounds[subject.target.name] = subject.rounds()
-        self.results.targets.update({name: median(found) for name, found in self.rounds.items()})
+        self.results.targets.update({name: median(rounds) for name, rounds in self.rounds.items()})
 
     @contextmanager
     def _failing(self, target: Target) -> Iterator[None]:
@@ -118,7 +118,7 @@ class Bench:
             self.results.left_out[target.name] = f"{target.title} failed: {exc or 'it was too slow'}"
 
     def _present(self, names: Sequence[str]) -> list[Target]:
-        """Return what is to be measured; what isn't here is left out, and said to be."""
+        """Return the targets to measure; those that aren't installed are skipped, with a message."""
         present = []
         for name in dict.fromkeys(names):
             target = TARGETS[name]
@@ -140,7 +140,7 @@ class Bench:
         if results.targets:
             compared = list(results.targets.values())
             parts += [tables.comparison(compared), tables.NOTES, tables.ratios(self.rounds)]
-        parts += [str(found) for found in results.growth]
+        parts += [str(growth) for growth in results.growth]
         parts += [memories(results.memory)] if results.memory else []
         parts += results.left_out.values()
         print("\n\n".join(part for part in parts if part))

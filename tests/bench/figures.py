@@ -63,7 +63,7 @@ class OfStreams(Struct, frozen=True):
     """Streams that were open at once, `open` of them to the end. `cpu_us` is for each token meanwhile.
 
     `delay_ms` is of a token, from LM Studio to the client; `added_gap_ms` is how much further apart than they
-    were sent two tokens came; `largest_gap_ms` is between any two. `stream_kb` is the memory of each.
+    were sent two tokens arrived; `largest_gap_ms` is between any two. `stream_kb` is the memory of each.
     """
 
     number: int

@@ -35,7 +35,7 @@ async def lmgateway(place: Place, door: Door, environ: Mapping[str, str]) -> Asy
     """Run the gateway of this folder; its log goes to a file."""
     folder = place.folder("lmgateway")
     log = folder / "log"
-    # No configuration but what is said here, whatever lies in /etc.
+    # No other configuration, also not from /etc.
     options = ("--config", os.devnull, "--host", "127.0.0.1", "--port", str(door.port))
     command = (sys.executable, "-m", "lmgateway", "serve", *options)
     environ = {

@@ -1,4 +1,4 @@
-"""How the gateway's cost grows: with streams, bodies, readers of its events, networks in its allowlist."""
+"""How the gateway's cost grows with streams, bodies, event subscribers and networks in its allowlist."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ STREAM_TOKENS_PER_SECOND = 20
 BODY_BYTES = {"1 kB": 1024, "32 kB": 32 * 1024, "256 kB": 256 * 1024, "1 MB": 1024**2, "4 MB": 4 * 1024**2}
 SUBSCRIBERS = (0, 1, 10, 100)
 NETWORKS = (1, 10, 100, 1000)
-# Who else asks while a large body is under way, so often.
+# The pause between the small requests beside a large body.
 PING_PAUSE_SECONDS = 0.002
 _LAG = re.compile(rb"^lmgateway_event_loop_lag_seconds ([0-9.e+-]+)", re.MULTILINE)
 
 
 class Growth(Struct, frozen=True):
-    """One table: what grows, and what came of it at each size."""
+    """One table: what grows, and the figures at each size."""
 
     title: str
     headings: tuple[str, ...]
@@ -51,16 +51,16 @@ async def _of_streams(place: Place, seconds: float) -> Growth:
     async with everything_on(place) as gateway:
         await warm(gateway)
         for number_of_streams in STREAMS:
-            found = await of_streams(place, gateway, number_of_streams, STREAM_TOKENS_PER_SECOND, seconds)
+            streams = await of_streams(place, gateway, number_of_streams, STREAM_TOKENS_PER_SECOND, seconds)
             rows.append(
                 (
-                    f"{found.open:,}",
-                    f"{found.tokens_per_second:,.0f}",
-                    number(found.cpu_us),
-                    f"{found.delay_ms.p50:.2f} / {found.delay_ms.p99:.2f}",
-                    f"{found.stream_kb:.0f}" if found.number >= 100 else "-",
-                    f"{found.whole:,} / {found.cut:,} / {found.lost_tokens:,}",
-                    busy(found.busy),
+                    f"{streams.open:,}",
+                    f"{streams.tokens_per_second:,.0f}",
+                    number(streams.cpu_us),
+                    f"{streams.delay_ms.p50:.2f} / {streams.delay_ms.p99:.2f}",
+                    f"{streams.stream_kb:.0f}" if streams.number >= 100 else "-",
+                    f"{streams.whole:,} / {streams.cut:,} / {streams.lost_tokens:,}",
+                    busy(streams.busy),
                 )
             )
     headings = (
@@ -84,7 +84,7 @@ async def _of_bodies(place: Place, seconds: float) -> Growth:
 
 
 async def _with_body(place: Place, gateway: Running, body: bytes, seconds: float) -> tuple[str, ...]:
-    """Post it again and again, while somebody else asks for next to nothing."""
+    """Post it repeatedly, while another client sends small requests."""
     accounts = gateway.accounts(place)
     await _lag_ms(gateway)
     async with Asking.connected(gateway.door.port) as other:
@@ -102,14 +102,14 @@ async def _with_body(place: Place, gateway: Running, body: bytes, seconds: float
 
 
 async def _lag_ms(gateway: Running) -> float:
-    """Return how late the gateway's loop was at worst since this was last asked, as it says itself."""
+    """Return the worst lag of the gateway's loop since the last call, from its own metrics."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.door.port)
     try:
         writer.write(gateway.door.get("/metrics").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-        found = _LAG.search(await reader.read(-1))
+        lag = _LAG.search(await reader.read(-1))
     finally:
         writer.close()
-    return float(found[1]) * 1000 if found else 0.0
+    return float(lag[1]) * 1000 if lag else 0.0
 
 
 async def _of_subscribers(place: Place, seconds: float) -> Growth:
@@ -137,8 +137,8 @@ def _networks(count: int) -> list[str]:
 async def _cost(place: Place, gateway: Running, seconds: float) -> tuple[float, float]:
     """Return CPU µs per request, and requests a second."""
     await warm(gateway)
-    found = await of_requests(place, gateway, chat(), seconds)
-    return found.cpu_us, found.per_second
+    requests = await of_requests(place, gateway, chat(), seconds)
+    return requests.cpu_us, requests.per_second
 
 
 def _costs(title: str, what: str, rows: Sequence[tuple[str, float, float]]) -> Growth:

@@ -150,7 +150,7 @@ async def folder(watching: Watching) -> str:
 
 
 async def main(seconds: float) -> None:
-    # A folder that isn't there yet is news to the follower's log, not to this one.
+    # The follower's warning about a missing folder is not for this output.
     logging.disable()
     methods: dict[str, Watching] = {f"polling, {s * 1000:.0f} ms": polling(s) for s in (1, 0.25, 0.1, 0.05)}
     if find_spec("watchfiles"):

@@ -29,7 +29,7 @@ _IDLE_SHARE = 0.1
 
 
 class Subject:
-    """A target that runs, and what was found of it in each round."""
+    """A running target, and its figures in each round."""
 
     def __init__(self, place: Place, target: Target, running: Running) -> None:
         """To be made before it was asked anything, because it is idle then."""
@@ -45,7 +45,7 @@ class Subject:
 
     def rounds(self) -> list[Figures]:
         after = self.running.accounts(self._place).resident_bytes()
-        found = [
+        rounds = [
             Figures(
                 name=self.target.name,
                 title=self.target.title,
@@ -56,8 +56,8 @@ class Subject:
             for sides in zip(*self._found.values(), strict=True)
         ]
         # Later streams have the memory of the first ones again.
-        stream_kb = found[0].streams.stream_kb
-        return [replace(figures, streams=replace(figures.streams, stream_kb=stream_kb)) for figures in found]
+        stream_kb = rounds[0].streams.stream_kb
+        return [replace(figures, streams=replace(figures.streams, stream_kb=stream_kb)) for figures in rounds]
 
 
 async def settle(subjects: Iterable[Subject]) -> None:

@@ -32,7 +32,7 @@ class Memory(Struct, frozen=True):
     later_mb: float
 
 
-def memories(found: Sequence[Memory]) -> str:
+def memories(measured: Sequence[Memory]) -> str:
     """Return them as a table."""
     headings = (
         "memory",
@@ -42,7 +42,7 @@ def memories(found: Sequence[Memory]) -> str:
         "MB after",
         "MB a minute later",
     )
-    rows = [(one.title, *(f"{value:.1f}" for value in msgspec.structs.astuple(one)[1:])) for one in found]
+    rows = [(one.title, *(f"{value:.1f}" for value in msgspec.structs.astuple(one)[1:])) for one in measured]
     return table(headings, rows)
 
 
@@ -58,7 +58,7 @@ async def memory(
         idle = megabytes()
         await warm(gateway)
         warmed = megabytes()
-        found = await of_streams(place, gateway, STREAMS, TOKENS_PER_SECOND, seconds)
+        streams = await of_streams(place, gateway, STREAMS, TOKENS_PER_SECOND, seconds)
         after = megabytes()
         await asyncio.sleep(later_seconds)
-        return Memory(target.title, idle, warmed, found.stream_kb, after, megabytes())
+        return Memory(target.title, idle, warmed, streams.stream_kb, after, megabytes())

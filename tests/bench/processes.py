@@ -22,7 +22,7 @@ _INHERITED = ("PATH", "HOME", "PYTHONPATH", "LANG")
 
 
 class CannotStart(Exception):
-    """A process ended early, or doesn't answer; the message ends with what it said."""
+    """A process ended early, or doesn't answer; the message ends with its last lines."""
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def on_core(core: int) -> Iterator[None]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
 
 
 @asynccontextmanager
@@ -89,8 +89,8 @@ async def answers(process: asyncio.subprocess.Process, door: Door, log: Path) ->
             await asyncio.sleep(0.05)
         else:
             return
-    said = log.read_text(errors="replace").splitlines()[-TOLD_LINES:]
-    raise CannotStart("\n".join([f"no answer on port {door.port}: {why}", *said]))
+    lines = log.read_text(errors="replace").splitlines()[-TOLD_LINES:]
+    raise CannotStart("\n".join([f"no answer on port {door.port}: {why}", *lines]))
 
 
 async def _probe(door: Door) -> None:

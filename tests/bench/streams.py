@@ -23,7 +23,7 @@ class Record:
 
     on: bool = False
     delays: array[int] = field(default_factory=lambda: array("q"))
-    # By how much two tokens came further apart than they were sent; 0 for those that came closer.
+    # By how much two tokens arrived further apart than they were sent; 0 if they arrived closer.
     added_gaps: array[int] = field(default_factory=lambda: array("q"))
     # From a request's first byte to its first token.
     first_tokens: array[int] = field(default_factory=lambda: array("q"))
@@ -39,9 +39,9 @@ class Record:
 
 
 class Stream(asyncio.Protocol):
-    """A client that asks for one stream after the other on its connection, until it is told to stop.
+    """A client that asks for one stream after the other on its connection, until it is stopped.
 
-    `whole` counts streams that came to their end with every token, `cut` the others.
+    `whole` counts streams that ended with every token, `cut` the others.
     """
 
     def __init__(self, request: bytes, tokens: int, record: Record, *, again: bool) -> None:
@@ -82,9 +82,9 @@ class Stream(asyncio.Protocol):
         now = time.monotonic_ns()
         data = self._rest + data
         read = 0
-        for found in TOKEN.finditer(data):
-            read = found.end()
-            self._take(int(found[1]), now)
+        for token in TOKEN.finditer(data):
+            read = token.end()
+            self._take(int(token[1]), now)
         if STREAM_END in data:
             self._is_ending = True
         if self._is_ending and data.endswith(BODY_END):

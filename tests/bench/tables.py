@@ -96,7 +96,7 @@ def ratios(rounds: Mapping[str, Sequence[Figures]]) -> str:
     """
     if "lmgateway" not in rounds:
         return ""
-    found = []
+    lines = []
 
     def compare(what: str, unit: str, name: str, most: float, of: Callable[[Figures], float]) -> None:
         if not (theirs := rounds.get(name)):
@@ -106,7 +106,7 @@ def ratios(rounds: Mapping[str, Sequence[Figures]]) -> str:
         quotients = [ours / other for ours, other in pairs if other > 0]
         ratio = f"{statistics.median(quotients):.2f} times" if quotients else "-"
         mine, other = (number(statistics.median(column)) for column in zip(*pairs, strict=True))
-        found.append(f"- {what}: {ratio} {theirs[0].title} ({mine} {unit}, {other}); at most {most:g}")
+        lines.append(f"- {what}: {ratio} {theirs[0].title} ({mine} {unit}, {other}); at most {most:g}")
 
     direct_ms = statistics.median(each.first_token_ms.p50 for each in rounds["direct"])
     compare("CPU per request", "µs", "aiohttp", 1.25, lambda each: each.requests.cpu_us)
@@ -117,8 +117,8 @@ def ratios(rounds: Mapping[str, Sequence[Figures]]) -> str:
         statistics.median(each.streams.added_gap_ms.p99 for each in rounds[name])
         for name in ("lmgateway", "direct")
     )
-    found.append(f"- gap added between tokens, p99: {ours - direct:.2f} ms (at most 20)")
-    return "\n".join(found)
+    lines.append(f"- gap added between tokens, p99: {ours - direct:.2f} ms (at most 20)")
+    return "\n".join(lines)
 
 
 def number(value: float) -> str:

@@ -79,8 +79,8 @@ def figures(name: str, microseconds: float) -> Figures:
 def test_table_and_ratios_say_what_was_measured() -> None:
     """A ratio is of the same round: while the machine was slow, it was so for both."""
     costs = {"direct": (1, 1, 1), "aiohttp": (200, 900, 100), "lmgateway": (220, 990, 190)}
-    rounds = {name: [figures(name, cost) for cost in found] for name, found in costs.items()}
-    shown = tables.comparison([median(found) for found in rounds.values()]).splitlines()
+    rounds = {name: [figures(name, cost) for cost in of_target] for name, of_target in costs.items()}
+    shown = tables.comparison([median(of_target) for of_target in rounds.values()]).splitlines()
     assert len({len(line) for line in shown}) == 1
     assert [cell.strip() for cell in shown[-1].split("|")[1:4]] == ["Lmgateway", "4,545", "220"]
     assert "CPU per request: 1.10 times Aiohttp (220 µs, 200); at most 1.25" in tables.ratios(rounds)

@@ -52,9 +52,9 @@ async def requests(door: Door, body: bytes, seconds: float, *, connections: int 
                 wrk.kill()
                 await wrk.wait()
     try:
-        told = json.loads(output.splitlines()[-1])
+        counted = json.loads(output.splitlines()[-1])
     except (IndexError, ValueError) as exc:
         raise Failed(f"wrk: {output}") from exc
-    if told["errors"] or not told["requests"]:
-        raise Failed(f"wrk: {told['errors']} errors in {told['requests']} requests")
-    return Requests(told["requests"], told["microseconds"] / 1e6)
+    if counted["errors"] or not counted["requests"]:
+        raise Failed(f"wrk: {counted['errors']} errors in {counted['requests']} requests")
+    return Requests(counted["requests"], counted["microseconds"] / 1e6)

@@ -40,7 +40,7 @@ async def main() -> None:
         await client.send(ASK)
         pieces = client.pieces(await client.answer_head())
         await anext(pieces)
-        # Every packet to it is lost without a word, as if its machine slept.
+        # Every packet to it is dropped, as if its machine slept.
         ip("route", "add", "blackhole", f"{STUDIO}/32", "table", "local")
         began = time.monotonic()
         try:

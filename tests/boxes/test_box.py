@@ -18,7 +18,7 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length
 async def test_a_request_carries_the_token_of_the_address_it_is_sent_to(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Also if it began before a reload: the token of one LM Studio isn't another one's to see."""
+    """Also if it began before a reload: one LM Studio's token is never sent to another."""
     gateway = await start_gateway(upstream.base_url, lmstudio={"api_token": "sk-lm-old:1"})
     async with scripted_upstream() as other, raw_client(gateway.port) as client:
         await client.send(HEAD + b"{")

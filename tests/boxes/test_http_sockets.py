@@ -31,8 +31,8 @@ def connection_to(port: int) -> Iterator[socket.socket]:
         for one in psutil.Process().net_connections("tcp")
         if one.raddr and one.raddr.port == port and one.status == psutil.CONN_ESTABLISHED
     ]
-    with socket.socket(fileno=os.dup(descriptor)) as found:
-        yield found
+    with socket.socket(fileno=os.dup(descriptor)) as connection:
+        yield connection
 
 
 async def begin_and_hang(
@@ -69,7 +69,7 @@ async def test_the_log_says_that_the_machine_is_gone(
     monkeypatch: pytest.MonkeyPatch,
     number: int,
 ) -> None:
-    """What the kernel reports when its probes stay unanswered breaks the stream, and its reason is kept."""
+    """The kernel's error after unanswered probes breaks the stream, and the log has its reason."""
     wait_end = UpstreamResponse.wait_end
 
     async def lose_machine(response: UpstreamResponse, on_data) -> None:  # type: ignore[no-untyped-def]

@@ -43,7 +43,7 @@ def test_model_on_disk() -> None:
 
 
 def test_model_in_memory() -> None:
-    """A loaded one also has its instance's name, its context and its time to live; nobody is active yet."""
+    """A loaded one also has its instance's name, its context and its time to live; it isn't active yet."""
     extra = {"identifier": "mine", "contextLength": 4096, "ttlMs": 60_000, "active": False}
     assert shown(inventory.loaded(IN_MEMORY)) == SHOWN | extra
 
@@ -51,7 +51,7 @@ def test_model_in_memory() -> None:
 @pytest.mark.parametrize(
     ("changes", "differences"),
     [
-        pytest.param({"type": "reranker"}, {"type": "reranker"}, id="a type nobody has heard of"),
+        pytest.param({"type": "reranker"}, {"type": "reranker"}, id="an unknown type"),
         pytest.param({"type": 7}, {"type": "unknown"}, id="a type that is no text"),
         pytest.param({"modelKey": ""}, {"modelKey": FULL["path"]}, id="an empty key"),
         pytest.param({"modelKey": 1}, {"modelKey": FULL["path"]}, id="a key that is a number"),
@@ -101,6 +101,6 @@ MODELS = [
     ],
 )
 def test_find(name: str, key: str | None) -> None:
-    """A model is found by its exact key or path, and by nothing that only looks like it."""
-    found = inventory.find(name, MODELS)
-    assert (found and found.model_key) == key
+    """A model is found by its exact key or path only."""
+    model = inventory.find(name, MODELS)
+    assert (model and model.model_key) == key

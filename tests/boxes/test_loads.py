@@ -17,7 +17,7 @@ READY = "ready before LM Studio read the cancel"
 
 
 class Client:
-    """Of two loads one is ready when they are to be taken back, which no real server could be timed for."""
+    """One of two loads is ready before its cancel, which no real server could be timed for."""
 
     def __init__(self) -> None:
         self.loading = 0
@@ -31,21 +31,21 @@ class Client:
     async def load_config(self, *_: str) -> dict[str, object]:
         return {}
 
-    async def load(self, *wanted: Any, cancelled: asyncio.Event, **_: Any) -> str:
+    async def load(self, *arguments: Any, cancelled: asyncio.Event, **_: Any) -> str:
         self.loading += 1
         await cancelled.wait()
-        if READY in wanted:
+        if READY in arguments:
             return READY
-        raise StudioFailed("It was taken back.")
+        raise StudioFailed("It was cancelled.")
 
 
 async def test_a_cancel_names_what_it_cancelled() -> None:
-    """And not what is in memory all the same."""
+    """And not what was loaded before the cancel."""
     client = Client()
     loads = Loads(client, Activity(Events(), Metrics()))  # type: ignore[arg-type]
-    names = (READY, "taken back")
+    names = (READY, "cancelled")
     requests = [LoadRequest(model_key="m", instance_id=name) for name in names]
     asked = [asyncio.create_task(loads.load(request, {})) for request in requests]
     await until(lambda: client.loading == len(names))
-    assert await loads.cancel(InstanceRequest(model_key="m")) == ["taken back"]
+    assert await loads.cancel(InstanceRequest(model_key="m")) == ["cancelled"]
     await asyncio.gather(*asked, return_exceptions=True)

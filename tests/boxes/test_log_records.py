@@ -1,9 +1,8 @@
-"""What is found in LM Studio's log."""
+"""The events that are parsed from LM Studio's log."""
 
 from __future__ import annotations
 
 import json
-import random
 import tracemalloc
 
 import msgspec
@@ -58,21 +57,21 @@ GENERATED = {"n_ctx": 4096, "n_batch": 512, "n_predict": -1, "n_keep": 42}
 CHAT = "Running chat completion on conversation with 9 messages."
 CACHE = "Cache reuse summary: 69/147 of prompt (46.9388%), 69 prefix, 3 non-prefix"
 
-Told = list[tuple[str, dict[str, object]]]
+Shown = list[tuple[str, dict[str, object]]]
 
 
-def plain(events: list[Event]) -> Told:
-    """Events as a client gets them; only debug_log's timestamp isn't the gateway's own clock."""
-    told = []
+def plain(events: list[Event]) -> Shown:
+    """Events as a client gets them, without the timestamps of the gateway's own clock."""
+    shown = []
     for event in events:
         fields = json.loads(msgspec.json.encode(event))
         if event.name != "debug_log" or not fields["timestamp"].startswith("2025-"):
             assert fields.pop("timestamp").endswith("Z")
-        told.append((event.name, fields))
-    return told
+        shown.append((event.name, fields))
+    return shown
 
 
-def read(*pieces: str | bytes) -> Told:
+def read(*pieces: str | bytes) -> Shown:
     reader = LogReader()
     events = [
         event
@@ -82,17 +81,18 @@ def read(*pieces: str | bytes) -> Told:
     return plain(events + reader.end_file() + reader.settle())
 
 
-def found(*pieces: str | bytes) -> Told:
+def parsed(*pieces: str | bytes) -> Shown:
     return [(name, fields) for name, fields in read(*pieces) if name != "debug_log"]
 
 
-def raws(told: Told) -> list[object]:
-    return [fields["raw"] for name, fields in told if name == "debug_log"]
+def raws(events: Shown) -> list[object]:
+    return [fields["raw"] for name, fields in events if name == "debug_log"]
 
 
-def test_the_sample():
-    """Every event of the table comes once, in order, with every value under its name."""
-    assert found(SAMPLE) == [
+@pytest.mark.parametrize("text", [SAMPLE, SAMPLE.replace("\n", "\r\n")], ids=["lf", "crlf"])
+def test_the_sample(text: str):
+    """Each event is published once, in order, with every value under its name."""
+    assert parsed(text) == [
         ("lmstudio_chat_start", {"message": CHAT}),
         ("lmstudio_sampling_params", SAMPLING),
         (
@@ -123,34 +123,22 @@ def test_the_sample():
 
 
 def test_one_debug_log_a_line():
-    """Each line is told as it stands, with the stamp and the level of its record."""
-    told = [fields for name, fields in read(SAMPLE) if name == "debug_log"]
-    assert [fields["raw"] for fields in told] == SAMPLE.split("\n")[:-1]
-    assert told[0] == {
+    """Each line is published unchanged, with the stamp and the level of its record."""
+    logged = [fields for name, fields in read(SAMPLE) if name == "debug_log"]
+    assert [fields["raw"] for fields in logged] == SAMPLE.split("\n")[:-1]
+    assert logged[0] == {
         "timestamp": STAMP,
         "level": "INFO",
         "message": f"[LM STUDIO SERVER] {CHAT}",
         "raw": f"[{STAMP}][INFO][LM STUDIO SERVER] {CHAT}",
     }
-    assert {(fields["timestamp"], fields["level"]) for fields in told[1:-1]} == {(STAMP, "DEBUG")}
-    assert told[4]["message"] == "mirostat = 0, mirostat_lr = 0.100, mirostat_ent = 5.000"
-    assert told[-1]["timestamp"] == "2025-07-19 20:33:34"
+    assert {(fields["timestamp"], fields["level"]) for fields in logged[1:-1]} == {(STAMP, "DEBUG")}
+    assert logged[4]["message"] == "mirostat = 0, mirostat_lr = 0.100, mirostat_ent = 5.000"
+    assert logged[-1]["timestamp"] == "2025-07-19 20:33:34"
 
 
-@pytest.mark.parametrize("text", [SAMPLE, SAMPLE.replace("\n", "\r\n")], ids=["lf", "crlf"])
-def test_where_it_is_cut_makes_no_difference(text: str):
-    """In two pieces at every byte, and in random ones, the same is told."""
-    data, whole = text.encode(), read(SAMPLE)
-    assert read(data) == whole
-    for cut in range(len(data)):
-        assert read(data[:cut], data[cut:]) == whole
-    for seed in range(100):
-        cuts = sorted(random.Random(seed).choices(range(len(data)), k=seed))
-        assert read(*(data[a:b] for a, b in zip([0, *cuts], [*cuts, None], strict=True))) == whole
-
-
-def test_every_line_is_told_at_once():
-    """A line waits for its own end, and for nothing else; nor does what stands on it."""
+def test_every_line_is_published_at_once():
+    """A line and its event wait for nothing but the line's own end."""
     reader = LogReader()
     for line in SAMPLE.splitlines(keepends=True):
         assert reader.feed(line[:-1].encode()) == []
@@ -162,7 +150,7 @@ def test_every_line_is_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "event"),
     [
         (f"[{STAMP}][INFO][org/model-7b] {CHAT}", ("lmstudio_chat_start", {"message": CHAT})),
         (f"[{STAMP}][INFO][LM STUDIO SERVER] [m] {CHAT}", ("lmstudio_chat_start", {"message": CHAT})),
@@ -199,19 +187,19 @@ def test_every_line_is_told_at_once():
         ),
     ],
 )
-def test_other_versions_of_lm_studio(text: str, told: tuple[str, dict[str, object]]):
+def test_other_versions_of_lm_studio(text: str, event: tuple[str, dict[str, object]]):
     """Other prefixes, records cut otherwise, unknown parameters and odd numbers are understood."""
-    assert found(text) == [told]
+    assert parsed(text) == [event]
 
 
 def test_all_in_one_record():
-    """Versions that write it all under one stamp tell the same, in an order that makes sense."""
+    """Versions that write it all under one stamp give the same events."""
     unstamped = SAMPLE.replace(f"[{STAMP}][DEBUG] ", "").replace("\n\n", "\n")
-    assert found(unstamped) == found(SAMPLE)
+    assert parsed(unstamped) == parsed(SAMPLE)
 
 
 def test_records_that_stay_incomplete():
-    """What was found is told once in the end, and again only with something new."""
+    """A quiet period publishes their values once; later values publish them again."""
     reader = LogReader()
     assert not reader.waiting
     reader.feed(f"[{STAMP}][DEBUG] Sampling params:\ttop_k = 1\n{GENERATE}\n".encode())
@@ -228,9 +216,9 @@ def test_records_that_stay_incomplete():
 
 
 def test_a_generation_that_never_got_further():
-    """Its numbers are told as they are, and don't mix with the next one's."""
+    """Its numbers are published without the missing ones, apart from the next generation's."""
     other = GENERATE.replace("42", "43")
-    assert found(f"{GENERATE}\n{other}\nPrompt tokens to decode: 5\n") == [
+    assert parsed(f"{GENERATE}\n{other}\nPrompt tokens to decode: 5\n") == [
         ("lmstudio_token_info", GENERATED),
         ("lmstudio_token_info", {**GENERATED, "n_keep": 43, "promptTokensToDecode": 5}),
     ]
@@ -239,11 +227,11 @@ def test_a_generation_that_never_got_further():
 @pytest.mark.parametrize(
     "text", [CHAT, CACHE, GENERATE, "BeginProcessingPrompt", "Sampling params: temp = 1"]
 )
-def test_what_people_write_makes_no_event(text: str):
-    """A prompt or an answer that LM Studio quotes is not taken for its own words."""
+def test_quoted_text_makes_no_event(text: str):
+    """A prompt or an answer that LM Studio quotes is not parsed as its own record."""
     body = json.dumps({"messages": [{"content": f"x\n{text}"}, text]}, indent=2)
-    assert found(f"[{STAMP}][DEBUG] Received request: POST to /v1/x with body  {body}\n") == []
-    assert found(f"[{STAMP}][INFO][m] Generated prediction: {text}\n") == []
+    assert parsed(f"[{STAMP}][DEBUG] Received request: POST to /v1/x with body  {body}\n") == []
+    assert parsed(f"[{STAMP}][INFO][m] Generated prediction: {text}\n") == []
 
 
 @pytest.mark.parametrize(
@@ -266,18 +254,18 @@ def test_what_people_write_makes_no_event(text: str):
     ],
 )
 def test_a_bad_line_stops_nothing(line: bytes):
-    """It is one line, whatever it holds, and the next one is understood."""
-    told = read(b"[2025-07-19 20:33:33][WARN] before\n" + line + b"\n" + SAMPLE.encode())
-    assert len(raws(told)) == 2 + SAMPLE.count("\n")
-    assert [fields for name, fields in told if name != "debug_log"][-6:] == [
-        fields for _, fields in found(SAMPLE)
+    """It stays one line, and the next one is parsed."""
+    events = read(b"[2025-07-19 20:33:33][WARN] before\n" + line + b"\n" + SAMPLE.encode())
+    assert len(raws(events)) == 2 + SAMPLE.count("\n")
+    assert [fields for name, fields in events if name != "debug_log"][-6:] == [
+        fields for _, fields in parsed(SAMPLE)
     ]
 
 
 @pytest.mark.parametrize("piece", [1000, 10**7])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_a_line_has_a_bounded_length(piece: int, end: bytes):
-    """As much as that is told; more isn't kept, and no character is cut in two."""
+    """The rest is dropped, and no character is cut in two."""
     fits, longer = b"x" * LINE_BYTES, "é".encode() * LINE_BYTES
     data = b"!" + fits[1:] + end + b"!" + longer + end + b"after" + end
     first, second, third = raws(read(*(data[at : at + piece] for at in range(0, len(data), piece))))
@@ -287,7 +275,7 @@ def test_a_line_has_a_bounded_length(piece: int, end: bytes):
 
 
 def test_a_line_without_an_end_costs_no_memory():
-    """However much of it comes."""
+    """However long it grows."""
     reader, piece = LogReader(), b"x" * 2**20
     tracemalloc.start()
     try:
@@ -299,7 +287,7 @@ def test_a_line_without_an_end_costs_no_memory():
 
 
 def test_a_last_line_without_an_end():
-    """It is told when its file is over, not before."""
+    """It is published when its file ends, not before."""
     reader = LogReader()
     assert reader.feed(b"half a line \xe2\x82") == []
     assert [event.raw for event in reader.end_file()] == ["half a line \ufffd"]

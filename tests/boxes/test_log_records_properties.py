@@ -1,22 +1,20 @@
-"""What LM Studio's log tells, however its bytes come in."""
+"""The events of LM Studio's log don't depend on how its bytes are cut."""
 
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import patch
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmgateway.boxes.log import records as log_records
 from lmgateway.boxes.log.events import DebugLog
-from lmgateway.boxes.log.records import LogReader
+from lmgateway.boxes.log.records import LINE_BYTES, LogReader
 from lmgateway.observe.events import Event
 from tests.support.properties import checked, pieces_of
 
 stamps = st.sampled_from(["[2025-07-19 20:33:33][DEBUG]", "[2025-07-19 20:33:34][INFO][LM STUDIO SERVER] "])
-told = st.sampled_from(
+messages = st.sampled_from(
     [
         "Sampling params:\ttop_k = 40, top_p = 1.000",
         "\ttemp = 0.500, min_p = 0.050",
@@ -31,36 +29,35 @@ told = st.sampled_from(
     ]
 ) | st.text(max_size=60)
 ends = st.sampled_from(["\n", "\n", "\r\n", "\r", "\u2028\n", "\x0b"])
-lines = st.builds("{}{}{}".format, st.just("") | stamps, told, ends).map(str.encode)
+lines = st.builds("{}{}{}".format, st.just("") | stamps, messages, ends).map(str.encode)
 logs = st.lists(lines | st.sampled_from([b"\xff\n", b"\xf0\x9f", b"\xef\xbb\xbf", b"x" * 50]), max_size=12)
 
 
-def shown(event: Event) -> tuple[str, dict[str, Any]]:
+def plain(event: Event) -> tuple[str, dict[str, Any]]:
     fields = msgspec.to_builtins(event)
     if "T" in fields["timestamp"]:
-        # Not the log's own, but the time when it was read.
+        # The time when it was read, not the log's own.
         del fields["timestamp"]
     return event.name, fields
 
 
-def read(pieces: list[bytes]) -> list[tuple[str, dict[str, Any]]]:
-    reader = LogReader()
+def read(pieces: list[bytes], limit: int) -> list[tuple[str, dict[str, Any]]]:
+    reader = LogReader(line_bytes=limit)
     events = [event for piece in pieces for event in reader.feed(piece)]
-    return [shown(event) for event in (*events, *reader.end_file(), *reader.settle())]
+    return [plain(event) for event in (*events, *reader.end_file(), *reader.settle())]
 
 
 @checked
-@given(st.data(), logs.map(b"".join), st.sampled_from([20, 52, log_records.LINE_BYTES]))
-def test_log_tells_the_same_however_it_is_cut(data: st.DataObject, log: bytes, limit: int) -> None:
-    """Characters and line ends cut in two too, and lines that are too long to be kept."""
-    with patch.object(log_records, "LINE_BYTES", limit):
-        assert read(data.draw(pieces_of(log))) == read([log])
+@given(st.data(), logs.map(b"".join), st.sampled_from([20, 52, LINE_BYTES]))
+def test_events_are_the_same_wherever_the_log_is_cut(data: st.DataObject, log: bytes, limit: int) -> None:
+    """Also inside characters and line ends, and in lines longer than the limit."""
+    assert read(data.draw(pieces_of(log)), limit) == read([log], limit)
 
 
 @checked
 @given(st.data(), logs.map(b"".join))
-def test_every_line_is_told_once_and_in_order(data: st.DataObject, log: bytes) -> None:
-    """A quiet time in between adds no line, and loses none."""
+def test_every_line_is_published_once_and_in_order(data: st.DataObject, log: bytes) -> None:
+    """A quiet period in between adds and loses no line."""
     reader, raws = LogReader(), []
     for piece in data.draw(pieces_of(log)):
         for event in (*reader.feed(piece), *reader.settle()):

@@ -1,4 +1,4 @@
-"""What must hold of the installed SDK, and of any that replaces it."""
+"""What the gateway expects of the installed SDK."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_sdk_connects_as_it_is_told() -> None:
 def test_settings_that_lm_studio_lacks_are_named(
     config: dict[str, object], kind: ModelType, known: dict[str, object], ignored: tuple[str, ...]
 ) -> None:
-    """The SDK drops them in silence; whoever sent them is told."""
+    """The SDK drops them silently; the gateway's answer names them."""
     assert sdk.split_config(config, kind) == (known, ignored)
 
 

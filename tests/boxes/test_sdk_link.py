@@ -1,4 +1,4 @@
-"""The link to LM Studio: who shares it, and when it is let go of."""
+"""The link to LM Studio: sharing, replacing and closing it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def reached_at(studio: Studio, **settings: object) -> LMStudio:
     return LMStudio(**{"base_url": URL(studio.base_url), "api_token": TOKEN, **settings})  # type: ignore[arg-type]
 
 
-async def test_what_is_still_used_is_closed_when_it_is_not(studio: Studio) -> None:
-    """A list that took too long mustn't end the load beside it, and leaves nothing open after it."""
+async def test_a_replaced_connection_is_closed_after_its_last_use(studio: Studio) -> None:
+    """A listing that times out doesn't end the load beside it; its connection is closed afterwards."""
     link = SdkLink(reached_at(studio))
     async with link.connection() as loading:
         with pytest.raises(UpstreamSilent):
@@ -50,7 +50,7 @@ async def test_what_is_still_used_is_closed_when_it_is_not(studio: Studio) -> No
 
 
 async def test_a_reload_leaves_nothing_open(studio: Studio) -> None:
-    """Another address or token means another link; the old one is let go of at once."""
+    """Another address or token means another link; the old one is closed at once."""
     calls = SdkCalls(reached_at(studio))
     await calls.downloaded()
     calls.reconfigure(reached_at(studio, api_token="sk-lm-abcdefgh:wrongwrongwrongwrong"))
@@ -62,8 +62,8 @@ async def test_a_reload_leaves_nothing_open(studio: Studio) -> None:
     await calls.close()
 
 
-async def test_a_reload_while_connecting_is_waited_for(studio: Studio, unused_tcp_port: int) -> None:
-    """Who waits for a link that isn't even begun yet, or for a second try, gets one to the new address."""
+async def test_a_reload_while_connecting_connects_anew(studio: Studio, unused_tcp_port: int) -> None:
+    """A call that waits for its first or second try gets a link to the new address."""
     nowhere = LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=NEVER)
     calls = SdkCalls(nowhere)
     for turns in (1, 100):
@@ -76,8 +76,8 @@ async def test_a_reload_while_connecting_is_waited_for(studio: Studio, unused_tc
     await calls.close()
 
 
-async def test_the_end_is_the_end(studio: Studio) -> None:
-    """Whoever still waits gets an error and makes nothing anew; a call that is still on the link loses it."""
+async def test_closing(studio: Studio) -> None:
+    """A waiting call fails, and a running call loses its connection; neither connects again."""
     link = SdkLink(reached_at(studio))
     asking = asyncio.create_task(link.connection().__aenter__())
     await asyncio.sleep(0)
@@ -92,28 +92,37 @@ async def test_the_end_is_the_end(studio: Studio) -> None:
         await until(lambda: studio.sockets == 0)
 
 
-async def test_a_failure_that_nobody_waits_for_is_no_fault(
+async def test_an_abandoned_failure_is_no_fault(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A tab that is closed while LM Studio is looked for leaves no fault in the log."""
+    """A client that disconnects during the set-up leaves no warning in the log."""
     calls = SdkCalls(LMStudio(base_url=URL(f"http://127.0.0.1:{unused_tcp_port}"), connect_pause_ms=0))
     asking = asyncio.create_task(calls.downloaded())
     await asyncio.sleep(0)
     assert calls._link._connecting is not None
     asking.cancel()
     await until(lambda: calls._link._connecting is None)
-    del asking  # which holds what it waited for
+    del asking  # which refers to the failed task
     gc.collect()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     await calls.close()
 
 
 @pytest.mark.parametrize(
-    "settings", [{"api_token": ""}, {"base_url": URL("https://127.0.0.1:1")}], ids=["token", "https"]
+    ("settings", "message"),
+    [
+        *(({"api_token": token}, "lmstudio.api_token") for token in ("", "sk-lm-abcdefgh:wrong", "no token")),
+        *(
+            ({"base_url": URL(url)}, "plain http")
+            for url in ("https://127.0.0.1:1", "http://127.0.0.1:1/path")
+        ),
+    ],
 )
-async def test_what_cant_get_better_isnt_tried_again(studio: Studio, settings: dict[str, object]) -> None:
-    """A wrong token is as wrong two seconds later."""
+async def test_a_permanent_failure_is_explained_and_not_retried(
+    studio: Studio, settings: dict[str, object], message: str
+) -> None:
+    """A wrong token stays wrong; the SDK needs plain HTTP at a host and a port."""
     calls = SdkCalls(reached_at(studio, connect_pause_ms=NEVER, **settings))
-    with pytest.raises(UpstreamUnavailable):
+    with pytest.raises(UpstreamUnavailable, match=message):
         await asyncio.wait_for(calls.downloaded(), 5)
     await calls.close()

@@ -6,20 +6,17 @@ import asyncio
 import json
 import os
 import sys
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp import test_utils, web
 
 from lmgateway.cli import events, main
-from lmgateway.simulator import Pace, Simulator
+from lmgateway.schema.models import ActivateRequest
+from lmgateway.web.state import MODELS
+from tests.cli.conftest import Commands
 from tests.conftest import StartGateway
-from tests.support.gateway import running_gateway
-from tests.support.home import Home
 from tests.support.process import Process, lmgateway
-from tests.support.studio import running_studio
 
 LLM = "qwen2.5-7b-instruct"
 
@@ -32,51 +29,23 @@ async def line_of(process: Process, word: str) -> str:
     raise AssertionError(f"ended without {word}")
 
 
-async def test_events_as_lines_and_as_json(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """Lines for people and objects for pipes, of the wanted kinds only."""
-    async with AsyncExitStack() as stack:
-        studio = await stack.enter_async_context(running_studio(Simulator(pace=Pace.instant())))
-        home = Home(await start_gateway(studio.base_url, auth={"api_key": "k"}), studio)
-        remote = ("events", "--url", home.gateway.base_url, "--key", "k")
-        plain = await stack.enter_async_context(lmgateway(*remote, cwd=tmp_path))
-        piped = await stack.enter_async_context(
-            lmgateway(*remote, "--json", "--type", "model_activate", cwd=tmp_path)
-        )
+async def test_events_as_lines_and_as_json(commands: Commands) -> None:
+    """Lines for people; with --json objects; with --type only those kinds."""
+    remote = ("events", *commands.access)
+    async with (
+        lmgateway(*remote, cwd=commands.folder) as plain,
+        lmgateway(*remote, "--json", "--type", "model_activate", cwd=commands.folder) as piped,
+    ):
         await line_of(plain, "connected")
         await line_of(piped, "connected")
-        home.gateway.client.headers["X-API-Key"] = "k"  # type: ignore[index]
-        assert (await home.post("load", modelKey=LLM))[0] == 200
-        assert f"model_load_start modelKey={LLM}" in await line_of(plain, "model_load_start")
-        event: dict[str, Any] = json.loads(await line_of(piped, "event"))
+        await commands.gateway.app[MODELS].activate(ActivateRequest(model_key=LLM))
+        assert f"model_activate modelKey={LLM}" in await line_of(plain, "model_activate")
+        event = json.loads(await line_of(piped, "event"))
         assert (event["event"], event["modelKey"]) == ("model_activate", LLM)
 
 
-async def test_comes_back_when_the_gateway_does(tmp_path: Path) -> None:
-    """A restart of the gateway doesn't end it, and what happened since is shown."""
-    tables: dict[str, Any] = {
-        "server": {"state_dir": str(tmp_path)},
-        "lmstudio": {"base_url": "http://127.0.0.1:9"},
-    }
-    async with AsyncExitStack() as stack:
-        async with running_gateway(tables) as gateway:
-            port = gateway.port
-            watching = await stack.enter_async_context(
-                lmgateway("events", "--url", gateway.base_url, cwd=tmp_path)
-            )
-            await line_of(watching, "connected")
-        async with running_gateway(tables, port=port):
-            await line_of(watching, "connected")
-
-
-async def test_wrong_key_is_no_reason_to_wait(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """It ends with the status for scripts, at once."""
-    gateway = await start_gateway("http://127.0.0.1:9", auth={"api_key": "k"})
-    async with lmgateway("events", "--url", gateway.base_url, "--key", "no", cwd=tmp_path) as watching:
-        assert (await watching.ends())[0] == 77
-
-
-async def test_whoever_reads_may_have_seen_enough(start_gateway: StartGateway, tmp_path: Path) -> None:
-    """`| head -1` ends it at the next event, instead of being taken for a lost connection."""
+async def test_a_reader_may_close_the_pipe(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """`| head -1` ends it at the next event; that is no lost connection."""
     gateway = await start_gateway("http://127.0.0.1:9")
     reader, writer = os.pipe()
     async with lmgateway("events", "--url", gateway.base_url, cwd=tmp_path, stdout=writer) as watching:
@@ -88,7 +57,7 @@ async def test_whoever_reads_may_have_seen_enough(start_gateway: StartGateway, t
         assert await asyncio.wait_for(watching.process.wait(), 20) == 141
 
 
-async def test_a_full_disk_is_said(start_gateway: StartGateway, tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(start_gateway: StartGateway, tmp_path: Path) -> None:
     """`> file` on it ends with a sentence on the terminal."""
     gateway = await start_gateway("http://127.0.0.1:9")
     with open("/dev/full", "wb") as full:  # noqa: PTH123
@@ -98,17 +67,15 @@ async def test_a_full_disk_is_said(start_gateway: StartGateway, tmp_path: Path) 
             stdout=full,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await asyncio.wait_for(process.communicate(), 20)
-    assert (process.returncode, said) == (
-        74,
-        b"lmgateway: the output can't be written: No space left on device\n",
-    )
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 74
+    assert errors == b"lmgateway: the output can't be written: No space left on device\n"
 
 
-async def test_a_gateway_that_is_away_is_told_of_once(
+async def test_a_lost_connection_is_reported_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A night without one mustn't fill a screen; each time anew that it comes back and goes."""
+    """It reconnects. Failed reconnects aren't reported again; a second loss is; a wrong key ends it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(events, "RECONNECT_SECONDS", 0)
     connected = b'event: connected\ndata: {"message": "hello"}\n\n'

@@ -22,14 +22,14 @@ def entry(family: int, address: str, netmask: str | None, ptp: str | None = None
     return SimpleNamespace(family=family, address=address, netmask=netmask, broadcast=None, ptp=ptp)
 
 
-def looked(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> Interfaces:
+def looked_up(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> Interfaces:
     named = {name.replace("_", "-"): entries for name, entries in given.items()}
     states = {name: SimpleNamespace(isup=up, flags=flags) for name in named}
     return interfaces(named, states)
 
 
-def found(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> list[LanAddress]:
-    return looked(flags, up=up, **given).lan
+def lans(flags: str = "up,broadcast", *, up: bool = True, **given: Any) -> list[LanAddress]:
+    return looked_up(flags, up=up, **given).lan
 
 
 HOME = entry(V4, "192.168.1.10", "255.255.255.0")
@@ -42,7 +42,7 @@ LINK_LOCAL = entry(V6, "fe80::1%eth0", LONG)
 
 def test_networks_are_the_interfaces_own() -> None:
     """Private ones first, IPv4 before IPv6, with the network that the mask says."""
-    places = found(eth0=[PUBLIC, ULA, LINK_LOCAL], eth1=[OFFICE], wlan0=[HOME])
+    places = lans(eth0=[PUBLIC, ULA, LINK_LOCAL], eth1=[OFFICE], wlan0=[HOME])
     assert [(one.interface, str(one.network), one.is_private) for one in places] == [
         ("eth1", "10.20.0.0/16", True),
         ("wlan0", "192.168.1.0/24", True),
@@ -51,9 +51,9 @@ def test_networks_are_the_interfaces_own() -> None:
     ]
 
 
-def test_windows_tells_no_masks_of_ipv6() -> None:
+def test_windows_has_no_masks_of_ipv6() -> None:
     """A LAN's is 64 long."""
-    assert [str(one.network) for one in found(Ethernet=[entry(V6, "fd12::10", None)])] == ["fd12::/64"]
+    assert [str(one.network) for one in lans(Ethernet=[entry(V6, "fd12::10", None)])] == ["fd12::/64"]
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_windows_tells_no_masks_of_ipv6() -> None:
     ["docker0", "br-0123456789ab", "veth1a2b", "virbr0", "tun0", "wg0", "tailscale0", "utun3", "vmnet8"],
 )
 def test_others_networks_are_left_out(interface: str) -> None:
-    """Containers, virtual machines and VPNs: letting them in is nobody's wish unless they say so."""
-    assert found(**{interface: [HOME]}) == []
+    """Containers, virtual machines and VPNs are let in only if the user adds them."""
+    assert lans(**{interface: [HOME]}) == []
 
 
 CONTAINERS, VPN = "containers or virtual machines", "a VPN"
@@ -88,7 +88,7 @@ def test_others_networks_are_named(
     interface: str, entries: list[Any], kind: str, networks: list[str]
 ) -> None:
     """With what is to be added to the allowlist for them."""
-    others = looked("up,pointopoint", **{interface: entries}).others
+    others = looked_up("up,pointopoint", **{interface: entries}).others
     assert [(one.interface, one.kind, one.network) for one in others] == [
         (interface, kind, one) for one in networks
     ]
@@ -107,18 +107,18 @@ def test_others_networks_are_named(
 )
 def test_addresses_without_neighbours_are_left_out(entries: list[SimpleNamespace]) -> None:
     """They are no LAN."""
-    assert found(eth0=entries) == []
+    assert lans(eth0=entries) == []
 
 
 def test_interfaces_that_are_down_are_left_out() -> None:
     """And so are links between two machines, whatever they are called."""
-    assert found(eth0=[HOME], up=False) == []
-    assert found("up,pointopoint,running", ppp0=[HOME]) == []
+    assert lans(eth0=[HOME], up=False) == []
+    assert lans("up,pointopoint,running", ppp0=[HOME]) == []
 
 
 def test_a_bridge_is_named_before_its_first_container_runs() -> None:
     """Until then it is down, and its network is the same."""
-    down = looked("broadcast", up=False, docker0=[HOME], wg0=[OFFICE])
+    down = looked_up("broadcast", up=False, docker0=[HOME], wg0=[OFFICE])
     assert [one.interface for one in down.others] == ["docker0"]
 
 
@@ -135,8 +135,8 @@ def test_a_bridge_is_named_before_its_first_container_runs() -> None:
     ],
 )
 def test_listens_where_neighbours_may_come_from(entries: list[Any], ipv6: bool, host: str) -> None:
-    """Nowhere for nobody, and over IPv6 only if nobody who comes over it is refused."""
-    assert host_for(found(eth0=entries), ipv6=ipv6) == host
+    """Loopback without a LAN; IPv6 only if none of its addresses would be refused."""
+    assert host_for(lans(eth0=entries), ipv6=ipv6) == host
 
 
 @pytest.mark.parametrize(
@@ -150,10 +150,10 @@ def test_listens_where_neighbours_may_come_from(entries: list[Any], ipv6: bool, 
     ],
 )
 def test_urls_are_those_that_work(host: str, allowlist: list[str], urls: list[str]) -> None:
-    """An address where the gateway doesn't listen, or lets nobody in, isn't told."""
+    """Addresses where the gateway doesn't listen or refuses every client are left out."""
     tables = {"server": {"host": host}, "network": {"ip_allowlist": allowlist}}
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
-    assert lan_urls(config, found(eth0=[HOME, ULA])) == urls
+    assert lan_urls(config, lans(eth0=[HOME, ULA])) == urls
 
 
 @pytest.mark.parametrize(

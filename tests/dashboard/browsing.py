@@ -60,9 +60,9 @@ class Stepwise(Held):
 
 @dataclass
 class Visit:
-    """One tab. `complaints` is what the browser's console said, `asked` which URLs the page asked for.
+    """One tab. `complaints` are the console's errors and warnings, `asked` the URLs that the page requested.
 
-    The browser itself tells its console of each status from 400 on; `tolerated` is the one a test is about.
+    The browser logs each status from 400 on; `tolerated` is the one that a test expects.
     """
 
     page: Page
@@ -120,10 +120,10 @@ class Visit:
                 == name
             ):
                 return
-        raise AssertionError(f"Tab never comes to {name!r}")
+        raise AssertionError(f"Tab never reaches {name!r}")
 
     def check(self) -> None:
-        """No page may complain, or ask anybody but its gateway."""
+        """The page must have logged nothing, and asked no other host."""
         tolerated = f"responded with a status of {self.tolerated} "
         complaints = [complaint for complaint in self.complaints if tolerated not in complaint]
         assert not complaints, complaints

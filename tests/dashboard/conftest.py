@@ -20,8 +20,8 @@ from tests.support.studio import running_studio
 from tests.support.waiting import PATIENCE_SECONDS
 
 OpenDashboard = Callable[..., Awaitable[Visit]]
-# Each window's address bar, which nobody sees, would load two pages for its suggestions, and they take as
-# long as the dashboard. Of two such lists the last one counts: what follows is in Playwright's own.
+# Each window's invisible address bar would load two pages for its suggestions, and they take as long as the
+# dashboard. Of two such lists the last one counts: what follows is in Playwright's own.
 FEATURES_OFF = (
     "WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup"
     ",AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades"

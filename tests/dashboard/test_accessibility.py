@@ -1,4 +1,4 @@
-"""For everybody: axe's rules, the keyboard alone, small screens."""
+"""Accessibility: axe's rules, the keyboard alone, small screens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def fill_the_page(visit: Visit) -> None:
-    """Let something be in every part of it: a load, a request that ended, one that runs."""
+    """Fill every part of it: a load, an ended request, a running one."""
     visit.pace.go_on(40)
     async with visit.chat(max_tokens=10) as response:
         await response.read()
@@ -38,14 +38,14 @@ async def test_axe_finds_nothing(open_dashboard: OpenDashboard, device: dict[str
 
 
 async def test_axe_finds_nothing_where_the_key_is_asked_for(open_dashboard: OpenDashboard) -> None:
-    """The door is part of the house."""
+    """The login form is part of the page."""
     visit = await open_dashboard(api_key="a key")
     await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
     assert await violations(visit.page) == []
 
 
 async def test_nothing_sticks_out(open_dashboard: OpenDashboard) -> None:
-    """Nobody scrolls sideways, from the smallest phone on."""
+    """No horizontal scrolling, from the smallest phone on."""
     visit = await open_dashboard(loaded=True)
     await fill_the_page(visit)
     await expect(visit.page.get_by_role("table")).to_be_visible()

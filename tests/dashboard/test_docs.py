@@ -41,8 +41,8 @@ async def test_it_tells_how_to_ask_for_everything(open_dashboard: OpenDashboard)
     await expect(load.get_by_text("offloadKVCacheToGpu")).to_be_visible()
 
 
-async def test_streams_tell_their_events(open_dashboard: OpenDashboard) -> None:
-    """A reader of /debug/stream has to know them."""
+async def test_streams_list_their_events(open_dashboard: OpenDashboard) -> None:
+    """Those of /debug/stream."""
     visit = await open_docs(open_dashboard, "#getDebugStream")
     stream = operation(visit, "GET /debug/stream")
     await stream.get_by_text("Events", exact=True).click()
@@ -60,7 +60,7 @@ async def test_find(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_a_link_opens_its_operation(open_dashboard: OpenDashboard) -> None:
-    """What was opened stands in the address, and can be sent to somebody."""
+    """The address names the opened operation, so that it can be shared."""
     visit = await open_docs(open_dashboard, "#postAdminModelsActivate")
     await expect(
         operation(visit, "POST /admin/models/activate").get_by_text("Nothing is loaded.")
@@ -70,7 +70,7 @@ async def test_a_link_opens_its_operation(open_dashboard: OpenDashboard) -> None
 
 
 async def test_the_keyboard_opens_an_operation(open_dashboard: OpenDashboard) -> None:
-    """Nobody needs a mouse to read."""
+    """No mouse is needed."""
     visit = await open_docs(open_dashboard)
     await visit.page.get_by_label("Find").fill("/debug/metrics")
     await visit.tab_to("GET/debug/metricsGet response times, token counts and error rates")
@@ -86,7 +86,7 @@ async def test_the_keyboard_opens_an_operation(open_dashboard: OpenDashboard) ->
 async def test_everybody_can_read_it(
     open_dashboard: OpenDashboard, device: dict[str, Any], looks: list[Any]
 ) -> None:
-    """By axe's rules; and nobody scrolls sideways, from the smallest phone on."""
+    """By axe's rules, and without horizontal scrolling from the smallest phone on."""
     visit = await open_docs(open_dashboard, **device)
     for heading in ("POST /admin/models/unload", "GET /debug/stream"):
         await operation(visit, heading).locator("summary").first.click()

@@ -20,7 +20,7 @@ def publish(visit: Visit, key: str) -> None:
 
 
 async def test_events_show_up_newest_first(open_dashboard: OpenDashboard) -> None:
-    """Those from before the page was opened too."""
+    """Also those from before the page was opened."""
     visit = await open_dashboard()
     publish(visit, "first")
     await visit.page.reload()
@@ -33,7 +33,7 @@ async def test_events_show_up_newest_first(open_dashboard: OpenDashboard) -> Non
 
 
 async def test_what_an_event_says_is_never_markup(open_dashboard: OpenDashboard) -> None:
-    """A model's name comes from whoever sends a request."""
+    """A model's name is any client's text."""
     visit = await open_dashboard()
     publish(visit, "<img src=x onerror=alert(1)>")
     await expect(visit.page.get_by_role("log")).to_contain_text("<img src=x onerror=alert(1)>")
@@ -59,8 +59,8 @@ async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.get_by_text("No event matches this filter.")).to_be_visible()
 
 
-async def test_the_log_holds_still(open_dashboard: OpenDashboard) -> None:
-    """A line is read while others come; none of them is lost."""
+async def test_the_log_can_be_paused(open_dashboard: OpenDashboard) -> None:
+    """While paused, new events are counted and shown later."""
     visit = await open_dashboard()
     publish(visit, "before")
     entries = visit.page.get_by_role("log").get_by_role("listitem")
@@ -74,10 +74,10 @@ async def test_the_log_holds_still(open_dashboard: OpenDashboard) -> None:
     await expect(entries.first).to_contain_text("while")
 
 
-async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) -> None:
-    """What happened meanwhile is caught up with, and nothing is told twice."""
+async def test_a_lost_connection_is_restored(open_dashboard: OpenDashboard) -> None:
+    """Missed events are shown, and none is shown twice."""
     visit = await open_dashboard()
-    # One that hasn't asked for its events yet would get the answer below that is for the page after it.
+    # A page that hasn't requested its events yet would get the response below instead of the next page.
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     for key in ("before", "meanwhile"):
         publish(visit, key)
@@ -89,8 +89,8 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
         await route.continue_()
 
     async def break_off(route: Route) -> None:
-        told = '{"timestamp": "2025-01-01T00:00:00.000Z", "modelKey": "before", "instanceId": null}'
-        event = f"id: {before.number}\nevent: model_unload_start\ndata: {told}\n\n"
+        data = '{"timestamp": "2025-01-01T00:00:00.000Z", "modelKey": "before", "instanceId": null}'
+        event = f"id: {before.number}\nevent: model_unload_start\ndata: {data}\n\n"
         await route.fulfill(content_type="text/event-stream", body=event)
 
     # The route added last is asked first: once broken off, then held.
@@ -105,8 +105,10 @@ async def test_a_lost_connection_is_made_again(open_dashboard: OpenDashboard) ->
     await expect(entries.first).to_contain_text("meanwhile")
 
 
-async def test_what_is_shown_without_a_connection_is_told_to_be_old(open_dashboard: OpenDashboard) -> None:
-    """Numbers that stand still look like a quiet house; when the gateway is back, all is asked for again."""
+async def test_without_a_connection_the_page_says_so(
+    open_dashboard: OpenDashboard,
+) -> None:
+    """When the gateway is back, all is requested again."""
     visit = await open_dashboard()
     visit.tolerated = 503
 
@@ -147,7 +149,7 @@ async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenD
 
 
 async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:
-    """TCP cuts where it likes; the standard's line ends, comments and several data lines are all legal."""
+    """Cut anywhere, with each of the standard's line ends, comments and several data lines."""
     visit = await open_dashboard()
     text = (
         ": hello\r\n\r\nevent: a\rid: 7\rdata: one\rdata:two\r\r\n"
@@ -167,8 +169,8 @@ async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> Non
         }""",
         text,
     )
-    wanted = [
+    messages = [
         {"name": "a", "data": "one\ntwo", "id": "7"},
         {"name": "message", "data": "three", "id": "7"},
     ]
-    assert events == [wanted] * 4
+    assert events == [messages] * 4

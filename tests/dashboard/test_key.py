@@ -1,4 +1,4 @@
-"""The key: asked for once, kept for the tab."""
+"""The key: asked for once, stored for the tab."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def log_in(visit: Visit, key: str = KEY) -> None:
     await visit.page.keyboard.press("Enter")
 
 
-async def test_without_a_key_nobody_is_asked_for_one(open_dashboard: OpenDashboard) -> None:
+async def test_a_gateway_without_a_key_asks_for_none(open_dashboard: OpenDashboard) -> None:
     """A first try on one's own machine needs no set-up."""
     visit = await open_dashboard()
     await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
@@ -25,21 +25,12 @@ async def test_without_a_key_nobody_is_asked_for_one(open_dashboard: OpenDashboa
     await expect(visit.button("Forget key")).to_be_hidden()
 
 
-async def test_the_key_opens_the_dashboard(open_dashboard: OpenDashboard) -> None:
-    """It is asked for once: everything that the page does afterwards carries it."""
-    visit = await open_dashboard(api_key=KEY)
-    await expect(visit.page.get_by_label("Key", exact=True)).to_be_focused()
-    await expect(visit.page.locator("#dashboard")).to_be_hidden()
-    await log_in(visit)
-    await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
-    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
-    await expect(visit.page.locator("#login")).to_be_hidden()
-
-
-async def test_the_key_is_kept_for_the_tab_and_nowhere_else(open_dashboard: OpenDashboard) -> None:
+async def test_the_key_is_stored_for_the_tab_only(open_dashboard: OpenDashboard) -> None:
     """A key in a URL ends in a history, one in local storage with the next user of the machine."""
     visit = await open_dashboard(api_key=KEY)
+    await expect(visit.page.locator("#dashboard")).to_be_hidden()
     await log_in(visit)
+    await expect(visit.page.locator("#login")).to_be_hidden()
     await expect(visit.page.locator("#dashboard")).to_be_visible()
     await visit.page.reload()
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
@@ -53,8 +44,8 @@ async def test_the_key_is_kept_for_the_tab_and_nowhere_else(open_dashboard: Open
     await expect(other.get_by_label("Key", exact=True)).to_be_visible()
 
 
-async def test_a_wrong_key_is_told_and_forgotten(open_dashboard: OpenDashboard) -> None:
-    """Whoever mistyped sees why nothing happens, and tries again."""
+async def test_a_wrong_key_is_refused_and_forgotten(open_dashboard: OpenDashboard) -> None:
+    """The page says so, and asks again."""
     visit = await open_dashboard(api_key=KEY)
     visit.tolerated = 401
     await log_in(visit, "wrong")
@@ -65,12 +56,12 @@ async def test_a_wrong_key_is_told_and_forgotten(open_dashboard: OpenDashboard) 
 
 
 async def test_a_key_that_is_no_longer_taken_is_asked_for_again(open_dashboard: OpenDashboard) -> None:
-    """After a change of the key, every open tab would show old numbers for ever."""
+    """Otherwise an open tab would show old values after a change of the key."""
     visit = await open_dashboard(api_key=KEY)
     await log_in(visit)
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     visit.tolerated = 401
-    # Nobody reloads the page here: it does so itself as soon as something makes it ask for anything.
+    # No reload here: the page itself notices with its next request.
     await visit.page.evaluate("sessionStorage.setItem('lmgateway.key', 'the old one')")
     await visit.post("/admin/models/activate", modelKey=MODEL)
     await expect(visit.page.get_by_text("The gateway doesn't accept this key any more.")).to_be_visible()
@@ -79,7 +70,7 @@ async def test_a_key_that_is_no_longer_taken_is_asked_for_again(open_dashboard: 
 
 
 async def test_the_key_can_be_forgotten(open_dashboard: OpenDashboard) -> None:
-    """On a shared machine one leaves without closing the browser."""
+    """For shared machines."""
     visit = await open_dashboard(api_key=KEY)
     await log_in(visit)
     await visit.button("Forget key").click()
@@ -88,7 +79,7 @@ async def test_the_key_can_be_forgotten(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_the_page_works_below_a_proxys_prefix(open_dashboard: OpenDashboard) -> None:
-    """References from the root would miss whatever a reverse proxy puts before the path."""
+    """Its references are relative to the page."""
     visit = await open_dashboard()
 
     async def strip_prefix(route: Route) -> None:

@@ -1,4 +1,4 @@
-"""The models: seen, loaded, made active, unloaded."""
+"""The models: listed, loaded, activated, unloaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_what_there_is_is_listed(open_dashboard: OpenDashboard) -> None:
+async def test_models_are_listed(open_dashboard: OpenDashboard) -> None:
     """Models in memory and on disk, each with what can be done with it."""
     visit = await open_dashboard(loaded=True)
     in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
@@ -27,14 +27,8 @@ async def test_what_there_is_is_listed(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.locator("#tile-active")).to_contain_text("None")
 
 
-async def test_an_empty_memory_says_what_to_do(open_dashboard: OpenDashboard) -> None:
-    """A blank space tells a newcomer nothing."""
-    visit = await open_dashboard()
-    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
-
-
 async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
-    """Minutes of waiting are bearable as long as something moves."""
+    """The bar has the value of each progress event."""
     visit = await open_dashboard()
     await visit.button(f"Load {TITLE}").click()
     await visit.page.get_by_label("Context length").fill("2048")
@@ -58,8 +52,8 @@ async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
 
 
-async def test_a_load_of_before_is_seen(open_dashboard: OpenDashboard) -> None:
-    """Whoever opens the page in the middle of a load still sees it."""
+async def test_an_earlier_load_is_shown(open_dashboard: OpenDashboard) -> None:
+    """A page that is opened during a load shows it."""
     visit = await open_dashboard()
     load = asyncio.create_task(visit.post("/admin/models/load", modelKey=MODEL))
     for _ in range(2):
@@ -72,7 +66,7 @@ async def test_a_load_of_before_is_seen(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
-    """The wrong model needn't be loaded to its end."""
+    """By the button beside its bar."""
     visit = await open_dashboard()
     visit.tolerated = 409
     await visit.button(f"Load {TITLE}").click()
@@ -86,7 +80,7 @@ async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
-    """What is active is seen at once, and gone with its model."""
+    """The active model is shown at once, until it is unloaded."""
     visit = await open_dashboard(loaded=True)
     await visit.button(f"Activate {TITLE}").click()
     await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
@@ -98,7 +92,7 @@ async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard) -> None:
-    """What is active for embeddings doesn't stand where the model for chats would."""
+    """The active embedding model is not shown as the model for chats."""
     visit = await open_dashboard(loaded=True)
     await visit.post("/admin/models/activate", modelKey=EMBEDDING)
     await expect(visit.page.locator("#tile-active .big")).to_have_text("None")
@@ -106,7 +100,7 @@ async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard
 
 
 async def test_a_second_copy_is_warned_of(open_dashboard: OpenDashboard) -> None:
-    """Loading with other settings isn't a change of what is loaded."""
+    """Loading it again makes a second instance."""
     visit = await open_dashboard(loaded=True)
     warning = visit.page.get_by_text("It is in memory already.")
     await visit.button(f"Load {TITLE}").click()
@@ -117,7 +111,7 @@ async def test_a_second_copy_is_warned_of(open_dashboard: OpenDashboard) -> None
     await expect(warning).to_be_hidden()
 
 
-async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenDashboard) -> None:
+async def test_unloading_a_busy_model_needs_a_confirmation(open_dashboard: OpenDashboard) -> None:
     """The running request would be aborted."""
     visit = await open_dashboard(loaded=True)
     asked: list[str] = []
@@ -138,7 +132,7 @@ async def test_nobody_unloads_what_is_answering_by_mistake(open_dashboard: OpenD
     assert len(asked) == 1
 
 
-async def test_who_asks_another_instance_is_no_reason_to_ask(open_dashboard: OpenDashboard) -> None:
+async def test_requests_to_another_instance_need_no_confirmation(open_dashboard: OpenDashboard) -> None:
     """A request for the model's key is answered by the instance of that name, if there is one."""
     visit = await open_dashboard(loaded=True)
     visit.studio.simulator.load(MODEL, "second")
@@ -148,8 +142,8 @@ async def test_who_asks_another_instance_is_no_reason_to_ask(open_dashboard: Ope
         await expect(visit.button("Unload second")).to_be_hidden()
 
 
-async def test_what_a_request_had_loaded_is_seen(open_dashboard: OpenDashboard) -> None:
-    """LM Studio loads by itself what is asked for, and no event tells of it."""
+async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> None:
+    """LM Studio loads a requested model itself, without an event."""
     visit = await open_dashboard()
     await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
     visit.pace.finish()
@@ -160,7 +154,7 @@ async def test_what_a_request_had_loaded_is_seen(open_dashboard: OpenDashboard) 
 
 
 async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
-    """A failed load says why, and stays on the screen until it was read."""
+    """A failed load says why, until the notice is closed."""
     visit = await open_dashboard()
     await visit.button(f"Load {TITLE}").click()
     visit.tolerated = 503
@@ -173,8 +167,7 @@ async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
     await expect(notice).to_be_hidden()
 
 
-async def test_lm_studio_going_away_is_seen(open_dashboard: OpenDashboard) -> None:
-    """The first question at a glance: is it reachable?"""
+async def test_an_unreachable_lm_studio_is_shown(open_dashboard: OpenDashboard) -> None:
     visit = await open_dashboard()
     await expect(visit.page.get_by_text("Reachable", exact=True)).to_be_visible()
     visit.tolerated = 503

@@ -1,4 +1,4 @@
-"""The requests: seen while they run, cancelled, and afterwards."""
+"""The requests: while they run, cancelled, and ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) -> None:
-    """Somebody's endless answer is stopped from the sofa, and its client is told that it broke off."""
+    """Cancelling ends the answer, and its client gets an error."""
     visit = await open_dashboard(loaded=True)
     await expect(visit.page.get_by_text("Nothing is running.")).to_be_visible()
     async with visit.chat() as response:
@@ -40,7 +40,7 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
 
 
 async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard) -> None:
-    """How fast was it, and how long did it take to begin?"""
+    """With their speed and time to first token."""
     visit = await open_dashboard(loaded=True)
     visit.pace.finish()
     async with visit.chat(max_tokens=20) as response:
@@ -53,8 +53,8 @@ async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard
     await expect(chart.locator("canvas")).to_be_visible()
 
 
-async def test_a_question_that_failed_is_asked_again(open_dashboard: OpenDashboard) -> None:
-    """One bad moment isn't the state of the house until something happens."""
+async def test_a_failed_request_is_repeated(open_dashboard: OpenDashboard) -> None:
+    """A failed request is repeated without an event."""
     visit = await open_dashboard()
     visit.tolerated = 503
 
@@ -72,7 +72,7 @@ async def test_a_question_that_failed_is_asked_again(open_dashboard: OpenDashboa
 
 
 async def test_a_hidden_page_asks_for_nothing(open_dashboard: OpenDashboard) -> None:
-    """A forgotten tab on a phone would keep asking for ever."""
+    """A forgotten tab sends no requests."""
     visit = await open_dashboard(loaded=True)
     await visit.page.clock.install()
     await visit.page.reload()

@@ -19,28 +19,18 @@ from tests.support.studio import Held, running_studio
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
 
-async def test_a_load_is_one_though_its_settings_cant_be_told(
+async def test_a_load_succeeds_though_its_settings_cant_be_read(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever was told that it failed would load the model once more."""
+    """A client would repeat a load that is reported as failed."""
     monkeypatch.setattr(load_config, "as_config", lambda _settings: {"fields": ["news"]})
     status, answer = await home.post("load", modelKey=LLM)
     assert (status, answer["loadConfig"], answer["identifier"]) == (200, {}, LLM)
     assert (await home.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == LLM
 
 
-async def test_a_cancel_names_what_it_cancelled(held_home: Home, held: Held) -> None:
-    """All loads of the model, by the names that they were to have."""
-    asked = [asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId=name)) for name in "ab"]
-    for _ in asked:
-        await asyncio.wait_for(held.waiting.acquire(), 5)
-    status, answer = await asyncio.wait_for(held_home.post("load/cancel", modelKey=LLM), 5)
-    assert (status, answer["message"]) == (200, "The load of a, b was cancelled.")
-    assert [status for status, _ in await asyncio.gather(*asked)] == [409, 409]
-
-
 async def test_loading_without_activating(home: Home) -> None:
-    """`activate: false` loads and changes nothing else; null is as good as absent."""
+    """`activate: false` loads and changes nothing else; null means absent."""
     await home.post("load", modelKey=LLM, activate=None, loadConfig=None, ttlSeconds=None, instanceId=None)
     status, answer = await home.post("load", modelKey=OTHER, activate=False)
     assert (status, answer["activated"]) == (200, False)
@@ -48,44 +38,38 @@ async def test_loading_without_activating(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "sentence"),
+    ("model", "context", "status", "sentence"),
     [
-        ({"modelKey": "qwen-7b"}, 404, "The nearest on its disk: qwen2.5-"),
-        (
-            {"modelKey": LLM, "loadConfig": {"contextLength": 10_000_000}},
-            500,
-            "Insufficient system resources",
-        ),
-        ({"modelKey": ""}, 400, "Validation failed"),
-        ({"modelKey": LLM, "ttlSeconds": -1}, 400, "Validation failed"),
-        ({"modelKey": "no-size-fits"}, 400, "is of type drafter"),
+        ("qwen-7b", None, 404, "The nearest on its disk: qwen2.5-"),
+        (LLM, 10_000_000, 500, "Insufficient system resources"),
+        ("no-size-fits", None, 400, "is of type drafter"),
     ],
-    ids=["unknown", "out of memory", "empty key", "negative ttl", "no model to load"],
+    ids=["unknown", "out of memory", "no model to load"],
 )
-async def test_failed_load_says_why(
-    start_gateway: StartGateway, body: dict[str, object], status: int, sentence: str
+async def test_a_failed_load_says_why(
+    start_gateway: StartGateway, model: str, context: int | None, status: int, sentence: str
 ) -> None:
-    """Each refusal has its own status and one line of LM Studio's own reasons, without a trace or a box."""
+    """Each refusal has its own status, and one line with LM Studio's own reason."""
     drafter = {"type": "drafter", "modelKey": "no-size-fits", "path": "x/y"}
     async with running_studio(Simulator(pace=Pace.instant(), extra_models=[drafter])) as studio:
         home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
-        found, answer = await home.post("load", **body)
-    assert found == status
-    assert sentence in answer["error"]
-    assert "\n" not in answer["error"]
+        answer = await home.post("load", modelKey=model, loadConfig={"contextLength": context})
+    assert answer[0] == status
+    assert sentence in answer[1]["error"]
+    assert "\n" not in answer[1]["error"]
     assert "Traceback" not in str(answer)
 
 
 @pytest.mark.parametrize("first", [LLM, EMBEDDING])
 async def test_used_name_is_a_conflict(home: Home, first: str) -> None:
-    """LM Studio would refuse it without a code, which is nobody's mistake but the client's."""
+    """LM Studio would refuse it without a code."""
     await home.post("load", modelKey=first, instanceId="mine")
     status, answer = await home.post("load", modelKey=OTHER, instanceId="mine")
     assert (status, "mine is loaded already" in answer["error"]) == (409, True)
 
 
 async def test_twenty_equal_loads_are_one(held_home: Home, held: Held) -> None:
-    """Whoever asks for what is being loaded waits for the same load."""
+    """Requests for a model that is being loaded wait for the same load."""
     asked = [asyncio.create_task(held_home.post("load", modelKey=LLM)) for _ in range(20)]
     await asyncio.wait_for(held.waiting.acquire(), 5)
     held.finish()
@@ -97,7 +81,7 @@ async def test_twenty_equal_loads_are_one(held_home: Home, held: Held) -> None:
 
 
 async def test_same_name_with_other_settings_is_a_conflict(held_home: Home, held: Held) -> None:
-    """One name can't be two things; the first load goes on."""
+    """One name can't have two settings; the first load continues."""
     first = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
     await asyncio.wait_for(held.waiting.acquire(), 5)
     status, answer = await held_home.post(
@@ -109,7 +93,7 @@ async def test_same_name_with_other_settings_is_a_conflict(held_home: Home, held
 
 
 async def test_load_goes_on_without_its_caller(held_home: Home, held: Held) -> None:
-    """A caller that leaves neither stops its load nor keeps it from becoming active."""
+    """A client that disconnects neither stops its load nor prevents its activation."""
     async with held_home.events() as events:
         asking = asyncio.create_task(held_home.post("load", modelKey=LLM))
         await asyncio.wait_for(held.waiting.acquire(), 5)
@@ -121,7 +105,7 @@ async def test_load_goes_on_without_its_caller(held_home: Home, held: Held) -> N
 
 
 async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
-    """A cancelled load ends in LM Studio too; who waited gets 409, who cancels nothing 404."""
+    """The load ends in LM Studio too; its caller gets 409, and a cancel of no load 404."""
     status, _ = await held_home.post("load/cancel", modelKey=LLM)
     assert status == 404
     async with held_home.events() as events:
@@ -142,10 +126,10 @@ async def test_cancel_is_lm_studios_own(held_home: Home, held: Held) -> None:
     assert (await held_home.get("/admin/models/active"))[1]["activeModel"] is None
 
 
-async def test_a_failed_load_is_told_though_near_names_cant_be_had(
+async def test_an_unknown_model_is_404_though_near_names_cant_be_listed(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LM Studio may be gone when it is asked which names are near; the model is as unknown as before."""
+    """LM Studio may be down when its models are listed for near names."""
     sdk = home.gateway.app[FLEET].only.sdk
     listed, ask = await sdk.downloaded(), sdk.downloaded
 

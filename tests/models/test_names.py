@@ -40,7 +40,7 @@ def test_near_names(name: str, first: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "xyzzy", "???"])
 def test_no_near_names(name: str) -> None:
-    """What resembles nothing gets no guesses; nor is anything invented for an empty disk."""
+    """A name unlike all others, or an empty disk, gives no names."""
     assert near_names(name, MODELS) == []
     assert near_names("qwen2.5-7b-instruct", []) == []
 

@@ -17,7 +17,7 @@ PROFILE = {"contextLength": 2048, "gpu": {"ratio": 0.25}}
 
 @pytest.fixture
 async def home(start_gateway: StartGateway) -> AsyncIterator[Home]:
-    """A home whose configuration has a profile for one model."""
+    """The configuration has a profile for one model."""
     async with running_studio(Simulator(pace=Pace.instant())) as studio:
         gateway = await start_gateway(studio.base_url, lmstudio=QUICK, models={LLM: {"load": PROFILE}})
         yield Home(gateway, studio)
@@ -36,8 +36,8 @@ async def test_a_load_without_settings_takes_the_profiles(home: Home, by_path: b
         status, answer = await home.post("load", modelKey=name)
         assert (status, answer["loadConfig"]["contextLength"]) == (200, 2048)
         assert answer["loadConfig"]["gpu"]["ratio"] == 0.25
-        seen = [await events.get() for _ in range(3)]
-    start = next(data for kind, data in seen if kind == "model_load_start")
+        published = [await events.get() for _ in range(3)]
+    start = next(data for kind, data in published if kind == "model_load_start")
     assert start["loadConfig"] == PROFILE
     _, listed = await home.get("/admin/models")
     assert [model["contextLength"] for model in listed["loaded"]] == [2048]
@@ -62,7 +62,7 @@ async def test_a_profile_is_for_its_own_model(home: Home) -> None:
 
 
 async def test_a_load_that_cant_look_its_profile_up_failed(home: Home) -> None:
-    """It isn't loaded with other settings than its own, and counts as a failed load."""
+    """It isn't loaded without the profile, and counts as a failed load."""
     path = await path_of(home, LLM)
     await home.studio.stop()
     async with home.events() as events:

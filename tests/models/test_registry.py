@@ -1,4 +1,4 @@
-"""The registry of active models, with a storage that a test can hold up or fill."""
+"""The registry of active models, with a storage that a test can delay or fill."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MODEL = ActiveModel(model_key="m")
 
 
 class Storage:
-    """Saves when `may_save` is set; `saved` is what a restart would find."""
+    """Saves when `may_save` is set; `saved` is what a restart would load."""
 
     def __init__(self) -> None:
         self.saved = ActiveModels()
@@ -40,8 +40,8 @@ def registry(storage: Storage) -> ActiveModelRegistry:
     return ActiveModelRegistry(storage, Activity(Events(), Metrics()))
 
 
-async def test_a_cancelled_caller_leaves_no_half_of_a_change() -> None:
-    """What is active and what is saved are the same, though the client hung up during the save."""
+async def test_a_cancelled_change_is_completed() -> None:
+    """If the client disconnects during the save, the active and the saved models are the same."""
     storage = Storage()
     models = registry(storage)
     asking = asyncio.create_task(models.activate("llm", MODEL))
@@ -57,7 +57,7 @@ async def test_a_cancelled_caller_leaves_no_half_of_a_change() -> None:
 
 
 async def test_a_change_that_cant_be_saved_isnt_made() -> None:
-    """A restart would undo it without a word."""
+    """A restart would undo it silently."""
     storage = Storage()
     storage.may_save.set()
     models = registry(storage)
@@ -67,12 +67,3 @@ async def test_a_change_that_cant_be_saved_isnt_made() -> None:
         with pytest.raises(StateNotSaved):
             await change
     assert models.current == storage.saved == ActiveModels(active_model=MODEL)
-
-
-async def test_it_begins_with_what_was_saved() -> None:
-    storage = Storage()
-    storage.saved = ActiveModels(active_model=MODEL)
-    models = registry(storage)
-    assert models.current == ActiveModels()
-    await models.restore()
-    assert models.current.active_model == MODEL

@@ -34,8 +34,8 @@ async def test_unload_by_any_name(home: Home, by: str) -> None:
     assert {model["identifier"] for model in listed["loaded"]} == ({LLM} if by == "identifier" else set())
 
 
-async def test_whoever_unloads_the_active_model_is_told(home: Home) -> None:
-    """From now on requests have to name one."""
+async def test_unloading_the_active_model_is_explained(home: Home) -> None:
+    """Requests then have to name a model."""
     await home.post("load", modelKey=LLM)
     _, answer = await home.post("unload", modelKey=LLM)
     assert answer["message"] == (
@@ -43,10 +43,10 @@ async def test_whoever_unloads_the_active_model_is_told(home: Home) -> None:
     )
 
 
-async def test_what_was_unloaded_is_forgotten_though_the_rest_failed(
+async def test_an_unload_that_fails_half_way_deactivates_what_is_gone(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Active is nothing that is gone; and the failure is told as an event."""
+    """No unloaded instance stays active, and the failure is an event."""
     await home.post("load", modelKey=LLM, instanceId="first")
     await home.post("load", modelKey=LLM, instanceId="second", activate=False)
     unload = Memory.unload
@@ -59,16 +59,16 @@ async def test_what_was_unloaded_is_forgotten_though_the_rest_failed(
     monkeypatch.setattr(Memory, "unload", refuse_the_second)
     async with home.events() as events:
         assert (await home.post("unload", modelKey=LLM))[0] == 500
-        told = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
-    assert [name for name, _ in told] == ["model_unload_start", "error"]
-    assert told[1][1]["operation"] == "model_unload"
+        published = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
+    assert [name for name, _ in published] == ["model_unload_start", "error"]
+    assert published[1][1]["operation"] == "model_unload"
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
 
 
-async def test_what_others_unloaded_meanwhile_is_unloaded(
+async def test_an_instance_that_was_unloaded_meanwhile_counts_as_unloaded(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """LM Studio's window and a time to live unload too; that it is gone is what was asked for."""
+    """LM Studio's window or a time to live may have unloaded it first."""
     for name in ("first", "second"):
         await home.post("load", modelKey=LLM, instanceId=name)
     unload = Memory.unload
@@ -84,8 +84,8 @@ async def test_what_others_unloaded_meanwhile_is_unloaded(
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
 
 
-async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
-    """A failed operation is an event and a state, whichever step of it failed."""
+async def test_an_unload_that_cant_begin_is_a_failed_operation(home: Home) -> None:
+    """It is an event and a state, whichever step failed."""
     await home.studio.stop()
     async with home.events() as events:
         assert (await home.post("unload", modelKey=LLM))[0] == 503
@@ -94,21 +94,23 @@ async def test_an_unload_that_cant_begin_is_told(home: Home) -> None:
     assert (await home.get("/debug/status"))[1]["status"] == "error"
 
 
-async def test_an_unload_that_cant_be_remembered_is_told(
+async def test_a_change_that_cant_be_saved_says_what_happened_to_the_model(
     home: Home, start_gateway: StartGateway, tmp_path: Path
 ) -> None:
-    """The model is gone, whatever becomes of the state."""
+    """A load and an unload are done in LM Studio even if the state can't be saved."""
     server = {"state_dir": str(tmp_path / "full")}
     gateway = Home(await start_gateway(home.studio.base_url, server=server), home.studio)
     await gateway.post("load", modelKey=LLM)
     (tmp_path / "full" / "lmgateway.db").unlink()
-    status, answer = await gateway.post("unload", modelKey=LLM)
-    assert status == 500
-    assert answer["error"].startswith(f"{LLM} is unloaded. The state can't be saved in ")
+    for action, model, done in (("load", OTHER, "loaded"), ("unload", LLM, "unloaded")):
+        status, answer = await gateway.post(action, modelKey=model)
+        assert status == 500
+        assert answer["error"].startswith(f"{model} is {done}. The state can't be saved in ")
+    assert (await gateway.get("/admin/models/active"))[1]["activeModel"]["modelKey"] == LLM
 
 
 async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
-    """What failed before it is still what failed last, and nothing is counted."""
+    """The previous failure stays the state, and nothing is counted."""
     await home.studio.stop()
     assert (await home.post("unload", modelKey=LLM))[0] == 503
     await home.studio.start()
@@ -121,7 +123,7 @@ async def test_an_unload_of_nothing_is_no_operation(home: Home) -> None:
 
 
 async def test_an_unload_undoes_no_activation_beside_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is made active while the one before it is unloaded stays active."""
+    """A model that is activated while the previous one is unloaded stays active."""
     await home.post("load", modelKey=LLM)
     save, saving, may_save = SavedActiveModels.save, asyncio.Event(), asyncio.Event()
 

@@ -18,7 +18,7 @@ LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-em
 
 
 async def test_whole_life_with_its_events(home: Home) -> None:
-    """Listed, loaded, active, unloaded: the answers and the events tell the same story."""
+    """Listed, loaded, active, unloaded: the answers and the events agree."""
     async with home.events() as events:
         config = {
             "contextLength": 8192,
@@ -68,13 +68,13 @@ async def test_whole_life_with_its_events(home: Home) -> None:
             "activeEmbeddingModel": None,
         }
 
-        told = [await asyncio.wait_for(events.get(), 5) for _ in range(5)]
-        while told[-1][0] != "model_unload_complete":
-            told.append(await asyncio.wait_for(events.get(), 5))
-    progress = [event["progressRaw"] for name, event in told if name == "model_load_progress"]
+        published = [("", {})]
+        while published[-1][0] != "model_unload_complete":
+            published.append(await asyncio.wait_for(events.get(), 5))
+    progress = [event["progressRaw"] for name, event in published if name == "model_load_progress"]
     assert progress == sorted(progress)
     assert progress[-1] == 1.0
-    assert [name for name, _ in told if name != "model_load_progress"] == [
+    assert [name for name, _ in published if name not in {"", "model_load_progress"}] == [
         "model_load_start",
         "model_load_complete",
         "model_activate",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
 
 import pytest
 
-from lmgateway.errors import StudioFailed
+from lmgateway.errors import GatewayError, NotFound, StudioFailed
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
 from lmgateway.observe.events import ModelUnloadStart
@@ -24,23 +26,51 @@ def fail(activity: Activity) -> None:
         raise StudioFailed("no")
 
 
-async def test_an_error_lasts_until_the_next_operation(activity: Activity) -> None:
-    fail(activity)
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        pytest.param(NotFound("No such model."), "not_found", id="no"),
+        pytest.param(asyncio.CancelledError(), None, id="left"),
+        pytest.param(RuntimeError("a fault of ours"), "internal_error", id="fault"),
+    ],
+)
+async def test_a_failed_operation_is_one_event(failure: BaseException, code: str | None) -> None:
+    """One failure is one error event, with the operation and the model; a success is none."""
+    events = Events()
+    activity = Activity(events, Metrics())
+    with events.subscribe() as subscription:
+        with activity.operation("model_unload", "fine"):
+            pass
+        with pytest.raises(type(failure)), activity.operation("model_load", "m"):
+            raise failure
+        batch = await asyncio.wait_for(subscription.next(), 1)
+    assert batch is not None
+    (published,) = batch.events
+    data = json.loads(published.frame.partition(b"data: ")[2])
+    assert published.name == "error"
+    assert (data["operation"], data["modelKey"], bool(data["error"])) == ("model_load", "m", True)
+    assert data.get("code") == code
+    fields = {"timestamp", "operation", "modelKey", "error", "totalTimeMs"}
+    assert data.keys() - {"code"} == fields
+
+
+@pytest.mark.parametrize("end", [None, NotFound("No such model."), "changed nothing"])
+async def test_a_failure_is_the_state_until_the_next_operation_begins(
+    activity: Activity, end: GatewayError | str | None
+) -> None:
+    """However an operation ends that began before the failure."""
+    with suppress(NotFound), activity.operation("model_load", "slow") as operation:
+        fail(activity)
+        operation.changed_nothing = end == "changed nothing"
+        if isinstance(end, GatewayError):
+            raise end
     assert activity.status == "error"
     with activity.operation("model_load", "b"):
         assert activity.status == "loading_model"
     assert activity.status == "idle"
 
 
-async def test_what_fails_beside_an_operation_is_not_over_with_it(activity: Activity) -> None:
-    for changed_nothing in (True, False):
-        with activity.operation("model_unload", "b") as operation:
-            operation.changed_nothing = changed_nothing
-            fail(activity)
-        assert activity.status == "error"
-
-
-async def test_what_changes_nothing_brings_no_error_back(activity: Activity) -> None:
+async def test_an_operation_that_changed_nothing_restores_no_error(activity: Activity) -> None:
     fail(activity)
     with activity.operation("model_unload", "b") as operation:
         operation.changed_nothing = True
@@ -56,7 +86,7 @@ def exchange_of(number: int) -> Exchange:
 
 
 async def test_events_keep_their_order_though_exchanges_are_recorded_later() -> None:
-    """An exchange that ended a moment ago is published before what happens after it, and only once."""
+    """An ended exchange is published before later events, and once."""
     events = Events()
     activity = Activity(events, Metrics())
     exchange = exchange_of(1)
@@ -73,8 +103,8 @@ async def test_events_keep_their_order_though_exchanges_are_recorded_later() -> 
     ]
 
 
-async def test_exchange_is_recorded_without_anybody_asking() -> None:
-    """A subscriber that is there already sees the end of an exchange soon after it."""
+async def test_an_exchange_is_recorded_without_being_read() -> None:
+    """A subscriber gets the end of an exchange soon after it."""
     events = Events()
     activity = Activity(events, Metrics())
     with events.subscribe({"error"}) as subscription:
@@ -87,7 +117,7 @@ async def test_exchange_is_recorded_without_anybody_asking() -> None:
 
 
 async def test_exchange_that_ended_counts_at_once(activity: Activity) -> None:
-    """Not only when its record would have been made by itself."""
+    """Before its record is made by the timer."""
     for number in range(1, 4):
         with pytest.raises(StudioFailed), activity.exchange(exchange_of(number)):
             raise StudioFailed("no")

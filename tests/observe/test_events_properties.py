@@ -1,4 +1,4 @@
-"""What a reader of /debug/stream sees, whatever the events hold."""
+"""What a reader of /debug/stream receives, whatever the events contain."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def received(stream: bytes) -> list[tuple[str, str, str]]:
 
 @checked
 @given(st.lists(events, max_size=5))
-async def test_each_event_is_one_message_whatever_it_holds(published: list[Event]) -> None:
-    """No text begins a line of its own, and all of it comes back as it was."""
+async def test_each_event_is_one_message_whatever_it_contains(published: list[Event]) -> None:
+    """No text begins a line of its own, and all of it is decoded unchanged."""
     fan_out, response = Events(), Written()
     with fan_out.subscribe() as subscription:
         for event in published:
@@ -82,5 +82,5 @@ async def test_each_event_is_one_message_whatever_it_holds(published: list[Event
     assert [(number, name) for number, name, _ in messages] == [
         (str(number), event.name) for number, event in enumerate(published, 1)
     ]
-    told: list[Any] = [json.loads(data) for _, _, data in messages]
-    assert told == [msgspec.to_builtins(event) for event in published]
+    decoded: list[Any] = [json.loads(data) for _, _, data in messages]
+    assert decoded == [msgspec.to_builtins(event) for event in published]

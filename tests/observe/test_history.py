@@ -1,4 +1,4 @@
-"""The bounded history of what ended."""
+"""The bounded history of ended requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_recent_records_are_the_last_hundred() -> None:
 
 
 def test_speeds_are_of_the_last_hour() -> None:
-    """Of what generated tokens, and ended within it."""
+    """Of requests that generated tokens and ended within it."""
     history = History()
     history.add(ended(1, tokens=5, seconds_ago=HOUR_SECONDS + 1))
     history.add(ended(2, tokens=0))

@@ -1,4 +1,4 @@
-"""How log lines look, and what never gets into one."""
+"""The format of log lines, and what is never in one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fail(message: str) -> None:
 
 
 @pytest.mark.parametrize("style", ["plain", "auto"])
-def test_a_plain_line_says_when_how_grave_who_and_what(log_to, style):
+def test_a_plain_line_has_time_level_logger_and_message(log_to, style):
     """A journal gets one line for each record, without colours."""
     out = log_to(style)
     logger.warning("%s took %d s", "qwen", 3)
@@ -54,7 +54,7 @@ def test_a_plain_line_says_when_how_grave_who_and_what(log_to, style):
 
 @pytest.mark.parametrize(("style", "coloured"), [("auto", True), ("plain", False), ("json", False)])
 def test_only_a_terminal_gets_colours(log_to, style, coloured):
-    """`auto` on a terminal is coloured; whoever chose plain or json gets that there too."""
+    """`auto` on a terminal is coloured; plain and json are not."""
     out = log_to(style, stream=Terminal())
     logger.info("hello")
     assert ("\x1b[32m" in out.getvalue()) is coloured
@@ -79,15 +79,11 @@ def test_json_is_one_object_a_line_with_its_fields(log_to):
     }
 
 
-def test_a_traceback_in_json_stays_on_its_line(log_to):
-    """One record is one line for a machine, with its traceback."""
+def test_a_traceback(log_to):
+    """It is a field of the JSON line, and follows a plain line."""
     out = log_to("json")
     fail("boom")
     assert "ValueError: boom" in json.loads(out.getvalue())["traceback"]
-
-
-def test_a_traceback_follows_a_plain_line(log_to):
-    """Whoever hunts a fault finds where it came from."""
     out = log_to("plain")
     fail("boom")
     head, *_, last = out.getvalue().splitlines()
@@ -100,7 +96,7 @@ HOSTILE = "a\r\n2026-01-01T00:00:00.000Z INFO x: forged\x00\x1b[2J\x7f\x85\x9b\u
 
 @pytest.mark.parametrize("style", ["plain", "json"])
 def test_no_character_starts_a_line_or_an_escape_sequence(log_to, style):
-    """A client can't forge a line, or play with the terminal of whoever reads the log."""
+    """A client can't forge a line, or control the terminal that shows the log."""
     out = log_to(style)
     logger.info("path %s", HOSTILE)
     assert out.getvalue().endswith("\n")
@@ -108,7 +104,7 @@ def test_no_character_starts_a_line_or_an_escape_sequence(log_to, style):
 
 
 def test_no_character_of_a_traceback_starts_an_escape_sequence(log_to):
-    """An exception that quotes what a client sent can't play with a terminal either."""
+    """An exception that quotes a client can't control a terminal either."""
     out = log_to("plain")
     fail("bad header \x1b[2J")
     assert "\x1b" not in out.getvalue()
@@ -126,8 +122,8 @@ def test_a_field_that_is_no_text_does_not_lose_the_record(log_to):
     [("error", ["ERROR"]), ("warn", ["WARNING", "ERROR"]), ("warning", ["WARNING", "ERROR"]),
      ("info", ["INFO", "WARNING", "ERROR"]), ("debug", ["DEBUG", "INFO", "WARNING", "ERROR"])],
 )  # fmt: skip
-def test_the_level_is_kept(log_to, level, written):
-    """An administrator reads as much as was asked for."""
+def test_the_level_filters(log_to, level, written):
+    """Records below the configured level aren't written."""
     out = log_to("plain", level=level)
     for number in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
         logger.log(number, "x")
@@ -143,8 +139,8 @@ def lines_of(reading: int) -> list[str]:
     return read.decode().splitlines()
 
 
-def test_a_pipe_that_nobody_reads_holds_up_nobody_and_loses_the_newest(log_to):
-    """What fitted arrives whole and in order when it is read again, and how much is missing is told."""
+def test_a_pipe_without_a_reader_delays_nothing_and_loses_the_newest(log_to):
+    """When it is read again, the first lines arrive in order, and a line counts the lost ones."""
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing, "w") as stream:
         log_to("plain", stream=stream)
@@ -165,7 +161,7 @@ def test_a_pipe_that_nobody_reads_holds_up_nobody_and_loses_the_newest(log_to):
     assert f"{logged - len(numbers)} log lines were lost, because their reader was too slow" in arrived
 
 
-def test_a_pipe_that_is_gone_holds_up_nobody(log_to):
+def test_a_closed_pipe_delays_nothing(log_to):
     reading, writing = os.pipe()
     with os.fdopen(writing, "w") as stream:
         log_to("plain", stream=stream)
@@ -174,8 +170,8 @@ def test_a_pipe_that_is_gone_holds_up_nobody(log_to):
         logger.info("again")
 
 
-def test_who_shares_the_pipe_still_waits_for_room(log_to):
-    """The gateway's own way to write doesn't change how a shell beside it writes to the same pipe."""
+def test_the_pipe_stays_blocking_for_other_processes(log_to):
+    """The gateway's non-blocking writes don't change how a shell writes to the same pipe."""
     reading, writing = os.pipe()
     with os.fdopen(reading), os.fdopen(writing, "w") as stream:
         log_to("plain", stream=stream)
@@ -197,8 +193,8 @@ def access_line(request_id):
     )
 
 
-async def test_access_lines_are_written_together(log_to):
-    """Many requests end at once: their lines come a moment later with one write, in order."""
+async def test_access_lines_are_written_in_one_batch(log_to):
+    """Lines of requests that end together are written in order by one write, a moment later."""
     out = log_to("plain")
     for number in range(3):
         access_log.write(access_line(f"req_{number}"))
@@ -211,8 +207,8 @@ async def test_access_lines_are_written_together(log_to):
     assert re.fullmatch(pattern, lines[0])
 
 
-async def test_warning_comes_behind_what_was_before_it(log_to):
-    """Nothing that is gathered is overtaken, and nothing of it is lost at the end."""
+async def test_a_warning_does_not_overtake_access_lines(log_to):
+    """The batch is written before the warning, and at the end."""
     out = log_to("json")
     access_log.write(access_line("req_1"))
     logger.warning("look")
@@ -224,7 +220,7 @@ async def test_warning_comes_behind_what_was_before_it(log_to):
 
 
 async def test_other_handlers_get_access_lines_too(log_to, caplog):
-    """Whoever embeds the gateway configures logging as ever."""
+    """An application that embeds the gateway can add its own."""
     with caplog.at_level("INFO"):
         access_log.write(access_line("req_1"))
     (record,) = caplog.records

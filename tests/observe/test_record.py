@@ -1,4 +1,4 @@
-"""How an exchange ended, decided from what left its block and from what LM Studio sent."""
+"""The outcome of an exchange, from the exception that left its block and from LM Studio's answer."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def exchange_of(cancellation: Cancellation | None = None) -> Exchange:
     )
 
 
-def test_record_says_what_was_seen() -> None:
-    """Counts, times and the error's code; no key, neither in the model's name nor in the error."""
+def test_a_record_has_counts_times_and_the_error() -> None:
+    """The key is redacted from the model's name and from the error."""
     exchange = exchange_of()
     exchange.resolved("secret-model", stream=True)
     count = TokenCount(seen=3, prompt_tokens=4, completion_tokens=3)
@@ -76,7 +76,7 @@ def test_record_says_what_was_seen() -> None:
 
 
 def test_only_the_first_interruption_counts() -> None:
-    """A request that is being cancelled is cancelled once, and says why it was at first."""
+    """A request is cancelled once, with the first reason."""
     cancelled: list[None] = []
     exchange = exchange_of(Cancellation(lambda: cancelled.append(None)))
     for error in (CANCELLED, STOPPED):

@@ -81,10 +81,10 @@ def find_blocks(page: str) -> list[Block]:
     sections = ["", *_SECTION.split(read(page))]
     for section, text in zip(sections[::2], sections[1::2], strict=True):
         end = 0
-        for found in _FENCED.finditer(text):
-            new_terminal = "another terminal" in text[end : found.start()]
-            blocks.append(Block(page, section, *found.groups(), new_terminal=new_terminal))
-            end = found.end()
+        for block in _FENCED.finditer(text):
+            new_terminal = "another terminal" in text[end : block.start()]
+            blocks.append(Block(page, section, *block.groups(), new_terminal=new_terminal))
+            end = block.end()
     return blocks
 
 

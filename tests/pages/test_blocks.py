@@ -164,8 +164,8 @@ def test_no_block_is_left_out() -> None:
 
 def test_ci_finds_the_test_command() -> None:
     [line] = re.findall(r"^command=\$\((.*)\)$", (ROOT / ".ci/prepare").read_text(), re.MULTILINE)
-    found = subprocess.run(["sh", "-c", line], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert found in [block.text for block in BLOCKS if block.page == README and not block.is_run]
+    command = subprocess.run(["sh", "-c", line], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert command in [block.text for block in BLOCKS if block.page == README and not block.is_run]
 
 
 def test_recipes_are_what_init_prints() -> None:

@@ -41,10 +41,10 @@ def test_a_tool_in_the_text_exists(tool: str) -> None:
     """A module with its options, or a folder of tests with its variable."""
     words = shlex.split(tool)
     if words[0] == "python":
-        found = importlib.util.find_spec(words[2])
-        assert found is not None
-        assert found.origin is not None
-        file = Path(found.origin)
+        spec = importlib.util.find_spec(words[2])
+        assert spec is not None
+        assert spec.origin is not None
+        file = Path(spec.origin)
         files = list(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
         needed = [word for word in words[3:] if word.startswith("--")]
     else:
@@ -89,7 +89,7 @@ def codes_in(cells: list[str]) -> list[str]:
 
 def subclasses(kind: type[Any]) -> set[type[Any]]:
     """Return the class's own subclasses in the package, and theirs."""
-    direct = {found for found in kind.__subclasses__() if found.__module__.startswith("lmgateway.")}
+    direct = {one for one in kind.__subclasses__() if one.__module__.startswith("lmgateway.")}
     return direct.union(*map(subclasses, direct))
 
 

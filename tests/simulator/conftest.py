@@ -1,6 +1,5 @@
 """A simulator on a port of its own, and clients for it."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,35 +15,7 @@ from tests.support.waiting import PATIENCE_SECONDS
 LLM = "qwen2.5-7b-instruct"
 OTHER_LLM = "llama-3.2-3b-instruct"
 EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
-
-
-class Gate(Pace):
-    """Instant, except that it holds every prompt, next token or step of a load until it is opened."""
-
-    def __init__(self, *, holds: str) -> None:
-        super().__init__(
-            prompt_tokens_per_second=float("inf"), tokens_per_second=float("inf"), load_seconds=0
-        )
-        self.reached = asyncio.Event()
-        self.opened = asyncio.Event()
-        self._holds = holds
-
-    async def prompt(self, tokens: int) -> None:
-        await self._hold("prompt")
-        await super().prompt(tokens)
-
-    async def token(self) -> None:
-        await self._hold("token")
-        await super().token()
-
-    async def load(self, fraction: float) -> None:
-        await self._hold("load")
-        await super().load(fraction)
-
-    async def _hold(self, place: str) -> None:
-        if place == self._holds:
-            self.reached.set()
-            await self.opened.wait()
+TOKEN = "sk-lm-ABCDEFGH:abcdefghijklmnopqrst"
 
 
 class Socket:
@@ -171,3 +142,10 @@ async def anthropic_client(port: int) -> AsyncIterator[anthropic.AsyncAnthropic]
         http_client=anthropic.DefaultAsyncHttpxClient(verify=False),
     ) as client:
         yield client
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[str]:
+    """The base URL of a simulator that requires TOKEN."""
+    async with serve(Simulator(pace=Pace.instant(), api_token=TOKEN), "127.0.0.1", 0) as bound:
+        yield f"http://127.0.0.1:{bound}"

@@ -1,4 +1,4 @@
-"""What happens when somebody leaves, or a model does; and how a simulator ends."""
+"""Generations that are aborted by a client or by an unload; and how a simulator ends."""
 
 import asyncio
 import time
@@ -8,8 +8,9 @@ import aiohttp
 import pytest
 
 from lmgateway.simulator import Pace, Simulator, serve
+from tests.support.gate import Gate
 
-from .conftest import LLM, Gate, Socket, ask
+from .conftest import LLM, Socket, ask
 
 
 @pytest.fixture
@@ -60,7 +61,9 @@ async def test_hanging_up_while_the_prompt_is_read(simulator: Simulator, http: a
     await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
 
 
-async def test_the_moment_of_an_abort_is_told(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
+async def test_the_ledger_has_the_time_of_an_abort(
+    simulator: Simulator, http: aiohttp.ClientSession, held: Gate
+):
     """Another process can measure how long an abort took."""
     async with http.post("/v1/chat/completions", json=ask(stream=True)):
         await asyncio.wait_for(held.reached.wait(), 5)
@@ -75,7 +78,7 @@ async def test_the_moment_of_an_abort_is_told(simulator: Simulator, http: aiohtt
 
 
 async def test_unloading_ends_a_stream(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
-    """A model that is unloaded at work tells its client by an error event."""
+    """Unloading a generating model sends its client an error event."""
     async with http.post("/v1/chat/completions", json=ask(stream=True)) as response:
         await asyncio.wait_for(held.reached.wait(), 5)
         assert simulator.memory.instances()[0].processing_state() == {"status": "generating", "queued": 1}
@@ -97,8 +100,8 @@ async def test_unloading_ends_an_answer(simulator: Simulator, http: aiohttp.Clie
     assert await asyncio.wait_for(request, 5) == 400
 
 
-async def test_closing_waits_for_nobody():
-    """Open streams and sockets don't hold up the end for a second."""
+async def test_closing_does_not_wait_for_clients():
+    """Open streams and sockets delay the end by less than a second."""
     simulator = Simulator(pace=Gate(holds="token"))
     simulator.load(LLM)
     async with AsyncExitStack() as serving, aiohttp.ClientSession() as http:

@@ -1,4 +1,4 @@
-"""Waiting for the books to say something."""
+"""Waiting for counts of the ledger."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def test_waiting_for_counts():
 
 
 async def test_waiting_can_be_given_up():
-    """A wait that timed out leaves nothing behind that a later entry could trip over."""
+    """A wait that timed out doesn't break later entries."""
     ledger = Ledger()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(ledger.wait(begun=1), 0.01)

@@ -40,12 +40,8 @@ async def test_v0_answers_have_figures(simulator: Simulator, http: aiohttp.Clien
     """Answers carry stats and model_info; so does the end of a stream."""
     simulator.load(LLM)
     chat = await post(http, "/api/v0/chat/completions", ask(max_tokens=5))
-    assert set(chat["stats"]) == {
-        "tokens_per_second",
-        "time_to_first_token",
-        "generation_time",
-        "stop_reason",
-    }
+    names = {"tokens_per_second", "time_to_first_token", "generation_time", "stop_reason"}
+    assert set(chat["stats"]) == names
     assert chat["stats"]["stop_reason"] == "maxPredictedTokensReached"
     assert chat["model_info"]["context_length"] == 4096
     completion = await post(http, "/api/v0/completions", {"model": LLM, "prompt": "Once"})
@@ -66,15 +62,15 @@ async def test_v1_lists_instances(simulator: Simulator, http: aiohttp.ClientSess
     """A model lists its instances with their settings."""
     simulator.load(LLM, "mine")
     listed = {model["key"]: model for model in (await get(http, "/api/v1/models"))["models"]}
-    assert listed[LLM]["loaded_instances"][0]["id"] == "mine"
-    assert listed[LLM]["loaded_instances"][0]["config"]["context_length"] == 4096
-    assert listed[LLM]["loaded_instances"][0]["config"]["parallel"] == 4
+    [instance] = listed[LLM]["loaded_instances"]
+    assert instance["id"] == "mine"
+    assert (instance["config"]["context_length"], instance["config"]["parallel"]) == (4096, 4)
     assert listed[EMBEDDING]["loaded_instances"] == []
     assert listed[LLM]["quantization"] == {"name": "Q4_K_M", "bits_per_weight": 4}
 
 
 async def test_v1_loads_and_unloads(simulator: Simulator, http: aiohttp.ClientSession):
-    """A loaded model is told with its settings, and can be unloaded by its instance's id."""
+    """The answer to a load has the settings, and an instance is unloaded by its id."""
     body = {"model": LLM, "context_length": 16384, "flash_attention": False, "echo_load_config": True}
     loaded = await post(http, "/api/v1/models/load", body)
     assert (loaded["type"], loaded["instance_id"], loaded["status"]) == ("llm", LLM, "loaded")
@@ -104,11 +100,10 @@ async def test_v1_downloads(http: aiohttp.ClientSession):
     """A download advances, ends, and its model is on disk then."""
     job = await post(http, "/api/v1/models/download", {"model": "ibm/granite-4-micro"})
     assert (job["status"], job["downloaded_bytes"]) == ("downloading", 0)
+    status, path = job, f"/api/v1/models/download/status/{job['job_id']}"
     async with asyncio.timeout(5):
-        while (status := await get(http, f"/api/v1/models/download/status/{job['job_id']}"))[
-            "status"
-        ] == "downloading":
-            pass
+        while status["status"] == "downloading":
+            status = await get(http, path)
     assert status["status"] == "completed"
     assert status["downloaded_bytes"] == status["total_size_bytes"]
     assert (await get(http, "/v1/models/ibm/granite-4-micro"))["id"] == "ibm/granite-4-micro"
@@ -117,7 +112,7 @@ async def test_v1_downloads(http: aiohttp.ClientSession):
 
 
 async def test_v1_unknown_download(http: aiohttp.ClientSession):
-    """A job that never was is not found."""
+    """An unknown job is a 404."""
     async with http.get("/api/v1/models/download/status/job_0") as response:
         assert response.status == 404
         assert (await response.json())["error"]["type"] == "job_not_found"
@@ -137,7 +132,7 @@ async def test_v1_chat(simulator: Simulator, http: aiohttp.ClientSession):
 
 
 async def test_v1_chat_with_an_image(simulator: Simulator, http: aiohttp.ClientSession):
-    """Items of text and images are taken in."""
+    """Input may be items of text and images."""
     items = [
         {"type": "text", "content": "What?"},
         {"type": "image", "data_url": "data:image/png;base64,AA=="},
@@ -152,17 +147,9 @@ async def test_v1_chat_streams(http: aiohttp.ClientSession):
     async with http.post("/api/v1/chat", json=body) as response:
         events = [event.split("\n", 1) for event in (await response.text()).split("\n\n")[:-1]]
     assert list(dict.fromkeys(name.removeprefix("event: ") for name, _ in events)) == [
-        "chat.start",
-        "model_load.start",
-        "model_load.progress",
-        "model_load.end",
-        "prompt_processing.start",
-        "prompt_processing.progress",
-        "prompt_processing.end",
-        "message.start",
-        "message.delta",
-        "message.end",
-        "chat.end",
+        *("chat.start", "model_load.start", "model_load.progress", "model_load.end"),
+        *("prompt_processing.start", "prompt_processing.progress", "prompt_processing.end"),
+        *("message.start", "message.delta", "message.end", "chat.end"),
     ]
     contents = [json.loads(data.removeprefix("data: ")) for _, data in events]
     deltas = [content["content"] for content in contents if content["type"] == "message.delta"]

@@ -1,7 +1,5 @@
 """OpenAI's API, spoken by OpenAI's own client."""
 
-import base64
-
 import aiohttp
 import openai
 import pytest
@@ -11,6 +9,7 @@ from lmgateway.simulator import Simulator
 from .conftest import EMBEDDING, LLM, OTHER_LLM, ask
 
 HELLO = [{"role": "user", "content": "Hello"}]
+CHAT = {"model": LLM, "messages": HELLO}
 WEATHER = {
     "type": "function",
     "function": {
@@ -44,8 +43,8 @@ async def test_models_are_listed(openai_client: openai.AsyncOpenAI):
 
 
 async def test_a_chat(simulator: Simulator, openai_client: openai.AsyncOpenAI):
-    """An answer says that it is simulated, and usage is what was really produced."""
-    answer = await openai_client.chat.completions.create(model=LLM, messages=HELLO)
+    """It says that it is simulated, usage is what was produced, and a negative max_tokens is no limit."""
+    answer = await openai_client.chat.completions.create(**CHAT, max_tokens=-1)
     assert answer.choices[0].message.content.startswith(f"This is a simulated answer from {LLM}.")
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage.completion_tokens == simulator.ledger.total.completion_tokens
@@ -55,7 +54,7 @@ async def test_a_chat(simulator: Simulator, openai_client: openai.AsyncOpenAI):
 
 async def test_the_same_question_has_the_same_answer(openai_client: openai.AsyncOpenAI):
     """Text depends on the prompt and nothing else."""
-    answers = [await openai_client.chat.completions.create(model=LLM, messages=HELLO) for _ in range(2)]
+    answers = [await openai_client.chat.completions.create(**CHAT) for _ in range(2)]
     other = await openai_client.chat.completions.create(model=LLM, messages=[*HELLO, *HELLO])
     texts = [answer.choices[0].message.content for answer in (*answers, other)]
     assert texts[0] == texts[1] != texts[2]
@@ -63,8 +62,8 @@ async def test_the_same_question_has_the_same_answer(openai_client: openai.Async
 
 async def test_a_streamed_chat(openai_client: openai.AsyncOpenAI):
     """One chunk a token, the role in the first, the reason in the last, and no usage unless asked for."""
-    whole = await openai_client.chat.completions.create(model=LLM, messages=HELLO)
-    stream = await openai_client.chat.completions.create(model=LLM, messages=HELLO, stream=True)
+    whole = await openai_client.chat.completions.create(**CHAT)
+    stream = await openai_client.chat.completions.create(**CHAT, stream=True)
     chunks = [chunk async for chunk in stream]
     pieces = [chunk.choices[0].delta.content for chunk in chunks[:-1]]
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -72,16 +71,6 @@ async def test_a_streamed_chat(openai_client: openai.AsyncOpenAI):
     assert len(pieces) == whole.usage.completion_tokens
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert all(chunk.usage is None for chunk in chunks)
-
-
-async def test_usage_in_a_stream(openai_client: openai.AsyncOpenAI):
-    """include_usage adds one last chunk without choices."""
-    stream = await openai_client.chat.completions.create(
-        model=LLM, messages=HELLO, stream=True, stream_options={"include_usage": True}
-    )
-    chunks = [chunk async for chunk in stream]
-    assert chunks[-1].choices == []
-    assert chunks[-1].usage.completion_tokens == len(chunks) - 2
 
 
 async def test_the_bytes_of_a_stream(http: aiohttp.ClientSession):
@@ -96,21 +85,15 @@ async def test_the_bytes_of_a_stream(http: aiohttp.ClientSession):
 @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
 async def test_a_limit_cuts_the_answer(openai_client: openai.AsyncOpenAI, limit: str):
     """finish_reason is length when either limit ended the answer."""
-    answer = await openai_client.chat.completions.create(model=LLM, messages=HELLO, **{limit: 3})
+    answer = await openai_client.chat.completions.create(**CHAT, **{limit: 3})
     assert answer.choices[0].message.content == "This is a"
     assert answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 3
 
 
-async def test_no_limit(openai_client: openai.AsyncOpenAI):
-    """A negative max_tokens means none."""
-    answer = await openai_client.chat.completions.create(model=LLM, messages=HELLO, max_tokens=-1)
-    assert answer.choices[0].finish_reason == "stop"
-
-
 async def test_a_stop_string(openai_client: openai.AsyncOpenAI):
     """The answer ends before it."""
-    answer = await openai_client.chat.completions.create(model=LLM, messages=HELLO, stop=["answer", "zzz"])
+    answer = await openai_client.chat.completions.create(**CHAT, stop=["answer", "zzz"])
     assert answer.choices[0].message.content == "This is a simulated "
     assert answer.choices[0].finish_reason == "stop"
 
@@ -124,7 +107,7 @@ async def test_asking_for_words(openai_client: openai.AsyncOpenAI):
 
 async def test_a_tool_is_called(openai_client: openai.AsyncOpenAI):
     """The first turn calls the first tool with arguments that fit its schema, the next one answers."""
-    first = await openai_client.chat.completions.create(model=LLM, messages=HELLO, tools=[WEATHER])
+    first = await openai_client.chat.completions.create(**CHAT, tools=[WEATHER])
     assert first.choices[0].finish_reason == "tool_calls"
     call = first.choices[0].message.tool_calls[0]
     assert (call.function.name, call.function.arguments) == ("get_weather", WEATHER_ARGUMENTS)
@@ -138,9 +121,7 @@ async def test_a_tool_is_called(openai_client: openai.AsyncOpenAI):
 
 async def test_a_tool_is_called_in_a_stream(openai_client: openai.AsyncOpenAI):
     """The deltas of a tool call add up to name and arguments."""
-    stream = await openai_client.chat.completions.create(
-        model=LLM, messages=HELLO, tools=[WEATHER], stream=True
-    )
+    stream = await openai_client.chat.completions.create(**CHAT, tools=[WEATHER], stream=True)
     chunks = [chunk async for chunk in stream]
     calls = [call for chunk in chunks for call in chunk.choices[0].delta.tool_calls or ()]
     assert calls[0].function.name == "get_weather"
@@ -150,9 +131,7 @@ async def test_a_tool_is_called_in_a_stream(openai_client: openai.AsyncOpenAI):
 
 async def test_tools_may_be_left_alone(openai_client: openai.AsyncOpenAI):
     """tool_choice none forbids calling."""
-    answer = await openai_client.chat.completions.create(
-        model=LLM, messages=HELLO, tools=[WEATHER], tool_choice="none"
-    )
+    answer = await openai_client.chat.completions.create(**CHAT, tools=[WEATHER], tool_choice="none")
     assert answer.choices[0].finish_reason == "stop"
 
 
@@ -160,8 +139,7 @@ async def test_a_tool_may_be_named(openai_client: openai.AsyncOpenAI):
     """tool_choice picks one that isn't the first."""
     other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
     answer = await openai_client.chat.completions.create(
-        model=LLM,
-        messages=HELLO,
+        **CHAT,
         tools=[WEATHER, other],
         tool_choice={"type": "function", "function": {"name": "get_time"}},
     )
@@ -170,22 +148,12 @@ async def test_a_tool_may_be_named(openai_client: openai.AsyncOpenAI):
 
 
 async def test_structured_answers(openai_client: openai.AsyncOpenAI):
-    """A JSON schema for the answer is kept."""
+    """The answer matches the JSON schema."""
     schema = {"name": "person", "schema": {"type": "object", "properties": {"old": {"type": "boolean"}}}}
     answer = await openai_client.chat.completions.create(
-        model=LLM, messages=HELLO, response_format={"type": "json_schema", "json_schema": schema}
+        **CHAT, response_format={"type": "json_schema", "json_schema": schema}
     )
     assert answer.choices[0].message.content == '{"old":true}'
-
-
-async def test_images_cost_tokens(openai_client: openai.AsyncOpenAI):
-    """An image part is counted, whatever its size."""
-    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000}}
-    content = [{"type": "text", "text": "What is this?"}, image]
-    answer = await openai_client.chat.completions.create(
-        model=LLM, messages=[{"role": "user", "content": content}]
-    )
-    assert 256 < answer.usage.prompt_tokens < 300
 
 
 async def test_a_completion(openai_client: openai.AsyncOpenAI):
@@ -208,28 +176,15 @@ async def test_embeddings(openai_client: openai.AsyncOpenAI):
     )
     assert [one.index for one in packed.data] == [0, 1]
     assert packed.data[1].embedding == pytest.approx(plain.data[1].embedding)
+    assert len(packed.data[0].embedding) == 768
     assert packed.usage.prompt_tokens == 2
-
-
-async def test_embeddings_as_base64(http: aiohttp.ClientSession):
-    """768 little-endian 32-bit floats."""
-    body = {"model": EMBEDDING, "input": "one", "encoding_format": "base64"}
-    async with http.post("/v1/embeddings", json=body) as response:
-        packed = (await response.json())["data"][0]["embedding"]
-    assert len(base64.b64decode(packed)) == 768 * 4
-
-
-async def test_a_response(simulator: Simulator, openai_client: openai.AsyncOpenAI):
-    """The Responses API answers in text, with usage."""
-    response = await openai_client.responses.create(model=LLM, input="Hello", instructions="Be brief.")
-    assert response.output_text.startswith("This is a simulated answer")
-    assert response.status == "completed"
-    assert response.usage.output_tokens == simulator.ledger.apis["responses"].completion_tokens
 
 
 async def test_a_streamed_response(openai_client: openai.AsyncOpenAI):
     """The full sequence of events, numbered, with usage in the last."""
-    stream = await openai_client.responses.create(model=LLM, input="Hello", stream=True)
+    stream = await openai_client.responses.create(
+        model=LLM, input="Hello", instructions="Be brief.", stream=True
+    )
     events = [event async for event in stream]
     kinds = list(dict.fromkeys(event.type for event in events))
     assert kinds == [
@@ -257,8 +212,8 @@ async def test_a_response_that_is_cut(openai_client: openai.AsyncOpenAI):
     assert last.response.incomplete_details.reason == "max_output_tokens"
 
 
-async def test_a_response_calls_a_tool(openai_client: openai.AsyncOpenAI):
-    """Function calls are output items, also in a stream; their result is answered in text."""
+async def test_a_response_calls_a_tool_in_a_stream(openai_client: openai.AsyncOpenAI):
+    """Function calls are output items, and their deltas add up to the arguments."""
     tool = {"type": "function", **WEATHER["function"]}
     stream = await openai_client.responses.create(model=LLM, input="Hello", tools=[tool], stream=True)
     events = [event async for event in stream]
@@ -266,8 +221,3 @@ async def test_a_response_calls_a_tool(openai_client: openai.AsyncOpenAI):
     call = events[-1].response.output[0]
     assert (call.type, call.name) == ("function_call", "get_weather")
     assert "".join(deltas) == call.arguments == WEATHER_ARGUMENTS
-    result = {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}
-    answer = await openai_client.responses.create(
-        model=LLM, input=[*HELLO, call.model_dump(), result], tools=[tool]
-    )
-    assert "simulated" in answer.output_text

@@ -1,4 +1,4 @@
-"""How fast a pretended model is."""
+"""The speed of a simulated model."""
 
 import asyncio
 import time

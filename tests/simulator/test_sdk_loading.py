@@ -7,8 +7,9 @@ import lmstudio
 import pytest
 
 from lmgateway.simulator import Pace, Simulator
+from tests.support.gate import Gate
 
-from .conftest import EMBEDDING, LLM, Gate, Socket, load_order
+from .conftest import EMBEDDING, LLM, Socket, load_order
 
 
 async def test_a_load_reports_progress(sdk: lmstudio.AsyncClient):
@@ -35,12 +36,6 @@ async def test_the_packets_of_a_load(llm_socket: Socket):
     assert messages[-1]["info"]["identifier"] == LLM
 
 
-async def test_further_instances_are_numbered(sdk: lmstudio.AsyncClient):
-    """Without an identifier the second instance is called key:2, the third key:3."""
-    loaded = [await sdk.llm.load_new_instance(LLM) for _ in range(3)]
-    assert [model.identifier for model in loaded] == [LLM, f"{LLM}:2", f"{LLM}:3"]
-
-
 async def test_an_identifier_is_taken_once(sdk: lmstudio.AsyncClient):
     """Loading under an identifier in use fails."""
     await sdk.llm.load_new_instance(LLM, "mine")
@@ -54,8 +49,8 @@ async def test_parallel_loads_get_different_identifiers(sdk: lmstudio.AsyncClien
     assert {model.identifier for model in loaded} == {LLM, f"{LLM}:2", f"{LLM}:3"}
 
 
-async def test_applied_settings_are_told(sdk: lmstudio.AsyncClient):
-    """The load config holds what was asked for beside the defaults."""
+async def test_applied_settings_are_returned(sdk: lmstudio.AsyncClient):
+    """The load config has the requested settings and the defaults."""
     config = {"contextLength": 8192, "flashAttention": False, "gpu": {"ratio": 0.5}}
     model = await sdk.llm.load_new_instance(LLM, config=config)
     applied = await model.get_load_config()
@@ -99,17 +94,10 @@ async def test_a_load_outlives_the_task_that_awaits_it(simulator: Simulator, sdk
 
 
 async def test_getting_a_loaded_model_loads_nothing(simulator: Simulator, sdk: lmstudio.AsyncClient):
-    """`model()` loads once and finds the instance afterwards."""
+    """`model()` loads once and returns the instance afterwards."""
     first = await sdk.llm.model(LLM)
     simulator.pace = Gate(holds="load")
     assert (await asyncio.wait_for(sdk.llm.model(LLM), 5)).identifier == first.identifier
-
-
-async def test_unloading(sdk: lmstudio.AsyncClient):
-    """An unloaded model is gone from the list."""
-    model = await sdk.llm.load_new_instance(LLM)
-    await model.unload()
-    assert list(await sdk.llm.list_loaded()) == []
 
 
 async def test_idle_models_leave(simulator: Simulator, llm_socket: Socket):

@@ -7,8 +7,9 @@ import lmstudio
 import pytest
 
 from lmgateway.simulator import Simulator
+from tests.support.gate import Gate
 
-from .conftest import EMBEDDING, LLM, Gate
+from .conftest import EMBEDDING, LLM
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ async def test_counting_tokens(model: lmstudio.AsyncLLM):
     assert len(await model.tokenize(text)) == await model.count_tokens(text) == 5
 
 
-async def test_images_are_taken_in(simulator: Simulator, unchanged_sdk: lmstudio.AsyncClient):
+async def test_images_are_accepted(simulator: Simulator, unchanged_sdk: lmstudio.AsyncClient):
     """An uploaded image costs tokens."""
     simulator.load(LLM)
     model = await unchanged_sdk.llm.model(LLM)

@@ -1,36 +1,25 @@
 """The WebSockets themselves: getting in, staying in, and saying something wrong."""
 
 import asyncio
-import json
 
 import aiohttp
 import lmstudio
 import pytest
 
-from lmgateway.simulator import Pace, Simulator, serve
+from lmgateway.simulator import Simulator
 
-from .conftest import LLM, Socket
-
-TOKEN = "sk-lm-ABCDEFGH:abcdefghijklmnopqrst"  # made up for this test
-
-
-@pytest.fixture
-def guarded() -> Simulator:
-    return Simulator(pace=Pace.instant(), api_token=TOKEN)
+from .conftest import LLM, Socket, ask
 
 
 async def test_greeting(http: aiohttp.ClientSession):
-    """The SDK's probe is told that this is LM Studio."""
+    """The answer to the SDK's probe says that this is LM Studio."""
     async with http.get("/lmstudio-greeting") as response:
         assert await response.json() == {"lmstudio": True}
 
 
-async def test_a_token_is_shown_in_two_halves(guarded: Simulator):
-    """Identifier and passkey together are the API token; anything else is refused, and the socket closed."""
-    async with (
-        serve(guarded, "127.0.0.1", 0) as port,
-        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
-    ):
+async def test_a_token_is_sent_in_two_halves(guarded: str):
+    """Identifier and passkey together are the API token; with another one the socket is closed."""
+    async with aiohttp.ClientSession(guarded) as http:
         async with http.ws_connect("/system") as raw:
             assert await Socket(raw).authenticate("ABCDEFGH", "abcdefghijklmnopqrst") == {"success": True}
         async with http.ws_connect("/system") as raw:
@@ -41,24 +30,24 @@ async def test_a_token_is_shown_in_two_halves(guarded: Simulator):
             assert await refused.closed_with() == 1000
 
 
-async def test_the_sdk_shows_a_token_when_told_to(guarded: Simulator):
-    """Overriding `_create_auth_message` is how SDK 1.5.0 gets in; otherwise it raises ValueError."""
+async def test_the_sdk_sends_a_token_when_overridden(guarded: str):
+    """Overriding `_create_auth_message` authenticates SDK 1.5.0; otherwise it raises ValueError."""
 
     class WithToken(lmstudio.AsyncClient):
         def _create_auth_message(self):
             return self._format_auth_message("ABCDEFGH", "abcdefghijklmnopqrst")
 
-    async with serve(guarded, "127.0.0.1", 0) as port:
-        async with WithToken(f"127.0.0.1:{port}") as sdk:
-            assert len(await sdk.list_downloaded_models()) == 4
-        stranger = lmstudio.AsyncClient(f"127.0.0.1:{port}")
-        with pytest.raises(ValueError, match="dictionary"):
-            await stranger.__aenter__()
-        await stranger.aclose()
+    host = guarded.removeprefix("http://")
+    async with WithToken(host) as sdk:
+        assert len(await sdk.list_downloaded_models()) == 4
+    stranger = lmstudio.AsyncClient(host)
+    with pytest.raises(ValueError, match="dictionary"):
+        await stranger.__aenter__()
+    await stranger.aclose()
 
 
 async def test_authentication_has_its_time(simulator: Simulator, http: aiohttp.ClientSession):
-    """Whoever doesn't authenticate in time is told and closed with 1000; other frames don't help."""
+    """Without it in time the socket gets an error and is closed with 1000; other frames don't count."""
     simulator.authentication_seconds = 0.05
     async with http.ws_connect("/llm") as raw:
         socket = Socket(raw)
@@ -67,8 +56,7 @@ async def test_authentication_has_its_time(simulator: Simulator, http: aiohttp.C
         assert await socket.closed_with() == 1000
 
 
-async def test_every_namespace_lets_people_in(http: aiohttp.ClientSession):
-    """All six namespaces answer an anonymous client."""
+async def test_every_namespace_accepts_an_anonymous_client(http: aiohttp.ClientSession):
     for namespace in ("llm", "embedding", "system", "files", "repository", "diagnostics"):
         async with http.ws_connect(f"/{namespace}") as raw:
             assert await Socket(raw).authenticate() == {"success": True}
@@ -104,18 +92,15 @@ async def test_warnings_end_after_five(llm_socket: Socket):
     assert "callId" not in answers[0]
 
 
+CALL, CREATE = {"type": "rpcCall", "callId": 1}, {"type": "channelCreate", "channelId": 1}
+
+
 @pytest.mark.parametrize(
     ("frame", "kind"),
     [
-        (
-            {"type": "rpcCall", "endpoint": "unloadModel", "callId": 1, "parameter": {}},
-            "rpcParameterTypeError",
-        ),
-        ({"type": "channelCreate", "endpoint": "nonsense", "channelId": 1}, "channelEndpointUnknown"),
-        (
-            {"type": "channelCreate", "endpoint": "loadModel", "channelId": 1},
-            "channelCreationParameterTypeError",
-        ),
+        ({**CALL, "endpoint": "unloadModel", "parameter": {}}, "rpcParameterTypeError"),
+        ({**CREATE, "endpoint": "nonsense"}, "channelEndpointUnknown"),
+        ({**CREATE, "endpoint": "loadModel"}, "channelCreationParameterTypeError"),
         ({"type": "channelSend", "channelId": 7, "message": {"type": "cancel"}}, "channelUnknown"),
     ],
 )
@@ -135,10 +120,7 @@ async def test_logs_are_streamed(simulator: Simulator, http: aiohttp.ClientSessi
         await socket.create("streamLogs")
         await socket.send(type="keepAlive")
         assert await socket.receive() == {"type": "keepAliveAck"}
-        async with http.post(
-            "/v1/chat/completions",
-            data=json.dumps({"model": LLM, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}),
-        ):
+        async with http.post("/v1/chat/completions", json=ask(max_tokens=1)):
             packet = await socket.receive()
         log = packet["message"]["log"]
         assert packet["message"]["type"] == "log"

@@ -70,7 +70,7 @@ async def test_files_are_named_by_month_day_and_number(
     assert all(path.read_text(encoding="utf-8").startswith("[20") for path in paths)
 
 
-async def test_a_restarted_simulator_goes_on(log_dir: Path):
+async def test_a_restarted_simulator_appends(log_dir: Path):
     """The last file is appended to while it has room."""
     for _ in range(2):
         simulator = Simulator(log_dir=log_dir)
@@ -80,8 +80,8 @@ async def test_a_restarted_simulator_goes_on(log_dir: Path):
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2
 
 
-def test_slow_listeners_lose_the_oldest():
-    """A listener that doesn't listen costs nobody anything."""
+def test_slow_subscribers_lose_the_oldest():
+    """A queue is bounded."""
     log = Simulator().log
     with log.listen() as records:
         for number in range(1500):

@@ -1,4 +1,4 @@
-"""Pieces, pretended arguments: the pure functions."""
+"""Pieces of text and sample arguments: the pure functions."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which tool a pretended model calls, with what, and what it says of the result."""
+"""Which tool a simulated model calls, with which arguments, and its answer to the result."""
 
 import anthropic
 import openai
@@ -65,8 +65,8 @@ def test_a_forced_tool_takes_its_arguments_too():
     assert prompt(("user", 'Bash {"command": "a"}'), choice=forced).call == Call("Bash", {"command": "a"})
 
 
-def test_words_are_those_that_the_user_wants():
-    """What a tool's description says of words is no request."""
+def test_words_are_counted_in_the_users_text_only():
+    """A number of words in a tool's description is no request."""
     transcript = Transcript()
     transcript.add("user", "Hello")
     transcript.offer(function_tools([{**READ, "input_schema": {"description": "in 3 words"}}]), "none")
@@ -74,7 +74,7 @@ def test_words_are_those_that_the_user_wants():
 
 
 async def test_two_turns_of_an_agent(openai_client: openai.AsyncOpenAI):
-    """Over /v1/responses, whose items are the client's to keep: a call, its result, and the next question."""
+    """Over /v1/responses, where the client sends all items: a call, its result, and the next question."""
     tool = {"type": "function", "name": "Bash", "parameters": BASH["input_schema"]}
     items: list[object] = [{"role": "user", "content": 'Bash {"command": "date"}'}]
     first = await openai_client.responses.create(model=LLM, input=items, tools=[tool])
@@ -92,14 +92,16 @@ async def test_two_turns_of_an_agent(openai_client: openai.AsyncOpenAI):
 
 
 async def test_a_result_in_a_message(anthropic_client: anthropic.AsyncAnthropic):
-    """As Anthropic's clients send it: a part of what the user says."""
+    """As Anthropic's clients send it: a part of the user's message."""
     question = {"role": "user", "content": 'Bash {"command": "date"}'}
     first = await anthropic_client.messages.create(
         model=LLM, max_tokens=500, messages=[question], tools=[BASH]
     )
     [use] = first.content
+    assert first.stop_reason == "tool_use"
     assert (use.name, use.input) == ("Bash", {"command": "date"})
     result = {"type": "tool_result", "tool_use_id": use.id, "content": [{"type": "text", "text": "Monday"}]}
     turns = [question, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
     second = await anthropic_client.messages.create(model=LLM, max_tokens=500, messages=turns, tools=[BASH])
+    assert second.stop_reason == "end_turn"
     assert 'The tool gave "Monday".' in second.content[0].text

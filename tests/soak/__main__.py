@@ -72,7 +72,7 @@ class Soak:
                     self._print(f"the gateway is gone: {gone.exceptions[0]}")
 
     def summary(self) -> report.Summary:
-        """What came of it, or of as much as there was of it."""
+        """The result, also of an interrupted run."""
         return report.summarize(
             self._seed, self._studio.restarts, self._load.results, self._samples, self._books, self._gateway
         )
@@ -89,7 +89,7 @@ class Soak:
         self._load = Load(self._gateway.port, self._studio, self._seed)
         self._samples = Samples(self._gateway.process.pid, session, base_url)
         await self._alone(_prepare)
-        await stack.enter_async_context(self._books.kept(session, base_url))
+        await stack.enter_async_context(self._books.following(session, base_url))
 
     async def _alone(self, kind: Callable[[Client], Awaitable[None]]) -> None:
         """Do this on connections that are closed afterwards."""

@@ -1,4 +1,4 @@
-"""What apps ask a model: streams and plain answers to their end, and some that nobody waits for."""
+"""What apps ask a model: streams and plain answers to their end, and some that are abandoned."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def read_stream(client: Client) -> str:
     if api.end not in text[-3000:]:
         raise Unexpected(f"a stream of {api.path} ended cleanly without its end: …{text[-200:]!r}")
     if (USAGE_CHUNK in text) != asks_usage:
-        raise Unexpected(f"usage was told to whom it mustn't, or not told: …{text[-500:]!r}")
+        raise Unexpected(f"usage was sent against the request's options: …{text[-500:]!r}")
     return f"complete, {api.path}"
 
 

@@ -1,4 +1,4 @@
-"""What the gateway's own events tell: that every request that began has ended, once."""
+"""The gateway's own events must show that every request that began has ended, once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Books:
         return not self.running and not self.mistakes and self.started == self.completed + self.failed
 
     @asynccontextmanager
-    async def kept(self, session: aiohttp.ClientSession, base_url: str) -> AsyncIterator[None]:
+    async def following(self, session: aiohttp.ClientSession, base_url: str) -> AsyncIterator[None]:
         """Read events while inside."""
         url = f"{base_url}/debug/stream?types={','.join(NAMES)}"
         async with session.get(url, headers=HEADERS) as answer:
@@ -51,12 +51,12 @@ class Books:
                 self._take(fields["event"], json.loads(fields["data"]))
         self.mistakes.append("the events ended")
 
-    def _take(self, name: str, told: dict[str, str]) -> None:
+    def _take(self, name: str, data: dict[str, str]) -> None:
         if name == "lagged":
-            self.missed += int(told["missed"])
-        if name not in NAMES or "requestId" not in told:
+            self.missed += int(data["missed"])
+        if name not in NAMES or "requestId" not in data:
             return
-        request_id = told["requestId"]
+        request_id = data["requestId"]
         if (name == "inference_start") == (request_id in self.running):
             self.mistakes.append(f"{name} of {request_id}, out of turn")
         if name == "inference_start":

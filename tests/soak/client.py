@@ -12,7 +12,7 @@ KEY = "a key for the soak"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 CHAT_MODELS = ("qwen2.5-7b-instruct", "llama-3.2-3b-instruct")
 EMBEDDING_MODEL = "text-embedding-nomic-embed-text-v1.5"
-# Loaded and unloaded again and again, so nobody asks it anything.
+# Loaded and unloaded repeatedly, so no client sends it requests.
 SPARE_MODEL = "qwen2.5-vl-7b-instruct"
 MAX_BODY_BYTES = 4 * 1024**2
 MAX_UPLOAD_BYTES = 8 * 1024**2

@@ -63,7 +63,7 @@ class Results:
 
 
 class Load:
-    """Workers, each of whom does one thing after another until it is told to stop."""
+    """Workers, each of which does one kind of traffic after another until it is cancelled."""
 
     def __init__(self, port: int, studio: Studio, seed: int) -> None:
         self.results = Results()

@@ -1,4 +1,4 @@
-"""What those do who run the gateway: watch it, look at it, manage its models."""
+"""What administrators do: watch the gateway, look at it, manage its models."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def read_events(client: Client) -> str:
                         if line.startswith(b"id: "):
                             before, last = last, int(line[4:])
                             if last <= before:
-                                raise Unexpected(f"event {last} came after {before}")
+                                raise Unexpected(f"event {last} follows {before}")
                     raise Unexpected("the events ended")
     return "left"
 
@@ -78,13 +78,13 @@ async def stop_reading_events(client: Client) -> str:
 
 
 async def activate(client: Client) -> str:
-    """Its type is told, because LM Studio may be down and couldn't say it."""
+    """Its type is given, because LM Studio may be down and can't be asked."""
     kind, model = client.random.choice(
         (*(("llm", model) for model in CHAT_MODELS), ("embedding", EMBEDDING_MODEL))
     )
     defaults = {"temperature": 0.5, "maxTokens": client.random.randint(20, 60)} if kind == "llm" else {}
-    wanted = {"modelKey": model, "type": kind, "defaultInference": defaults}
-    await client.ask("POST", "/admin/models/activate", json=wanted)
+    body = {"modelKey": model, "type": kind, "defaultInference": defaults}
+    await client.ask("POST", "/admin/models/activate", json=body)
     active = await client.ask("GET", "/admin/models/active")
     if None in active.values():
         raise Unexpected(f"{model} was activated, and active is {active}")
@@ -101,10 +101,10 @@ async def list_models(client: Client) -> str:
 async def load_and_unload(client: Client) -> str:
     """A load, seen to its end and unloaded, or taken back in its middle."""
     instance = {"modelKey": SPARE_MODEL, "instanceId": f"soak-{secrets.token_hex(6)}"}
-    wanted = {**instance, "activate": False, "ttlSeconds": 60}
+    body = {**instance, "activate": False, "ttlSeconds": 60}
     if client.random.random() < 0.3:
-        return await _load_and_cancel(client, instance, wanted)
-    await client.ask("POST", "/admin/models/load", json=wanted)
+        return await _load_and_cancel(client, instance, body)
+    await client.ask("POST", "/admin/models/load", json=body)
     async with client.request("POST", "/admin/models/unload", json=instance) as answer:
         if answer.status == 404:
             raise Broke(f"what was loaded isn't there any more: {await answer.text()}")
@@ -112,8 +112,8 @@ async def load_and_unload(client: Client) -> str:
     return "loaded, unloaded"
 
 
-async def _load_and_cancel(client: Client, instance: dict[str, str], wanted: dict[str, object]) -> str:
-    loading = asyncio.ensure_future(client.ask("POST", "/admin/models/load", json=wanted, status=409))
+async def _load_and_cancel(client: Client, instance: dict[str, str], body: dict[str, object]) -> str:
+    loading = asyncio.ensure_future(client.ask("POST", "/admin/models/load", json=body, status=409))
     try:
         await asyncio.sleep(client.random.uniform(0.5, 2))
         async with client.request("POST", "/admin/models/load/cancel", json=instance) as answer:
@@ -128,15 +128,15 @@ async def _load_and_cancel(client: Client, instance: dict[str, str], wanted: dic
 
 
 async def load_in_vain(client: Client) -> str:
-    wanted, status = client.random.choice(NO_LOADS)
-    await client.ask("POST", "/admin/models/load", json=wanted, status=status)
+    body, status = client.random.choice(NO_LOADS)
+    await client.ask("POST", "/admin/models/load", json=body, status=status)
     return f"refused {status}"
 
 
 async def leave_a_load(client: Client) -> str:
-    """The load goes on without whoever asked; LM Studio forgets the model by itself."""
-    wanted = {"modelKey": SPARE_MODEL, "activate": False, "ttlSeconds": 5}
+    """The load continues without its client; LM Studio unloads the model by its TTL."""
+    body = {"modelKey": SPARE_MODEL, "activate": False, "ttlSeconds": 5}
     with suppress(TimeoutError):
         async with asyncio.timeout(client.random.uniform(0.1, 2)):
-            await client.ask("POST", "/admin/models/load", json=wanted)
+            await client.ask("POST", "/admin/models/load", json=body)
     return "left"

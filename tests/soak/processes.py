@@ -21,7 +21,7 @@ KEPT_LINES = 200
 
 @dataclass
 class Log:
-    """What a process prints: read at once, so that it never waits for us; only complaints are kept."""
+    """What a process prints, read at once, so that it never blocks; only complaints are stored."""
 
     lines: int = 0
     warnings: int = 0

@@ -1,4 +1,4 @@
-"""What came of a run: the table while it goes on, its figures, and the reasons why it failed."""
+"""The report of a run: the table during it, its figures, and the reasons why it failed."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ def as_text(summary: Summary) -> str:
 def _lines(summary: Summary) -> Iterator[str]:
     yield ""
     for kind, outcomes in summary.requests.items():
-        told = ", ".join(f"{outcome}: {number}" for outcome, number in outcomes.items())
-        yield f"{kind:22}{sum(outcomes.values()):7}  ({told})"
+        listed = ", ".join(f"{outcome}: {number}" for outcome, number in outcomes.items())
+        yield f"{kind:22}{sum(outcomes.values()):7}  ({listed})"
     yield ""
     yield from (f"UNEXPECTED {sentence}" for sentence in summary.unexpected)
     slope = summary.memory_mb_per_hour

@@ -79,7 +79,7 @@ class Samples:
             return self._process.memory_info().rss, self._process.num_fds()
 
     async def _metrics(self) -> Counter[str]:
-        """Return what /metrics tells, each name added up over its labels."""
+        """Return the values of /metrics, each name summed over its labels."""
         patience = aiohttp.ClientTimeout(total=METRICS_SECONDS)
         async with self._session.get(self._url, headers=HEADERS, timeout=patience) as answer:
             answer.raise_for_status()

@@ -48,7 +48,7 @@ async def upload_half(client: Client) -> str:
 
 
 async def upload_too_much(client: Client) -> str:
-    """Announced, or found out on the way."""
+    """Announced, or noticed while it is read."""
 
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(MAX_BODY_BYTES // len(PIECE) + 10):
@@ -59,7 +59,7 @@ async def upload_too_much(client: Client) -> str:
         await client.ask("POST", path, data=bytes(size), status=413)
         return "refused 413, announced"
     await client.ask("POST", READ_WHOLE, data=pieces(), status=413)
-    return "refused 413, found out"
+    return "refused 413, noticed"
 
 
 async def upload_without_key(client: Client) -> str:

@@ -28,9 +28,9 @@ Mount = Callable[..., None]
 
 
 @asynccontextmanager
-async def opened(folder: Path) -> AsyncIterator[SavedActiveModels]:
+async def opened(folder: Path, **options: float) -> AsyncIterator[SavedActiveModels]:
     """The active models in a folder's database, which is open inside."""
-    database = Database(folder)
+    database = Database(folder, **options)
     await database.open()
     try:
         yield SavedActiveModels(database)
@@ -39,7 +39,7 @@ async def opened(folder: Path) -> AsyncIterator[SavedActiveModels]:
 
 
 async def saved_in(folder: Path) -> ActiveModels:
-    """What the next start finds."""
+    """What the next start loads."""
     async with opened(folder) as saved:
         return await saved.load()
 

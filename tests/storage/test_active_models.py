@@ -16,7 +16,7 @@ from tests.storage.conftest import ONE, TWO, opened, save_in, saved_in, warnings
 
 
 @pytest.mark.parametrize("state", [ActiveModels(), ONE, TWO], ids=["nothing active", "one", "everything"])
-async def test_what_was_saved_is_loaded(
+async def test_a_saved_state_is_loaded(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, state: ActiveModels
 ) -> None:
     """A restart finds the active models with all their parameters; folders are made as needed."""
@@ -27,15 +27,13 @@ async def test_what_was_saved_is_loaded(
 
 
 async def test_first_start_is_quiet(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Having saved nothing yet is no fault."""
+    """Without a saved state there is no warning."""
     assert await saved_in(tmp_path / "new") == ActiveModels()
     assert not warnings(caplog)
 
 
-async def test_a_row_that_makes_no_sense_costs_no_other(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Somebody edited the database: what is left of it is used."""
+async def test_a_malformed_row_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """After somebody edited the database, the other rows are used."""
     await save_in(tmp_path, TWO)
     with sqlite3.connect(tmp_path / "lmgateway.db") as edited:
         edited.execute("UPDATE active_models SET model = '{' WHERE kind = 'llm'")
@@ -46,15 +44,15 @@ async def test_a_row_that_makes_no_sense_costs_no_other(
 
 
 async def test_last_of_many_saves_stays(tmp_path: Path) -> None:
-    """Saves that come together are made in the order in which they were asked for."""
+    """Concurrent saves run in the order of their calls."""
     states = [ActiveModels(active_model=ActiveModel(model_key=f"m{number}")) for number in range(50)]
     async with opened(tmp_path) as saved:
         await asyncio.gather(*map(saved.save, states))
         assert await saved.load() == states[-1]
 
 
-async def test_save_whose_caller_left_is_made_in_its_turn(tmp_path: Path) -> None:
-    """Cancelling neither takes a save back that waits, nor lets the next one overtake it."""
+async def test_a_save_whose_caller_was_cancelled_runs_in_its_turn(tmp_path: Path) -> None:
+    """Cancelling neither removes a waiting save, nor lets the next one overtake it."""
     database, busy, order = Database(tmp_path), threading.Event(), list[str]()
     saved = SavedActiveModels(database)
     await database.open()

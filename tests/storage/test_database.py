@@ -1,4 +1,4 @@
-"""The database's file: what it is when all is well, and what becomes of one that can't be used."""
+"""The database's file: its modes and settings, and one that can't be used or written."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.errors import ConfigError, StateNotSaved
+from lmgateway.errors import StateNotSaved
 from lmgateway.schema.models import ActiveModel, ActiveModels
-from lmgateway.storage import database_file
 from lmgateway.storage.active_models import SavedActiveModels
 from lmgateway.storage.database import Database
 from lmgateway.storage.migrations import MIGRATIONS
 from tests.storage.conftest import ONE, TWO, Mount, files, opened, save_in, saved_in, warnings
-from tests.support.process import lmgateway
+from tests.support.process import run
 
 FILE = "lmgateway.db"
 REMEDY = r"Make the folder writable and free some disk space, or set server\.state_dir"
@@ -47,7 +46,7 @@ async def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
 
 
 async def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
-    """A power cut takes back nothing that was answered, as long as SQLite is asked for that."""
+    """A power cut loses no change that was answered: SQLite's settings ensure that."""
     database = Database(tmp_path)
     await database.open()
     settings = ("journal_mode", "synchronous", "fullfsync", "user_version")
@@ -97,8 +96,8 @@ async def test_one_that_is_malformed_is_set_aside(
     assert len(warnings(caplog)) == 1
 
 
-async def test_what_a_malformed_one_has_not_checkpointed_is_kept_with_it(tmp_path: Path) -> None:
-    """Its last changes are in the WAL beside it; SQLite finds both by their common name."""
+async def test_the_wal_of_a_malformed_one_is_set_aside_with_it(tmp_path: Path) -> None:
+    """It has the last changes; SQLite recognises both by their common name."""
     await save_in(tmp_path, large("m"))
     database = Database(tmp_path)
     await database.open()
@@ -114,7 +113,7 @@ async def test_what_a_malformed_one_has_not_checkpointed_is_kept_with_it(tmp_pat
     assert aside.with_name(f"{aside.name}-wal").read_bytes() == crashed[f"{FILE}-wal"]
 
 
-async def test_a_malformed_one_in_a_read_only_folder_stays_and_is_told(
+async def test_a_malformed_one_in_a_read_only_folder_stays_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make_read_only: Callable[[Path], None]
 ) -> None:
     (tmp_path / FILE).write_bytes(b"x" * 5000)
@@ -124,33 +123,25 @@ async def test_a_malformed_one_in_a_read_only_folder_stays_and_is_told(
     assert set(files(tmp_path)) == {FILE}
 
 
-async def test_a_newer_one_is_left_alone(tmp_path: Path) -> None:
-    """What a later version saved is for that one to use."""
+async def test_a_newer_one_stops_the_start_and_is_not_changed(tmp_path: Path) -> None:
+    """With one line, and the status at which systemd doesn't try again."""
     await save_in(tmp_path, ONE)
     change(tmp_path / FILE, f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     before = files(tmp_path)
-    with pytest.raises(ConfigError, match="is of a newer lmgateway"):
-        await saved_in(tmp_path)
-    assert files(tmp_path)[FILE] == before[FILE]
-    assert not list(tmp_path.glob("*.broken"))
-
-
-async def test_a_newer_one_stops_the_start(tmp_path: Path) -> None:
-    """With one line, and the status that keeps systemd from trying again."""
-    await save_in(tmp_path, ONE)
-    change(tmp_path / FILE, "PRAGMA user_version = 999")
-    arguments = ("serve", "--host", "127.0.0.1", "--port", "0")
-    async with lmgateway(*arguments, cwd=tmp_path, GATEWAY_STATE_DIR=str(tmp_path)) as gateway:
-        status, output = await gateway.ends()
+    status, output = await run(
+        *("serve", "--host", "127.0.0.1", "--port", "0"), cwd=tmp_path, GATEWAY_STATE_DIR=str(tmp_path)
+    )
     assert status == 78
     (line,) = output.splitlines()
     assert line.startswith(f"lmgateway: The database in {tmp_path} is of a newer lmgateway: ")
+    assert files(tmp_path)[FILE] == before[FILE]
+    assert not list(tmp_path.glob("*.broken"))
 
 
 async def test_a_read_only_folder_is_read_and_not_written(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, make_read_only: Callable[[Path], None]
 ) -> None:
-    """What was active is active; a change fails clearly, is counted, and changes nothing."""
+    """The saved state is used; a change fails clearly, is counted, and changes nothing."""
     await save_in(tmp_path, TWO)
     make_read_only(tmp_path)
     database = Database(tmp_path)
@@ -169,7 +160,7 @@ async def test_a_read_only_folder_is_read_and_not_written(
 async def test_a_read_only_folder_after_a_crash_is_read_to_its_last_change(
     tmp_path: Path, make_read_only: Callable[[Path], None]
 ) -> None:
-    """What is only in the WAL counts too."""
+    """Changes that are only in the WAL count too."""
     crashed = tmp_path / "crashed"
     crashed.mkdir()
     await save_in(tmp_path, ONE)
@@ -182,7 +173,7 @@ async def test_a_read_only_folder_after_a_crash_is_read_to_its_last_change(
 
 
 async def test_folder_that_cannot_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A state folder below a file is warned of at the start, before somebody relies on it."""
+    """A state folder below a file is a warning at the start."""
     (tmp_path / "file").touch()
     async with opened(tmp_path / "file" / "state") as saved:
         assert "can't be saved in" in warnings(caplog)[0]
@@ -191,8 +182,8 @@ async def test_folder_that_cannot_be(tmp_path: Path, caplog: pytest.LogCaptureFi
             await saved.save(ONE)
 
 
-async def test_one_that_was_deleted_is_missed(tmp_path: Path) -> None:
-    """SQLite would go on writing to a file that nobody finds again."""
+async def test_a_deleted_one_fails_the_next_change(tmp_path: Path) -> None:
+    """SQLite would continue to write to an unlinked file."""
     async with opened(tmp_path) as saved:
         await saved.save(ONE)
         (tmp_path / FILE).unlink()
@@ -201,11 +192,8 @@ async def test_one_that_was_deleted_is_missed(tmp_path: Path) -> None:
         assert await saved.load() == ONE
 
 
-async def test_one_that_another_program_locks_for_too_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(database_file, "BUSY_SECONDS", 0)
-    async with opened(tmp_path) as saved:
+async def test_one_that_another_program_locks_for_too_long(tmp_path: Path) -> None:
+    async with opened(tmp_path, busy_seconds=0) as saved:
         await saved.save(ONE)
         with closing(sqlite3.connect(tmp_path / FILE)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -219,7 +207,7 @@ async def test_one_that_another_program_locks_for_too_long(
 async def test_a_disk_that_is_full_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, mount: Mount
 ) -> None:
-    """The caller learns why, the old state is still there, and with room again saves work again."""
+    """The error says why, the old state remains, and with room saves work again."""
     disk = tmp_path / "disk"
     mount(disk, "-t", "tmpfs", "-o", "size=512k", "tmpfs")
     database = Database(disk)
@@ -239,7 +227,7 @@ async def test_a_disk_that_is_full_changes_nothing(
 
 
 async def test_a_disk_that_is_full_at_the_start(tmp_path: Path, mount: Mount) -> None:
-    """What was active is active, and a change fails clearly."""
+    """The saved state is used, and a change fails clearly."""
     disk = tmp_path / "disk"
     mount(disk, "-t", "tmpfs", "-o", "size=512k", "tmpfs")
     await save_in(disk, TWO)
@@ -260,7 +248,7 @@ def fill(path: Path) -> None:
 
 
 async def test_one_that_may_not_grow_changes_nothing(tmp_path: Path) -> None:
-    """As a full disk, on machines where none can be mounted."""
+    """As a full disk, on machines where nothing can be mounted."""
     database = Database(tmp_path)
     await database.open()
     saved = SavedActiveModels(database)

@@ -62,7 +62,7 @@ def number_of(active: ActiveModels) -> int:
 async def test_kill_9_never_loses_the_state(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kills: int
 ) -> None:
-    """What is there is the last state whose save returned, or the one that was being saved."""
+    """The state is the last one whose save returned, or the one that was being saved."""
     moments, latest = random.Random(9), 0
     saver = await asyncio.create_subprocess_exec(
         sys.executable,

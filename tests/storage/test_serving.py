@@ -1,4 +1,4 @@
-"""What requests see of the database: nothing, unless they change what must last."""
+"""The database does not affect requests, except those that change persistent state."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def failed_writes(gateway: Gateway) -> str:
         return str(number)
 
 
-async def test_a_slow_write_holds_up_nobody_else(
+async def test_a_slow_write_delays_no_other_request(
     start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     """While a change waits for the disk, the event loop serves."""
@@ -56,10 +56,10 @@ async def test_a_slow_write_holds_up_nobody_else(
     assert await active(gateway) == "m"
 
 
-async def test_what_could_not_be_saved_is_told_and_counted(
+async def test_a_failed_save_is_an_error_and_counted(
     start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
-    """The admin call fails clearly, what was active still is, and proxying goes on."""
+    """The admin call fails clearly, the active model stays, and proxying continues."""
     upstream.script = answer()
     gateway = await start_gateway(upstream.base_url)
     await activate(gateway, "before")

@@ -35,7 +35,7 @@ asyncio.run(Database(Path(sys.argv[1])).open())
 
 
 async def test_the_state_file_is_taken_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The first start with a database knows what was active; the files stay, under other names."""
+    """The first start with a database loads its active models; the files are renamed."""
     (tmp_path / "state.json").write_bytes(BEFORE)
     (tmp_path / "state.previous.json").write_bytes(GOOD)
     assert await saved_in(tmp_path) == TWO
@@ -48,7 +48,7 @@ async def test_the_state_file_is_taken_over(tmp_path: Path, caplog: pytest.LogCa
 
 
 async def test_it_is_taken_over_once(tmp_path: Path) -> None:
-    """What was saved since isn't undone by a state file that is there again, from a backup say."""
+    """A state file that is restored from a backup doesn't overwrite later changes."""
     (tmp_path / "state.json").write_bytes(BEFORE)
     await save_in(tmp_path, ONE)
     (tmp_path / "state.json").write_bytes(BEFORE)
@@ -61,7 +61,7 @@ async def test_it_is_taken_over_once(tmp_path: Path) -> None:
 async def test_killed_while_it_is_taken_over(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
-    """Before the commit it is done again, after it never: not even if there is nothing left to take."""
+    """Before the commit it is repeated, after it never."""
     (tmp_path / "state.json").write_bytes(BEFORE)
     killed = await asyncio.create_subprocess_exec(
         sys.executable, "-c", KILLED, str(tmp_path), step, cwd=Path(__file__).parents[2]
@@ -74,10 +74,10 @@ async def test_killed_while_it_is_taken_over(
     assert not warnings(caplog)
 
 
-async def test_a_read_only_folder_keeps_its_state_file(
+async def test_a_read_only_folder_still_has_its_state_file(
     tmp_path: Path, make_read_only: Callable[[Path], None]
 ) -> None:
-    """What can't be taken over yet is used nevertheless."""
+    """A state file that can't be taken over yet is used."""
     (tmp_path / "state.json").write_bytes(BEFORE)
     make_read_only(tmp_path)
     assert await saved_in(tmp_path) == TWO
@@ -102,7 +102,7 @@ CORRUPT = [
 async def test_corrupt_state_file_is_set_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    """The copy before it is taken over, with one warning, and the broken file is kept."""
+    """The previous copy is taken over, with one warning; the broken file is renamed."""
     (tmp_path / "state.json").write_bytes(content)
     (tmp_path / "state.previous.json").write_bytes(GOOD)
     assert await saved_in(tmp_path) == ONE
@@ -116,7 +116,7 @@ async def test_corrupt_state_file_is_set_aside(
 
 
 async def test_nothing_left_to_take_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With the copy before corrupt as well, the gateway starts afresh, and can save."""
+    """If the previous copy is corrupt too, the gateway starts without state, and can save."""
     for name in ("state.json", "state.previous.json"):
         (tmp_path / name).write_bytes(b"?")
     assert await saved_in(tmp_path) == ActiveModels()

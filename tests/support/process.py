@@ -80,3 +80,9 @@ async def lmgateway(
         if process.returncode is None:
             process.kill()
             await process.communicate()
+
+
+async def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str]:
+    """Run the command to its end: its exit status, and everything that it printed."""
+    async with lmgateway(*arguments, cwd=cwd, **environ) as command:
+        return await command.ends()

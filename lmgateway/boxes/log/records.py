@@ -38,9 +38,10 @@ _GENERATE_NAMES = frozenset({"n_ctx", "n_batch", "n_predict", "n_keep"})
 
 
 class LogReader:
-    """Turns the log's bytes, cut anywhere, into events."""
+    """Turns the log's bytes, cut anywhere, into events. Of a longer line, `line_bytes` are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, line_bytes: int = LINE_BYTES) -> None:
+        self._line_bytes = line_bytes
         self._records = _Records()
         self._partial = b""
 
@@ -56,8 +57,8 @@ class LogReader:
         first, *others = data.split(b"\n")
         lines = [self._partial + first, *others]
         # Two bytes more than a line may have, so that `_text` sees whether it was cut off.
-        self._partial = lines.pop()[: LINE_BYTES + 2]
-        return [event for line in lines for event in self._records.line(_text(line))]
+        self._partial = lines.pop()[: self._line_bytes + 2]
+        return [event for line in lines for event in self._records.line(self._text(line))]
 
     def settle(self) -> list[Event]:
         """Return the events of incomplete records. To be called after a quiet period."""
@@ -68,15 +69,14 @@ class LogReader:
         if not self._partial:
             return []
         line, self._partial = self._partial, b""
-        return list(self._records.line(_text(line)))
+        return list(self._records.line(self._text(line)))
 
-
-def _text(line: bytes) -> str:
-    line = line.removesuffix(b"\r")
-    if len(line) > LINE_BYTES:
-        # The cut may be inside a character, which is then left out.
-        return line[:LINE_BYTES].decode("utf-8", "ignore") + "…"
-    return line.decode("utf-8", "replace").removeprefix("\ufeff")
+    def _text(self, line: bytes) -> str:
+        line = line.removesuffix(b"\r")
+        if len(line) > self._line_bytes:
+            # The cut may be inside a character, which is then left out.
+            return line[: self._line_bytes].decode("utf-8", "ignore") + "…"
+        return line.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
 class _Records:

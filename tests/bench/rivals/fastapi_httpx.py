@@ -19,7 +19,7 @@ def make_app(studio: str) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions", response_model=None)
-    async def chat(body: dict[str, Any] = Body()) -> Response:  # noqa: B008 - how FastAPI is told
+    async def chat(body: dict[str, Any] = Body()) -> Response:  # noqa: B008 - FastAPI requires it
         url = f"{studio}/v1/chat/completions"
 
         async def stream() -> AsyncIterator[bytes]:

@@ -1,9 +1,9 @@
-"""A patient: a folder with a configuration, beside an LM Studio, and the doctor who looks at it."""
+"""A folder with a configuration that `lmgateway doctor` examines, beside a simulated LM Studio."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from lmgateway import settings
 from lmgateway.cli.doctor.findings import Finding
 from lmgateway.simulator import Pace, Simulator, serve
-from tests.support.process import lmgateway
+from tests.support.process import run
 
 KEY = "a key that is long enough"
 Programs = Callable[..., str]
@@ -21,7 +21,7 @@ Programs = Callable[..., str]
 
 @dataclass
 class Patient:
-    """`port` is the gateway's, where nothing listens unless a test lets something."""
+    """`port` is the gateway's, where nothing listens unless a test starts something there."""
 
     folder: Path
     port: int
@@ -54,11 +54,10 @@ class Patient:
 
     async def run(self, *arguments: str, **environ: str) -> tuple[int, str]:
         """Run the command here, with a home where no LM Studio was ever installed."""
-        async with lmgateway(*arguments, cwd=self.folder, HOME=str(self.folder), **environ) as command:
-            return await command.ends()
+        return await run(*arguments, cwd=self.folder, HOME=str(self.folder), **environ)
 
 
-def told(findings: list[Finding]) -> list[tuple[str, str]]:
+def messages(findings: Iterable[Finding]) -> list[tuple[str, str]]:
     return [(finding.level, finding.message) for finding in findings]
 
 
@@ -73,7 +72,7 @@ async def studio() -> AsyncIterator[tuple[Simulator, str]]:
 def patient(
     tmp_path: Path, studio: tuple[Simulator, str], unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> Patient:
-    """Somebody in good health, in whose folder this process is."""
+    """A configuration without problems, in the working directory."""
     monkeypatch.chdir(tmp_path)
     made = Patient(tmp_path, unused_tcp_port, studio[1])
     made.configure()
@@ -82,7 +81,7 @@ def patient(
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Programs:
-    """Return a PATH of programs that only print what a test wants: `programs(ufw="Status: active")`."""
+    """Return a PATH of programs with a fixed output: `programs(ufw="Status: active")`."""
     folder = tmp_path / "bin"
     folder.mkdir()
 

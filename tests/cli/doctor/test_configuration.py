@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lmgateway.cli.doctor.configuration import examine
-from tests.cli.doctor.conftest import KEY, Patient, told
+from tests.cli.doctor.conftest import KEY, Patient, messages
 
 
 @pytest.mark.parametrize(
-    ("auth", "network", "level", "said"),
+    ("auth", "network", "level", "message"),
     [
         (
             {"api_key": "short"},
@@ -27,12 +27,12 @@ from tests.cli.doctor.conftest import KEY, Patient, told
     ],
 )
 def test_keys(
-    patient: Patient, auth: dict[str, object], network: dict[str, object], level: str, said: str
+    patient: Patient, auth: dict[str, object], network: dict[str, object], level: str, message: str
 ) -> None:
     """None at all, or one that is no hindrance."""
     patient.configure(auth=auth, network=network)
     (_, finding) = examine(patient.load())
-    assert (finding.level, finding.message[: len(said)]) == (level, said)
+    assert (finding.level, finding.message[: len(message)]) == (level, message)
     assert "`lmgateway init`" in finding.remedy
 
 
@@ -61,7 +61,7 @@ def test_files_without_a_secret_may_be_read(patient: Patient) -> None:
 def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
     """curl can; a library that wants ASCII can't."""
     patient.configure(auth={"api_key": "schl\u00fcssel-schl\u00fcssel"})
-    (_, finding) = told(list(examine(patient.load())))
+    (_, finding) = messages(examine(patient.load()))
     assert finding == (
         "warning",
         "The key (auth.api_key) isn't ASCII, so some clients, such as OpenAI's library, can't send it.",
@@ -69,19 +69,19 @@ def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_dir", "said"),
+    ("log_dir", "problem"),
     [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere isn't a folder"), (".", None)],
 )
-def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, said: str | None) -> None:
-    """Whoever switched it on waits for its events."""
+def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, problem: str | None) -> None:
+    """Monitoring is on, but there would be no events."""
     patient.configure(lmstudio={"log_monitoring": True, "log_dir": log_dir})
-    (_, *findings) = told(list(examine(patient.load())))
-    assert [level for level, _ in findings] == (["warning"] if said else [])
-    assert all(said is not None and said in message for _, message in findings)
+    (_, *findings) = messages(examine(patient.load()))
+    assert [level for level, _ in findings] == (["warning"] if problem else [])
+    assert all(problem is not None and problem in message for _, message in findings)
 
 
 def test_certificate(patient: Patient) -> None:
     """One that can't be read would stop the start."""
     patient.configure(server={"tls_cert": "no.pem", "tls_key": "no.pem"})
-    (_, finding) = told(list(examine(patient.load())))
+    (_, finding) = messages(examine(patient.load()))
     assert finding == ("problem", "server.tls_cert: no.pem can't be read: No such file or directory")

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import pty
-import sys
-from contextlib import suppress
 
 from lmgateway import __version__
 from lmgateway.simulator import Simulator
 from tests.cli.doctor.conftest import KEY, Patient
 from tests.support.process import lmgateway
+from tests.support.terminal import on_terminal
 
 CHECKS = ("installation", "clock", "configuration", "network", "state", "LM Studio", "gateway")
 
 
 async def test_good_health(patient: Patient) -> None:
-    """Beside a running gateway each check says what it saw, none complains, and nobody tells the key.
-
-    For a pipe it is plain text.
-    """
+    """Beside a running gateway no check has a complaint, and none prints the key. A pipe gets plain text."""
     async with lmgateway("serve", cwd=patient.folder) as gateway:
         await gateway.port()
         status, output = await patient.run("doctor")
@@ -51,24 +44,10 @@ async def test_json_is_for_scripts(patient: Patient, studio: tuple[Simulator, st
 
 
 async def test_colours_are_for_terminals(patient: Patient) -> None:
-    """Levels are coloured where somebody looks."""
-    screen, side = pty.openpty()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lmgateway", "doctor"),
-        cwd=patient.folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(patient.folder)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=side,
-        stderr=side,
-    )
-    os.close(side)
-    shown = ""
-    with suppress(OSError):  # how a terminal says that nobody is left to write to it
-        while True:
-            shown += (await asyncio.wait_for(asyncio.to_thread(os.read, screen, 4096), 20)).decode()
-    os.close(screen)
-    assert await process.wait() == 0
-    assert "\x1b[32mok     \x1b[0m  LM Studio" in shown
+    """Levels are coloured on a terminal."""
+    async with on_terminal("doctor", cwd=patient.folder) as terminal:
+        assert await terminal.ends() == 0
+    assert "\x1b[32mok     \x1b[0m  LM Studio" in terminal.shown
 
 
 async def test_unusable_configuration(patient: Patient) -> None:

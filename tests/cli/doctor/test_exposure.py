@@ -21,7 +21,7 @@ NOT_HERE = "network.ip_allowlist contains no network of this machine, which is n
 
 
 @pytest.mark.parametrize(
-    ("host", "allowlist", "said"),
+    ("host", "allowlist", "starts"),
     [
         ("127.0.0.1", None, ["The gateway listens at 127.0.0.1, so only this machine"]),
         ("localhost", ["127.0.0.1"], ["The gateway listens at localhost, so only this machine"]),
@@ -35,13 +35,13 @@ NOT_HERE = "network.ip_allowlist contains no network of this machine, which is n
         ("0.0.0.0", ["127.0.0.1", "192.168.1.77"], ["Clients that may connect"]),
     ],
 )
-def test_doors_that_do_not_fit(host: str, allowlist: list[str] | None, said: list[str]) -> None:
-    """An allowlist that nobody on it can use, or nobody here is on."""
+def test_doors_that_do_not_fit(host: str, allowlist: list[str] | None, starts: list[str]) -> None:
+    """An allowlist whose networks can't reach the gateway, or that misses this machine's networks."""
     network = {} if allowlist is None else {"ip_allowlist": allowlist}
     tables = {"server": {"host": host}, "auth": {"api_key": "k"}, "network": network}
     findings = list(examine(msgspec.convert(tables, Config, dec_hook=decode_custom), [HERE]))
-    assert [finding.message[: len(text)] for finding, text in zip(findings, said, strict=True)] == said
-    as_it_should_be = [text not in {FOR_OTHERS, NOT_ITSELF, NOT_HERE} for text in said]
+    assert [finding.message[: len(text)] for finding, text in zip(findings, starts, strict=True)] == starts
+    as_it_should_be = [text not in {FOR_OTHERS, NOT_ITSELF, NOT_HERE} for text in starts]
     assert [finding.level == "ok" for finding in findings] == as_it_should_be
 
 

@@ -30,7 +30,7 @@ REJECT = {"reject": {"type": "icmpx", "expr": "port-unreachable"}}
 
 
 @pytest.mark.parametrize(
-    ("objects", "found"),
+    ("objects", "dropping"),
     [
         ([], None),
         ([chain()], None),
@@ -41,14 +41,14 @@ REJECT = {"reject": {"type": "icmpx", "expr": "port-unreachable"}}
         ([chain(policy="drop"), rule(OPEN, {"accept": None})], None),
     ],
 )
-def test_nftables(objects: list[object], found: str | None) -> None:
+def test_nftables(objects: list[object], dropping: str | None) -> None:
     """A chain that drops what comes in is a sign; one that knows the port isn't."""
     ruleset = json.dumps({"nftables": [{"metainfo": {"version": "1.0.6"}}, *objects]})
-    assert dropping_chain(ruleset, 8002) == found
+    assert dropping_chain(ruleset, 8002) == dropping
 
 
 @pytest.mark.parametrize(
-    ("rules", "found"),
+    ("rules", "dropping"),
     [
         ("", False),
         ("-P INPUT ACCEPT\n", False),
@@ -57,20 +57,20 @@ def test_nftables(objects: list[object], found: str | None) -> None:
         ("-P INPUT DROP\n-A INPUT -p tcp -m tcp --dport 8002 -j ACCEPT\n", False),
     ],
 )
-def test_iptables(rules: str, found: bool) -> None:
+def test_iptables(rules: str, dropping: bool) -> None:
     """The same with the older program."""
-    assert drops(rules, 8002) is found
+    assert drops(rules, 8002) is dropping
 
 
 @pytest.mark.parametrize(
-    ("text", "found"), [("ENABLED=yes\n", True), ("# ENABLED=yes\nENABLED=no\n", False), (None, False)]
+    ("text", "enabled"), [("ENABLED=yes\n", True), ("# ENABLED=yes\nENABLED=no\n", False), (None, False)]
 )
-def test_ufw(tmp_path: Path, text: str | None, found: bool) -> None:
-    """Its settings tell everybody whether it is on."""
+def test_ufw(tmp_path: Path, text: str | None, enabled: bool) -> None:
+    """Its settings, which everybody may read, say whether it is on."""
     settings = tmp_path / "ufw.conf"
     if text is not None:
         settings.write_text(text)
-    assert is_ufw_enabled(settings) is found
+    assert is_ufw_enabled(settings) is enabled
 
 
 LAN = [
@@ -110,19 +110,19 @@ def test_firewalls(
     name: str | None,
     command: str,
 ) -> None:
-    """Whoever is in charge is named, with the command that opens the port for this machine's own networks."""
+    """The active one is named, with the command that opens the port for this machine's own networks."""
     monkeypatch.setenv("PATH", programs(**installed))
-    found = list(examine(Config(), LAN))
-    assert [finding.message.partition(" ")[0] for finding in found] == ([name] if name else [])
-    assert [command in finding.remedy.splitlines() for finding in found] == ([True] if name else [])
-    assert "8.8.8" not in str(found)
+    findings = list(examine(Config(), LAN))
+    assert [finding.message.partition(" ")[0] for finding in findings] == ([name] if name else [])
+    assert [command in finding.remedy.splitlines() for finding in findings] == ([True] if name else [])
+    assert "8.8.8" not in str(findings)
 
 
 @pytest.mark.parametrize("server", [{"host": "127.0.0.1"}, {"port": 0}])
-def test_firewalls_nobody_meets(
+def test_firewalls_do_not_matter_on_loopback(
     programs: Programs, monkeypatch: pytest.MonkeyPatch, server: dict[str, object]
 ) -> None:
-    """Where nobody comes from outside, none is in the way."""
+    """A gateway without clients from outside needs no open port."""
     monkeypatch.setenv("PATH", programs(firewall_cmd="running"))
     config = msgspec.convert({"server": server}, Config, dec_hook=decode_custom)
     assert list(examine(config, LAN)) == []

@@ -61,7 +61,7 @@ def test_clock_that_is_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["/dev/null/state", "a-file"])
 def test_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    """A place where nothing can be written is found before a model is activated."""
+    """A folder that can't be written is reported before a model is activated."""
     monkeypatch.chdir(tmp_path)
     Path("a-file").touch()
     (finding,) = storage.examine(folder)

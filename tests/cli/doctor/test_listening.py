@@ -15,7 +15,7 @@ from lmgateway.cli.doctor.processes import examine_age
 from lmgateway.cli.machine import LanAddress
 from lmgateway.config import Config, decode_custom
 from lmgateway.networks import parse_address
-from tests.cli.doctor.conftest import Patient, told
+from tests.cli.doctor.conftest import Patient, messages
 from tests.support.gateway import running_gateway
 from tests.support.process import lmgateway
 from tests.support.upstream import ScriptedUpstream, answer
@@ -30,8 +30,8 @@ def config(patient: Patient, **changed: dict[str, Any]) -> Config:
 
 async def test_port_is_free(patient: Patient) -> None:
     """A gateway that doesn't run is no problem: perhaps it is to be started next."""
-    found = await examine(config(patient), [])
-    assert told(found) == [("note", f"The gateway isn't running. Port {patient.port} is free.")]
+    findings = await examine(config(patient), [])
+    assert messages(findings) == [("note", f"The gateway isn't running. Port {patient.port} is free.")]
 
 
 async def test_any_port(patient: Patient) -> None:
@@ -41,7 +41,7 @@ async def test_any_port(patient: Patient) -> None:
 
 
 async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> None:
-    """By whom is said, where it may be known."""
+    """The message names the program, where its name is known."""
     upstream.script = answer(b"<html>")
     port = int(upstream.base_url.rpartition(":")[2])
     [finding] = await examine(config(patient, server={"port": port}), [])
@@ -52,9 +52,9 @@ async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> No
 
 async def test_address_is_another_machines(patient: Patient) -> None:
     """Nobody is asked there: it would be a stranger who answers."""
-    found = await examine(config(patient, server={"host": "203.0.113.1"}), [])
+    findings = await examine(config(patient, server={"host": "203.0.113.1"}), [])
     message = "The gateway can't listen at 203.0.113.1, which isn't an address of this machine."
-    assert told(found) == [("problem", message)]
+    assert messages(findings) == [("problem", message)]
 
 
 async def test_port_is_lm_studios(patient: Patient) -> None:
@@ -65,12 +65,12 @@ async def test_port_is_lm_studios(patient: Patient) -> None:
 
 
 async def test_port_is_held_in_silence(patient: Patient) -> None:
-    """Why it can't be had is said in the system's words."""
+    """The message has the system's reason."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", patient.port))
-        found = await examine(config(patient), [])
+        findings = await examine(config(patient), [])
     why = f"it can't listen on 127.0.0.1 port {patient.port}: Address already in use."
-    assert told(found) == [("problem", f"The gateway isn't running, and {why}")]
+    assert messages(findings) == [("problem", f"The gateway isn't running, and {why}")]
 
 
 async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..., None]) -> None:
@@ -85,7 +85,7 @@ async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"auth": {"api_key": "another key"}}, "The running gateway's key differs"),
         (
@@ -95,12 +95,12 @@ async def test_gateway_of_before(patient: Patient, install_metadata: Callable[..
     ],
 )
 async def test_gateway_of_another_configuration(
-    patient: Patient, changed: dict[str, dict[str, object]], said: str
+    patient: Patient, changed: dict[str, dict[str, object]], message: str
 ) -> None:
     """What was changed since it started isn't in force yet."""
     async with running_gateway(patient.tables(), patient.port):
         runs, finding = await examine(config(patient, **changed), [])
-    assert (runs.level, finding.level, finding.message[: len(said)]) == ("ok", "warning", said)
+    assert (runs.level, finding.level, finding.message[: len(message)]) == ("ok", "warning", message)
 
 
 async def test_gateway_that_refuses_this_machine(patient: Patient) -> None:

@@ -14,7 +14,7 @@ from yarl import URL
 from lmgateway.cli.doctor.lm_studio import examine
 from lmgateway.config import LMStudio
 from lmgateway.simulator import Simulator
-from tests.cli.doctor.conftest import told
+from tests.cli.doctor.conftest import messages
 from tests.conftest import StartGateway
 from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream, answer
@@ -24,18 +24,18 @@ NOWHERE = URL("http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(
-    ("token", "level", "said"),
+    ("token", "level", "message"),
     [
         ("", "problem", "requires an API token."),
         ("wrong", "problem", "rejects lmstudio.api_token."),
         (TOKEN, "ok", "with 4 models."),
     ],
 )
-async def test_token(studio: tuple[Simulator, str], token: str, level: str, said: str) -> None:
+async def test_token(studio: tuple[Simulator, str], token: str, level: str, message: str) -> None:
     """Whether it takes ours, which isn't repeated."""
     studio[0].api_token = TOKEN
     [finding] = await examine(LMStudio(base_url=URL(studio[1]), api_token=token))
-    assert (finding.level, finding.message.endswith(said)) == (level, True)
+    assert (finding.level, finding.message.endswith(message)) == (level, True)
     assert token == "" or token not in str(finding)
 
 
@@ -43,7 +43,7 @@ async def test_profiles_of_models_that_are_not_there(studio: tuple[Simulator, st
     """A profile under a misspelt name would never be in force, and nothing else would say so."""
     profiles = ("qwen2.5-7b-instruct", "qwen2.5-7b-instrukt", "zzz")
     _, *notes = await examine(LMStudio(base_url=URL(studio[1])), profiles)
-    assert told(notes) == [
+    assert messages(notes) == [
         ("note", 'models."qwen2.5-7b-instrukt" is a profile for a model that LM Studio doesn\'t have.'),
         ("note", "models.zzz is a profile for a model that LM Studio doesn't have."),
     ]
@@ -59,15 +59,15 @@ async def test_elsewhere(
     settings.parent.mkdir(parents=True)
     settings.write_text(json.dumps({"port": URL(studio[1]).port}))
     monkeypatch.setenv("HOME", str(tmp_path))
-    found = await examine(LMStudio(base_url=NOWHERE))
-    assert told(found) == [("problem", f"Nothing answers at {NOWHERE}. LM Studio is at {studio[1]}.")]
+    findings = await examine(LMStudio(base_url=NOWHERE))
+    assert messages(findings) == [("problem", f"Nothing answers at {NOWHERE}. LM Studio is at {studio[1]}.")]
 
 
 async def test_something_else(upstream: ScriptedUpstream) -> None:
     """It may be LM Studio behind a proxy, so this is no more than a warning."""
     upstream.script = answer(b"{}")
-    found = await examine(LMStudio(base_url=URL(upstream.base_url)))
-    assert told(found) == [
+    findings = await examine(LMStudio(base_url=URL(upstream.base_url)))
+    assert messages(findings) == [
         ("warning", f"The server at {upstream.base_url} doesn't identify itself as LM Studio.")
     ]
 
@@ -75,16 +75,16 @@ async def test_something_else(upstream: ScriptedUpstream) -> None:
 async def test_a_gateway_instead(start_gateway: StartGateway) -> None:
     """It would ask itself."""
     gateway = await start_gateway(str(NOWHERE))
-    found = await examine(LMStudio(base_url=URL(gateway.base_url)))
+    findings = await examine(LMStudio(base_url=URL(gateway.base_url)))
     message = f"The server at {gateway.base_url} is an lmgateway, not LM Studio."
-    assert told(found) == [("problem", message)]
+    assert messages(findings) == [("problem", message)]
 
 
 async def test_https_to_plain_http(studio: tuple[Simulator, str]) -> None:
     """LM Studio speaks no TLS."""
     address = studio[1].replace("http", "https")
-    found = await examine(LMStudio(base_url=URL(address)))
-    assert told(found) == [("problem", f"The server at {address} doesn't use TLS.")]
+    findings = await examine(LMStudio(base_url=URL(address)))
+    assert messages(findings) == [("problem", f"The server at {address} doesn't use TLS.")]
 
 
 async def test_models_cannot_be_managed() -> None:

@@ -35,7 +35,7 @@ def test_unit(tmp_path: Path, properties: dict[str, str], mode: int | None, leve
 
 
 def test_systemd_is_asked(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit that isn't there is nobody's business, and neither is a systemd."""
+    """A missing unit, or a missing systemd, is no finding."""
     output = "LoadState=loaded\nActiveState=failed\nUser=\nDynamicUser=no"
     monkeypatch.setenv("PATH", programs(systemctl=output))
     assert [finding.level for finding in examine()] == ["problem", "warning"]
