@@ -73,19 +73,6 @@ def test_a_page_reads_what_its_origin_may(tables, origin, proxied, allowed):
     assert cors(tables).response_headers(origin, proxied=proxied).get(ALLOW) == allowed
 
 
-@pytest.mark.parametrize(
-    "tables", [CLOSED, OPEN, WILD, LISTED, BOTH], ids=["closed", "open", "*", "listed", "both"]
-)
-@pytest.mark.parametrize("proxied", [True, False], ids=["proxied", "admin"])
-def test_nothing_is_granted_with_credentials(tables, proxied):
-    """No page rides on what a browser would send on its own."""
-    asked = fields(Origin=PAGE, Access_Control_Request_Method="POST")
-    answered = cors(tables).response_headers(PAGE, proxied=proxied) | cors(tables).preflight_headers(
-        asked, proxied=proxied
-    )
-    assert "Access-Control-Allow-Credentials" not in answered
-
-
 @pytest.mark.parametrize("origin", [PAGE, STRANGER, None])
 def test_an_answer_that_depends_on_the_origin_says_so(origin):
     """A cache doesn't hand one page's answer to another."""
@@ -112,19 +99,6 @@ def test_a_preflight_is_granted_no_more_than_it_asks_for():
         fields(Origin=PAGE, Access_Control_Request_Method="GET"), proxied=True
     )
     assert granted.keys() == {"Access-Control-Allow-Methods", "Access-Control-Max-Age"}
-
-
-@pytest.mark.parametrize(
-    ("tables", "origin", "proxied"),
-    [(CLOSED, PAGE, True), (OPEN, PAGE, False), (LISTED, STRANGER, True), (LISTED, STRANGER, False)],
-    ids=["closed", "open, /admin", "not listed", "not listed, /admin"],
-)
-def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
-    """A page that may not read may not send either."""
-    asked = fields(
-        Origin=origin, Access_Control_Request_Method="POST", Access_Control_Request_Private_Network="true"
-    )
-    assert cors(tables).preflight_headers(asked, proxied=proxied) == {}
 
 
 @pytest.mark.parametrize(

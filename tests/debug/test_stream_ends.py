@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartGateway
-from tests.hostile.answers import request
+from tests.hostile.wire import post
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk, raw
@@ -145,7 +145,7 @@ async def test_tokens_that_were_seen_count_though_the_client_left(
     upstream.script = script
     gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["*"]})
     async with raw_client(gateway.port) as client:
-        await client.send(request(b"POST", path.encode(), b'{"stream":true}'))
+        await client.send(post(path.encode(), b'{"stream":true}'))
         pieces, seen = client.pieces(await client.answer_head()), b""
         while seen != token * 40:
             seen += await anext(pieces)

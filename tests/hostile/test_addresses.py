@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, Connect
-from tests.hostile.wire import WITHOUT_KEY, ask, json_post, reached, request
+from tests.hostile.wire import GET, WITHOUT_KEY, ask, json_post, reached, request
 from tests.support.gateway import running_gateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream
@@ -66,8 +66,9 @@ async def test_only_from_trusted_proxies_is_x_forwarded_for_believed(
         ("127.0.0.1", b"10.0.0.1\r\nX-Forwarded-For: 10.0.0.2", 403),
     ]:
         async with raw_client(gateway.port, source=source) as client:
-            await client.send(request(b"GET /v1/models", b"X-Forwarded-For: " + told))
-            assert (await client.answer()).status == status, (source, told)
+            assert (
+                await client.ask(request(b"GET /v1/models", b"X-Forwarded-For: " + told))
+            ).status == status, (source, told)
 
 
 async def test_forbidden_address_gets_the_same_answer_with_and_without_key(
@@ -109,8 +110,7 @@ async def test_on_a_dual_stack_socket_an_ipv4_client_is_matched_by_its_ipv4_rule
                 ("::1", "::1", 403),
             ]:
                 async with raw_client(gateway.port, host=host, source=source) as client:
-                    await client.send(request(b"GET /v1/models"))
-                    assert (await client.answer()).status == status, (rule, source)
+                    assert (await client.ask(GET)).status == status, (rule, source)
 
 
 async def test_what_clients_say_about_who_asks_is_not_passed_on(

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.hostile.answers import CHAT, chunked, request
 from tests.hostile.conftest import KEY
+from tests.hostile.wire import CHAT, CHUNKED, request
 from tests.support.process import lmgateway
 from tests.support.raw_client import Answer, RawClient, raw_client
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
@@ -65,7 +65,7 @@ async def test_memory_does_not_follow_a_128_mib_upload(tmp_path: Path, upstream:
     upstream.script, upstream.reads_body = script, False
     async with measured_gateway(tmp_path, upstream.base_url) as gateway, raw_client(gateway.port) as client:
         path = b"/v1/audio/transcriptions"
-        await client.send(request(b"POST", path, None, b"Content-Length: %d" % size))
+        await client.send(request(b"POST " + path, b"Content-Length: %d" % size))
         for _ in range(size // MIB):
             await client.send(bytes(MIB))
             gateway.measure()
@@ -75,14 +75,17 @@ async def test_memory_does_not_follow_a_128_mib_upload(tmp_path: Path, upstream:
     assert gateway.peak < 32 * MIB
 
 
+@pytest.mark.parametrize("path", [CHAT, b"/admin/models/load"])
 async def test_an_endless_chunked_json_body_is_refused_with_bounded_memory(
-    tmp_path: Path, upstream: ScriptedUpstream
+    tmp_path: Path, upstream: ScriptedUpstream, path: bytes
 ) -> None:
     sent = 0
 
     async def go_on(client: RawClient, gateway: Measured) -> None:
         nonlocal sent
-        await client.send(chunked(b"POST", CHAT) + chunk(b'{"endless":"'))
+        await client.send(
+            request(b"POST " + path, CHUNKED, b"Content-Type: application/json") + chunk(b'{"endless":"')
+        )
         while True:
             await client.send(chunk(b"x" * MIB))
             sent += MIB

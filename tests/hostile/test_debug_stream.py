@@ -69,6 +69,7 @@ async def test_debug_stream_is_an_uncached_event_stream_and_opens_at_once(
         head = (await subscribe(watcher)).lower()
         assert b"\r\ncontent-type: text/event-stream\r\n" in head
         assert b"\r\ncache-control: no-cache\r\n" in head
+        assert b"\r\nx-accel-buffering: no\r\n" in head
         assert b"content-length" not in head
         assert await until(watcher, b"event: connected\n")
         await ask(client, get("/v1/models", "X-Request-Id: mine\r\n"))
@@ -194,8 +195,7 @@ async def test_so_many_debug_clients_are_served_and_the_next_is_asked_to_come_la
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"subscribers": 1})
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         await subscribe(first)
-        await second.send(get("/debug/stream"))
-        refused = await second.answer()
+        refused = await second.ask(get("/debug/stream"))
         assert (refused.status, refused.one("Retry-After")) == (503, "1")
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from lmgateway.server import connection_limits as connections
 from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.wire import request
 from tests.support.gateway import running_gateway
 from tests.support.process import Process, lmgateway
 from tests.support.raw_client import RawClient, raw_client
@@ -51,7 +52,7 @@ class Stream:
 
 
 async def ask(client: RawClient, path: str = "/v1/models") -> None:
-    await client.send(b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), FIELDS))
+    await client.send(request(b"GET " + path.encode()))
 
 
 async def refused(port: int) -> None:
@@ -206,8 +207,7 @@ async def test_sighup_changes_how_large_a_head_may_be(start: Start, tmp_path: Pa
     large = b"GET /health HTTP/1.1\r\n%sX-Large: %s\r\n\r\n" % (FIELDS, b"x" * 20_000)
     for status in (431, 200, 431):
         async with raw_client(port) as client:
-            await client.send(large)
-            assert (await client.answer()).status == status
+            assert (await client.ask(large)).status == status
         config.write_text(f"[limits]\nhead_bytes = {65_536 if status == 431 else 4096}\n")
         gateway.send(signal.SIGHUP)
         await gateway.says("the configuration is reloaded")

@@ -22,6 +22,7 @@ import pytest
 from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.house import House, running_house
 from tests.hostile.mutations import GOOD, good, mutated
+from tests.hostile.wire import request
 from tests.support.strict_upstream import StrictUpstream, strict_upstream
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -31,7 +32,7 @@ SEED = os.environ.get("LMGATEWAY_FUZZ_SEED", "1")
 ONLY = os.environ.get("LMGATEWAY_FUZZ_ONLY")
 AT_ONCE = 100
 # Follows every request: if nothing ends the connection before, its answer does.
-LAST = b"GET /health HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n"
+LAST = request(b"GET /health", b"Connection: close")
 # Whoever still waits for a body after a moment gets more than any length that isn't huge.
 MORE = LAST * (70_000 // len(LAST))
 _ACTIVE = b'{"modelKey":"m","type":"llm","defaultInference":{"temperature":0.5}}'

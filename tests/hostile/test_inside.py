@@ -10,7 +10,8 @@ from pathlib import Path
 
 import lmgateway
 from tests.conftest import StartGateway
-from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.hostile.conftest import KEY, Connect
+from tests.hostile.wire import GET, request
 from tests.support.gateway import Gateway
 from tests.support.process import lmgateway as command
 from tests.support.raw_client import raw_client
@@ -39,7 +40,7 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
         serve = command("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ)
         gateway = await stack.enter_async_context(serve)
         client = await stack.enter_async_context(raw_client(await gateway.port()))
-        await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+        await client.send(GET)
         assert b" 200 " in await client.head()
     assert upstream.last.one("Authorization") is None
 
@@ -63,17 +64,16 @@ async def test_after_a_storm_of_aborts_nothing_runs_and_the_books_balance(
     upstream.script = hang
     for _ in range(50):
         async with connect() as client:
-            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await client.send(GET)
             await asyncio.wait_for(upstream.arrivals.get(), 5)
     for _ in range(50):
         await asyncio.wait_for(upstream.gone.get(), 5)
     upstream.script = answer()
     async with connect() as client:
         for _ in range(10):
-            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await client.send(GET)
             await client.answer()
-        await client.send(b"GET /metrics HTTP/1.1\r\n" + FIELDS + b"\r\n")
-        metrics = (await client.answer()).body.decode()
+        metrics = (await client.ask(request(b"GET /metrics"))).body.decode()
     counted = dict(re.findall(r'^lmgateway_requests_total\{.*status="(\w+)"\} (\S+)$', metrics, re.MULTILINE))
     assert counted == {"aborted": "50.0", "2xx": "10.0"}
     assert "lmgateway_in_flight 0.0" in metrics

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import GET, HEALTH
 from tests.support.process import Process, lmgateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream
@@ -35,7 +36,7 @@ async def served(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[tu
 
 async def is_served(port: int) -> None:
     async with raw_client(port, source=LAN) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(GET)
         assert b" 200 " in await client.head()
 
 
@@ -93,15 +94,15 @@ async def test_a_gateway_without_descriptors_serves_who_is_connected_and_recover
     before = process.num_fds()
     async with AsyncExitStack() as stack:
         early = await stack.enter_async_context(raw_client(port))
-        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await early.send(HEALTH)
         assert b" 200 " in await early.head()
         soft, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (process.num_fds() + 15, hard))
         for _ in range(60):
             late = await stack.enter_async_context(raw_client(port))
-            late.writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            late.writer.write(HEALTH)
         used = process.cpu_times()
-        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await early.send(HEALTH)
         assert b" 200 " in await early.head()
         await gateway.says("no file descriptors are left")
         await asyncio.sleep(1)

@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import request
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
@@ -89,7 +90,7 @@ async def test_a_restart_refuses_no_request_and_cuts_no_stream(
 
         asking = asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
         async with activated(held, tmp_path, **environ) as first, raw_client(port) as streaming:
-            await streaming.send(b"GET /v1/stream HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await streaming.send(request(b"GET /v1/stream"))
             await asyncio.wait_for(streaming.reader.readuntil(b"data: 1"), 10)
             first.send_signal(signal.SIGTERM)
             for number in range(RESTARTS):

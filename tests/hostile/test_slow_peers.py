@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from lmgateway.server import connection_limits as connections
 from lmgateway.server import runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
-from tests.hostile.wire import outcome
+from tests.hostile.wire import GET, HEALTH, outcome, request
 from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client
@@ -71,7 +72,7 @@ async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) ->
 
 async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.send(HEALTH)
         assert b" 200 " in await client.head()
         await client.send(b"GET /health HT")
         assert b"HTTP/1.1 408 " in await asyncio.wait_for(client.reader.read(), SOON)
@@ -110,7 +111,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
 
 async def test_an_idle_connection_is_closed(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.send(HEALTH)
         await client.head()
         rest = await asyncio.wait_for(client.reader.read(), SOON)
     assert rest.endswith(b"}")
@@ -123,7 +124,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
     upstream.script = answer(b"x" * 16 * 1024**2, content_type=kind)
     async with raw_client(hasty.port) as client:
         client.writer.transport.pause_reading()
-        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/files"))
         await asyncio.wait_for(upstream.gone.get(), SOON + 2)
 
 
@@ -143,7 +144,7 @@ async def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Gateway, upstrea
     body = b"x" * 24 * 1024**2
     upstream.script = answer(body, content_type="application/octet-stream")
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/files"))
         await client.head()
         received = 0
         while received < len(body):
@@ -169,7 +170,7 @@ async def test_prompt_processing_before_the_first_byte_is_no_timeout(
 
     upstream.script = think
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/slow"))
         await asyncio.wait_for(upstream.arrivals.get(), SOON)
         await long_after(clock)
         has_thought.set()
@@ -188,7 +189,7 @@ async def test_a_stream_that_is_silent_between_two_events_goes_on(
 
     upstream.script = pause
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/slow"))
         await client.reader.readuntil(b"data: 1")
         await long_after(clock)
         goes_on.set()
@@ -219,15 +220,17 @@ async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
 
 
 async def test_a_client_that_leaves_with_many_requests_unread_is_noticed(
-    hasty: Gateway, upstream: ScriptedUpstream
+    hasty: Gateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And is no error of the gateway's."""
     upstream.script = hang
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS * 100)
+        await client.send(GET * 100)
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         client.hang_up()
         await asyncio.wait_for(hasty_is_idle(hasty), SOON)
     assert len(upstream.received) == 1
+    assert not [one for one in caplog.records if one.levelno > logging.INFO and one.name != "asyncio"]
 
 
 async def hasty_is_idle(gateway: Gateway) -> None:
@@ -245,7 +248,7 @@ async def test_one_address_gets_so_many_connections_and_another_is_served(
     gateway = await start_gateway(
         upstream.base_url, auth={"api_key": KEY}, limits={"connections_per_address": 2}
     )
-    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    request = HEALTH
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         for client in (first, second):
             await client.send(request)
@@ -274,7 +277,7 @@ async def test_so_many_requests_run_at_once_and_the_next_is_asked_to_come_later(
         await answer()(request, reader, writer)
 
     upstream.script = wait
-    request = b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS
+    request = GET
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         await first.send(request)
         await asyncio.wait_for(upstream.arrivals.get(), 5)

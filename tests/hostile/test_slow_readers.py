@@ -1,4 +1,4 @@
-"""Promises about clients that don't read: they hold a few buffers, and LM Studio has to wait."""
+"""Promises about clients that don't read: bounded memory, and backpressure to LM Studio."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.conftest import FIELDS
 from tests.hostile.house import running_house
-from tests.hostile.test_streams import post
+from tests.hostile.wire import CHAT, GET, json_post, request
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
 
@@ -24,10 +23,10 @@ PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %%s\r\nContent-Length: %d\r\n\r\
 @pytest.mark.parametrize(
     ("request_bytes", "head", "piece"),
     [
-        pytest.param(post(b'{"stream":true}'), STREAM_HEAD, chunk(EVENT), id="events"),
-        pytest.param(post(b"{}"), PLAIN_HEAD % b"application/json", b" " * 65536, id="JSON"),
+        pytest.param(json_post(CHAT, b'{"stream":true}'), STREAM_HEAD, chunk(EVENT), id="events"),
+        pytest.param(json_post(CHAT, b"{}"), PLAIN_HEAD % b"application/json", b" " * 65536, id="JSON"),
         pytest.param(
-            b"GET /v1/files/1 HTTP/1.1\r\n" + FIELDS + b"\r\n",
+            request(b"GET /v1/files/1"),
             PLAIN_HEAD % b"audio/wav",
             b" " * 65536,
             id="plain",
@@ -61,8 +60,7 @@ async def test_client_that_reads_nothing_throttles_lm_studio_and_costs_no_memory
     upstream.script = script
     async with running_house(tmp_path, upstream.base_url) as house:
         async with raw_client(house.port) as other:
-            models = b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n"
-            await other.send(models)
+            await other.send(GET)
             await other.head()
             before = house.resident_bytes
             async with raw_client(house.port) as client:
@@ -72,7 +70,7 @@ async def test_client_that_reads_nothing_throttles_lm_studio_and_costs_no_memory
                 assert written < BUFFERED
                 assert house.resident_bytes - before < 16 * MIB
                 await other.reader.readexactly(2)
-                await other.send(models)
+                await other.send(GET)
                 assert b" 200 " in await other.head()
                 client.hang_up()
                 await asyncio.wait_for(upstream.gone.get(), 2)

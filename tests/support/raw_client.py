@@ -66,6 +66,11 @@ class RawClient:
                 answer.body = b"".join([piece async for piece in self.pieces(answer)])
         return answer
 
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request, and return its response."""
+        await self.send(request)
+        return await self.answer(has_body=not request.startswith(b"HEAD "))
+
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""
         return await asyncio.wait_for(self.reader.read(), PATIENCE_SECONDS)

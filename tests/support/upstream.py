@@ -59,6 +59,11 @@ def raw(*pieces: bytes, then_close: bool = True) -> Script:
     return script
 
 
+async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Answer nothing until the peer leaves."""
+    await reader.read()
+
+
 def reset(writer: asyncio.StreamWriter) -> None:
     """End a connection with RST, as a killed process does."""
     on_close = struct.pack("ii", 1, 0)

@@ -48,15 +48,6 @@ def test_no_other_path_is_filled_in():
     assert DIALECTS.keys() == FILLED.keys()
 
 
-@pytest.mark.parametrize("path", FILLED)
-def test_what_the_client_set_stays(path):
-    """A parameter that is there, be it null or of a wrong type, is never overruled."""
-    parameters = FILLED[path][1]
-    for value in (None, 0, "auto"):
-        body = json.dumps({"model": "mine", **dict.fromkeys(parameters, value)}).encode()
-        assert fill(body, DIALECTS[path], FULL).body == body
-
-
 @pytest.mark.parametrize("value", ["64", "null"])
 def test_the_newer_name_of_max_tokens_counts(value):
     """A client that limits its answer by max_completion_tokens doesn't get a second limit."""
@@ -129,36 +120,12 @@ def test_a_body_with_nothing_to_fill_in_goes_byte_for_byte(body):
     assert fill(body, CHAT, BARE).body == body
 
 
-BOM = b"\xef\xbb\xbf"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b'{"a":1.0}', b' {"model":null}', rb'{"a":"\ud83d"}', b'{"stream":true}'],
-    ids=["plain", "null", "half a character", "stream"],
-)
-def test_a_body_behind_a_byte_order_mark_is_filled_in_like_any_other(body):
-    """Editors and .NET put one before JSON, and a reader may ignore it (RFC 8259 section 8.1)."""
-    assert fill(BOM + body, CHAT, FULL, account_streams=True) == fill(body, CHAT, FULL, account_streams=True)
-
-
-def test_a_byte_order_mark_stays_where_nothing_is_filled_in():
-    """The model is known all the same."""
-    filled = fill(BOM + b'{"model":"mine"}', CHAT, BARE)
-    assert (filled.body, filled.model) == (BOM + b'{"model":"mine"}', "mine")
-
-
 def test_a_large_body_that_is_no_json_holds_nobody_up():
     """Somebody's upload to the wrong path is no reason for all the others to wait."""
     body = b"x" * 20_000_000
     began = time.thread_time()
     assert fill(body, CHAT, BARE).body is body
     assert time.thread_time() - began < 0.15
-
-
-def test_nothing_is_filled_in_without_an_active_model():
-    """Before any model is active, the gateway adds nothing."""
-    assert fill(b'{"model": null}', CHAT, None).body == b'{"model": null}'
 
 
 def test_a_profile_fills_in_beside_what_is_no_text():

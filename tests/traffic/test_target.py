@@ -10,35 +10,6 @@ from lmgateway.traffic.target import parse
 
 
 @pytest.mark.parametrize(
-    "raw",
-    [
-        "/v1/models",
-        "/v1/",
-        "/v1/models/",
-        "/api/v0/models",
-        "/api/v1/chat",
-        "/v1/models/qwen%2Fqwen3%20%252F+%C3%A9",
-        "/v1/models/qwen%2fqwen3",
-        "/v1/%zz%",
-        "/v1/models/%ff%00%0d%0a",
-        "/v1/models/...",
-        "/v1/models/..a/.b/c..",
-        "/v1/a;b=c,d:e@f!$&'()*~",
-        "/v1/models?",
-        "/v1/models?a=1&a=2&b=&c&&=d",
-        "/v1/models?q=%2B+%26%25%2f%2F%zz",
-        "/v1/models?x=/../..%2f/v1/admin?y=//",
-        "/v1/administrators",
-        "/v1/healthz",
-        "/v1/models/admin",
-    ],
-)
-def test_a_target_is_forwarded_byte_for_byte(raw):
-    """Model ids, odd characters and queries mean to LM Studio what the client meant."""
-    assert parse(raw).raw == raw
-
-
-@pytest.mark.parametrize(
     ("raw", "forwarded"),
     [
         ("/chat/completions", "/v1/chat/completions"),
@@ -102,21 +73,6 @@ def test_what_is_no_target_is_a_bad_request(raw):
 def test_a_fragment_is_a_bad_request(raw):
     """A fragment, which nobody may send, doesn't end the path for one side and not for the other."""
     with pytest.raises(BadRequest):
-        parse(raw)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    ["/", "/v1", "/v1?x", "/v10/models", "/v2/models", "/api", "/api/v0", "/api/v2/x", "/api/v1x/y", "/lms",
-     "/V1/models", "/%761/models", "/API/v1/chat", "/%61pi/v1/chat", "/v1%2fmodels", "/v1\\models",
-     "/v1/v1", "//v1//v1", "//v2/models",
-     "//evil.example/v1/models", "/\\evil.example/v1/models", "/evil.example/v1/models",
-     "/modelsfoo", "/models%2ffoo", "/models%3f", "/models;x", "/Models", "/chat", "/chat//x",
-     "/images", "/audio/speech", "/x/models"],
-)  # fmt: skip
-def test_what_is_no_api_is_not_found(raw):
-    """Nothing is forwarded but LM Studio's APIs, under the names that its users know."""
-    with pytest.raises(NotFound):
         parse(raw)
 
 

@@ -18,23 +18,6 @@ PAGE = "https://page.example"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/models", "/v1/messages", "/chat/completions", "/admin/models/activate", "/nope"]
-)
-@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"Authorization": "Bearer A KEY"}])
-async def test_refused_request_reaches_nothing(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, headers: dict[str, str]
-) -> None:
-    """Without the right key every path answers 401 with a challenge, and LM Studio hears nothing."""
-    gateway = await start_gateway(upstream.base_url, **KEYED)
-    async with gateway.client.post(gateway.url(path), json={"modelKey": "m"}, headers=headers) as response:
-        assert response.status == 401
-        assert response.headers["WWW-Authenticate"] == "Bearer"
-        body = await response.json()
-    assert body["error"] == "Unauthorized" or body["error"]["type"] == "authentication_error"
-    assert not upstream.received
-
-
 async def test_own_errors_keep_the_old_shape(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     """Scripts written for the older gateways compare with exactly this."""
     gateway = await start_gateway(upstream.base_url, **KEYED)
@@ -46,107 +29,6 @@ async def test_own_errors_keep_the_old_shape(start_gateway: StartGateway, upstre
         body = await response.json()
     assert body["error"] == "Forbidden"
     assert body["details"] == "127.0.0.1 is not on the gateway's allowlist (network.ip_allowlist)."
-
-
-@pytest.mark.parametrize("key", [{"X-API-Key": "a key"}, {"Authorization": "bearer a key"}])
-async def test_key_opens_and_goes_no_further(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, key: dict[str, str]
-) -> None:
-    """Either header opens every route, and neither reaches LM Studio."""
-    gateway = await start_gateway(upstream.base_url, **KEYED)
-    async with gateway.client.get(gateway.url("/v1/models"), headers=key) as response:
-        assert response.status == 200
-    assert "a key" not in str(upstream.last)
-
-
-@pytest.mark.parametrize(
-    ("path", "tables", "status"),
-    [
-        ("/", KEYED, 200),
-        ("/health", KEYED, 200),
-        ("/health", {"auth": {"api_key": "a key", "require_for_health": True}}, 401),
-        ("/health/ready", KEYED, 401),
-    ],
-)
-async def test_open_doors(
-    start_gateway: StartGateway,
-    upstream: ScriptedUpstream,
-    path: str,
-    tables: dict[str, dict[str, object]],
-    status: int,
-) -> None:
-    """Who only wants to know whether the gateway lives needs no key, unless configured otherwise."""
-    gateway = await start_gateway(upstream.base_url, **tables)
-    for method in ("GET", "HEAD"):
-        async with gateway.client.request(method, gateway.url(path)) as response:
-            assert response.status == status
-
-
-async def test_trusted_proxy_tells_who_is_asking(
-    start_gateway: StartGateway, upstream: ScriptedUpstream
-) -> None:
-    """Behind a trusted proxy the allowlist judges the client; from anybody else it counts for nothing."""
-    network = {"ip_allowlist": ["10.0.0.1", "127.0.0.1"], "trusted_proxies": ["127.0.0.1"]}
-    gateway = await start_gateway(upstream.base_url, network=network)
-    for forwarded_for, status in [("10.0.0.1", 200), ("10.0.0.2", 403), ("10.0.0.1, 10.0.0.2", 403)]:
-        headers = {"X-Forwarded-For": forwarded_for}
-        async with gateway.client.get(gateway.url("/health"), headers=headers) as response:
-            assert response.status == status
-    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["10.0.0.1"]})
-    async with gateway.client.get(
-        gateway.url("/health"), headers={"X-Forwarded-For": "10.0.0.1"}
-    ) as response:
-        assert response.status == 403
-
-
-async def test_strange_host_name_is_misdirected(
-    start_gateway: StartGateway, upstream: ScriptedUpstream
-) -> None:
-    """Without a key, a name that any web page could have pointed here is refused, on every path."""
-    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["127.0.0.1"]})
-    for host, status in [
-        ("page.example", 421),
-        ("localhost:1", 200),
-        ("gateway.local", 200),
-        ("host.docker.internal", 200),
-        ("nas.home.arpa", 200),
-        ("[::1]:8002", 200),
-    ]:
-        async with gateway.client.get(gateway.url("/v1/models"), headers={"Host": host}) as response:
-            assert response.status == status
-
-
-@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
-async def test_request_has_one_host(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, hosts: bytes
-) -> None:
-    """RFC 9112 section 3.2: neither none nor two."""
-    gateway = await start_gateway(upstream.base_url)
-    async with raw_client(gateway.port) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\n" + hosts + b"\r\n")
-        assert b" 400 " in await client.head()
-    assert not upstream.received
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Content-Type": "text/plain"},
-        {"Content-Type": "application/json", "Origin": PAGE},
-        {"Content-Type": "application/json", "Sec-Fetch-Site": "cross-site"},
-    ],
-)
-async def test_other_sites_pages_change_nothing(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, headers: dict[str, str]
-) -> None:
-    """What a browser sends without asking first is refused on /admin, even with a key."""
-    gateway = await start_gateway(upstream.base_url, **KEYED)
-    url, data = gateway.url("/admin/models/activate"), b'{"modelKey":"m"}'
-    async with gateway.client.post(url, data=data, headers={"X-API-Key": "a key", **headers}) as response:
-        assert response.status in {403, 415}
-    own = {"X-API-Key": "a key", "Origin": gateway.base_url, "Content-Type": "application/json"}
-    async with gateway.client.post(url, data=data, headers=own) as response:
-        assert response.status == 200
 
 
 @pytest.mark.parametrize(
@@ -300,17 +182,6 @@ async def test_proxy_nobody_was_told_of_opens_nothing(
             assert "GATEWAY_API_KEY" in (await response.json())["error"]["message"]
 
 
-async def test_pages_change_no_machine(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """LM Studio's own load and unload paths are as closed to other sites' pages as /admin is."""
-    gateway = await start_gateway(upstream.base_url, **KEYED)
-    url = gateway.url("/api/v1/models/Load/")
-    async with gateway.client.options(url, headers=PREFLIGHT) as response:
-        assert "Access-Control-Allow-Origin" not in response.headers
-    async with gateway.client.post(url, json={}, headers={"X-API-Key": "a key", "Origin": PAGE}) as response:
-        assert response.status == 403
-    assert not upstream.received
-
-
 async def test_what_answers_vary_by_is_kept(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     """A cache is told of LM Studio's reasons and of ours."""
     gateway = await start_gateway(upstream.base_url, cors={"origins": [PAGE]})
@@ -385,11 +256,10 @@ async def test_a_page_that_was_refused_is_in_the_log(
     caplog.set_level(logging.INFO, "lmgateway")
     gateway = await start_gateway(upstream.base_url, **tables)
     async with raw_client(gateway.port) as client:
-        await client.send(
+        answered = await client.ask(
             f"OPTIONS {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: {origin}\r\n"
             "Access-Control-Request-Method: POST\r\n\r\n".encode()
         )
-        answered = await client.answer()
     assert (answered.status, answered.one("Access-Control-Allow-Origin")) == (204, None)
     assert f"127.0.0.1: a page of {shown} was refused; add its origin to cors.origins" in caplog.text
     await until(lambda: f"OPTIONS {path} 204 (page_refused)" in caplog.text)

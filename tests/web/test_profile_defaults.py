@@ -121,6 +121,5 @@ async def test_sighup_puts_new_profiles_in_force(tmp_path: Path, upstream: Scrip
             gateway.send(signal.SIGHUP)
             await gateway.says("the configuration is reloaded")
             for client, sent, temperature in ((later, head + b"\r\n" + body, 1.5), (begun, body, 0.5)):
-                await client.send(sent)
-                assert (await client.answer()).status == 200
+                assert (await client.ask(sent)).status == 200
                 assert json.loads(upstream.last.body) == {"model": "m", "temperature": temperature}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -12,7 +10,6 @@ import pytest
 from lmgateway.schema.models import ActivateRequest, LoadRequest
 from lmgateway.web.validation import MAX_MISTAKES, mistakes
 from tests.conftest import StartGateway
-from tests.support.upstream import ScriptedUpstream
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -96,34 +93,6 @@ def test_null_is_absent(kind: type[LoadRequest | ActivateRequest]) -> None:
     assert mistakes(nulls, kind) == []
 
 
-BAD_JSON = [
-    pytest.param(b"", id="empty"),
-    pytest.param(b"{nonsense", id="malformed"),
-    pytest.param(b'{"modelKey":"m"', id="truncated"),
-    pytest.param(b'{"modelKey":"m"}{}', id="two values"),
-    pytest.param(b'{"modelKey":NaN}', id="NaN"),
-    pytest.param(b'{"modelKey":"\xff"}', id="not UTF-8"),
-    pytest.param(b'{"modelKey":"\\ud800"}', id="half a character"),
-    pytest.param(b"[" * 100_000, id="nested too deep"),
-    pytest.param(b'{"modelKey":1,nonsense', id="malformed after a mistake"),
-    pytest.param(b'{"modelKey":1,"instanceId":"\xff"}', id="not UTF-8 after a mistake"),
-    pytest.param(b'{"modelKey":"m","x":' + b"[" * 100_000, id="nested too deep in an unknown field"),
-    pytest.param(b'{"modelKey":"m","ttlSeconds":1e999}', id="beyond any number"),
-    pytest.param(b'{"modelKey":"m","ttlSeconds":1' + b"0" * 5000 + b"}", id="beyond any integer"),
-]
-
-
-@pytest.mark.parametrize("body", BAD_JSON)
-async def test_no_json(start_gateway: StartGateway, body: bytes) -> None:
-    """Whatever a client sends as JSON, it is the client who is told; 400 and a sentence, never 5xx."""
-    gateway = await start_gateway(NOWHERE)
-    headers = {"Content-Type": "application/json"}
-    url = gateway.url("/admin/models/load")
-    async with gateway.client.post(url, data=body, headers=headers) as response:
-        assert response.status == 400
-        assert isinstance((await response.json())["error"], str)
-
-
 @pytest.mark.parametrize(
     ("path", "body", "details"),
     [
@@ -172,38 +141,6 @@ async def test_a_fraction_of_zero_is_none(start_gateway: StartGateway) -> None:
         answer = await response.json()
     assert answer["defaultInference"] == {"maxTokens": 500, "temperature": 1.0, "topK": 40}
     assert response.status == 200
-
-
-@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
-async def test_large_body(start_gateway: StartGateway, chunked: bool) -> None:
-    """Two megabytes are no admin request, whether or not it says so first."""
-    gateway = await start_gateway(NOWHERE)
-    body = io.BytesIO(b'{"modelKey":"' + b"m" * 2 * 1024**2 + b'"}')
-
-    async def pieces() -> AsyncIterator[bytes]:
-        yield body.read()
-
-    async with gateway.client.post(
-        gateway.url("/admin/models/load"),
-        data=pieces() if chunked else body,
-        headers={"Content-Type": "application/json"},
-    ) as response:
-        assert response.status == 413
-        assert "error" in await response.json()
-
-
-@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "text/json"])
-async def test_other_content_types(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, content_type: str
-) -> None:
-    """What a page of another site could send without asking is refused, saying what to send."""
-    gateway = await start_gateway(upstream.base_url)
-    async with gateway.client.post(
-        gateway.url("/admin/models/load"), data=b'{"modelKey":"m"}', headers={"Content-Type": content_type}
-    ) as response:
-        assert response.status == 415
-        assert "application/json" in (await response.json())["error"]
-    assert not upstream.received
 
 
 def test_of_thousands_of_mistakes_the_first_are_told() -> None:
