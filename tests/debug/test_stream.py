@@ -1,4 +1,4 @@
-"""Readers of /debug/stream: fast ones, slow ones, and ones that come back."""
+"""Subscribers of /debug/stream: fast ones, slow ones, and ones that reconnect."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pytest
 
 from lmgateway.observe.event_stream import HISTORY_EVENTS, QUEUE_EVENTS
 from lmgateway.observe.events import ModelUnloadStart
+from lmgateway.web.debug import KEEP_ALIVE_SECONDS, SEND_SECONDS
 from lmgateway.web.state import EVENTS
 from tests.conftest import StartGateway
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway
-from tests.support.process import lmgateway
+from tests.support.process import serving
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import ScriptedUpstream
 
@@ -30,10 +32,10 @@ async def subscribe(client: RawClient, query: str = "", headers: str = "") -> by
     return await client.head()
 
 
-async def test_reader_that_never_reads_costs_nobody_anything(
+async def test_a_subscriber_that_never_reads_affects_no_other(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """5,000 events: who reads gets all of them; who doesn't is told how many it missed, once it does."""
+    """5,000 events: one that reads gets all; one that doesn't gets the number of lost ones when it reads."""
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck, gateway.client.get(gateway.url("/debug/stream")) as reader:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -67,10 +69,10 @@ async def test_reader_that_never_reads_costs_nobody_anything(
     assert missed + late.count(b"event: model_unload_start") == 5000
 
 
-async def test_coming_back_continues_where_it_ended(
+async def test_a_reconnection_continues_after_the_last_event(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Last-Event-ID and a filter together: what was missed, and only of the wanted kinds."""
+    """Last-Event-ID and a filter together: the missed events of the selected types."""
     gateway = await start_gateway(upstream.base_url)
     for number in range(3):
         publish(gateway, number)
@@ -93,10 +95,10 @@ async def test_coming_back_continues_where_it_ended(
         assert re.findall(rb'"instanceId":"(\d+)"', received) == seen
 
 
-async def test_who_comes_back_late_is_told_at_once_what_is_lost(
+async def test_a_late_reconnection_gets_the_number_of_lost_events_at_once(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Not only with the next event of the wanted kind, which may never come."""
+    """Not only with the next event of the selected type, which may never happen."""
     gateway = await start_gateway(upstream.base_url)
     for number in range(HISTORY_EVENTS + 100):
         publish(gateway, number)
@@ -109,8 +111,8 @@ async def test_who_comes_back_late_is_told_at_once_what_is_lost(
     assert b'"missed":50' in told
 
 
-async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """Nobody waits for events that can't come."""
+async def test_an_unknown_type_is_a_400(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """With the nearest name, or all of them."""
     gateway = await start_gateway(upstream.base_url)
     url = gateway.url("/debug/stream?types=error,inference_strat,xyzzy")
     async with gateway.client.get(url) as response:
@@ -123,12 +125,12 @@ async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: Sc
 async def test_silence_is_broken_by_a_comment(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy in between sees that the stream lives."""
-    monkeypatch.setattr("lmgateway.web.debug.KEEP_ALIVE_SECONDS", 0.05)
-    gateway = await start_gateway(upstream.base_url)
+    """A proxy in front sees that the stream is alive."""
+    gateway, clock = await start_gateway(upstream.base_url), Clock(monkeypatch)
     async with gateway.client.get(gateway.url("/debug/stream")) as response:
         await response.content.readuntil(b"\n\n")
-        assert (await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)).startswith(b":")
+        await clock.pass_seconds(KEEP_ALIVE_SECONDS)
+        assert (await response.content.readuntil(b"\n\n")).startswith(b":")
 
 
 async def test_stalled_reader_is_cut_off(
@@ -137,28 +139,26 @@ async def test_stalled_reader_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Who takes nothing for long enough is gone, and so is its queue; the log says so in one line."""
+    """A subscriber that reads nothing for SEND_SECONDS is disconnected, with one access line."""
     caplog.set_level(logging.INFO, "lmgateway")
-    monkeypatch.setattr("lmgateway.web.debug.SEND_SECONDS", 0.2)
-    gateway = await start_gateway(upstream.base_url)
+    gateway, clock = await start_gateway(upstream.base_url), Clock(monkeypatch)
     async with raw_client(gateway.port) as stuck:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         while not gateway.app[EVENTS].subscribers:
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
-            number = 0
-            while gateway.app[EVENTS].subscribers:
-                publish(gateway, number := number + 1)
-                await asyncio.sleep(0)
+        while gateway.app[EVENTS].subscribers:
+            for number in range(100):
+                publish(gateway, number)
+            await clock.pass_seconds(SEND_SECONDS / 100)
     assert caplog.text.count("GET /debug/stream") == 1
     assert "Traceback" not in caplog.text
 
 
-async def test_open_stream_holds_no_end_up(tmp_path: Path) -> None:
-    """SIGTERM ends the process at once although somebody watches."""
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path) as gateway:
-        async with raw_client(await gateway.port()) as client:
+async def test_open_stream_doesnt_delay_the_end(tmp_path: Path) -> None:
+    """SIGTERM ends the process at once although there is a subscriber."""
+    async with serving(tmp_path) as (gateway, port):
+        async with raw_client(port) as client:
             await subscribe(client)
             began = time.monotonic()
             gateway.send(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Promises about an LM Studio that isn't there, or doesn't begin to answer. RFC 9110 section 15.6."""
+"""Promises about an LM Studio that can't be reached or doesn't respond. RFC 9110 section 15.6."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ from tests.hostile.wire import CHAT, PLAIN_BODY, STREAM_BODY, ask, post, request
 from tests.support.clock import Clock
 from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
-from tests.support.upstream import Received, Script, ScriptedUpstream, answer, reset
-
-
-async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    await reader.read()
+from tests.support.upstream import Received, Script, ScriptedUpstream, answer, reset, silent
 
 
 async def closes(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

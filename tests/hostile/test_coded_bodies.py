@@ -13,7 +13,8 @@ import pytest
 from backports import zstd
 
 from tests.hostile.conftest import MODEL, Connect
-from tests.hostile.test_big_bodies import MAX_BODY_BYTES, measured_gateway
+from tests.hostile.house import running_house
+from tests.hostile.test_big_bodies import LIMIT, MAX_BODY_BYTES
 from tests.hostile.wire import CHAT, CHUNKED, ask, post, request
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream, chunk
@@ -54,7 +55,7 @@ async def test_a_coded_body_is_filled_in_and_goes_on_as_identity(
 async def test_a_coded_body_with_nothing_to_fill_in_goes_on_as_it_decodes(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """Also what is no JSON, and BOM and all."""
+    """With its byte order mark, and if it isn't JSON."""
     for path, body in ((b"/v1/embeddings", BOM + b'{"model":"m"}'), (CHAT, b"\x00\xff"), (CHAT, b"")):
         sent = await ask(connect, post(path, gzip.compress(body), b"Content-Encoding: gzip"))
         assert (sent.status, upstream.last.body) == (200, body)
@@ -84,8 +85,8 @@ async def test_a_corrupt_or_incomplete_body_is_400(connect: Connect, upstream: S
             assert (answered.status, upstream.received) == (400, []), (coding, broken)
 
 
-async def test_a_byte_order_mark_is_no_hindrance(connect: Connect, upstream: ScriptedUpstream) -> None:
-    """In front of JSON, a model is filled in as without it; what is complete keeps every byte."""
+async def test_a_byte_order_mark_is_ignored(connect: Connect, upstream: ScriptedUpstream) -> None:
+    """JSON behind it is filled in like any other; a complete body is forwarded byte for byte."""
     assert (await ask(connect, post(CHAT, BOM + BODY))).status == 200
     assert upstream.last.body == FILLED
     whole = BOM + b'{"model":"m","temperature":1,"max_tokens":1}'
@@ -93,7 +94,7 @@ async def test_a_byte_order_mark_is_no_hindrance(connect: Connect, upstream: Scr
     assert upstream.last.body == whole
 
 
-async def test_admin_reads_what_else_is_read(connect: Connect) -> None:
+async def test_admin_takes_coded_bodies_too(connect: Connect) -> None:
     body = BOM + b'{"modelKey":"m","type":"llm"}'
     json_type, path = b"Content-Type: application/json", b"/admin/models/activate"
     assert (await ask(connect, post(path, body, json_type))).status == 200
@@ -112,23 +113,23 @@ async def test_a_bomb_is_refused_with_bounded_memory(
     """A thousand times as large as it is sent: 128 MiB of which 16 MiB may be read."""
     bomb = await asyncio.to_thread(ENCODERS[coding], bytes(8 * MAX_BODY_BYTES))
     assert len(bomb) < MAX_BODY_BYTES
-    async with measured_gateway(tmp_path, upstream.base_url) as gateway, raw_client(gateway.port) as client:
+    async with running_house(tmp_path, upstream.base_url, LIMIT) as house, raw_client(house.port) as client:
         answered = await client.ask(post(CHAT, bomb, b"Content-Encoding: " + coding))
-        gateway.measure()
+        house.measure()
     assert (answered.status, upstream.received) == (413, [])
-    assert gateway.peak < 4 * MAX_BODY_BYTES
+    assert house.peak < 4 * MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize("coding", ENCODERS)
-async def test_nobody_waits_while_a_bomb_is_decoded(connect: Connect, coding: bytes) -> None:
-    """64 MiB are decoded in the event loop that serves everybody, but never for more than 50 ms at once."""
+async def test_decoding_a_bomb_doesnt_block_the_event_loop(connect: Connect, coding: bytes) -> None:
+    """64 MiB are decoded on the event loop, but it is never blocked for more than 50 ms."""
     bomb = await asyncio.to_thread(ENCODERS[coding], bytes(96 * 1024**2))
     longest = 0.0
 
     async def take_turns() -> None:
         nonlocal longest
         while True:
-            began = time.thread_time()  # of no other process on a busy machine
+            began = time.thread_time()  # not that of other processes
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - began)
 

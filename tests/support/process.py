@@ -54,6 +54,14 @@ class Process:
 
 
 @asynccontextmanager
+async def serving(folder: Path, *options: str, **environ: str) -> AsyncIterator[tuple[Process, int]]:
+    """Run `lmgateway serve` on a free port of 127.0.0.1. Yield the process and its port."""
+    command = ("serve", "--host", "127.0.0.1", "--port", "0", *options)
+    async with lmgateway(*command, cwd=folder, **environ) as process:
+        yield process, await process.port()
+
+
+@asynccontextmanager
 async def lmgateway(
     *arguments: str, cwd: Path, is_covered: bool = True, stdout: int = asyncio.subprocess.PIPE, **environ: str
 ) -> AsyncIterator[Process]:
