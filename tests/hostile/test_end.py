@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.server import connection_limits as connections
 from tests.hostile.conftest import KEY
 from tests.hostile.wire import GET, HEALTH, json_post, post, request
 from tests.support.gateway import running_gateway
@@ -97,16 +96,15 @@ async def test_sigterm_lets_running_requests_finish_and_refuses_all_others(
 
 
 async def test_a_connection_used_a_moment_ago_gets_one_more_response(
-    upstream: ScriptedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     """Its next request may be in flight already when the drain begins."""
-    monkeypatch.setattr(connections, "GRACE_SECONDS", 20)
     tables: dict[str, object] = {
         "lmstudio": {"base_url": upstream.base_url},
         "server": {"state_dir": str(tmp_path)},
         "auth": {"api_key": KEY},
     }
-    running = running_gateway(tables)
+    running = running_gateway(tables, grace_seconds=20)
     gateway = await running.__aenter__()
     async with raw_client(gateway.port) as client:
         await client.send(GET)

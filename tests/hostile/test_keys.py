@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 
-import pytest
-
-from lmgateway.server import runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, MODEL, Connect
 from tests.hostile.wire import BODY_PATHS, WITHOUT_KEY, ask, json_post, reached, request, sized
@@ -127,10 +124,9 @@ async def test_401_carries_www_authenticate(connect: Connect) -> None:
 
 
 async def test_unauthenticated_upload_of_1_gib_is_refused_before_its_body_and_cut_off(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    monkeypatch.setattr(runner, "LINGER_SECONDS", 0.05)
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY})
+    gateway = await start_gateway(upstream.base_url, {"linger_seconds": 0.05}, auth={"api_key": KEY})
     for path in BODY_PATHS:
         async with raw_client(gateway.port) as client:
             head = request(b"POST " + path, b"Content-Length: %d" % 1024**3, fields=WITHOUT_KEY)

@@ -11,9 +11,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from lmgateway.server import client_connection as connection
-from lmgateway.server import connection_limits as connections
-from lmgateway.server import runner
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY
 from tests.hostile.wire import GET, HEALTH, outcome, request
@@ -29,17 +26,12 @@ SOON = 3
 
 @pytest.fixture
 async def hasty(
-    request: pytest.FixtureRequest,
-    start_gateway: StartGateway,
-    upstream: ScriptedUpstream,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> Gateway:
-    """A gateway with no patience, but where the test says otherwise."""
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.02)
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
+    """A gateway with short time limits. A test's parameter overrides some of them."""
+    seconds = {"sweep_seconds": 0.02, "linger_seconds": 0.1}
     limits = QUICK | getattr(request, "param", {})
-    return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=limits)
+    return await start_gateway(upstream.base_url, seconds, auth={"api_key": KEY}, limits=limits)
 
 
 @asynccontextmanager

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from unittest.mock import patch
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmgateway.observe.tokens import TokenCount
-from lmgateway.traffic import metering as usage
-from lmgateway.traffic.metering import BodyMeter, Meter, StreamMeter
+from lmgateway.traffic.metering import MAX_EVENT_BYTES, BodyMeter, Meter, StreamMeter
 from tests.support.properties import checked, pieces_of
 
 counts = st.integers(0, 10**9)
@@ -71,7 +69,7 @@ def test_every_byte_of_a_stream_passes_at_once_if_nothing_is_taken_out(
 
 
 @checked
-@given(st.data(), streams, ends, st.integers(0, 4), st.sampled_from([150, usage.MAX_EVENT_BYTES]))
+@given(st.data(), streams, ends, st.integers(0, 4), st.sampled_from([150, MAX_EVENT_BYTES]))
 def test_only_the_chunk_that_was_asked_for_is_taken_out(
     data: st.DataObject, events: list[tuple[bytes, bool]], end: str, cut: int, limit: int
 ) -> None:
@@ -79,9 +77,8 @@ def test_only_the_chunk_that_was_asked_for_is_taken_out(
     whole = b"".join(text for text, _ in events)
     long = event({"text": "x" * 400}, end, "")
     first, last = whole + long[: len(long) - cut], long[len(long) - cut :] + whole
-    with patch.object(usage, "MAX_EVENT_BYTES", limit):
-        pieces = [*data.draw(pieces_of(first)), *data.draw(pieces_of(last))]
-        _, passed = measured(StreamMeter(strips=True), pieces)
+    pieces = [*data.draw(pieces_of(first)), *data.draw(pieces_of(last))]
+    _, passed = measured(StreamMeter(strips=True, max_event_bytes=limit), pieces)
     kept = b"".join(text for text, is_extra in events if not is_extra)
     assert passed == kept + long + kept
 
@@ -109,5 +106,5 @@ LONG = b'{"data":"%s","usage":{"prompt_tokens":1},"more":"%s"}' % (b"x" * 300, b
 @example([LONG[:340], LONG[340:]])
 @given(bodies.map(lambda body: body + LONG + body).flatmap(pieces_of))
 def test_long_body_is_read_the_same_however_it_is_cut(pieces: list[bytes]) -> None:
-    with patch.multiple(usage, MAX_BODY_BYTES=300, TAIL_BYTES=60):
-        assert measured(BodyMeter(), pieces) == measured(BodyMeter(), [b"".join(pieces)])
+    in_pieces, whole = (BodyMeter(max_bytes=300, tail_bytes=60) for _ in range(2))
+    assert measured(in_pieces, pieces) == measured(whole, [b"".join(pieces)])
