@@ -20,6 +20,7 @@ from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.process import serving
 from tests.support.raw_client import RawClient, raw_client
+from tests.support.requests import request
 from tests.support.upstream import ScriptedUpstream
 
 
@@ -27,8 +28,8 @@ def publish(gateway: Gateway, number: int) -> None:
     gateway.app[EVENTS].publish(ModelUnloadStart(model_key="x" * 500, instance_id=str(number)))
 
 
-async def subscribe(client: RawClient, query: str = "", headers: str = "") -> bytes:
-    await client.send(f"GET /debug/stream{query} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+async def subscribe(client: RawClient, query: str = "", *headers: bytes) -> bytes:
+    await client.send(request(f"GET /debug/stream{query}".encode(), *headers))
     return await client.head()
 
 
@@ -39,7 +40,7 @@ async def test_a_subscriber_that_never_reads_affects_no_other(
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck, gateway.client.get(gateway.url("/debug/stream")) as reader:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stuck.send(request(b"GET /debug/stream"))
         while gateway.app[EVENTS].subscribers < 2:
             await asyncio.sleep(0)
         received = bytearray()
@@ -77,18 +78,18 @@ async def test_a_reconnection_continues_after_the_last_event(
     for number in range(3):
         publish(gateway, number)
     first, second, _ = (event.number for event in gateway.app[EVENTS].history)
-    for query, headers, seen in (
-        ("", f"Last-Event-ID: {first}\r\n", [b"1", b"2"]),
-        ("", "Last-Event-ID: 1\r\n", [b"0", b"1", b"2"]),
-        ("?types=model_unload_start,error", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error,%20model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error&types=model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error", f"Last-Event-ID: {first}\r\n", []),
-        ("", "Last-Event-ID: nonsense\r\n", []),
-        ("", f"Last-Event-ID: {'9' * 5000}\r\n", []),
+    for query, last, seen in (
+        ("", first, [b"1", b"2"]),
+        ("", "1", [b"0", b"1", b"2"]),
+        ("?types=model_unload_start,error", second, [b"2"]),
+        ("?types=error,%20model_unload_start", second, [b"2"]),
+        ("?types=error&types=model_unload_start", second, [b"2"]),
+        ("?types=error", first, []),
+        ("", "nonsense", []),
+        ("", "9" * 5000, []),
     ):
         async with raw_client(gateway.port) as client:
-            await subscribe(client, query, headers)
+            await subscribe(client, query, f"Last-Event-ID: {last}".encode())
             received = b""
             while received.count(b"event: ") < 1 + len(seen):
                 received += await asyncio.wait_for(client.reader.read(65536), 5)
@@ -144,7 +145,7 @@ async def test_stalled_reader_is_cut_off(
     gateway, clock = await start_gateway(upstream.base_url), Clock(monkeypatch)
     async with raw_client(gateway.port) as stuck:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stuck.send(request(b"GET /debug/stream"))
         while not gateway.app[EVENTS].subscribers:
             await asyncio.sleep(0)
         while gateway.app[EVENTS].subscribers:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.house import House, running_house
-from tests.hostile.wire import CHAT, CHUNKED, request
+from tests.hostile.wire import CHAT, request
 from tests.support.raw_client import Answer, RawClient, raw_client
+from tests.support.requests import CHUNKED
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
 
 MIB = 1024**2

@@ -10,7 +10,8 @@ from functools import partial
 import pytest
 
 from tests.hostile.conftest import Connect
-from tests.hostile.wire import CHAT, CHUNKED, ask, post, request
+from tests.hostile.wire import CHAT, ask, post, request
+from tests.support.requests import CHUNKED
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
 
 # Nothing in it is spelt as a serializer would spell it.

@@ -12,7 +12,7 @@ import pytest
 from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, Connect
-from tests.hostile.wire import CHAT, PLAIN_BODY, STREAM_BODY, ask, post, request, with_body
+from tests.hostile.wire import CHAT, PLAIN_BODY, STREAM_BODY, WITHOUT_KEY, ask, post, request, with_body
 from tests.support.clock import Clock
 from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
@@ -76,7 +76,7 @@ async def test_the_gateways_own_errors_are_json_and_say_so(
     for status, sent in (
         (400, request(b"GET /v1/../x")),
         (400, b"no HTTP\r\n\r\n"),
-        (401, b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        (401, request(b"GET /v1/models", fields=WITHOUT_KEY)),
         (404, request(b"GET /v1/admin/models")),
         (404, request(b"GET /nowhere")),
         (405, request(b"TRACE /v1/models")),

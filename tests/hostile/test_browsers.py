@@ -8,8 +8,9 @@ import json
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY, MODEL, Connect
-from tests.hostile.wire import WITHOUT_KEY, ask, json_post, request, sized
+from tests.hostile.wire import WITHOUT_KEY, ask, json_post, request
 from tests.support.raw_client import Answer, raw_client
+from tests.support.requests import sized
 from tests.support.upstream import ScriptedUpstream, answer
 
 PAGE, OTHER = "https://page.example", "https://other.example"

@@ -15,8 +15,9 @@ from backports import zstd
 from tests.hostile.conftest import MODEL, Connect
 from tests.hostile.house import running_house
 from tests.hostile.test_big_bodies import LIMIT, MAX_BODY_BYTES
-from tests.hostile.wire import CHAT, CHUNKED, ask, post, request
+from tests.hostile.wire import CHAT, ask, post, request
 from tests.support.raw_client import raw_client
+from tests.support.requests import CHUNKED
 from tests.support.upstream import ScriptedUpstream, chunk
 
 BODY = b'{"messages": [], "big": 12345678901234567890.0}'

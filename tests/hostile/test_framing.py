@@ -9,16 +9,15 @@ import pytest
 from tests.hostile.conftest import FIELDS, Connect
 from tests.hostile.wire import (
     BODY_PATHS,
-    CHUNKED,
     WITHOUT_KEY,
     ask,
     assert_refused,
     outcome,
     reached,
     request,
-    sized,
     statuses,
 )
+from tests.support.requests import CHUNKED, sized
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 SMUGGLED = request(b"GET /v1/smuggled")

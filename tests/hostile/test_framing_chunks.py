@@ -12,7 +12,6 @@ import pytest
 from tests.hostile.conftest import KEY, Connect
 from tests.hostile.wire import (
     BODY_PATHS,
-    CHUNKED,
     HEALTH,
     WITHOUT_KEY,
     ask,
@@ -21,6 +20,7 @@ from tests.hostile.wire import (
     request,
     statuses,
 )
+from tests.support.requests import CHUNKED
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 SMUGGLED = request(b"GET /v1/smuggled")

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from tests.hostile.conftest import FIELDS, Connect
-from tests.hostile.wire import CHUNKED, assert_refused, reached, request, sent_until_cut_off
+from tests.hostile.wire import assert_refused, reached, request, sent_until_cut_off
+from tests.support.requests import CHUNKED
 from tests.support.upstream import ScriptedUpstream
 
 LARGE = b"a" * 128 * 1024

@@ -6,7 +6,8 @@ import asyncio
 import gzip
 
 from tests.hostile.conftest import KEY, Connect
-from tests.hostile.wire import ask, json_post, reached, request, sized
+from tests.hostile.wire import ask, json_post, reached, request
+from tests.support.requests import sized
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 WITH_KEY = b"X-API-Key: %s\r\n" % KEY.encode()

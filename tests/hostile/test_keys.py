@@ -6,8 +6,9 @@ import base64
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, MODEL, Connect
-from tests.hostile.wire import BODY_PATHS, WITHOUT_KEY, ask, json_post, reached, request, sized
+from tests.hostile.wire import BODY_PATHS, WITHOUT_KEY, ask, json_post, reached, request
 from tests.support.raw_client import raw_client
+from tests.support.requests import sized
 from tests.support.upstream import ScriptedUpstream
 
 K = KEY.encode()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.hostile.conftest import Connect
-from tests.hostile.wire import GET, ask, request, with_body
+from tests.hostile.wire import GET, WITHOUT_KEY, ask, request, with_body
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
 ODD_METHODS = [
@@ -29,7 +29,7 @@ async def test_connect_never_tunnels(connect: Connect, upstream: ScriptedUpstrea
     async with scripted_upstream() as other, connect() as client:
         answered = await client.ask(request(b"CONNECT " + target.format(f"127.0.0.1:{other.port}").encode()))
         assert 400 <= answered.status < 502
-        await client.send(b"GET /tunnelled HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.send(request(b"GET /tunnelled", fields=WITHOUT_KEY))
         line = await asyncio.wait_for(client.reader.readline(), 5)
         assert line == b"" or b" 401 " in line
         assert not other.connections

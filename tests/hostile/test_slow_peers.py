@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.conftest import StartGateway
-from tests.hostile.conftest import FIELDS, KEY
-from tests.hostile.wire import GET, HEALTH, outcome, request
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import GET, HEALTH, WITHOUT_KEY, outcome, request
 from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 
 QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
 # Far more than the limits, far less than what they would be by default.
@@ -81,10 +80,8 @@ async def test_a_body_that_stops_coming_is_answered_and_closed(
     hasty: Gateway, path: bytes, rest: bytes
 ) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(
-            b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
-            % (path, FIELDS)
-        )
+        lines = (b"Content-Type: application/json", b"Content-Length: 1000")
+        await client.send(request(b"POST " + path, *lines, body=b"{"))
         async with dripping(client, rest):
             answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 408 ")
@@ -94,7 +91,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        await client.send(request(b"POST /v1/files", b"Content-Length: 1000", fields=WITHOUT_KEY))
         async with dripping(client, b"x"):
             answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 401 ")
@@ -122,7 +119,7 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
 
 async def test_an_own_answer_that_nobody_reads_is_cut_off(hasty: Gateway) -> None:
     """Even one that is written as a whole and only waits for its reader."""
-    requests = b"GET /dashboard/static/vendor/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
+    requests = request(b"GET /dashboard/static/vendor/uPlot.iife.min.js") * 10
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", hasty.port)) as client:
         client.setblocking(False)
@@ -199,15 +196,12 @@ async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
 ) -> None:
     upstream.script, upstream.reads_body = hang, False
     async with raw_client(hasty.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\n%sContent-Length: 100000000\r\n\r\n" % FIELDS)
+        await client.send(request(b"POST /v1/files", b"Content-Length: 100000000"))
         with pytest.raises(TimeoutError):  # until nothing is taken any more
             while True:
                 client.writer.write(b"x" * 65536)
                 await asyncio.wait_for(client.writer.drain(), 0.3)
-        client.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
-        client.hang_up()
+        reset(client.writer)
         await asyncio.wait_for(hasty_is_idle(hasty), SOON)
 
 

@@ -5,45 +5,26 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
+from functools import partial
 
 from tests.hostile.conftest import FIELDS, MODEL, Connect
+from tests.support import requests
 from tests.support.raw_client import Answer, RawClient
 from tests.support.upstream import ScriptedUpstream
 
 WITHOUT_KEY = b"Host: gateway.local\r\n"
-CHUNKED = b"Transfer-Encoding: chunked"
 CHAT = b"/v1/chat/completions"
 STREAM_BODY = b'{"model":"%s","stream":true}' % MODEL.encode()
 PLAIN_BODY = b'{"model":"%s","messages":[]}' % MODEL.encode()
 # Each reads its body in another place: streamed through, collected, the gateway's own.
 BODY_PATHS = (b"/v1/files", CHAT, b"/admin/models/activate")
 
-
-def request(start: bytes, *lines: bytes, body: bytes = b"", fields: bytes = FIELDS) -> bytes:
-    """A request with these header lines after Host and key. The caller frames the body."""
-    return b"%s HTTP/1.1\r\n%s%s\r\n%s" % (start, fields, b"".join(line + b"\r\n" for line in lines), body)
-
-
+request = partial(requests.request, fields=FIELDS)
+with_body = partial(requests.with_body, fields=FIELDS)
+post = partial(requests.post, fields=FIELDS)
+json_post = partial(requests.json_post, fields=FIELDS)
 GET = request(b"GET /v1/models")
 HEALTH = request(b"GET /health", fields=WITHOUT_KEY)
-
-
-def sized(body: bytes) -> bytes:
-    return b"Content-Length: %d" % len(body)
-
-
-def with_body(start: bytes, body: bytes | None, *lines: bytes, fields: bytes = FIELDS) -> bytes:
-    """The same, with the body's Content-Length if there is a body."""
-    lengths = () if body is None else (sized(body),)
-    return request(start, *lines, *lengths, body=body or b"", fields=fields)
-
-
-def post(path: bytes, body: bytes, *lines: bytes, fields: bytes = FIELDS) -> bytes:
-    return with_body(b"POST " + path, body, *lines, fields=fields)
-
-
-def json_post(path: bytes, body: bytes, *lines: bytes, fields: bytes = FIELDS) -> bytes:
-    return post(path, body, b"Content-Type: application/json", *lines, fields=fields)
 
 
 async def ask(connect: Connect, sent: bytes, **where: str) -> Answer:

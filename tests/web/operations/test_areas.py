@@ -6,33 +6,17 @@ import pytest
 
 from lmgateway.web.operations.areas import ApiStyle, Area, Need, studio_area
 
-MACHINE_CHANGES = [
-    "/api/v1/models/load",
-    "/api/v1/models/unload",
-    "/api/v1/models/download",
-    "/api/v1/models/download/status/job_1",
-    "/api/v1/models/load/",
-    "/api/v1/models/load?x=1",
-    "/api/v1//models///load",
-    "//api//v1/models/load",
-    "/api/v1/MODELS/Load",
-    "/api/v1/models/%6coad",
-    "/api/v1/models/%256Coad",
-    "/api/v1/models%2fload",
-    "/api/v1/%2fmodels/load",
-    "http://h/api/v1/models/LOAD",
-    "/api/v1/models\\load",
-    "/api/v1/models%5Cload",
-    "/api/v1/models/%5c/load",
-]
-OTHERS = [
-    "/api/v1/models",
-    "/api/v1/chat?x=/api/v1/models/load",
-    "/api/v0/models/load",
-    "/v1/models/load",
-    "/models/load",
-    "//v1/v1/chat//completions",
-]
+MACHINE_CHANGES = r"""
+    /api/v1/models/load /api/v1/models/unload /api/v1/models/download /api/v1/models/download/status/job_1
+    /api/v1/models/load/ /api/v1/models/load?x=1 /api/v1//models///load //api//v1/models/load
+    /api/v1/MODELS/Load /api/v1/models/%6coad /api/v1/models/%256Coad /api/v1/models%2fload
+    /api/v1/%2fmodels/load http://h/api/v1/models/LOAD /api/v1/models\load /api/v1/models%5Cload
+    /api/v1/models/%5c/load
+""".split()
+OTHERS = """
+    /api/v1/models /api/v1/chat?x=/api/v1/models/load /api/v0/models/load /v1/models/load /models/load
+    //v1/v1/chat//completions
+""".split()
 
 
 @pytest.mark.parametrize("raw", MACHINE_CHANGES)
