@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.house import House, running_house
+from tests.hostile.gateway_process import GatewayProcess, running_process
 from tests.hostile.wire import CHAT, request
 from tests.support.raw_client import Answer, RawClient, raw_client
 from tests.support.requests import CHUNKED
@@ -29,16 +29,19 @@ async def test_memory_does_not_follow_a_128_mib_upload(tmp_path: Path, upstream:
         await answer()(request, reader, writer)
 
     upstream.script, upstream.reads_body = script, False
-    async with running_house(tmp_path, upstream.base_url, LIMIT) as house, raw_client(house.port) as client:
+    async with (
+        running_process(tmp_path, upstream.base_url, LIMIT) as served,
+        raw_client(served.port) as client,
+    ):
         path = b"/v1/audio/transcriptions"
         await client.send(request(b"POST " + path, b"Content-Length: %d" % size))
         for _ in range(size // MIB):
             await client.send(bytes(MIB))
-            house.measure()
+            served.measure()
         assert (await client.answer()).status == 200
-        house.measure()
+        served.measure()
     assert arrived == size
-    assert house.peak < 32 * MIB
+    assert served.peak < 32 * MIB
 
 
 @pytest.mark.parametrize("path", [CHAT, b"/admin/models/load"])
@@ -47,7 +50,7 @@ async def test_an_endless_chunked_json_body_is_refused_with_bounded_memory(
 ) -> None:
     sent = 0
 
-    async def send_on(client: RawClient, house: House) -> None:
+    async def send_on(client: RawClient, served: GatewayProcess) -> None:
         nonlocal sent
         await client.send(
             request(b"POST " + path, CHUNKED, b"Content-Type: application/json") + chunk(b'{"endless":"')
@@ -55,14 +58,17 @@ async def test_an_endless_chunked_json_body_is_refused_with_bounded_memory(
         while True:
             await client.send(chunk(b"x" * MIB))
             sent += MIB
-            house.measure()
+            served.measure()
 
-    async with running_house(tmp_path, upstream.base_url, LIMIT) as house, raw_client(house.port) as client:
-        sending = asyncio.create_task(send_on(client, house))
+    async with (
+        running_process(tmp_path, upstream.base_url, LIMIT) as served,
+        raw_client(served.port) as client,
+    ):
+        sending = asyncio.create_task(send_on(client, served))
         answered: Answer = await client.answer()
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
     assert (answered.status, answered.one("Connection")) == (413, "close")
     assert sent < 4 * MAX_BODY_BYTES
-    assert house.peak < 4 * MAX_BODY_BYTES
+    assert served.peak < 4 * MAX_BODY_BYTES
     assert not upstream.received

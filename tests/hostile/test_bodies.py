@@ -14,7 +14,7 @@ from tests.hostile.wire import CHAT, ask, post, request
 from tests.support.requests import CHUNKED
 from tests.support.upstream import Received, ScriptedUpstream, answer, chunk
 
-# Nothing in it is spelt as a serializer would spell it.
+# No serializer would write it like this.
 ODD_JSON = (
     b'\r\n { "big" : 123456789012345678901234567890,"float":1.0,\t"exp": 1E400, "tiny":5e-324,"neg": -0,'
     b'"precise":0.1000000000000000055511151231257827,"escaped":"\\u00e9\\/\\ud83d\\ude00","plain":"\xc3\xa9\xf0\x9f\x98\x80",'
@@ -22,7 +22,7 @@ ODD_JSON = (
 )
 EVENTS = b": hi\r\n\r\ndata: " + ODD_JSON.strip() + b"\n\ndata:[DONE]\n\n"
 
-# JSON with every number as it is spelt, and every name as often as it is there.
+# JSON with the spelling of numbers, and with repeated names.
 exactly = partial(json.loads, parse_int=str, parse_float=str, object_pairs_hook=list)
 
 

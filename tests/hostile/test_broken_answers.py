@@ -23,7 +23,7 @@ LONG = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 10000\r\n\r\n" +
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(
     HALF
 )
-# Whatever was asked for, and whoever looks into the answer.
+# A stream, a plain response whose usage is read, and one that is relayed without being read.
 REQUESTS = (
     post(CHAT, STREAM_BODY),
     post(CHAT, PLAIN_BODY),
@@ -46,7 +46,7 @@ def end_cut_off(writer: asyncio.StreamWriter) -> None:
 
 
 async def assert_noticed(connect: Connect, upstream: ScriptedUpstream, half: bytes, end: Ending) -> None:
-    """Let the head and half of the body arrive, end the answer like this, and see that a client notices."""
+    """Send the head and half of the body, call `end`, and assert that the client sees a broken response."""
     for sent in REQUESTS:
         has_begun = asyncio.Event()
 
@@ -121,7 +121,7 @@ async def test_chunks_that_break_between_two_reads_are_no_clean_end_and_no_hang(
     await assert_noticed(connect, upstream, half, lambda writer: writer.write(second))
 
 
-async def test_an_answer_that_only_a_close_would_end_is_not_ended_by_a_reset(
+async def test_a_reset_is_no_end_of_a_response_without_a_length(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + HALF
@@ -131,7 +131,7 @@ async def test_an_answer_that_only_a_close_would_end_is_not_ended_by_a_reset(
 @pytest.mark.parametrize(
     "half", [STREAM_HEAD + chunk(EVENT), CHUNKED, LONG % b"a/b"], ids=["events", "JSON", "length"]
 )
-async def test_an_old_client_whose_answers_end_by_close_sees_a_reset(
+async def test_an_http_1_0_client_sees_a_reset(
     connect: Connect, upstream: ScriptedUpstream, half: bytes
 ) -> None:
     upstream.script = raw(half)
@@ -151,7 +151,7 @@ async def test_an_old_client_whose_answers_end_by_close_sees_a_reset(
     ],
     ids=["events", "length", "close"],
 )
-async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody(
+async def test_a_head_before_a_stall_is_relayed_at_once_and_the_stall_blocks_no_other_request(
     connect: Connect, upstream: ScriptedUpstream, head: bytes
 ) -> None:
     aborted = asyncio.Event()
@@ -186,14 +186,14 @@ async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody
     ],
     ids=["events", "plain"],
 )
-async def test_an_answer_that_drips_byte_by_byte_arrives_whole(
+async def test_a_response_that_drips_byte_by_byte_arrives_whole(
     start_gateway: StartGateway,
     upstream: ScriptedUpstream,
     monkeypatch: pytest.MonkeyPatch,
     dripping: bytes,
     body: bytes,
 ) -> None:
-    # All of it takes longer than any silence may, and each byte is late.
+    # In all three times the time-out, in short pauses.
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, proxy={"timeout_ms": 1000})
     clock = Clock(monkeypatch)
 
@@ -209,7 +209,7 @@ async def test_an_answer_that_drips_byte_by_byte_arrives_whole(
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 @pytest.mark.parametrize("content_type", [b"application/json", b"text/event-stream"])
-async def test_an_answer_that_a_close_ends_arrives_whole(
+async def test_a_response_that_ends_by_close_arrives_whole(
     connect: Connect, upstream: ScriptedUpstream, content_type: bytes, version: bytes
 ) -> None:
     upstream.script = raw(

@@ -1,4 +1,4 @@
-"""Promises about answers that are no HTTP, or not quite. RFC 9112 sections 4 to 7, RFC 9110 section 15."""
+"""Promises about responses that are malformed HTTP or none. RFC 9112 sections 4 to 7, RFC 9110 section 15."""
 
 from __future__ import annotations
 

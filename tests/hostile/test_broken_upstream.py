@@ -140,7 +140,7 @@ async def test_4_seconds_of_silence_before_the_first_byte_are_no_error(
 
 @pytest.mark.parametrize("ending", ["reads on", "stops reading", "closes"])
 @pytest.mark.parametrize("path", [CHAT, b"/v1/files"])
-async def test_an_answer_that_comes_while_the_body_is_still_being_sent_reaches_the_client(
+async def test_a_response_during_the_upload_reaches_the_client(
     connect: Connect, upstream: ScriptedUpstream, path: bytes, ending: str
 ) -> None:
     size = 20_000_000
@@ -156,7 +156,7 @@ async def test_an_answer_that_comes_while_the_body_is_still_being_sent_reaches_t
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.Event().wait()
         else:
-            writer.close()  # with unread data before it, which makes it a reset
+            writer.close()  # a reset, because there is unread data
 
     upstream.script, upstream.reads_body = script, False
     async with connect() as client:

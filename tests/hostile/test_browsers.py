@@ -1,4 +1,4 @@
-"""Promises about web pages that make a browser ask. Fetch standard, section 3.2; RFC 6454."""
+"""Promises about requests that web pages make a browser send. Fetch standard, section 3.2; RFC 6454."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def names(answered: Answer) -> set[str]:
 async def test_never_access_control_allow_credentials(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Not in answers, not in preflights, not in errors, and not when LM Studio would allow it."""
+    """Not in responses, preflights or errors, and not when LM Studio allows it."""
     upstream.script = answer(
         extra=f"Access-Control-Allow-Credentials: true\r\nAccess-Control-Allow-Origin: {PAGE}\r\n"
     )
@@ -83,7 +83,7 @@ async def test_never_access_control_allow_credentials(
                 assert len(answered.all("Access-Control-Allow-Origin")) < 2, (tables, sent)
 
 
-async def test_a_foreign_origin_is_not_let_into_admin_or_debug(
+async def test_a_foreign_origin_has_no_access_to_admin_or_debug(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     keyless = {"network": {"ip_allowlist": ["127.0.0.1"]}}
@@ -115,7 +115,7 @@ async def test_browsers_simple_request_to_admin_is_refused_even_with_a_valid_key
 async def test_json_post_to_admin_from_another_site_is_refused(
     connect: Connect, start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """With a key, and without one where a page may even have pointed its own name here (DNS rebinding)."""
+    """With a key, and without one even if the page's own name resolves to the gateway (DNS rebinding)."""
     keyless = await start_gateway(upstream.base_url, network={"ip_allowlist": ["127.0.0.1"]})
     same = b"Origin: http://gateway.local.evil.example"
     for line in (ORIGIN, b"Origin: null", b"Origin: http://", same, b"Sec-Fetch-Site: cross-site"):
@@ -189,7 +189,7 @@ async def test_admin_with_broken_deep_huge_or_mistyped_json_answers_4xx_and_neve
 
 
 async def test_admin_takes_json_of_the_dashboards_own_origin(connect: Connect) -> None:
-    """What is refused above is refused for where it comes from, and not because nothing gets in."""
+    """The requests above are refused for their origin, and not because all are."""
     own = b"Origin: http://gateway.local\r\nSec-Fetch-Site: same-origin"
     body = b'{"modelKey":"m","type":"llm"}'
     assert (await ask(connect, json_post(CHANGES[0], body, own, fields=FIELDS))).status == 200

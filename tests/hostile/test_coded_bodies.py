@@ -13,7 +13,7 @@ import pytest
 from backports import zstd
 
 from tests.hostile.conftest import MODEL, Connect
-from tests.hostile.house import running_house
+from tests.hostile.gateway_process import running_process
 from tests.hostile.test_big_bodies import LIMIT, MAX_BODY_BYTES
 from tests.hostile.wire import CHAT, ask, post, request
 from tests.support.raw_client import raw_client
@@ -111,14 +111,17 @@ ENCODERS = {b"gzip": gzip.compress, b"deflate": zlib.compress, b"zstd": zstd.com
 async def test_a_bomb_is_refused_with_bounded_memory(
     tmp_path: Path, upstream: ScriptedUpstream, coding: bytes
 ) -> None:
-    """A thousand times as large as it is sent: 128 MiB of which 16 MiB may be read."""
+    """128 MiB in a thousandth of the bytes, with a limit of 16 MiB."""
     bomb = await asyncio.to_thread(ENCODERS[coding], bytes(8 * MAX_BODY_BYTES))
     assert len(bomb) < MAX_BODY_BYTES
-    async with running_house(tmp_path, upstream.base_url, LIMIT) as house, raw_client(house.port) as client:
+    async with (
+        running_process(tmp_path, upstream.base_url, LIMIT) as served,
+        raw_client(served.port) as client,
+    ):
         answered = await client.ask(post(CHAT, bomb, b"Content-Encoding: " + coding))
-        house.measure()
+        served.measure()
     assert (answered.status, upstream.received) == (413, [])
-    assert house.peak < 4 * MAX_BODY_BYTES
+    assert served.peak < 4 * MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize("coding", ENCODERS)

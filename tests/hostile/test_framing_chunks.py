@@ -87,7 +87,7 @@ async def test_chunk_data_longer_or_shorter_than_its_size_is_refused(
     assert await reached(connect, upstream) == []
 
 
-async def test_a_malformed_chunk_that_comes_while_the_body_is_read_is_refused_and_no_hang(
+async def test_a_malformed_chunk_while_the_body_is_read_is_refused_and_no_hang(
     connect: Connect, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And is quoted neither in the response nor in the log: it may be a mistyped key."""
@@ -111,7 +111,7 @@ async def test_a_malformed_chunk_that_comes_while_the_body_is_read_is_refused_an
 async def raw_body(
     connect: Connect, upstream: ScriptedUpstream, pieces: list[bytes]
 ) -> tuple[int, Received, bytes]:
-    """What LM Studio gets of such a body: the request, and every byte behind its head."""
+    """Send a request; return the status, what LM Studio received, and every byte after its head."""
     arrived = bytearray()
 
     async def script(received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

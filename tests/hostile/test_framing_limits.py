@@ -1,4 +1,4 @@
-"""Promises about what is larger than anybody needs. RFC 9110 sections 5.4 and 15.5.14, RFC 9112 section 3."""
+"""Promises about heads that are too large. RFC 9110 sections 5.4 and 15.5.14, RFC 9112 section 3."""
 
 from __future__ import annotations
 

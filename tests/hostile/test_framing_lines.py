@@ -66,7 +66,7 @@ NO_REQUEST_LINES = [
     b"get /v1/models HTTP/1.1",
     b"G\x00ET /v1/models HTTP/1.1",
 ]
-# What llhttp takes for HTTP all the same.
+# Accepted as HTTP by llhttp.
 OTHER_PROTOCOLS = [
     b"GET /v1/models",
     b"GET /v1/models HTTP/0.9",
@@ -93,7 +93,7 @@ async def test_malformed_header_lines_are_400(connect: Connect, upstream: Script
     assert await reached(connect, upstream) == []
 
 
-async def test_broken_request_lines_are_refused_and_the_gateway_lives(
+async def test_broken_request_lines_are_refused_and_the_gateway_goes_on(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for line in NO_REQUEST_LINES:
@@ -111,7 +111,7 @@ async def test_http_0_9_and_other_versions_are_refused(
         assert await reached(connect, upstream) == []
 
 
-async def test_other_protocols_and_noise_are_refused_and_the_gateway_lives(
+async def test_other_protocols_and_noise_are_refused_and_the_gateway_goes_on(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for noise in NOISE.values():

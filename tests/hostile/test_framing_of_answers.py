@@ -21,7 +21,7 @@ AS_STREAM = raw(STREAM_HEAD, chunk(EVENTS[:9]), chunk(EVENTS[9:]) + chunk(b""), 
 
 
 async def next_answer(client: RawClient) -> Answer:
-    """What comes to a request that follows on the same connection."""
+    """The response to another request on the same connection."""
     await client.send(post(b"/v1/embeddings", b'{"model":"next"}'))
     return await client.answer()
 
@@ -123,7 +123,7 @@ async def test_an_unknown_upgrade_makes_the_answer_the_connections_last(
 async def test_a_body_with_an_unknown_upgrade_arrives_whole(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """Java's HTTP client asks for h2c on its first request, whatever that is."""
+    """Java's HTTP client offers h2c with its first request."""
     sent = post(b"/v1/files", bytes(900_000), b"Connection: Upgrade", b"Upgrade: h2c")
     assert (await ask(connect, sent)).status == 200
     assert upstream.last.body == bytes(900_000)
@@ -156,7 +156,7 @@ async def test_another_expectation_is_ignored_or_417(
 @pytest.mark.parametrize(
     ("body", "is_stream"), [(STREAM_BODY, True), (PLAIN_BODY, False)], ids=["stream", "plain"]
 )
-async def test_an_old_client_gets_no_chunks(
+async def test_an_http_1_0_client_gets_no_chunks(
     connect: Connect, upstream: ScriptedUpstream, body: bytes, is_stream: bool, keep_alive: bytes
 ) -> None:
     plain = raw(
@@ -176,7 +176,7 @@ async def test_an_old_client_gets_no_chunks(
 
 
 @pytest.mark.parametrize("path", [CHAT, b"/v1/files", b"/nowhere"])
-async def test_connection_close_is_honoured_and_kept_otherwise(
+async def test_connection_close_is_honoured_and_keep_alive_otherwise(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
 ) -> None:
     upstream.script = AS_STREAM

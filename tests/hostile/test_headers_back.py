@@ -73,7 +73,7 @@ async def test_repeated_response_headers_all_arrive(connect: Connect, upstream: 
 async def test_obs_text_in_a_request_arrives_unchanged_or_not_at_all(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """Browsers and Node send Latin-1 (RFC 9110 section 5.5), and their users have names like Jörg."""
+    """Browsers and Node send Latin-1 (RFC 9110 section 5.5), as in the name Jörg."""
     names = (b"X-User-Name", b"User-Agent", b"X-Title", b"Cookie", b"Authorization", b"X-Request-Id")
     values = (b"J\xf6rg", b"\xff\xfe", b"\x80", b"\xc3", b"a\xed\xa0\x80b", UTF_8)
     for name, value in itertools.product(names, values):
@@ -88,7 +88,7 @@ async def test_obs_text_in_a_request_arrives_unchanged_or_not_at_all(
             assert upstream.last.one("X-Kept") == "1"
 
 
-async def test_obs_text_in_a_response_comes_unchanged_or_not_at_all(
+async def test_obs_text_in_a_response_arrives_unchanged_or_not_at_all(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for value in (b"caf\xe9", b"\xff\xfe", b"\x80", b"\xc3", b"a\xed\xa0\x80b", UTF_8):
@@ -168,9 +168,7 @@ async def test_a_reason_that_cannot_be_written_is_left_out(
     assert (answered.status, answered.body) == (200, b"ok")
 
 
-async def test_via_is_added_behind_the_ones_that_are_there(
-    connect: Connect, upstream: ScriptedUpstream
-) -> None:
+async def test_via_is_added_after_the_existing_ones(connect: Connect, upstream: ScriptedUpstream) -> None:
     for sent in (
         request(b"GET /v1/models", b"Via: 1.0 fred"),
         json_post(b"/v1/responses", b"{}", b"via: 1.0 fred"),
@@ -181,18 +179,16 @@ async def test_via_is_added_behind_the_ones_that_are_there(
         assert own.startswith("1.1 ")
 
 
-async def test_via_tells_the_version_that_the_request_was_received_in(
-    connect: Connect, upstream: ScriptedUpstream
-) -> None:
+async def test_via_has_the_version_of_the_request(connect: Connect, upstream: ScriptedUpstream) -> None:
     sent = GET.replace(b"HTTP/1.1", b"HTTP/1.0")
     assert (await ask(connect, sent)).status == 200
     assert (upstream.last.one("Via") or "").startswith("1.0 ")
 
 
-async def test_a_request_that_was_here_before_is_a_loop(
+async def test_a_request_with_the_gateways_own_via_is_a_loop(
     connect: Connect, upstream: ScriptedUpstream, start_gateway: StartGateway
 ) -> None:
-    """Two gateways in a row are none, though."""
+    """Unlike two gateways in a row."""
     await ask(connect, GET)
     been_here = (upstream.last.one("Via") or "").encode()
     for via in (

@@ -30,7 +30,7 @@ NO_KEYS = [
     b"\xff\xfe",
     K * 100,
 ]
-# A wrong key in the two places that are looked at; an empty one is none.
+# All of them in Authorization.
 AUTHORIZATIONS = [
     b"Bearer wrong",
     b"Bearer " + K[:-1],
@@ -78,7 +78,7 @@ async def test_wrong_truncated_extended_empty_and_case_changed_keys_are_401(
     assert await reached(connect, upstream) == []
 
 
-async def test_authorization_bearer_key_is_taken(connect: Connect, upstream: ScriptedUpstream) -> None:
+async def test_authorization_bearer_key_is_accepted(connect: Connect, upstream: ScriptedUpstream) -> None:
     sent = request(b"GET /v1/models", b"Authorization: Bearer " + K, fields=WITHOUT_KEY)
     assert (await ask(connect, sent)).status == 200
     assert len(upstream.received) == 1
@@ -140,7 +140,7 @@ async def test_unauthenticated_upload_of_1_gib_is_refused_before_its_body_and_cu
 async def test_unauthenticated_chunked_upload_is_not_taken_for_a_request(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """What follows a refusal on its connection is a body, even if it looks like a request."""
+    """The bytes after a refusal are its body, even if they look like a request."""
     smuggled = request(b"GET /v1/smuggled")
     async with connect() as client:
         assert (
@@ -189,7 +189,7 @@ async def test_gateways_key_never_reaches_the_upstream_by_bearer(
             assert (await ask(connect, sent)).status == 200
     assert len(upstream.received) == 24
     assert KEY not in str(upstream.received)
-    assert MODEL.encode() in upstream.last.body  # the gateway was at work
+    assert MODEL.encode() in upstream.last.body  # the body was filled in
 
 
 async def test_unauthenticated_expect_gets_401_not_100(connect: Connect) -> None:

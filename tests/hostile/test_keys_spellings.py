@@ -1,4 +1,4 @@
-"""Promises about keys: no spelling of a path does without, no answer repeats one. RFC 3986 section 6."""
+"""Promises about keys: every spelling of a path needs one, no response quotes one. RFC 3986 section 6."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NOT_HEALTH = rb"""
     /%76%31/models /v1%2fmodels /%2e/v1/models http://x/v1/models http://health/v1/models
     http://x/health/../v1/models https://gateway.local/v1/models
 """.split()
-# No target at all: refused before anybody asks for a key.
+# No target at all: refused before the key is checked.
 NO_TARGETS = [b"*", b"http:///health", b"x:/health", b"http:health", b"http:/health", b"health", b"/\t/v1"]
-# The dashboard's own files are open; nothing else below its name is there.
+# Only the dashboard's own files are open.
 DASHBOARD = b"""
     /dashboard/../v1/models /dashboard/%2e%2e/v1/models /dashboard//v1/models
     /dashboard/../admin/models/active /dashboard/../debug/status /dashboard/static/../../v1/models
@@ -59,7 +59,7 @@ async def test_nothing_is_behind_a_target_that_needs_no_key(
     assert await reached(connect, upstream) == []
 
 
-async def test_admin_and_debug_without_key_are_401_however_they_are_spelt(
+async def test_admin_and_debug_without_key_are_401_in_every_spelling(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for target in OWN:

@@ -8,8 +8,8 @@ from tests.hostile.conftest import Connect
 from tests.hostile.wire import ask, post, request, with_body
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
-# Every octet but the line feed, which has a test of its own; all that RFC 3986 lets stand for itself in a
-# path; and what it doesn't, but clients send.
+# Every octet but the line feed, which has a row of its own; all characters that RFC 3986 allows in a path;
+# and others that clients send.
 OCTETS = "".join(f"%{octet:02x}%{octet:02X}" for octet in range(256) if octet != 0x0A)
 PCHARS = "AZaz09-._~!$&'()*+,;=:@"
 UNWISE = '"<>[\\]^`{|}%zz%'
@@ -142,7 +142,7 @@ async def test_no_target_makes_the_gateway_call_another_host(
 @pytest.mark.parametrize(
     "target", ["http://gateway.local/v1/models?a=%2F", "HTTP://gateway.local:80/v1/models?a=%2F"]
 )
-async def test_the_absolute_form_is_taken_for_the_gateway_itself(
+async def test_the_absolute_form_means_the_gateway_itself(
     connect: Connect, upstream: ScriptedUpstream, target: str
 ) -> None:
     assert (await ask(connect, get(target))).status == 200

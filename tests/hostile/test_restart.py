@@ -1,4 +1,4 @@
-"""A restart with socket activation: the port is held open by somebody else, as systemd does."""
+"""A restart with socket activation: another process holds the port open, as systemd does."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ runpy.run_module("lmgateway", run_name="__main__")
 async def activated(
     held: socket.socket, cwd: Path, **environ: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a gateway on a socket that is handed to it."""
+    """Run a gateway on an inherited socket."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -78,7 +78,7 @@ async def test_a_restart_refuses_no_request_and_cuts_no_stream(
         port, answered = held.getsockname()[1], 0
 
         async def ask_on() -> None:
-            """Each on a connection of its own: who keeps one has to expect that it ends."""
+            """Each on a connection of its own: a kept-alive one may end."""
             nonlocal answered
             for _ in range(REQUESTS // AT_ONCE):
                 connector = aiohttp.TCPConnector(force_close=True)

@@ -1,4 +1,4 @@
-"""Promises about peers that take their time, with limits of a quarter of a second."""
+"""Promises about slow peers, with time limits of 250 ms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 
 QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
-# Far more than the limits, far less than what they would be by default.
+# Far more than these limits, far less than the default ones.
 SOON = 3
 
 
@@ -35,7 +35,7 @@ async def hasty(
 
 @asynccontextmanager
 async def dripping(client: RawClient, piece: bytes) -> AsyncIterator[None]:
-    """Meanwhile send this again and again, well within any pause that is allowed."""
+    """Meanwhile send this again and again, in pauses shorter than any limit."""
 
     async def drip() -> None:
         while piece:
@@ -61,7 +61,7 @@ async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) ->
     assert answered.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway) -> None:
+async def test_a_later_head_that_drips_is_cut_off_too(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
         await client.send(HEALTH)
         assert b" 200 " in await client.head()
@@ -117,8 +117,8 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
         await asyncio.wait_for(upstream.gone.get(), SOON + 2)
 
 
-async def test_an_own_answer_that_nobody_reads_is_cut_off(hasty: Gateway) -> None:
-    """Even one that is written as a whole and only waits for its reader."""
+async def test_a_client_that_reads_no_response_of_the_gateways_own_is_cut_off(hasty: Gateway) -> None:
+    """Even if the response is written as a whole."""
     requests = request(b"GET /dashboard/static/vendor/uPlot.iife.min.js") * 10
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", hasty.port)) as client:
@@ -138,12 +138,12 @@ async def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Gateway, upstrea
         received = 0
         while received < len(body):
             received += len(await client.reader.readexactly(1024**2))
-            await asyncio.sleep(0.04)  # in all four times as long as a stall may be
+            await asyncio.sleep(0.04)  # in all four times send_stall_ms
     assert received == len(body)
 
 
 async def long_after(clock: Clock) -> None:
-    """Let four times as much pass as anybody may be idle for, in which the gateway looks many times."""
+    """Let four times idle_ms pass, in many sweeps."""
     for _ in range(40):
         await clock.pass_seconds(QUICK["idle_ms"] / 1000 / 10)
 
@@ -191,13 +191,13 @@ async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asynci
 
 
 @pytest.mark.parametrize("hasty", [{"body_ms": 0, "body_pause_ms": 0}], indirect=True)
-async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
+async def test_a_reset_is_noticed_while_an_upload_is_not_read(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
     upstream.script, upstream.reads_body = hang, False
     async with raw_client(hasty.port) as client:
         await client.send(request(b"POST /v1/files", b"Content-Length: 100000000"))
-        with pytest.raises(TimeoutError):  # until nothing is taken any more
+        with pytest.raises(TimeoutError):  # until the buffers are full
             while True:
                 client.writer.write(b"x" * 65536)
                 await asyncio.wait_for(client.writer.drain(), 0.3)
@@ -208,7 +208,7 @@ async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
 async def test_a_client_that_leaves_with_many_requests_unread_is_noticed(
     hasty: Gateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And is no error of the gateway's."""
+    """And is logged as no error."""
     upstream.script = hang
     async with raw_client(hasty.port) as client:
         await client.send(GET * 100)
@@ -220,7 +220,7 @@ async def test_a_client_that_leaves_with_many_requests_unread_is_noticed(
 
 
 async def hasty_is_idle(gateway: Gateway) -> None:
-    """Wait until nothing runs, as anybody can see it."""
+    """Wait until /debug/requests shows no running request."""
     while True:
         async with gateway.client.get(gateway.url("/debug/requests"), headers={"X-API-Key": KEY}) as response:
             if not (await response.json())["running"]:
@@ -228,7 +228,7 @@ async def hasty_is_idle(gateway: Gateway) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_one_address_gets_so_many_connections_and_another_is_served(
+async def test_one_address_has_a_limit_of_connections_and_another_is_served(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(
@@ -252,7 +252,7 @@ async def test_one_address_gets_so_many_connections_and_another_is_served(
         assert b" 200 " in await again.head()
 
 
-async def test_so_many_requests_run_at_once_and_the_next_is_asked_to_come_later(
+async def test_requests_beyond_the_limit_get_503_with_retry_after(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"requests": 1})

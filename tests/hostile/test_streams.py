@@ -66,7 +66,7 @@ async def test_stream_that_becomes_shorter_comes_without_its_length(
 
 
 @pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS)
-async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_stream(
+async def test_each_event_is_delivered_when_it_happens_even_on_a_stream_that_was_not_requested(
     connect: Connect, upstream: ScriptedUpstream, request_bytes: bytes
 ) -> None:
     """The next event is sent only when the client has the last, so one that is held back never arrives."""
@@ -103,7 +103,7 @@ async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_strea
     ],
     ids=["chunked", "with a length", "until the end"],
 )
-async def test_plain_answer_is_passed_on_as_it_comes(
+async def test_plain_response_is_relayed_as_it_arrives(
     connect: Connect,
     upstream: ScriptedUpstream,
     request_bytes: bytes,
@@ -144,7 +144,7 @@ async def test_json_string_of_64_mib_arrives_intact(gateway: Gateway, upstream: 
 
 
 async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    """Every second one is a stream; all run at the same time, one event of each after the other."""
+    """Every second one is a stream; all run at the same time, and their events alternate."""
     everybody = asyncio.Barrier(100)
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,10 +173,10 @@ async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstre
 
 
 @pytest.mark.parametrize("path", ["/health", "/debug/status", "/v1/models"])
-async def test_100_hanging_requests_hold_up_nobody_else(
+async def test_100_hanging_requests_block_no_other_one(
     connect: Connect, upstream: ScriptedUpstream, path: str
 ) -> None:
-    """The gateway's own answers come at once, and an ordinary request gets through."""
+    """The gateway's own responses are immediate, and other requests are proxied."""
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if request.target == "/v1/models":

@@ -1,4 +1,4 @@
-"""Promises about what the gateway shows of itself."""
+"""Promises about the gateway's own endpoints and its 404s."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def assert_healthy_and_discreet(answer: Answer) -> None:
         assert secret not in str(answer)
 
 
-async def test_health_answers_quickly_and_tells_no_secrets(connect: Connect) -> None:
+async def test_health_answers_quickly_and_contains_no_secrets(connect: Connect) -> None:
     async with asyncio.timeout(1):
         for sent in (HEALTH, request(b"GET /health"), HEALTH):
             assert_healthy_and_discreet(await ask(connect, sent))

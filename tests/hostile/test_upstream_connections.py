@@ -1,4 +1,4 @@
-"""Promises about the connections to LM Studio that are kept. RFC 9112 section 9, RFC 9110 section 9.2.2."""
+"""Promises about pooled connections to LM Studio. RFC 9112 section 9, RFC 9110 section 9.2.2."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fin(writer: asyncio.StreamWriter) -> None:
 
 
 def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[asyncio.StreamWriter]]:
-    """Collect the connections that requests come on, `at_once` of them before the first is answered."""
+    """Collect the requests' connections; answer none before `at_once` of them are there."""
     all_there, writers = asyncio.Barrier(at_once), list[asyncio.StreamWriter]()
 
     async def remember(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,14 +41,14 @@ def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[async
 
 
 def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
-    """End these connections at the last moment: the gateway's kernel knows, its event loop doesn't yet."""
+    """End these connections just before a request is sent: the kernel knows it, the event loop doesn't."""
     http = gateway.app[FLEET].only.http
     send = http.send
 
     async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
         while writers:
             end(writers.pop())
-        await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then
+        await asyncio.sleep(0)  # asyncio closes the socket in its next turn
         return await send(outgoing, silence=silence)
 
     http.send = end_and_send  # type: ignore[method-assign]
@@ -70,7 +70,7 @@ def dies_on_reuse(upstream: ScriptedUpstream, end: End) -> None:
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again(
+async def test_a_post_on_a_pooled_connection_that_dies_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
@@ -81,7 +81,7 @@ async def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again(
 
 
 @pytest.mark.parametrize("end", [fin, reset])
-async def test_a_get_on_a_kept_connection_that_dies_is_sent_once_more(
+async def test_a_get_on_a_pooled_connection_that_dies_is_retried_once(
     connect: Connect, upstream: ScriptedUpstream, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
@@ -92,10 +92,10 @@ async def test_a_get_on_a_kept_connection_that_dies_is_sent_once_more(
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("method", [b"GET", b"DELETE", b"HEAD", b"OPTIONS"])
-async def test_what_a_new_connection_took_is_not_sent_again(
+async def test_a_request_on_a_new_connection_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, method: bytes, end: End
 ) -> None:
-    """LM Studio may have begun with it."""
+    """LM Studio may have begun it."""
 
     async def dies(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         end(writer)
@@ -106,7 +106,7 @@ async def test_what_a_new_connection_took_is_not_sent_again(
 
 
 @pytest.mark.parametrize("end", [fin, reset])
-async def test_what_was_answered_in_part_is_not_sent_again(
+async def test_a_request_with_half_a_response_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, end: End
 ) -> None:
     seen = False
@@ -142,7 +142,7 @@ async def test_what_was_answered_in_part_is_not_sent_again(
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("framing", [b"Content-Length: 8", b"Transfer-Encoding: chunked"])
-async def test_a_put_on_a_kept_connection_that_dies_is_sent_again_whole_or_not_at_all(
+async def test_a_put_on_a_pooled_connection_that_dies_is_retried_whole_or_not_at_all(
     connect: Connect, upstream: ScriptedUpstream, framing: bytes, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
@@ -184,7 +184,7 @@ async def test_a_post_works_after_idle_connections_were_closed(
 async def test_connection_close_of_the_upstream_is_obeyed_and_not_passed_on(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
 ) -> None:
-    # It says so, and leaves the closing to the gateway.
+    # LM Studio announces it, and the gateway has to close.
     upstream.script = answer(extra="Connection: close\r\n")
     async with connect() as client:
         for _ in range(3):

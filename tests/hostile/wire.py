@@ -60,7 +60,7 @@ async def sent_until_cut_off(client: RawClient, head: bytes, piece: bytes, limit
         while not stopped.done() and sent < limit:
             await client.send(piece)
             sent += len(piece)
-            await asyncio.sleep(0)  # drain() alone doesn't let the gateway have its turn
+            await asyncio.sleep(0)  # drain() alone doesn't let the gateway run
     with suppress(ConnectionError):
         await asyncio.wait_for(stopped, 3)
     return sent

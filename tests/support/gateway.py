@@ -30,7 +30,7 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     def url(self, raw_target: str) -> URL:
-        """A URL whose target goes over the wire as it stands."""
+        """A URL whose target is sent byte for byte."""
         return URL(self.base_url + raw_target, encoded=True)
 
 

@@ -15,7 +15,7 @@ from tests.support.process import Process, serving
 
 
 @dataclass
-class House:
+class GatewayProcess:
     """`peak` is the most memory that `measure` has seen, beyond what the process began with."""
 
     process: Process
@@ -45,15 +45,15 @@ class House:
 
 
 @asynccontextmanager
-async def running_house(folder: Path, base_url: str, *options: str) -> AsyncIterator[House]:
+async def running_process(folder: Path, base_url: str, *options: str) -> AsyncIterator[GatewayProcess]:
     """`options` are further settings: `logging.level=debug`."""
     arguments = [word for option in options for word in ("--set", option)]
     environ = {"LMSTUDIO_BASE_URL": base_url, "GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": "127.0.0.1,::1"}
     async with serving(folder, *arguments, **environ) as (process, port):
-        house = House(process, port)
-        reading = asyncio.create_task(house.read_log())
+        served = GatewayProcess(process, port)
+        reading = asyncio.create_task(served.read_log())
         try:
-            yield house
+            yield served
         finally:
             reading.cancel()
             with suppress(asyncio.CancelledError):
