@@ -172,7 +172,7 @@ async def test_history_holds_no_body(
     assert held < 4_000_000
 
 
-async def test_fault_of_ours_ends_the_exchange_too(
+async def test_a_fault_of_the_gateway_ends_the_exchange_too(
     scripted: Home, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A fault of the gateway is one event and one count, and nothing stays in flight."""

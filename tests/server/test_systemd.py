@@ -122,7 +122,7 @@ async def test_credentials_are_settings(tmp_path: Path) -> None:
 def test_systemd_finds_nothing_wrong_with_the_units(
     tmp_path: Path, manager: str, service: Path, command: str
 ) -> None:
-    """Neither the system's manager nor a user's, who both take the same socket."""
+    """For the system's manager and a user's, with the same socket."""
     text = service.read_text()
     assert f"ExecStart={command} serve" in text
     (tmp_path / service.name).write_text(text.replace(command, sys.executable))
@@ -133,7 +133,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(
         capture_output=True,
         text=True,
         check=False,
-        # Where a user's manager looks for everything else, and there is nothing.
+        # Empty folders, where a user's manager looks for other units.
         env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
     )
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -147,7 +147,7 @@ def test_jemalloc_is_preloaded_only_where_it_is_installed(tmp_path: Path, servic
     text = (UNITS / service).read_text()
     assert "EnvironmentFile=-%t/lmgateway/allocator" in text
     (command,) = re.findall(r"^ExecStartPre=/bin/sh -c '(.*)'$", text, re.MULTILINE)
-    # Any library that is installed here stands for jemalloc.
+    # An installed library in place of jemalloc.
     command = command.replace("$$", "$").replace("libjemalloc.so.2", library)
     environ = {"RUNTIME_DIRECTORY": str(tmp_path), "PATH": os.defpath}
     prepared = subprocess.run(

@@ -21,7 +21,7 @@ def forward(headers: CIMultiDictProxy[str], gateway: RequestFields | None = None
 
 
 def forwarded(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
-    """What LM Studio gets, but for the Via that is always there."""
+    """The fields for LM Studio without Via, which is always the last."""
     return list(forward(fields(*pairs)).items())[:-1]
 
 
@@ -35,7 +35,7 @@ both_ways = pytest.mark.parametrize("passing", [forwarded, returned], ids=["requ
 @both_ways
 @pytest.mark.parametrize("name", ["Authorization", "Content-Length", "Content-Type", "Content-Encoding"])
 def test_connection_cannot_take_what_a_message_needs(passing, name):
-    """A body isn't parted from what describes it, whatever Connection lists."""
+    """Connection can't remove the fields that describe a body."""
     assert passing(("Connection", name), (name, "7")) == [(name, "7")]
 
 
@@ -56,7 +56,7 @@ UNWRITABLE = pytest.mark.parametrize(
 @both_ways
 @pytest.mark.parametrize("value", ["\udcff", "J\udcf6rg", "é\udce9"])
 def test_obs_text_is_left_out(passing, value):
-    """Latin-1, as browsers and Node send it, doesn't cost anybody the whole message."""
+    """A field in Latin-1, as browsers and Node send it, isn't a reason to refuse the message."""
     assert passing(("X-Odd", value), ("X-Kept", "1")) == [("X-Kept", "1")]
 
 
@@ -69,14 +69,14 @@ def test_a_value_that_cannot_be_written_is_refused(value):
 
 @UNWRITABLE
 def test_a_value_that_cannot_be_written_is_left_out_of_an_answer(value):
-    """One odd field of LM Studio's doesn't cost the client the whole answer."""
+    """The rest of the response is relayed."""
     assert returned(("X-Odd", value), ("X-Kept", "1")) == [("X-Kept", "1")]
 
 
 @pytest.mark.parametrize("value", [KEY, "other", "", "\udcff"], ids=["key", "other", "empty", "no text"])
 @pytest.mark.parametrize("name", ["X-API-Key", "x-api-key"])
 def test_an_api_key_field_never_reaches_lm_studio(name, value):
-    """The gateway's own key field ends at the gateway, whatever is in it."""
+    """The gateway's own key field is dropped, whatever its value."""
     assert forwarded((name, value)) == []
 
 
@@ -97,12 +97,12 @@ def test_the_key_reaches_lm_studio_in_no_header(name, value):
     "value", ["Bearer lm-studio", "Basic dTpw", "Bearer", "", "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"]
 )
 def test_a_clients_own_authorization_reaches_lm_studio(value):
-    """A client may hold an API token of LM Studio's, beside the gateway's key."""
+    """A client may have an API token of LM Studio's beside the gateway's key."""
     assert forwarded(("Authorization", value)) == [("Authorization", value)]
 
 
 def test_a_loop_is_detected_beside_obs_text():
-    """What isn't forwarded is judged all the same."""
+    """Fields that aren't forwarded are checked too."""
     own = RequestFields()
     with pytest.raises(LoopDetected):
         forward(fields(("Via", f"{forward(fields(), own)['Via']} (J\udcf6rg)")), own)

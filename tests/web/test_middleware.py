@@ -72,7 +72,7 @@ async def test_preflight_and_answer_agree(
 async def test_every_answer_has_a_request_id(
     start_gateway: StartGateway, upstream: ScriptedUpstream, sent: str, kept: bool
 ) -> None:
-    """A sane id of the client's is kept; otherwise the gateway makes one, on errors too."""
+    """A well-formed id of the client's is used; otherwise the gateway generates one, on errors too."""
     gateway = await start_gateway(upstream.base_url)
     upstream.script = answer(extra="X-Request-Id: lm-studio-s\r\n")
     async with raw_client(gateway.port) as client:
@@ -107,7 +107,7 @@ NAMED = "sk-lm-ABCDEFGH:abcdefghij0123456789"
     [("a key", "a%20key"), ("other-key", "other-key"), ("a key", NAMED), ("", NAMED)],
     ids=["the owner's", "a wrong one", "a named one", "a named one, of a stranger"],
 )
-async def test_key_in_the_wrong_place_is_not_repeated(
+async def test_key_in_the_wrong_place_is_not_quoted(
     start_gateway: StartGateway,
     upstream: ScriptedUpstream,
     caplog: pytest.LogCaptureFixture,
@@ -240,7 +240,7 @@ async def test_a_page_that_was_refused_is_in_the_log(
     origin: str,
     shown: str,
 ) -> None:
-    """A browser hides from its user why a page can't use the gateway."""
+    """A browser doesn't show its user why a page was refused."""
     caplog.set_level(logging.INFO, "lmgateway")
     gateway = await start_gateway(upstream.base_url, **tables)
     async with raw_client(gateway.port) as client:

@@ -78,7 +78,7 @@ async def test_silence_before_the_head_is_504(
     upstream.script = silent
     async with gateway.client.post(gateway.url("/v1/chat/completions"), data=body) as response:
         assert response.status == 504
-        # Or OpenAI's and Anthropic's libraries would have it generated three times.
+        # Without it OpenAI's and Anthropic's libraries would retry twice.
         assert response.headers["x-should-retry"] == "false"
     await asyncio.wait_for(upstream.gone.get(), 5)
 
@@ -134,7 +134,7 @@ async def test_unrequested_bytes_on_a_pooled_connection_answer_no_request(
         await asyncio.wait_for(poisoned.wait(), 5)
 
 
-async def test_upload_that_nobody_reads_ends(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+async def test_upload_that_isnt_read_is_504(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     """An LM Studio that stops reading a body is silent: the same time-out applies."""
     gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 200})
     upstream.reads_body = False

@@ -94,7 +94,7 @@ async def test_pausing_client_gets_every_byte_in_order(
     assert 0 < most_ahead < len(received) / 2
 
 
-async def test_failure_while_passing_on_ends_both_sides(
+async def test_failure_while_relaying_ends_both_sides(
     start_gateway: StartGateway,
     upstream: ScriptedUpstream,
     monkeypatch: pytest.MonkeyPatch,
@@ -162,7 +162,7 @@ async def test_body_is_freed_while_its_response_arrives(
         ("application/json", "X-Accel-Buffering: yes\r\n", ["yes"]),
     ],
 )
-async def test_proxies_in_front_pass_events_on_at_once(
+async def test_proxies_in_front_are_asked_not_to_buffer_events(
     start_gateway: StartGateway, upstream: ScriptedUpstream, content_type: str, sent: str, arrives: list[str]
 ) -> None:
     """nginx with proxy_pass alone would buffer a stream."""

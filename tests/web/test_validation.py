@@ -1,4 +1,4 @@
-"""What is wrong with a body: every mistake with its path, and never a fault of the gateway."""
+"""Validation of bodies: every mistake with its path."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ MISTAKES: dict[str, tuple[object, dict[str, str]]] = {
 
 @pytest.mark.parametrize(("body", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_load_request(body: object, expected: dict[str, str]) -> None:
-    """Every mistake is told at once, by the field's path as the client spelt it."""
+    """All mistakes are reported together, each with the field's path as the client spelled it."""
     found = {mistake["path"]: mistake["message"] for mistake in mistakes(body, LoadRequest)}
     assert found.keys() == expected.keys()
     for path, words in expected.items():
@@ -84,7 +84,7 @@ def test_activate_request(body: object, paths: list[str]) -> None:
 
 @pytest.mark.parametrize("kind", [LoadRequest, ActivateRequest])
 def test_null_is_absent(kind: type[LoadRequest | ActivateRequest]) -> None:
-    """Clients that send null for what they don't set are understood, at every depth."""
+    """null means absent, at every depth."""
     nulls: dict[str, Any] = {info.encode_name: None for info in msgspec.structs.fields(kind)}
     nulls["modelKey"] = "m"
     assert mistakes(nulls, kind) == []
@@ -122,7 +122,7 @@ def test_null_is_absent(kind: type[LoadRequest | ActivateRequest]) -> None:
 async def test_mistakes_over_http(
     start_gateway: StartGateway, path: str, body: bytes, details: list[dict[str, str]]
 ) -> None:
-    """The answer says what is wrong in a form that a program can show beside its fields."""
+    """The response has a form that a program can show beside its fields."""
     gateway = await start_gateway(NOWHERE)
     async with gateway.client.post(
         gateway.url(f"/admin/models/{path}"), data=body, headers={"Content-Type": "application/json"}
@@ -143,7 +143,7 @@ async def test_a_fraction_of_zero_is_none(start_gateway: StartGateway) -> None:
     assert response.status == 200
 
 
-def test_of_thousands_of_mistakes_the_first_are_told() -> None:
-    """Looking for the name that each of them may have meant would hold up everybody else."""
+def test_of_thousands_of_mistakes_the_first_are_reported() -> None:
+    """Searching the nearest name of each would block the event loop."""
     found = mistakes({f"model{number}": 1 for number in range(10_000)}, LoadRequest)
     assert len(found) == MAX_MISTAKES

@@ -1,4 +1,4 @@
-"""What a request target below LM Studio's prefixes needs, however it is spelt."""
+"""The scope of a request target below LM Studio's prefixes, in every spelling."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHERS = """
 
 @pytest.mark.parametrize("raw", MACHINE_CHANGES)
 def test_what_changes_the_machine_is_recognised(raw: str) -> None:
-    """Loading, unloading and downloading need the right of /admin however their path is spelt."""
+    """Loading, unloading and downloading need the same scope as /admin, in every spelling."""
     area = studio_area(raw)
     assert (area.scope, area.is_for_pages, area.is_closed_to_pages) == ("models", False, True)
 
