@@ -55,11 +55,13 @@ async def start_gateway(tmp_path: Path) -> AsyncIterator[StartGateway]:
     """Start a gateway: `await start_gateway(upstream.base_url, auth={"api_key": "k"})`."""
     async with AsyncExitStack() as stack:
 
-        async def start(base_url: str, **tables: dict[str, object]) -> Gateway:
+        async def start(
+            base_url: str, seconds: dict[str, float] | None = None, **tables: dict[str, object]
+        ) -> Gateway:
             lmstudio = {"base_url": base_url, **tables.pop("lmstudio", {})}
             server = {"state_dir": str(tmp_path / "state"), **tables.pop("server", {})}
             return await stack.enter_async_context(
-                running_gateway({"lmstudio": lmstudio, "server": server, **tables})
+                running_gateway({"lmstudio": lmstudio, "server": server, **tables}, **(seconds or {}))
             )
 
         yield start

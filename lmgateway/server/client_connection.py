@@ -26,9 +26,6 @@ from ..web.state import CONTEXT
 
 logger = logging.getLogger(__name__)
 
-# After a refusal, input is discarded for so long: a connection closed at once would be reset, and the client
-# might never read the answer.
-LINGER_SECONDS = 2.0
 _ENDING = "The gateway is stopping, and can't complete the request. Retry in a moment."
 
 
@@ -37,6 +34,7 @@ class ConnectionOwner(Protocol):
 
     current: Limits
     draining: bool
+    linger_seconds: float
 
     def add(self, connection: ClientConnection) -> None: ...
     def discard(self, connection: ClientConnection) -> None: ...
@@ -209,11 +207,11 @@ class ClientConnection(ServerProtocol):
         return finished
 
     async def _linger(self) -> None:
-        """Discard input until the client disconnects, for at most LINGER_SECONDS."""
+        """Discard input until the client disconnects, for at most `linger_seconds`."""
         self.read_on()
         if self.transport is not None and self.transport.can_write_eof():
             self.transport.write_eof()
-        await asyncio.sleep(LINGER_SECONDS)
+        await asyncio.sleep(self._owner.linger_seconds)
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         if is_malformed(options.get("exc_info")):

@@ -21,13 +21,26 @@ SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 1.0
 # How long a client may take to read the error that ends its response.
 CUT_SECONDS = 2.0
+# After a refusal, input is discarded for so long: a connection closed at once would be reset, and the client
+# might never read the answer.
+LINGER_SECONDS = 2.0
 
 
 class ConnectionLimits:
     """The owner of the open connections. One sweep a second enforces all limits, in place of timers."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        sweep_seconds: float = SWEEP_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
+        linger_seconds: float = LINGER_SECONDS,
+    ) -> None:
         self.draining = False
+        self.linger_seconds = linger_seconds
+        self._sweep_seconds = sweep_seconds
+        self._grace_seconds = grace_seconds
         self.connections: set[ClientConnection] = set()
         self._per_address: Counter[str] = Counter()
         self._closed_one = asyncio.Event()
@@ -63,7 +76,7 @@ class ConnectionLimits:
         """Enforce every connection's limits once a second, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self._sweep_seconds)
             now = loop.time()
             for connection in list(self.connections):
                 connection.enforce_limits(now)
@@ -92,7 +105,7 @@ class ConnectionLimits:
         self.draining = True
         while self.connections and not hurry.is_set() and loop.time() < deadline:
             self._close_idle(loop.time())
-            await self._wait_for_close(min(deadline - loop.time(), GRACE_SECONDS / 10))
+            await self._wait_for_close(min(deadline - loop.time(), self._grace_seconds / 10))
         interrupted = {connection for connection in self.connections if connection.interrupt()}
         cut_by = loop.time() + CUT_SECONDS
         while interrupted & self.connections and loop.time() < cut_by:
@@ -107,5 +120,5 @@ class ConnectionLimits:
 
     def _close_idle(self, now: float) -> None:
         for connection in list(self.connections):
-            if connection.is_idle and connection.seconds_inactive(now) > GRACE_SECONDS:
+            if connection.is_idle and connection.seconds_inactive(now) > self._grace_seconds:
                 connection.force_close()

@@ -11,7 +11,7 @@ from aiohttp import web
 from .. import background
 from ..aiohttp_private.server_runner import ProtocolRunner
 from ..web.state import EXPECTS_CONTINUE
-from .client_connection import LINGER_SECONDS, ClientConnection
+from .client_connection import ClientConnection
 from .connection_limits import ConnectionLimits
 
 READ_BUFFER_BYTES = 64 * 1024
@@ -45,7 +45,7 @@ class Runner(ProtocolRunner):
             access_log=None,
             # The sweep closes idle connections.
             keepalive_timeout=_NEVER,
-            lingering_time=LINGER_SECONDS,
+            lingering_time=limits.linger_seconds,
             read_bufsize=READ_BUFFER_BYTES,
             shutdown_timeout=_AT_ONCE,
         )

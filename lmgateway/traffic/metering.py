@@ -56,8 +56,15 @@ class StreamMeter:
     A stream without a match of `end` has failed.
     """
 
-    def __init__(self, *, strips: bool, end: re.Pattern[bytes] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        strips: bool,
+        end: re.Pattern[bytes] | None = None,
+        max_event_bytes: int = MAX_EVENT_BYTES,
+    ) -> None:
         self.count = TokenCount()
+        self._max_event_bytes = max_event_bytes
         self._strips = strips
         self._end = end
         self._last: deque[bytes] = deque(maxlen=LAST_EVENTS)
@@ -75,7 +82,7 @@ class StreamMeter:
             end += len(event)
             passed.append(self._see(event))
         self._rest = data[end:]
-        if len(self._rest) > MAX_EVENT_BYTES:
+        if len(self._rest) > self._max_event_bytes:
             passed.append(self._rest)
             self._last.append(shortened(self._rest))
             self._long_tail, self._rest = self._rest[-3:], b""
@@ -158,16 +165,18 @@ def meter_for(media_type: str, *, hides_usage: bool, end: re.Pattern[bytes] | No
 class BodyMeter:
     """Reads a JSON body; of a long one only its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_bytes: int = MAX_BODY_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
         self.count = TokenCount()
+        self._max_bytes = max_bytes
+        self._tail_bytes = tail_bytes
         self._kept = bytearray()
         self._is_whole = True
 
     def feed(self, chunk: bytes) -> bytes:
         self._kept += chunk
-        if len(self._kept) > MAX_BODY_BYTES:
+        if len(self._kept) > self._max_bytes:
             self._is_whole = False
-            del self._kept[:-TAIL_BYTES]
+            del self._kept[: -self._tail_bytes]
         return chunk
 
     def finish(self) -> bytes:
@@ -176,7 +185,7 @@ class BodyMeter:
 
     def _objects_in_tail(self) -> bytes:
         """Return a JSON body with only the last usage and stats objects of the tail."""
-        tail = self._kept[-TAIL_BYTES:].decode("utf-8", "replace")
+        tail = self._kept[-self._tail_bytes :].decode("utf-8", "replace")
         found: dict[str, object] = {}
         for name in ("usage", "stats"):
             start = tail.rfind(f'"{name}"')

@@ -1,4 +1,4 @@
-"""Keys: which open the gateway, and what their callers may do."""
+"""Keys: which are valid, and what their callers may do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BEARER, FOREIGN = ("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer 
 
 
 def identified(*pairs: tuple[str, str], key: str = KEY) -> Caller:
-    """The caller whom a gateway with this key sees in a request with these fields."""
+    """The caller that a gateway with this key identifies by these fields."""
     fields = CIMultiDictProxy(CIMultiDict(pairs))
     return Callers(Config(auth=Auth(api_key=key))).identify(presented(fields))
 
@@ -39,33 +39,14 @@ def identified(*pairs: tuple[str, str], key: str = KEY) -> Caller:
     ],
 )
 def test_the_key_opens(headers: list[tuple[str, str]]) -> None:
-    """Every client that has the key can send it, whatever header it knows."""
+    """A client may send the key in either header, beside its own Authorization for LM Studio."""
     assert identified(*headers).name == "owner"
 
 
 @pytest.mark.parametrize(
     "headers",
     [
-        pytest.param([], id="none"),
-        pytest.param([("X-API-Key", "")], id="empty"),
-        pytest.param([("X-API-Key", KEY[:-1])], id="truncated"),
-        pytest.param([("X-API-Key", f"{KEY}x")], id="extended"),
-        pytest.param([("X-API-Key", KEY.lower())], id="another case"),
-        pytest.param([("X-API-Key", f"Bearer {KEY}")], id="scheme in X-API-Key"),
-        pytest.param([("X-API-Key", f"{KEY}, {KEY}")], id="joined by a proxy"),
-        pytest.param([("Authorization", KEY)], id="no scheme"),
-        pytest.param([("Authorization", f"Basic {KEY}")], id="another scheme"),
-        pytest.param([("Authorization", "Bearer")], id="scheme alone"),
-        pytest.param([("Authorization", "Bearer ")], id="empty Bearer"),
-        pytest.param([("Authorization", f"Bearer{KEY}")], id="no space"),
-        pytest.param([("Authorization", "")], id="empty Authorization"),
-        pytest.param([FOREIGN], id="wrong Bearer"),
-        pytest.param([OTHER, BEARER], id="wrong X-API-Key decides"),
         pytest.param([("X-API-Key", ""), BEARER], id="empty X-API-Key decides"),
-        pytest.param([RIGHT, OTHER], id="two X-API-Keys, right one first"),
-        pytest.param([OTHER, RIGHT], id="two X-API-Keys, right one last"),
-        pytest.param([BEARER, FOREIGN], id="two Bearers, right one first"),
-        pytest.param([FOREIGN, BEARER], id="two Bearers, right one last"),
         pytest.param([RIGHT, BEARER, FOREIGN], id="two Bearers beside a right X-API-Key"),
         pytest.param([("Proxy-Authorization", f"Bearer {KEY}")], id="another header"),
         pytest.param([("Cookie", f"X-API-Key={KEY}")], id="cookie"),
@@ -73,7 +54,7 @@ def test_the_key_opens(headers: list[tuple[str, str]]) -> None:
     ],
 )
 def test_everything_else_is_refused(headers: list[tuple[str, str]]) -> None:
-    """Who has no key, or sends two so that a proxy in front may have judged the other, gets 401."""
+    """What tests/hostile/test_keys.py doesn't send: keys in other places, and an X-API-Key that overrules."""
     with pytest.raises(Unauthorized) as caught:
         identified(*headers)
     assert (caught.value.status, caught.value.title) == (401, "Unauthorized")
@@ -91,22 +72,21 @@ def test_everything_else_is_refused(headers: list[tuple[str, str]]) -> None:
     ],
 )
 def test_keys_are_compared_as_bytes(key: str, sent: bytes, admitted: bool) -> None:
-    """A key beyond ASCII opens when its bytes are right, and is a 401 and no crash when they are not."""
+    """A key that isn't ASCII is valid if its bytes are equal, and a 401, not a 500, otherwise."""
     # This is how aiohttp reads a header.
     header = ("X-API-Key", sent.decode("utf-8", "surrogateescape"))
     with nullcontext() if admitted else pytest.raises(Unauthorized):
         identified(header, key=key)
 
 
-def test_without_a_key_everybody_is_anyone() -> None:
-    """A gateway without a key ignores whatever key a client is used to sending."""
+def test_without_a_key_every_caller_is_anyone() -> None:
+    """A gateway without a key ignores the keys that clients send."""
     assert identified(OTHER, FOREIGN, RIGHT, key="").name == "anyone"
 
 
 @pytest.mark.parametrize("key", ["", KEY])
 @pytest.mark.parametrize("scope", sorted(SCOPES))
-def test_whoever_there_is_now_may_do_everything(key: str, scope: Scope) -> None:
-    """As before there were scopes."""
+def test_the_callers_owner_and_anyone_have_every_scope(key: str, scope: Scope) -> None:
     identified(RIGHT, key=key).require(scope)
 
 
@@ -122,7 +102,7 @@ def test_whoever_there_is_now_may_do_everything(key: str, scope: Scope) -> None:
     ],
 )
 def test_a_caller_needs_the_scope(scopes: set[Scope], needed: Scope, allowed: bool) -> None:
-    """What a caller may not do is refused by name; an admin may do everything."""
+    """The refusal names the missing scope; admin includes every other one."""
     caller = Caller(name="guest", scopes=frozenset(scopes))
     with nullcontext() if allowed else pytest.raises(Forbidden, match=f"guest lacks the scope {needed}"):
         caller.require(needed)

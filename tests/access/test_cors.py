@@ -69,26 +69,13 @@ def fields(**values: str) -> CIMultiDictProxy[str]:
     ],
 )
 def test_a_page_reads_what_its_origin_may(tables, origin, proxied, allowed):
-    """Only pages that the administrator means can read an answer."""
+    """Only pages of allowed origins can read a response."""
     assert cors(tables).response_headers(origin, proxied=proxied).get(ALLOW) == allowed
-
-
-@pytest.mark.parametrize(
-    "tables", [CLOSED, OPEN, WILD, LISTED, BOTH], ids=["closed", "open", "*", "listed", "both"]
-)
-@pytest.mark.parametrize("proxied", [True, False], ids=["proxied", "admin"])
-def test_nothing_is_granted_with_credentials(tables, proxied):
-    """No page rides on what a browser would send on its own."""
-    asked = fields(Origin=PAGE, Access_Control_Request_Method="POST")
-    answered = cors(tables).response_headers(PAGE, proxied=proxied) | cors(tables).preflight_headers(
-        asked, proxied=proxied
-    )
-    assert "Access-Control-Allow-Credentials" not in answered
 
 
 @pytest.mark.parametrize("origin", [PAGE, STRANGER, None])
 def test_an_answer_that_depends_on_the_origin_says_so(origin):
-    """A cache doesn't hand one page's answer to another."""
+    """Or a cache would give one page's response to another."""
     assert cors(LISTED).response_headers(origin, proxied=True)["Vary"] == "Origin"
 
 
@@ -112,19 +99,6 @@ def test_a_preflight_is_granted_no_more_than_it_asks_for():
         fields(Origin=PAGE, Access_Control_Request_Method="GET"), proxied=True
     )
     assert granted.keys() == {"Access-Control-Allow-Methods", "Access-Control-Max-Age"}
-
-
-@pytest.mark.parametrize(
-    ("tables", "origin", "proxied"),
-    [(CLOSED, PAGE, True), (OPEN, PAGE, False), (LISTED, STRANGER, True), (LISTED, STRANGER, False)],
-    ids=["closed", "open, /admin", "not listed", "not listed, /admin"],
-)
-def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
-    """A page that may not read may not send either."""
-    asked = fields(
-        Origin=origin, Access_Control_Request_Method="POST", Access_Control_Request_Private_Network="true"
-    )
-    assert cors(tables).preflight_headers(asked, proxied=proxied) == {}
 
 
 @pytest.mark.parametrize(
@@ -169,22 +143,22 @@ def test_a_preflight_of_a_stranger_is_granted_nothing(tables, origin, proxied):
         pytest.param(APPS, {"Origin": SAFARI}, True, id="listed extension"),
     ],
 )
-def test_only_pages_of_ours_change_something(tables, sent, admitted):
-    """A web page somebody happens to visit can't load a model on the machine in the next room."""
+def test_only_own_and_listed_pages_may_use_admin(tables, sent, admitted):
+    """Another site's page can't load a model."""
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(Forbidden):
         cors(tables).admit_origin(headers)
 
 
 def test_the_refusal_says_what_a_proxy_must_pass_on():
-    """Whoever presses the dashboard's button behind a proxy in an old browser reads how to mend it."""
+    """The dashboard behind a proxy that replaces Host, in a browser without Sec-Fetch-Site."""
     with pytest.raises(Forbidden) as caught:
         cors(OPEN).admit_origin(fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"))
     assert "proxy_set_header Host $http_host" in str(caught.value.details)
 
 
-def test_two_verdicts_of_a_browser_are_none():
-    """A client can't have one of them believed."""
+def test_two_values_of_sec_fetch_site_are_ignored():
+    """A client can't choose which one counts."""
     headers = CIMultiDict({"Host": "gateway:8002", "Origin": PAGE, "Sec-Fetch-Site": "same-origin"})
     headers.add("Sec-Fetch-Site", "cross-site")
     with pytest.raises(Forbidden):
@@ -192,8 +166,8 @@ def test_two_verdicts_of_a_browser_are_none():
 
 
 @pytest.mark.parametrize("origins", [(OWN, STRANGER), (STRANGER, OWN), (PAGE, STRANGER), (STRANGER, PAGE)])
-def test_of_two_origins_none_may_be_a_stranger(origins):
-    """Whichever of them a browser, or a proxy in front, meant."""
+def test_each_of_two_origins_must_be_allowed(origins):
+    """Either may be the browser's."""
     headers = CIMultiDict({"Host": "gateway:8002"})
     headers.extend(("Origin", origin) for origin in origins)
     with pytest.raises(Forbidden):
@@ -210,6 +184,6 @@ def test_of_two_origins_none_may_be_a_stranger(origins):
     ],
     ids=["preflight", "no method asked", "no Origin", "no OPTIONS"],
 )
-def test_only_a_preflight_passes_for_one(method, names, preflight):
-    """What needs no key is a browser's question and nothing else."""
+def test_only_a_preflight_needs_no_key(method, names, preflight):
+    """Other OPTIONS requests do."""
     assert is_preflight(method, fields(**dict.fromkeys(names, "x"))) is preflight

@@ -1,4 +1,4 @@
-"""Keys are found and hidden wherever somebody put them."""
+"""Redaction of keys in any text."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def redaction(*presented: str, key: str = OWNERS) -> Redaction:
     ],
 )
 def test_what_is_hidden(text: str, hidden: str) -> None:
-    """The owner's key wherever it comes from, what was presented, and whatever has the form of a key."""
+    """The owner's key, the presented one, and everything with the form of a named key."""
     assert redaction("presented").redact(text) == hidden
     assert redaction("presented").holds_key(text) is (text != hidden)
 
@@ -55,7 +55,7 @@ def test_lm_studios_token_is_no_known_key() -> None:
 
 
 def test_without_a_key_what_is_presented_is_the_clients_own() -> None:
-    """It goes on to LM Studio, as a word in a path may that is the same as a client's dummy key."""
+    """It is forwarded, as is a word in a path that equals a client's dummy key."""
     assert redaction("models", key="").redact("/v1/models") == "/v1/models"
     assert redaction(NAMED, key="").holds_known_key(f"Bearer {NAMED}") is False
 
@@ -70,6 +70,6 @@ def test_an_empty_credential_hides_nothing() -> None:
     st.text(alphabet=LETTERS, min_size=20, max_size=20),
     st.text(),
 )
-def test_no_surrounding_hides_a_named_key(before: str, key_id: str, secret: str, after: str) -> None:
+def test_a_named_key_is_redacted_anywhere(before: str, key_id: str, secret: str, after: str) -> None:
     shown = redaction().redact(f"{before}sk-lm-{key_id}:{secret}{after}")
     assert f"sk-lm-{key_id}:{secret}" not in shown

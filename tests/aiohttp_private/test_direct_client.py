@@ -1,4 +1,4 @@
-"""Requests sent without detours: the same bytes, connections and failures as aiohttp's own."""
+"""DirectClient: the same bytes, connections and failures as aiohttp's own client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from yarl import URL
 
 from lmgateway.aiohttp_private.connector import FreshConnector
 from lmgateway.aiohttp_private.direct_client import DirectClient, DirectResponse
-from tests.support.upstream import Received, ScriptedUpstream, answer, chunk, raw
+from tests.support.upstream import Received, ScriptedUpstream, answer, chunk, raw, silent
 
 TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=1, sock_read=0.2)
 FIELDS = CIMultiDict([("Content-Type", "application/json"), ("X-Twice", "1"), ("X-Twice", "2")])
@@ -56,10 +56,10 @@ async def test_request_is_the_one_that_aiohttp_sends(
     assert upstream.connections == 1
 
 
-async def test_interim_answers_are_passed_over(
+async def test_interim_responses_are_skipped(
     session: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
-    """RFC 9110 section 15.2: any number of them may come before the answer."""
+    """RFC 9110 section 15.2: there may be any number of them."""
     upstream.script = raw(
         b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
         b"HTTP/1.1 201 Made\r\nContent-Length: 2\r\n\r\nok"
@@ -68,7 +68,7 @@ async def test_interim_answers_are_passed_over(
     assert (reply.status, reply.reason, await read(reply)) == (201, "Made", b"ok")
 
 
-async def test_connection_is_used_again_as_soon_as_the_answer_has_ended(
+async def test_connection_is_reused_as_soon_as_the_response_has_ended(
     session: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
     for _ in range(3):
@@ -79,7 +79,7 @@ async def test_connection_is_used_again_as_soon_as_the_answer_has_ended(
 async def test_closing_before_the_end_ends_the_connection(
     session: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
-    """That is how LM Studio learns that nobody listens."""
+    """LM Studio sees the disconnection."""
 
     async def endless(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"1"))
@@ -116,10 +116,7 @@ async def test_failures_are_those_of_aiohttp(
     assert not session.connector or not session.connector._acquired
 
 
-async def test_silence_is_an_end_too(session: aiohttp.ClientSession, upstream: ScriptedUpstream) -> None:
-    async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
+async def test_silence_is_a_time_out(session: aiohttp.ClientSession, upstream: ScriptedUpstream) -> None:
     upstream.script = silent
     with pytest.raises(aiohttp.SocketTimeoutError):
         await post(session, upstream)

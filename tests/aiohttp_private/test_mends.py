@@ -1,4 +1,4 @@
-"""Each fault of aiohttp that is mended, shown with its own client: when one is gone, its mend can go."""
+"""Each bug of aiohttp that is worked around, with aiohttp alone: once it is fixed, the workaround can go."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_broken_request_framing_still_wakes_no_reader() -> None:
 
 
 async def test_pool_looks_at_every_idle_connection(upstream: ScriptedUpstream) -> None:
-    """FreshConnector never hands out one that has something to say, also behind one that is too old."""
+    """FreshConnector reuses none with unread data, also behind one that is too old."""
     connector = FreshConnector(keepalive_timeout=IDLE_SECONDS)
     both = asyncio.Barrier(2)
 
@@ -88,8 +88,8 @@ async def test_pool_looks_at_every_idle_connection(upstream: ScriptedUpstream) -
     assert upstream.connections == 3
 
 
-async def test_pool_asks_the_kernel(upstream: ScriptedUpstream) -> None:
-    """A connection whose end has come in isn't used, even before the event loop has heard of it."""
+async def test_pool_polls_the_kernel(upstream: ScriptedUpstream) -> None:
+    """A connection closed by its peer isn't reused, even before the event loop notices."""
     peers: list[asyncio.StreamWriter] = []
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,7 +105,7 @@ async def test_pool_asks_the_kernel(upstream: ScriptedUpstream) -> None:
     assert len(upstream.received) == 20
 
 
-async def test_idle_connection_still_answers_with_what_nobody_asked_for(upstream: ScriptedUpstream) -> None:
+async def test_idle_connection_still_answers_with_unrequested_bytes(upstream: ScriptedUpstream) -> None:
     """FreshConnector can go when this fails, and the next test too."""
     has_it, poisoned = asyncio.Event(), asyncio.Event()
 
@@ -121,19 +121,19 @@ async def test_idle_connection_still_answers_with_what_nobody_asked_for(upstream
             assert await response.read() == b"right"
         has_it.set()
         await poisoned.wait()
-        for _ in range(3):  # turns of the loop, each of which takes in what has arrived
+        for _ in range(3):  # turns of the loop, which read what has arrived
             await asyncio.sleep(0)
         async with client.get(upstream.base_url) as response:
             assert await response.read() == b"wrong"
 
 
 async def test_closed_idle_connection_is_still_reused(upstream: ScriptedUpstream) -> None:
-    """FreshConnector can go when this fails, and the test above too: aiohttp doesn't ask the kernel."""
+    """FreshConnector can go when this fails, and the test above too: aiohttp doesn't poll the kernel."""
     closed = asyncio.Event()
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await answer()(request, reader, writer)
-        # At once, and without the loop learning of it before the next request is written.
+        # So late that the loop doesn't notice before the next request is written.
         writer.get_extra_info("socket").shutdown(1)
         closed.set()
 
@@ -149,7 +149,7 @@ async def test_closed_idle_connection_is_still_reused(upstream: ScriptedUpstream
     assert failures
 
 
-def test_empty_query_is_still_forgotten() -> None:
+def test_empty_query_is_still_dropped() -> None:
     """exact_url can go when a URL keeps its "?"."""
     assert URL("http://h/p?", encoded=True).raw_path_qs == "/p"
     assert exact_url("http://h", "/p?").raw_path_qs == "/p?"
@@ -178,7 +178,7 @@ async def test_reset_is_still_taken_for_the_end_of_a_body(upstream: ScriptedUpst
                 assert await got.content.readany() == b""
 
 
-async def test_reader_that_a_chunks_end_woke_is_still_not_told_of_the_break_behind_it(
+async def test_reader_woken_by_a_chunks_end_still_misses_the_broken_framing_after_it(
     upstream: ScriptedUpstream,
 ) -> None:
     """The second half of fail_reader can go when this fails."""
@@ -201,10 +201,10 @@ async def test_reader_that_a_chunks_end_woke_is_still_not_told_of_the_break_behi
                 await asyncio.wait_for(got.content.readany(), STILL_WAITING_SECONDS)
 
 
-async def test_every_piece_read_still_makes_the_parser_look_again(
+async def test_every_piece_read_still_runs_the_parser_on_empty_input(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What resumes only what was paused can go when the first half of this fails."""
+    """ResumesOnceProtocol can go when the first half of this fails."""
     looks, data_received = [], ResponseHandler.data_received
 
     def counted(protocol: ResponseHandler, data: bytes) -> None:

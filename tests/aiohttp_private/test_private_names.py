@@ -1,4 +1,4 @@
-"""The wall around aiohttp: its private names stand in one package, and each of them exists."""
+"""aiohttp's private names: used in one package only, and each of them exists."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from aiohttp.web_protocol import RequestHandler
 import lmgateway
 
 PACKAGE = Path(lmgateway.__file__).parent
-WALL = PACKAGE / "aiohttp_private"
+PRIVATE = PACKAGE / "aiohttp_private"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 PUBLIC_MODULES = {"aiohttp", "aiohttp.abc", "aiohttp.web", "aiohttp.typedefs", "yarl"}
-# By whose they are: what the methods behind the wall read, call or override.
+# By class: the names that lmgateway/aiohttp_private reads, calls or overrides.
 OF_REQUEST_HANDLER = (
     "_buffer_paused",
     "_current_request",
@@ -99,14 +99,14 @@ def is_stored(node: ast.Attribute) -> bool:
     return isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name) and node.value.id == "self"
 
 
-def trees(*, behind_the_wall: bool) -> dict[str, ast.Module]:
-    files = (file for file in PACKAGE.rglob("*.py") if (WALL in file.parents) == behind_the_wall)
+def trees(*, is_private: bool) -> dict[str, ast.Module]:
+    files = (file for file in PACKAGE.rglob("*.py") if (PRIVATE in file.parents) == is_private)
     return {str(file.relative_to(PACKAGE)): ast.parse(file.read_text()) for file in files}
 
 
-def test_modules_that_are_not_documented_are_imported_behind_the_wall_only() -> None:
+def test_modules_that_are_not_documented_are_imported_in_aiohttp_private_only() -> None:
     wrong = set()
-    for name, tree in trees(behind_the_wall=False).items():
+    for name, tree in trees(is_private=False).items():
         for node in ast.walk(tree):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -118,12 +118,12 @@ def test_modules_that_are_not_documented_are_imported_behind_the_wall_only() -> 
     assert wrong == set()
 
 
-def test_private_names_are_used_behind_the_wall_only() -> None:
-    """A module elsewhere may define such a name for itself, and then uses its own."""
+def test_private_names_are_used_in_aiohttp_private_only() -> None:
+    """Another module may use such a name if it defines it."""
     private = private_names(aiohttp, yarl)
     wrong = {
         (file, name)
-        for file, tree in trees(behind_the_wall=False).items()
+        for file, tree in trees(is_private=False).items()
         for name in set(underscored(tree)) & private - own_names(tree)
         if uses_aiohttp(tree)
     }
@@ -131,7 +131,7 @@ def test_private_names_are_used_behind_the_wall_only() -> None:
 
 
 def uses_aiohttp(tree: ast.AST) -> bool:
-    """True if the module can meet an object of aiohttp's at all: it, or what it imports, knows aiohttp."""
+    """True if the module imports aiohttp, yarl or aiohttp_private."""
     known = {"aiohttp", "yarl", "aiohttp_private"}
     return any(
         known & set((node.module or "").split("."))
@@ -145,11 +145,9 @@ def uses_aiohttp(tree: ast.AST) -> bool:
     )
 
 
-def test_every_private_name_behind_the_wall_is_in_the_table() -> None:
+def test_every_private_name_in_aiohttp_private_is_in_the_table() -> None:
     private = private_names(aiohttp, yarl)
-    used = {
-        name for tree in trees(behind_the_wall=True).values() for name in set(underscored(tree)) & private
-    }
+    used = {name for tree in trees(is_private=True).values() for name in set(underscored(tree)) & private}
     own = {"_connector", "_deadline", "_exchange", "_get", "_host", "_path", "_session", "_url", "_writer"}
     assert used - own - ALL == set()
 

@@ -1,4 +1,4 @@
-"""A household whose LM Studio has a chat and an embedding model, both active."""
+"""A gateway in front of a simulator with a chat and an embedding model, both active, or of a script."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import pytest
 from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.support.home import QUICK, Home
-from tests.support.studio import running_studio
+from tests.support.studio import Studio, running_studio
+from tests.support.upstream import ScriptedUpstream
 
 LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
+
+
+@pytest.fixture
+async def scripted(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Home:
+    return Home(await start_gateway(upstream.base_url), Studio(None))  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream
 
 
-async def test_log_is_told_beside_the_request_it_is_about(
+async def test_log_events_are_published_beside_the_request(
     start_gateway: StartGateway, tmp_path: Path
 ) -> None:
-    """A chat's sampling parameters, prompt progress, caches and token counts come with it."""
+    """A chat's sampling parameters, prompt progress, caches and token counts."""
     simulator = Simulator(pace=Pace.instant(), log_dir=tmp_path / "logs")
     simulator.load(LLM)
     async with running_studio(simulator) as studio:
@@ -45,7 +45,7 @@ async def test_log_is_told_beside_the_request_it_is_about(
 async def test_following_needs_a_folder(
     start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Asked to follow nothing, the gateway says so, and does everything else."""
+    """Without one the gateway logs a warning, and everything else works."""
     gateway = await start_gateway(upstream.base_url, lmstudio={"log_monitoring": True})
     async with gateway.client.get(gateway.url("/v1/models")) as response:
         assert response.status == 200

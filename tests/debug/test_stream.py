@@ -1,4 +1,4 @@
-"""Readers of /debug/stream: fast ones, slow ones, and ones that come back."""
+"""Subscribers of /debug/stream: fast ones, slow ones, and ones that reconnect."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import pytest
 
 from lmgateway.observe.event_stream import HISTORY_EVENTS, QUEUE_EVENTS
 from lmgateway.observe.events import ModelUnloadStart
+from lmgateway.web.debug import KEEP_ALIVE_SECONDS, SEND_SECONDS
 from lmgateway.web.state import EVENTS
 from tests.conftest import StartGateway
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway
-from tests.support.process import lmgateway
+from tests.support.process import serving
 from tests.support.raw_client import RawClient, raw_client
+from tests.support.requests import request
 from tests.support.upstream import ScriptedUpstream
 
 
@@ -25,19 +28,19 @@ def publish(gateway: Gateway, number: int) -> None:
     gateway.app[EVENTS].publish(ModelUnloadStart(model_key="x" * 500, instance_id=str(number)))
 
 
-async def subscribe(client: RawClient, query: str = "", headers: str = "") -> bytes:
-    await client.send(f"GET /debug/stream{query} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+async def subscribe(client: RawClient, query: str = "", *headers: bytes) -> bytes:
+    await client.send(request(f"GET /debug/stream{query}".encode(), *headers))
     return await client.head()
 
 
-async def test_reader_that_never_reads_costs_nobody_anything(
+async def test_a_subscriber_that_never_reads_affects_no_other(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """5,000 events: who reads gets all of them; who doesn't is told how many it missed, once it does."""
+    """5,000 events: one that reads gets all; one that doesn't gets the number of lost ones when it reads."""
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as stuck, gateway.client.get(gateway.url("/debug/stream")) as reader:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stuck.send(request(b"GET /debug/stream"))
         while gateway.app[EVENTS].subscribers < 2:
             await asyncio.sleep(0)
         received = bytearray()
@@ -67,49 +70,36 @@ async def test_reader_that_never_reads_costs_nobody_anything(
     assert missed + late.count(b"event: model_unload_start") == 5000
 
 
-async def test_headers_say_that_it_is_a_live_stream(
+async def test_a_reconnection_continues_after_the_last_event(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """No cache and no proxy in between may hold it back."""
-    gateway = await start_gateway(upstream.base_url)
-    async with gateway.client.get(gateway.url("/debug/stream")) as response:
-        assert response.headers["Content-Type"] == "text/event-stream"
-        assert response.headers["Cache-Control"] == "no-cache"
-        assert response.headers["X-Accel-Buffering"] == "no"
-        first = await response.content.readuntil(b"\n\n")
-        assert first.startswith(b"event: connected\n")
-
-
-async def test_coming_back_continues_where_it_ended(
-    start_gateway: StartGateway, upstream: ScriptedUpstream
-) -> None:
-    """Last-Event-ID and a filter together: what was missed, and only of the wanted kinds."""
+    """Last-Event-ID and a filter together: the missed events of the selected types."""
     gateway = await start_gateway(upstream.base_url)
     for number in range(3):
         publish(gateway, number)
     first, second, _ = (event.number for event in gateway.app[EVENTS].history)
-    for query, headers, seen in (
-        ("", f"Last-Event-ID: {first}\r\n", [b"1", b"2"]),
-        ("", "Last-Event-ID: 1\r\n", [b"0", b"1", b"2"]),
-        ("?types=model_unload_start,error", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error,%20model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error&types=model_unload_start", f"Last-Event-ID: {second}\r\n", [b"2"]),
-        ("?types=error", f"Last-Event-ID: {first}\r\n", []),
-        ("", "Last-Event-ID: nonsense\r\n", []),
-        ("", f"Last-Event-ID: {'9' * 5000}\r\n", []),
+    for query, last, seen in (
+        ("", first, [b"1", b"2"]),
+        ("", "1", [b"0", b"1", b"2"]),
+        ("?types=model_unload_start,error", second, [b"2"]),
+        ("?types=error,%20model_unload_start", second, [b"2"]),
+        ("?types=error&types=model_unload_start", second, [b"2"]),
+        ("?types=error", first, []),
+        ("", "nonsense", []),
+        ("", "9" * 5000, []),
     ):
         async with raw_client(gateway.port) as client:
-            await subscribe(client, query, headers)
+            await subscribe(client, query, f"Last-Event-ID: {last}".encode())
             received = b""
             while received.count(b"event: ") < 1 + len(seen):
                 received += await asyncio.wait_for(client.reader.read(65536), 5)
         assert re.findall(rb'"instanceId":"(\d+)"', received) == seen
 
 
-async def test_who_comes_back_late_is_told_at_once_what_is_lost(
+async def test_a_late_reconnection_gets_the_number_of_lost_events_at_once(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Not only with the next event of the wanted kind, which may never come."""
+    """Not only with the next event of the selected type, which may never happen."""
     gateway = await start_gateway(upstream.base_url)
     for number in range(HISTORY_EVENTS + 100):
         publish(gateway, number)
@@ -122,8 +112,8 @@ async def test_who_comes_back_late_is_told_at_once_what_is_lost(
     assert b'"missed":50' in told
 
 
-async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """Nobody waits for events that can't come."""
+async def test_an_unknown_type_is_a_400(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+    """With the nearest name, or all of them."""
     gateway = await start_gateway(upstream.base_url)
     url = gateway.url("/debug/stream?types=error,inference_strat,xyzzy")
     async with gateway.client.get(url) as response:
@@ -136,12 +126,12 @@ async def test_a_misspelt_name_is_told(start_gateway: StartGateway, upstream: Sc
 async def test_silence_is_broken_by_a_comment(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy in between sees that the stream lives."""
-    monkeypatch.setattr("lmgateway.web.debug.KEEP_ALIVE_SECONDS", 0.05)
-    gateway = await start_gateway(upstream.base_url)
+    """A proxy in front sees that the stream is alive."""
+    gateway, clock = await start_gateway(upstream.base_url), Clock(monkeypatch)
     async with gateway.client.get(gateway.url("/debug/stream")) as response:
         await response.content.readuntil(b"\n\n")
-        assert (await asyncio.wait_for(response.content.readuntil(b"\n\n"), 5)).startswith(b":")
+        await clock.pass_seconds(KEEP_ALIVE_SECONDS)
+        assert (await response.content.readuntil(b"\n\n")).startswith(b":")
 
 
 async def test_stalled_reader_is_cut_off(
@@ -150,28 +140,26 @@ async def test_stalled_reader_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Who takes nothing for long enough is gone, and so is its queue; the log says so in one line."""
+    """A subscriber that reads nothing for SEND_SECONDS is disconnected, with one access line."""
     caplog.set_level(logging.INFO, "lmgateway")
-    monkeypatch.setattr("lmgateway.web.debug.SEND_SECONDS", 0.2)
-    gateway = await start_gateway(upstream.base_url)
+    gateway, clock = await start_gateway(upstream.base_url), Clock(monkeypatch)
     async with raw_client(gateway.port) as stuck:
         stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        await stuck.send(b"GET /debug/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await stuck.send(request(b"GET /debug/stream"))
         while not gateway.app[EVENTS].subscribers:
             await asyncio.sleep(0)
-        async with asyncio.timeout(20):
-            number = 0
-            while gateway.app[EVENTS].subscribers:
-                publish(gateway, number := number + 1)
-                await asyncio.sleep(0)
+        while gateway.app[EVENTS].subscribers:
+            for number in range(100):
+                publish(gateway, number)
+            await clock.pass_seconds(SEND_SECONDS / 100)
     assert caplog.text.count("GET /debug/stream") == 1
     assert "Traceback" not in caplog.text
 
 
-async def test_open_stream_holds_no_end_up(tmp_path: Path) -> None:
-    """SIGTERM ends the process at once although somebody watches."""
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path) as gateway:
-        async with raw_client(await gateway.port()) as client:
+async def test_open_stream_doesnt_delay_the_end(tmp_path: Path) -> None:
+    """SIGTERM ends the process at once although there is a subscriber."""
+    async with serving(tmp_path) as (gateway, port):
+        async with raw_client(port) as client:
             await subscribe(client)
             began = time.monotonic()
             gateway.send(signal.SIGTERM)

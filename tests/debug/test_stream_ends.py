@@ -1,4 +1,4 @@
-"""A stream that fails, or that nobody reads to its end, stands in the books as what it was."""
+"""The record of a stream that fails or isn't read to its end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartGateway
-from tests.hostile.answers import request
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
+from tests.support.requests import post
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk, raw
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -81,10 +81,10 @@ async def ask(gateway: Gateway, path: str) -> bytes:
 
 
 @pytest.mark.parametrize(("path", "stream"), FAILED)
-async def test_a_stream_that_fails_is_booked_so_and_passes_byte_for_byte(
+async def test_a_stream_that_fails_is_recorded_so_and_relayed_byte_for_byte(
     start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, stream: bytes
 ) -> None:
-    """Without an `event:` line too, and where LM Studio just stops before the answer's end."""
+    """Without an `event:` line too, and if LM Studio stops before the proper end."""
     upstream.script = raw(STREAM_HEAD + (chunk(stream) if stream else b"") + chunk(b""))
     gateway = await start_gateway(upstream.base_url)
     assert await ask(gateway, path) == stream
@@ -98,7 +98,7 @@ async def test_a_stream_that_fails_is_booked_so_and_passes_byte_for_byte(
 
 @pytest.mark.parametrize(("path", "stream"), COMPLETED)
 @pytest.mark.parametrize("pieces", [1, 7])
-async def test_a_stream_with_its_proper_end_is_booked_as_completed(
+async def test_a_stream_with_its_proper_end_is_recorded_as_completed(
     start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, stream: bytes, pieces: int
 ) -> None:
     size = -(-len(stream) // pieces)
@@ -136,16 +136,16 @@ async def test_an_error_of_another_status_is_no_unfinished_stream(
 async def test_tokens_that_were_seen_count_though_the_client_left(
     start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, token: bytes
 ) -> None:
-    """40 tokens stand in the history, the metrics and the event, where LM Studio never came to say so."""
+    """40 tokens are in the history, the metrics and the event, although LM Studio sent no usage."""
 
     async def script(received: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await raw(STREAM_HEAD, *[chunk(token)] * 40, then_close=False)(received, reader, writer)
         await reader.read()
 
     upstream.script = script
-    gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["*"]})
+    gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:
-        await client.send(request(b"POST", path.encode(), b'{"stream":true}'))
+        await client.send(post(path.encode(), b'{"stream":true}'))
         pieces, seen = client.pieces(await client.answer_head()), b""
         while seen != token * 40:
             seen += await anext(pieces)

@@ -1,4 +1,4 @@
-"""What is counted is what LM Studio produced, and counting changes nothing that a client sees."""
+"""Accounting: the counts are LM Studio's, and clients receive the same bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.debug.conftest import LLM
 from tests.support.home import QUICK, Home
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
-# What LM Studio makes anew for each answer.
+# Members that differ in each response.
 MADE_ANEW = rb'"(id|created|tokens_per_second|time_to_first_token|generation_time)":("[^"]*"|[\d.e-]+)'
 HELLO = [{"role": "user", "content": "Say something in 5 words."}]
 APIS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -37,7 +37,7 @@ async def ask(home: Home, path: str, body: dict[str, Any]) -> bytes:
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
 @pytest.mark.parametrize("api", APIS)
 async def test_every_answer_counts_what_lm_studio_produced(home: Home, api: str, stream: bool) -> None:
-    """For each kind of API the sums agree to the token, for streams as for plain answers."""
+    """For each API the sums are exact, for streams and plain responses."""
     path, body = APIS[api]
     home.gateway.client.connector._limit = 0  # type: ignore[union-attr]
     await asyncio.gather(*(ask(home, path, {**body, "stream": stream}) for _ in range(ANSWERS)))
@@ -56,10 +56,10 @@ async def test_every_answer_counts_what_lm_studio_produced(home: Home, api: str,
     )
 
 
-async def test_what_broke_off_counts_as_far_as_it_was_seen(
+async def test_the_tokens_of_a_broken_stream_are_counted(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Anthropic's first event says that there are no tokens yet, which isn't the sum."""
+    """Although Anthropic's first event has output_tokens 0."""
     usage = b'{"input_tokens":7,"output_tokens":0}'
     begins = b'event: message_start\ndata: {"type":"message_start","message":{"usage":%s}}\n\n' % usage
     token = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
@@ -74,7 +74,7 @@ async def test_what_broke_off_counts_as_far_as_it_was_seen(
 
 
 async def test_embeddings_are_counted(home: Home) -> None:
-    """Their tokens all go in."""
+    """As prompt tokens."""
     await ask(home, "/v1/embeddings", {"input": ["one two", "three"]})
     _, metrics = await home.get("/debug/metrics")
     stats = metrics["performance"]["tokenStats"]
@@ -86,7 +86,7 @@ async def test_embeddings_are_counted(home: Home) -> None:
 async def test_bytes_are_the_same_with_and_without_accounting(
     home: Home, start_gateway: StartGateway, path: str, options: dict[str, bool] | None
 ) -> None:
-    """The client gets usage if it asked for it, and not a byte of difference otherwise."""
+    """The client gets usage only if it requested it, and otherwise the same bytes."""
     proxy = {"account_streams": False}
     silent = Home(await start_gateway(home.studio.base_url, lmstudio=QUICK, proxy=proxy), home.studio)
     body = {"model": LLM, "messages": HELLO, "prompt": "x", "stream": True, "seed": 1}
@@ -122,10 +122,10 @@ async def test_bytes_are_the_same_with_and_without_accounting(
         ('{"model":"m"}', None),
     ],
 )
-async def test_usage_is_asked_for_where_the_client_did_not(
+async def test_usage_is_requested_where_the_client_did_not(
     start_gateway: StartGateway, upstream: ScriptedUpstream, sent: str, added: str | None
 ) -> None:
-    """Only streams that wouldn't tell it are asked, and nothing else in the body changes."""
+    """Only of streams without it; nothing else in the body changes."""
     gateway = await start_gateway(upstream.base_url)
     for path in ("/v1/chat/completions", "/v1/responses", "/v1/messages"):
         async with gateway.client.post(gateway.url(path), data=sent.encode()):
@@ -134,10 +134,10 @@ async def test_usage_is_asked_for_where_the_client_did_not(
         assert upstream.last.body.decode() == expected
 
 
-async def test_packed_answers_are_not_asked_for(
+async def test_identity_is_requested_where_tokens_are_counted(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Where tokens are counted LM Studio is asked for plain bytes; elsewhere the client's wish stands."""
+    """Elsewhere the client's Accept-Encoding is forwarded."""
     gateway, headers = await start_gateway(upstream.base_url), {"Accept-Encoding": "gzip, br"}
     for path, wished in (("/v1/chat/completions", "identity"), ("/v1/files", "gzip, br")):
         async with gateway.client.post(gateway.url(path), data=b"{}", headers=headers):

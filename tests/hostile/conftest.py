@@ -1,4 +1,4 @@
-"""A gateway with everything on, as a household runs it, between a hostile client and a hostile LM Studio."""
+"""A gateway with every feature on, between a hostile client and a hostile LM Studio."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import ScriptedUpstream
 
 KEY = "sesame-of-the-house"
-# What a request of ours must carry on a raw socket.
+# The header fields of an admitted request.
 FIELDS = b"Host: gateway.local\r\nX-API-Key: %s\r\n" % KEY.encode()
 MODEL = "qwen2.5-7b-instruct"
 
@@ -26,7 +26,7 @@ Connect = Callable[..., AbstractAsyncContextManager[RawClient]]
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> AsyncIterator[Gateway]:
-    """Key, allowlist, injection and accounting are on, and somebody watches the events."""
+    """Key, allowlist, injection and accounting are on, and there is a subscriber of the events."""
     gateway = await start_gateway(
         upstream.base_url,
         auth={"api_key": KEY},

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tests.hostile.conftest import KEY
 
-# Digits that are none in any base, so that only lengths look like lengths.
+# Letters that are digits in no base, so that only lengths look like lengths.
 _DIGITS = str.maketrans("0123456789", "ghjklmnopq")
 _HOST = b"Host: gateway.local\r\n"
 _KEY = b"X-API-Key: " + KEY.encode() + b"\r\n"
@@ -103,7 +103,7 @@ def _flip(chance: random.Random, data: bytes) -> bytes:
 
 
 def _overwrite(chance: random.Random, data: bytes) -> bytes:
-    """Put something else in the last part, which may be a body, without changing its length."""
+    """Replace the last part, which may be a body, by as many other bytes."""
     where, piece = chance.randrange(len(data) // 2, len(data)), chance.choice(_PIECES + _VALUES)
     return data[:where] + piece[: len(data) - where] + data[where + len(piece) :]
 
@@ -195,10 +195,10 @@ _MUTATIONS: tuple[Mutation, ...] = (
 
 
 def good(index: int) -> bytes:
-    """One of the good requests, with a mark that tells it from all others."""
+    """One of the good requests, with a mark that no other one has."""
     mark = str(index).translate(_DIGITS).encode()
     data = GOOD[index % len(GOOD)]
-    # Of the same length where a length was told.
+    # Of the same length, so that Content-Length stays right.
     return data.replace(b"CASE", mark.rjust(4, b"z")[-4:] if b"dimensions" in data else mark)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY, Connect
-from tests.hostile.wire import WITHOUT_KEY, ask, json_post, reached, request
+from tests.hostile.wire import GET, WITHOUT_KEY, ask, json_post, reached, request
 from tests.support.gateway import running_gateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream
@@ -29,7 +29,7 @@ SAYS_WHO_ASKS = [
     b"CF-Connecting-IP: 127.0.0.1",
     b"Via: 1.1 localhost",
 ]
-# Who asks is nothing that a client may tell LM Studio.
+# A client's claims about its address aren't forwarded.
 PASSED_ON = {
     "X-Forwarded-For": "203.0.113.7",
     "X-Forwarded-Host": "evil.example",
@@ -42,7 +42,7 @@ PASSED_ON = {
 }
 
 
-async def test_from_an_address_off_the_allowlist_no_forwarding_header_opens_the_door(
+async def test_from_an_address_off_the_allowlist_no_forwarding_header_gives_access(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for line in SAYS_WHO_ASKS:
@@ -54,7 +54,7 @@ async def test_from_an_address_off_the_allowlist_no_forwarding_header_opens_the_
 async def test_only_from_trusted_proxies_is_x_forwarded_for_believed(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Who isn't one can't hide behind a right address; who is one is judged by the address it tells."""
+    """From another peer the header is ignored; from a proxy, the client's address is checked."""
     network = {"ip_allowlist": ["10.0.0.1"], "trusted_proxies": ["127.0.0.1"]}
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, network=network)
     for source, told, status in [
@@ -66,14 +66,15 @@ async def test_only_from_trusted_proxies_is_x_forwarded_for_believed(
         ("127.0.0.1", b"10.0.0.1\r\nX-Forwarded-For: 10.0.0.2", 403),
     ]:
         async with raw_client(gateway.port, source=source) as client:
-            await client.send(request(b"GET /v1/models", b"X-Forwarded-For: " + told))
-            assert (await client.answer()).status == status, (source, told)
+            assert (
+                await client.ask(request(b"GET /v1/models", b"X-Forwarded-For: " + told))
+            ).status == status, (source, told)
 
 
 async def test_forbidden_address_gets_the_same_answer_with_and_without_key(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """Neither whether a key is right, nor whether the gateway lives or a path exists, is told."""
+    """It reveals neither whether a key is valid nor whether a path exists."""
     for path in (b"/v1/models", b"/admin/models/active", b"/debug/status", b"/health", b"/", b"/nowhere"):
         seen = set()
         for fields in (
@@ -109,14 +110,13 @@ async def test_on_a_dual_stack_socket_an_ipv4_client_is_matched_by_its_ipv4_rule
                 ("::1", "::1", 403),
             ]:
                 async with raw_client(gateway.port, host=host, source=source) as client:
-                    await client.send(request(b"GET /v1/models"))
-                    assert (await client.answer()).status == status, (rule, source)
+                    assert (await client.ask(GET)).status == status, (rule, source)
 
 
-async def test_what_clients_say_about_who_asks_is_not_passed_on(
+async def test_forwarding_headers_of_clients_are_not_passed_on(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """Each is dropped, or replaced by or extended with what is true; never as it came."""
+    """Each is dropped, or replaced by or extended with the true address."""
     lines = [
         f"{spelt}: {value}".encode() for name, value in PASSED_ON.items() for spelt in (name, name.lower())
     ]

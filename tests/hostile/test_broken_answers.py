@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from tests.conftest import StartGateway
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.hostile.wire import CHAT, GET, PLAIN_BODY, STREAM_BODY, ask, post, request
 from tests.support.clock import Clock
 from tests.support.raw_client import BROKEN, raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw, reset
@@ -22,28 +23,16 @@ LONG = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: 10000\r\n\r\n" +
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(
     HALF
 )
-# Whatever was asked for, and whoever looks into the answer.
+# A stream, a plain response whose usage is read, and one that is relayed without being read.
 REQUESTS = (
-    request(b"POST", CHAT, STREAM_BODY),
-    request(b"POST", CHAT, PLAIN_BODY),
-    request(b"GET", b"/v1/models"),
+    post(CHAT, STREAM_BODY),
+    post(CHAT, PLAIN_BODY),
+    GET,
 )
 
 
 def closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
-
-
-def garbage(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"no size\r\nrubbish\r\n0\r\n\r\n")
-
-
-def negative_size(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"-1\r\nrubbish\r\n0\r\n\r\n")
-
-
-def too_much_in_a_chunk(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"2\r\nrubbish\r\n0\r\n\r\n")
 
 
 def size_cut_off(writer: asyncio.StreamWriter) -> None:
@@ -57,7 +46,7 @@ def end_cut_off(writer: asyncio.StreamWriter) -> None:
 
 
 async def assert_noticed(connect: Connect, upstream: ScriptedUpstream, half: bytes, end: Ending) -> None:
-    """Let the head and half of the body arrive, end the answer like this, and see that a client notices."""
+    """Send the head and half of the body, call `end`, and assert that the client sees a broken response."""
     for sent in REQUESTS:
         has_begun = asyncio.Event()
 
@@ -108,15 +97,31 @@ async def test_half_a_chunked_answer_is_no_complete_one(
     await assert_noticed(connect, upstream, CHUNKED, end)
 
 
-@pytest.mark.parametrize("end", [garbage, negative_size, too_much_in_a_chunk])
+@pytest.mark.parametrize("garbage", [b"no size", b"-1", b"2"])
 @pytest.mark.parametrize("half", [STREAM_HEAD + chunk(EVENT), CHUNKED], ids=["events", "JSON"])
 async def test_garbage_for_a_chunk_size_is_no_clean_end_and_no_hang(
-    connect: Connect, upstream: ScriptedUpstream, half: bytes, end: Ending
+    connect: Connect, upstream: ScriptedUpstream, half: bytes, garbage: bytes
 ) -> None:
+    end = partial(asyncio.StreamWriter.write, data=garbage + b"\r\nrubbish\r\n0\r\n\r\n")
     await assert_noticed(connect, upstream, half, end)
 
 
-async def test_an_answer_that_only_a_close_would_end_is_not_ended_by_a_reset(
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        pytest.param(b"\r\n0\r\n", b"no trailer\r\n\r\n", id="in the trailer"),
+        pytest.param(b"", b"\r\nzz\r\nrubbish\r\n", id="after the end of a chunk"),
+        pytest.param(b"\r", b"\n0\r\n\rx", id="in the last line"),
+    ],
+)
+async def test_chunks_that_break_between_two_reads_are_no_clean_end_and_no_hang(
+    connect: Connect, upstream: ScriptedUpstream, first: bytes, second: bytes
+) -> None:
+    half = STREAM_HEAD + chunk(EVENT).removesuffix(b"\r\n") + first
+    await assert_noticed(connect, upstream, half, lambda writer: writer.write(second))
+
+
+async def test_a_reset_is_no_end_of_a_response_without_a_length(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     half = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + HALF
@@ -126,7 +131,7 @@ async def test_an_answer_that_only_a_close_would_end_is_not_ended_by_a_reset(
 @pytest.mark.parametrize(
     "half", [STREAM_HEAD + chunk(EVENT), CHUNKED, LONG % b"a/b"], ids=["events", "JSON", "length"]
 )
-async def test_an_old_client_whose_answers_end_by_close_sees_a_reset(
+async def test_an_http_1_0_client_sees_a_reset(
     connect: Connect, upstream: ScriptedUpstream, half: bytes
 ) -> None:
     upstream.script = raw(half)
@@ -146,7 +151,7 @@ async def test_an_old_client_whose_answers_end_by_close_sees_a_reset(
     ],
     ids=["events", "length", "close"],
 )
-async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody(
+async def test_a_head_before_a_stall_is_relayed_at_once_and_the_stall_blocks_no_other_request(
     connect: Connect, upstream: ScriptedUpstream, head: bytes
 ) -> None:
     aborted = asyncio.Event()
@@ -163,7 +168,7 @@ async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody
             assert (await client.answer_head()).status == 200
             upstream.script = answer()
             for path in (b"/v1/models", b"/health"):
-                assert (await ask(connect, b"GET", path)).status == 200
+                assert (await ask(connect, request(b"GET " + path))).status == 200
             assert not aborted.is_set()
             client.hang_up()
             await asyncio.wait_for(aborted.wait(), 5)
@@ -181,14 +186,14 @@ async def test_a_head_before_a_stall_comes_at_once_and_the_stall_holds_up_nobody
     ],
     ids=["events", "plain"],
 )
-async def test_an_answer_that_drips_byte_by_byte_arrives_whole(
+async def test_a_response_that_drips_byte_by_byte_arrives_whole(
     start_gateway: StartGateway,
     upstream: ScriptedUpstream,
     monkeypatch: pytest.MonkeyPatch,
     dripping: bytes,
     body: bytes,
 ) -> None:
-    # All of it takes longer than any silence may, and each byte is late.
+    # In all three times the time-out, in short pauses.
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, proxy={"timeout_ms": 1000})
     clock = Clock(monkeypatch)
 
@@ -199,19 +204,18 @@ async def test_an_answer_that_drips_byte_by_byte_arrives_whole(
 
     upstream.script = script
     async with raw_client(gateway.port) as client:
-        await client.send(request(b"POST", CHAT, PLAIN_BODY))
-        assert (await client.answer()).body == body
+        assert (await client.ask(post(CHAT, PLAIN_BODY))).body == body
 
 
 @pytest.mark.parametrize("version", [b"1.1", b"1.0"])
 @pytest.mark.parametrize("content_type", [b"application/json", b"text/event-stream"])
-async def test_an_answer_that_a_close_ends_arrives_whole(
+async def test_a_response_that_ends_by_close_arrives_whole(
     connect: Connect, upstream: ScriptedUpstream, content_type: bytes, version: bytes
 ) -> None:
     upstream.script = raw(
         b"HTTP/%s 200 OK\r\nContent-Type: %s\r\n\r\n" % (version, content_type), EVENT, EVENT * 999
     )
-    answered = await ask(connect, b"POST", CHAT, PLAIN_BODY)
+    answered = await ask(connect, post(CHAT, PLAIN_BODY))
     assert (answered.status, answered.body) == (200, EVENT * 1000)
 
 
@@ -220,7 +224,7 @@ async def test_an_answer_of_http_1_0_is_taken(connect: Connect, upstream: Script
         b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nbody"
     )
     for _ in range(3):
-        answered = await ask(connect, b"POST", CHAT, PLAIN_BODY)
+        answered = await ask(connect, post(CHAT, PLAIN_BODY))
         assert (answered.status, answered.body) == (200, b"body")
 
 
@@ -233,7 +237,6 @@ async def test_a_body_that_is_no_json_passes_unchanged(
     upstream.script = answer(page, status=status, content_type=content_type)
     async with connect() as client:
         for sent in REQUESTS:
-            await client.send(sent)
-            answered = await client.answer()
+            answered = await client.ask(sent)
             assert (f"{answered.status}", answered.body) == (status[:3], page)
             assert answered.one("Content-Type") == content_type

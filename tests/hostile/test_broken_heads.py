@@ -1,11 +1,11 @@
-"""Promises about answers that are no HTTP, or not quite. RFC 9112 sections 4 to 7, RFC 9110 section 15."""
+"""Promises about responses that are malformed HTTP or none. RFC 9112 sections 4 to 7, RFC 9110 section 15."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask
 from tests.hostile.conftest import Connect
+from tests.hostile.wire import CHAT, PLAIN_BODY, STREAM_BODY, ask, post
 from tests.support.upstream import ScriptedUpstream, raw
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -114,7 +114,7 @@ async def test_an_answer_that_is_no_http_is_a_5xx_at_once(
 ) -> None:
     for count, sent in enumerate(heads, 1):
         upstream.script = raw(sent, then_close=then_close)
-        assert (await ask(connect, b"POST", CHAT, body)).status == 502, sent[:100]
+        assert (await ask(connect, post(CHAT, body))).status == 502, sent[:100]
         assert len(upstream.received) == count, sent[:100]
 
 
@@ -134,7 +134,7 @@ async def test_an_answer_that_is_not_quite_http_is_a_5xx(
     connect: Connect, upstream: ScriptedUpstream, sent: bytes
 ) -> None:
     upstream.script = raw(sent)
-    assert (await ask(connect, b"POST", CHAT, PLAIN_BODY)).status == 502
+    assert (await ask(connect, post(CHAT, PLAIN_BODY))).status == 502
 
 
 async def test_an_answer_that_ends_before_it_begins_is_a_5xx(
@@ -142,10 +142,10 @@ async def test_an_answer_that_ends_before_it_begins_is_a_5xx(
 ) -> None:
     for count, sent in enumerate(BREAKS_OFF, 1):
         upstream.script = raw(sent)
-        assert (await ask(connect, b"POST", CHAT, PLAIN_BODY)).status == 502, sent
+        assert (await ask(connect, post(CHAT, PLAIN_BODY))).status == 502, sent
         assert len(upstream.received) == count, sent
 
 
 async def test_an_endless_head_is_a_5xx_at_once(connect: Connect, upstream: ScriptedUpstream) -> None:
     upstream.script = raw(OK, *([b"X: y\r\n" * 1000] * 1000), then_close=False)
-    assert (await ask(connect, b"POST", CHAT, PLAIN_BODY)).status == 502
+    assert (await ask(connect, post(CHAT, PLAIN_BODY))).status == 502

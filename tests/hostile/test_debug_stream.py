@@ -1,4 +1,4 @@
-"""Promises about the live view, and about the log: they tell much, and never the key."""
+"""Promises about the debug stream and the log: neither contains the key."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY, Connect
-from tests.hostile.house import House, running_house
+from tests.hostile.gateway_process import GatewayProcess, running_process
+from tests.hostile.wire import CHAT, WITHOUT_KEY, json_post, request
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.upstream import ScriptedUpstream, answer
 
 MIB = 1024**2
-CHAT = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nX-API-Key: " + KEY
-LEFT = "Connection: close\r\n\r\n"
 
 
-def get(path: str, extra: str = "") -> bytes:
-    return b"GET %s HTTP/1.1\r\n%s%s\r\n" % (path.encode(), FIELDS, extra.encode("latin-1"))
+def get(path: str, *lines: str, fields: bytes = FIELDS) -> bytes:
+    return request(f"GET {path}".encode(), *(line.encode("latin-1") for line in lines), fields=fields)
 
 
 def chat(body: str) -> bytes:
-    return f"{CHAT}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    return json_post(CHAT, body.encode())
 
 
 def admin(action: str, body: str) -> bytes:
-    head = f"POST /admin/models/{action} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n"
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    return json_post(f"/admin/models/{action}".encode(), body.encode())
 
 
 async def subscribe(client: RawClient) -> bytes:
@@ -45,21 +43,12 @@ async def subscribe(client: RawClient) -> bytes:
 
 
 async def until(client: RawClient, text: bytes) -> bytes:
-    """What the client gets, up to the event that holds this."""
+    """Read up to the end of the event that contains this."""
     received = b""
     async with asyncio.timeout(10):
         while not (received.endswith(b"\n\n\r\n") and text in received):
             received += await client.reader.readuntil(b"\n\n\r\n")
     return received
-
-
-async def ask(client: RawClient, request: bytes) -> bytes:
-    """The answer's body, of a known length."""
-    await client.send(request)
-    head = await client.head()
-    length = re.search(rb"Content-Length: (\d+)", head)
-    assert length, head
-    return await client.reader.readexactly(int(length[1]))
 
 
 async def test_debug_stream_is_an_uncached_event_stream_and_opens_at_once(
@@ -69,35 +58,36 @@ async def test_debug_stream_is_an_uncached_event_stream_and_opens_at_once(
         head = (await subscribe(watcher)).lower()
         assert b"\r\ncontent-type: text/event-stream\r\n" in head
         assert b"\r\ncache-control: no-cache\r\n" in head
+        assert b"\r\nx-accel-buffering: no\r\n" in head
         assert b"content-length" not in head
         assert await until(watcher, b"event: connected\n")
-        await ask(client, get("/v1/models", "X-Request-Id: mine\r\n"))
+        await client.ask(get("/v1/models", "X-Request-Id: mine"))
         seen = await until(watcher, b"event: inference_complete\n")
     assert seen.count(b'"requestId":"mine"') == 2
     assert b"event: inference_start\n" in seen
 
 
-# Each is a request whose bytes hold the key somewhere beside the header that opens.
+# Each is a request with the key in another place than the header that authenticates it.
 KEY_PLACES = {
     "X-API-Key": get("/v1/models"),
-    "Authorization": f"GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\n\r\n".encode(),
-    "request id": get("/v1/models", f"X-Request-Id: {KEY}\r\n"),
-    "User-Agent": get("/v1/models", f"User-Agent: {KEY}\r\nReferer: http://x/{KEY}\r\nCookie: k={KEY}\r\n"),
-    "forwarded address": get("/v1/models", f"X-Forwarded-For: {KEY}\r\n"),
-    "Last-Event-ID": get("/v1/models", f"Last-Event-ID: {KEY}\r\n"),
+    "Authorization": get("/v1/models", f"Authorization: Bearer {KEY}", fields=WITHOUT_KEY),
+    "request id": get("/v1/models", f"X-Request-Id: {KEY}"),
+    "User-Agent": get("/v1/models", f"User-Agent: {KEY}", f"Referer: http://x/{KEY}", f"Cookie: k={KEY}"),
+    "forwarded address": get("/v1/models", f"X-Forwarded-For: {KEY}"),
+    "Last-Event-ID": get("/v1/models", f"Last-Event-ID: {KEY}"),
     "query": get(f"/v1/models?key={KEY}&{KEY}"),
     "path": get(f"/v1/models/{KEY}"),
     "quoted path": get("/v1/models/" + "".join(f"%{ord(letter):02x}" for letter in KEY)),
     "path between letters": get(f"/v1/models/key={KEY};x"),
     "path of nothing": get(f"/nowhere/{KEY}"),
-    "unauthorized path": f"GET /v1/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: no\r\n\r\n".encode(),
-    "method": f"{KEY.upper()} /v1/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
-    "host": f"GET /v1/models HTTP/1.1\r\nHost: {KEY}\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
-    "bad header": f"GET /v1/models HTTP/1.1\r\nHost: x\r\nX-API-Key {KEY}\r\n\r\n".encode(),
+    "unauthorized path": get(f"/v1/{KEY}", "X-API-Key: no", fields=WITHOUT_KEY),
+    "method": request(f"{KEY.upper()} /v1/{KEY}".encode()),
+    "host": get("/v1/models", f"Host: {KEY}", f"X-API-Key: {KEY}", fields=b""),
+    "bad header": get("/v1/models", f"X-API-Key {KEY}", fields=WITHOUT_KEY),
     "prompt": chat(json.dumps({"messages": [{"role": "user", "content": KEY}]})),
     "no JSON": chat(KEY),
     "model": chat(json.dumps({"model": KEY})),
-    "header name": get("/v1/models", f"{KEY}: \xff\r\n"),
+    "header name": get("/v1/models", f"{KEY}: \xff"),
     "admin field": admin("activate", f'{{"{KEY}": 1}}'),
     "admin name": admin("activate", json.dumps({"modelKey": KEY})),
     "admin name, escaped": admin("activate", f'{{"modelKey": "{KEY[:-1]}\\u{ord(KEY[-1]):04x}"}}'),
@@ -106,15 +96,15 @@ KEY_PLACES = {
     ),
     "admin load": admin("load", json.dumps({"modelKey": KEY})),
     "admin load's name": admin("load", json.dumps({"modelKey": "m", "instanceId": KEY})),
-    "cancelled id": f"DELETE /debug/requests/{KEY} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode(),
+    "cancelled id": request(f"DELETE /debug/requests/{KEY}".encode()),
 }
 
 
 @pytest.mark.parametrize(
     "request_bytes",
-    [pytest.param(request, id=place) for place, request in KEY_PLACES.items()],
+    [pytest.param(sent, id=place) for place, sent in KEY_PLACES.items()],
 )
-async def test_key_is_in_no_debug_event_and_no_debug_answer_wherever_it_came_in(
+async def test_key_is_in_no_debug_event_and_no_debug_response_wherever_it_was_sent(
     connect: Connect, request_bytes: bytes
 ) -> None:
     async with connect() as watcher, connect() as client:
@@ -122,10 +112,10 @@ async def test_key_is_in_no_debug_event_and_no_debug_answer_wherever_it_came_in(
         async with connect() as hostile:
             await hostile.send(request_bytes)
             await hostile.head()
-        await ask(client, get("/v1/models", "X-Request-Id: the-last\r\n"))
+        await client.ask(get("/v1/models", "X-Request-Id: the-last"))
         seen = await until(watcher, b'"requestId":"the-last","totalTimeMs"')
         for path in ("/debug/status", "/debug/metrics", "/debug/requests", "/metrics"):
-            seen += await ask(client, get(path))
+            seen += (await client.ask(get(path))).body
     assert KEY.encode() not in seen
     assert KEY.upper().encode() not in seen
 
@@ -136,10 +126,10 @@ async def test_10_debug_clients_that_never_read_cost_nothing(
     """1,500 requests with long paths: memory is flat, no request is slower, a new reader sees its events."""
     path = "/v1/models/" + "x" * 7000
     async with (
-        running_house(tmp_path, upstream.base_url, "logging.level=warn") as house,
+        running_process(tmp_path, upstream.base_url, "logging.level=warn") as served,
         AsyncExitStack() as stack,
     ):
-        client = await stack.enter_async_context(raw_client(house.port))
+        client = await stack.enter_async_context(raw_client(served.port))
 
         async def ask_often(times: int) -> float:
             seconds = []
@@ -152,25 +142,25 @@ async def test_10_debug_clients_that_never_read_cost_nothing(
             return median(seconds)
 
         alone = await ask_often(300)
-        before = house.resident_bytes
+        before = served.resident_bytes
         for _ in range(10):
-            stuck = await stack.enter_async_context(raw_client(house.port))
+            stuck = await stack.enter_async_context(raw_client(served.port))
             stuck.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await stuck.send(get("/debug/stream"))
-        while b"event_subscribers 10.0\n" not in await ask(client, get("/metrics")):
+        while b"event_subscribers 10.0\n" not in (await client.ask(get("/metrics"))).body:
             await asyncio.sleep(0)
         watched = await ask_often(1500)
-        assert house.resident_bytes - before < 32 * MIB
+        assert served.resident_bytes - before < 32 * MIB
         assert watched < 2 * alone + 0.02
-        # What they don't read is kept up to a limit, and no longer.
-        assert b"events_lost 0.0\n" not in await ask(client, get("/metrics"))
-        watcher = await stack.enter_async_context(raw_client(house.port))
+        # Their queues are bounded.
+        assert b"events_lost 0.0\n" not in (await client.ask(get("/metrics"))).body
+        watcher = await stack.enter_async_context(raw_client(served.port))
         await subscribe(watcher)
-        await ask(client, get("/v1/models", "X-Request-Id: mine\r\n"))
+        await client.ask(get("/v1/models", "X-Request-Id: mine"))
         assert await until(watcher, b'"requestId":"mine"')
 
 
-async def test_300_debug_clients_are_served_while_proxying_goes_on_and_their_leaving_is_noticed(
+async def test_300_debug_clients_are_served_beside_requests_and_their_disconnection_is_noticed(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     async with connect() as client, AsyncExitStack() as stack:
@@ -178,24 +168,23 @@ async def test_300_debug_clients_are_served_while_proxying_goes_on_and_their_lea
         for _ in range(300):
             watchers.append(await stack.enter_async_context(connect()))
             await subscribe(watchers[-1])
-        assert await ask(client, get("/v1/models", "X-Request-Id: mine\r\n")) == b"{}"
+        assert (await client.ask(get("/v1/models", "X-Request-Id: mine"))).body == b"{}"
         for watcher in watchers:
             await until(watcher, b'"requestId":"mine"')
             watcher.hang_up()
         async with asyncio.timeout(5):
             # The test's own subscription is left.
-            while b"event_subscribers 1.0\n" not in await ask(client, get("/metrics")):
+            while b"event_subscribers 1.0\n" not in (await client.ask(get("/metrics"))).body:
                 await asyncio.sleep(0)
 
 
-async def test_so_many_debug_clients_are_served_and_the_next_is_asked_to_come_later(
+async def test_debug_clients_beyond_the_limit_get_503_with_retry_after(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"subscribers": 1})
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         await subscribe(first)
-        await second.send(get("/debug/stream"))
-        refused = await second.answer()
+        refused = await second.ask(get("/debug/stream"))
         assert (refused.status, refused.one("Retry-After")) == (503, "1")
 
 
@@ -214,34 +203,34 @@ LINE = {
 }
 
 
-async def provoke(house: House, upstream: ScriptedUpstream) -> None:
-    """Send everything that should not show in a log."""
+async def provoke(served: GatewayProcess, upstream: ScriptedUpstream) -> None:
+    """Send everything that must not be in a log."""
     header = "X-A: b\x1b[31mforged\r\n"
     upstream.script = answer(b'{"x":"\x1b[31m\\r\\nforged"}', status="500 \x1b[31mforged", extra=header)
-    texts = [get(path, f"User-Agent: \tforged\x80\r\nX-Request-Id: {path}\r\n") for path in HOSTILE_PATHS]
+    texts = [get(path, "User-Agent: \tforged\x80", f"X-Request-Id: {path}") for path in HOSTILE_PATHS]
     texts += [chat('{"model":"a\\r\\nforged\\u001b[31m"}'), chat("\r\nforged\x1b[31m")]
-    texts += [get("/v1/models", "X-A: a\x1b[31m\r\n"), b"\x1b[31mforged\r\nforged\r\n\r\n"]
-    texts += [get("/v1/models", "\nforged: 1\r\n"), get("/v1/models", "X-A: 1\rforged: 1\r\n")]
+    texts += [get("/v1/models", "X-A: a\x1b[31m"), b"\x1b[31mforged\r\nforged\r\n\r\n"]
+    texts += [get("/v1/models", "\nforged: 1"), get("/v1/models", "X-A: 1\rforged: 1")]
     for text in (*KEY_PLACES.values(), *texts):
-        async with raw_client(house.port) as client:
+        async with raw_client(served.port) as client:
             await client.send(text)
             await client.head()
 
 
 @pytest.mark.parametrize("style", ["plain", "json"])
-async def test_log_never_holds_the_key_and_nobody_else_begins_a_line(
+async def test_log_never_contains_the_key_and_no_input_begins_a_line(
     tmp_path: Path, upstream: ScriptedUpstream, style: str
 ) -> None:
-    """On the most talkative level, whatever came in."""
+    """At the level debug, whatever was received."""
     options = ("logging.level=debug", f"logging.format={style}")
-    async with running_house(tmp_path, upstream.base_url, *options) as house:
-        await provoke(house, upstream)
-        async with raw_client(house.port) as client:
-            await ask(client, get("/nowhere/at-the-end"))
+    async with running_process(tmp_path, upstream.base_url, *options) as served:
+        await provoke(served, upstream)
+        async with raw_client(served.port) as client:
+            await client.ask(get("/nowhere/at-the-end"))
             async with asyncio.timeout(5):
-                while b"at-the-end" not in house.log:
+                while b"at-the-end" not in served.log:
                     await asyncio.sleep(0.01)
-        text = house.log.decode()
+        text = served.log.decode()
     assert KEY not in text
     assert KEY.upper() not in text
     lines = text.removesuffix("\n").split("\n")

@@ -9,16 +9,15 @@ import pytest
 from tests.hostile.conftest import FIELDS, Connect
 from tests.hostile.wire import (
     BODY_PATHS,
-    CHUNKED,
     WITHOUT_KEY,
     ask,
     assert_refused,
     outcome,
     reached,
     request,
-    sized,
     statuses,
 )
+from tests.support.requests import CHUNKED, sized
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 SMUGGLED = request(b"GET /v1/smuggled")
@@ -78,7 +77,7 @@ async def test_content_length_with_transfer_encoding_is_refused_in_any_order_and
 async def test_a_transfer_coding_that_the_gateway_does_not_know_is_refused(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    """LM Studio would take the coded bytes for the body itself."""
+    """LM Studio would read the coded bytes as the body."""
     sent = request(b"POST /v1/files", b"Transfer-Encoding: gzip, chunked", body=chunked(b"\x1f\x8b\x08"))
     assert (await ask(connect, sent)).status in {400, 501}
     assert await reached(connect, upstream) == []
@@ -158,7 +157,7 @@ async def test_half_a_body_makes_no_complete_request_upstream(
                     client.writer.write_eof()
                     assert 200 not in statuses(await client.rest())
             if path == b"/v1/files":
-                # LM Studio has seen its beginning, and must see that no end will come.
+                # LM Studio has received its beginning, so its connection must be closed.
                 await asyncio.wait_for(upstream.gone.get(), 3)
     assert await reached(connect, upstream) == []
 

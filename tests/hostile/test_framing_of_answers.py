@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, request
 from tests.hostile.conftest import FIELDS, Connect
+from tests.hostile.wire import CHAT, GET, PLAIN_BODY, STREAM_BODY, ask, post, request, with_body
 from tests.support.raw_client import Answer, RawClient
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
@@ -21,8 +21,8 @@ AS_STREAM = raw(STREAM_HEAD, chunk(EVENTS[:9]), chunk(EVENTS[9:]) + chunk(b""), 
 
 
 async def next_answer(client: RawClient) -> Answer:
-    """What comes to a request that follows on the same connection."""
-    await client.send(request(b"POST", b"/v1/embeddings", b'{"model":"next"}'))
+    """The response to another request on the same connection."""
+    await client.send(post(b"/v1/embeddings", b'{"model":"next"}'))
     return await client.answer()
 
 
@@ -32,7 +32,7 @@ async def test_head_has_no_body_keeps_its_length_and_the_connection(
 ) -> None:
     upstream.script = raw(b"HTTP/1.1 200 OK\r\nContent-Type: a/b\r\n" + framing, then_close=False)
     async with connect() as client:
-        await client.send(request(b"HEAD", b"/v1/models") * 2)
+        await client.send(request(b"HEAD /v1/models") * 2)
         for _ in range(2):
             head = await client.answer(has_body=False)
             assert (head.status, head.one("Content-Type")) == (200, "a/b")
@@ -52,7 +52,7 @@ async def test_204_and_304_have_no_body_and_keep_metadata_and_connection(
     head = f'HTTP/1.1 {status}\r\nETag: "x"\r\nContent-Type: a/b\r\nLast-Modified: then\r\n{length}\r\n'
     upstream.script = raw(head.encode(), then_close=False)
     async with connect() as client:
-        await client.send(request(method, path, PLAIN_BODY))
+        await client.send(with_body(b"%s %s" % (method, path), PLAIN_BODY))
         answered = await client.answer_head()
         assert f"{answered.status}" in status
         assert (answered.one("ETag"), answered.one("Last-Modified")) == ('"x"', "then")
@@ -75,7 +75,7 @@ async def test_interim_answers_do_not_disturb_the_final_one(
     ]
     upstream.script = raw(*([b"".join(answers)] if together else answers), then_close=False)
     async with connect() as client:
-        await client.send(request(b"POST", path, b"body"))
+        await client.send(post(path, b"body"))
         while (answered := await client.answer()).status < 200:
             assert not answered.body
         assert (answered.status, answered.one("X-Final"), answered.body) == (201, "1", b"final")
@@ -93,11 +93,10 @@ async def test_an_upgrade_is_ignored_and_the_connection_is_no_tunnel(
     connect: Connect, upstream: ScriptedUpstream, path: bytes, method: bytes, together: bool
 ) -> None:
     body = b"1234" if method == b"POST" else None
-    upgrade = request(method, path, body, *UPGRADE)
-    follower = request(b"GET", b"/v1/models/marker")
+    upgrade = with_body(b"%s %s" % (method, path), body, *UPGRADE)
+    follower = request(b"GET /v1/models/marker")
     async with connect() as client:
-        await client.send(upgrade + follower if together else upgrade)
-        answered = await client.answer()
+        answered = await client.ask(upgrade + follower if together else upgrade)
         assert answered.status == (404 if path == b"/nowhere" else 200)
         if not together:
             await client.send(follower)
@@ -110,6 +109,26 @@ async def test_an_upgrade_is_ignored_and_the_connection_is_no_tunnel(
     assert not any(received.all("Upgrade") or received.all("Connection") for received in upstream.received)
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"foo/1"])
+async def test_an_unknown_upgrade_makes_the_answer_the_connections_last(
+    connect: Connect, upstream: ScriptedUpstream, protocol: bytes
+) -> None:
+    """A client that pipelines behind it isn't left waiting: the response says Connection: close."""
+    async with connect() as client:
+        await client.send(request(b"GET /v1/models", b"Connection: Upgrade", b"Upgrade: " + protocol) + GET)
+        answered = await client.answer()
+        assert (answered.status, answered.one("Connection"), await client.rest()) == (200, "close", b"")
+
+
+async def test_a_body_with_an_unknown_upgrade_arrives_whole(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    """Java's HTTP client offers h2c with its first request."""
+    sent = post(b"/v1/files", bytes(900_000), b"Connection: Upgrade", b"Upgrade: h2c")
+    assert (await ask(connect, sent)).status == 200
+    assert upstream.last.body == bytes(900_000)
+
+
 @pytest.mark.parametrize("path", [CHAT, b"/v1/files"])
 async def test_expect_gets_100_before_the_body_and_then_works(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
@@ -117,10 +136,9 @@ async def test_expect_gets_100_before_the_body_and_then_works(
     async with connect() as client:
         for expectation in (b"100-continue", b"100-Continue"):
             fields = (b"Expect: " + expectation, b"Content-Length: 28")
-            await client.send(request(b"POST", path, None, *fields))
+            await client.send(request(b"POST " + path, *fields))
             assert (await client.answer_head()).status == 100
-            await client.send(STREAM_BODY[:28])
-            assert (await client.answer()).status == 200
+            assert (await client.ask(STREAM_BODY[:28])).status == 200
     assert [received.body for received in upstream.received] == [STREAM_BODY[:28]] * 2
     assert not any(received.all("Expect") for received in upstream.received)
 
@@ -130,8 +148,7 @@ async def test_another_expectation_is_ignored_or_417(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
 ) -> None:
     async with connect() as client:
-        await client.send(request(b"POST", path, b"{}", b"Expect: 200-ok"))
-        assert (await client.answer()).status in {200, 417}
+        assert (await client.ask(post(path, b"{}", b"Expect: 200-ok"))).status in {200, 417}
     assert not any(received.all("Expect") for received in upstream.received)
 
 
@@ -139,7 +156,7 @@ async def test_another_expectation_is_ignored_or_417(
 @pytest.mark.parametrize(
     ("body", "is_stream"), [(STREAM_BODY, True), (PLAIN_BODY, False)], ids=["stream", "plain"]
 )
-async def test_an_old_client_gets_no_chunks(
+async def test_an_http_1_0_client_gets_no_chunks(
     connect: Connect, upstream: ScriptedUpstream, body: bytes, is_stream: bool, keep_alive: bytes
 ) -> None:
     plain = raw(
@@ -159,14 +176,12 @@ async def test_an_old_client_gets_no_chunks(
 
 
 @pytest.mark.parametrize("path", [CHAT, b"/v1/files", b"/nowhere"])
-async def test_connection_close_is_honoured_and_kept_otherwise(
+async def test_connection_close_is_honoured_and_keep_alive_otherwise(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
 ) -> None:
     upstream.script = AS_STREAM
     async with connect() as client:
         for _ in range(3):
-            await client.send(request(b"POST", path, PLAIN_BODY))
-            assert (await client.answer()).one("Connection") in {None, "keep-alive"}
-        await client.send(request(b"POST", path, PLAIN_BODY, b"Connection: close"))
-        assert (await client.answer()).one("Connection") == "close"
+            assert (await client.ask(post(path, PLAIN_BODY))).one("Connection") in {None, "keep-alive"}
+        assert (await client.ask(post(path, PLAIN_BODY, b"Connection: close"))).one("Connection") == "close"
         assert await client.rest() == b""

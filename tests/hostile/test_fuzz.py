@@ -1,4 +1,4 @@
-"""Ten thousand damaged requests, and a gateway that must not mind; a thousand of them are in the first tier.
+"""Ten thousand mutated requests, a thousand of them in the first tier.
 
 `LMGATEWAY_FUZZ_REQUESTS` is how many the long test sends, `LMGATEWAY_FUZZ_SEED` picks which ones (any text),
 and `LMGATEWAY_FUZZ_ONLY` sends one again, by its index. All are the same each time for the same seed:
@@ -20,8 +20,9 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.conftest import FIELDS, KEY
-from tests.hostile.house import House, running_house
+from tests.hostile.gateway_process import GatewayProcess, running_process
 from tests.hostile.mutations import GOOD, good, mutated
+from tests.hostile.wire import request
 from tests.support.strict_upstream import StrictUpstream, strict_upstream
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -30,9 +31,9 @@ REQUESTS = int(os.environ.get("LMGATEWAY_FUZZ_REQUESTS", "10000"))
 SEED = os.environ.get("LMGATEWAY_FUZZ_SEED", "1")
 ONLY = os.environ.get("LMGATEWAY_FUZZ_ONLY")
 AT_ONCE = 100
-# Follows every request: if nothing ends the connection before, its answer does.
-LAST = b"GET /health HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n"
-# Whoever still waits for a body after a moment gets more than any length that isn't huge.
+# Follows every request, and ends the connection if nothing else did.
+LAST = request(b"GET /health", b"Connection: close")
+# Longer than any body that isn't huge, for a gateway that still waits for one.
 MORE = LAST * (70_000 // len(LAST))
 _ACTIVE = b'{"modelKey":"m","type":"llm","defaultInference":{"temperature":0.5}}'
 ACTIVATE = (
@@ -46,7 +47,7 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3}) ")
 
 
 class Conversation(asyncio.Protocol):
-    """What came back on one connection. `ended` is done when nothing more will."""
+    """The bytes received on one connection. `ended` is done when it is closed."""
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
@@ -64,7 +65,7 @@ class Conversation(asyncio.Protocol):
 
 @dataclass
 class Run:
-    """Sends requests, and keeps what went wrong with which."""
+    """Sends requests, and collects the faults."""
 
     port: int
     faults: list[str] = field(default_factory=list)
@@ -83,7 +84,7 @@ class Run:
             await _write(transport, index, data + LAST)
             if not await conversation.ends(0.3):
                 transport.write(MORE)
-                # A length that is larger than all this is waited for, until no more can come.
+                # The gateway waits for a larger body until the end of input.
                 if _HUGE.search(data):
                     await conversation.ends(0.3)
                     with suppress(OSError):
@@ -101,7 +102,7 @@ class Run:
 
 
 async def _write(transport: asyncio.Transport, index: int, data: bytes) -> None:
-    """Every third one comes in two pieces, so that its handler may be at work when the second one does."""
+    """Send every third one in two pieces, so that its handler may run before the second one arrives."""
     cut = random.Random(index).randrange(len(data)) if index % 3 == 0 else 0
     if cut:
         transport.write(data[:cut])
@@ -110,34 +111,34 @@ async def _write(transport: asyncio.Transport, index: int, data: bytes) -> None:
         transport.write(data[cut:])
 
 
-async def send_all(house: House, cases: Iterable[tuple[int, bytes]]) -> Run:
-    run, shared = Run(house.port), iter(cases)
+async def send_all(served: GatewayProcess, cases: Iterable[tuple[int, bytes]]) -> Run:
+    run, shared = Run(served.port), iter(cases)
     await asyncio.gather(*(run.send(shared) for _ in range(AT_ONCE)))
     return run
 
 
-def check(run: Run, house: House, upstream: StrictUpstream) -> None:
+def check(run: Run, served: GatewayProcess, upstream: StrictUpstream) -> None:
     for faults in (run.faults, upstream.faults):
         assert not faults, "\n".join([f"{len(faults)} faults:", *faults[:20]])
-    assert house.alive
-    log = house.log.decode()
+    assert served.alive
+    log = served.log.decode()
     for sign in ("Traceback", "Logging error", " ERROR ", " CRITICAL "):
         assert sign not in log, log[max(0, log.index(sign) - 1000) :][:5000]
 
 
 async def fuzz(folder: Path, requests: int) -> None:
     indices = [int(ONLY)] if ONLY else range(requests)
-    async with strict_upstream() as upstream, running_house(folder, upstream.base_url) as house:
-        # So that every chat has something filled in.
-        await send_all(house, [(0, ACTIVATE)])
-        run = await send_all(house, ((index, mutated(SEED, index)) for index in indices))
+    async with strict_upstream() as upstream, running_process(folder, upstream.base_url) as served:
+        # So that every chat body is filled in.
+        await send_all(served, [(0, ACTIVATE)])
+        run = await send_all(served, ((index, mutated(SEED, index)) for index in indices))
         # Afterwards: the same process, and every good request is answered, each part of a pair too.
-        after = await send_all(house, ((index, good(index)) for index in range(3 * len(GOOD))))
-        check(run, house, upstream)
-        check(after, house, upstream)
+        after = await send_all(served, ((index, good(index)) for index in range(3 * len(GOOD))))
+        check(run, served, upstream)
+        check(after, served, upstream)
         assert after.statuses.keys() <= {b"100", b"200", b"204", b"404"}, after.statuses
         if not ONLY:
-            # Most damage is told as such, and enough of it passes to be worth judging.
+            # Many mutations are refused, and enough are forwarded to be worth checking.
             assert sum(upstream.complete.values()) > len(indices) / 8
             assert run.statuses[b"400"] > len(indices) / 5
 
@@ -147,7 +148,7 @@ HOW_MANY = [pytest.param(SAMPLE, id="few"), pytest.param(REQUESTS, id="many", ma
 
 @pytest.mark.timeout(120 + REQUESTS / 50)
 @pytest.mark.parametrize("requests", HOW_MANY)
-def test_no_damaged_request_breaks_or_holds_up_the_gateway_or_confuses_lm_studio(
+def test_no_mutated_request_breaks_or_blocks_the_gateway_or_confuses_lm_studio(
     tmp_path: Path, requests: int
 ) -> None:
     """No 5xx, no hang, no crash, no traceback, no key; nothing ambiguous upstream; good requests go on."""

@@ -6,7 +6,8 @@ import asyncio
 import gzip
 
 from tests.hostile.conftest import KEY, Connect
-from tests.hostile.wire import ask, json_post, reached, request, sized
+from tests.hostile.wire import ask, json_post, reached, request
+from tests.support.requests import sized
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 WITH_KEY = b"X-API-Key: %s\r\n" % KEY.encode()
@@ -21,7 +22,7 @@ HOP_BY_HOP = {
 
 
 def either_way(*lines: bytes) -> list[bytes]:
-    """A request that is passed on as it comes, and one that something is filled into."""
+    """A request whose body is forwarded unchanged, and one whose body is filled in."""
     return [request(b"GET /v1/models", *lines), json_post(b"/v1/chat/completions", b"{}", *lines)]
 
 
@@ -60,7 +61,7 @@ async def test_repeated_request_headers_all_arrive_in_order(
         assert [pair for pair in upstream.last.headers if pair[0] in {"X-A", "Accept"}] == lines
 
 
-async def test_repeated_request_headers_all_arrive_however_they_are_spelt(
+async def test_repeated_request_headers_all_arrive_in_any_case(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     for sent in either_way(b"X-A: 1", b"x-a: 2", b"X-A: 3"):
@@ -80,7 +81,7 @@ async def test_nothing_is_added_that_the_client_did_not_send(
             assert {name for name, _ in upstream.last.headers} == {"Host", "Via", "Content-Length"}
 
 
-async def test_gzip_never_comes_to_a_client_that_did_not_ask_for_it(
+async def test_gzip_is_never_sent_to_a_client_that_did_not_accept_it(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
     plain = b'{"usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}}'
@@ -170,6 +171,10 @@ HOSTS = [
     b"[zz]",
     b"[]",
     b"[127.0.0.1]x",
+    b"",
+    b":80",
+    b"[evil.com]",
+    b"evil%2ecom",
     b"[::1]]",
 ]
 NO_ADDRESSES = [b"[:::]", b"[1]", b"[::1::]", b"[12345::]", b"[1.2.3.4.5]"]

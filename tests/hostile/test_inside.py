@@ -1,23 +1,23 @@
-"""Promises that show from the inside: time, the way to LM Studio, and books that balance."""
+"""Promises about clocks, the environment's proxies, and counters that balance."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import lmgateway
 from tests.conftest import StartGateway
-from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.hostile.conftest import KEY, Connect
+from tests.hostile.wire import GET, request
 from tests.support.gateway import Gateway
-from tests.support.process import lmgateway as command
+from tests.support.process import serving
 from tests.support.raw_client import raw_client
-from tests.support.upstream import Received, ScriptedUpstream, answer
+from tests.support.upstream import ScriptedUpstream, answer, silent
 
 WALL_CLOCK = re.compile(r"\btime\.time\(|\bdatetime\.(now|utcnow|today)\(")
-# Where a moment is written down, or compared with a file's, or the clock itself is judged.
+# Time stamps, file times, and the check of the clock itself.
 MAY_TELL_THE_TIME = {"observe/clock.py", "boxes/log/folder.py", "cli/doctor/clock.py"}
 
 
@@ -35,16 +35,12 @@ async def test_proxies_and_netrc_of_the_environment_are_ignored(
     netrc.write_text("default login somebody password secret\n")
     environ = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     environ |= {"NETRC": str(netrc), "GATEWAY_API_KEY": KEY, "LMSTUDIO_BASE_URL": upstream.base_url}
-    async with AsyncExitStack() as stack:
-        serve = command("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ)
-        gateway = await stack.enter_async_context(serve)
-        client = await stack.enter_async_context(raw_client(await gateway.port()))
-        await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
-        assert b" 200 " in await client.head()
+    async with serving(tmp_path, **environ) as (_, port), raw_client(port) as client:
+        assert (await client.ask(GET)).status == 200
     assert upstream.last.one("Authorization") is None
 
 
-async def test_localhost_connects_soon_though_nobody_listens_on_its_ipv6_address(
+async def test_localhost_connects_within_300_ms_without_a_listener_on_ipv6(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(f"http://localhost:{upstream.port}")
@@ -54,26 +50,22 @@ async def test_localhost_connects_soon_though_nobody_listens_on_its_ipv6_address
     assert time.monotonic() - began < 0.3
 
 
-async def test_after_a_storm_of_aborts_nothing_runs_and_the_books_balance(
+async def test_after_a_storm_of_aborts_nothing_runs_and_the_counters_balance(
     gateway: Gateway, connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    upstream.script = hang
+    upstream.script = silent
     for _ in range(50):
         async with connect() as client:
-            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await client.send(GET)
             await asyncio.wait_for(upstream.arrivals.get(), 5)
     for _ in range(50):
         await asyncio.wait_for(upstream.gone.get(), 5)
     upstream.script = answer()
     async with connect() as client:
         for _ in range(10):
-            await client.send(b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await client.send(GET)
             await client.answer()
-        await client.send(b"GET /metrics HTTP/1.1\r\n" + FIELDS + b"\r\n")
-        metrics = (await client.answer()).body.decode()
+        metrics = (await client.ask(request(b"GET /metrics"))).body.decode()
     counted = dict(re.findall(r'^lmgateway_requests_total\{.*status="(\w+)"\} (\S+)$', metrics, re.MULTILINE))
     assert counted == {"aborted": "50.0", "2xx": "10.0"}
     assert "lmgateway_in_flight 0.0" in metrics

@@ -1,35 +1,31 @@
-"""Promises about people who leave before their answer is complete."""
+"""Promises about clients that disconnect before their response is complete."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from contextlib import AsyncExitStack
 
 import pytest
 
 from tests.hostile.conftest import FIELDS, Connect
-from tests.hostile.test_streams import GET, post
+from tests.hostile.wire import CHAT, GET, ask, json_post, request
 from tests.support.raw_client import RawClient
-from tests.support.upstream import STREAM_HEAD, Received, Script, ScriptedUpstream, chunk, raw
+from tests.support.upstream import STREAM_HEAD, Received, Script, ScriptedUpstream, chunk, raw, reset, silent
 
-STREAM, PLAIN = post(b'{"stream":true}'), post(b'{"stream":false}')
+STREAM, PLAIN = json_post(CHAT, b'{"stream":true}'), json_post(CHAT, b'{"stream":false}')
 TOKEN = chunk(b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n')
 UPLOAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\n" + FIELDS
 WAYS = ["closes", "resets"]
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 def leave(client: RawClient, way: str) -> None:
     if way == "resets":
-        connection = client.writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        reset(client.writer)
     client.hang_up()
 
 
 async def tokens(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Generate tokens until nobody listens."""
+    """Send tokens until the peer leaves."""
     writer.write(STREAM_HEAD)
     while True:
         writer.write(TOKEN)
@@ -37,17 +33,12 @@ async def tokens(_request: Received, _reader: asyncio.StreamReader, writer: asyn
         await asyncio.sleep(0.005)
 
 
-async def nothing(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Compute until the peer leaves."""
-    await reader.read()
-
-
 def part(*pieces: bytes) -> Script:
-    """Send a part of an answer, and compute until the peer leaves."""
+    """Send a part of a response, and nothing more until the peer leaves."""
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await raw(*pieces, then_close=False)(request, reader, writer)
-        await reader.read()
+        await silent(request, reader, writer)
 
     return script
 
@@ -58,14 +49,14 @@ def part(*pieces: bytes) -> Script:
         pytest.param(STREAM, tokens, b"data: ", id="while tokens flow"),
         pytest.param(STREAM, part(STREAM_HEAD), b"\r\n\r\n", id="while a stream is silent from its head on"),
         pytest.param(STREAM, part(STREAM_HEAD, TOKEN), b"data: ", id="while a stream is silent"),
-        pytest.param(STREAM, nothing, b"", id="before a stream's head"),
-        pytest.param(PLAIN, nothing, b"", id="while a plain answer is computed"),
+        pytest.param(STREAM, silent, b"", id="before a stream's head"),
+        pytest.param(PLAIN, silent, b"", id="while a plain answer is computed"),
         pytest.param(
             PLAIN, part(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf"), b"half", id="in a plain answer"
         ),
-        pytest.param(GET, nothing, b"", id="during a pending GET"),
+        pytest.param(GET, silent, b"", id="during a pending GET"),
         pytest.param(
-            UPLOAD + b"Content-Length: 4\r\n\r\nfour", nothing, b"", id="while an upload is worked on"
+            UPLOAD + b"Content-Length: 4\r\n\r\nfour", silent, b"", id="while an upload is worked on"
         ),
     ],
 )
@@ -104,9 +95,7 @@ async def test_40_clients_that_leave_at_once_are_all_aborted_within_2_s(
         async with asyncio.timeout(2):
             for _ in clients:
                 await upstream.gone.get()
-        client = await stack.enter_async_context(connect())
-        await client.send(b"GET /debug/requests HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n")
-        assert b'"running":[]' in await client.rest()
+        assert b'"running":[]' in await running(connect)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +136,11 @@ async def test_client_that_leaves_in_mid_upload_takes_the_upstream_connection_wi
 async def test_client_that_leaves_in_mid_json_sends_nothing_upstream(
     connect: Connect, upstream: ScriptedUpstream, framing: bytes, way: str
 ) -> None:
-    """And the request has ended, which the gateway tells itself."""
+    """And the request has ended, as /debug/stream says."""
     async with connect() as watcher, connect() as client:
-        await watcher.send(b"GET /debug/stream?types=error HTTP/1.1\r\n" + FIELDS + b"\r\n")
+        await watcher.send(request(b"GET /debug/stream?types=error"))
         await watcher.head()
-        await client.send(b"POST /v1/chat/completions HTTP/1.1\r\n" + FIELDS + framing)
+        await client.send(b"POST %s HTTP/1.1\r\n%s" % (CHAT, FIELDS) + framing)
         while b'"running":[]' in await running(connect):
             await asyncio.sleep(0)
         leave(client, way)
@@ -160,6 +149,4 @@ async def test_client_that_leaves_in_mid_json_sends_nothing_upstream(
 
 
 async def running(connect: Connect) -> bytes:
-    async with connect() as client:
-        await client.send(b"GET /debug/requests HTTP/1.1\r\n" + FIELDS + b"Connection: close\r\n\r\n")
-        return await client.rest()
+    return (await ask(connect, request(b"GET /debug/requests"))).body

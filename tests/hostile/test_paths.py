@@ -2,102 +2,43 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, unquote
-
 import pytest
 
-from tests.hostile.answers import ask, request
 from tests.hostile.conftest import Connect
+from tests.hostile.wire import ask, post, request, with_body
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
-# Every octet but the line feed, which has a test of its own; all that RFC 3986 lets stand for itself in a
-# path; and what it doesn't, but clients send.
+# Every octet but the line feed, which has a row of its own; all characters that RFC 3986 allows in a path;
+# and others that clients send.
 OCTETS = "".join(f"%{octet:02x}%{octet:02X}" for octet in range(256) if octet != 0x0A)
 PCHARS = "AZaz09-._~!$&'()*+,;=:@"
 UNWISE = '"<>[\\]^`{|}%zz%'
 
-WAYS_OUT = [
-    "/v1/../internal",
-    "/v1/..",
-    "/v1/%2e%2e/internal",
-    "/v1/%2E./internal",
-    "/v1/.%2e/internal",
-    "/v1/..%2Finternal",
-    "/v1/..%2finternal",
-    "/v1%2f..%2finternal",
-    "/v1/%2e%2e%2finternal",
-    "/v1/..\\internal",
-    "/v1\\..\\internal",
-    "/v1/..%5cinternal",
-    "/v1/..%5Cinternal",
-    "/v1/%252e%252e/internal",
-    "/v1/%25252e%25252e%25252finternal",
-    "/v1/" + "%2525252525252e" * 2 + "/internal",
-    "/v1/models/../../internal",
-    "/v1//..//internal",
-    "/v1/./../internal",
-    "/v1/%2e/%2e%2e/internal",
-    "/v1/../v1/../internal?a=/v1/models",
-    "/v1/models/%2e%2e/%2e%2e/internal#/v1/models",
-    "/v1/../internal%3f/v1/models",
-    "/../internal",
-    "//v1/../internal",
-    "/internal/../v1/../internal",
-    "/%2e%2e/internal",
-    "/chat/completions/../../internal",
-    "/models/%2e%2e/%2e%2e/internal",
-    "/api/v0/../internal",
-    "/api/v1/%2e%2e/internal",
-    "/%76%31/../internal",
-    "http://gateway.local/v1/../internal",
-    "http://gateway.local/v1/%2e%2e/internal",
-    "http://gateway.local/../internal",
-    "/internal",
-    "/v1internal",
-    "/v1;/internal",
-    "/V1/../internal",
-    "/api/../internal",
-]
-MODEL_IDS = [
-    "org%2Fmodel",
-    "org%2fmodel%2Ffile.gguf",
-    "with%20space",
-    "100%25",
-    "100%2525",
-    "a+b",
-    "a%2Bb",
-    "%E6%A8%A1%E5%9E%8B",
-    "%e6%a8%a1%e5%9e%8b",
-    "a;v=1,2",
-    "a@q4_k_m:2",
-    "..a",
-    "a...",
-    "%2e%2ea",
-]
-OTHER_HOSTS = [
-    "http://{other}/v1/models",
-    "HTTPS://{other}/v1/models",
-    "ws://{other}/v1/models",
-    "http://{lm_studio}@{other}/v1/models",
-    "http://{other}#@{lm_studio}/v1/models",
-    "http://{other}\\@{lm_studio}/v1/models",
-    "//{other}/v1/models",
-    "///{other}/v1/models",
-    "/\\{other}/v1/models",
-    "\\\\{other}\\v1\\models",
-    "/v1/@{other}/v1/models",
-    "/v1//{other}/v1/models",
-    "/v1/http://{other}/v1/models",
-    "/v1/models?url=http://{other}/",
-    "@{other}/v1/models",
-    ":80@{other}/v1/models",
-    ".{other}/v1/models",
-    "{other}/v1/models",
-    "http:{other}/v1/models",
-    "http:/{other}/v1/models",
-    "http:///{other}/v1/models",
-    "{other}",
-]
+WAYS_OUT = r"""
+    /v1/../internal /v1/.. /v1/%2e%2e/internal /v1/%2E./internal /v1/.%2e/internal /v1/..%2Finternal
+    /v1/..%2finternal /v1%2f..%2finternal /v1/%2e%2e%2finternal /v1/..\internal /v1\..\internal
+    /v1/..%5cinternal /v1/..%5Cinternal /v1/%252e%252e/internal /v1/%25252e%25252e%25252finternal
+    /v1/%2525252525252e%2525252525252e/internal /v1/models/../../internal /v1//..//internal
+    /v1/./../internal /v1/%2e/%2e%2e/internal /v1/../v1/../internal?a=/v1/models
+    /v1/models/%2e%2e/%2e%2e/internal#/v1/models /v1/../internal%3f/v1/models /../internal
+    //v1/../internal /internal/../v1/../internal /%2e%2e/internal /chat/completions/../../internal
+    /models/%2e%2e/%2e%2e/internal /api/v0/../internal /api/v1/%2e%2e/internal /%76%31/../internal
+    http://gateway.local/v1/../internal http://gateway.local/v1/%2e%2e/internal
+    http://gateway.local/../internal /internal /v1internal /v1;/internal /V1/../internal
+    /api/../internal
+""".split()
+MODEL_IDS = """
+    org%2Fmodel org%2fmodel%2Ffile.gguf with%20space 100%25 100%2525 a+b a%2Bb %E6%A8%A1%E5%9E%8B
+    %e6%a8%a1%e5%9e%8b a;v=1,2 a@q4_k_m:2 ..a a... %2e%2ea
+""".split()
+OTHER_HOSTS = r"""
+    http://{other}/v1/models HTTPS://{other}/v1/models ws://{other}/v1/models
+    http://{lm_studio}@{other}/v1/models http://{other}#@{lm_studio}/v1/models
+    http://{other}\@{lm_studio}/v1/models //{other}/v1/models ///{other}/v1/models /\{other}/v1/models
+    \\{other}\v1\models /v1/@{other}/v1/models /v1//{other}/v1/models /v1/http://{other}/v1/models
+    /v1/models?url=http://{other}/ @{other}/v1/models :80@{other}/v1/models .{other}/v1/models
+    {other}/v1/models http:{other}/v1/models http:/{other}/v1/models http:///{other}/v1/models {other}
+""".split()
 QUERIES = [
     "b=2&a=1",
     "a=1&a=2&a=1",
@@ -115,19 +56,16 @@ QUERIES = [
 ]
 
 
+def get(target: str) -> bytes:
+    return request(f"GET {target}".encode())
+
+
 async def test_nothing_outside_the_apis_is_reached_by_dot_segments(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:
-    statuses = {target: (await ask(connect, b"GET", target.encode())).status for target in WAYS_OUT}
+    statuses = {target: (await ask(connect, get(target))).status for target in WAYS_OUT}
     assert set(statuses.values()) == {400, 404}, statuses
     assert not upstream.received
-
-
-async def test_a_model_id_in_a_path_keeps_its_meaning(connect: Connect, upstream: ScriptedUpstream) -> None:
-    for model_id in MODEL_IDS:
-        assert (await ask(connect, b"GET", f"/v1/models/{model_id}".encode())).status == 200
-        segments = [unquote(segment) for segment in upstream.last.target.split("/")]
-        assert segments == ["", "v1", "models", unquote(model_id)]
 
 
 @pytest.mark.parametrize(
@@ -135,27 +73,18 @@ async def test_a_model_id_in_a_path_keeps_its_meaning(connect: Connect, upstream
     [
         [f"/v1/models/{model_id}" for model_id in MODEL_IDS],
         [f"/v1/models/x{OCTETS}", f"/v1/models/{PCHARS}", f"/v1/models/{UNWISE}"],
-        ["/v1/models/x/", "/v1/MODELS/", "/api/v0/models/%7Ex", "/api/v1/models/%7ex"],
+        ["/v1/models/x/", "/v1/MODELS/", "/api/v0/models/%7Ex", "/api/v1/models/%7ex", "/v1/"],
+        ["/v1/administrators", "/v1/healthz", "/v1/models/admin", "/v1/models/..a/.b/c.."],
         ["/v1/models/a%0ab"],
     ],
-    ids=["model ids", "every octet", "odd paths", "line feed"],
+    ids=["model ids", "every octet", "odd paths", "like the gateway's own", "line feed"],
 )
 async def test_a_path_arrives_byte_for_byte(
     connect: Connect, upstream: ScriptedUpstream, targets: list[str]
 ) -> None:
     for target in targets:
-        assert (await ask(connect, b"GET", target.encode())).status == 200
+        assert (await ask(connect, get(target))).status == 200
     assert [received.target for received in upstream.received] == targets
-
-
-async def test_names_and_values_of_a_query_keep_their_meaning(
-    connect: Connect, upstream: ScriptedUpstream
-) -> None:
-    for query in QUERIES:
-        assert (await ask(connect, b"GET", f"/v1/models?{query}".encode())).status == 200
-        path, _, arrived = upstream.last.target.partition("?")
-        assert path == "/v1/models"
-        assert parse_qsl(arrived, keep_blank_values=True) == parse_qsl(query, keep_blank_values=True)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +100,7 @@ async def test_a_query_arrives_byte_for_byte(
     connect: Connect, upstream: ScriptedUpstream, path: str, queries: list[str]
 ) -> None:
     for query in queries:
-        assert (await ask(connect, b"POST", f"{path}?{query}".encode(), b"{}")).status == 200
+        assert (await ask(connect, post(f"{path}?{query}".encode(), b"{}"))).status == 200
     assert [received.target for received in upstream.received] == [f"{path}?{query}" for query in queries]
 
 
@@ -183,10 +112,8 @@ async def test_an_encoded_line_break_splits_neither_request_nor_answer(
         upstream.received.clear()
         smuggled = f"{newline}X-Smuggled:%201{newline}{newline}GET%20/v1/smuggled%20HTTP/1.1{newline}"
         async with connect() as client:
-            await client.send(request(b"GET", place.format(smuggled).encode()))
-            answered = await client.answer()
-            await client.send(request(b"GET", b"/v1/models/marker"))
-            marker = await client.answer()
+            answered = await client.ask(get(place.format(smuggled)))
+            marker = await client.ask(get("/v1/models/marker"))
         assert answered.status in {200, 400, 404}
         assert (marker.status, answered.one("X-Smuggled"), marker.one("X-Smuggled")) == (200, None, None)
         *before, last = upstream.received
@@ -203,7 +130,11 @@ async def test_no_target_makes_the_gateway_call_another_host(
     async with scripted_upstream() as other:
         hosts = {"other": f"127.0.0.1:{other.port}", "lm_studio": f"127.0.0.1:{upstream.port}"}
         for target in (target.format(**hosts) for target in OTHER_HOSTS):
-            assert (await ask(connect, method, target.encode(), b"{}")).status in {200, 400, 404}, target
+            assert (await ask(connect, with_body(b"%s %s" % (method, target.encode()), b"{}"))).status in {
+                200,
+                400,
+                404,
+            }, target
             assert not other.connections, target
     assert all(received.one("Host") == hosts["lm_studio"] for received in upstream.received)
 
@@ -211,9 +142,9 @@ async def test_no_target_makes_the_gateway_call_another_host(
 @pytest.mark.parametrize(
     "target", ["http://gateway.local/v1/models?a=%2F", "HTTP://gateway.local:80/v1/models?a=%2F"]
 )
-async def test_the_absolute_form_is_taken_for_the_gateway_itself(
+async def test_the_absolute_form_means_the_gateway_itself(
     connect: Connect, upstream: ScriptedUpstream, target: str
 ) -> None:
-    assert (await ask(connect, b"GET", target.encode())).status == 200
+    assert (await ask(connect, get(target))).status == 200
     assert upstream.last.target == "/v1/models?a=%2F"
     assert upstream.last.one("Host") == f"127.0.0.1:{upstream.port}"

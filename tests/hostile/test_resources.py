@@ -1,4 +1,4 @@
-"""Promises about many connections, and about the descriptors that they take."""
+"""Promises about many connections and their file descriptors."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.hostile.conftest import FIELDS, KEY
-from tests.support.process import Process, lmgateway
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import GET, HEALTH
+from tests.support.process import Process, serving
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream
 
@@ -21,7 +22,7 @@ LAN = "127.0.0.2"
 
 @pytest.fixture(autouse=True)
 def many_descriptors() -> None:
-    """The test itself holds one end of every connection."""
+    """The test process has the other end of every connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
@@ -29,13 +30,13 @@ def many_descriptors() -> None:
 @pytest.fixture
 async def served(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncIterator[tuple[Process, int]]:
     environ = {"GATEWAY_API_KEY": KEY, "LMSTUDIO_BASE_URL": upstream.base_url, "LIMIT_HEAD": "1500"}
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ) as gateway:
-        yield gateway, await gateway.port()
+    async with serving(tmp_path, **environ) as process:
+        yield process
 
 
 async def is_served(port: int) -> None:
     async with raw_client(port, source=LAN) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(GET)
         assert b" 200 " in await client.head()
 
 
@@ -46,7 +47,7 @@ async def descriptors_are_back(gateway: Process, before: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_a_thousand_idle_connections_of_one_address_keep_nobody_else_out(
+async def test_a_thousand_idle_connections_of_one_address_exclude_no_other(
     served: tuple[Process, int],
 ) -> None:
     gateway, port = served
@@ -60,7 +61,9 @@ async def test_a_thousand_idle_connections_of_one_address_keep_nobody_else_out(
 
 
 @pytest.mark.long
-async def test_five_hundred_half_requests_that_are_reset_keep_nobody_out(served: tuple[Process, int]) -> None:
+async def test_five_hundred_half_requests_that_are_reset_exclude_no_other(
+    served: tuple[Process, int],
+) -> None:
     gateway, port = served
     await is_served(port)
     before = psutil.Process(gateway.pid).num_fds()
@@ -84,7 +87,7 @@ async def test_a_thousand_times_connecting_and_leaving_leaks_nothing(served: tup
     await is_served(port)
 
 
-async def test_a_gateway_without_descriptors_serves_who_is_connected_and_recovers(
+async def test_a_gateway_without_descriptors_serves_its_connections_and_recovers(
     served: tuple[Process, int],
 ) -> None:
     gateway, port = served
@@ -93,15 +96,15 @@ async def test_a_gateway_without_descriptors_serves_who_is_connected_and_recover
     before = process.num_fds()
     async with AsyncExitStack() as stack:
         early = await stack.enter_async_context(raw_client(port))
-        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await early.send(HEALTH)
         assert b" 200 " in await early.head()
         soft, hard = resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, (process.num_fds() + 15, hard))
         for _ in range(60):
             late = await stack.enter_async_context(raw_client(port))
-            late.writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            late.writer.write(HEALTH)
         used = process.cpu_times()
-        await early.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await early.send(HEALTH)
         assert b" 200 " in await early.head()
         await gateway.says("no file descriptors are left")
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""A restart with socket activation: the port is held open by somebody else, as systemd does."""
+"""A restart with socket activation: another process holds the port open, as systemd does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.hostile.conftest import FIELDS, KEY
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import request
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
@@ -36,7 +37,7 @@ runpy.run_module("lmgateway", run_name="__main__")
 async def activated(
     held: socket.socket, cwd: Path, **environ: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a gateway on a socket that is handed to it."""
+    """Run a gateway on an inherited socket."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -77,7 +78,7 @@ async def test_a_restart_refuses_no_request_and_cuts_no_stream(
         port, answered = held.getsockname()[1], 0
 
         async def ask_on() -> None:
-            """Each on a connection of its own: who keeps one has to expect that it ends."""
+            """Each on a connection of its own: a kept-alive one may end."""
             nonlocal answered
             for _ in range(REQUESTS // AT_ONCE):
                 connector = aiohttp.TCPConnector(force_close=True)
@@ -89,7 +90,7 @@ async def test_a_restart_refuses_no_request_and_cuts_no_stream(
 
         asking = asyncio.gather(*(ask_on() for _ in range(AT_ONCE)))
         async with activated(held, tmp_path, **environ) as first, raw_client(port) as streaming:
-            await streaming.send(b"GET /v1/stream HTTP/1.1\r\n" + FIELDS + b"\r\n")
+            await streaming.send(request(b"GET /v1/stream"))
             await asyncio.wait_for(streaming.reader.readuntil(b"data: 1"), 10)
             first.send_signal(signal.SIGTERM)
             for number in range(RESTARTS):

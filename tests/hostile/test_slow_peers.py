@@ -1,49 +1,41 @@
-"""Promises about peers that take their time, with limits of a quarter of a second."""
+"""Promises about slow peers, with time limits of 250 ms."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from lmgateway.server import client_connection as connection
-from lmgateway.server import connection_limits as connections
-from lmgateway.server import runner
 from tests.conftest import StartGateway
-from tests.hostile.conftest import FIELDS, KEY
-from tests.hostile.wire import outcome
+from tests.hostile.conftest import KEY
+from tests.hostile.wire import GET, HEALTH, WITHOUT_KEY, outcome, request
 from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 
 QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
-# Far more than the limits, far less than what they would be by default.
+# Far more than these limits, far less than the default ones.
 SOON = 3
 
 
 @pytest.fixture
 async def hasty(
-    request: pytest.FixtureRequest,
-    start_gateway: StartGateway,
-    upstream: ScriptedUpstream,
-    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest, start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> Gateway:
-    """A gateway with no patience, but where the test says otherwise."""
-    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.02)
-    monkeypatch.setattr(connection, "LINGER_SECONDS", 0.1)
-    monkeypatch.setattr(runner, "LINGER_SECONDS", 0.1)
+    """A gateway with short time limits. A test's parameter overrides some of them."""
+    seconds = {"sweep_seconds": 0.02, "linger_seconds": 0.1}
     limits = QUICK | getattr(request, "param", {})
-    return await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits=limits)
+    return await start_gateway(upstream.base_url, seconds, auth={"api_key": KEY}, limits=limits)
 
 
 @asynccontextmanager
 async def dripping(client: RawClient, piece: bytes) -> AsyncIterator[None]:
-    """Meanwhile send this again and again, well within any pause that is allowed."""
+    """Meanwhile send this again and again, in pauses shorter than any limit."""
 
     async def drip() -> None:
         while piece:
@@ -69,9 +61,9 @@ async def test_a_head_that_drips_is_cut_off_by_its_total_time(hasty: Gateway) ->
     assert answered.startswith(b"HTTP/1.1 408 ")
 
 
-async def test_the_next_head_on_a_connection_may_not_drip_either(hasty: Gateway) -> None:
+async def test_a_later_head_that_drips_is_cut_off_too(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.send(HEALTH)
         assert b" 200 " in await client.head()
         await client.send(b"GET /health HT")
         assert b"HTTP/1.1 408 " in await asyncio.wait_for(client.reader.read(), SOON)
@@ -88,10 +80,8 @@ async def test_a_body_that_stops_coming_is_answered_and_closed(
     hasty: Gateway, path: bytes, rest: bytes
 ) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(
-            b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
-            % (path, FIELDS)
-        )
+        lines = (b"Content-Type: application/json", b"Content-Length: 1000")
+        await client.send(request(b"POST " + path, *lines, body=b"{"))
         async with dripping(client, rest):
             answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 408 ")
@@ -101,7 +91,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        await client.send(request(b"POST /v1/files", b"Content-Length: 1000", fields=WITHOUT_KEY))
         async with dripping(client, b"x"):
             answered = await outcome(client)
     assert answered.startswith(b"HTTP/1.1 401 ")
@@ -110,7 +100,7 @@ async def test_a_dripping_body_without_key_is_answered_and_closed(
 
 async def test_an_idle_connection_is_closed(hasty: Gateway) -> None:
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.send(HEALTH)
         await client.head()
         rest = await asyncio.wait_for(client.reader.read(), SOON)
     assert rest.endswith(b"}")
@@ -123,13 +113,13 @@ async def test_a_client_that_never_reads_is_cut_off_and_its_upstream_freed(
     upstream.script = answer(b"x" * 16 * 1024**2, content_type=kind)
     async with raw_client(hasty.port) as client:
         client.writer.transport.pause_reading()
-        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/files"))
         await asyncio.wait_for(upstream.gone.get(), SOON + 2)
 
 
-async def test_an_own_answer_that_nobody_reads_is_cut_off(hasty: Gateway) -> None:
-    """Even one that is written as a whole and only waits for its reader."""
-    requests = b"GET /dashboard/static/vendor/uPlot.iife.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 10
+async def test_a_client_that_reads_no_response_of_the_gateways_own_is_cut_off(hasty: Gateway) -> None:
+    """Even if the response is written as a whole."""
+    requests = request(b"GET /dashboard/static/vendor/uPlot.iife.min.js") * 10
     loop = asyncio.get_running_loop()
     with socket.create_connection(("127.0.0.1", hasty.port)) as client:
         client.setblocking(False)
@@ -143,17 +133,17 @@ async def test_a_client_that_reads_slowly_is_not_cut_off(hasty: Gateway, upstrea
     body = b"x" * 24 * 1024**2
     upstream.script = answer(body, content_type="application/octet-stream")
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/files HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/files"))
         await client.head()
         received = 0
         while received < len(body):
             received += len(await client.reader.readexactly(1024**2))
-            await asyncio.sleep(0.04)  # in all four times as long as a stall may be
+            await asyncio.sleep(0.04)  # in all four times send_stall_ms
     assert received == len(body)
 
 
 async def long_after(clock: Clock) -> None:
-    """Let four times as much pass as anybody may be idle for, in which the gateway looks many times."""
+    """Let four times idle_ms pass, in many sweeps."""
     for _ in range(40):
         await clock.pass_seconds(QUICK["idle_ms"] / 1000 / 10)
 
@@ -169,7 +159,7 @@ async def test_prompt_processing_before_the_first_byte_is_no_timeout(
 
     upstream.script = think
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/slow"))
         await asyncio.wait_for(upstream.arrivals.get(), SOON)
         await long_after(clock)
         has_thought.set()
@@ -188,7 +178,7 @@ async def test_a_stream_that_is_silent_between_two_events_goes_on(
 
     upstream.script = pause
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/slow HTTP/1.1\r\n%s\r\n" % FIELDS)
+        await client.send(request(b"GET /v1/slow"))
         await client.reader.readuntil(b"data: 1")
         await long_after(clock)
         goes_on.set()
@@ -201,37 +191,36 @@ async def hang(_request: Received, reader: asyncio.StreamReader, _writer: asynci
 
 
 @pytest.mark.parametrize("hasty", [{"body_ms": 0, "body_pause_ms": 0}], indirect=True)
-async def test_a_client_that_resets_its_upload_while_nobody_reads_it_is_noticed(
+async def test_a_reset_is_noticed_while_an_upload_is_not_read(
     hasty: Gateway, upstream: ScriptedUpstream
 ) -> None:
     upstream.script, upstream.reads_body = hang, False
     async with raw_client(hasty.port) as client:
-        await client.send(b"POST /v1/files HTTP/1.1\r\n%sContent-Length: 100000000\r\n\r\n" % FIELDS)
-        with pytest.raises(TimeoutError):  # until nothing is taken any more
+        await client.send(request(b"POST /v1/files", b"Content-Length: 100000000"))
+        with pytest.raises(TimeoutError):  # until the buffers are full
             while True:
                 client.writer.write(b"x" * 65536)
                 await asyncio.wait_for(client.writer.drain(), 0.3)
-        client.writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-        )
-        client.hang_up()
+        reset(client.writer)
         await asyncio.wait_for(hasty_is_idle(hasty), SOON)
 
 
 async def test_a_client_that_leaves_with_many_requests_unread_is_noticed(
-    hasty: Gateway, upstream: ScriptedUpstream
+    hasty: Gateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And is logged as no error."""
     upstream.script = hang
     async with raw_client(hasty.port) as client:
-        await client.send(b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS * 100)
+        await client.send(GET * 100)
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         client.hang_up()
         await asyncio.wait_for(hasty_is_idle(hasty), SOON)
     assert len(upstream.received) == 1
+    assert not [one for one in caplog.records if one.levelno > logging.INFO and one.name != "asyncio"]
 
 
 async def hasty_is_idle(gateway: Gateway) -> None:
-    """Wait until nothing runs, as anybody can see it."""
+    """Wait until /debug/requests shows no running request."""
     while True:
         async with gateway.client.get(gateway.url("/debug/requests"), headers={"X-API-Key": KEY}) as response:
             if not (await response.json())["running"]:
@@ -239,13 +228,13 @@ async def hasty_is_idle(gateway: Gateway) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_one_address_gets_so_many_connections_and_another_is_served(
+async def test_one_address_has_a_limit_of_connections_and_another_is_served(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(
         upstream.base_url, auth={"api_key": KEY}, limits={"connections_per_address": 2}
     )
-    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    request = HEALTH
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         for client in (first, second):
             await client.send(request)
@@ -263,7 +252,7 @@ async def test_one_address_gets_so_many_connections_and_another_is_served(
         assert b" 200 " in await again.head()
 
 
-async def test_so_many_requests_run_at_once_and_the_next_is_asked_to_come_later(
+async def test_requests_beyond_the_limit_get_503_with_retry_after(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"requests": 1})
@@ -274,7 +263,7 @@ async def test_so_many_requests_run_at_once_and_the_next_is_asked_to_come_later(
         await answer()(request, reader, writer)
 
     upstream.script = wait
-    request = b"GET /v1/models HTTP/1.1\r\n%s\r\n" % FIELDS
+    request = GET
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         await first.send(request)
         await asyncio.wait_for(upstream.arrivals.get(), 5)

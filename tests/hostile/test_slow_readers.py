@@ -1,4 +1,4 @@
-"""Promises about clients that don't read: they hold a few buffers, and LM Studio has to wait."""
+"""Promises about clients that don't read: bounded memory, and backpressure to LM Studio."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.hostile.conftest import FIELDS
-from tests.hostile.house import running_house
-from tests.hostile.test_streams import post
+from tests.hostile.gateway_process import running_process
+from tests.hostile.wire import CHAT, GET, json_post, request
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
 
 MIB = 1024**2
 OFFERED = 192 * MIB
-# What may stand in the buffers of two connections, most of it in the kernel's.
+# The most that the buffers of two connections hold, mostly the kernel's.
 BUFFERED = 48 * MIB
 EVENT = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"x" * 65536)
 PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %%s\r\nContent-Length: %d\r\n\r\n" % OFFERED
@@ -24,10 +23,10 @@ PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %%s\r\nContent-Length: %d\r\n\r\
 @pytest.mark.parametrize(
     ("request_bytes", "head", "piece"),
     [
-        pytest.param(post(b'{"stream":true}'), STREAM_HEAD, chunk(EVENT), id="events"),
-        pytest.param(post(b"{}"), PLAIN_HEAD % b"application/json", b" " * 65536, id="JSON"),
+        pytest.param(json_post(CHAT, b'{"stream":true}'), STREAM_HEAD, chunk(EVENT), id="events"),
+        pytest.param(json_post(CHAT, b"{}"), PLAIN_HEAD % b"application/json", b" " * 65536, id="JSON"),
         pytest.param(
-            b"GET /v1/files/1 HTTP/1.1\r\n" + FIELDS + b"\r\n",
+            request(b"GET /v1/files/1"),
             PLAIN_HEAD % b"audio/wav",
             b" " * 65536,
             id="plain",
@@ -37,7 +36,7 @@ PLAIN_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %%s\r\nContent-Length: %d\r\n\r\
 async def test_client_that_reads_nothing_throttles_lm_studio_and_costs_no_memory(
     tmp_path: Path, upstream: ScriptedUpstream, request_bytes: bytes, head: bytes, piece: bytes
 ) -> None:
-    """Others are served meanwhile, and its leaving aborts."""
+    """Others are served meanwhile, and its disconnection aborts the request."""
     stuck, written = asyncio.Event(), 0
 
     async def script(request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,20 +58,19 @@ async def test_client_that_reads_nothing_throttles_lm_studio_and_costs_no_memory
         stuck.set()
 
     upstream.script = script
-    async with running_house(tmp_path, upstream.base_url) as house:
-        async with raw_client(house.port) as other:
-            models = b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n"
-            await other.send(models)
+    async with running_process(tmp_path, upstream.base_url) as served:
+        async with raw_client(served.port) as other:
+            await other.send(GET)
             await other.head()
-            before = house.resident_bytes
-            async with raw_client(house.port) as client:
+            before = served.resident_bytes
+            async with raw_client(served.port) as client:
                 client.writer.transport.pause_reading()  # type: ignore[attr-defined]
                 await client.send(request_bytes)
                 await asyncio.wait_for(stuck.wait(), 20)
                 assert written < BUFFERED
-                assert house.resident_bytes - before < 16 * MIB
+                assert served.resident_bytes - before < 16 * MIB
                 await other.reader.readexactly(2)
-                await other.send(models)
+                await other.send(GET)
                 assert b" 200 " in await other.head()
                 client.hang_up()
                 await asyncio.wait_for(upstream.gone.get(), 2)

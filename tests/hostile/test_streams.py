@@ -1,4 +1,4 @@
-"""Promises about answers on their way to somebody who takes them."""
+"""Promises about responses and streams to a client that reads them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,21 @@ from statistics import median
 import aiohttp
 import pytest
 
-from tests.hostile.conftest import FIELDS, KEY, Connect
+from tests.hostile.conftest import KEY, Connect
+from tests.hostile.wire import CHAT, GET, json_post, request
 from tests.support.gateway import Gateway
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw
 
-CHAT = "/v1/chat/completions"
 AUTHORIZED = {"X-API-Key": KEY}
-GET = b"GET /v1/models HTTP/1.1\r\n" + FIELDS + b"\r\n"
 END = b"0\r\n\r\n"
-
-
-def post(body: bytes, path: str = CHAT) -> bytes:
-    return b"POST %s HTTP/1.1\r\n%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-        path.encode(),
-        FIELDS,
-        len(body),
-        body,
-    )
 
 
 REQUESTS = {
     "asked for by GET": GET,
-    "not asked for": post(b'{"messages":[]}'),
-    "asked for": post(b'{"stream":true,"stream_options":{"include_usage":true}}'),
-    "asked for and counted": post(b'{"stream":true}'),
-    "no JSON": post(b"\xff{"),
+    "not asked for": json_post(CHAT, b'{"messages":[]}'),
+    "asked for": json_post(CHAT, b'{"stream":true,"stream_options":{"include_usage":true}}'),
+    "asked for and counted": json_post(CHAT, b'{"stream":true}'),
+    "no JSON": json_post(CHAT, b"\xff{"),
 }
 EVENTS = {
     "comments": [b": hello\n\n", b":\n", b"data: 1\n\n: x\n\n"],
@@ -49,15 +39,6 @@ EVENTS = {
 }
 
 
-async def chunks_until_end(reader: asyncio.StreamReader) -> bytes:
-    body = b""
-    while size := int(await asyncio.wait_for(reader.readline(), 5), 16):
-        body += await asyncio.wait_for(reader.readexactly(size), 5)
-        await reader.readexactly(2)
-    assert await reader.readline() == b"\r\n"
-    return body
-
-
 @pytest.mark.parametrize("asked", ["asked for by GET", "asked for", "asked for and counted"])
 @pytest.mark.parametrize("pieces", EVENTS.values(), ids=EVENTS)
 async def test_event_stream_arrives_byte_for_byte_as_one(
@@ -66,30 +47,29 @@ async def test_event_stream_arrives_byte_for_byte_as_one(
     upstream.script = raw(STREAM_HEAD, *map(chunk, pieces), END, then_close=False)
     async with connect() as client:
         await client.send(REQUESTS[asked])
-        head = (await client.head()).lower()
-        assert b"\r\ncontent-type: text/event-stream\r\n" in head
-        assert b"content-length" not in head
-        assert await chunks_until_end(client.reader) == b"".join(pieces)
+        answered = await client.answer()
+    assert (answered.one("Content-Type"), answered.one("Content-Length")) == ("text/event-stream", None)
+    assert answered.body == b"".join(pieces)
 
 
 @pytest.mark.parametrize("content_type", ["text/event-stream", "Text/Event-Stream; charset=utf-8"])
 async def test_stream_that_becomes_shorter_comes_without_its_length(
     connect: Connect, upstream: ScriptedUpstream, content_type: str
 ) -> None:
-    """The chunk that tells usage was asked for by the gateway, and isn't the client's to count."""
+    """The usage chunk, which the gateway requested, is taken out, so the announced length is too large."""
     event, extra = b'data: {"choices":[{}]}\n\n', b'data: {"choices":[],"usage":{}}\n\n'
     upstream.script = answer(event + extra, content_type=content_type)
     async with connect() as client:
         await client.send(REQUESTS["asked for and counted"])
-        assert b"content-length" not in (await client.head()).lower()
-        assert await chunks_until_end(client.reader) == event
+        answered = await client.answer()
+    assert (answered.one("Content-Length"), answered.body) == (None, event)
 
 
 @pytest.mark.parametrize("request_bytes", REQUESTS.values(), ids=REQUESTS)
-async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_stream(
+async def test_each_event_is_delivered_when_it_happens_even_on_a_stream_that_was_not_requested(
     connect: Connect, upstream: ScriptedUpstream, request_bytes: bytes
 ) -> None:
-    """The next event only happens once the client has the last, so one that is held back is never seen."""
+    """The next event is sent only when the client has the last, so one that is held back never arrives."""
     has_it, sent = asyncio.Semaphore(0), 0.0
 
     async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,7 +93,7 @@ async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_strea
     assert median(delays) < 0.06
 
 
-@pytest.mark.parametrize("request_bytes", [GET, post(b"{}")], ids=["GET", "POST"])
+@pytest.mark.parametrize("request_bytes", [GET, json_post(CHAT, b"{}")], ids=["GET", "POST"])
 @pytest.mark.parametrize(
     ("framing", "wrap", "end"),
     [
@@ -123,7 +103,7 @@ async def test_each_event_is_delivered_when_it_happens_whoever_asked_for_a_strea
     ],
     ids=["chunked", "with a length", "until the end"],
 )
-async def test_plain_answer_is_passed_on_as_it_comes(
+async def test_plain_response_is_relayed_as_it_arrives(
     connect: Connect,
     upstream: ScriptedUpstream,
     request_bytes: bytes,
@@ -155,7 +135,7 @@ async def test_json_string_of_64_mib_arrives_intact(gateway: Gateway, upstream: 
     body = b'{"usage":{},"x":"%s"}' % (b"0123456789abcdef" * (4 * 1024**2))
     upstream.script = answer(body)
     received, length = hashlib.sha256(), 0
-    async with gateway.client.post(gateway.url(CHAT), data=b"{}", headers=AUTHORIZED) as response:
+    async with gateway.client.post(gateway.url(CHAT.decode()), data=b"{}", headers=AUTHORIZED) as response:
         async for data in response.content.iter_any():
             received.update(data)
             length += len(data)
@@ -164,7 +144,7 @@ async def test_json_string_of_64_mib_arrives_intact(gateway: Gateway, upstream: 
 
 
 async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    """Every second one is a stream; all run at the same time, one event of each after the other."""
+    """Every second one is a stream; all run at the same time, and their events alternate."""
     everybody = asyncio.Barrier(100)
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,7 +163,7 @@ async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstre
         streams = number % 2 == 0
         mine = b"%d-%s" % (number, b"x" * number)
         body = b'{"id":"%s","stream":%s}' % (mine, b"true" if streams else b"false")
-        async with client.post(gateway.url(CHAT), data=body, headers=AUTHORIZED) as response:
+        async with client.post(gateway.url(CHAT.decode()), data=body, headers=AUTHORIZED) as response:
             expected = b"data: %s\n\n" % mine * 1000 if streams else b'{"id":"%s"}' % mine * 1000
             assert await response.read() == expected
 
@@ -193,10 +173,10 @@ async def test_100_parallel_clients_get_their_own_bytes(gateway: Gateway, upstre
 
 
 @pytest.mark.parametrize("path", ["/health", "/debug/status", "/v1/models"])
-async def test_100_hanging_requests_hold_up_nobody_else(
+async def test_100_hanging_requests_block_no_other_one(
     connect: Connect, upstream: ScriptedUpstream, path: str
 ) -> None:
-    """The gateway's own answers come at once, and an ordinary request gets through."""
+    """The gateway's own responses are immediate, and other requests are proxied."""
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if request.target == "/v1/models":
@@ -208,11 +188,11 @@ async def test_100_hanging_requests_hold_up_nobody_else(
     async with AsyncExitStack() as stack:
         for _ in range(100):
             hanging = await stack.enter_async_context(connect())
-            await hanging.send(post(b"{}"))
+            await hanging.send(json_post(CHAT, b"{}"))
         for _ in range(100):
             await asyncio.wait_for(upstream.arrivals.get(), 5)
         client = await stack.enter_async_context(connect())
         began = time.monotonic()
-        await client.send(b"GET %s HTTP/1.1\r\n%s\r\n" % (path.encode(), FIELDS))
+        await client.send(request(b"GET " + path.encode()))
         assert b" 200 " in await client.head()
         assert time.monotonic() - began < 1

@@ -1,4 +1,4 @@
-"""Promises about the connections to LM Studio that are kept. RFC 9112 section 9, RFC 9110 section 9.2.2."""
+"""Promises about pooled connections to LM Studio. RFC 9112 section 9, RFC 9110 section 9.2.2."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lmgateway.boxes.http.client import Outgoing
 from lmgateway.boxes.http.response import UpstreamResponse
 from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
-from tests.hostile.answers import CHAT, PLAIN_BODY, STREAM_BODY, ask, request
 from tests.hostile.conftest import KEY, Connect
+from tests.hostile.wire import CHAT, GET, PLAIN_BODY, STREAM_BODY, ask, post, request, with_body
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, Script, ScriptedUpstream, answer, chunk, raw, reset
@@ -29,7 +29,7 @@ def fin(writer: asyncio.StreamWriter) -> None:
 
 
 def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[asyncio.StreamWriter]]:
-    """Collect the connections that requests come on, `at_once` of them before the first is answered."""
+    """Collect the requests' connections; answer none before `at_once` of them are there."""
     all_there, writers = asyncio.Barrier(at_once), list[asyncio.StreamWriter]()
 
     async def remember(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -41,14 +41,14 @@ def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[async
 
 
 def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
-    """End these connections at the last moment: the gateway's kernel knows, its event loop doesn't yet."""
+    """End these connections just before a request is sent: the kernel knows it, the event loop doesn't."""
     http = gateway.app[FLEET].only.http
     send = http.send
 
     async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
         while writers:
             end(writers.pop())
-        await asyncio.sleep(0)  # asyncio closes a socket in its next turn, which has asked for news by then
+        await asyncio.sleep(0)  # asyncio closes the socket in its next turn
         return await send(outgoing, silence=silence)
 
     http.send = end_and_send  # type: ignore[method-assign]
@@ -70,43 +70,43 @@ def dies_on_reuse(upstream: ScriptedUpstream, end: End) -> None:
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_post_on_a_kept_connection_that_dies_is_not_sent_again(
+async def test_a_post_on_a_pooled_connection_that_dies_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
-    assert (await ask(connect, b"POST", path, b"first")).status == 200
-    assert (await ask(connect, b"POST", path, b"second")).status == 502
+    assert (await ask(connect, post(path, b"first"))).status == 200
+    assert (await ask(connect, post(path, b"second"))).status == 502
     assert [received.body for received in upstream.received] == [b"first", b"second"]
     assert upstream.connections == 1
 
 
 @pytest.mark.parametrize("end", [fin, reset])
-async def test_a_get_on_a_kept_connection_that_dies_is_sent_once_more(
+async def test_a_get_on_a_pooled_connection_that_dies_is_retried_once(
     connect: Connect, upstream: ScriptedUpstream, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
-    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
-    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    assert (await ask(connect, GET)).status == 200
+    assert (await ask(connect, GET)).status == 200
     assert (len(upstream.received), upstream.connections) == (3, 2)
 
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("method", [b"GET", b"DELETE", b"HEAD", b"OPTIONS"])
-async def test_what_a_new_connection_took_is_not_sent_again(
+async def test_a_request_on_a_new_connection_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, method: bytes, end: End
 ) -> None:
-    """LM Studio may have begun with it."""
+    """LM Studio may have begun it."""
 
     async def dies(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         end(writer)
 
     upstream.script = dies
-    assert (await ask(connect, method, b"/v1/models")).status == 502
+    assert (await ask(connect, request(method + b" /v1/models"))).status == 502
     assert len(upstream.received) == 1
 
 
 @pytest.mark.parametrize("end", [fin, reset])
-async def test_what_was_answered_in_part_is_not_sent_again(
+async def test_a_request_with_half_a_response_is_not_retried(
     connect: Connect, upstream: ScriptedUpstream, end: End
 ) -> None:
     seen = False
@@ -133,24 +133,23 @@ async def test_what_was_answered_in_part_is_not_sent_again(
             part_came.set()
 
     upstream.script = dies_later
-    assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+    assert (await ask(connect, GET)).status == 200
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(UpstreamProtocol, "data_received", hear)
-        assert (await ask(connect, b"GET", b"/v1/models")).status == 502
+        assert (await ask(connect, GET)).status == 502
     assert len(upstream.received) == 2
 
 
 @pytest.mark.parametrize("end", [fin, reset])
 @pytest.mark.parametrize("framing", [b"Content-Length: 8", b"Transfer-Encoding: chunked"])
-async def test_a_put_on_a_kept_connection_that_dies_is_sent_again_whole_or_not_at_all(
+async def test_a_put_on_a_pooled_connection_that_dies_is_retried_whole_or_not_at_all(
     connect: Connect, upstream: ScriptedUpstream, framing: bytes, end: End
 ) -> None:
     dies_on_reuse(upstream, end)
     for _ in range(2):
         async with connect() as client:
             body = b"the body" if b"Length" in framing else chunk(b"the body") + chunk(b"")
-            await client.send(request(b"PUT", b"/v1/files/1", None, framing) + body)
-            assert (await client.answer()).status in {200, 502}
+            assert (await client.ask(request(b"PUT /v1/files/1", framing) + body)).status in {200, 502}
     assert {received.body for received in upstream.received} == {b"the body"}
 
 
@@ -162,8 +161,7 @@ async def test_150_posts_work_though_each_connection_ends_right_after_its_answer
     end_before_sending(gateway, writers, end)
     async with connect() as client:
         for _ in range(count):
-            await client.send(request(b"POST", path, PLAIN_BODY))
-            assert (await client.answer()).status == 200
+            assert (await client.ask(post(path, PLAIN_BODY))).status == 200
     assert len(upstream.received) == count
 
 
@@ -173,12 +171,12 @@ async def test_a_post_works_after_idle_connections_were_closed(
     gateway: Gateway, connect: Connect, upstream: ScriptedUpstream, path: bytes, end: End
 ) -> None:
     upstream.script, writers = remembering(answer(), at_once=5)
-    answers = await asyncio.gather(*(ask(connect, b"POST", path, PLAIN_BODY) for _ in range(5)))
+    answers = await asyncio.gather(*(ask(connect, post(path, PLAIN_BODY)) for _ in range(5)))
     assert [answered.status for answered in answers] == [200] * 5
     upstream.script = answer()
     end_before_sending(gateway, writers, end)
     for _ in range(6):
-        assert (await ask(connect, b"POST", path, PLAIN_BODY)).status == 200
+        assert (await ask(connect, post(path, PLAIN_BODY))).status == 200
     assert (len(upstream.received), upstream.connections) == (11, 6)
 
 
@@ -186,12 +184,11 @@ async def test_a_post_works_after_idle_connections_were_closed(
 async def test_connection_close_of_the_upstream_is_obeyed_and_not_passed_on(
     connect: Connect, upstream: ScriptedUpstream, path: bytes
 ) -> None:
-    # It says so, and leaves the closing to the gateway.
+    # LM Studio announces it, and the gateway has to close.
     upstream.script = answer(extra="Connection: close\r\n")
     async with connect() as client:
         for _ in range(3):
-            await client.send(request(b"POST", path, PLAIN_BODY))
-            answered = await client.answer()
+            answered = await client.ask(post(path, PLAIN_BODY))
             assert (answered.status, answered.one("Connection")) == (200, None)
             await asyncio.wait_for(upstream.gone.get(), 5)
     assert upstream.connections == 3
@@ -206,15 +203,15 @@ async def test_the_next_posts_work_after_a_restart_of_the_upstream(
     port = before.sockets[0].getsockname()[1]
     gateway = await start_gateway(f"http://127.0.0.1:{port}", auth={"api_key": KEY})
 
-    async def post() -> int:
-        return (await ask(partial(raw_client, gateway.port), b"POST", path, PLAIN_BODY)).status
+    async def posted() -> int:
+        return (await ask(partial(raw_client, gateway.port), post(path, PLAIN_BODY))).status
 
-    assert await asyncio.gather(*(post() for _ in range(5))) == [200] * 5
+    assert await asyncio.gather(*(posted() for _ in range(5))) == [200] * 5
     before.close()
     upstream.script = answer()
     async with await asyncio.start_server(upstream.serve_connection, "127.0.0.1", port):
         end_before_sending(gateway, writers, reset)
-        assert await asyncio.gather(*(post() for _ in range(5))) == [200] * 5
+        assert await asyncio.gather(*(posted() for _ in range(5))) == [200] * 5
     assert len(upstream.received) == 10
 
 
@@ -234,7 +231,7 @@ async def test_20_requests_open_at_most_5_connections(
     upstream.script = script
     async with connect() as client:
         for _ in range(20):
-            await client.send(request(method, CHAT, STREAM_BODY))
+            await client.send(with_body(b"%s %s" % (method, CHAT), STREAM_BODY))
             assert (await client.answer(has_body=method != b"HEAD")).status in {200, 204}
     assert len(upstream.received) == 20
     assert upstream.connections <= 5
@@ -243,5 +240,5 @@ async def test_20_requests_open_at_most_5_connections(
 async def test_two_equal_gets_reach_the_upstream_twice(connect: Connect, upstream: ScriptedUpstream) -> None:
     upstream.script = answer(extra='ETag: "x"\r\nCache-Control: public, max-age=3600\r\n')
     for _ in range(2):
-        assert (await ask(connect, b"GET", b"/v1/models")).status == 200
+        assert (await ask(connect, GET)).status == 200
     assert [received.target for received in upstream.received] == ["/v1/models"] * 2

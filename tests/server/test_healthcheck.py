@@ -42,7 +42,7 @@ async def check(cwd: Path, **environ: str) -> tuple[int | None, str]:
 async def test_a_gateway_that_answers_is_healthy(
     tmp_path: Path, environ: dict[str, str], status: int
 ) -> None:
-    """Whatever it answers."""
+    """Whatever the status."""
     async with lmgateway("serve", "--port", "0", cwd=tmp_path, **environ) as gateway:
         port = await gateway.port()
         found = await check(tmp_path, GATEWAY_PORT=str(port), **environ)
@@ -61,7 +61,7 @@ async def test_a_gateway_that_speaks_https_is_healthy(tmp_path: Path) -> None:
     assert found == (0, "/health answers 200\n")
 
 
-async def test_one_that_fails_or_doesnt_answer_is_not(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+async def test_a_failing_or_silent_gateway_is_unhealthy(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.script = answer(b"", status="500 Internal Server Error")
     assert await check(tmp_path, GATEWAY_PORT=str(upstream.port)) == (1, "/health answers 500\n")
     upstream.script = raw()
@@ -71,7 +71,7 @@ async def test_one_that_fails_or_doesnt_answer_is_not(tmp_path: Path, upstream: 
     assert "Traceback" not in output
 
 
-async def test_nor_is_one_that_would_not_start_again(tmp_path: Path) -> None:
+async def test_a_configuration_with_a_mistake_is_unhealthy(tmp_path: Path) -> None:
     assert await check(tmp_path, GATEWAY_PORT="x") == (
         1,
         'no answer: environment: GATEWAY_PORT: invalid value "x", expected a whole number from 0 to 65535\n',

@@ -1,4 +1,4 @@
-"""What the process does when it is told something, on a system's own event loop."""
+"""Signals, with uvloop and without."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ from pathlib import Path
 import pytest
 
 from lmgateway.server.loop import Signals
-from tests.support.process import lmgateway
+from tests.support.process import serving
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_where_there_is_no_uvloop_signals_are_heard_as_well(
-    tmp_path: Path, number: signal.Signals
-) -> None:
-    """Windows has none, and a Python for which nobody built it."""
+async def test_signals_are_handled_without_uvloop(tmp_path: Path, number: signal.Signals) -> None:
+    """There is none on Windows, nor for every Python."""
     (tmp_path / "uvloop.py").write_text("raise ImportError")
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path) as gateway:
-        await gateway.port()
+    async with serving(tmp_path) as (gateway, _):
         gateway.send(signal.SIGHUP)
         await gateway.says("the configuration is reloaded")
         gateway.send(number)

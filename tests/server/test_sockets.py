@@ -13,7 +13,7 @@ from lmgateway.server.sockets import bind
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6 here")
 def test_any_free_port_is_the_same_at_each_address_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one is printed, and whoever prefers the other address asks there."""
+    """Only one port is printed, and clients may prefer either address."""
 
     def both(*_: Any, **__: Any) -> list[tuple[Any, ...]]:
         six = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 0, 0, 0))

@@ -1,4 +1,4 @@
-"""What systemd is told and hands over, and what it thinks of the units."""
+"""systemd: notifications, watchdog, credentials, and the unit files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lmgateway.server.service_manager import ServiceManager
-from tests.support.process import lmgateway
+from tests.support.process import lmgateway, serving
 from tests.support.raw_client import raw_client
 
 UNITS = Path(__file__).parents[2] / "systemd"
@@ -25,7 +25,7 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 
 
 class Manager:
-    """The other end of the notification socket."""
+    """The service manager's end of the notification socket."""
 
     def __init__(self, path: Path) -> None:
         self.path = str(path)
@@ -49,12 +49,12 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
         yield manager
 
 
-async def test_the_manager_hears_of_every_stage_of_a_life(tmp_path: Path, manager: Manager) -> None:
+async def test_every_stage_of_the_process_is_notified(tmp_path: Path, manager: Manager) -> None:
     """Type=notify: ready once it listens, alive while the loop is, reloading, stopping."""
     environ = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "200000"}
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ) as gateway:
+    async with serving(tmp_path, **environ) as (gateway, port):
         await manager.hears("READY=1")
-        async with raw_client(await gateway.port()):
+        async with raw_client(port):
             pass  # it does listen
         said = await manager.hears("WATCHDOG=1")
         assert "STATUS=0 requests are running, " in said
@@ -67,7 +67,7 @@ async def test_the_manager_hears_of_every_stage_of_a_life(tmp_path: Path, manage
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has sockets that are no files")
-async def test_a_manager_may_have_a_socket_that_is_no_file(tmp_path: Path) -> None:
+async def test_the_notification_socket_may_be_abstract(tmp_path: Path) -> None:
     name = f"lmgateway-{tmp_path.name}-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(f"\0{name}")
@@ -87,7 +87,7 @@ async def test_a_stalled_loop_feeds_no_watchdog(manager: Manager) -> None:
     feeding.cancel()
 
 
-async def test_a_manager_that_is_gone_or_somebody_elses_watchdog_is_no_matter(tmp_path: Path) -> None:
+async def test_a_missing_manager_and_another_process_watchdog_are_ignored(tmp_path: Path) -> None:
     ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
     ServiceManager({}).ready()
     for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "x"), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}):
@@ -122,7 +122,7 @@ async def test_credentials_are_settings(tmp_path: Path) -> None:
 def test_systemd_finds_nothing_wrong_with_the_units(
     tmp_path: Path, manager: str, service: Path, command: str
 ) -> None:
-    """Neither the system's manager nor a user's, who both take the same socket."""
+    """For the system's manager and a user's, with the same socket."""
     text = service.read_text()
     assert f"ExecStart={command} serve" in text
     (tmp_path / service.name).write_text(text.replace(command, sys.executable))
@@ -133,7 +133,7 @@ def test_systemd_finds_nothing_wrong_with_the_units(
         capture_output=True,
         text=True,
         check=False,
-        # Where a user's manager looks for everything else, and there is nothing.
+        # Empty folders, where a user's manager looks for other units.
         env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
     )
     assert (verified.returncode, verified.stderr) == (0, "")
@@ -147,7 +147,7 @@ def test_jemalloc_is_preloaded_only_where_it_is_installed(tmp_path: Path, servic
     text = (UNITS / service).read_text()
     assert "EnvironmentFile=-%t/lmgateway/allocator" in text
     (command,) = re.findall(r"^ExecStartPre=/bin/sh -c '(.*)'$", text, re.MULTILINE)
-    # Any library that is installed here stands for jemalloc.
+    # An installed library in place of jemalloc.
     command = command.replace("$$", "$").replace("libjemalloc.so.2", library)
     environ = {"RUNTIME_DIRECTORY": str(tmp_path), "PATH": os.defpath}
     prepared = subprocess.run(

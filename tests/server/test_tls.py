@@ -1,4 +1,4 @@
-"""Speaking https."""
+"""HTTPS: certificates, versions and ciphers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from lmgateway.config import Server
 from lmgateway.errors import ConfigError
 from lmgateway.server.tls import server_context
-from tests.support.process import lmgateway
+from tests.support.process import lmgateway, serving
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 
@@ -48,7 +48,7 @@ def lock(key: Path, locked: Path) -> None:
 
 
 async def files_only(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An upstream that speaks no SDK."""
+    """An upstream without the SDK's endpoints."""
     if request.target == "/v1/files":
         await answer(b"x" * 1_000_000, content_type="application/octet-stream")(request, reader, writer)
     else:
@@ -62,14 +62,13 @@ def serial(port: int) -> str:
 async def test_https_streams_and_a_new_certificate_is_shown_after_sighup(
     tmp_path: Path, authority: trustme.CA, upstream: ScriptedUpstream
 ) -> None:
-    """Whoever trusts the authority is served, the commands find their own gateway, and reloading renews."""
+    """A client that trusts the CA is served, commands reach their gateway, and SIGHUP reloads the files."""
     environ = {"LMSTUDIO_BASE_URL": upstream.base_url, **show(authority, tmp_path)}
     environ["LMSTUDIO_CONNECT_ATTEMPTS"] = "1"
     upstream.script = files_only
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    async with lmgateway("serve", "--host", "127.0.0.1", "--port", "0", cwd=tmp_path, **environ) as gateway:
-        port = await gateway.port()
+    async with serving(tmp_path, **environ) as (gateway, port):
         assert "https://127.0.0.1" in "".join(gateway.output)
         async with aiohttp.ClientSession() as client:
             url = f"https://127.0.0.1:{port}/v1/files"

@@ -30,17 +30,17 @@ class Gateway:
         return f"http://127.0.0.1:{self.port}"
 
     def url(self, raw_target: str) -> URL:
-        """A URL whose target goes over the wire as it stands."""
+        """A URL whose target is sent byte for byte."""
         return URL(self.base_url + raw_target, encoded=True)
 
 
 @asynccontextmanager
 async def running_gateway(
-    tables: dict[str, object], port: int = 0, *, host: str = "127.0.0.1"
+    tables: dict[str, object], port: int = 0, *, host: str = "127.0.0.1", **seconds: float
 ) -> AsyncIterator[Gateway]:
-    """Run a gateway with this configuration, given as TOML's tables."""
+    """Run a gateway with this configuration, given as TOML's tables. `seconds` are ConnectionLimits' own."""
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
-    app, limits = create_app(config), ConnectionLimits(config)
+    app, limits = create_app(config), ConnectionLimits(config, **seconds)
     async with AsyncExitStack() as stack:
         port = await stack.enter_async_context(listening(app, bind(host, port), limits=limits))
         client = await stack.enter_async_context(

@@ -1,4 +1,4 @@
-"""A gateway in front of a pretend LM Studio, and its admin API in one word."""
+"""A gateway in front of a simulator, with its admin API as methods."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway in front of a pretend LM Studio, as fixtures. A conftest that imports them has them."""
+"""A gateway in front of a simulator, as fixtures for a conftest to import."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def home(start_gateway: StartGateway, pace: Pace) -> AsyncIterator[Home]:
 
 @pytest.fixture
 async def held_home(start_gateway: StartGateway, held: Held) -> AsyncIterator[Home]:
-    """The same, where loads wait to be let go on."""
+    """The same, with loads that wait for `held.step()`."""
     async with running_studio(Simulator(pace=held)) as studio:
         yield Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
         held.finish()

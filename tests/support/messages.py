@@ -1,4 +1,4 @@
-"""HTTP messages as they came over a raw socket."""
+"""HTTP messages as they were received on a raw socket."""
 
 from __future__ import annotations
 

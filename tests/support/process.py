@@ -27,7 +27,7 @@ class Process:
         return self.process.pid
 
     async def port(self) -> int:
-        """The port that the process says it listens on, as soon as it says so."""
+        """The port that the process prints, as soon as it listens."""
         assert self.process.stdout is not None
         while line := (await asyncio.wait_for(self.process.stdout.readline(), STARTING_SECONDS)).decode():
             self.output.append(line)
@@ -36,7 +36,7 @@ class Process:
         raise AssertionError(f"ended without listening: {self.output}")
 
     async def says(self, words: str) -> str:
-        """Everything that it printed, as soon as a line with these words is there."""
+        """Wait for a line with these words; return everything that it printed."""
         assert self.process.stdout is not None
         while line := (await asyncio.wait_for(self.process.stdout.readline(), STARTING_SECONDS)).decode():
             self.output.append(line)
@@ -54,10 +54,18 @@ class Process:
 
 
 @asynccontextmanager
+async def serving(folder: Path, *options: str, **environ: str) -> AsyncIterator[tuple[Process, int]]:
+    """Run `lmgateway serve` on a free port of 127.0.0.1. Yield the process and its port."""
+    command = ("serve", "--host", "127.0.0.1", "--port", "0", *options)
+    async with lmgateway(*command, cwd=folder, **environ) as process:
+        yield process, await process.port()
+
+
+@asynccontextmanager
 async def lmgateway(
     *arguments: str, cwd: Path, is_covered: bool = True, stdout: int = asyncio.subprocess.PIPE, **environ: str
 ) -> AsyncIterator[Process]:
-    """Run the command in a folder, with nothing of the gateway's in its environment but `environ`.
+    """Run the command in a folder, with no settings in its environment but `environ`.
 
     Measuring which lines were run takes time and memory, which not every test can spare.
     """

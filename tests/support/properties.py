@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
 
-# Where its tables of Unicode go, which it keeps whatever its database is.
+# For its tables of Unicode, which it stores even without a database.
 set_hypothesis_home_dir(Path(tempfile.gettempdir(), "lmgateway-hypothesis"))
 
 checked = settings(max_examples=100, deadline=None, derandomize=True, database=None)

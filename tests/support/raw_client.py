@@ -1,4 +1,4 @@
-"""A client on a raw socket, for what no HTTP library would send or show."""
+"""A client on a raw socket, for input and output that HTTP libraries don't allow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tests.support.messages import Message, parse_head
 from tests.support.waiting import PATIENCE_SECONDS
 
-# What a reader gets that can tell half an answer from a whole one.
+# Raised by reading an incomplete response.
 BROKEN = (asyncio.IncompleteReadError, ConnectionResetError)
 
 
@@ -39,7 +39,7 @@ class RawClient:
         return await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), PATIENCE_SECONDS)
 
     async def answer_head(self) -> Answer:
-        """The same, read."""
+        """The same, parsed."""
         line, fields = parse_head(await self.head())
         version, status, *_ = line.split(" ")
         assert version.startswith("HTTP/1."), line
@@ -65,6 +65,11 @@ class RawClient:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 answer.body = b"".join([piece async for piece in self.pieces(answer)])
         return answer
+
+    async def ask(self, request: bytes) -> Answer:
+        """Send a request, and return its response."""
+        await self.send(request)
+        return await self.answer(has_body=not request.startswith(b"HEAD "))
 
     async def rest(self) -> bytes:
         """Everything up to the end of the connection."""

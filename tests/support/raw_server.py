@@ -1,4 +1,4 @@
-"""A server on a raw socket, whose connections end with it."""
+"""A server on a raw socket that closes its connections when it ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ServeConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 @asynccontextmanager
 async def raw_server(serve_connection: ServeConnection, *, limit: int = 64 * 1024) -> AsyncIterator[int]:
-    """Yield the port. `limit` is how long a line may be."""
+    """Yield the port. `limit` is a line's maximum length."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -19,11 +19,11 @@ async def raw_server(serve_connection: ServeConnection, *, limit: int = 64 * 102
         assert task is not None
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-        # asyncio.start_server logs a cancelled connection as an error, and this is how ours end.
+        # asyncio.start_server logs a cancelled connection as an error, and these are cancelled.
         with suppress(asyncio.CancelledError):
             await serve_connection(reader, writer)
 
-    # Who finds the queue of those who wait to be accepted full is heard a second later.
+    # With a full accept queue a client would retry only after a second.
     server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=limit, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]

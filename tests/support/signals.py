@@ -1,4 +1,4 @@
-"""How the tests' own process treats signals, as far as the processes that it starts are concerned."""
+"""The signals of processes that tests start."""
 
 from __future__ import annotations
 

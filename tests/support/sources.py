@@ -1,4 +1,4 @@
-"""The sources of settings, none of them this machine's own."""
+"""Sources of settings that are independent of this machine's."""
 
 from __future__ import annotations
 

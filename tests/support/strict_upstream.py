@@ -1,4 +1,4 @@
-"""An LM Studio that judges every request head it is sent, and otherwise is fine."""
+"""An LM Studio that checks every request head."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NO_BODY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length
 
 
 class FaultyHead(Exception):
-    """What a server in front of something dear would refuse (RFC 9112 sections 3, 5 and 6)."""
+    """What a strict server refuses (RFC 9112 sections 3, 5 and 6)."""
 
 
 def judge(head: bytes, host: bytes) -> dict[bytes, bytes]:
@@ -48,7 +48,7 @@ def judge(head: bytes, host: bytes) -> dict[bytes, bytes]:
 
 @dataclass
 class StrictUpstream:
-    """`complete` counts requests that came with all of their body, by method."""
+    """`complete` counts requests received with their whole body, by method."""
 
     port: int = 0
     complete: Counter[bytes] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""A pretend LM Studio that a test can hold, count, kill and bring back."""
+"""A simulator that a test can pause, count, kill and restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A scripted LM Studio on a raw socket: it keeps every byte it was sent, and answers what a test tells it."""
+"""A scripted LM Studio on a raw socket, which records every request."""
 
 from __future__ import annotations
 
@@ -59,6 +59,11 @@ def raw(*pieces: bytes, then_close: bool = True) -> Script:
     return script
 
 
+async def silent(_request: Received, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Answer nothing until the peer leaves."""
+    await reader.read()
+
+
 def reset(writer: asyncio.StreamWriter) -> None:
     """End a connection with RST, as a killed process does."""
     on_close = struct.pack("ii", 1, 0)
@@ -84,7 +89,7 @@ class ScriptedUpstream:
     arrivals: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     connections: int = 0
     gone: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
-    """Told each time a peer closed its connection."""
+    """Has an item for each connection that a peer closed."""
 
     @property
     def base_url(self) -> str:

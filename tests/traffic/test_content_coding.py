@@ -1,4 +1,4 @@
-"""Bodies that clients have compressed, decoded in whatever pieces they come."""
+"""Decoding of compressed request bodies, split anywhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backports import zstd
 from lmgateway.errors import BadRequest, UnsupportedMediaType
 from lmgateway.traffic.content_coding import PIECE_BYTES, BodyDecoder, coding_of
 
-# Some of it can't be compressed, most of it can.
+# Some of it is incompressible.
 BODY = random.Random(1).randbytes(70_000) + b"a" * 3 * PIECE_BYTES
 
 
@@ -43,7 +43,7 @@ def decoded(coding: str, pieces: list[bytes]) -> list[bytes]:
 @each_coding
 @pytest.mark.parametrize("size", [1, 1000, 10**7])
 def test_a_body_is_decoded_in_bounded_pieces_however_it_is_cut(kind: str, size: int) -> None:
-    """No piece takes long, so nobody waits for another's body, and a bomb is noticed while it goes off."""
+    """Decoding a piece doesn't block the event loop, and a bomb is detected early."""
     coding, encode = CODED[kind]
     packed = encode(BODY)
     found = decoded(coding, [packed[start : start + size] for start in range(0, len(packed), size)])
@@ -60,7 +60,7 @@ def test_a_short_body_is_decoded(kind: str, size: int) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zlib", "raw deflate", "zstd"])
 def test_a_body_that_is_cut_off_is_refused(kind: str) -> None:
-    """Half a conversation isn't passed on as if it were all of it."""
+    """A truncated body isn't forwarded as a whole one."""
     coding, encode = CODED[kind]
     packed = encode(b"{}" * 50)
     for end in range(1, len(packed)):
@@ -70,25 +70,25 @@ def test_a_body_that_is_cut_off_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 @pytest.mark.parametrize("body", [b"{", b"{}", b'{"model":"m"}', b"\xff" * 100])
-def test_what_is_not_of_its_coding_is_refused(coding: str, body: bytes) -> None:
+def test_a_body_of_another_coding_is_refused(coding: str, body: bytes) -> None:
     with pytest.raises(BadRequest):
         decoded(coding, [body])
 
 
-def test_what_stands_behind_the_end_is_refused() -> None:
+def test_bytes_after_the_end_are_refused() -> None:
     for coding in ("gzip", "zstd"):
         with pytest.raises(BadRequest):
             decoded(coding, [CODED[coding][1](b"{}") + b"{}"])
 
 
 def test_a_row_of_empty_members_is_refused() -> None:
-    """Each would cost as much as a window, and none would count towards a limit."""
+    """Each would allocate a window, and none would count towards a limit."""
     with pytest.raises(BadRequest):
         decoded("gzip", [gzip.compress(b"") * 1000])
 
 
-def test_no_client_has_a_window_of_its_choice_allocated() -> None:
-    """RFC 9659: 8 MiB at most; zstd itself knows 2 GiB."""
+def test_the_window_that_a_client_may_request_is_bounded() -> None:
+    """RFC 9659: 8 MiB at most; zstd itself allows 2 GiB."""
     options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
     compressor = zstd.ZstdCompressor(options=options)
     packed = compressor.compress(b"{}") + compressor.compress(b"{}" * 1000) + compressor.flush()
@@ -116,7 +116,7 @@ def test_a_coding_is_known_in_every_spelling(lines: list[str], coding: str | Non
 
 @pytest.mark.parametrize("lines", [["br"], ["gzip, gzip"], ["gzip", "deflate"], ["\udcff"], ["compress"]])
 def test_another_coding_is_refused_with_those_that_are_known(lines: list[str]) -> None:
-    """RFC 9110 section 15.5.16: Accept-Encoding tells the client what would have been right."""
+    """RFC 9110 section 15.5.16: Accept-Encoding lists the supported ones."""
     with pytest.raises(UnsupportedMediaType, match="gzip, deflate, zstd") as caught:
         coding_of(lines)
     assert caught.value.headers == {"Accept-Encoding": "gzip, deflate, zstd"}

@@ -1,4 +1,4 @@
-"""What is filled into a body, whatever body it is."""
+"""Filling in bodies of any form."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ names = vital_names | known_names.map(json.dumps) | escaped_names | strings
 
 @st.composite
 def objects(draw: st.DrawFn, values: st.SearchStrategy[str], member_names: st.SearchStrategy[str]) -> str:
-    """A JSON object, with all the freedom that JSON gives in writing one."""
+    """A JSON object in any spelling that JSON allows."""
     members = [
         "".join(
             (draw(spaces), name, draw(spaces), ":", draw(spaces), draw(values_of(name, values)), draw(spaces))
@@ -57,7 +57,7 @@ def objects(draw: st.DrawFn, values: st.SearchStrategy[str], member_names: st.Se
 
 
 def values_of(name: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """What may stand there, more often what means something there."""
+    """Possible values of this member, meaningful ones more often."""
     match json.loads(name):
         case "model":
             return st.sampled_from(["null", '""', '"m"']) | values
@@ -99,10 +99,10 @@ def differing(before: bytes, filled: Filled) -> set[str]:
 
 @checked
 @given(bodies, dialects, st.booleans())
-def test_every_member_that_was_there_comes_back_exactly(
+def test_every_member_of_the_client_is_unchanged(
     body: bytes, dialect: Dialect, account_streams: bool
 ) -> None:
-    """But for an empty model's name, and stream options that get one more."""
+    """Except an empty model, and stream_options that get one more member."""
     filled = fill(body, dialect, ACTIVE, account_streams=account_streams)
     old = members_of(body)
     for name in differing(body, filled) & old.keys():
@@ -126,8 +126,8 @@ def test_what_is_absent_is_filled_and_nothing_else(body: bytes, dialect: Dialect
 
 @checked
 @given(bodies, dialects)
-def test_order_and_spelling_stay_where_nothing_gives_way(body: bytes, dialect: Dialect) -> None:
-    """Every byte behind the opening brace is the client's own."""
+def test_order_and_spelling_are_unchanged_if_nothing_is_replaced(body: bytes, dialect: Dialect) -> None:
+    """Every byte after the opening brace is the client's own."""
     filled = fill(body, dialect, ACTIVE)
     if not (differing(body, filled) & members_of(body).keys()):
         start, _, rest = body.partition(b"{")
@@ -145,7 +145,7 @@ def test_body_to_which_nothing_is_added_is_the_same_bytes(body: bytes, dialect: 
 
 @checked
 @given(bodies | options.map(lambda told: f'{{"stream":true,"stream_options":{told}}}'.encode()), dialects)
-def test_usage_is_asked_for_only_in_streams_and_only_once(body: bytes, dialect: Dialect) -> None:
+def test_usage_is_requested_only_in_streams_and_only_once(body: bytes, dialect: Dialect) -> None:
     filled = fill(body, dialect, None, account_streams=True)
     old, new = members_of(body), members_of(filled.body)
     streams = "stream" in old and json.loads(bytes(old["stream"])) is True
@@ -189,10 +189,8 @@ def test_a_byte_order_mark_changes_nothing_that_is_filled_in(body: bytes, dialec
 @example(b'{"model":"\xff"}', 0, b"", DIALECTS["/v1/embeddings"])
 @example(b'{"stream":true,"stream_options":{"\xff":1}}', 0, b"", DIALECTS["/v1/completions"])
 @given(bodies, st.integers(0), st.sampled_from([b"\xff", b"\xc3", b"\xed\xa0\x80"]), dialects)
-def test_bytes_that_are_no_text_are_lm_studios_to_judge(
-    body: bytes, place: int, odd: bytes, dialect: Dialect
-) -> None:
-    """Filled or not, what the client sent is all there."""
+def test_bytes_that_are_no_text_are_forwarded(body: bytes, place: int, odd: bytes, dialect: Dialect) -> None:
+    """Filled in or not."""
     where = place % (len(body) + 1)
     body = body[:where] + odd + body[where:]
     for active in (None, ACTIVE):

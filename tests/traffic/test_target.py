@@ -10,35 +10,6 @@ from lmgateway.traffic.target import parse
 
 
 @pytest.mark.parametrize(
-    "raw",
-    [
-        "/v1/models",
-        "/v1/",
-        "/v1/models/",
-        "/api/v0/models",
-        "/api/v1/chat",
-        "/v1/models/qwen%2Fqwen3%20%252F+%C3%A9",
-        "/v1/models/qwen%2fqwen3",
-        "/v1/%zz%",
-        "/v1/models/%ff%00%0d%0a",
-        "/v1/models/...",
-        "/v1/models/..a/.b/c..",
-        "/v1/a;b=c,d:e@f!$&'()*~",
-        "/v1/models?",
-        "/v1/models?a=1&a=2&b=&c&&=d",
-        "/v1/models?q=%2B+%26%25%2f%2F%zz",
-        "/v1/models?x=/../..%2f/v1/admin?y=//",
-        "/v1/administrators",
-        "/v1/healthz",
-        "/v1/models/admin",
-    ],
-)
-def test_a_target_is_forwarded_byte_for_byte(raw):
-    """Model ids, odd characters and queries mean to LM Studio what the client meant."""
-    assert parse(raw).raw == raw
-
-
-@pytest.mark.parametrize(
     ("raw", "forwarded"),
     [
         ("/chat/completions", "/v1/chat/completions"),
@@ -85,7 +56,7 @@ def test_another_form_becomes_a_path_below_lm_studio(raw, forwarded):
 @pytest.mark.parametrize("separator", ["/", "\\", "%2f", "%2F", "%5c", "%5C", "%252f", "%255c"])
 @pytest.mark.parametrize("start", ["/v1", "/api/v1/models", "/models", "http://h/v1"])
 def test_no_spelling_of_a_dot_segment_leaves_the_api(start, separator, dots):
-    """With a valid key, nothing of LM Studio's machine outside its API can be reached."""
+    """Nothing outside LM Studio's APIs can be reached."""
     for end in ("", f"{separator}x", "?q"):
         with pytest.raises((BadRequest, NotFound)):
             parse(f"{start}/x{separator}{dots}{end}")
@@ -93,30 +64,15 @@ def test_no_spelling_of_a_dot_segment_leaves_the_api(start, separator, dots):
 
 @pytest.mark.parametrize("raw", ["", "*", "v1/models", "evil.example:80", "?/v1/models", "\\v1\\models"])
 def test_what_is_no_target_is_a_bad_request(raw):
-    """CONNECT's and OPTIONS's forms of a target, and none at all, are refused and not guessed at."""
+    """The forms of CONNECT and OPTIONS, and no target at all, are refused."""
     with pytest.raises(BadRequest):
         parse(raw)
 
 
 @pytest.mark.parametrize("raw", ["/v1/models#x", "/v1/models?a#x", "http://h/v1/models#", "/models#"])
 def test_a_fragment_is_a_bad_request(raw):
-    """A fragment, which nobody may send, doesn't end the path for one side and not for the other."""
+    """It must not be sent, and could end the path for LM Studio but not for the gateway."""
     with pytest.raises(BadRequest):
-        parse(raw)
-
-
-@pytest.mark.parametrize(
-    "raw",
-    ["/", "/v1", "/v1?x", "/v10/models", "/v2/models", "/api", "/api/v0", "/api/v2/x", "/api/v1x/y", "/lms",
-     "/V1/models", "/%761/models", "/API/v1/chat", "/%61pi/v1/chat", "/v1%2fmodels", "/v1\\models",
-     "/v1/v1", "//v1//v1", "//v2/models",
-     "//evil.example/v1/models", "/\\evil.example/v1/models", "/evil.example/v1/models",
-     "/modelsfoo", "/models%2ffoo", "/models%3f", "/models;x", "/Models", "/chat", "/chat//x",
-     "/images", "/audio/speech", "/x/models"],
-)  # fmt: skip
-def test_what_is_no_api_is_not_found(raw):
-    """Nothing is forwarded but LM Studio's APIs, under the names that its users know."""
-    with pytest.raises(NotFound):
         parse(raw)
 
 
@@ -144,7 +100,7 @@ def test_what_is_no_api_is_not_found(raw):
     ],
 )
 def test_the_gateways_own_names_are_not_forwarded(name, spelling):
-    """A base URL that ends in /v1 and an admin path give a 404, and no puzzling answer of LM Studio's."""
+    """A base URL ending in /v1 with an admin path is a 404 of the gateway's own."""
     with pytest.raises(NotFound):
         parse(
             spelling.format(
@@ -159,5 +115,5 @@ def test_the_gateways_own_names_are_not_forwarded(name, spelling):
      "/v1//chat/completions", "//v1/v1/chat//completions", "/chat//completions", "/v1/%63hat/completions", "http://h/v1/chat/completions"],
 )  # fmt: skip
 def test_every_spelling_is_filled_in_alike(raw):
-    """A path that LM Studio's router takes for chat completions gets the active model."""
+    """A path that LM Studio's router resolves to chat completions gets the active model."""
     assert parse(raw).path in DIALECTS

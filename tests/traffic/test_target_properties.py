@@ -1,4 +1,4 @@
-"""Where a request target leads, whatever it is spelt like."""
+"""Request targets in every spelling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ targets = st.builds(
 
 
 def judged(raw: str) -> Target | None:
-    """What it leads to; None if it is refused, in one of the two ways there are."""
+    """The parsed target, or None if it is refused."""
     try:
         return parse(raw)
     except (BadRequest, NotFound):
@@ -38,7 +38,7 @@ def judged(raw: str) -> Target | None:
 
 
 def resolved(path: str) -> str:
-    """The path as the URL standard and most routers come to see it."""
+    """The path as the URL standard and most routers resolve it."""
     segments: list[str] = []
     for segment in path.replace("\\", "/").split("/"):
         if segment == "..":
@@ -58,15 +58,15 @@ def test_what_is_accepted_stays_below_the_apis_however_often_it_is_decoded(raw: 
     for _ in range(7):
         seen = resolved(path)
         assert f"{seen}/".startswith(ALLOWED)
-        # No case makes it the gateway's own either.
+        # Nor is it one of the gateway's own paths, in any case.
         assert not any(seen.lower() == own or seen.lower().startswith(f"{own}/") for own in OWN)
         path = unquote(path)
 
 
 @often
 @given(targets)
-def test_what_is_forwarded_ends_with_the_bytes_that_came(raw: str) -> None:
-    """Only a short path's prefix is put before them; a URL's authority and what is doubled is taken off."""
+def test_a_forwarded_target_ends_with_the_received_bytes(raw: str) -> None:
+    """Only a short path's prefix is added; a URL's authority and doubled parts are removed."""
     target = judged(raw)
     if target is None:
         return
@@ -81,14 +81,14 @@ def test_what_is_forwarded_ends_with_the_bytes_that_came(raw: str) -> None:
 
 @often
 @given(targets)
-def test_what_is_forwarded_would_be_forwarded_again_just_so(raw: str) -> None:
+def test_parsing_is_idempotent(raw: str) -> None:
     target = judged(raw)
     assert target is None or parse(target.raw) == target
 
 
 @often
 @given(targets)
-def test_meaning_is_decoded_once_and_for_all(raw: str) -> None:
+def test_the_path_is_fully_decoded(raw: str) -> None:
     target = judged(raw)
     if target is not None:
         assert unquote(target.path) == target.path

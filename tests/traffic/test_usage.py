@@ -1,4 +1,4 @@
-"""Token counts, read from bytes in whatever pieces they come."""
+"""Token counts of responses, split anywhere."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def measure(pieces: list[bytes], *, strips: bool = False) -> tuple[StreamMeter, 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.parametrize("crlf", [False, True])
 def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
-    """Wherever the network cuts a stream in two, its usage is read and its bytes pass."""
+    """Wherever a stream is split in two, its usage is counted and its bytes are relayed."""
     stream = STREAMS[kind].replace(b"\n", b"\r\n") if crlf else STREAMS[kind]
     whole, _ = measure([stream])
     for cut in range(len(stream) + 1):
@@ -91,14 +91,14 @@ def test_stream_cut_anywhere_counts_right(kind: str, crlf: bool) -> None:
     ],
 )
 def test_a_stream_that_ends_in_an_error_broke(event: bytes, broke: bool) -> None:
-    """LM Studio gave up, and no token is it that says so."""
+    """And the error event isn't counted as a token."""
     meter, passed = measure([CHAT, event])
     assert (meter.count.fault is not None, passed) == (broke, CHAT + event)
     assert not broke or meter.count.seen == measure([CHAT])[0].count.seen
 
 
-def test_extra_chunk_is_taken_out_wherever_it_is_cut() -> None:
-    """The client sees byte for byte what it would have seen without accounting."""
+def test_extra_chunk_is_removed_wherever_it_is_split() -> None:
+    """The client receives byte for byte what it would receive without accounting."""
     stream, expected = CHAT + EXTRA + DONE, CHAT + DONE
     for cut in range(len(stream) + 1):
         meter, passed = measure([stream[:cut], stream[cut:]], strips=True)
@@ -130,10 +130,10 @@ USAGE = b'"usage": {"prompt_tokens":7,"completion_tokens":3}'
     ],
     ids=["last", "before", "first", "stats", "white space", "all there is", "little there is"],
 )
-def test_only_usage_is_taken_out_of_a_chunk_that_tells_more(
+def test_only_usage_is_removed_from_a_chunk_with_more_members(
     sent: bytes, passed: bytes | None, end: bytes
 ) -> None:
-    """llama-server's timings and LM Studio's stats arrive, every byte of them."""
+    """llama-server's timings and LM Studio's stats arrive byte for byte."""
 
     def event(data: bytes) -> bytes:
         return b"data: " + data.replace(b"%c", COMMON).replace(b"%t", TIMINGS).replace(b"%u", USAGE) + end
@@ -154,8 +154,8 @@ def test_only_usage_is_taken_out_of_a_chunk_that_tells_more(
     ],
     ids=["escaped name", "in lines"],
 )
-def test_usage_is_taken_out_however_it_is_spelt(event: bytes) -> None:
-    """What can't be cut out is written anew, with its values as they were."""
+def test_usage_is_removed_in_every_spelling(event: bytes) -> None:
+    """If it can't be cut out, the chunk is serialized again, with unchanged values."""
     assert measure([event], strips=True)[1] == b'data: {"choices":[],"a":1.0}\n\n'
 
 
@@ -172,7 +172,7 @@ NO_ENDS += [b'data: {"a":"data: [DONE] \\"finish_reason\\":\\"stop\\" event: mes
 @pytest.mark.parametrize("kind", ENDS)
 @pytest.mark.parametrize("strips", [False, True])
 def test_a_stream_without_its_proper_end_has_failed(kind: str, strips: bool) -> None:
-    """Each API has its own end, and another's is none."""
+    """Each API has its own end; another API's doesn't count."""
     end, complete = ENDS[kind]
     others = [stream for name, (_, streams) in ENDS.items() if name != kind for stream in streams]
     for stream, fault in [
@@ -187,7 +187,7 @@ def test_a_stream_without_its_proper_end_has_failed(kind: str, strips: bool) -> 
 
 
 @pytest.mark.parametrize("size", [5000, MAX_EVENT_BYTES + 1000])
-def test_the_end_is_found_in_an_event_that_is_too_long_to_be_read(size: int) -> None:
+def test_the_end_is_recognised_in_an_event_that_is_too_long_to_be_parsed(size: int) -> None:
     """The last event of /v1/responses repeats the whole answer."""
     event = b'event: response.completed\ndata: {"type":"response.completed","text":"%s"}\n\n' % (b"x" * size)
     meter = StreamMeter(strips=False, end=OF_RESPONSES)
@@ -198,7 +198,7 @@ def test_the_end_is_found_in_an_event_that_is_too_long_to_be_read(size: int) -> 
 
 
 def test_complete_events_are_not_held_back() -> None:
-    """What can be used is passed at once; only half an event waits for its other half."""
+    """A complete event is relayed at once; only half an event waits for its other half."""
     meter = StreamMeter(strips=True)
     first, second = b'data: {"a":1}\n\n', b'data: {"b":2}\n\n'
     assert meter.feed(first + second[:5]) == first
@@ -206,7 +206,7 @@ def test_complete_events_are_not_held_back() -> None:
 
 
 @pytest.mark.parametrize("kind", ["chat"])
-def test_tokens_are_seen_going_by(kind: str) -> None:
+def test_tokens_are_counted_in_passing(kind: str) -> None:
     """Text and tool calls count, empty deltas and the role don't."""
     meter, _ = measure([STREAMS[kind]])
     assert meter.count.seen == 3
@@ -214,7 +214,7 @@ def test_tokens_are_seen_going_by(kind: str) -> None:
 
 @pytest.mark.parametrize("strips", [False, True])
 def test_endless_event_passes_in_bounded_memory(strips: bool) -> None:
-    """A stream without boundaries isn't collected, and what comes after it counts again."""
+    """A stream without boundaries isn't buffered, and the events after it are counted."""
     meter = StreamMeter(strips=strips)
     piece = b"x" * 65536
     passed = 0
@@ -239,7 +239,7 @@ def test_endless_event_passes_in_bounded_memory(strips: bool) -> None:
     ],
 )
 def test_odd_events_pass_and_count_nothing(odd: bytes) -> None:
-    """What isn't understood isn't changed."""
+    """They are relayed unchanged."""
     meter, passed = measure([odd, DONE], strips=True)
     assert passed == odd + DONE
     assert meter.count.usage is None
@@ -248,7 +248,7 @@ def test_odd_events_pass_and_count_nothing(odd: bytes) -> None:
 @pytest.mark.parametrize("strips", [False, True])
 @pytest.mark.parametrize("kind", STREAMS)
 def test_a_stream_that_ends_anywhere_passes_as_it_is(kind: str, strips: bool) -> None:
-    """Also in the middle of what would be a token."""
+    """Also in the middle of an event."""
     for end in range(len(STREAMS[kind])):
         cut = STREAMS[kind][:end]
         _, passed = measure([cut], strips=strips)
@@ -277,8 +277,8 @@ def test_a_stream_that_ends_anywhere_passes_as_it_is(kind: str, strips: bool) ->
     ],
     ids=["openai", "pretty", "embeddings", "native", "long", "long without", "no json", "empty"],
 )
-def test_body_tells_its_usage(body: bytes, usage: TokenUsage | None) -> None:
-    """A plain answer's counts are found, in a long one by its end, and never in its text."""
+def test_usage_of_a_body_is_counted(body: bytes, usage: TokenUsage | None) -> None:
+    """Of a long body only the end is parsed; text that looks like usage isn't counted."""
     meter = BodyMeter()
     pieces = [body[start : start + 10_000] for start in range(0, len(body), 10_000)]
     assert b"".join(map(meter.feed, pieces)) + meter.finish() == body

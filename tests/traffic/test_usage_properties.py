@@ -1,16 +1,14 @@
-"""What is read from an answer, however the network cuts it."""
+"""Metering of responses, split anywhere."""
 
 from __future__ import annotations
 
 import json
-from unittest.mock import patch
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmgateway.observe.tokens import TokenCount
-from lmgateway.traffic import metering as usage
-from lmgateway.traffic.metering import BodyMeter, Meter, StreamMeter
+from lmgateway.traffic.metering import MAX_EVENT_BYTES, BodyMeter, Meter, StreamMeter
 from tests.support.properties import checked, pieces_of
 
 counts = st.integers(0, 10**9)
@@ -38,7 +36,7 @@ befores = st.sampled_from(["", "event: x\n", ": comment\r\n", "id: 1\n"])
 other_events = st.builds(event, others, ends, befores) | st.sampled_from([b"data: [DONE]\n\n", b": ping\n\n"])
 extras = st.builds(lambda told: {"id": "x", "choices": [], "usage": told}, usages)
 extra_events = st.builds(event, extras, ends, befores)
-# Each with whether it only tells usage.
+# Each with whether it contains nothing but usage.
 streams = st.lists(
     st.tuples(other_events, st.just(False)) | st.tuples(extra_events, st.just(True)), max_size=8
 )
@@ -51,7 +49,7 @@ def measured(meter: Meter, pieces: list[bytes]) -> tuple[TokenCount, bytes]:
 
 @checked
 @given(st.data(), streams, noise, st.booleans())
-def test_stream_is_read_and_passed_the_same_however_it_is_cut(
+def test_stream_is_metered_and_relayed_the_same_however_it_is_split(
     data: st.DataObject, events: list[tuple[bytes, bool]], end: bytes, strips: bool
 ) -> None:
     stream = b"".join(text for text, _ in events) + end
@@ -61,7 +59,7 @@ def test_stream_is_read_and_passed_the_same_however_it_is_cut(
 
 @checked
 @given(st.data(), streams, noise)
-def test_every_byte_of_a_stream_passes_at_once_if_nothing_is_taken_out(
+def test_every_byte_of_a_stream_is_relayed_at_once_if_nothing_is_removed(
     data: st.DataObject, events: list[tuple[bytes, bool]], end: bytes
 ) -> None:
     meter = StreamMeter(strips=False)
@@ -71,17 +69,16 @@ def test_every_byte_of_a_stream_passes_at_once_if_nothing_is_taken_out(
 
 
 @checked
-@given(st.data(), streams, ends, st.integers(0, 4), st.sampled_from([150, usage.MAX_EVENT_BYTES]))
-def test_only_the_chunk_that_was_asked_for_is_taken_out(
+@given(st.data(), streams, ends, st.integers(0, 4), st.sampled_from([150, MAX_EVENT_BYTES]))
+def test_only_the_requested_chunk_is_removed(
     data: st.DataObject, events: list[tuple[bytes, bool]], end: str, cut: int, limit: int
 ) -> None:
-    """Also beside events that are too long to be looked into, and whose end comes in two pieces."""
+    """Also beside events that are too long to be parsed, and whose end is split."""
     whole = b"".join(text for text, _ in events)
     long = event({"text": "x" * 400}, end, "")
     first, last = whole + long[: len(long) - cut], long[len(long) - cut :] + whole
-    with patch.object(usage, "MAX_EVENT_BYTES", limit):
-        pieces = [*data.draw(pieces_of(first)), *data.draw(pieces_of(last))]
-        _, passed = measured(StreamMeter(strips=True), pieces)
+    pieces = [*data.draw(pieces_of(first)), *data.draw(pieces_of(last))]
+    _, passed = measured(StreamMeter(strips=True, max_event_bytes=limit), pieces)
     kept = b"".join(text for text, is_extra in events if not is_extra)
     assert passed == kept + long + kept
 
@@ -96,7 +93,7 @@ bodies = st.builds(
 
 @checked
 @given(st.data(), bodies)
-def test_body_is_read_and_passed_the_same_however_it_is_cut(data: st.DataObject, body: bytes) -> None:
+def test_body_is_metered_and_relayed_the_same_however_it_is_split(data: st.DataObject, body: bytes) -> None:
     count, passed = measured(BodyMeter(), data.draw(pieces_of(body)))
     assert passed == body
     assert count == measured(BodyMeter(), [body])[0]
@@ -108,6 +105,6 @@ LONG = b'{"data":"%s","usage":{"prompt_tokens":1},"more":"%s"}' % (b"x" * 300, b
 @checked
 @example([LONG[:340], LONG[340:]])
 @given(bodies.map(lambda body: body + LONG + body).flatmap(pieces_of))
-def test_long_body_is_read_the_same_however_it_is_cut(pieces: list[bytes]) -> None:
-    with patch.multiple(usage, MAX_BODY_BYTES=300, TAIL_BYTES=60):
-        assert measured(BodyMeter(), pieces) == measured(BodyMeter(), [b"".join(pieces)])
+def test_long_body_is_metered_the_same_however_it_is_split(pieces: list[bytes]) -> None:
+    in_pieces, whole = (BodyMeter(max_bytes=300, tail_bytes=60) for _ in range(2))
+    assert measured(in_pieces, pieces) == measured(whole, [b"".join(pieces)])

@@ -1,4 +1,4 @@
-"""The gateway behind the real nginx, configured with nothing but proxy_pass."""
+"""The gateway behind the real nginx with proxy_pass alone."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def until_it_listens(port: int) -> None:
 
 
 @pytest.mark.long
-async def test_events_pass_as_they_come(
+async def test_events_are_not_buffered(
     start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
     """Each piece is at the client before LM Studio sends the next one."""

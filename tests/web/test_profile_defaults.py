@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.process import lmgateway
+from tests.support.process import serving
 from tests.support.raw_client import raw_client
 from tests.support.upstream import ScriptedUpstream
 
@@ -85,10 +85,10 @@ async def test_what_the_client_sent_comes_before_the_profile(
     assert json.loads(upstream.last.body) == {"model": "profiled", **sent, **added}
 
 
-async def test_a_profile_speaks_each_apis_language(
+async def test_a_profile_has_each_apis_parameter_names(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """And leaves alone what has no such parameters."""
+    """And fills nothing into APIs without such parameters."""
     gateway = await start_gateway(upstream.base_url, models=PROFILES)
     for path, added in (
         ("/v1/responses", {"temperature": 0.7, "max_output_tokens": 500}),
@@ -105,22 +105,22 @@ def profile(temperature: float) -> str:
 
 
 async def test_sighup_puts_new_profiles_in_force(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    """For the next request; one that has begun keeps those that it began with."""
+    """For the next request; a running one keeps the profiles that it began with."""
     config = tmp_path / "config.toml"
     config.write_text(profile(0.5))
     body = b'{"model":"m"}'
     head = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
     head %= CHAT.encode(), len(body)
-    arguments = ("serve", "--host", "127.0.0.1", "--port", "0")
-    async with lmgateway(*arguments, cwd=tmp_path, LMSTUDIO_BASE_URL=upstream.base_url) as gateway:
-        port = await gateway.port()
-        async with raw_client(port) as begun, raw_client(port) as later:
-            await begun.send(head + b"Expect: 100-continue\r\n\r\n")
-            assert b" 100 " in await begun.head()
-            config.write_text(profile(1.5))
-            gateway.send(signal.SIGHUP)
-            await gateway.says("the configuration is reloaded")
-            for client, sent, temperature in ((later, head + b"\r\n" + body, 1.5), (begun, body, 0.5)):
-                await client.send(sent)
-                assert (await client.answer()).status == 200
-                assert json.loads(upstream.last.body) == {"model": "m", "temperature": temperature}
+    async with (
+        serving(tmp_path, LMSTUDIO_BASE_URL=upstream.base_url) as (gateway, port),
+        raw_client(port) as begun,
+        raw_client(port) as later,
+    ):
+        await begun.send(head + b"Expect: 100-continue\r\n\r\n")
+        assert b" 100 " in await begun.head()
+        config.write_text(profile(1.5))
+        gateway.send(signal.SIGHUP)
+        await gateway.says("the configuration is reloaded")
+        for client, sent, temperature in ((later, head + b"\r\n" + body, 1.5), (begun, body, 0.5)):
+            assert (await client.ask(sent)).status == 200
+            assert json.loads(upstream.last.body) == {"model": "m", "temperature": temperature}

@@ -1,4 +1,4 @@
-"""An answer flows to its client without its request's task, and stops where the client does."""
+"""Relaying a response: without waking the request's task, with backpressure, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from lmgateway.boxes.http.response import UpstreamResponse
 from lmgateway.traffic.metering import StreamMeter
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
+from tests.support.requests import post
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
-ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+ASK = post(b"/v1/chat/completions", b"{}")
 END = b"0\r\n\r\n"
 TOKENS = 20
 
@@ -27,7 +28,7 @@ def event(number: int) -> bytes:
 async def test_task_sleeps_while_tokens_pass(
     start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many tokens come one by one, the task of their request is woken for the last bytes only."""
+    """However many tokens arrive one by one, their request's task is woken for the last bytes only."""
     reads, read = [], UpstreamResponse.read
     has_it = asyncio.Queue[None]()
 
@@ -59,7 +60,7 @@ async def test_task_sleeps_while_tokens_pass(
 async def test_pausing_client_gets_every_byte_in_order(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """One that reads a little now and then stops LM Studio meanwhile, and misses and repeats nothing."""
+    """While a client pauses, LM Studio is paused; nothing is lost or repeated."""
     choose = random.Random(6)
     events = [event(number) * choose.choice((1, 1, 1, 40, 900)) for number in range(2_000)]
     written = 0
@@ -78,28 +79,28 @@ async def test_pausing_client_gets_every_byte_in_order(
     async with raw_client(gateway.port) as client:
         client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         await client.send(ASK)
-        came, pauses_at, most_ahead = bytearray(), 200_000, 0
+        received, pauses_at, most_ahead = bytearray(), 200_000, 0
         async with asyncio.timeout(20):
             async for piece in client.pieces(await client.answer_head()):
-                came += piece
-                if len(came) > pauses_at:
+                received += piece
+                if len(received) > pauses_at:
                     pauses_at += 4_000_000
                     before = -1
                     while written != before:  # until LM Studio can write no more
                         before = written
                         await asyncio.sleep(0.05)
-                    most_ahead = max(most_ahead, written - len(came))
-    assert bytes(came) == b"".join(events)
-    assert 0 < most_ahead < len(came) / 2
+                    most_ahead = max(most_ahead, written - len(received))
+    assert bytes(received) == b"".join(events)
+    assert 0 < most_ahead < len(received) / 2
 
 
-async def test_failure_while_passing_on_ends_both_sides(
+async def test_failure_while_relaying_ends_both_sides(
     start_gateway: StartGateway,
     upstream: ScriptedUpstream,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A fault of ours in mid-stream breaks the client's connection, is logged, and stops LM Studio."""
+    """A fault of the gateway in mid-stream aborts the client's connection, is logged, and stops LM Studio."""
     feed = StreamMeter.feed
 
     def fails(meter: StreamMeter, data: bytes) -> bytes:
@@ -128,10 +129,10 @@ async def test_failure_while_passing_on_ends_both_sides(
     assert "LookupError: a fault" in caplog.text
 
 
-async def test_body_is_let_go_of_while_its_answer_comes(
+async def test_body_is_freed_while_its_response_arrives(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
-    """Pictures in a prompt take no memory as long as the model writes."""
+    """Images in a prompt use no memory while the model generates."""
 
     async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request.body = b""
@@ -141,11 +142,10 @@ async def test_body_is_let_go_of_while_its_answer_comes(
     upstream.script = script
     gateway = await start_gateway(upstream.base_url)
     body = b'{"messages":[{"content":"%s"}]}' % (b"picture " * 1_000_000)
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     tracemalloc.start()
     try:
         async with raw_client(gateway.port) as client:
-            await client.send(head + body)
+            await client.send(post(b"/v1/chat/completions", body))
             assert await anext(client.pieces(await client.answer_head())) == event(1)
             held, most_held = tracemalloc.get_traced_memory()
     finally:
@@ -162,10 +162,10 @@ async def test_body_is_let_go_of_while_its_answer_comes(
         ("application/json", "X-Accel-Buffering: yes\r\n", ["yes"]),
     ],
 )
-async def test_proxies_in_front_pass_events_on_at_once(
+async def test_proxies_in_front_are_asked_not_to_buffer_events(
     start_gateway: StartGateway, upstream: ScriptedUpstream, content_type: str, sent: str, arrives: list[str]
 ) -> None:
-    """nginx with nothing but proxy_pass would collect a stream until its buffers are full."""
+    """nginx with proxy_pass alone would buffer a stream."""
     upstream.script = answer(b"", content_type=content_type, extra=sent)
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:

@@ -1,4 +1,4 @@
-"""What a head means is computed once, and who has its key is judged each time."""
+"""The meaning of a head is cached; its key is checked for each request."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def head(
     return rules.head(peer, (1, 1), (*fields, *more))
 
 
-def test_heads_that_differ_in_length_only_are_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client's requests have the same head but for Content-Length."""
+def test_heads_that_differ_only_in_content_length_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client's requests usually differ only in Content-Length."""
     asked = []
     admit_address = Guard.admit_address
 
@@ -47,8 +47,8 @@ def test_heads_that_differ_in_length_only_are_judged_once(monkeypatch: pytest.Mo
     assert len(asked) == 2
 
 
-def test_a_verdict_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two requests with the same bytes the second is refused if the key was taken away between them."""
+def test_a_verdict_on_a_key_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two equal requests the second is refused if the key was revoked in between."""
     rules = ruleset()
     assert rules.callers.identify(head(rules).credential).name == "owner"
     monkeypatch.setattr(rules, "callers", Callers(Config(auth=Auth(api_key="another"))))
@@ -59,7 +59,7 @@ def test_a_verdict_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "judgement", [lambda refused: refused.client, RequestHead.check_framing, RequestHead.for_upstream]
 )
-def test_every_part_is_refused_each_time(judgement: Callable[[RequestHead], object]) -> None:
+def test_a_refusal_is_raised_each_time(judgement: Callable[[RequestHead], object]) -> None:
     rules = ruleset({"network": {"ip_allowlist": ["10.0.0.0/8"]}, "auth": {"api_key": KEY}})
     refused = rules.head("192.168.1.1", (1, 1), ((b"X-Bad", b"\x01"), (b"Transfer-Encoding", b"gzip")))
     for _ in range(2):
@@ -67,8 +67,8 @@ def test_every_part_is_refused_each_time(judgement: Callable[[RequestHead], obje
             judgement(refused)
 
 
-def test_what_goes_to_lm_studio_is_everybodys_own() -> None:
-    """One request's changes to its fields are not the next one's."""
+def test_each_request_has_its_own_fields_for_lm_studio() -> None:
+    """One request's changes don't affect the next one."""
     rules = ruleset()
     first = head(rules).for_upstream()
     first["Content-Length"] = "1"
@@ -77,7 +77,7 @@ def test_what_goes_to_lm_studio_is_everybodys_own() -> None:
     assert second["X-Own"] == "é"
 
 
-def test_strangers_dont_fill_the_memory() -> None:
+def test_the_cache_of_heads_is_bounded() -> None:
     rules = ruleset()
     for number in range(3 * HEADS):
         head(rules, (b"X-Number", b"%d" % number))

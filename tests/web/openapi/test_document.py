@@ -1,4 +1,4 @@
-"""The document tells of everything that is there, and of nothing else."""
+"""The document describes every operation, error and event, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lmgateway.web.operations.routes import OPERATIONS
 from lmgateway.web.proxy import proxy
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.web.openapi.told import Told, fetch, operations
+from tests.web.openapi.published import Published, fetch, operations
 
 NOWHERE = "http://127.0.0.1:9"
 KEY = "the key of the house"
@@ -45,65 +45,65 @@ async def test_it_is_openapi_3_1(start_gateway: StartGateway, auth: dict[str, ob
 
 
 async def test_every_operation_leads_to_its_route(gateway: Gateway) -> None:
-    """What is told is there, and not by a route that takes anything."""
-    for told in operations(await fetch(gateway)):
-        found = await gateway.app.router.resolve(make_mocked_request(told.method, told.example_path))
-        assert found.http_exception is None, (told.method, told.path)
+    """What is described exists, and not by a route for any path."""
+    for one in operations(await fetch(gateway)):
+        found = await gateway.app.router.resolve(make_mocked_request(one.method, one.example_path))
+        assert found.http_exception is None, (one.method, one.path)
         (operation,) = (
             operation
             for operation in OPERATIONS
-            if (operation.method, operation.path.replace(":.+", "")) == (told.method, told.path)
+            if (operation.method, operation.path.replace(":.+", "")) == (one.method, one.path)
         )
-        assert found.handler is operation.handler, (told.method, told.path)
+        assert found.handler is operation.handler, (one.method, one.path)
 
 
 async def test_every_route_has_its_operation(gateway: Gateway) -> None:
-    """A new route must be told of. HEAD is GET's; of the routes that pass everything the prefix is told."""
+    """HEAD is GET's; of the routes for any path the prefix is described."""
     document = await fetch(gateway)
-    told = {(one.method, one.path) for one in operations(document)}
+    published = {(one.method, one.path) for one in operations(document)}
     missing = []
     for route in gateway.app.router.routes():
         assert route.resource is not None
         path = route.resource.canonical
         if route.handler is proxy:
             prefix = path.removesuffix("/{tail}")
-            is_told = any(f"{path}/".startswith(f"{prefix}/") for _, path in told)
+            is_published = any(f"{path}/".startswith(f"{prefix}/") for _, path in published)
         else:
-            is_told = ("GET" if route.method == "HEAD" else route.method, path) in told
-        if not is_told:
+            is_published = ("GET" if route.method == "HEAD" else route.method, path) in published
+        if not is_published:
             missing.append((route.method, path))
     assert missing == []
 
 
 def ours(kind: type[T]) -> list[type[T]]:
-    """This class of the gateway's and all below it, without those of other tests."""
+    """The gateway's own classes of this kind, without those of other tests."""
     below = [found for narrower in kind.__subclasses__() for found in ours(narrower)]
     return [kind, *below] if kind.__module__.startswith("lmgateway.") else below
 
 
 async def test_every_error_is_described(gateway: Gateway) -> None:
-    """Each kind says what it means, and is among the answers of something."""
+    """Each kind has a description, and is a response of some operation."""
     document = await fetch(gateway)
     examples = document["components"]["examples"].values()
-    told = {(example["x-code"], example["x-status"]) for example in examples}
-    assert {(kind.code, kind.status) for kind in ours(GatewayError)} == told
+    published = {(example["x-code"], example["x-status"]) for example in examples}
+    assert {(kind.code, kind.status) for kind in ours(GatewayError)} == published
     assert [kind.__name__ for kind in ours(GatewayError) if not vars(kind).get("__doc__")] == []
 
 
 async def test_every_event_is_described(gateway: Gateway) -> None:
-    """Whoever reads the stream knows what may come."""
+    """The stream's schema lists them."""
     stream = (await fetch(gateway))["paths"]["/debug/stream"]["get"]["responses"]["200"]
-    told = {event["title"] for event in stream["content"]["text/event-stream"]["schema"]["anyOf"]}
-    assert told == {kind.name for kind in ours(Event) if kind is not Event}
+    published = {event["title"] for event in stream["content"]["text/event-stream"]["schema"]["anyOf"]}
+    assert published == {kind.name for kind in ours(Event) if kind is not Event}
 
 
 async def test_examples_are_what_their_schemas_say(gateway: Gateway) -> None:
-    """An example that is copied must work."""
+    """A copied example works."""
     document = await fetch(gateway)
     contents = [
         content
-        for told in operations(document)
-        for part in (told.described.get("requestBody", {}), *told.described["responses"].values())
+        for one in operations(document)
+        for part in (one.described.get("requestBody", {}), *one.described["responses"].values())
         for content in part.get("content", {}).values()
         if "example" in content and isinstance(content["example"], dict)
     ]
@@ -113,7 +113,7 @@ async def test_examples_are_what_their_schemas_say(gateway: Gateway) -> None:
         Draft202012Validator(schema).validate(content["example"])
 
 
-def test_what_is_filled_in_is_told() -> None:
+def test_what_is_filled_in_is_described() -> None:
     """The parameters of a default inference are among the fields of the body that they are filled into."""
     for path, dialect in DIALECTS.items():
         (operation,) = (one for one in OPERATIONS if (one.method, one.path) == ("POST", path))
@@ -123,33 +123,33 @@ def test_what_is_filled_in_is_told() -> None:
         assert {"model", *dialect.parameters.values()} <= known, path
 
 
-async def refusal(gateway: Gateway, told: Told, **headers: str) -> tuple[int, bytes]:
-    url = gateway.url(told.example_path)
-    async with gateway.client.request(told.method, url, headers=headers, allow_redirects=False) as response:
+async def refusal(gateway: Gateway, one: Published, **headers: str) -> tuple[int, bytes]:
+    url = gateway.url(one.example_path)
+    async with gateway.client.request(one.method, url, headers=headers, allow_redirects=False) as response:
         return response.status, await response.read()
 
 
-async def test_it_says_where_the_key_is_needed(gateway: Gateway) -> None:
-    """Without it those paths are closed, and no others."""
+async def test_it_says_which_operations_need_a_key(gateway: Gateway) -> None:
+    """Without it those are 401, and no others."""
     document = await fetch(gateway)
-    for told in operations(document):
-        status, _ = await refusal(gateway, told)
-        assert (status == 401) == bool(told.described.get("security", document["security"])), told.path
+    for one in operations(document):
+        status, _ = await refusal(gateway, one)
+        assert (status == 401) == bool(one.described.get("security", document["security"])), one.path
 
 
-async def test_errors_have_the_shape_that_is_told(gateway: Gateway) -> None:
-    """A client decodes the error by what the document says of that path."""
+async def test_errors_have_the_described_shape(gateway: Gateway) -> None:
+    """A client decodes an error by the path's schema."""
     document = await fetch(gateway)
-    for told in operations(document):
-        if "401" not in told.described["responses"] or told.method == "HEAD":
+    for one in operations(document):
+        if "401" not in one.described["responses"] or one.method == "HEAD":
             continue
-        response = document["components"]["responses"][_name(told.described["responses"]["401"])]
+        response = document["components"]["responses"][_name(one.described["responses"]["401"])]
         schema = response["content"]["application/json"]["schema"]
         shapes = [SHAPES[_name(ref)] for ref in schema.get("anyOf", [schema]) if _name(ref) in SHAPES]
         for shape, headers in zip(shapes, ({}, {"anthropic-version": "2023-06-01"}), strict=False):
-            _, body = await refusal(gateway, told, **headers)
+            _, body = await refusal(gateway, one, **headers)
             found = msgspec.json.decode(body, type=shape)
-            assert msgspec.json.encode(found) == body, told.path
+            assert msgspec.json.encode(found) == body, one.path
 
 
 def _name(reference: dict[str, str]) -> str:
@@ -157,8 +157,8 @@ def _name(reference: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
-async def test_it_needs_no_key_and_is_sent_once(gateway: Gateway, path: str) -> None:
-    """Who wants to know how to send the key doesn't have to send it, and asks again for nothing."""
+async def test_it_needs_no_key_and_is_cached(gateway: Gateway, path: str) -> None:
+    """It explains how to send the key, so it is open."""
     async with gateway.client.get(gateway.url(path)) as response:
         etag = response.headers["ETag"]
         assert (response.status, response.headers["Cache-Control"]) == (200, "no-cache")
@@ -167,8 +167,8 @@ async def test_it_needs_no_key_and_is_sent_once(gateway: Gateway, path: str) -> 
         assert (response.status, await response.read()) == (304, b"")
 
 
-async def test_it_tells_no_secret(start_gateway: StartGateway) -> None:
-    """It is open to whoever comes in."""
+async def test_it_contains_no_secret(start_gateway: StartGateway) -> None:
+    """It is open to every client."""
     gateway = await start_gateway(
         "http://studio.local:4321", auth={"api_key": KEY}, lmstudio={"api_token": "token-of-the-studio"}
     )
@@ -178,7 +178,7 @@ async def test_it_tells_no_secret(start_gateway: StartGateway) -> None:
 
 
 async def test_it_follows_the_configuration(gateway: Gateway) -> None:
-    """A reload may open or close a door, and a client that kept the old document gets the new one."""
+    """A reload may change what needs a key; a client with a cached document gets the new one."""
     health = ("paths", "/health", "get")
     assert _at(await fetch(gateway), *health)["security"] == []
     async with gateway.client.get(gateway.url("/openapi.json")) as response:

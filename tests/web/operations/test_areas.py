@@ -1,4 +1,4 @@
-"""What a request target below LM Studio's prefixes needs, however it is spelt."""
+"""The scope of a request target below LM Studio's prefixes, in every spelling."""
 
 from __future__ import annotations
 
@@ -6,38 +6,22 @@ import pytest
 
 from lmgateway.web.operations.areas import ApiStyle, Area, Need, studio_area
 
-MACHINE_CHANGES = [
-    "/api/v1/models/load",
-    "/api/v1/models/unload",
-    "/api/v1/models/download",
-    "/api/v1/models/download/status/job_1",
-    "/api/v1/models/load/",
-    "/api/v1/models/load?x=1",
-    "/api/v1//models///load",
-    "//api//v1/models/load",
-    "/api/v1/MODELS/Load",
-    "/api/v1/models/%6coad",
-    "/api/v1/models/%256Coad",
-    "/api/v1/models%2fload",
-    "/api/v1/%2fmodels/load",
-    "http://h/api/v1/models/LOAD",
-    "/api/v1/models\\load",
-    "/api/v1/models%5Cload",
-    "/api/v1/models/%5c/load",
-]
-OTHERS = [
-    "/api/v1/models",
-    "/api/v1/chat?x=/api/v1/models/load",
-    "/api/v0/models/load",
-    "/v1/models/load",
-    "/models/load",
-    "//v1/v1/chat//completions",
-]
+MACHINE_CHANGES = r"""
+    /api/v1/models/load /api/v1/models/unload /api/v1/models/download /api/v1/models/download/status/job_1
+    /api/v1/models/load/ /api/v1/models/load?x=1 /api/v1//models///load //api//v1/models/load
+    /api/v1/MODELS/Load /api/v1/models/%6coad /api/v1/models/%256Coad /api/v1/models%2fload
+    /api/v1/%2fmodels/load http://h/api/v1/models/LOAD /api/v1/models\load /api/v1/models%5Cload
+    /api/v1/models/%5c/load
+""".split()
+OTHERS = """
+    /api/v1/models /api/v1/chat?x=/api/v1/models/load /api/v0/models/load /v1/models/load /models/load
+    //v1/v1/chat//completions
+""".split()
 
 
 @pytest.mark.parametrize("raw", MACHINE_CHANGES)
 def test_what_changes_the_machine_is_recognised(raw: str) -> None:
-    """Loading, unloading and downloading need the right of /admin however their path is spelt."""
+    """Loading, unloading and downloading need the same scope as /admin, in every spelling."""
     area = studio_area(raw)
     assert (area.scope, area.is_for_pages, area.is_closed_to_pages) == ("models", False, True)
 

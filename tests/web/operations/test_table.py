@@ -1,4 +1,4 @@
-"""One table says which routes there are, and what each needs."""
+"""The table of operations: routes, and the scope that each needs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lmgateway.web.proxy import proxy
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
+from tests.support.requests import request
 from tests.support.upstream import ScriptedUpstream
 from tests.web.operations.test_areas import MACHINE_CHANGES
 
@@ -28,7 +29,7 @@ async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Ga
 
 @pytest.fixture
 def call_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[frozenset[Scope]], None]:
-    """Take every client for a caller with these scopes."""
+    """Identify every client as a caller with these scopes."""
 
     def become(scopes: frozenset[Scope]) -> None:
         caller = Caller(name="guest", scopes=scopes)
@@ -72,13 +73,13 @@ async def _handler(_request: web.Request) -> web.StreamResponse:
 
 
 def test_an_operation_says_which_scope_it_needs() -> None:
-    """Nobody adds a path and forgets who may ask there."""
+    """A new path without a scope is a TypeError."""
     with pytest.raises(TypeError, match="scope"):
         Operation("GET", "/new", _handler, tag="T", summary="S", answers={})  # type: ignore[call-arg]
 
 
 async def test_only_open_operations_need_no_key(gateway: Gateway, upstream: ScriptedUpstream) -> None:
-    """By any method that leads to them, and a refused request doesn't reach LM Studio."""
+    """By any method; a refused request doesn't reach LM Studio."""
     for operation in OPERATIONS:
         methods = ("GET", "HEAD") if operation.method == "GET" else (operation.method,)
         for method in methods:
@@ -101,7 +102,7 @@ async def test_health_needs_the_key_if_the_configuration_says_so(
 async def test_the_scope_is_needed_and_enough(
     gateway: Gateway, upstream: ScriptedUpstream, call_as: Callable[[frozenset[Scope]], None]
 ) -> None:
-    """A caller with every other scope is refused by name, one with this scope alone is let in."""
+    """A caller with every other scope is refused, one with this scope alone is admitted."""
     for operation in OPERATIONS:
         if operation.scope not in SCOPES:
             continue
@@ -119,21 +120,20 @@ async def test_the_scope_is_needed_and_enough(
 async def test_no_spelling_escapes_the_scope(
     gateway: Gateway, upstream: ScriptedUpstream, call_as: Callable[[frozenset[Scope]], None]
 ) -> None:
-    """Nor does a method that LM Studio might take for POST."""
+    """Nor does another method."""
     call_as(SCOPES - {"models", "admin"})
     for raw in MACHINE_CHANGES:
         for method in ("POST", "GET", "PUT", "FOO"):
             async with raw_client(gateway.port) as client:
-                head = f"{method} {raw} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-                await client.send(head.encode())
-                assert (await client.answer()).status in {400, 401, 403}, (method, raw)
+                sent = request(f"{method} {raw}".encode(), b"Content-Length: 0")
+                assert (await client.ask(sent)).status in {400, 401, 403}, (method, raw)
     assert not upstream.received
 
 
-async def test_a_path_that_is_nowhere_needs_a_key_of_any_scope(
+async def test_a_404_needs_a_key_of_any_scope(
     gateway: Gateway, call_as: Callable[[frozenset[Scope]], None]
 ) -> None:
-    """What there is and what there isn't is nobody's business without one."""
+    """Without a key, existing and missing paths look the same."""
     for path in ("/nowhere", "/admin/nowhere", "/dashboard/nowhere", "/docs/x"):
         async with gateway.client.get(gateway.url(path)) as response:
             assert response.status == 401, path
@@ -142,7 +142,7 @@ async def test_a_path_that_is_nowhere_needs_a_key_of_any_scope(
         assert response.status == 404
 
 
-async def test_a_wrong_method_is_judged_like_the_right_one(gateway: Gateway) -> None:
+async def test_a_wrong_method_needs_the_key_too(gateway: Gateway) -> None:
     """405 where no key is needed, 401 elsewhere."""
     for operation in OWN_OPERATIONS:
         path, status = example_path(operation), 405 if operation.scope in {"open", "health"} else 401

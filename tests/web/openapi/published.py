@@ -1,4 +1,4 @@
-"""The document as a client gets it, and what it says of each operation."""
+"""The published document and its operations."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 
 
 @dataclass
-class Told:
-    """What the document tells of one operation. `example_path` has an example for each parameter in it."""
+class Published:
+    """One operation of the document. `example_path` has an example for each parameter in it."""
 
     method: str
     path: str
@@ -33,8 +33,8 @@ async def fetch(gateway: Gateway) -> dict[str, Any]:
         return await response.json()  # type: ignore[no-any-return]
 
 
-def operations(document: dict[str, Any]) -> Iterator[Told]:
+def operations(document: dict[str, Any]) -> Iterator[Published]:
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
-                yield Told(method.upper(), path, item[method])
+                yield Published(method.upper(), path, item[method])
