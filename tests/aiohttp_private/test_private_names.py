@@ -15,6 +15,7 @@ import yarl
 from aiohttp import web, web_protocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
@@ -58,6 +59,7 @@ OF_STREAM_RESPONSE = (
     "_send_headers_immediately",
 )
 OF_SERVER = ("_kwargs", "_loop")
+OF_STREAM_WRITER = ("_compress", "_headers_written", "_write")
 OF_OTHERS = ("_ErrInfo", "_cache", "_loop", "_make_server", "_replace")
 ALL = {
     *OF_REQUEST_HANDLER,
@@ -66,6 +68,7 @@ ALL = {
     *OF_SESSION,
     *OF_STREAM_RESPONSE,
     *OF_SERVER,
+    *OF_STREAM_WRITER,
     *OF_OTHERS,
 }
 
@@ -185,6 +188,12 @@ async def test_a_server_has_it(name: str) -> None:
         raise NotImplementedError
 
     assert hasattr(web.Server(handler), name)
+
+
+@pytest.mark.parametrize("name", OF_STREAM_WRITER)
+async def test_a_stream_writer_has_it(name: str) -> None:
+    loop = asyncio.get_running_loop()
+    assert hasattr(StreamWriter(ResponseHandler(loop), loop), name)
 
 
 async def test_the_others_are_there() -> None:
