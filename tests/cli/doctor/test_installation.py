@@ -49,7 +49,7 @@ def test_python(install_metadata: InstallMetadata) -> None:
 
 
 def test_clock_that_is_behind(tmp_path: Path) -> None:
-    """Nobody writes a file in the future."""
+    """A file that was written in the future means that the clock is behind."""
     file = tmp_path / "config.toml"
     file.touch()
     assert [finding.level for finding in clock.examine(file)] == ["ok"]

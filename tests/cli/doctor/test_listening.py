@@ -1,4 +1,4 @@
-"""Whoever has the gateway's port."""
+"""What listens on the gateway's port."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_port_is_taken(patient: Patient, upstream: ScriptedUpstream) -> No
 
 
 async def test_address_is_another_machines(patient: Patient) -> None:
-    """Nobody is asked there: it would be a stranger who answers."""
+    """No request is sent to an address of another machine: a stranger would answer it."""
     findings = await examine(config(patient, server={"host": "203.0.113.1"}), [])
     message = "The gateway can't listen at 203.0.113.1, which isn't an address of this machine."
     assert messages(findings) == [("problem", message)]
