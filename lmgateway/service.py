@@ -9,12 +9,11 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from ssl import SSLContext
 
 from aiohttp import web
 
 from . import background
-from .app import create_app, reconfigure
+from .app import create_app, make_rules, put_in_force
 from .boxes.sdk import library as sdk
 from .config import Config
 from .errors import ConfigError
@@ -24,7 +23,7 @@ from .server.listening import listening
 from .server.loop import Signals
 from .server.service_manager import ServiceManager
 from .server.sockets import bind, inherited
-from .server.tls import load_certificate, server_context
+from .server.tls import ServerTls
 from .web.state import ACTIVITY
 
 logger = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ class Service:
         """Raises ConfigError."""
         self._load = load
         self.config = load()
-        self._tls = server_context(self.config.server)
+        self._tls = ServerTls(self.config.server)
         self._limits = ConnectionLimits(self.config)
         self._manager = ServiceManager(os.environ)
         configure_logging(self.config)
@@ -54,13 +53,13 @@ class Service:
         """
         _raise_descriptor_limit()
         server = self.config.server
-        app = create_app(self.config)
         sockets = inherited(os.environ) or bind(server.host, server.port)
+        app = create_app(self.config)
         async with listening(
             app,
             sockets,
             limits=self._limits,
-            tls=self._tls,
+            tls=self._tls.listening,
             hurry=signals.hurry,
             on_failure=signals.fail,
         ) as port:
@@ -87,41 +86,40 @@ class Service:
             signal.clear()
             self._manager.reloading()
             try:
-                await self._reload(app)
+                self._reload(app)
             except Exception:
                 # A bug. The task must survive it, so that the next SIGHUP reloads again.
-                logger.exception("reloading failed: the new configuration may be in force only in part")
+                logger.exception("reloading failed; the configuration is unchanged")
             self._manager.ready()
 
-    async def _reload(self, app: web.Application) -> None:
+    def _reload(self, app: web.Application) -> None:
+        """Put the new configuration in force, or nothing of it.
+
+        It never waits, so no request and no second reload sees the half of it.
+        """
         try:
             config = self._load()
-            _change_certificate(self._tls, config)
+            certificate = self._tls.reloaded(config.server)
         except ConfigError as exc:
             for problem in exc.problems:
                 logger.error("%s", problem)  # noqa: TRY400 - a traceback wouldn't help
             logger.error("the configuration is unchanged; correct it and reload again")  # noqa: TRY400
             return
+        rules = make_rules(app, config)
+        # Everything that can fail was done above.
         for name in _STARTUP_SETTINGS:
             if getattr(config.server, name) != getattr(self.config.server, name):
                 logger.warning("server.%s takes effect when the gateway is restarted", name)
         self.config = config
         configure_logging(config)
+        self._tls.replace(certificate)
         self._limits.reconfigure(config)
-        await reconfigure(app, config)
+        put_in_force(app, rules)
         logger.info("the configuration is reloaded")
 
 
 def configure_logging(config: Config) -> None:
     logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
-
-
-def _change_certificate(tls: SSLContext | None, config: Config) -> None:
-    uses_tls = bool(config.server.tls_cert or config.server.tls_key)
-    if uses_tls != (tls is not None):
-        raise ConfigError(["server.tls_cert: to change between http and https, restart the gateway"])
-    if tls is not None:
-        load_certificate(tls, config.server)
 
 
 def _settle_garbage_collector() -> None:

@@ -12,6 +12,7 @@ from ..access.callers import Callers
 from ..access.cors import Cors
 from ..access.credentials import Credential, Redaction, presented
 from ..access.guard import Guard
+from ..boxes.box import Box
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
@@ -30,10 +31,14 @@ _LENGTHS = (b"Content-Length", b"content-length")
 
 
 class Ruleset:
-    """A configuration and the rules made from it. A running request isn't affected by a reload."""
+    """A configuration, the rules made from it, and LM Studio as it describes it.
 
-    def __init__(self, config: Config) -> None:
+    A request keeps the rules that it began with, so that a reload changes nothing for it.
+    """
+
+    def __init__(self, config: Config, box: Box) -> None:
         self.config = config
+        self.box = box
         self.profiles = profiles_of(config.models)
         self.cors = Cors(config)
         self.guard = Guard(config)
@@ -145,8 +150,8 @@ def _decode(field: bytes) -> str:
 class RulesInForce:
     """The owner of the rules for new requests; a reload replaces them."""
 
-    def __init__(self, config: Config) -> None:
-        self.current = Ruleset(config)
+    def __init__(self, rules: Ruleset) -> None:
+        self.current = rules
 
-    def replace(self, config: Config) -> None:
-        self.current = Ruleset(config)
+    def replace(self, rules: Ruleset) -> None:
+        self.current = rules
