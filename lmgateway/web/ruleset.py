@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -152,6 +153,19 @@ class RulesInForce:
 
     def __init__(self, rules: Ruleset) -> None:
         self.current = rules
+        self._judges: set[Callable[[Ruleset], None]] = set()
 
     def replace(self, rules: Ruleset) -> None:
+        """Put these rules in force, and have everything judged again that lasts beyond a request."""
         self.current = rules
+        for judge in tuple(self._judges):
+            judge(rules)
+
+    @contextmanager
+    def judged_by(self, judge: Callable[[Ruleset], None]) -> Iterator[None]:
+        """Call `judge` with all rules that are put in force inside this block. It must not raise."""
+        self._judges.add(judge)
+        try:
+            yield
+        finally:
+            self._judges.discard(judge)
