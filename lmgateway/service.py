@@ -6,9 +6,10 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 
 from aiohttp import web
 
@@ -18,12 +19,15 @@ from .boxes.sdk import library as sdk
 from .config import Config
 from .errors import ConfigError
 from .observe import logs
+from .observe.clock import iso_timestamp
 from .server.connection_limits import ConnectionLimits
 from .server.listening import listening
 from .server.loop import Signals
 from .server.service_manager import ServiceManager
 from .server.sockets import bind, inherited
 from .server.tls import ServerTls
+from .storage.folder_lock import FolderLock, Holder
+from .storage.state_folder import state_directory
 from .web.state import ACTIVITY
 
 logger = logging.getLogger(__name__)
@@ -49,11 +53,44 @@ class Service:
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
         """Serve until `signals.stop` is set. `on_listening` is called with the port.
 
-        Raises CannotListen, and ConfigError for a database that is newer than this program.
+        Raises CannotListen, StateInUse, and ConfigError for a database that is newer than this program.
         """
         _raise_descriptor_limit()
         server = self.config.server
-        sockets = inherited(os.environ) or bind(server.host, server.port)
+        with ExitStack() as held:
+            # Bound before the state folder is locked: clients that connect while this process waits for the
+            # one before it are served afterwards.
+            sockets = inherited(os.environ) or bind(server.host, server.port)
+            for bound in sockets:
+                held.callback(bound.close)
+            lock = FolderLock(state_directory(server.state_dir))
+            held.callback(lock.release)
+            if await self._is_locked(lock, sockets, signals.stop):
+                await self._serve(signals, sockets, lock, on_listening)
+        logger.info("stopped")
+
+    async def _is_locked(
+        self, lock: FolderLock, sockets: Sequence[socket.socket], stop: asyncio.Event
+    ) -> bool:
+        """Lock the state folder; return False if `stop` was set while another process had it."""
+
+        def on_wait(reason: str, seconds: float) -> None:
+            logger.warning("%s", reason)
+            self._manager.waiting(reason, seconds)
+
+        host, port = sockets[0].getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        holder = Holder(pid=os.getpid(), address=address, since=iso_timestamp())
+        drain_seconds = self.config.server.drain_seconds
+        return await lock.acquire(holder, drain_seconds=drain_seconds, stop=stop, on_wait=on_wait)
+
+    async def _serve(
+        self,
+        signals: Signals,
+        sockets: Sequence[socket.socket],
+        lock: FolderLock,
+        on_listening: Callable[[int], None],
+    ) -> None:
         app = create_app(self.config)
         async with listening(
             app,
@@ -73,8 +110,8 @@ class Service:
                 await signals.stop.wait()
             await background.end(feeding)
             logger.info("stopping: waiting for running requests")
+            lock.mark_ending()
             self._manager.stopping()
-        logger.info("stopped")
 
     def _status(self, app: web.Application) -> str:
         running, connected = len(app[ACTIVITY].running), len(self._limits.connections)
