@@ -83,6 +83,7 @@ class FolderLock:
                 async with asyncio.timeout(POLL_SECONDS):
                     await stop.wait()
                     return False
+        self._erase()
         self._write(holder)
         return True
 
@@ -94,8 +95,7 @@ class FolderLock:
     def release(self) -> None:
         """Unlock the folder. The file stays: another process may just be locking it."""
         if self._descriptor is not None:
-            with suppress(OSError):
-                os.truncate(self._descriptor, 0)
+            self._erase()
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -129,6 +129,12 @@ class FolderLock:
             self._folder,
             exc.strerror or exc,
         )
+
+    def _erase(self) -> None:
+        """Remove the record; there is room for this on a full disk too."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.truncate(self._descriptor, 0)
 
     def _write(self, holder: Holder) -> None:
         if self._descriptor is None:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from lmgateway.errors import StateInUse
 from lmgateway.storage import folder_lock
@@ -147,9 +149,11 @@ NEVER = 10.0**9
 
 async def test_a_holder_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a full disk nothing can be recorded, and the lock is in force."""
+    killed = structs.replace(US, pid=1)
+    (tmp_path / FILE_NAME).write_bytes(msgspec.json.encode(killed))
+    monkeypatch.setattr(FolderLock, "_write", lambda *_: None)
     first = FolderLock(tmp_path)
     assert await acquire(first)
-    os.truncate(tmp_path / FILE_NAME, 0)
     assert holder_of(tmp_path) == "another process"
     monkeypatch.setattr(folder_lock, "CLOSE_SECONDS", 0.0)
     with pytest.raises(StateInUse, match="is in use by another process"):
