@@ -23,7 +23,7 @@ from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
 from .web.operations.routes import OPERATIONS, add_routes
-from .web.ruleset import RulesInForce
+from .web.ruleset import Ruleset, RulesInForce
 from .web.state import (
     ACTIVE_MODELS,
     ACTIVITY,
@@ -42,16 +42,16 @@ from .web.state import (
 def create_app(config: Config) -> web.Application:
     """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too."""
     app = web.Application(middlewares=MIDDLEWARES)
-    app[RULES_IN_FORCE] = RulesInForce(config)
     # Events are numbered from the current time on, so a number from before a restart is lower: a reader that
     # reconnects with it gets all events since the restart.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
+    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[DATABASE] = Database(state_directory(config.server.state_dir))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
-    app[MODELS] = ModelLifecycle(app[FLEET], app[ACTIVE_MODELS], app[ACTIVITY])
+    app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
@@ -62,13 +62,19 @@ def create_app(config: Config) -> web.Application:
     return app
 
 
-async def reconfigure(app: web.Application, config: Config) -> None:
-    """Put a new configuration in force. Running requests go on under the old one; no client is disconnected.
+def make_rules(app: web.Application, config: Config) -> Ruleset:
+    """Return the rules of a new configuration. Nothing has changed before they are put in force."""
+    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio))
 
-    A new address, port or state folder takes effect only at the next start.
+
+def put_in_force(app: web.Application, rules: Ruleset) -> None:
+    """Apply new rules to new requests. Running ones go on under the old rules; no client is disconnected.
+
+    It must not wait in between: a request would begin with the rules of one configuration and the LM Studio
+    of another. A new address, port or state folder takes effect only at the next start.
     """
-    app[RULES_IN_FORCE].replace(config)
-    await app[FLEET].reconfigure(config.lmstudio)
+    app[FLEET].replace(rules.box)
+    app[RULES_IN_FORCE].replace(rules)
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:

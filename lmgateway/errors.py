@@ -39,6 +39,10 @@ class CannotListen(Exception):
     """The listening socket can't be opened; the message has the address and the reason."""
 
 
+class StateInUse(Exception):
+    """Another gateway uses the state folder; the message names its process."""
+
+
 class VitalTaskFailed(Exception):
     """A task that the gateway can't run without has failed; the process ends, and systemd restarts it."""
 

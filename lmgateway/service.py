@@ -6,25 +6,28 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
-from ssl import SSLContext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 
 from aiohttp import web
 
 from . import background
-from .app import create_app, reconfigure
+from .app import create_app, make_rules, put_in_force
 from .boxes.sdk import library as sdk
 from .config import Config
 from .errors import ConfigError
 from .observe import logs
+from .observe.clock import iso_timestamp
 from .server.connection_limits import ConnectionLimits
 from .server.listening import listening
 from .server.loop import Signals
 from .server.service_manager import ServiceManager
 from .server.sockets import bind, inherited
-from .server.tls import load_certificate, server_context
+from .server.tls import ServerTls
+from .storage.folder_lock import FolderLock, Holder
+from .storage.state_folder import state_directory
 from .web.state import ACTIVITY
 
 logger = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ class Service:
         """Raises ConfigError."""
         self._load = load
         self.config = load()
-        self._tls = server_context(self.config.server)
+        self._tls = ServerTls(self.config.server)
         self._limits = ConnectionLimits(self.config)
         self._manager = ServiceManager(os.environ)
         configure_logging(self.config)
@@ -50,17 +53,50 @@ class Service:
     async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
         """Serve until `signals.stop` is set. `on_listening` is called with the port.
 
-        Raises CannotListen, and ConfigError for a database that is newer than this program.
+        Raises CannotListen, StateInUse, and ConfigError for a database that is newer than this program.
         """
         _raise_descriptor_limit()
         server = self.config.server
+        with ExitStack() as held:
+            # Bound before the state folder is locked: clients that connect while this process waits for the
+            # one before it are served afterwards.
+            sockets = inherited(os.environ) or bind(server.host, server.port)
+            for bound in sockets:
+                held.callback(bound.close)
+            lock = FolderLock(state_directory(server.state_dir))
+            held.callback(lock.release)
+            if await self._is_locked(lock, sockets, signals.stop):
+                await self._serve(signals, sockets, lock, on_listening)
+        logger.info("stopped")
+
+    async def _is_locked(
+        self, lock: FolderLock, sockets: Sequence[socket.socket], stop: asyncio.Event
+    ) -> bool:
+        """Lock the state folder; return False if `stop` was set while another process had it."""
+
+        def on_wait(reason: str, seconds: float) -> None:
+            logger.warning("%s", reason)
+            self._manager.waiting(reason, seconds)
+
+        host, port = sockets[0].getsockname()[:2]
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        holder = Holder(pid=os.getpid(), address=address, since=iso_timestamp())
+        drain_seconds = self.config.server.drain_seconds
+        return await lock.acquire(holder, drain_seconds=drain_seconds, stop=stop, on_wait=on_wait)
+
+    async def _serve(
+        self,
+        signals: Signals,
+        sockets: Sequence[socket.socket],
+        lock: FolderLock,
+        on_listening: Callable[[int], None],
+    ) -> None:
         app = create_app(self.config)
-        sockets = inherited(os.environ) or bind(server.host, server.port)
         async with listening(
             app,
             sockets,
             limits=self._limits,
-            tls=self._tls,
+            tls=self._tls.listening,
             hurry=signals.hurry,
             on_failure=signals.fail,
         ) as port:
@@ -74,8 +110,8 @@ class Service:
                 await signals.stop.wait()
             await background.end(feeding)
             logger.info("stopping: waiting for running requests")
+            lock.mark_ending()
             self._manager.stopping()
-        logger.info("stopped")
 
     def _status(self, app: web.Application) -> str:
         running, connected = len(app[ACTIVITY].running), len(self._limits.connections)
@@ -87,41 +123,40 @@ class Service:
             signal.clear()
             self._manager.reloading()
             try:
-                await self._reload(app)
+                self._reload(app)
             except Exception:
                 # A bug. The task must survive it, so that the next SIGHUP reloads again.
-                logger.exception("reloading failed: the new configuration may be in force only in part")
+                logger.exception("reloading failed; the configuration is unchanged")
             self._manager.ready()
 
-    async def _reload(self, app: web.Application) -> None:
+    def _reload(self, app: web.Application) -> None:
+        """Put the new configuration in force, or nothing of it.
+
+        It never waits, so no request and no second reload sees the half of it.
+        """
         try:
             config = self._load()
-            _change_certificate(self._tls, config)
+            certificate = self._tls.reloaded(config.server)
         except ConfigError as exc:
             for problem in exc.problems:
                 logger.error("%s", problem)  # noqa: TRY400 - a traceback wouldn't help
             logger.error("the configuration is unchanged; correct it and reload again")  # noqa: TRY400
             return
+        rules = make_rules(app, config)
+        # Everything that can fail was done above.
         for name in _STARTUP_SETTINGS:
             if getattr(config.server, name) != getattr(self.config.server, name):
                 logger.warning("server.%s takes effect when the gateway is restarted", name)
         self.config = config
         configure_logging(config)
+        self._tls.replace(certificate)
         self._limits.reconfigure(config)
-        await reconfigure(app, config)
+        put_in_force(app, rules)
         logger.info("the configuration is reloaded")
 
 
 def configure_logging(config: Config) -> None:
     logs.configure(config.logging.level, config.logging.format, quiet=sdk.LOGGERS)
-
-
-def _change_certificate(tls: SSLContext | None, config: Config) -> None:
-    uses_tls = bool(config.server.tls_cert or config.server.tls_key)
-    if uses_tls != (tls is not None):
-        raise ConfigError(["server.tls_cert: to change between http and https, restart the gateway"])
-    if tls is not None:
-        load_certificate(tls, config.server)
 
 
 def _settle_garbage_collector() -> None:

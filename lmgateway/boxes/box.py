@@ -1,59 +1,48 @@
-"""One LM Studio: its HTTP and SDK connections, its health, its loads in progress and its log."""
+"""One LM Studio, as one configuration describes it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Self
 
 from multidict import CIMultiDict
 
 from ..config import LMStudio
 from ..errors import GatewayError, UpstreamUnavailable
-from ..observe.activity import Activity
 from ..schema.health import Reachability
+from .connections import Connections
 from .health import Health
 from .http.client import HttpClient
-from .loads import Loads
-from .log.monitor import LogMonitor
 from .sdk.calls import SdkCalls
 
 PROBE_SECONDS = 2
 
 
 class Box:
-    """The owner of the gateway's connections to one LM Studio. A context manager: enter it before use."""
+    """An LM Studio's address, token and health, and the ways to ask it. They never change.
 
-    def __init__(self, name: str, config: LMStudio, activity: Activity) -> None:
-        self.name = name
-        self.health = Health()
-        self.http = HttpClient(config, self.health)
-        self.sdk = SdkCalls(config)
-        self.loads = Loads(self.sdk, activity)
-        self._log = LogMonitor(config, activity.events, activity.prompt_progressed)
-        self._resources = AsyncExitStack()
+    A request uses one box for all of its life. A reload makes a new one, so that nothing of the request goes
+    to the new address, and neither token to the other's. The connections outlive the box.
+    """
 
-    async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as starting:
-            await starting.enter_async_context(self.http)
-            starting.push_async_callback(self.sdk.close)
-            starting.push_async_callback(self.loads.close)
-            await starting.enter_async_context(self._log)
-            self._resources = starting.pop_all()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self, name: str, config: LMStudio, connections: Connections, health: Health | None = None
     ) -> None:
-        await self._resources.aclose()
+        self.name = name
+        self.config = config
+        self.health = health or Health()
+        self.http = HttpClient(config, connections.pool, self.health)
+        self.sdk = SdkCalls(config, connections.links)
+        self.loads = connections.loads
+        self._connections = connections
 
-    async def reconfigure(self, config: LMStudio) -> None:
-        """Use this configuration for new requests. Running ones aren't affected."""
-        self.http.reconfigure(config)
-        self.sdk.reconfigure(config)
-        await self._log.reconfigure(config)
+    def reconfigured(self, config: LMStudio) -> Box:
+        """Return the box with this configuration. It isn't in force before its connections prefer it."""
+        if config == self.config:
+            return self
+        # What is known of another address says nothing about this one.
+        health = self.health if config.base_url == self.config.base_url else None
+        return Box(self.name, config, self._connections, health)
 
     async def probe(self) -> Reachability:
         """Request LM Studio's models, and return whether it answered and how fast."""

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from ..config import LMStudio
 from ..observe.activity import Activity
 from .box import Box
+from .connections import Connections
 
 ONLY_BOX = "lmstudio"
 
 
 class Fleet:
-    """The owner of the boxes. They are started, reconfigured and closed together."""
+    """The owner of the boxes in force and of their connections. Enter it before use."""
 
     def __init__(self, config: LMStudio, activity: Activity) -> None:
-        self._boxes = {ONLY_BOX: Box(ONLY_BOX, config, activity)}
-        self._resources = AsyncExitStack()
+        self._connections = Connections(config, activity)
+        self._boxes = {ONLY_BOX: Box(ONLY_BOX, config, self._connections)}
 
     @property
     def only(self) -> Box:
         return self._boxes[ONLY_BOX]
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as starting:
-            for box in self._boxes.values():
-                await starting.enter_async_context(box)
-            self._resources = starting.pop_all()
+        await self._connections.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._resources.aclose()
+        await self._connections.__aexit__(kind, exc, trace)
 
-    async def reconfigure(self, config: LMStudio) -> None:
-        await self._boxes[ONLY_BOX].reconfigure(config)
+    def replace(self, box: Box) -> None:
+        """Put a box in force, as `Box.reconfigured` returned it. Requests of the previous one go on."""
+        if box is not self.only:
+            self._boxes[ONLY_BOX] = box
+            self._connections.prefer(box.config)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
+from yarl import URL
 
 from .. import background
 from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
@@ -44,6 +45,7 @@ class LoadedInstance(Struct, frozen=True):
 class _Key(Struct, frozen=True):
     """Loads with equal keys are one load. Without a `load_config`, the model's profile decides."""
 
+    base_url: URL
     model_key: str
     instance_id: str | None
     ttl_seconds: int | None
@@ -53,8 +55,9 @@ class _Key(Struct, frozen=True):
 class _Load:
     """One load, which any number of callers may wait for."""
 
-    def __init__(self, key: _Key, profiles: LoadProfiles) -> None:
+    def __init__(self, key: _Key, calls: SdkCalls, profiles: LoadProfiles) -> None:
         self.key = key
+        self.calls = calls
         self.profiles = profiles
         self.activates = False
         self.cancelled = asyncio.Event()
@@ -68,16 +71,19 @@ class Loads:
     joins the load in progress (single-flight): LM Studio would load the model twice.
     """
 
-    def __init__(self, calls: SdkCalls, activity: Activity) -> None:
-        self._calls = calls
+    def __init__(self, activity: Activity) -> None:
         self._activity = activity
         self._running: dict[_Key, _Load] = {}
 
-    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
-        """Load a model and return the instance. Raises Conflict, LoadCancelled, and as SdkCalls.load."""
+    async def load(self, request: LoadRequest, calls: SdkCalls, profiles: LoadProfiles) -> LoadedInstance:
+        """Load a model and return the instance. Raises Conflict, LoadCancelled, and as SdkCalls.load.
+
+        All of its calls are made with `calls`, also after a reload to another LM Studio.
+        """
         config = request.load_config or profiles.get(request.model_key)
-        key = _Key(request.model_key, request.instance_id, request.ttl_seconds or None, config)
-        load = self._running.get(key) or self._start(key, profiles)
+        base_url = calls.origin.base_url
+        key = _Key(base_url, request.model_key, request.instance_id, request.ttl_seconds or None, config)
+        load = self._running.get(key) or self._start(key, calls, profiles)
         load.activates |= request.activates
         return await background.join(load.task)
 
@@ -106,12 +112,13 @@ class Loads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key, profiles: LoadProfiles) -> _Load:
-        if key.instance_id and any(key.instance_id == other.instance_id for other in self._running):
+    def _start(self, key: _Key, calls: SdkCalls, profiles: LoadProfiles) -> _Load:
+        others = (other for other in self._running if other.base_url == key.base_url)
+        if key.instance_id and any(key.instance_id == other.instance_id for other in others):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
             )
-        load = self._running[key] = _Load(key, profiles)
+        load = self._running[key] = _Load(key, calls, profiles)
         load.task = asyncio.create_task(self._run(load))
         load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
@@ -146,16 +153,16 @@ class Loads:
         if load.key.load_config is not None or not load.profiles:
             return load.key.load_config or LoadConfig()
         # No profile has this name, but it may be the path of a model whose key has one.
-        model = inventory.find(load.key.model_key, await self._calls.downloaded())
+        model = inventory.find(load.key.model_key, await load.calls.downloaded())
         return (model and load.profiles.get(model.model_key)) or LoadConfig()
 
     async def _load(self, load: _Load, load_config: LoadConfig, operation: ModelOperation) -> LoadedInstance:
         key = load.key
         # This also finds a dead connection, before the load begins, which isn't idempotent.
-        kind = _kind_of(key.model_key, await self._calls.downloaded())
+        kind = _kind_of(key.model_key, await load.calls.downloaded())
         config, ignored = sdk.split_config(msgspec.to_builtins(load_config), kind)
         if key.instance_id is not None:
-            await self._check_free(key.instance_id)
+            await _check_free(load.calls, key.instance_id)
         if load.cancelled.is_set():
             raise LoadCancelled(f"The load of {key.model_key} was cancelled before it began.")
 
@@ -171,7 +178,7 @@ class Loads:
             )
 
         try:
-            identifier = await self._calls.load(
+            identifier = await load.calls.load(
                 kind,
                 key.model_key,
                 key.instance_id,
@@ -182,20 +189,22 @@ class Loads:
             )
         except ModelNotFound as exc:
             raise ModelNotFound(f"LM Studio has no model {key.model_key}.") from exc
-        return LoadedInstance(kind, identifier, await self._applied(kind, identifier), ignored)
+        return LoadedInstance(kind, identifier, await _applied(load.calls, kind, identifier), ignored)
 
-    async def _applied(self, kind: ModelType, identifier: str) -> dict[str, object]:
-        try:
-            return await self._calls.load_config(kind, identifier)
-        except GatewayError as exc:
-            # The model is loaded all the same: after an error the caller would load it again.
-            logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.message)
-            return {}
 
-    async def _check_free(self, instance_id: str) -> None:
-        """Raise Conflict if an instance has this name: LM Studio refuses it without an error code."""
-        if any(model.identifier == instance_id for model in await self._calls.loaded()):
-            raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
+async def _applied(calls: SdkCalls, kind: ModelType, identifier: str) -> dict[str, object]:
+    try:
+        return await calls.load_config(kind, identifier)
+    except GatewayError as exc:
+        # The model is loaded all the same: after an error the caller would load it again.
+        logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.message)
+        return {}
+
+
+async def _check_free(calls: SdkCalls, instance_id: str) -> None:
+    """Raise Conflict if an instance has this name: LM Studio refuses it without an error code."""
+    if any(model.identifier == instance_id for model in await calls.loaded()):
+        raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
 
 
 def _matches(key: _Key, request: InstanceRequest) -> bool:

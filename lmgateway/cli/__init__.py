@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, get_args
 
 from .. import __version__
 from ..config import Config
-from ..errors import CannotListen, ConfigError, VitalTaskFailed
+from ..errors import CannotListen, ConfigError, StateInUse, VitalTaskFailed
 from ..schema.common import ModelType
-from .failures import EX_CANTCREAT, EX_CONFIG, EX_IOERR, EX_OSERR, EX_SOFTWARE, RequestFailed
+from .failures import (
+    EX_CANTCREAT,
+    EX_CONFIG,
+    EX_IOERR,
+    EX_OSERR,
+    EX_SOFTWARE,
+    EX_TEMPFAIL,
+    RequestFailed,
+)
 from .private_file import CannotWrite
 
 KINDS = get_args(ModelType)
@@ -25,6 +33,7 @@ UNREAD = 141
 _EXIT_STATUS: dict[type[Exception], int] = {
     CannotListen: EX_OSERR,
     CannotWrite: EX_CANTCREAT,
+    StateInUse: EX_TEMPFAIL,
     VitalTaskFailed: EX_SOFTWARE,
 }
 
@@ -54,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in exc.problems:
             print(f"lmgateway: {problem}", file=sys.stderr)
         return EX_CONFIG
-    except (CannotListen, CannotWrite, VitalTaskFailed) as exc:
+    except tuple(_EXIT_STATUS) as exc:
         print(f"lmgateway: {exc}", file=sys.stderr)
         return _EXIT_STATUS[type(exc)]
     except RequestFailed as exc:

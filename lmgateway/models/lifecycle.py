@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ..background import DetachedTasks
 from ..boxes.box import Box
-from ..boxes.fleet import Fleet
 from ..boxes.loads import LoadedInstance, LoadProfiles
+from ..boxes.sdk.calls import SdkCalls
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelUnloadComplete, ModelUnloadStart
@@ -44,14 +44,13 @@ class Unloaded(NamedTuple):
 
 
 class ModelLifecycle:
-    """Loads and unloads models on the box, and then updates the registry of active models.
+    """Loads and unloads models on a box, and then updates the registry of active models.
 
     Loads and unloads are completed even if the caller is cancelled: LM Studio completes them too, and the
     active models must be updated afterwards.
     """
 
-    def __init__(self, fleet: Fleet, active: ActiveModelRegistry, activity: Activity) -> None:
-        self._fleet = fleet
+    def __init__(self, active: ActiveModelRegistry, activity: Activity) -> None:
         self._active = active
         self._activity = activity
         self._tasks = DetachedTasks()
@@ -59,27 +58,23 @@ class ModelLifecycle:
     async def close(self) -> None:
         await self._tasks.close()
 
-    @property
-    def _box(self) -> Box:
-        return self._fleet.only
-
-    async def listing(self) -> ModelList:
+    async def listing(self, box: Box) -> ModelList:
         """Return the models on disk and in memory. Raises as SdkCalls."""
-        downloaded, loaded = await asyncio.gather(self._box.sdk.downloaded(), self._box.sdk.loaded())
+        downloaded, loaded = await asyncio.gather(box.sdk.downloaded(), box.sdk.loaded())
         return ModelList(loaded=self._active.mark(loaded), downloaded=downloaded)
 
-    async def load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+    async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model and, unless the request says otherwise, activate it.
 
         Raises as Loads.load, ModelNotFound with near names, and StateNotSaved.
         """
-        return await self._tasks.run(self._load(request, profiles))
+        return await self._tasks.run(self._load(request, box, profiles))
 
-    async def _load(self, request: LoadRequest, profiles: LoadProfiles) -> LoadedInstance:
+    async def _load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         try:
-            instance = await self._box.loads.load(request, profiles)
+            instance = await box.loads.load(request, box.sdk, profiles)
         except ModelNotFound as exc:
-            raise model_not_found(request.model_key, await self._on_disk_if_known()) from exc
+            raise model_not_found(request.model_key, await _on_disk_if_known(box)) from exc
         if request.activates:
             # An instance whose identifier LM Studio chose can only be requested by that identifier.
             own_name = instance.identifier if instance.identifier != request.model_key else None
@@ -94,36 +89,28 @@ class ModelLifecycle:
                 raise StateNotSaved(f"{instance.identifier} is loaded. {exc.message}") from exc
         return instance
 
-    async def _on_disk_if_known(self) -> tuple[DownloadedModel, ...]:
-        try:
-            return await self._box.sdk.downloaded(attempts=1)
-        except _UNANSWERED:
-            return ()
-
-    async def cancel_load(self, request: InstanceRequest) -> list[str]:
+    async def cancel_load(self, request: InstanceRequest, box: Box) -> list[str]:
         """Cancel the matching loads; return the identifiers that they would have had. As Loads.cancel."""
-        return await self._box.loads.cancel(request)
+        return await box.loads.cancel(request)
 
-    async def activate(self, request: ActivateRequest) -> Activation:
-        """Make this the active model of its type, loaded or not. Raises StateNotSaved."""
+    async def activate(self, request: ActivateRequest, box: Box | None = None) -> Activation:
+        """Make this the active model of its type, loaded or not. Raises StateNotSaved.
+
+        Without a box, LM Studio isn't asked whether it has the model.
+        """
         active = ActiveModel(
             model_key=request.model_key,
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
         # If the request has the type, activation works without LM Studio.
-        availability = Availability("unknown") if request.type else await self._look_up(active)
+        availability = Availability("unknown")
+        # If the request has the type, activation works without LM Studio.
+        if box is not None and request.type is None:
+            availability = await _look_up(active, box)
         kind = request.type or availability.type or self._likely_type(request.model_key)
         await self._active.activate(kind, active)
         return Activation(active, availability)
-
-    async def _look_up(self, active: ActiveModel) -> Availability:
-        try:
-            on_disk = await self._box.sdk.downloaded(attempts=1)
-            loaded = await self._box.sdk.loaded(attempts=1)
-        except _UNANSWERED:
-            return Availability("unknown")
-        return look_up(active, on_disk, loaded)
 
     def _likely_type(self, model_key: str) -> ModelType:
         """Return the type of the active model with this key, otherwise guess it from LM Studio's prefix."""
@@ -131,35 +118,35 @@ class ModelLifecycle:
         is_active = embedding is not None and embedding.model_key == model_key
         return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
 
-    async def unload(self, request: InstanceRequest) -> Unloaded:
+    async def unload(self, request: InstanceRequest, box: Box) -> Unloaded:
         """Unload exactly the named instance, or every one of the model.
 
         An active model without an instance left becomes inactive. Raises as SdkCalls, and StateNotSaved.
         """
-        return await self._tasks.run(self._unload(request))
+        return await self._tasks.run(self._unload(request, box.sdk))
 
-    async def _unload(self, request: InstanceRequest) -> Unloaded:
+    async def _unload(self, request: InstanceRequest, calls: SdkCalls) -> Unloaded:
         key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
         with self._activity.operation("model_unload", key) as operation:
-            loaded = await self._box.sdk.loaded()
+            loaded = await calls.loaded()
             matching = [instance for instance in loaded if refers_to(request, instance)]
             if not matching:
                 operation.changed_nothing = True
                 return Unloaded()
             publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
-            deactivated = await self._unload_each(matching, loaded)
+            deactivated = await self._unload_each(matching, loaded, calls)
             total_ms = operation.elapsed_ms
             publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
         return Unloaded(tuple(instance.identifier for instance in matching), deactivated)
 
     async def _unload_each(
-        self, matching: Sequence[LoadedModel], loaded: Sequence[LoadedModel]
+        self, matching: Sequence[LoadedModel], loaded: Sequence[LoadedModel], calls: SdkCalls
     ) -> tuple[ModelType, ...]:
         unloaded: list[LoadedModel] = []
         try:
             for instance in matching:
                 with suppress(ModelNotFound):  # it was unloaded meanwhile
-                    await self._box.sdk.unload(instance.kind, instance.identifier)
+                    await calls.unload(instance.kind, instance.identifier)
                 unloaded.append(instance)
         finally:
             # Also if one of them failed: the others are no longer in memory.
@@ -175,3 +162,19 @@ class ModelLifecycle:
         except StateNotSaved as exc:
             names = ", ".join(instance.identifier for instance in unloaded)
             raise StateNotSaved(f"{names} is unloaded. {exc.message}") from exc
+
+
+async def _look_up(active: ActiveModel, box: Box) -> Availability:
+    try:
+        on_disk = await box.sdk.downloaded(attempts=1)
+        loaded = await box.sdk.loaded(attempts=1)
+    except _UNANSWERED:
+        return Availability("unknown")
+    return look_up(active, on_disk, loaded)
+
+
+async def _on_disk_if_known(box: Box) -> tuple[DownloadedModel, ...]:
+    try:
+        return await box.sdk.downloaded(attempts=1)
+    except _UNANSWERED:
+        return ()

@@ -30,11 +30,12 @@ class Subscription:
         self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
         self._queued = 0
         self._missed = missed
+        self._has_ended = False
 
     def offer(self, batch: Batch) -> int:
         """Enqueue a batch without waiting; return how many older events were dropped for it."""
         batch = batch.only(self._names)
-        if not batch.events:
+        if not batch.events or self._has_ended:
             return 0
         self._queue.put_nowait(batch)
         self._queued += len(batch.events)
@@ -46,7 +47,15 @@ class Subscription:
 
     def end(self) -> None:
         """End the subscription after the events that are queued."""
+        self._has_ended = True
         self._queue.put_nowait(None)
+
+    def cut(self) -> None:
+        """End the subscription at once, without the events that are queued."""
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        self._queued = 0
+        self.end()
 
     async def next(self) -> Batch | None:
         """Wait for the next events and return them; None at the end."""

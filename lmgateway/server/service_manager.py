@@ -26,6 +26,10 @@ class ServiceManager:
         # Without a notification for WATCHDOG_USEC, systemd kills the process. Half of that leaves a margin.
         self._watchdog_seconds = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000 if watches else 0
 
+    def waiting(self, reason: str, seconds: float) -> None:
+        """Notify that the start takes so much longer, and why."""
+        self._notify(f"STATUS={reason}", f"EXTEND_TIMEOUT_USEC={round(seconds * 1_000_000)}")
+
     def ready(self) -> None:
         self._notify("READY=1")
 

@@ -9,6 +9,41 @@ from ..config import Server
 from ..errors import ConfigError
 
 
+class ServerTls:
+    """The owner of the listening sockets' context, and of the certificate for new connections.
+
+    `listening` is None for plain http.
+    """
+
+    def __init__(self, server: Server) -> None:
+        """Raises ConfigError."""
+        self.listening = self._current = server_context(server)
+        if self.listening is not None:
+            # Called for each connection, before its certificate is chosen. A listening socket keeps its
+            # context, and loading another certificate into that one could leave it with half of each.
+            self.listening.sni_callback = self._choose_certificate
+
+    def reloaded(self, server: Server) -> ssl.SSLContext | None:
+        """Return the context with this configuration's certificate. Nothing has changed before `replace`.
+
+        Raises ConfigError.
+        """
+        context = server_context(server)
+        if (context is None) != (self.listening is None):
+            raise ConfigError(["server.tls_cert: to change between http and https, restart the gateway"])
+        return context
+
+    def replace(self, context: ssl.SSLContext | None) -> None:
+        """Use this context's certificate for new connections."""
+        self._current = context
+
+    def _choose_certificate(
+        self, connection: ssl.SSLObject, _name: str | None, _listening: ssl.SSLContext
+    ) -> None:
+        if self._current is not None:
+            connection.context = self._current
+
+
 def server_context(server: Server) -> ssl.SSLContext | None:
     """Return the context for https, None if no certificate is configured. Raises ConfigError."""
     if not server.tls_cert and not server.tls_key:
@@ -18,12 +53,11 @@ def server_context(server: Server) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
     context.set_alpn_protocols(["http/1.1"])
-    load_certificate(context, server)
+    _load_certificate(context, server)
     return context
 
 
-def load_certificate(context: ssl.SSLContext, server: Server) -> None:
-    """Use the configured certificate for new connections. If it raises ConfigError, nothing has changed."""
+def _load_certificate(context: ssl.SSLContext, server: Server) -> None:
     if not server.tls_cert or not server.tls_key:
         raise ConfigError(["server.tls_cert, server.tls_key: set both, or none for plain http"])
     cert, key = server.tls_cert, server.tls_key
@@ -33,11 +67,9 @@ def load_certificate(context: ssl.SSLContext, server: Server) -> None:
         except OSError as exc:
             raise ConfigError([f"server.{name}: {path} can't be read: {exc.strerror}"]) from exc
     try:
-        # First on a throwaway context: a pair that doesn't match would leave this one half changed.
         # The empty password keeps OpenSSL from prompting for one at the terminal if the key is encrypted.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password="")
+        context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as exc:
         raise ConfigError(
             [f"server.tls_cert, server.tls_key: no PEM certificate with its unencrypted key: {exc.reason}"]
         ) from exc
-    context.load_cert_chain(cert, key)

@@ -31,13 +31,14 @@ _WITHOUT_ACTIVE: dict[ModelType, str] = {
 
 
 async def list_models(request: web.Request) -> web.Response:
-    return json_response(await request.app[MODELS].listing())
+    return json_response(await request.app[MODELS].listing(request[CONTEXT].rules.box))
 
 
 async def load(request: web.Request) -> web.Response:
     asked = await read_json(request, LoadRequest)
     started = time.monotonic()
-    instance = await request.app[MODELS].load(asked, request[CONTEXT].rules.profiles.loads)
+    rules = request[CONTEXT].rules
+    instance = await request.app[MODELS].load(asked, rules.box, rules.profiles.loads)
     what = "is loaded and is now the active model" if asked.activates else "is loaded"
     return json_response(
         LoadAnswer(
@@ -55,7 +56,7 @@ async def load(request: web.Request) -> web.Response:
 
 async def cancel_load(request: web.Request) -> web.Response:
     asked = await read_json(request, InstanceRequest)
-    cancelled = await request.app[MODELS].cancel_load(asked)
+    cancelled = await request.app[MODELS].cancel_load(asked, request[CONTEXT].rules.box)
     return json_response(
         CancelAnswer(
             model_key=asked.model_key,
@@ -68,7 +69,7 @@ async def cancel_load(request: web.Request) -> web.Response:
 async def unload(request: web.Request) -> web.Response:
     asked = await read_json(request, InstanceRequest)
     started = time.monotonic()
-    unloaded, deactivated = await request.app[MODELS].unload(asked)
+    unloaded, deactivated = await request.app[MODELS].unload(asked, request[CONTEXT].rules.box)
     if not unloaded:
         name = asked.instance_id or asked.model_key
         return json_response(
@@ -94,7 +95,8 @@ async def unload(request: web.Request) -> web.Response:
 
 
 async def activate(request: web.Request) -> web.Response:
-    active, availability = await request.app[MODELS].activate(await read_json(request, ActivateRequest))
+    asked, box = await read_json(request, ActivateRequest), request[CONTEXT].rules.box
+    active, availability = await request.app[MODELS].activate(asked, box)
     return json_response(
         ActivateAnswer(
             model_key=active.model_key,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from aiohttp import web
@@ -14,21 +15,35 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..aiohttp_private.server_protocol import protocol_of
 from ..boxes.log import events as log_events
-from ..errors import Mistake, NotFound, ValidationFailed
+from ..errors import GatewayError, Mistake, NotFound, ValidationFailed
 from ..observe import events
 from ..observe.event_stream import Subscription
 from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
+from .admission import admit_again
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, DATABASE, EVENTS, FLEET, METRICS, STARTED
+from .ruleset import Ruleset
+from .state import (
+    ACTIVE_MODELS,
+    ACTIVITY,
+    CONTEXT,
+    DATABASE,
+    EVENTS,
+    FLEET,
+    METRICS,
+    RULES_IN_FORCE,
+    STARTED,
+)
 from .validation import MAX_MISTAKES, suggestion
 
 logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
+# How long a reader that isn't admitted any more may take for the events that are being sent to it.
+CUT_SECONDS = 0.5
 _DISABLED = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -82,7 +97,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
     publisher.admit(request[CONTEXT].rules.config.limits.subscribers)
-    with publisher.subscribe(names, after=after) as subscription:
+    with publisher.subscribe(names, after=after) as subscription, _as_long_as_admitted(request, subscription):
         # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
             request, sep="\n", ping_interval=_DISABLED, send_timeout=SEND_SECONDS
@@ -93,6 +108,34 @@ async def stream(request: web.Request) -> web.StreamResponse:
                 logger.info("%s stopped reading events: its connection was aborted", request[CONTEXT].client)
                 protocol_of(request).abort()
         return response
+
+
+@contextmanager
+def _as_long_as_admitted(request: web.Request, subscription: Subscription) -> Iterator[None]:
+    """End the stream if a reload takes away its reader's right to it.
+
+    A reader that keeps up gets a complete response, and the reason when it reconnects.
+    """
+    context, loop = request[CONTEXT], asyncio.get_running_loop()
+    cutting: asyncio.TimerHandle | None = None
+
+    def judge(rules: Ruleset) -> None:
+        nonlocal cutting
+        try:
+            admit_again(request, rules)
+        except GatewayError as error:
+            if cutting is None:
+                context.error_code = error.code
+                subscription.cut()
+                cutting = loop.call_later(CUT_SECONDS, context.cancellation.interrupt, error)
+                logger.info("%s may no longer read events: %s", context.client, error.message)
+
+    try:
+        with request.app[RULES_IN_FORCE].judged_by(judge):
+            yield
+    finally:
+        if cutting is not None:
+            cutting.cancel()
 
 
 def _requested_names(lists: Iterable[str]) -> frozenset[str]:

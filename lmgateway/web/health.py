@@ -9,7 +9,7 @@ from aiohttp import web
 from ..observe.clock import iso_timestamp
 from ..schema.health import Health, Readiness, Root
 from .responses import json_response
-from .state import FLEET, STARTED
+from .state import CONTEXT, STARTED
 
 
 async def root(_request: web.Request) -> web.Response:
@@ -22,7 +22,7 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    lmstudio = await request.app[FLEET].only.probe()
+    lmstudio = await request[CONTEXT].rules.box.probe()
     if lmstudio.reachable:
         return json_response(Readiness(status="ok", lmstudio=lmstudio))
     return json_response(Readiness(status="unavailable", lmstudio=lmstudio), status=503)

@@ -9,12 +9,12 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ..access.callers import SCOPES
 from ..access.cors import is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
+from .admission import admit_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
@@ -111,12 +111,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     head.check_framing()
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
-    if not area.is_open(health_is_open=rules.health_is_open):
-        caller = context.caller = rules.callers.identify(head.credential)
-        if area.scope in SCOPES:
-            caller.require(area.scope)
-    if area.is_closed_to_pages:
-        rules.cors.admit_origin(request.headers)
+    context.caller = admit_caller(request, rules, area)
     return await handler(request)
 
 

@@ -11,7 +11,6 @@ from itertools import count
 from aiohttp import web
 
 from ..boxes.box import Box
-from ..boxes.fleet import Fleet
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import UpstreamResponse
 from ..errors import GatewayError, MethodNotAllowed
@@ -23,7 +22,8 @@ from ..traffic.rewrite import DIALECTS, Dialect
 from .context import RequestContext
 from .relay import relay
 from .request_bodies import Upload
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, FLEET
+from .ruleset import Ruleset
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -50,7 +50,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         )
         exchange.resolved(planned.model, stream=planned.streaming)
         activity.announce(exchange)
-        response = await deliver(planned, app[FLEET])
+        response = await deliver(planned, context.rules)
         options = planned.relay
         del incoming, planned  # free the body, which may be large, before the response is relayed
         return await relay(response, options, exchange, context.downstream)
@@ -83,13 +83,13 @@ async def read(
     return Incoming(request.method, destination, headers, dialect, body)
 
 
-async def deliver(planned: Plan, fleet: Fleet) -> UpstreamResponse:
+async def deliver(planned: Plan, rules: Ruleset) -> UpstreamResponse:
     """Return LM Studio's response as soon as its head is received. The caller closes it.
 
     Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, and the failure of the client's upload.
     """
     for rounds in count(1):
-        box = admit(fleet)
+        box = admit(rules)
         outgoing = address(planned, box)
         try:
             return await box.http.send(outgoing, silence=planned.silence_seconds)
@@ -101,9 +101,9 @@ async def deliver(planned: Plan, fleet: Fleet) -> UpstreamResponse:
     raise AssertionError("judge ends the rounds")
 
 
-def admit(fleet: Fleet) -> Box:
-    """Return the box that the request goes to."""
-    return fleet.only
+def admit(rules: Ruleset) -> Box:
+    """Return the box that the request goes to: also after a reload the one that it began with."""
+    return rules.box
 
 
 def address(planned: Plan, box: Box) -> Outgoing:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -12,6 +13,7 @@ from ..access.callers import Callers
 from ..access.cors import Cors
 from ..access.credentials import Credential, Redaction, presented
 from ..access.guard import Guard
+from ..boxes.box import Box
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
@@ -30,10 +32,14 @@ _LENGTHS = (b"Content-Length", b"content-length")
 
 
 class Ruleset:
-    """A configuration and the rules made from it. A running request isn't affected by a reload."""
+    """A configuration, the rules made from it, and LM Studio as it describes it.
 
-    def __init__(self, config: Config) -> None:
+    A request keeps the rules that it began with, so that a reload changes nothing for it.
+    """
+
+    def __init__(self, config: Config, box: Box) -> None:
         self.config = config
+        self.box = box
         self.profiles = profiles_of(config.models)
         self.cors = Cors(config)
         self.guard = Guard(config)
@@ -145,8 +151,21 @@ def _decode(field: bytes) -> str:
 class RulesInForce:
     """The owner of the rules for new requests; a reload replaces them."""
 
-    def __init__(self, config: Config) -> None:
-        self.current = Ruleset(config)
+    def __init__(self, rules: Ruleset) -> None:
+        self.current = rules
+        self._judges: set[Callable[[Ruleset], None]] = set()
 
-    def replace(self, config: Config) -> None:
-        self.current = Ruleset(config)
+    def replace(self, rules: Ruleset) -> None:
+        """Put these rules in force, and have everything judged again that lasts beyond a request."""
+        self.current = rules
+        for judge in tuple(self._judges):
+            judge(rules)
+
+    @contextmanager
+    def judged_by(self, judge: Callable[[Ruleset], None]) -> Iterator[None]:
+        """Call `judge` with all rules that are put in force inside this block. It must not raise."""
+        self._judges.add(judge)
+        try:
+            yield
+        finally:
+            self._judges.discard(judge)

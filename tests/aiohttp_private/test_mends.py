@@ -14,7 +14,7 @@ from yarl import URL
 
 from lmgateway.aiohttp_private.connector import FreshConnector
 from lmgateway.aiohttp_private.urls import exact_url
-from lmgateway.boxes.http.client import IDLE_SECONDS
+from lmgateway.boxes.http.pool import IDLE_SECONDS
 from tests.support.raw_client import raw_client
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
 

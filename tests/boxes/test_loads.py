@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 from lmgateway.boxes.loads import Loads
+from lmgateway.boxes.origin import Origin
+from lmgateway.config import LMStudio
 from lmgateway.errors import StudioFailed
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
@@ -18,6 +20,8 @@ READY = "ready before LM Studio read the cancel"
 
 class Client:
     """One of two loads is ready before its cancel, which no real server could be timed for."""
+
+    origin = Origin.of(LMStudio())
 
     def __init__(self) -> None:
         self.loading = 0
@@ -42,10 +46,13 @@ class Client:
 async def test_a_cancel_names_what_it_cancelled() -> None:
     """And not what was loaded before the cancel."""
     client = Client()
-    loads = Loads(client, Activity(Events(), Metrics()))  # type: ignore[arg-type]
+    loads = Loads(Activity(Events(), Metrics()))
     names = (READY, "cancelled")
     requests = [LoadRequest(model_key="m", instance_id=name) for name in names]
-    asked = [asyncio.create_task(loads.load(request, {})) for request in requests]
+    asked = [
+        asyncio.create_task(loads.load(request, client, {}))  # type: ignore[arg-type]
+        for request in requests
+    ]
     await until(lambda: client.loading == len(names))
     assert await loads.cancel(InstanceRequest(model_key="m")) == ["cancelled"]
     await asyncio.gather(*asked, return_exceptions=True)

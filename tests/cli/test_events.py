@@ -17,6 +17,7 @@ from lmgateway.web.state import MODELS
 from tests.cli.conftest import Commands
 from tests.conftest import StartGateway
 from tests.support.process import Process, lmgateway
+from tests.support.reloading import reload
 
 LLM = "qwen2.5-7b-instruct"
 
@@ -97,3 +98,15 @@ async def test_a_lost_connection_is_reported_once(
         status = await asyncio.to_thread(main, ["events", "--url", str(server.make_url("/"))])
     shown = capsys.readouterr()
     assert (status, shown.out.count("connected"), shown.err.count("Retrying.")) == (77, 2, 2)
+
+
+async def test_a_key_that_is_changed_ends_it(commands: Commands) -> None:
+    """With the exit status and the sentence for a wrong key."""
+    async with lmgateway("events", *commands.access, cwd=commands.folder) as watching:
+        await line_of(watching, "connected")
+        reload(commands.gateway, auth={"api_key": "another key"})
+        status, output = await watching.ends()
+    assert (status, output) == (
+        77,
+        "lmgateway: The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY.\n",
+    )

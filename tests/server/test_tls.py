@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import trustme
+from aiohttp import web
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -18,9 +19,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from lmgateway.config import Server
+from lmgateway.config import FilePath, Server
 from lmgateway.errors import ConfigError
-from lmgateway.server.tls import server_context
+from lmgateway.server.listening import listening
+from lmgateway.server.sockets import bind
+from lmgateway.server.tls import ServerTls, server_context
 from tests.support.process import lmgateway, serving
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
@@ -125,3 +128,27 @@ def test_a_certificate_that_cant_be_used_stops_the_start(
     server = Server(tls_cert=cert and str(tmp_path / cert), tls_key=key and str(tmp_path / key))
     with pytest.raises(ConfigError, match=expected):
         server_context(server)
+
+
+async def test_a_new_certificate_is_shown_only_when_it_is_put_in_force(
+    tmp_path: Path, authority: trustme.CA
+) -> None:
+    """So a reload that fails for another reason changes no certificate."""
+
+    def settings() -> Server:
+        shown = show(authority, tmp_path)
+        return Server(
+            tls_cert=FilePath(shown["GATEWAY_TLS_CERT"]), tls_key=FilePath(shown["GATEWAY_TLS_KEY"])
+        )
+
+    tls = ServerTls(settings())
+    async with listening(web.Application(), bind("127.0.0.1", 0), tls=tls.listening) as port:
+        before = await asyncio.to_thread(serial, port)
+        renewed = tls.reloaded(settings())
+        assert await asyncio.to_thread(serial, port) == before
+        tls.replace(renewed)
+        shown = [await asyncio.to_thread(serial, port) for _ in range(2)]
+        assert shown[0] != before
+        assert shown[0] == shown[1]
+    with pytest.raises(ConfigError, match="restart the gateway"):
+        tls.reloaded(Server())

@@ -6,14 +6,12 @@ import asyncio
 import re
 
 import pytest
-from yarl import URL
 
 from lmgateway.boxes.box import PROBE_SECONDS
-from lmgateway.config import LMStudio
-from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.support.clock import Clock
 from tests.support.gateway import Gateway
+from tests.support.reloading import reload
 from tests.support.upstream import Received, ScriptedUpstream, raw, silent
 
 NOWHERE = "http://127.0.0.1:9"
@@ -77,7 +75,7 @@ async def test_an_upload_that_cannot_connect_changes_the_metric(
     upstream.script = raw(b"")
     assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (502, "1.0")
     assert not caplog.records
-    await gateway.app[FLEET].reconfigure(LMStudio(base_url=URL(NOWHERE)))
+    reload(gateway, lmstudio={"base_url": NOWHERE})
     assert (await status(gateway, "/v1/files", b"x"), await reachable(gateway)) == (503, "0.0")
     assert f"LM Studio doesn't answer at {NOWHERE}: Cannot connect" in caplog.text
 

@@ -206,7 +206,7 @@ async def test_unforeseen_failure_names_no_internals_in_production(
 ) -> None:
     """A fault of the gateway is a 500 whose id is in the log; the exception is named only in development."""
 
-    def broken(_models: object, _request: object) -> None:
+    def broken(*_: object) -> None:
         raise ZeroDivisionError("internals")
 
     monkeypatch.setattr("lmgateway.models.lifecycle.ModelLifecycle.activate", broken)

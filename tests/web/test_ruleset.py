@@ -10,9 +10,13 @@ from multidict import CIMultiDictProxy
 
 from lmgateway.access.callers import Callers
 from lmgateway.access.guard import Guard
+from lmgateway.boxes.fleet import Fleet
 from lmgateway.config import Auth, Config, decode_custom
 from lmgateway.errors import GatewayError, Unauthorized
 from lmgateway.networks import Address
+from lmgateway.observe.activity import Activity
+from lmgateway.observe.event_stream import Events
+from lmgateway.observe.prometheus import Metrics
 from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset
 
 KEY = "a-long-secret"
@@ -21,7 +25,8 @@ FIELDS = ((b"Host", b"gateway"), (b"Authorization", b"Bearer a-long-secret"), (b
 
 def ruleset(tables: Mapping[str, object] | None = None) -> Ruleset:
     tables = tables or {"auth": {"api_key": KEY}}
-    return Ruleset(msgspec.convert(tables, Config, dec_hook=decode_custom))
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    return Ruleset(config, Fleet(config.lmstudio, Activity(Events(), Metrics())).only)
 
 
 def head(

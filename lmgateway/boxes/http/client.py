@@ -1,4 +1,4 @@
-"""The HTTP client of one LM Studio: its connection pool, and the translation of its errors."""
+"""HTTP requests to one LM Studio, and the translation of their errors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from functools import lru_cache
-from types import TracebackType
-from typing import Self, cast
+from functools import cached_property, lru_cache
+from typing import cast
 
 import aiohttp
 from multidict import CIMultiDict
 
-from ...aiohttp_private.connector import FreshConnector, without_retries
 from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
 from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
@@ -28,16 +26,11 @@ from ...errors import (
     UpstreamUnavailable,
 )
 from ..health import Health
+from .pool import HttpPool
 from .response import UpstreamResponse
-from .sockets import PEER_GONE, is_peer_gone, open_socket
+from .sockets import PEER_GONE, is_peer_gone
 
 CONNECT_SECONDS = 5
-# LM Studio's HTTP server (Node) closes an idle connection after 5 s. The gateway closes it first, because a
-# request on a connection that is just being closed is lost.
-IDLE_SECONDS = 4
-# The memory for each stalled client, in addition to the kernel's buffer: small enough for hundreds of them.
-# Data is passed on in pieces of up to the kernel's receive buffer, which adds to it.
-READ_BUFFER_BYTES = 16 * 1024
 LARGE_BODY_BYTES = 512 * 1024
 PIECE_BYTES = 64 * 1024
 
@@ -101,43 +94,19 @@ def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
 
 
 class HttpClient:
-    """The owner of the client session. Enter it before use. Each outcome is recorded in `health`."""
+    """Sends requests to one address with one API token. Each outcome is recorded in `health`."""
 
-    def __init__(self, config: LMStudio, health: Health) -> None:
-        self._health = health
-        self._session: aiohttp.ClientSession
-        self._direct: DirectClient
-        self._point_to(config)
-
-    def reconfigure(self, config: LMStudio) -> None:
-        """Use this configuration's address and token for new requests."""
-        self._point_to(config)
-        self._direct = DirectClient(self._session, self._base)
-
-    def _point_to(self, config: LMStudio) -> None:
+    def __init__(self, config: LMStudio, pool: HttpPool, health: Health) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
         self._authorization = f"Bearer {config.api_token}" if config.api_token else ""
+        self._pool = pool
+        self._health = health
 
-    async def __aenter__(self) -> Self:
-        session = aiohttp.ClientSession(
-            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            read_bufsize=READ_BUFFER_BYTES,
-            # Add no header fields to the client's own.
-            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
-            # Ignore HTTP_PROXY and .netrc, which are for the internet.
-            trust_env=False,
-        )
-        self._session = without_retries(session)
-        self._direct = DirectClient(self._session, self._base)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._session.close()
+    @cached_property
+    def _direct(self) -> DirectClient:
+        # At the first request: the pool has no session before the gateway starts.
+        return DirectClient(self._pool.session, self._base)
 
     def address(
         self,
@@ -197,7 +166,7 @@ class HttpClient:
         if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
             # One large write would block every other request.
             body = _pieces(body)
-        return await self._session.request(
+        return await self._pool.session.request(
             outgoing.method,
             exact_url(self._base, outgoing.target),
             headers=outgoing.headers,

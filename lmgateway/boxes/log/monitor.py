@@ -6,8 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ... import background
 from ...config import LMStudio
@@ -18,25 +16,16 @@ logger = logging.getLogger(__name__)
 
 
 class LogMonitor:
-    """The owner of the running LogFollower: a context manager that follows the configured folder."""
+    """The owner of the running LogFollower."""
 
-    def __init__(self, config: LMStudio, events: Events, on_prompt_progress: Callable[[float], None]) -> None:
-        self._config = config
+    def __init__(self, events: Events, on_prompt_progress: Callable[[float], None]) -> None:
         self._events = events
         self._on_prompt_progress = on_prompt_progress
         self._directory: Path | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Self:
-        await self.reconfigure(self._config)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._stop()
-
-    async def reconfigure(self, config: LMStudio) -> None:
+    def follow(self, config: LMStudio) -> None:
         """Follow this configuration's folder. If it is unchanged, the follower runs on without a gap."""
         if config.log_monitoring and not config.log_dir:
             logger.warning(
@@ -45,12 +34,17 @@ class LogMonitor:
         directory = Path(config.log_dir) if config.log_monitoring and config.log_dir else None
         if directory == self._directory:
             return
-        await self._stop()
+        if self._following is not None:
+            # It publishes nothing more. A reload doesn't wait until its thread has ended.
+            self._following.cancel()
+        self._directory, self._following = directory, None
         if directory is not None:
             follower = LogFollower(directory, self._events, on_prompt_progress=self._on_prompt_progress)
-            self._directory, self._task = directory, background.start(follower.run())
+            self._following = background.start(follower.run())
+            self._running.add(self._following)
+            self._following.add_done_callback(self._running.discard)
 
-    async def _stop(self) -> None:
-        task, self._task, self._directory = self._task, None, None
-        if task is not None:
-            await background.end(task)
+    async def close(self) -> None:
+        """End the followers, and wait until they have ended."""
+        if self._running:
+            await background.end(*self._running)

@@ -12,9 +12,10 @@ from ...errors import LinkLost, UpstreamSilent
 from ...schema.common import ModelType
 from ...schema.models import DownloadedModel, LoadedModel
 from .. import inventory
+from ..origin import Origin
 from . import library as sdk
 from .library import Parameter, SdkClient
-from .link import SdkLink
+from .links import SdkLinks
 
 Namespace = Literal["llm", "embedding", "system"]
 
@@ -24,30 +25,23 @@ class SdkCalls:
     library.translate returns.
     """
 
-    def __init__(self, config: LMStudio) -> None:
+    def __init__(self, config: LMStudio, links: SdkLinks) -> None:
+        """Each call uses the link to the configured address, with the configured token."""
+        self.origin = Origin.of(config)
         self._config = config
-        self._link = SdkLink(config)
-
-    def reconfigure(self, config: LMStudio) -> None:
-        """Use this configuration for new calls. Calls in progress aren't affected."""
-        self._config = config
-        self._link.reconfigure(config)
-
-    async def close(self) -> None:
-        """Close the connection."""
-        await self._link.close()
+        self._links = links
 
     async def version(self) -> str | None:
         """Return LM Studio's version, None if it doesn't report one. Makes one attempt to connect."""
         return inventory.version(await self._call("system", "version", attempts=1))
 
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
-        """Return the models on disk. `attempts` as for SdkLink.connection."""
+        """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
         return tuple(map(inventory.downloaded, inventory.objects(entries)))
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
-        """Return the instances in memory. `attempts` as for SdkLink.connection."""
+        """Return the instances in memory. `attempts` as for SdkLinks.connection."""
         asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
         lists = await asyncio.gather(*asked)
         entries = (entry for answer in lists for entry in inventory.objects(answer))
@@ -79,7 +73,7 @@ class SdkCalls:
         StudioFailed.
         """
         loop, patience = asyncio.get_running_loop(), seconds(self._config.load_timeout_ms)
-        async with self._link.connection() as client:
+        async with self._links.connection(self._config) as client:
             try:
                 async with asyncio.timeout(patience) as deadline:
 
@@ -116,7 +110,7 @@ class SdkCalls:
         """
         argument = None if parameter is None else Parameter(parameter)
         try:
-            async with self._link.connection(attempts) as client:
+            async with self._links.connection(self._config, attempts) as client:
                 return await self._ask(client, namespace, endpoint, argument)
         except LinkLost:
             if not retry:

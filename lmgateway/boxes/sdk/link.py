@@ -1,4 +1,4 @@
-"""The shared connection of LM Studio's SDK: opened at first use, replaced when it is lost."""
+"""The shared connection of LM Studio's SDK to one address: opened at first use, replaced when it is lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from yarl import URL
 
 from ...config import LMStudio
 from ...errors import LinkLost, UpstreamSilent, UpstreamUnavailable
+from ..origin import Origin
 from . import library as sdk
 from .library import SdkClient
 
@@ -26,8 +27,6 @@ _NOT_PLAIN = (
     "Models can only be managed if lmstudio.base_url is plain http without a path, because LM Studio's SDK "
     "supports nothing else."
 )
-# The SDK takes up to 20 s to close a dead connection; only the end of the process waits for that.
-CLOSE_SECONDS = 2
 
 
 class _Refused(UpstreamUnavailable):
@@ -35,63 +34,51 @@ class _Refused(UpstreamUnavailable):
 
 
 class _Connection:
-    """A connected SDK client, and how many calls use it."""
+    """An SDK client, and how many calls use it."""
 
     def __init__(self, client: SdkClient) -> None:
         self.client = client
+        self.is_connected = False
         self.calls = 0
 
 
 class SdkLink:
-    """The owner of the connection that the next call uses.
+    """The owner of the connection that the next call to this address uses.
 
     The SDK never reconnects, so a connection that died is replaced: the next call makes a new one, and calls
     that begin meanwhile wait for the same one. A replaced connection is closed when its last call has ended:
     a listing that timed out mustn't end the load beside it.
     """
 
-    def __init__(self, config: LMStudio) -> None:
-        self._config = config
+    def __init__(self, origin: Origin, closing: set[asyncio.Task[None]]) -> None:
+        """The tasks that close connections are added to `closing` as long as they run."""
+        self.origin = origin
         self._current: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._open: set[_Connection] = set()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing = closing
         self._closed = False
 
-    def reconfigure(self, config: LMStudio) -> None:
-        """Use this configuration for new connections. Calls in progress aren't affected."""
-        moved = (config.base_url, config.api_token) != (self._config.base_url, self._config.api_token)
-        self._config = config
-        if moved and self._connecting is not None:
-            self._connecting.cancel()
-            self._connecting = None
-        if moved and (replaced := self._current) is not None:
-            self._current = None
-            self._close_if_unused(replaced)
-
-    async def close(self) -> None:
-        """Close every connection, and open no new one. Waits for at most CLOSE_SECONDS."""
+    def close(self) -> None:
+        """Close every connection, also those that calls are using, and open no new one."""
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-            await asyncio.wait([self._connecting])
+            self._own(self._connecting)
         for connection in list(self._open):
-            # Calls that still use it are ended too.
-            self._close_soon(connection)
-        if self._closing:
-            _, stuck = await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
-            for task in stuck:
-                task.cancel()
-            await asyncio.gather(*stuck, return_exceptions=True)
+            if connection.is_connected:  # otherwise the task that connects closes it
+                self._close_soon(connection)
 
     @asynccontextmanager
-    async def connection(self, attempts: int | None = None) -> AsyncIterator[SdkClient]:
+    async def connection(self, config: LMStudio, attempts: int | None = None) -> AsyncIterator[SdkClient]:
         """Yield a connected client for one call. If the call loses it or times out, the client is replaced.
 
         `attempts` limits the attempts to connect, unless another call is connecting already; the default is
         configured. Raises UpstreamUnavailable.
         """
-        connection = await self._connected(attempts)
+        connection = await self._connected(
+            attempts or config.connect_attempts, config.connect_pause_ms / 1000
+        )
         connection.calls += 1
         try:
             yield connection.client
@@ -102,19 +89,20 @@ class SdkLink:
             raise
         finally:
             connection.calls -= 1
-            self._close_if_unused(connection)
+            if connection is not self._current and not connection.calls:
+                self._close_soon(connection)
 
-    async def _connected(self, attempts: int | None) -> _Connection:
+    async def _connected(self, attempts: int, pause_seconds: float) -> _Connection:
         while self._current is None:
             if self._closed:
                 raise UpstreamUnavailable("The gateway is stopping.")
             if self._connecting is None:
-                self._connecting = asyncio.create_task(self._connect(attempts))
+                self._connecting = asyncio.create_task(self._connect(attempts, pause_seconds))
                 self._connecting.add_done_callback(self._connect_ended)
             connecting = self._connecting
             # Not `await connecting`: a caller that is cancelled would cancel it for the others as well.
             await asyncio.wait([connecting])
-            # Cancelled: the address was changed meanwhile, and the next turn connects to the new one.
+            # Cancelled: the link was closed meanwhile.
             if not connecting.cancelled():
                 connecting.result()
         return self._current
@@ -126,22 +114,22 @@ class SdkLink:
             # Mark it as retrieved: every caller may have been cancelled meanwhile.
             connecting.exception()
 
-    async def _connect(self, attempts: int | None) -> None:
-        host = _host(self._config.base_url)
-        for _ in range((attempts or self._config.connect_attempts) - 1):
+    async def _connect(self, attempts: int, pause_seconds: float) -> None:
+        host = _host(self.origin.base_url)
+        for _ in range(attempts - 1):
             try:
                 self._current = await self._try_to_connect(host)
             except _Refused:
                 raise
             except UpstreamUnavailable as exc:
                 logger.info("%s", exc.message)
-                await asyncio.sleep(self._config.connect_pause_ms / 1000)
+                await asyncio.sleep(pause_seconds)
             else:
                 return
         self._current = await self._try_to_connect(host)
 
     async def _try_to_connect(self, host: str) -> _Connection:
-        connection = _Connection(SdkClient(host, self._config.api_token))
+        connection = _Connection(SdkClient(host, self.origin.api_token))
         self._open.add(connection)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -152,18 +140,16 @@ class SdkLink:
             if not isinstance(exc, sdk.CONNECT_ERRORS):
                 raise
             raise _Refused(_REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(_UNREACHABLE) from exc
+        connection.is_connected = True
         logger.info("connected to LM Studio's SDK")
         return connection
 
-    def _close_if_unused(self, connection: _Connection) -> None:
-        if connection is not self._current and not connection.calls:
-            self._close_soon(connection)
-
     def _close_soon(self, connection: _Connection) -> None:
-        if connection not in self._open:
-            return
-        self._open.remove(connection)
-        task = asyncio.create_task(_close(connection.client))
+        if connection in self._open:
+            self._open.remove(connection)
+            self._own(asyncio.create_task(_close(connection.client)))
+
+    def _own(self, task: asyncio.Task[None]) -> None:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

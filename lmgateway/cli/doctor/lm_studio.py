@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from ...boxes.sdk.calls import SdkCalls
+from ...boxes.sdk.links import SdkLinks
 from ...config import LMStudio
 from ...errors import GatewayError
 from ...settings import paths
@@ -76,13 +77,13 @@ def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Findin
 
 
 async def _management(config: LMStudio, result: discovery.ProbeResult) -> Finding:
-    calls = SdkCalls(config)
+    links = SdkLinks(config)
     try:
-        version = await calls.version()
+        version = await SdkCalls(config, links).version()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
         return Finding.warning(_CHECK, message, "Requests to LM Studio still work.")
     finally:
-        await calls.close()
+        await links.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
     return Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}.")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 from ...errors import ConfigError
 from ...storage.database import FILE_NAME
 from ...storage.database_file import Malformed, is_at_rest
 from ...storage.database_file import examine as examine_database
+from ...storage.folder_lock import holder_of
 from ...storage.state_folder import state_directory, why_unwritable
 from .findings import Finding
 
@@ -16,7 +18,7 @@ _CHECK = "state"
 
 
 def examine(state_dir: str) -> Iterator[Finding]:
-    """Check that server.state_dir is writable, and read its database. Creates neither."""
+    """Check that server.state_dir is writable, read its database, and say who uses it. Creates nothing."""
     folder = state_directory(state_dir)
     reason = why_unwritable(folder)
     if reason is not None:
@@ -41,4 +43,17 @@ def examine(state_dir: str) -> Iterator[Finding]:
             "If it is damaged, the next start sets it aside. If you have a backup, restore it before that.",
         )
         return
-    yield Finding.ok(_CHECK, f"The state is saved in {path}.")
+    yield _saved(path)
+
+
+def _saved(path: Path) -> Finding:
+    try:
+        holder = holder_of(path.parent)
+    except OSError as exc:
+        return Finding.warning(
+            _CHECK,
+            f"The state is saved in {path}, but the folder can't be locked: {exc.strerror}.",
+            "Start only one gateway that uses it, or set server.state_dir to a folder on a local disk.",
+        )
+    user = f" The folder is in use by {holder}." if holder else ""
+    return Finding.ok(_CHECK, f"The state is saved in {path}.{user}")

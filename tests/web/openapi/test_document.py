@@ -12,8 +12,6 @@ from jsonschema import Draft202012Validator
 from msgspec.structs import fields
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from lmgateway.app import reconfigure
-from lmgateway.config import Auth, Config
 from lmgateway.errors import GatewayError
 from lmgateway.observe.events import Event
 from lmgateway.schema.errors import AnthropicError, OpenAiError, OwnError
@@ -22,6 +20,7 @@ from lmgateway.web.operations.routes import OPERATIONS
 from lmgateway.web.proxy import proxy
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
+from tests.support.reloading import reload
 from tests.web.openapi.published import Published, fetch, operations
 
 NOWHERE = "http://127.0.0.1:9"
@@ -183,11 +182,11 @@ async def test_it_follows_the_configuration(gateway: Gateway) -> None:
     assert _at(await fetch(gateway), *health)["security"] == []
     async with gateway.client.get(gateway.url("/openapi.json")) as response:
         etag = response.headers["ETag"]
-    await reconfigure(gateway.app, Config(auth=Auth(api_key=KEY, require_for_health=True)))
+    reload(gateway, auth={"api_key": KEY, "require_for_health": True})
     closed = await fetch(gateway)
     assert "security" not in _at(closed, *health)
     assert closed["security"] == [{"bearer": []}, {"apiKey": []}]
-    await reconfigure(gateway.app, Config())
+    reload(gateway)
     assert (await fetch(gateway))["security"] == []
     async with gateway.client.get(gateway.url("/openapi.json"), headers={"If-None-Match": etag}) as response:
         assert response.status == 200
