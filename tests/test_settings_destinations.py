@@ -76,7 +76,7 @@ class Sources:
 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sources:
-    """A folder that somebody else may have filled, as the current one, and other places."""
+    """A current folder that another user may have filled, and a folder elsewhere."""
     made = Sources(tmp_path)
     monkeypatch.chdir(made.folder)
     machine = made.elsewhere / "machine"

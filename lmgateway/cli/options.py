@@ -25,7 +25,7 @@ _HOW_TO_SET = (
 def load_settings(options: argparse.Namespace) -> settings.Loaded:
     """Read the settings, and say on stderr which of the files may be another user's. Raises ConfigError."""
     loaded = read_settings(options)
-    warn_of_strangers(loaded)
+    warn_of_foreign_files(loaded)
     return loaded
 
 
@@ -40,8 +40,8 @@ def load_to_serve(options: argparse.Namespace) -> settings.Loaded:
     return loaded
 
 
-def warn_of_strangers(loaded: settings.Loaded) -> None:
-    for sentence in ownership.strangers_files(loaded):
+def warn_of_foreign_files(loaded: settings.Loaded) -> None:
+    for sentence in ownership.foreign_files(loaded):
         # A reload runs in the event loop, which a full pipe must not block.
         write_without_waiting(sys.stderr, f"lmgateway: {sentence}")
 

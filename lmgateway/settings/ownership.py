@@ -15,7 +15,7 @@ if sys.platform != "win32":
     import pwd
 
 
-def strangers_files(loaded: Loaded) -> Iterator[str]:
+def foreign_files(loaded: Loaded) -> Iterator[str]:
     """Yield a sentence for each file that isn't the user's own.
 
     Windows' modes don't say who may write a file.
@@ -26,7 +26,7 @@ def strangers_files(loaded: Loaded) -> Iterator[str]:
 
 
 def _reason(path: Path) -> str | None:
-    """Return who else may have written the file; None if nobody, or if it isn't a regular file."""
+    """Return who else may have written the file; None if no one else, or if it isn't a regular file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             return None

@@ -12,7 +12,7 @@ class Trust(IntEnum):
     """Who chose a source, the least trusted first. It isn't the order in which values override each other.
 
     `.env` overrides the TOML file, but a file that the user or the administrator chose is trusted more: files
-    in the current folder count for whoever enters that folder, and anybody may have put them there.
+    in the current folder apply to every user who enters that folder, and any user may have put them there.
     """
 
     FOLDER = 1

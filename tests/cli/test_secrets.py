@@ -1,4 +1,4 @@
-"""The commands in a folder that somebody else filled, and at an address that leads elsewhere."""
+"""Where the commands send secrets: in another user's folder, and at an address that redirects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ CLIENTS = [
 
 
 @pytest.mark.parametrize("command", CLIENTS, ids=[command[0] for command in CLIENTS])
-async def test_the_key_stays_out_of_a_strangers_folder(tmp_path: Path, command: list[str]) -> None:
+async def test_the_key_is_not_sent_where_the_folder_says(tmp_path: Path, command: list[str]) -> None:
     """No request is made, and one line names both sources and what to do."""
     (tmp_path / "config.toml").write_text(GATEWAY)
     status, output = await run(*command, cwd=tmp_path, GATEWAY_API_KEY=KEY)
@@ -63,7 +63,7 @@ async def test_the_key_goes_to_a_gateway_on_this_machine(commands: Commands) -> 
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "init"])
-async def test_lm_studios_token_stays_out_of_a_strangers_folder(tmp_path: Path, command: str) -> None:
+async def test_lm_studios_token_is_not_sent_where_the_folder_says(tmp_path: Path, command: str) -> None:
     """serve doesn't start, check says that it wouldn't, and init doesn't look there."""
     if command == "init":
         (tmp_path / ".env").write_text(f"LMSTUDIO_BASE_URL=http://{HOST}:1234\n")
@@ -177,7 +177,7 @@ async def test_lm_studios_token_follows_no_redirect(upstream: ScriptedUpstream) 
 
 async def test_no_proxy_and_no_netrc(commands: Commands, upstream: ScriptedUpstream) -> None:
     """The environment's proxy is for the internet; it would be sent the key."""
-    (commands.folder / ".netrc").write_text("default login somebody password something\n")
+    (commands.folder / ".netrc").write_text("default login user password something\n")
     environ = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), upstream.base_url)
     status, output = await commands.run("models", HOME=str(commands.folder), **environ)
     assert status == 0, output

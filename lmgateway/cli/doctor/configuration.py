@@ -33,7 +33,7 @@ def examine(loaded: settings.Loaded) -> Iterator[Finding]:
     yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
-    for sentence in ownership.strangers_files(loaded):
+    for sentence in ownership.foreign_files(loaded):
         yield Finding.warning(
             _CHECK, sentence, "Run lmgateway in a folder of your own, or choose a file with --config."
         )
