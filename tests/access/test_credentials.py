@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lmgateway.access.callers import Callers
 from lmgateway.access.credentials import Credential, Redaction
 from lmgateway.config import Auth, Config
+from tests.support.properties import checked
 
 OWNERS = "Open Sesame"
 NAMED = "sk-lm-ABCDEFGH:abcdefghij0123456789"
@@ -79,6 +80,7 @@ def test_an_empty_credential_hides_nothing() -> None:
     assert redaction("").redact("/v1/models") == "/v1/models"
 
 
+@checked
 @given(
     st.text(),
     st.text(alphabet=LETTERS, min_size=8, max_size=8),
