@@ -108,12 +108,6 @@ class Forbidden(GatewayError):
     status, type, code, title = 403, "permission_error", "forbidden", "Forbidden"
 
 
-class PageRefused(Forbidden):
-    """A web page of another origin may not use this path."""
-
-    code = "page_refused"
-
-
 class NotFound(GatewayError):
     """Nothing with this path or name exists."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config import Config
-from ..errors import PageRefused
+from ..errors import Forbidden
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -28,6 +28,12 @@ _KEYLESS_PAGE = (
     "A page of another origin may not use a gateway without a key, because it would use its visitor's "
     f"address. Set auth.api_key, which the page then sends. {_HOW_TO_ALLOW}"
 )
+
+
+class PageRefused(Forbidden):
+    """A web page of another origin may not use this path."""
+
+    code = "page_refused"
 
 
 class Cors:

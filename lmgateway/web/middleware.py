@@ -9,9 +9,9 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ..access.cors import is_preflight
+from ..access.cors import PageRefused, is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
-from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, PageRefused
+from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
 from .admission import admit_caller

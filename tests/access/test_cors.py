@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from lmgateway.access.cors import Cors, is_preflight
+from lmgateway.access.cors import Cors, PageRefused, is_preflight
 from lmgateway.config import Config, decode_custom
-from lmgateway.errors import Forbidden, PageRefused
+from lmgateway.errors import Forbidden
 
 PAGE, STRANGER, OWN = "https://chat.example", "https://evil.example", "http://gateway:8002"
 OPEN = {"auth": {"api_key": "k"}}

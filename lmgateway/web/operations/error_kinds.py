@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...access.cors import PageRefused
 from ...errors import (
     BadRequest,
     ContentTooLarge,
@@ -13,7 +14,6 @@ from ...errors import (
     Misdirected,
     ModelNotFound,
     OutOfMemory,
-    PageRefused,
     RequestTimeout,
     StudioFailed,
     TooManyConnections,
