@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from .caching import cached_for_short
 
 Address = IPv4Address | IPv6Address
+
+# A hop of X-Forwarded-For: `10.0.0.1`, `10.0.0.1:4711`, `[2001:db8::1]:4711`.
+_WITH_PORT = re.compile(r"(\[(?P<bracketed>[^\[\]]+)\]|(?P<bare>[^:]+))(:[0-9]{1,5})?\Z", re.ASCII)
 
 
 @cached_for_short
@@ -92,28 +96,26 @@ class TrustedProxies(Networks):
 
 
 def forwarded_client(peer: Address, forwarded_for: Iterable[str], trusted: Networks) -> Address | None:
-    """Return the client's address behind the trusted proxies; None if X-Forwarded-For doesn't have it.
+    """Return the client's address behind the trusted proxies; None if no trusted proxy sent any.
 
     `forwarded_for` are the X-Forwarded-For field lines in the order received. They are used only from a
     trusted peer, and read from the right: each proxy appends its peer's address, and a client can forge
-    everything further left. The search ends at the first untrusted address, or before an invalid one.
+    everything further left. The search ends at the first untrusted address.
+
+    Raises ValueError if it meets anything that isn't an address (`unknown`, RFC 7239 section 6.2): the client
+    is unknown, and must not get the rights of the proxy that forwarded its request.
     """
     client: Address | None = None
     if peer not in trusted:
         return client
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
     for hop in reversed(hops):
-        try:
-            client = parse_address(_without_port(hop))
-        except ValueError:
-            return client
+        client = parse_address(_without_port(hop))
         if client not in trusted:
             return client
     return client
 
 
 def _without_port(hop: str) -> str:
-    """Return the hop without its port: `10.0.0.1:4711`, `[2001:db8::1]:4711`."""
-    if hop.startswith("["):
-        return hop[1:].partition("]")[0]
-    return hop.partition(":")[0] if hop.count(":") == 1 else hop
+    match = _WITH_PORT.match(hop)
+    return hop if match is None else match["bracketed"] or match["bare"]

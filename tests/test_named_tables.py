@@ -18,6 +18,7 @@ from lmgateway.errors import ConfigError
 from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
 from lmgateway.settings import paths
 from lmgateway.settings.collector import Collector
+from lmgateway.settings.source import Source, Trust
 from lmgateway.settings.tree import MAX_NAME, branch_of, is_name
 from tests.support.properties import checked
 from tests.support.sources import Sources
@@ -266,6 +267,9 @@ def test_a_name_is_the_same_from_every_source(name: str) -> None:
     assert problem.startswith(f"command line: {written}: invalid value")
 
 
+FILE = Source("file", Trust.COMMAND, Trust.COMMAND)
+
+
 class Boxes(Table, frozen=True, kw_only=True):
     """A configuration whose named tables have environment variables and a secret elsewhere."""
 
@@ -275,7 +279,7 @@ class Boxes(Table, frozen=True, kw_only=True):
 def test_a_named_table_has_no_environment_variables_and_keeps_its_secrets() -> None:
     """A table of any type may be named: here one that is also a table of its own."""
     collector = Collector(root=branch_of(Boxes))
-    collector.take_toml({"boxes": {"attic": {"api_token": "s3cret", "call_timeout_ms": 1}}}, "file")
+    collector.take_toml({"boxes": {"attic": {"api_token": "s3cret", "call_timeout_ms": 1}}}, FILE)
     assert collector.problems == []
     built = collector.build()
     assert isinstance(built, Boxes)

@@ -95,8 +95,10 @@ PROXIES = Networks(["127.0.0.1", "10.0.0.0/8"])
         pytest.param("127.0.0.1", ["6.6.6.6", "198.51.100.1"], "198.51.100.1", id="two lines"),
         pytest.param("127.0.0.1", ["198.51.100.1", "10.0.0.2"], "198.51.100.1", id="two lines, trusted hop"),
         pytest.param("127.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3", id="proxies only"),
-        pytest.param("127.0.0.1", ["198.51.100.1, unknown, 10.0.0.2"], "10.0.0.2", id="garbage ends it"),
-        pytest.param("127.0.0.1", ["198.51.100.1,"], None, id="empty element ends it"),
+        pytest.param("127.0.0.1", ["unknown, 198.51.100.1"], "198.51.100.1", id="garbage further left"),
+        pytest.param("127.0.0.1", ["198.51.100.1:4711"], "198.51.100.1", id="port"),
+        pytest.param("127.0.0.1", ["[2001:db8::1]:4711"], "2001:db8::1", id="v6 and port"),
+        pytest.param("127.0.0.1", ["[2001:db8::1]"], "2001:db8::1", id="v6 in brackets"),
         pytest.param("127.0.0.1", ["127.0.0.1"], "127.0.0.1", id="the proxy's own machine"),
         pytest.param("127.0.0.1", [" \t198.51.100.1 "], "198.51.100.1", id="white space"),
         pytest.param("127.0.0.1", ["::ffff:198.51.100.1"], "198.51.100.1", id="mapped client"),
@@ -107,3 +109,35 @@ def test_forwarded_addresses_are_believed_from_the_right(peer, forwarded_for, cl
     """A client can't choose its own address: only what a trusted proxy appended counts."""
     address = forwarded_client(parse_address(peer), forwarded_for, PROXIES)
     assert address == (None if client is None else ip_address(client))
+
+
+@pytest.mark.parametrize(
+    "forwarded_for",
+    [
+        pytest.param(["unknown"], id="unknown"),
+        pytest.param(["203.0.113.9, unknown"], id="unknown behind an address"),
+        pytest.param(["203.0.113.9", "unknown"], id="unknown in a line of its own"),
+        pytest.param(["198.51.100.1, unknown, 10.0.0.2"], id="unknown before a trusted hop"),
+        pytest.param([""], id="empty"),
+        pytest.param(["", ""], id="empty twice"),
+        pytest.param(["198.51.100.1,"], id="empty element"),
+        pytest.param(["198.51.100.1", ""], id="empty line at the end"),
+        pytest.param(["_hidden"], id="obfuscated, RFC 7239 section 6.3"),
+        pytest.param(["unix:"], id="a local socket"),
+        pytest.param(["for=203.0.113.9"], id="another header's form"),
+        pytest.param(['"203.0.113.9"'], id="quoted"),
+        pytest.param(["203.0.113.9:http"], id="port with a name"),
+        pytest.param(["203.0.113.9:"], id="no port"),
+        pytest.param(["203.0.113.9:_port"], id="obfuscated port"),
+        pytest.param(["[2001:db8::1]x"], id="behind the bracket"),
+        pytest.param(["[2001:db8::1"], id="bracket left open"),
+        pytest.param(["010.0.0.1"], id="octal"),
+        pytest.param(["2130706433"], id="decimal"),
+        pytest.param(["203.0.113.9 203.0.113.10"], id="no comma"),
+        pytest.param(["10.0.0.2, " * 3000 + "rubbish, 10.0.0.2"], id="a long list"),
+    ],
+)
+def test_a_client_that_is_hidden_is_unknown(forwarded_for):
+    """It doesn't get the rights of the proxy that hides it."""
+    with pytest.raises(ValueError, match="does not appear to be"):
+        forwarded_client(parse_address("127.0.0.1"), forwarded_for, PROXIES)

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from ..config import Config
 from ..errors import Forbidden, Unauthorized
-from .credentials import Credential, Redaction, digest
+from .credentials import Credential, Redaction, digest, spellings
 
 Scope = Literal["inference", "tools", "models", "observe", "log", "admin"]
 SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
@@ -46,6 +46,7 @@ class Callers:
     def __init__(self, config: Config) -> None:
         self._owner_key = config.auth.api_key
         self._owner_digest = digest(self._owner_key)
+        self._owner_spellings = spellings(self._owner_key)
         self.needs_key = bool(self._owner_key)
 
     def identify(self, credential: Credential) -> Caller:
@@ -70,4 +71,4 @@ class Callers:
 
         It is empty if the gateway has no key: then the client's credential is LM Studio's, and is forwarded.
         """
-        return Redaction((self._owner_key, *credential.values) if self.needs_key else ())
+        return Redaction((*self._owner_spellings, *credential.values) if self.needs_key else ())

@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 _EVERYBODY = "*"
 _SANDBOXED = "null"
 _PREFLIGHT_SECONDS = "600"
-_FOREIGN_PAGE = (
-    "A page of another origin may not do this. To allow the page, add its origin to cors.origins. If this is "
-    "the gateway's own page behind a reverse proxy, the proxy must forward the browser's Host (nginx: "
-    "proxy_set_header Host $http_host)."
+_DEFAULT_PORTS = (("http", ":80"), ("https", ":443"))
+_REFUSED = "A page of another origin may not do this. "
+_HOW_TO_ALLOW = (
+    "To allow the page, add its origin to cors.origins. If this is the gateway's own page behind a reverse "
+    "proxy, the proxy must forward the browser's Host (nginx: proxy_set_header Host $http_host)."
 )
+_FOREIGN_PAGE = f"{_REFUSED}{_HOW_TO_ALLOW}"
+_KEYLESS_PAGE = (
+    "A page of another origin may not use a gateway without a key, because it would use its visitor's "
+    f"address. Set auth.api_key, which the page then sends. {_HOW_TO_ALLOW}"
+)
+
+
+class PageRefused(Forbidden):
+    """A web page of another origin may not use this path."""
+
+    code = "page_refused"
 
 
 class Cors:
@@ -65,16 +77,20 @@ class Cors:
             granted["Access-Control-Allow-Private-Network"] = "true"
         return granted
 
-    def admit_origin(self, headers: CIMultiDictProxy[str]) -> None:
-        """Raise Forbidden for a request by another site's page, unless its origin is listed by name.
+    def admit_origin(self, headers: CIMultiDictProxy[str], *, proxied: bool) -> None:
+        """Raise PageRefused for a request by another site's page, unless its origin is listed.
 
         Browsers send simple requests without a preflight, and they do harm even if the page can't read the
-        response.
+        response. On proxied paths only a request without a key is checked: a page that sends one has it.
         """
+        if proxied and (self._needs_key or self._open):
+            return
         origins = headers.getall("Origin", ())
-        is_listed = bool(origins) and all(self._lists(origin, proxied=False) for origin in origins)
-        if self._is_foreign(origins, headers) and not is_listed:
-            raise Forbidden("Forbidden: a page of another origin may not do this.", details=_FOREIGN_PAGE)
+        if not self._is_foreign(origins, headers):
+            return
+        if not (origins and all(self._lists(origin, proxied=proxied) for origin in origins)):
+            sentence = _KEYLESS_PAGE if proxied else _FOREIGN_PAGE
+            raise PageRefused(f"Forbidden: {sentence}", details=sentence)
 
     def _is_foreign(self, origins: Sequence[str], headers: CIMultiDictProxy[str]) -> bool:
         sites = headers.getall("Sec-Fetch-Site", ())
@@ -85,7 +101,13 @@ class Cors:
         if self._needs_key and list(sites) == ["same-origin"]:
             return False
         host = headers.get("Host", "").lower()
-        own = {f"{scheme}://{host}" for scheme in ("http", "https") if host}
+        # A proxy may add the port that browsers leave out (nginx: $host:$server_port).
+        own = {
+            f"{scheme}://{name}"
+            for scheme, port in _DEFAULT_PORTS
+            for name in (host, host.removesuffix(port))
+            if name
+        }
         return not own.issuperset(origins)
 
     def _lists(self, origin: str, *, proxied: bool) -> bool:

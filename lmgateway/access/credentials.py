@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 from msgspec import Struct
 
@@ -18,6 +19,8 @@ _HIDDEN = "********"
 # redaction can search only for the form.
 _PREFIX = "sk-lm-"
 _SHAPE = re.compile(rf"{_PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
+# A shorter key is a part of ordinary words, so it is searched only as a word of its own.
+SHORTEST_WITHIN_WORDS = 6
 
 
 class Credential(Struct, frozen=True, dict=True):
@@ -44,6 +47,12 @@ def digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
+def spellings(key: str) -> tuple[str, ...]:
+    """Return the key as it is, and as it appears in a URL (such as a Referer) if that differs."""
+    encoded = key.encode("utf-8", "surrogateescape")
+    return tuple(dict.fromkeys((key, quote(encoded, safe=""), quote(encoded), quote_plus(encoded))))
+
+
 def presented(headers: CIMultiDictProxy[str]) -> Credential:
     """Return the credential in these fields.
 
@@ -64,7 +73,7 @@ def _bearer(authorization: str) -> str | None:
 
 
 class Redaction:
-    """Hides keys in texts: the known keys, and everything in the form of a named key."""
+    """Hides keys in texts: the known keys, wherever they are, and everything in the form of a named key."""
 
     __slots__ = ("_keys",)
 
@@ -72,8 +81,8 @@ class Redaction:
         self._keys = tuple(key for key in dict.fromkeys(keys) if key)
 
     def holds_known_key(self, text: str) -> bool:
-        """True if the text contains a known key as a word of its own."""
-        return any(key in text and re.search(_alone(key), text) for key in self._keys)
+        """True if the text contains a known key."""
+        return any(key in text and re.search(_pattern(key), text) for key in self._keys)
 
     def holds_key(self, text: str) -> bool:
         """True if the text contains a known key, or anything in a named key's form."""
@@ -83,7 +92,7 @@ class Redaction:
         """Return the text without keys."""
         for key in self._keys:
             if key in text:
-                text = re.sub(_alone(key), _HIDDEN, text)
+                text = re.sub(_pattern(key), _HIDDEN, text)
         return _SHAPE.sub(_HIDDEN, text) if _PREFIX in text else text
 
     def redact_json(self, value: Any) -> Any:
@@ -100,5 +109,6 @@ class Redaction:
 BY_SHAPE = Redaction(())
 
 
-def _alone(key: str) -> str:
-    return rf"(?<![\w-]){re.escape(key)}(?![\w-])"
+def _pattern(key: str) -> str:
+    escaped = re.escape(key)
+    return escaped if len(key) >= SHORTEST_WITHIN_WORDS else rf"(?<![\w-]){escaped}(?![\w-])"

@@ -17,6 +17,11 @@ _HOW_TO_OPEN = (
     "Only this machine is served, because neither a key nor an allowlist is set. Set GATEWAY_API_KEY "
     "(auth.api_key) to serve clients that send it, or IP_ALLOWLIST (network.ip_allowlist) to serve addresses."
 )
+_UNKNOWN_CLIENT = (
+    "The trusted proxy in front of the gateway (network.trusted_proxies) doesn't say which client this is. "
+    "Its X-Forwarded-For must end in the client's address (nginx: proxy_set_header X-Forwarded-For "
+    "$proxy_add_x_forwarded_for)."
+)
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]*)?\Z", re.ASCII)
 # Domains that can't be registered: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
 _LOCAL_DOMAINS = (".local", ".internal", ".home.arpa")
@@ -34,11 +39,17 @@ class Guard:
         self._names = {name.lower().rstrip(".") for name in config.server.names}
 
     def admit_address(self, peer: Address, headers: CIMultiDictProxy[str]) -> Address:
-        """Return the client's address. Raises Forbidden if it isn't allowed."""
-        forwarded = forwarded_client(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
+        """Return the client's address. Raises Forbidden if it isn't allowed, or hidden by a trusted proxy."""
+        try:
+            forwarded = forwarded_client(peer, headers.getall("X-Forwarded-For", ()), self._trusted)
+        except ValueError as exc:
+            raise _not_admitted(_UNKNOWN_CLIENT) from exc
         client = peer if forwarded is None else forwarded
-        # Behind a proxy on this machine that isn't a trusted one, every client seems to be on this machine.
         hidden = forwarded is None and any(name in headers for name in _SIGNS_OF_A_PROXY)
+        # The proxy's own rights are not its clients'.
+        if hidden and peer in self._trusted:
+            raise _not_admitted(_UNKNOWN_CLIENT)
+        # Behind a proxy on this machine that isn't a trusted one, every client seems to be on this machine.
         if self._protected and (hidden or not client.is_loopback):
             raise _not_admitted(
                 f"{client}{' through a proxy' if hidden else ''} is not served. {_HOW_TO_OPEN}"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from ..server.tls import server_context
-from .options import PROTECTED, load_settings
+from .options import PROTECTED, load_to_serve
 
 
 def check(options: argparse.Namespace) -> int:
-    loaded = load_settings(options)
+    loaded = load_to_serve(options)
     # Raises ConfigError for a certificate with which the gateway wouldn't start.
     server_context(loaded.config.server)
     shown = [

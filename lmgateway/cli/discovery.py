@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -114,18 +115,18 @@ async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECON
     timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
-            async with session.get(_below(base_url, "/lmstudio-greeting"), allow_redirects=False) as response:
+            async with _get(session, base_url, "/lmstudio-greeting") as response:
                 greeting, date = await response.read(), _date(response)
             if not _is_greeting(greeting):
                 return ProbeResult(base_url=base_url, kind="other", date=date)
             # The token is sent only after the greeting, so that no other server gets it.
             headers = {"Authorization": f"Bearer {token}"} if token else {}
-            async with session.get(_below(base_url, "/api/v1/models"), headers=headers) as response:
+            async with _get(session, base_url, "/api/v1/models", headers) as response:
                 refused = response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
                 keyed = _decoded(await response.read(), _KeyedListing)
             models = tuple(entry.as_model() for entry in keyed.models) if keyed else ()
             if not models and not refused:
-                async with session.get(_below(base_url, "/api/v0/models"), headers=headers) as response:
+                async with _get(session, base_url, "/api/v0/models", headers) as response:
                     listing = _decoded(await response.read(), _Listing)
                 models = listing.data if listing else ()
         except aiohttp.ClientConnectorCertificateError:
@@ -143,7 +144,10 @@ async def is_gateway(base_url: URL) -> bool:
     """True if an lmgateway answers there."""
     timeout = aiohttp.ClientTimeout(total=SEARCH_SECONDS)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(base_url) as response:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            _get(session, base_url, "/") as response,
+        ):
             root = _decoded(await response.read(), _Root)
     except (aiohttp.ClientError, TimeoutError):
         return False
@@ -184,8 +188,12 @@ def likely_ports(home: Path) -> tuple[int, ...]:
     return tuple(dict.fromkeys((*ports, *USUAL_PORTS)))
 
 
-def _below(base_url: URL, path: str) -> URL:
-    return base_url.with_path(base_url.raw_path.rstrip("/") + path, encoded=True)
+def _get(
+    session: aiohttp.ClientSession, base_url: URL, path: str, headers: Mapping[str, str] | None = None
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    """Request a path below the base URL. A redirect, which may lead to any server, isn't followed."""
+    url = base_url.with_path(base_url.raw_path.rstrip("/") + path, encoded=True)
+    return session.get(url, headers=headers, allow_redirects=False)
 
 
 def _is_greeting(body: bytes) -> bool:

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -17,6 +18,7 @@ from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
+MAX_LOCATION_LENGTH = 256
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
 _HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
 _WRONG_KEY = "The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY."
@@ -70,7 +72,10 @@ class GatewayClient:
         self, method: str, path: str, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with self._session.request(method, path, **options) as response:
+            # A redirect would send the key, which isn't in a field that aiohttp drops, to another host.
+            async with self._session.request(method, path, allow_redirects=False, **options) as response:
+                if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
+                    raise RequestFailed(_redirected(self._place, response), EX_UNAVAILABLE)
                 if not response.ok:
                     raise await self._failure(response)
                 yield response
@@ -99,6 +104,13 @@ class GatewayClient:
         elif isinstance(details, str):
             sentence = f"{sentence}: {details}"
         return RequestFailed(sentence, status)
+
+
+def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:
+    target = response.headers.get("Location", "")
+    # The server chooses the text, which must not act on the terminal.
+    shown = "".join(one for one in target if one.isprintable())[:MAX_LOCATION_LENGTH] or "nowhere"
+    return f"{place} redirects to {shown}, which isn't followed. If the gateway is there, name it with --url."
 
 
 def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from .. import settings
 from ..errors import ConfigError
-from ..settings import files
+from ..settings import destinations, files
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
-from .options import command_line
+from .options import command_line, warn_of_foreign_files
 
 # With the prefix a key can't begin with "-", like an option, and a leaked key is recognizable.
 KEY_PREFIX = "lmg-"
@@ -26,6 +26,8 @@ def init(options: argparse.Namespace) -> int:
     """Raises ConfigError, private_file.CannotWrite."""
     # Read first, because the environment and the command line override the file.
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
+    warn_of_foreign_files(given)
+    destinations.check_lm_studio(given)
     if given.config.server.port == 0:
         raise ConfigError(
             ["server.port: 0 is another port at each start. Choose a fixed one for the clients."]

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from ..settings import destinations
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .options import load_settings
@@ -128,9 +129,15 @@ def deactivate(options: argparse.Namespace) -> int:
 
 
 def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine."""
-    config = load_settings(options).config
+    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine.
+
+    Raises ConfigError, also if the key mustn't be sent there.
+    """
+    loaded = load_settings(options)
+    config = loaded.config
     is_own = options.url is None
+    if is_own:
+        destinations.check_gateway(loaded, options.key)
     certificate = config.server.tls_cert if is_own else ""
     url = own_url(config) if is_own else options.url
 

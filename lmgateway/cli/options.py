@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 
 from .. import settings
 from ..errors import ConfigError
-from ..settings import paths
+from ..observe.log_sink import write_without_waiting
+from ..settings import destinations, ownership, paths
 
 PROTECTED = (
     "Only clients on this machine are served, because neither auth.api_key nor network.ip_allowlist is set."
@@ -21,7 +23,27 @@ _HOW_TO_SET = (
 
 
 def load_settings(options: argparse.Namespace) -> settings.Loaded:
+    """Read the settings, and say on stderr which of the files may be another user's. Raises ConfigError."""
+    loaded = read_settings(options)
+    warn_of_foreign_files(loaded)
+    return loaded
+
+
+def read_settings(options: argparse.Namespace) -> settings.Loaded:
     return settings.load(file=options.config, environ=os.environ, command_line=command_line(options))
+
+
+def load_to_serve(options: argparse.Namespace) -> settings.Loaded:
+    """Like load_settings, but also refuse to send LM Studio's token where it mustn't go."""
+    loaded = load_settings(options)
+    destinations.check_lm_studio(loaded)
+    return loaded
+
+
+def warn_of_foreign_files(loaded: settings.Loaded) -> None:
+    for sentence in ownership.foreign_files(loaded):
+        # A reload runs in the event loop, which a full pipe must not block.
+        write_without_waiting(sys.stderr, f"lmgateway: {sentence}")
 
 
 def command_line(options: argparse.Namespace) -> dict[str, str]:

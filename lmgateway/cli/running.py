@@ -9,12 +9,12 @@ from .. import __version__
 from ..observe.log_sink import write_without_waiting
 from ..server.loop import run as run_loop
 from ..service import Service
-from .options import OPEN, PROTECTED, load_settings
+from .options import OPEN, PROTECTED, load_to_serve
 from .urls import url_of
 
 
 def serve(options: argparse.Namespace) -> int:
-    service = Service(lambda: load_settings(options).config)
+    service = Service(lambda: load_to_serve(options).config)
 
     def announce(port: int) -> None:
         server = service.config.server

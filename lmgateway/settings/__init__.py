@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from .collector import COMMAND_LINE_ORIGIN, SettingValue
+from .collector import SettingValue
 from .leaf import Setting
-from .loading import DEFAULT_ORIGIN, Loaded, load
+from .loading import Loaded, load
+from .source import COMMAND_LINE, DEFAULTS
 from .tree import SETTINGS
+
+COMMAND_LINE_ORIGIN = COMMAND_LINE.name
+DEFAULT_ORIGIN = DEFAULTS.name
 
 __all__ = ["COMMAND_LINE_ORIGIN", "DEFAULT_ORIGIN", "SETTINGS", "Loaded", "Setting", "SettingValue", "load"]

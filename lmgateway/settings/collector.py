@@ -13,17 +13,17 @@ from msgspec import Struct, field
 from ..errors import ConfigError
 from . import paths
 from .leaf import Setting
+from .source import COMMAND_LINE, Source
 from .tree import FIXED, MAX_NAME, ROOT, TABLES, Branch, NamedTables, Node, is_name
-
-COMMAND_LINE_ORIGIN = "command line"
 
 
 class SettingValue(Struct, frozen=True):
-    """The value of a setting, and its source."""
+    """The value of a setting, and its source. `origin` is the source's name, with a variable's."""
 
     setting: Setting
     value: object
     origin: str
+    source: Source
 
 
 class Collector(Struct):
@@ -42,10 +42,10 @@ class Collector(Struct):
         except ConfigError as exc:
             self.problems.extend(exc.problems)
 
-    def take_toml(self, tables: Mapping[str, object], source: str) -> None:
+    def take_toml(self, tables: Mapping[str, object], source: Source) -> None:
         self._take((), self.root, tables, source, text=False)
 
-    def take_environment(self, environ: Mapping[str, str | None], source: str) -> None:
+    def take_environment(self, environ: Mapping[str, str | None], source: Source) -> None:
         for path, setting in FIXED.items():
             # An empty variable counts as not set: compose files and units leave variables blank.
             variable = next((name for name in setting.env if environ.get(name)), None)
@@ -58,9 +58,11 @@ class Collector(Struct):
             value: object = text
             for name in reversed(paths.parse(written)):
                 value = {name: value}
-            self._take((), self.root, value, COMMAND_LINE_ORIGIN, text=True)
+            self._take((), self.root, value, COMMAND_LINE, text=True)
 
-    def _take(self, path: paths.SettingPath, node: Node, value: object, source: str, *, text: bool) -> None:
+    def _take(
+        self, path: paths.SettingPath, node: Node, value: object, source: Source, *, text: bool
+    ) -> None:
         if isinstance(node, Setting):
             self._take_value(path, node, value, source, text=text)
         elif not isinstance(value, Mapping):
@@ -75,7 +77,7 @@ class Collector(Struct):
                     self._take((*path, name), child, inner, source, text=text)
 
     def _child(
-        self, path: paths.SettingPath, node: Branch | NamedTables, name: str, source: str
+        self, path: paths.SettingPath, node: Branch | NamedTables, name: str, source: Source
     ) -> Node | None:
         """Return the table's node with this name; if there is none, collect the mistake and return None."""
         child = (*path, name)
@@ -95,13 +97,13 @@ class Collector(Struct):
         path: paths.SettingPath,
         setting: Setting,
         value: object,
-        source: str,
+        source: Source,
         *,
         text: bool,
         variable: str = "",
     ) -> None:
         """Store the value if it is valid; otherwise collect the mistake."""
-        if setting.secret and source == COMMAND_LINE_ORIGIN:
+        if setting.secret and source == COMMAND_LINE:
             # Every user of the machine can read a process's arguments.
             where = f"with {setting.env[0]} or in the file" if setting.env else "in the file"
             self._complain(source, path, f"other users can see it here: set it {where}")
@@ -111,11 +113,11 @@ class Collector(Struct):
         except (msgspec.ValidationError, UnicodeEncodeError) as exc:
             self._complain(source, (variable,) if variable else path, setting.complain(value, exc))
             return
-        origin = f"{source} ({variable})" if variable else source
-        self.values[path] = SettingValue(setting, converted, origin)
+        origin = f"{source.name} ({variable})" if variable else source.name
+        self.values[path] = SettingValue(setting, converted, origin, source)
 
-    def _complain(self, source: str, path: paths.SettingPath, message: str) -> None:
-        self.problems.append(f"{source}: {paths.write(path)}: {message}")
+    def _complain(self, source: Source, path: paths.SettingPath, message: str) -> None:
+        self.problems.append(f"{source.name}: {paths.write(path)}: {message}")
 
     def build(self) -> Struct:
         """Return the root's Struct. Settings that no source sets have their defaults."""

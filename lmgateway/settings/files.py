@@ -14,6 +14,7 @@ from dotenv.parser import Binding, parse_stream
 from platformdirs import site_config_path
 
 from ..errors import ConfigError
+from .source import Trust
 
 CONFIG_PATH_VARIABLE = "LMGATEWAY_CONFIG"
 # Not C:\etc on Windows, which every user may create.
@@ -39,6 +40,19 @@ def find_file(chosen: Path | None, environ: Mapping[str, str | None]) -> Path | 
     if named := environ.get(CONFIG_PATH_VARIABLE):
         return Path(named)
     return next((path for path in DEFAULT_PATHS if _is_file(path)), None)
+
+
+def trust_of(
+    path: Path, chosen: Path | None, environ: Mapping[str, str | None], dotenv: Mapping[str, str | None]
+) -> Trust:
+    """Return the trust in the TOML file `path`, which was found by `chosen`, $LMGATEWAY_CONFIG or default."""
+    if chosen is not None:
+        return Trust.COMMAND
+    if environ.get(CONFIG_PATH_VARIABLE):
+        return Trust.USER
+    if dotenv.get(CONFIG_PATH_VARIABLE):
+        return Trust.DOTENV
+    return Trust.FOLDER if path == DEFAULT_PATHS[0] else Trust.USER
 
 
 def read_toml(path: Path) -> dict[str, object]:

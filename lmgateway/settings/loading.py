@@ -13,19 +13,19 @@ from ..errors import ConfigError
 from . import files, paths
 from .collector import Collector, SettingValue
 from .leaf import Setting
+from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Trust, file_source
 from .tree import SETTINGS
-
-DEFAULT_ORIGIN = "default"
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration, its file, and each value's origin.
+    """A configuration, its files, and each value's origin.
 
     `values` contains by TOML path every setting with a fixed path, and those that are set in named tables.
     """
 
     config: Config
     file: Path | None
+    dotenv: Path | None
     values: Mapping[str, SettingValue]
 
     @property
@@ -56,19 +56,22 @@ def load(
         in_dotenv = files.read_dotenv(dotenv)
     path = files.find_file(file, {**in_dotenv, **{name: text for name, text in environ.items() if text}})
     if path is not None:
+        trust = files.trust_of(path, file, environ, in_dotenv)
         with collector.collecting_problems():
-            collector.take_toml(files.read_toml(path), str(path))
-    collector.take_environment(in_dotenv, str(dotenv))
+            collector.take_toml(files.read_toml(path), file_source(path, trust))
+    collector.take_environment(in_dotenv, file_source(dotenv, Trust.DOTENV))
     with collector.collecting_problems():
-        collector.take_environment(files.read_credentials(environ, variables), "credential")
-    collector.take_environment(environ, "environment")
+        collector.take_environment(files.read_credentials(environ, variables), CREDENTIALS)
+    collector.take_environment(environ, ENVIRONMENT)
     collector.take_command_line(command_line or {})
     if collector.problems:
         raise ConfigError(collector.problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
-    return Loaded(cast("Config", collector.build()), path, {**defaults, **taken})
+    return Loaded(
+        cast("Config", collector.build()), path, dotenv if in_dotenv else None, {**defaults, **taken}
+    )
 
 
 def _default(setting: Setting) -> SettingValue:
-    return SettingValue(setting, setting.default, DEFAULT_ORIGIN)
+    return SettingValue(setting, setting.default, DEFAULTS.name, DEFAULTS)

@@ -65,15 +65,15 @@ class RequestFields:
     ) -> CIMultiDict[str]:
         """Return the fields for LM Studio, repeated ones in order; `version` is the client's HTTP version.
 
-        A field is dropped, whatever its name, if `holds_key` is true for its value or if the value isn't
-        UTF-8. Raises BadRequest, LoopDetected.
+        A field is dropped if `holds_key` is true for `name: value`, or if the value isn't UTF-8. Raises
+        BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
         fields: CIMultiDict[str] = CIMultiDict()
         spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
-            if lower in dropped or holds_key(value):
+            if lower in dropped or holds_key(f"{name}: {value}"):
                 continue
             if _CONTROLS.search(value):
                 raise BadRequest(f"The header {name} holds control characters.")

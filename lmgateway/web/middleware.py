@@ -9,7 +9,7 @@ from typing import Any, cast
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from ..access.cors import is_preflight
+from ..access.cors import PageRefused, is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
@@ -22,8 +22,6 @@ from .state import AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
-# The error code in the access log for a preflight that is answered without CORS fields.
-PAGE_REFUSED = "page_refused"
 MAX_ORIGIN_LENGTH = 200
 
 
@@ -111,18 +109,26 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     head.check_framing()
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
-    context.caller = admit_caller(request, rules, area)
+    try:
+        context.caller = admit_caller(head, rules, area)
+    except PageRefused:
+        _log_refused_page(context, request.headers.get("Origin"))
+        raise
     return await handler(request)
 
 
 def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:
     granted = context.rules.cors.preflight_headers(request.headers, proxied=context.area.is_for_pages)
     if not granted:
-        # The browser shows its user only that the request failed, so the reason is logged.
-        context.error_code = PAGE_REFUSED
-        origin = ascii(context.head.redaction.redact(request.headers["Origin"]))[1:-1][:MAX_ORIGIN_LENGTH]
-        logger.info("%s: a page of %s was refused; add its origin to cors.origins", context.client, origin)
+        context.error_code = PageRefused.code
+        _log_refused_page(context, request.headers["Origin"])
     return web.Response(status=204, headers=granted)
+
+
+def _log_refused_page(context: RequestContext, origin: str | None) -> None:
+    # The browser shows its user only that the request failed, so the reason is logged.
+    shown = ascii(context.head.redaction.redact(origin or "unknown origin"))[1:-1][:MAX_ORIGIN_LENGTH]
+    logger.info("%s: a page of %s was refused; add its origin to cors.origins", context.client, shown)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

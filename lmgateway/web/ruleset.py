@@ -116,6 +116,20 @@ class RequestHead:
             self._rules.guard.admit_host(host)
         return True
 
+    def admit_page(self, *, proxied: bool) -> None:
+        """Raise PageRefused if another site's page may not send this request to a path of this kind."""
+        _ = self._page_may_use_lm_studio if proxied else self._page_may_use_gateway
+
+    @cached_property
+    def _page_may_use_lm_studio(self) -> bool:
+        self._rules.cors.admit_origin(self.fields, proxied=True)
+        return True
+
+    @cached_property
+    def _page_may_use_gateway(self) -> bool:
+        self._rules.cors.admit_origin(self.fields, proxied=False)
+        return True
+
     @cached_property
     def asks_for_another_protocol(self) -> bool:
         """True for an Upgrade to anything but a websocket: aiohttp drops the input after it."""

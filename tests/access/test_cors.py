@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from lmgateway.access.cors import Cors, is_preflight
+from lmgateway.access.cors import Cors, PageRefused, is_preflight
 from lmgateway.config import Config, decode_custom
 from lmgateway.errors import Forbidden
 
@@ -147,13 +147,58 @@ def test_only_own_and_listed_pages_may_use_admin(tables, sent, admitted):
     """Another site's page can't load a model."""
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(Forbidden):
-        cors(tables).admit_origin(headers)
+        cors(tables).admit_origin(headers, proxied=False)
+
+
+KEYLESS_LISTED = {"cors": {"origins": [PAGE]}}
+KEYLESS_APPS = {"cors": APPS["cors"]}
+
+
+@pytest.mark.parametrize(
+    ("tables", "sent", "admitted"),
+    [
+        pytest.param(CLOSED, {}, True, id="no browser"),
+        pytest.param(CLOSED, {"Origin": OWN}, True, id="own page"),
+        pytest.param(CLOSED, {"Origin": "http://gateway", "Host": "gateway:80"}, True, id="port 80 added"),
+        pytest.param(CLOSED, {"Origin": "https://gateway", "Host": "gateway:443"}, True, id="port 443 added"),
+        pytest.param(CLOSED, {"Origin": "https://gateway", "Host": "gateway:80"}, False, id="another's port"),
+        pytest.param(CLOSED, {"Origin": "http://gateway:8003"}, False, id="a neighbour's page"),
+        pytest.param(CLOSED, {"Origin": STRANGER}, False, id="stranger"),
+        pytest.param(CLOSED, {"Origin": STRANGER, "Sec_Fetch_Site": "same-origin"}, False, id="rebound name"),
+        pytest.param(CLOSED, {"Origin": "null"}, False, id="sandboxed page"),
+        pytest.param(CLOSED, {"Origin": "file://"}, False, id="local file"),
+        pytest.param(CLOSED, {"Origin": CHROME}, False, id="extension"),
+        pytest.param(CLOSED, {"Origin": ""}, False, id="empty Origin"),
+        pytest.param(CLOSED, {"Origin": f"{OWN}, {STRANGER}"}, False, id="two in one line"),
+        pytest.param(CLOSED, {"Origin": "http://", "Host": ""}, False, id="no host in either"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "cross-site"}, False, id="link of another site"),
+        pytest.param(CLOSED, {"Origin": OWN, "Sec_Fetch_Site": "cross-site"}, False, id="own and cross-site"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "none"}, True, id="typed by the user"),
+        pytest.param(CLOSED, {"Sec_Fetch_Site": "same-origin"}, True, id="same-origin"),
+        pytest.param(WILD, {"Origin": STRANGER, "Sec_Fetch_Site": "cross-site"}, True, id="* lists it"),
+        pytest.param(WILD, {"Sec_Fetch_Site": "cross-site"}, True, id="* lists what sends no Origin"),
+        pytest.param(KEYLESS_LISTED, {"Origin": PAGE, "Sec_Fetch_Site": "cross-site"}, True, id="listed"),
+        pytest.param(KEYLESS_LISTED, {"Origin": STRANGER}, False, id="another than the listed one"),
+        pytest.param(KEYLESS_LISTED, {"Sec_Fetch_Site": "cross-site"}, False, id="listed, but no Origin"),
+        pytest.param(KEYLESS_APPS, {"Origin": "null", "Sec_Fetch_Site": "cross-site"}, True, id="null"),
+        pytest.param(KEYLESS_APPS, {"Origin": "file://"}, True, id="listed local file"),
+        pytest.param(KEYLESS_APPS, {"Origin": CHROME}, True, id="listed extensions"),
+        pytest.param(KEYLESS_APPS, {"Origin": "moz-extension://a"}, False, id="another browser's extension"),
+        pytest.param(OPEN, {"Origin": STRANGER, "Sec_Fetch_Site": "cross-site"}, True, id="it has the key"),
+        pytest.param(NOBODY, {"Origin": STRANGER}, True, id="it has the key, and may not read the answer"),
+    ],
+)
+def test_a_page_without_a_key_uses_no_model(tables, sent, admitted):
+    """Its visitor's address isn't a key: any page that is open on this machine could use it."""
+    headers = fields(**{"Host": "gateway:8002", **sent})
+    with nullcontext() if admitted else pytest.raises(PageRefused, match=r"cors\.origins"):
+        cors(tables).admit_origin(headers, proxied=True)
 
 
 def test_the_refusal_says_what_a_proxy_must_pass_on():
     """The dashboard behind a proxy that replaces Host, in a browser without Sec-Fetch-Site."""
     with pytest.raises(Forbidden) as caught:
-        cors(OPEN).admit_origin(fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"))
+        cors(OPEN).admit_origin(fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"), proxied=False)
     assert "proxy_set_header Host $http_host" in str(caught.value.details)
 
 
@@ -162,7 +207,7 @@ def test_two_values_of_sec_fetch_site_are_ignored():
     headers = CIMultiDict({"Host": "gateway:8002", "Origin": PAGE, "Sec-Fetch-Site": "same-origin"})
     headers.add("Sec-Fetch-Site", "cross-site")
     with pytest.raises(Forbidden):
-        cors(OPEN).admit_origin(CIMultiDictProxy(headers))
+        cors(OPEN).admit_origin(CIMultiDictProxy(headers), proxied=False)
 
 
 @pytest.mark.parametrize("origins", [(OWN, STRANGER), (STRANGER, OWN), (PAGE, STRANGER), (STRANGER, PAGE)])
@@ -171,7 +216,7 @@ def test_each_of_two_origins_must_be_allowed(origins):
     headers = CIMultiDict({"Host": "gateway:8002"})
     headers.extend(("Origin", origin) for origin in origins)
     with pytest.raises(Forbidden):
-        cors(LISTED).admit_origin(CIMultiDictProxy(headers))
+        cors(LISTED).admit_origin(CIMultiDictProxy(headers), proxied=False)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lmgateway.access.callers import Callers
 from lmgateway.access.credentials import Credential, Redaction
 from lmgateway.config import Auth, Config
+from tests.support.properties import checked
 
 OWNERS = "Open Sesame"
 NAMED = "sk-lm-ABCDEFGH:abcdefghij0123456789"
@@ -30,9 +31,16 @@ def redaction(*presented: str, key: str = OWNERS) -> Redaction:
         (f"?a={NAMED}{NAMED}", "?a=****************"),
         (f"x{NAMED}y", "x********y"),
         ("/v1/presented", "/v1/********"),
-        ("/v1/presented-not", "/v1/presented-not"),
-        ("/v1/unpresented", "/v1/unpresented"),
-        (f"{OWNERS}s", f"{OWNERS}s"),
+        ("/v1/presented-not", "/v1/********-not"),
+        ("/v1/unpresented", "/v1/un********"),
+        (f"{OWNERS}s", "********s"),
+        (f"/v1/x{OWNERS}", "/v1/x********"),
+        (f"{OWNERS}-7b", "********-7b"),
+        (f"token_{OWNERS}", "token_********"),
+        (f"1{OWNERS}2{OWNERS}3", "1********2********3"),
+        ("https://x/?key=Open%20Sesame&x", "https://x/?key=********&x"),
+        ("https://x/?key=Open+Sesame&x", "https://x/?key=********&x"),
+        (OWNERS.lower(), OWNERS.lower()),
         (NAMED[:-1], NAMED[:-1]),
         ("sk-lm-", "sk-lm-"),
     ],
@@ -41,6 +49,14 @@ def test_what_is_hidden(text: str, hidden: str) -> None:
     """The owner's key, the presented one, and everything with the form of a named key."""
     assert redaction("presented").redact(text) == hidden
     assert redaction("presented").holds_key(text) is (text != hidden)
+
+
+def test_a_short_key_is_hidden_as_a_word_of_its_own() -> None:
+    """It is a part of ordinary words: whole headers and paths would be hidden with it."""
+    short = redaction(key="demo")
+    assert short.redact("/v1/demo/x") == "/v1/********/x"
+    assert short.redact("/v1/democracy") == "/v1/democracy"
+    assert short.holds_known_key("text/x-demo") is False
 
 
 def test_json_is_hidden_in_all_its_texts() -> None:
@@ -64,6 +80,7 @@ def test_an_empty_credential_hides_nothing() -> None:
     assert redaction("").redact("/v1/models") == "/v1/models"
 
 
+@checked
 @given(
     st.text(),
     st.text(alphabet=LETTERS, min_size=8, max_size=8),

@@ -86,6 +86,37 @@ def test_a_loopback_client_of_a_trusted_loopback_proxy_is_admitted(forwarded_for
         assert trusting.admit_address(parse_address(LOOPBACK), forwarded).is_loopback
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ("X-Forwarded-For", "unknown"),
+        ("X-Forwarded-For", f"{LAN}, unknown"),
+        ("X-Forwarded-For", ""),
+        ("Forwarded", f"for={LAN}"),
+        ("X-Real-IP", LAN),
+    ],
+)
+@pytest.mark.parametrize(
+    "tables",
+    [
+        pytest.param({}, id="protected"),
+        pytest.param({"network": {"ip_allowlist": [LOOPBACK]}}, id="the proxy is listed"),
+        pytest.param({"auth": {"api_key": "k"}}, id="key"),
+    ],
+)
+def test_a_client_that_a_trusted_proxy_hides_has_no_rights(tables, sent):
+    """Least of all the proxy's own; the refusal says what the proxy must send."""
+    trusting = {**tables, "network": {**tables.get("network", {}), "trusted_proxies": [LOOPBACK]}}
+    with pytest.raises(Forbidden, match="X-Forwarded-For must end in the client's address"):
+        guard(**trusting).admit_address(parse_address(LOOPBACK), fields(sent))
+
+
+def test_the_proxy_itself_is_a_client_like_any_other():
+    """What comes from its address without a sign of a proxy is its own request."""
+    trusting = guard(network={"trusted_proxies": [LOOPBACK], "ip_allowlist": [LOOPBACK]})
+    assert str(trusting.admit_address(parse_address(LOOPBACK), fields())) == LOOPBACK
+
+
 OURS = [
     "localhost",
     "LOCALHOST:8002",
@@ -124,7 +155,19 @@ def test_a_foreign_host_is_misdirected(host):
     assert caught.value.status == 421
 
 
-@pytest.mark.parametrize("host", ["localhost", "LocalHost.:80", "127.0.0.1:8002", "127.8.8.8", "[::1]:8002"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LocalHost.:80",
+        "127.0.0.1:8002",
+        "127.8.8.8",
+        "[::1]:8002",
+        "[::1%lo]",
+        "[::ffff:127.0.0.1]",
+        "[0:0:0:0:0:0:0:1]",
+    ],
+)
 def test_protected_mode_serves_loopback_names(host):
     """Without any configuration."""
     guard().admit_host(host)
@@ -132,7 +175,26 @@ def test_protected_mode_serves_loopback_names(host):
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.local", "printer", "192.168.1.7", "[fe80::1]", "host.docker.internal", "localhost.evil.com"],
+    [
+        "evil.local",
+        "EVIL.Local.:8002",
+        "printer",
+        "192.168.1.7",
+        "[fe80::1]",
+        "[fe80::1%lo]",
+        "host.docker.internal",
+        "localhost.evil.com",
+        "evil.localhost",
+        "localhost.local",
+        "127.0.0.1.evil.com",
+        "127.1",
+        "0x7f.0.0.1",
+        "2130706433",
+        "0.0.0.0",
+        "[::]",
+        "[::ffff:192.168.1.7]",
+        "[::7f00:1]",
+    ],
 )
 def test_protected_mode_serves_no_other_name(host):
     """Another machine could resolve such a name."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import logging
+
+import pytest
 
 from tests.conftest import StartGateway
 from tests.hostile.conftest import FIELDS, KEY, MODEL, Connect
@@ -12,6 +15,7 @@ from tests.hostile.wire import WITHOUT_KEY, ask, json_post, request
 from tests.support.raw_client import Answer, raw_client
 from tests.support.requests import sized
 from tests.support.upstream import ScriptedUpstream, answer
+from tests.support.waiting import until
 
 PAGE, OTHER = "https://page.example", "https://other.example"
 ORIGIN = b"Origin: " + PAGE.encode()
@@ -194,3 +198,60 @@ async def test_admin_takes_json_of_the_dashboards_own_origin(connect: Connect) -
     body = b'{"modelKey":"m","type":"llm"}'
     assert (await ask(connect, json_post(CHANGES[0], body, own, fields=FIELDS))).status == 200
     assert await active_model(connect) == "m"
+
+
+PROXIED = {
+    b"/v1/chat/completions": ("error", "code"),
+    b"/api/v0/models": ("error", "code"),
+    b"/api/v1/chat": ("error", "code"),
+    b"/completions": ("error", "code"),
+    b"/v1//embeddings": ("error", "code"),
+    b"/v1/messages": ("error", "message"),
+}
+
+
+async def test_a_page_of_another_site_uses_no_model_while_no_key_is_set(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """What a browser sends without a preflight is refused in the path's shape, and reaches nothing."""
+    for tables in ({}, {"network": {"ip_allowlist": ["127.0.0.1"]}}, {"cors": {"origins": [OTHER]}}):
+        gateway = await start_gateway(upstream.base_url, **tables)
+        local = b"Host: localhost:%d\r\n" % gateway.port
+        for path, (outer, inner) in PROXIED.items():
+            for line in (
+                ORIGIN,
+                ORIGIN + b"\r\nSec-Fetch-Site: cross-site",
+                b"Origin: null",
+                b"Origin: http://localhost:1",
+                b"Origin: http://localhost:%d.evil.example" % gateway.port,
+                b"Origin: http://localhost:%d\r\nOrigin: https://evil.example" % gateway.port,
+                b"Sec-Fetch-Site: cross-site",
+                b"Sec-Fetch-Site: same-origin\r\nOrigin: https://evil.example",
+            ):
+                for lines in ((b"Content-Type: text/plain", line), (b"Expect: 100-continue", line)):
+                    sent = request(b"POST " + path, *lines, sized(b"{}"), body=b"{}", fields=local)
+                    async with raw_client(gateway.port) as client:
+                        await client.send(sent)
+                        answered = await client.answer()
+                    assert answered.status == 403, sent
+                    assert "auth.api_key" in answered.body.decode(), sent
+                    assert json.loads(answered.body)[outer][inner], sent
+        own = b"Origin: http://localhost:%d\r\nSec-Fetch-Site: same-origin" % gateway.port
+        async with raw_client(gateway.port) as client:
+            await client.send(json_post(b"/v1/own-page", b"{}", own, fields=local))
+            assert (await client.answer()).status == 200
+    assert {received.target for received in upstream.received} == {"/v1/own-page"}
+
+
+async def test_the_log_names_the_page_that_was_refused(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As it does for a refused preflight; a browser shows only that the request failed."""
+    caplog.set_level(logging.INFO, "lmgateway")
+    gateway = await start_gateway(upstream.base_url)
+    local = b"Host: localhost\r\n"
+    async with raw_client(gateway.port) as client:
+        await client.send(json_post(b"/v1/completions", b"{}", ORIGIN, fields=local))
+        assert (await client.answer()).status == 403
+    assert f"127.0.0.1: a page of {PAGE} was refused; add its origin to cors.origins" in caplog.text
+    await until(lambda: "POST /v1/completions 403 (page_refused)" in caplog.text)

@@ -192,6 +192,23 @@ async def test_gateways_key_never_reaches_the_upstream_by_bearer(
     assert MODEL.encode() in upstream.last.body  # the body was filled in
 
 
+async def test_gateways_key_never_reaches_the_upstream_in_another_header(
+    connect: Connect, upstream: ScriptedUpstream
+) -> None:
+    """Beside a letter, in a URL, or in a field's name."""
+    for line in (
+        b"X-Other: token_" + K,
+        b"X-Other: x%sx" % K,
+        b"Referer: https://gateway.local/?key=%s&x" % K,
+        b"Cookie: a=1; key=x%s" % K,
+        b"X-%s: 1" % K,
+        K + b": 1",
+    ):
+        assert (await ask(connect, request(b"GET /v1/models", line))).status == 200
+    assert len(upstream.received) == 6
+    assert KEY not in str(upstream.received)
+
+
 async def test_unauthenticated_expect_gets_401_not_100(connect: Connect) -> None:
     for expectation in (b"Expect: 100-continue", b"Expect: something else"):
         for path in (*BODY_PATHS, b"/nowhere", b"/health/"):

@@ -7,13 +7,16 @@ import asyncio
 import logging
 import sys
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from ... import __version__, settings
+from ...config import LMStudio
 from ...errors import ConfigError
+from ...settings import destinations
 from .. import machine
-from ..options import load_settings
+from ..options import read_settings
 from . import clock, configuration, exposure, firewall, installation, listening, lm_studio, service, storage
 from .findings import Finding, Level, Report
 
@@ -26,7 +29,7 @@ def doctor(options: argparse.Namespace) -> int:
     # The findings contain what the gateway's own modules would log.
     logging.disable()
     try:
-        loaded = load_settings(options)
+        loaded = read_settings(options)
     except ConfigError as exc:
         findings = [Finding.problem("configuration", problem) for problem in exc.problems]
         findings += installation.examine()
@@ -44,7 +47,7 @@ def doctor(options: argparse.Namespace) -> int:
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
     studio, gateway = await asyncio.gather(
-        lm_studio.examine(config.lmstudio, config.models), listening.examine(config, networks)
+        lm_studio.examine(_with_its_token(loaded), config.models), _examine_gateway(loaded, networks)
     )
     return [
         *installation.examine(),
@@ -57,6 +60,21 @@ async def _examine(loaded: settings.Loaded) -> list[Finding]:
         *service.examine(),
         *firewall.examine(config, networks),
     ]
+
+
+def _with_its_token(loaded: settings.Loaded) -> LMStudio:
+    """Return LM Studio's settings, without the token if it mustn't be sent there."""
+    lmstudio = loaded.config.lmstudio
+    if destinations.why_not_to_lm_studio(loaded) is None:
+        return lmstudio
+    return msgspec.structs.replace(lmstudio, api_token="")
+
+
+async def _examine_gateway(loaded: settings.Loaded, networks: Sequence[machine.LanAddress]) -> list[Finding]:
+    """Connect to the gateway, unless the key mustn't be sent to its address."""
+    if destinations.why_not_to_gateway(loaded) is not None:
+        return []
+    return await listening.examine(loaded.config, networks)
 
 
 def _print(findings: list[Finding]) -> None:

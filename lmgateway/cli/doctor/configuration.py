@@ -12,7 +12,7 @@ from ... import settings
 from ...config import Config, LMStudio
 from ...errors import ConfigError
 from ...server.tls import server_context
-from ...settings import files
+from ...settings import destinations, files, ownership
 from .findings import Finding
 
 _CHECK = "configuration"
@@ -22,7 +22,10 @@ _MAKE_A_KEY = "`lmgateway init` generates one. Set it in the clients too."
 
 
 def examine(loaded: settings.Loaded) -> Iterator[Finding]:
-    """Check the key, LM Studio's log folder, the permissions of files with secrets, and the certificate."""
+    """Check the key, LM Studio's log folder, the files' owners and permissions, and the certificate.
+
+    Also report a secret that isn't sent, because a less trusted source names its receiver.
+    """
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
     origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
     yield Finding.ok(_CHECK, f"{origin}. `lmgateway check` shows every setting.")
@@ -30,6 +33,13 @@ def examine(loaded: settings.Loaded) -> Iterator[Finding]:
     yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
+    for sentence in ownership.foreign_files(loaded):
+        yield Finding.warning(
+            _CHECK, sentence, "Run lmgateway in a folder of your own, or choose a file with --config."
+        )
+    for problem in (destinations.why_not_to_lm_studio(loaded), destinations.why_not_to_gateway(loaded)):
+        if problem is not None:
+            yield Finding.problem(_CHECK, problem)
     try:
         server_context(loaded.config.server)
     except ConfigError as exc:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ...settings import SETTINGS
 from ...settings.files import DEFAULT_PATHS
 from .commands import output_of
 from .findings import Finding
 
 _CHECK = "service"
 UNIT = "lmgateway.service"
-_PROPERTIES = ("LoadState", "ActiveState", "User", "DynamicUser")
+_PROPERTIES = (
+    "LoadState",
+    "ActiveState",
+    "User",
+    "DynamicUser",
+    "Environment",
+    "EnvironmentFiles",
+    "LoadCredential",
+)
+_SECRETS = "|".join(name for setting in SETTINGS.values() if setting.secret for name in setting.env)
+_SETS_A_SECRET = re.compile(rf"(?m)(?:^|[ \"'])({_SECRETS})=\S")
 _SYSTEM_FILE = DEFAULT_PATHS[-1]
 
 
@@ -21,7 +35,11 @@ def examine() -> Iterator[Finding]:
     if sys.platform != "linux":
         return
     output = output_of("systemctl", "show", UNIT, f"--property={','.join(_PROPERTIES)}")
-    properties = dict(line.split("=", 1) for line in (output or "").splitlines() if "=" in line)
+    properties: dict[str, str] = {}
+    for line in (output or "").splitlines():
+        name, _, value = line.partition("=")
+        # A property with several values has a line for each.
+        properties[name] = f"{properties[name]}\n{value}" if name in properties else value
     if properties.get("LoadState") == "loaded":
         yield from judge(properties, _SYSTEM_FILE)
 
@@ -34,6 +52,7 @@ def judge(properties: Mapping[str, str], config_file: Path) -> Iterator[Finding]
         yield Finding.problem(_CHECK, f"{UNIT} has failed.", f"journalctl -u {UNIT} -e shows why.")
     else:
         yield Finding.ok(_CHECK, f"{UNIT} is {state}.")
+    yield from _secrets(properties)
     if not is_dynamic and user in {"", "root"}:
         yield Finding.warning(
             _CHECK,
@@ -47,6 +66,40 @@ def judge(properties: Mapping[str, str], config_file: Path) -> Iterator[Finding]
             f"{UNIT} runs as {who}, which can't read {config_file}.",
             f"Move the key to a file of LoadCredential= in the unit, then: chmod 644 {config_file}",
         )
+
+
+def _secrets(properties: Mapping[str, str]) -> Iterator[Finding]:
+    """Report secrets that every user of the machine can read. systemd itself reads their files as root."""
+    if (found := _SETS_A_SECRET.search(properties.get("Environment", ""))) is not None:
+        yield Finding.problem(
+            _CHECK,
+            f"{UNIT} sets {found[1]} itself, which `systemctl show` prints for every user of this machine.",
+            "Move it to a file of LoadCredential= in the unit.",
+        )
+    credentials = [line.partition(":")[2] for line in properties.get("LoadCredential", "").splitlines()]
+    environment = [line.rpartition(" (")[0] for line in properties.get("EnvironmentFiles", "").splitlines()]
+    for name in dict.fromkeys((*credentials, *environment)):
+        file = Path(name)
+        if file.is_absolute() and _is_public(file) and (name in credentials or _sets_a_secret(file)):
+            yield Finding.problem(
+                _CHECK,
+                f"Every user of this machine can read {file}, which contains a secret.",
+                f"chmod 600 {shlex.quote(name)}",
+            )
+
+
+def _is_public(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & stat.S_IROTH) and file.is_file()
+    except OSError:  # it is missing, or in a folder that this user may not enter
+        return False
+
+
+def _sets_a_secret(file: Path) -> bool:
+    try:
+        return _SETS_A_SECRET.search(file.read_text(errors="replace")) is not None
+    except OSError:
+        return False
 
 
 def _is_readable(file: Path, user: str | None) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +31,8 @@ def examine(state_dir: str) -> Iterator[Finding]:
             "Make the folder writable for the gateway's user, or set server.state_dir.",
         )
         return
+    if (warning := _writable_by_all(folder)) is not None:
+        yield warning
     path = folder / FILE_NAME
     try:
         examine_database(path, immutable=is_at_rest(path))
@@ -57,3 +62,14 @@ def _saved(path: Path) -> Finding:
         )
     user = f" The folder is in use by {holder}." if holder else ""
     return Finding.ok(_CHECK, f"The state is saved in {path}.{user}")
+
+
+def _writable_by_all(folder: Path) -> Finding | None:
+    """Return a warning if every user can replace the database. On Windows the mode doesn't say that."""
+    if os.name != "posix" or not folder.is_dir() or not folder.stat().st_mode & stat.S_IWOTH:
+        return None
+    return Finding.warning(
+        _CHECK,
+        f"Every user of this machine can write to {folder}, where the state is saved.",
+        f"chmod 700 {shlex.quote(str(folder))}, or set server.state_dir to another folder.",
+    )

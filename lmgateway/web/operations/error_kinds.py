@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...access.cors import PageRefused
 from ...errors import (
     BadRequest,
     ContentTooLarge,
@@ -28,7 +29,15 @@ Kinds = tuple[type[GatewayError], ...]
 
 # Raised before the path is routed, so in the gateway's own shape on every path.
 BEFORE_ROUTING: Kinds = (BadRequest, RequestTimeout, UriTooLong, TooManyConnections, HeadTooLarge)
-EVERYWHERE: Kinds = (*BEFORE_ROUTING, Unauthorized, Forbidden, Misdirected, GatewayEnding, GatewayError)
+EVERYWHERE: Kinds = (
+    *BEFORE_ROUTING,
+    Unauthorized,
+    Forbidden,
+    PageRefused,
+    Misdirected,
+    GatewayEnding,
+    GatewayError,
+)
 OF_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge)
 OF_JSON_BODIES: Kinds = (*OF_BODIES, ValidationFailed)
 OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)

@@ -77,6 +77,13 @@ def test_state_folder_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("mode", "levels"), [(0o700, ["ok"]), (0o777, ["warning", "ok"])])
+def test_a_state_folder_that_every_user_can_write(tmp_path: Path, mode: int, levels: list[str]) -> None:
+    """There another user can replace the database."""
+    tmp_path.chmod(mode)
+    assert [finding.level for finding in storage.examine(str(tmp_path))] == levels
+
+
 async def test_database(tmp_path: Path) -> None:
     """One that the next start would use, refuse, or set aside; looking leaves no file beside it."""
     database = Database(tmp_path)
