@@ -133,6 +133,10 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         """Resume reading from the socket, whatever paused it."""
         self._resume_transport_reading()
 
+    def limit_send_buffer(self, size: int) -> None:
+        """Limit the kernel's buffer for a client that doesn't read, which otherwise grows to megabytes."""
+        self.wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
     def unsent_bytes(self) -> tuple[int, int]:
         """Return how many bytes of the running response are buffered, and how many were sent."""
         waiting = self.wire.get_write_buffer_size()
