@@ -206,6 +206,8 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     app[ACTIVITY].flush()
+    if app[METRICS].awaits_list:
+        await app[FLEET].list_names()
     text = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,
