@@ -261,6 +261,30 @@ async def test_a_long_method_is_refused_or_cut(gateway: Gateway, connect: Connec
         assert all(len(request["method"]) <= 32 for request in (await response.json())["recent"])
 
 
+async def test_long_names_on_lm_studios_lists_are_cut(start_gateway: StartGateway) -> None:
+    """They take nobody's time, wherever they are listed, compared or shown."""
+    names = ("displayName", "publisher", "architecture", "paramsString", "format")
+    model = {
+        "type": "llm",
+        "modelKey": "k" * 900_000,
+        "path": "p" * 900_000,
+        **dict.fromkeys(names, "x" * 10_000),
+    }
+    async with running_studio(Simulator(pace=Pace.instant(), extra_models=[model])) as studio:
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        _, listed = await home.get("/admin/models")
+        (long,) = [entry for entry in listed["downloaded"] if entry["modelKey"].startswith("kkk")]
+        assert {
+            name: len(value) for name, value in long.items() if isinstance(value, str) and len(value) > 20
+        } == {
+            **dict.fromkeys((*names, "modelKey"), 256),
+            "path": len(long["path"]),
+        }
+        assert len(long["path"]) <= 1024
+        status, missing = await home.post("load", modelKey="k" * 200)
+        assert (status, len(json.dumps(missing)) < 2000) == (404, True)
+
+
 async def test_admin_names_are_bounded(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     """A longer one is no model's."""
     gateway = await start_gateway(upstream.base_url)
