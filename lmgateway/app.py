@@ -51,6 +51,13 @@ def create_app(config: Config) -> web.Application:
     app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[DATABASE] = Database(state_directory(config.server.state_dir))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
+    app[METRICS].label_models(
+        lambda name: (
+            app[FLEET].lists(name)
+            or app[ACTIVE_MODELS].is_active(name)
+            or name in app[RULES_IN_FORCE].current.config.models
+        )
+    )
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))

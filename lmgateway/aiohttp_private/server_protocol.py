@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
@@ -132,6 +133,11 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     def read_on(self) -> None:
         """Resume reading from the socket, whatever paused it."""
         self._resume_transport_reading()
+
+    def limit_send_buffer(self, size: int) -> None:
+        """Limit the kernel's buffer for a client that doesn't read, which otherwise grows to megabytes."""
+        with suppress(OSError):  # the connection is closed
+            self.wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     def unsent_bytes(self) -> tuple[int, int]:
         """Return how many bytes of the running response are buffered, and how many were sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 from multidict import CIMultiDict
 
@@ -13,9 +14,13 @@ from ..schema.health import Reachability
 from .connections import Connections
 from .health import Health
 from .http.client import HttpClient
+from .listed_names import ListedNames, names_in
 from .sdk.calls import SdkCalls
 
 PROBE_SECONDS = 2
+# For the list of names, which a scrape of the metrics waits for.
+LIST_SECONDS = 1
+LIST_BYTES = 4 * 1024**2
 
 
 class Box:
@@ -26,13 +31,19 @@ class Box:
     """
 
     def __init__(
-        self, name: str, config: LMStudio, connections: Connections, health: Health | None = None
+        self,
+        name: str,
+        config: LMStudio,
+        connections: Connections,
+        health: Health | None = None,
+        names: ListedNames | None = None,
     ) -> None:
         self.name = name
         self.config = config
         self.health = health or Health()
         self.http = HttpClient(config, connections.pool, self.health)
-        self.sdk = SdkCalls(config, connections.links)
+        self.names = names or ListedNames()
+        self.sdk = SdkCalls(config, connections.links, self.names)
         self.loads = connections.loads
         self._connections = connections
 
@@ -41,8 +52,31 @@ class Box:
         if config == self.config:
             return self
         # What is known of another address says nothing about this one.
-        health = self.health if config.base_url == self.config.base_url else None
-        return Box(self.name, config, self._connections, health)
+        known = (self.health, self.names) if config.base_url == self.config.base_url else ()
+        return Box(self.name, config, self._connections, *known)
+
+    async def list_names(self) -> None:
+        """Request the list of models over HTTP, for `names`. If that fails, they are unchanged."""
+        with suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(LIST_SECONDS):
+                # LM Studio's own list has all models; the one that other servers have may not.
+                for path in ("/api/v0/models", "/v1/models"):
+                    if listed := names_in(await self._read(path)):
+                        self.names.replace("over HTTP", listed)
+                        return
+
+    async def _read(self, path: str) -> bytes:
+        """Return the response's body, b"" if it is an error or too long. Raises as HttpClient.send."""
+        answer = await self.http.send(self.http.address("GET", path, CIMultiDict()), silence=None)
+        body = bytearray()
+        try:
+            while answer.status == 200 and (piece := await answer.read()):
+                body += piece
+                if len(body) > LIST_BYTES:
+                    return b""
+        finally:
+            answer.close()
+        return bytes(body)
 
     async def probe(self) -> Reachability:
         """Request LM Studio's models, and return whether it answered and how fast."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import TracebackType
 from typing import Self
 
@@ -38,3 +39,11 @@ class Fleet:
         if box is not self.only:
             self._boxes[ONLY_BOX] = box
             self._connections.prefer(box.config)
+
+    def lists(self, name: str) -> bool:
+        """True if a model or an instance of this name was in the list that a box sent last."""
+        return any(name in box.names for box in self._boxes.values())
+
+    async def list_names(self) -> None:
+        """Request each box's list of names. Takes about a second at most."""
+        await asyncio.gather(*(box.list_names() for box in self._boxes.values()))

@@ -18,8 +18,11 @@ class Health:
         self.answered: bool | None = None
         self._outage_logged = False
 
-    def record(self, failure: GatewayError | None, base_url: URL) -> None:
-        """Record the outcome of a request. An outage is logged when it begins and when it ends."""
+    def record(self, failure: GatewayError | None, base_url: URL, reason: str = "") -> None:
+        """Record the outcome of a request. An outage is logged when it begins and when it ends.
+
+        `reason` is logged in place of the failure's message.
+        """
         self.answered = failure is None
         if failure is None:
             if self._outage_logged:
@@ -28,4 +31,4 @@ class Health:
         # One slow answer is in the access log, and is no outage.
         elif not self._outage_logged and not isinstance(failure, UpstreamSilent):
             self._outage_logged = True
-            logger.warning("LM Studio doesn't answer at %s: %s", base_url, failure.__cause__ or failure)
+            logger.warning("LM Studio doesn't answer at %s: %s", base_url, reason or failure)

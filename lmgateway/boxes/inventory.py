@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from ..observe.text import NAME_CHARACTERS, bounded
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, LoadedModel
 
@@ -15,6 +16,8 @@ KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 
 def _field(entry: Mapping[str, Any], name: str, kind: type[T]) -> T | None:
     value = entry.get(name)
+    if isinstance(value, str):
+        value = bounded(value, NAME_CHARACTERS)
     # A bool is an int in Python, but isn't a size.
     return value if isinstance(value, kind) and not (kind is int and isinstance(value, bool)) else None
 

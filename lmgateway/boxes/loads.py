@@ -197,7 +197,7 @@ async def _applied(calls: SdkCalls, kind: ModelType, identifier: str) -> dict[st
         return await calls.load_config(kind, identifier)
     except GatewayError as exc:
         # The model is loaded all the same: after an error the caller would load it again.
-        logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.message)
+        logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.code)
         return {}
 
 

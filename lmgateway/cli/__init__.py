@@ -24,6 +24,7 @@ from .failures import (
     EX_TEMPFAIL,
     RequestFailed,
 )
+from .output import say
 from .private_file import CannotWrite
 
 KINDS = get_args(ModelType)
@@ -57,17 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if exc.errno != errno.ENOSPC:
             raise
         _discard_output()
-        print(f"lmgateway: the output can't be written: {exc.strerror}", file=sys.stderr)
+        say(f"lmgateway: the output can't be written: {exc.strerror}", error=True)
         return EX_IOERR
     except ConfigError as exc:
         for problem in exc.problems:
-            print(f"lmgateway: {problem}", file=sys.stderr)
+            say(f"lmgateway: {problem}", error=True)
         return EX_CONFIG
     except tuple(_EXIT_STATUS) as exc:
-        print(f"lmgateway: {exc}", file=sys.stderr)
+        say(f"lmgateway: {exc}", error=True)
         return _EXIT_STATUS[type(exc)]
     except RequestFailed as exc:
-        print(f"lmgateway: {exc}", file=sys.stderr)
+        say(f"lmgateway: {exc}", error=True)
         return exc.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -6,6 +6,7 @@ import argparse
 
 from ..server.tls import server_context
 from .options import PROTECTED, load_to_serve
+from .output import say
 
 
 def check(options: argparse.Namespace) -> int:
@@ -17,7 +18,7 @@ def check(options: argparse.Namespace) -> int:
     ]
     width = max(len(line) for line, _ in shown)
     for line, origin in shown:
-        print(f"{line:<{width}}  # {origin}")
+        say(f"{line:<{width}}  # {origin}")
     if loaded.config.protected:
-        print(PROTECTED)
+        say(PROTECTED)
     return 0

@@ -22,6 +22,7 @@ from ..simulator import Simulator
 from ..simulator import serve as serve_simulator
 from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
+from .output import say, say_lines
 from .private_file import CannotWrite
 from .urls import url_of
 
@@ -43,7 +44,7 @@ def simulate(options: argparse.Namespace) -> int:
         # Without a drain, because LM Studio doesn't drain either.
         limits = ConnectionLimits(Config(server=Server(drain_seconds=0)))
         async with listening(simulator.make_app(), sockets, limits=limits) as port:
-            print(f"A simulated LM Studio listens on {url_of(options.host, port)}", flush=True)
+            say(f"A simulated LM Studio listens on {url_of(options.host, port)}")
             await signals.stop.wait()
 
     run_loop(run)
@@ -66,7 +67,7 @@ def demo(options: argparse.Namespace) -> int:
                 for kind, model_key in DEMO_MODELS.items():
                     simulator.load(model_key)
                     await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
-                print(_welcome(port), flush=True)
+                say_lines(_welcome(port))
                 await signals.stop.wait()
 
     # A temporary folder, so that the demo leaves no files behind.

@@ -17,9 +17,12 @@ import msgspec
 from msgspec import Raw, Struct
 from yarl import URL
 
+from ..observe.text import NAME_CHARACTERS
+
 T = TypeVar("T")
 
 SEARCH_SECONDS = 1.0
+BODY_BYTES = 8 * 1024**2
 # LM Studio's default port, and common alternatives.
 USUAL_PORTS = (1234, 1235, 8080)
 # The ports of LM Studio's application, which also serves the SDK while its HTTP server is stopped
@@ -116,18 +119,18 @@ async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECON
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
             async with _get(session, base_url, "/lmstudio-greeting") as response:
-                greeting, date = await response.read(), _date(response)
+                greeting, date = await _read(response), _date(response)
             if not _is_greeting(greeting):
                 return ProbeResult(base_url=base_url, kind="other", date=date)
             # The token is sent only after the greeting, so that no other server gets it.
             headers = {"Authorization": f"Bearer {token}"} if token else {}
             async with _get(session, base_url, "/api/v1/models", headers) as response:
                 refused = response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-                keyed = _decoded(await response.read(), _KeyedListing)
+                keyed = _decoded(await _read(response), _KeyedListing)
             models = tuple(entry.as_model() for entry in keyed.models) if keyed else ()
             if not models and not refused:
                 async with _get(session, base_url, "/api/v0/models", headers) as response:
-                    listing = _decoded(await response.read(), _Listing)
+                    listing = _decoded(await _read(response), _Listing)
                 models = listing.data if listing else ()
         except aiohttp.ClientConnectorCertificateError:
             return ProbeResult(base_url=base_url, kind="other")
@@ -137,6 +140,7 @@ async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECON
             return ProbeResult(base_url=base_url, kind="nothing")
         except aiohttp.ClientError:
             return ProbeResult(base_url=base_url, kind="other")
+    models = tuple(model for model in models if len(model.id) <= NAME_CHARACTERS)
     return ProbeResult(base_url=base_url, kind="lm_studio", refused=refused, models=models, date=date)
 
 
@@ -148,7 +152,7 @@ async def is_gateway(base_url: URL) -> bool:
             aiohttp.ClientSession(timeout=timeout) as session,
             _get(session, base_url, "/") as response,
         ):
-            root = _decoded(await response.read(), _Root)
+            root = _decoded(await _read(response), _Root)
     except (aiohttp.ClientError, TimeoutError):
         return False
     return root is not None and root.name == "lmgateway"
@@ -194,6 +198,16 @@ def _get(
     """Request a path below the base URL. A redirect, which may lead to any server, isn't followed."""
     url = base_url.with_path(base_url.raw_path.rstrip("/") + path, encoded=True)
     return session.get(url, headers=headers, allow_redirects=False)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body, b"" if it is longer than BODY_BYTES."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > BODY_BYTES:
+            return b""
+    return bytes(body)
 
 
 def _is_greeting(body: bytes) -> bool:

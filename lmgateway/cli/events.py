@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sys
 from typing import Any
 
 from .failures import EX_UNAVAILABLE, RequestFailed
 from .gateway_client import GatewayClient
 from .models import ask_gateway
+from .output import Coloured, say, say_json
 
 RECONNECT_SECONDS = 1
 _RED, _GREEN, _YELLOW, _BLUE, _GREY = "31", "32", "33", "34", "90"
@@ -42,7 +42,7 @@ def events(options: argparse.Namespace) -> int:
                 if exc.exit_status != EX_UNAVAILABLE:
                     raise
                 if not is_reported:
-                    print(f"lmgateway: {exc} Retrying.", file=sys.stderr, flush=True)
+                    say(f"lmgateway: {exc} Retrying.", error=True)
                 is_reported = True
             await asyncio.sleep(RECONNECT_SECONDS)
 
@@ -51,16 +51,13 @@ def events(options: argparse.Namespace) -> int:
 
 def _print(name: str, data: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"event": name, **data}, ensure_ascii=False), flush=True)
+        say_json({"event": name, **data})
         return
     fields = [
-        f"{key}={_brief(value)}" for key, value in data.items() if key != "timestamp" and value is not None
+        f"{key}={_text(value)}" for key, value in data.items() if key != "timestamp" and value is not None
     ]
-    shown = f"\x1b[{_COLOURS.get(name, _YELLOW)}m{name}\x1b[0m" if sys.stdout.isatty() else name
-    print(data.get("timestamp", ""), shown, *fields, flush=True)
+    say(_text(data.get("timestamp", "")), Coloured(name, _COLOURS.get(name, _YELLOW)), *fields)
 
 
-def _brief(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # LM Studio's log may contain control characters, which would act on the terminal.
-    return "".join(character if character.isprintable() else " " for character in text)
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

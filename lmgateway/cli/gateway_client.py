@@ -19,6 +19,8 @@ from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
 MAX_LOCATION_LENGTH = 256
+# For the longest line of an event: aiohttp fails for one that is longer than twice its buffer.
+EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
 _HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
 _WRONG_KEY = "The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY."
@@ -159,7 +161,11 @@ async def gateway_client(
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
     connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
     async with aiohttp.ClientSession(
-        base.with_path("/"), headers=headers, timeout=timeout, connector=connector
+        base.with_path("/"),
+        headers=headers,
+        timeout=timeout,
+        connector=connector,
+        read_bufsize=EVENT_BYTES,
     ) as session:
         yield GatewayClient(session, base.origin())
 

@@ -16,6 +16,7 @@ from ..settings import destinations, files
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
 from .options import command_line, warn_of_foreign_files
+from .output import say, say_lines
 
 # With the prefix a key can't begin with "-", like an option, and a leaked key is recognizable.
 KEY_PREFIX = "lmg-"
@@ -43,11 +44,11 @@ def init(options: argparse.Namespace) -> int:
     literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     backup = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
     # On Windows the folder's permissions decide who can read the file.
-    print(f"Wrote {path}{', which only you can read' if os.name == 'posix' else ''}.")
+    say(f"Wrote {path}{', which only you can read' if os.name == 'posix' else ''}.")
     if backup is not None:
-        print(f"Saved the previous file as {backup}. Its key is invalid once the gateway loads the new file.")
+        say(f"Saved the previous file as {backup}. Its key is invalid once the gateway loads the new file.")
     loaded = settings.load(file=path, environ=os.environ)
-    print(first_steps.describe(loaded, search, interfaces, path=path))
+    say_lines(first_steps.describe(loaded, search, interfaces, path=path))
     return 0
 
 
@@ -60,7 +61,7 @@ async def _find_lm_studio(given: settings.Loaded) -> tuple[discovery.SearchResul
     else:
         search = await discovery.search_at(lmstudio.base_url, token)
     while search.server is not None and search.server.refused and sys.stdin.isatty():
-        print(f"LM Studio at {search.server.base_url} requires an API token. {MAKE_A_TOKEN}.")
+        say(f"LM Studio at {search.server.base_url} requires an API token. {MAKE_A_TOKEN}.")
         token = getpass.getpass("API token (not shown; leave it empty to set it later): ").strip()
         if not token:
             break

@@ -6,14 +6,15 @@ import argparse
 import asyncio
 import json
 import shlex
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from ..observe.text import printable
 from ..settings import destinations
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .options import load_settings
+from .output import say, say_json
 from .progress import Progress
 from .urls import own_url
 
@@ -66,15 +67,11 @@ def load(options: argparse.Namespace) -> int:
                 answer = await gateway.request("POST", "/admin/models/load", body)
         except asyncio.CancelledError:
             # Ctrl-C
-            print(
-                f"LM Studio continues loading. To cancel, run `{_command_to_cancel(options)}`.",
-                file=sys.stderr,
-            )
+            say(f"LM Studio continues loading. To cancel, run `{_command_to_cancel(options)}`.", error=True)
             raise
         for ignored in answer["ignored"]:
-            print(
-                f"Ignored {ignored.removeprefix('loadConfig.')}: not a load setting of LM Studio.",
-                file=sys.stderr,
+            say(
+                f"Ignored {ignored.removeprefix('loadConfig.')}: not a load setting of LM Studio.", error=True
             )
         return _print_answer(options, answer)
 
@@ -87,9 +84,9 @@ async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -
     copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
     # With a loaded instance's identifier, the gateway rejects the load itself.
     if copies and options.id not in copies:
-        print(
+        say(
             f"{options.model} is loaded already ({', '.join(copies)}). This loads another instance.",
-            file=sys.stderr,
+            error=True,
         )
 
 
@@ -122,7 +119,7 @@ def deactivate(options: argparse.Namespace) -> int:
         if options.json:
             return _print_json(active)
         kind = "embedding model" if options.type == "embedding" else "model"
-        print(f"No {kind} is active now: requests must name one.")
+        say(f"No {kind} is active now: requests must name one.")
         return 0
 
     return ask_gateway(options, ask)
@@ -184,19 +181,20 @@ def _values(option: str, items: list[str]) -> dict[str, Any]:
 def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
     if options.json:
         return _print_json(answer)
-    print(answer["message"])
+    say(answer["message"])
     return 0
 
 
 def _print_json(answer: object) -> int:
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    say_json(answer, indent=2)
     return 0
 
 
 def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    shown = [tuple(map(printable, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _size(size: int | None) -> str:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from .gateway_client import GatewayClient
+from .output import rewrite_line, say
 
 BAR_WIDTH = 30
 # How long to wait for the last events after the load's response.
@@ -41,7 +42,7 @@ class Progress:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
             if self._has_begun and self._is_terminal:
-                print(file=sys.stderr)
+                say(error=True)
 
     async def _follow(self) -> None:
         events = self._gateway.events("model_load_progress", "model_load_complete", "error")
@@ -59,8 +60,7 @@ class Progress:
         model, fraction = self._names[0], event["progressRaw"]
         if self._is_terminal:
             bar = "#" * round(fraction * BAR_WIDTH)
-            line = f"\r{model} [{bar:<{BAR_WIDTH}}] {event['progress']:5.1f} %"
-            print(line, end="", file=sys.stderr, flush=True)
+            rewrite_line(f"{model} [{bar:<{BAR_WIDTH}}] {event['progress']:5.1f} %")
         elif int(fraction * 4) > self._quarter:
             self._quarter = int(fraction * 4)
-            print(f"{model} {event['progress']:.0f} %", file=sys.stderr, flush=True)
+            say(f"{model} {event['progress']:.0f} %", error=True)

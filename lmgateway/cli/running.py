@@ -25,7 +25,7 @@ def serve(options: argparse.Namespace) -> int:
         elif service.config.unguarded:
             lines.append(OPEN)
         # Non-blocking: a pipe that isn't read must not keep the gateway from serving.
-        write_without_waiting(sys.stdout, "\n".join(lines))
+        write_without_waiting(sys.stdout, *lines)
 
     run_loop(lambda signals: service.run(signals, announce))
     return 0

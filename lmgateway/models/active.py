@@ -52,6 +52,11 @@ class ActiveModelRegistry:
     def current(self) -> ActiveModels:
         return self._active
 
+    def is_active(self, name: str) -> bool:
+        """True if this is the key or the name of an active model."""
+        models = map(self._active.of, KINDS)
+        return any(model is not None and name in {model.model_key, model.name} for model in models)
+
     def mark(self, loaded: Sequence[LoadedModel]) -> tuple[LoadedModel, ...]:
         """Return the instances, those of the active models with `active` set."""
         active = {name for kind in KINDS for name in _identifiers(self._active, kind, loaded)}

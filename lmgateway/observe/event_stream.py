@@ -12,13 +12,19 @@ from .events import Event
 from .sse import Batch, NumberedEvent
 
 HISTORY_EVENTS = 1000
+HISTORY_BYTES = 8 * 1024**2
+# A larger event isn't stored in the history.
+EVENT_BYTES = 64 * 1024
 # Under load events are delivered in batches: one every PAUSE_SECONDS, or as soon as BATCH_EVENTS are waiting.
 # Delivered singly, events to a hundred subscribers cost more than the requests. After a pause the next event
 # is delivered at once.
 PAUSE_SECONDS = 0.05
 BATCH_EVENTS = 250
-# Room for a replay of the whole history to a subscriber that reconnects, and for one batch more.
+BATCH_BYTES = 1024**2
+# Room for a replay of the whole history to a subscriber that reconnects, and for one batch more. All
+# subscribers share the events.
 QUEUE_EVENTS = HISTORY_EVENTS + BATCH_EVENTS
+QUEUE_BYTES = HISTORY_BYTES + BATCH_BYTES
 
 
 class Subscription:
@@ -28,7 +34,7 @@ class Subscription:
         """`missed` is the number of events that were lost before the subscription."""
         self._names = names
         self._queue: asyncio.Queue[Batch | None] = asyncio.Queue()
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self._missed = missed
         self._has_ended = False
 
@@ -39,11 +45,16 @@ class Subscription:
             return 0
         self._queue.put_nowait(batch)
         self._queued += len(batch.events)
+        self._queued_bytes += batch.size
         dropped = 0
-        while self._queued > QUEUE_EVENTS and self._queue.qsize() > 1:
+        while self._is_too_full and self._queue.qsize() > 1:
             dropped += self._dequeued(self._queue.get_nowait())
         self._missed += dropped
         return dropped
+
+    @property
+    def _is_too_full(self) -> bool:
+        return self._queued > QUEUE_EVENTS or self._queued_bytes > QUEUE_BYTES
 
     def end(self) -> None:
         """End the subscription after the events that are queued."""
@@ -54,7 +65,7 @@ class Subscription:
         """End the subscription at once, without the events that are queued."""
         while not self._queue.empty():
             self._queue.get_nowait()
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self.end()
 
     async def next(self) -> Batch | None:
@@ -64,9 +75,11 @@ class Subscription:
         return batch
 
     def _dequeued(self, batch: Batch | None) -> int:
-        number = len(batch.events) if batch else 0
-        self._queued -= number
-        return number
+        if batch is None:
+            return 0
+        self._queued -= len(batch.events)
+        self._queued_bytes -= batch.size
+        return len(batch.events)
 
     def take_missed(self) -> int:
         """Return how many events were lost since the last call."""
@@ -79,11 +92,13 @@ class Events:
 
     def __init__(self, *, after: int = 0) -> None:
         """The first event has the number `after` + 1, which must be higher than any before a restart."""
-        self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
+        self.history: deque[NumberedEvent] = deque()
         self.lost = 0
+        self._history_bytes = 0
         self._subscriptions: set[Subscription] = set()
         self._before = self._number = after
         self._undelivered: list[NumberedEvent] = []
+        self._undelivered_bytes = 0
         self._delivery: asyncio.Handle | None = None
         self._delivered_at = 0.0
         self._closed = False
@@ -98,22 +113,32 @@ class Events:
         self._publish_pending()
         self._number += 1
         numbered = NumberedEvent(self._number, event)
-        self.history.append(numbered)
+        self._store(numbered)
         if not self._subscriptions:
             return
         self._undelivered.append(numbered)
+        self._undelivered_bytes += numbered.size
         if self._delivery is None:
             loop = asyncio.get_running_loop()
             self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
-        elif len(self._undelivered) >= BATCH_EVENTS:
+        elif len(self._undelivered) >= BATCH_EVENTS or self._undelivered_bytes >= BATCH_BYTES:
             self._deliver()
+
+    def _store(self, numbered: NumberedEvent) -> None:
+        if numbered.size > EVENT_BYTES:
+            return
+        self.history.append(numbered)
+        self._history_bytes += numbered.size
+        while self._history_bytes > HISTORY_BYTES or len(self.history) > HISTORY_EVENTS:
+            self._history_bytes -= self.history.popleft().size
 
     def _deliver(self) -> None:
         if self._delivery is None:
             return
         self._delivery.cancel()
         self._delivery, self._delivered_at = None, asyncio.get_running_loop().time()
-        batch, self._undelivered = Batch(self._undelivered), []
+        batch = Batch(self._undelivered, is_shared=True)
+        self._undelivered, self._undelivered_bytes = [], 0
         for subscription in self._subscriptions:
             self.lost += subscription.offer(batch)
 
@@ -133,7 +158,7 @@ class Events:
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:
         """Subscribe to events of these names (by default all), and replay those after number `after`.
 
-        Events after it that have left the history count as missed, whatever their names. With `after` 0 the
+        Events after it that aren't in the history count as missed, whatever their names. With `after` 0 the
         whole history is replayed, and nothing counts as missed.
         """
         self._publish_pending()
@@ -151,7 +176,7 @@ class Events:
             self._subscriptions.discard(subscription)
 
     def _since(self, after: int) -> tuple[list[NumberedEvent], int]:
-        """Return the events after this number, and how many of them have left the history."""
+        """Return the events after this number, and how many of them aren't in the history."""
         # A number that isn't assigned yet is from before a restart, after which the clock was set back.
         known = max(after, self._before) if after <= self._number else self._before
         events = [event for event in self.history if event.number > known]

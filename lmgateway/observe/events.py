@@ -12,9 +12,14 @@ from .clock import iso_timestamp
 
 
 class Event(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """The base of all events. `name` is the event's name on the stream."""
+    """The base of all events. `name` is the event's name on the stream.
+
+    `most_bytes` is an upper bound of its size on the stream. Without one, the event is encoded when it is
+    published, to measure it.
+    """
 
     name: ClassVar[str]
+    most_bytes: ClassVar[int | None] = None
     timestamp: str = field(default_factory=iso_timestamp)
 
 
@@ -46,12 +51,14 @@ class ModelLoadComplete(Event, frozen=True, kw_only=True):
 
 class ModelUnloadStart(Event, frozen=True, kw_only=True):
     name = "model_unload_start"
+    most_bytes = 4096
     model_key: str
     instance_id: str | None
 
 
 class ModelUnloadComplete(Event, frozen=True, kw_only=True):
     name = "model_unload_complete"
+    most_bytes = 4096
     model_key: str
     instance_id: str | None
     total_time_ms: int
@@ -66,6 +73,7 @@ class ModelActivate(Event, frozen=True, kw_only=True):
 
 class InferenceStart(Event, frozen=True, kw_only=True):
     name = "inference_start"
+    most_bytes = 6144
     request_id: str
     method: str
     path: str
@@ -76,6 +84,7 @@ class InferenceStart(Event, frozen=True, kw_only=True):
 
 class InferenceComplete(Event, frozen=True, kw_only=True):
     name = "inference_complete"
+    most_bytes = 2048
     request_id: str
     total_time_ms: int
     token_usage: TokenUsage | None

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from ..errors import GatewayError
 from ..schema.debug import Phase
 from .clock import unix_time
+from .text import clean_name
 from .tokens import TokenCount, generation_speed
 
 # nginx's status for a client that disconnected before the response. It is logged, never sent.
@@ -50,7 +51,7 @@ class Exchange(Struct, eq=False, kw_only=True):
 
     An HTTP request has at most one, a socket one for each prediction. `client` is the address behind trusted
     proxies, `key` the name of the caller's key. `started` is by the monotonic clock, `began` the same moment
-    in Unix seconds. `redact` removes keys from a text.
+    in Unix seconds. `redact` removes keys from a text. `path` and `model`, which clients choose, are cleaned.
     """
 
     request_id: str
@@ -76,7 +77,7 @@ class Exchange(Struct, eq=False, kw_only=True):
         """Record the model and whether a stream is requested, when the request's body has been read."""
         self.stream = stream
         if model is not None:
-            self.model = self.redact(model)
+            self.model = clean_name(model, self.redact)
 
     def answered(self, status: int, *, stream: bool, count: TokenCount | None) -> None:
         """Record the head of LM Studio's response. The response's meter goes on updating `count`."""

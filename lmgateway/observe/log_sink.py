@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
+from .text import printable
+
 # The bound of the buffer for a slow reader. Lines beyond it are dropped, and their number is logged.
 BACKLOG_BYTES = 256 * 1024
 GATHER_SECONDS = 0.05
@@ -101,10 +103,11 @@ class SinkHandler(logging.Handler):
             self._backlog.clear()
 
 
-def write_without_waiting(stream: TextIO, line: str) -> None:
-    """Write a line to the stream if that doesn't block; otherwise drop it."""
+def write_without_waiting(stream: TextIO, *lines: str) -> None:
+    """Write lines to the stream if that doesn't block; otherwise drop them."""
+    text = "".join(f"{printable(line)}\n" for line in lines)
     with suppress(OSError):
-        _sender(stream)(bytearray(f"{line}\n", "utf-8"))
+        _sender(stream)(bytearray(text, "utf-8"))
 
 
 def _sender(stream: TextIO) -> Callable[[bytearray], int]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
 from typing import Literal, TextIO
 
 from .clock import iso_timestamp
 from .log_sink import SinkHandler
+from .text import printable
 
 LEVELS = {
     "error": logging.ERROR,
@@ -20,23 +21,50 @@ LEVELS = {
     "debug": logging.DEBUG,
 }
 _COLOURS = {"ERROR": "31", "CRITICAL": "31", "WARNING": "33", "INFO": "32", "DEBUG": "36"}
-# A logged path may contain any character; none may begin a new line or a terminal's escape sequence.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PACKAGE = __name__.partition(".")[0]
+_MOST_CHAINED = 10
 
 
-def _escape(text: str) -> str:
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+def _traceback_lines(failure: BaseException) -> Iterator[str]:
+    """Yield the lines of a traceback, without the text of an exception that isn't the gateway's own.
+
+    Such a text may quote what a client or LM Studio sent: a key, a prompt or a response.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = failure
+    while link is not None and link not in chain and len(chain) < _MOST_CHAINED:
+        chain.append(link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    for exc in reversed(chain):
+        for frame in traceback.format_tb(exc.__traceback__):
+            yield from frame.splitlines()
+        yield _summary(exc)
+
+
+def _summary(exc: BaseException) -> str:
+    kind = type(exc)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(exc, OSError) and exc.strerror and kind.__module__ == "builtins":
+        return f"{name}: {exc.strerror}"
+    # One that was never raised was made for the log.
+    is_own = kind.__module__.partition(".")[0] == _PACKAGE or exc.__traceback__ is None
+    return f"{name}: {exc}" if is_own else name
+
+
+def _lines_of(record: logging.LogRecord) -> Iterator[str]:
+    failure = record.exc_info[1] if record.exc_info else None
+    return iter(()) if failure is None else _traceback_lines(failure)
 
 
 class PlainFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO name: message`, one line unless there is a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = _escape(record.getMessage())
+        message = printable(record.getMessage())
         line = f"{iso_timestamp(record.created)} {self._level(record)} {record.name}: {message}"
         if not record.exc_info:
             return line
-        return "\n".join([line, *map(_escape, self.formatException(record.exc_info).splitlines())])
+        return "\n".join([line, *map(printable, _lines_of(record))])
 
     def _level(self, record: logging.LogRecord) -> str:
         return f"{record.levelname:<7}"
@@ -59,7 +87,7 @@ class JsonFormatter(logging.Formatter):
             **getattr(record, "fields", dict)(),
         }
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
+            entry["traceback"] = "\n".join(_lines_of(record))
         # Not msgspec: Python's json escapes lone surrogates, on which msgspec raises.
         return json.dumps(entry, separators=(",", ":"))
 
@@ -71,7 +99,7 @@ def configure(
     *,
     quiet: Iterable[str] = (),
 ) -> None:
-    """Send the process's log to `stream`, by default stderr. The `quiet` loggers log only at level debug."""
+    """Send the process's log to `stream`, by default stderr. The `quiet` loggers log nothing."""
     stream = stream or sys.stderr
     formatter: logging.Formatter
     if style == "json":
@@ -88,7 +116,7 @@ def configure(
         handler = SinkHandler(stream)
     handler.setFormatter(formatter)
     for name in quiet:
-        # These libraries log one lost connection five times; the gateway logs it once itself.
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.CRITICAL)
+        # These libraries log one lost connection five times, and at level debug what they send and receive.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])

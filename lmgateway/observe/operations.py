@@ -16,6 +16,7 @@ from .clock import iso_timestamp
 from .event_stream import Events
 from .events import ErrorEvent
 from .prometheus import Metrics
+from .text import clean_sentence
 
 OperationType = Literal["model_load", "model_unload", "model_activate"]
 
@@ -98,7 +99,7 @@ class Operations:
             ErrorEvent(
                 operation=operation.type,
                 model_key=operation.model_key,
-                error=message,
+                error=clean_sentence(message),
                 code=code or UNSET,
                 total_time_ms=operation.elapsed_ms,
             )

@@ -6,7 +6,7 @@ import asyncio
 import platform
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -19,10 +19,12 @@ from .record import RequestRecord
 # 50 ms for a short answer of a small model to 10 minutes for a long one of a large one.
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 TOKENS_PER_SECOND = (1, 2, 5, 10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
-# A bound on the label's cardinality, because clients choose model names: of those that LM Studio answered
-# with 200, the first so many have a label of their own, all others share "other".
-MAX_MODEL_LABELS = 50
+# Clients choose model names, so only those that LM Studio lists have a label of their own, at most so many,
+# because clients may also choose the identifiers of instances. All others share "other".
+MAX_MODEL_LABELS = 500
 OTHER = "other"
+# How many records with names that weren't listed when LM Studio answered with 200 wait for a newer list.
+MAX_UNLISTED = 1000
 _LABELS = ("route", "model", "key")
 
 
@@ -64,14 +66,49 @@ class Metrics:
     """The owner of the counters and histograms."""
 
     def __init__(self) -> None:
-        self._models: set[str] = set()
+        self._labels: set[str] = set()
+        self._unlisted: list[RequestRecord] = []
+        self._is_listed: Callable[[str], bool] = lambda _: False
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._operations: Counter[tuple[str, str]] = Counter()
         self._worst_lag = 0.0
 
+    def label_models(self, is_listed: Callable[[str], bool]) -> None:
+        """Give the models for which this is true a label of their own."""
+        self._is_listed = is_listed
+
+    @property
+    def awaits_list(self) -> bool:
+        """True if there are names that LM Studio answered to, and that it hasn't listed."""
+        return bool(self._unlisted)
+
     def ended(self, record: RequestRecord) -> None:
-        """Count an exchange that has ended."""
-        labels = (record.route, self._model_label(record), record.key)
+        """Count an exchange that has ended. Until it is rendered, its model may still become listed."""
+        label = self._label(record.model)
+        if label == OTHER and record.status == 200:
+            self._unlisted.append(record)
+            if len(self._unlisted) >= MAX_UNLISTED:
+                self._count_unlisted()
+        else:
+            self._count(record, label)
+
+    def _count_unlisted(self) -> None:
+        unlisted, self._unlisted = self._unlisted, []
+        for record in unlisted:
+            self._count(record, self._label(record.model))
+
+    def _label(self, name: str | None) -> str:
+        if name is None:
+            return ""
+        if name in self._labels:
+            return name
+        if len(self._labels) < MAX_MODEL_LABELS and self._is_listed(name):
+            self._labels.add(name)
+            return name
+        return OTHER
+
+    def _count(self, record: RequestRecord, model: str) -> None:
+        labels = (record.route, model, record.key)
         tally = self._tallies.get(labels)
         if tally is None:
             tally = self._tallies[labels] = Tally()
@@ -85,14 +122,6 @@ class Metrics:
         if record.usage is not None:
             tally.tokens["in"] += record.usage.prompt_tokens
             tally.tokens["out"] += record.usage.completion_tokens
-
-    def _model_label(self, record: RequestRecord) -> str:
-        name = record.model
-        if name is None:
-            return ""
-        if record.status == 200 and len(self._models) < MAX_MODEL_LABELS:
-            self._models.add(name)
-        return name if name in self._models else OTHER
 
     def operation(self, kind: str, *, succeeded: bool) -> None:
         self._operations[kind, "success" if succeeded else "failure"] += 1
@@ -131,6 +160,7 @@ class Metrics:
         return generate_latest(registry)
 
     def _counted(self) -> Iterator[Metric]:
+        self._count_unlisted()
         requests = _counter("requests", "Proxied requests that ended", *_LABELS, "status")
         aborted = _counter("aborted", "Proxied requests whose client left", *_LABELS)
         tokens = _counter("tokens", "Tokens", *_LABELS, "direction")

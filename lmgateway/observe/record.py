@@ -10,6 +10,7 @@ from msgspec import Struct
 from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamBroke
 from ..schema.debug import Outcome, TokenUsage
 from .exchange import Exchange
+from .text import clean_sentence
 
 
 class Conclusion(NamedTuple):
@@ -92,7 +93,7 @@ def make_record(exchange: Exchange, conclusion: Conclusion, now: float) -> Reque
         stream=exchange.stream,
         outcome=outcome,
         status=exchange.status if error is None else error.status,
-        error=None if error is None else exchange.redact(error.message),
+        error=None if error is None else clean_sentence(error.message, exchange.redact),
         error_code=None if error is None else error.code,
         usage=None if count is None else count.usage,
         tokens=0 if count is None else count.generated,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 
 import msgspec
 
 from .events import Event
+
+# What is written to a subscriber at once; only so much is copied for one that doesn't read.
+PIECE_BYTES = 64 * 1024
 
 
 def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
@@ -17,15 +20,17 @@ def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
 
 
 class NumberedEvent:
-    """A published event. It is encoded once, when the first subscriber reads it."""
+    """A published event. It is encoded once, when the first subscriber reads it or to measure its size."""
 
-    __slots__ = ("_event", "_frame", "name", "number")
+    __slots__ = ("_event", "_frame", "name", "number", "size")
 
     def __init__(self, number: int, event: Event) -> None:
         self.number = number
         self.name = event.name
         self._event: Event | None = event
         self._frame = b""
+        # At most so many bytes are in its frame.
+        self.size = event.most_bytes or len(self.frame)
 
     @property
     def frame(self) -> bytes:
@@ -36,14 +41,39 @@ class NumberedEvent:
 
 
 class Batch:
-    """Events that are sent together."""
+    """Events that are sent together.
 
-    def __init__(self, events: Sequence[NumberedEvent]) -> None:
+    What is joined of a shared batch is joined once for all its subscribers, of another one anew each time, so
+    that subscribers that don't read hold no copies.
+    """
+
+    def __init__(self, events: Sequence[NumberedEvent], *, is_shared: bool = False) -> None:
         self.events = events
+        self.size = sum([event.size for event in events])
+        self._is_shared = is_shared
+
+    def pieces(self) -> Sequence[bytes] | Iterator[bytes]:
+        """Return the events' frames, joined to pieces of about PIECE_BYTES."""
+        return self._shared_pieces if self._is_shared else self._join()
 
     @cached_property
+    def _shared_pieces(self) -> Sequence[bytes]:
+        return list(self._join())
+
+    def _join(self) -> Iterator[bytes]:
+        joined, size = [], 0
+        for event in self.events:
+            joined.append(event.frame)
+            size += len(joined[-1])
+            if size >= PIECE_BYTES:
+                yield b"".join(joined)
+                joined, size = [], 0
+        if joined:
+            yield b"".join(joined)
+
+    @property
     def frames(self) -> bytes:
-        return b"".join([event.frame for event in self.events])
+        return b"".join(self.pieces())
 
     def only(self, names: Collection[str]) -> Batch:
         """Return the events of these names; all, if no names are given."""

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 ModelType = Literal["llm", "embedding"]
-Name = Annotated[str, Meta(min_length=1)]
+# As long as a name of LM Studio's: observe.text.NAME_CHARACTERS.
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 def about(text: str) -> Meta:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from ..errors import VitalTaskFailed
+
+logger = logging.getLogger(__name__)
 
 # By name, because no system has all of them. Windows sends SIGBREAK on Ctrl-Break and on closing the console.
 _STOP = {getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)}
@@ -65,11 +69,20 @@ def _left_ignored() -> set[signal.Signals]:
     return {signal.SIGINT} if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else set()
 
 
+def _log_unhandled(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an exception that nothing caught. asyncio's own handler quotes the arguments of callbacks."""
+    message = str(context.get("message", "")).partition("(")[0]
+    task = context.get("task") or context.get("future")
+    name = task.get_name() if isinstance(task, asyncio.Task) else ""
+    logger.error("%s %s", message, name, exc_info=context.get("exception"))
+
+
 def run(main: Callable[[Signals], Coroutine[None, None, None]]) -> None:
     """Run `main` on an event loop, uvloop's if it is installed. Raises VitalTaskFailed."""
 
     async def run_until_stopped() -> None:
         signals = Signals()
+        asyncio.get_running_loop().set_exception_handler(_log_unhandled)
         # First of all: a SIGTERM before the handlers are set would kill the process without cleanup.
         with signals.handled():
             await main(signals)

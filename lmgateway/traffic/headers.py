@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from ..errors import BadRequest, LoopDetected, UpstreamBroke
+from ..observe.text import clean_name
 
 EVENT_STREAM = "text/event-stream"
 _HOP_BY_HOP = frozenset(
@@ -50,6 +51,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 # to a surrogate, and drops that surrogate when it writes the value.
 _OBS_TEXT = re.compile("[\ud800-\udfff]")
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+# Of a Connection field whose names are cached: a long one takes a megabyte.
+MAX_CACHED_CHARACTERS = 256
 _UNSENDABLE = re.compile(f"{_CONTROLS.pattern}|{_OBS_TEXT.pattern}")
 
 
@@ -76,7 +79,7 @@ class RequestFields:
             if lower in dropped or holds_key(f"{name}: {value}"):
                 continue
             if _CONTROLS.search(value):
-                raise BadRequest(f"The header {name} holds control characters.")
+                raise BadRequest(f"The header {clean_name(name)} holds control characters.")
             if lower == "via" and self._name in value:
                 raise LoopDetected(
                     "lmstudio.base_url leads back to this gateway; set it to LM Studio's address."
@@ -128,10 +131,16 @@ def _is_writable(text: str) -> bool:
 
 def _with_named_in_connection(fixed: frozenset[str], headers: CIMultiDictProxy[str]) -> frozenset[str]:
     lines = headers.getall("Connection", ())
-    return _with_named(fixed, tuple(lines)) if lines else fixed
+    if not lines:
+        return fixed
+    if sum(map(len, lines)) > MAX_CACHED_CHARACTERS:
+        return _with_named(fixed, lines)
+    return _cached_with_named(fixed, tuple(lines))
 
 
-@lru_cache(maxsize=64)
-def _with_named(fixed: frozenset[str], lines: tuple[str, ...]) -> frozenset[str]:
+def _with_named(fixed: frozenset[str], lines: Sequence[str]) -> frozenset[str]:
     names = {name.strip().lower() for line in lines for name in line.split(",")}
     return fixed | (names - _VITAL)
+
+
+_cached_with_named = lru_cache(maxsize=64)(_with_named)

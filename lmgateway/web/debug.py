@@ -44,6 +44,8 @@ KEEP_ALIVE_SECONDS = 30
 SEND_SECONDS = 30
 # How long a reader that isn't admitted any more may take for the events that are being sent to it.
 CUT_SECONDS = 0.5
+# Of the kernel, for a reader that doesn't read. It also limits how fast a distant one can read.
+SEND_BUFFER_BYTES = 64 * 1024
 _DISABLED = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
@@ -97,6 +99,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher = request.app[EVENTS]
     publisher.admit(request[CONTEXT].rules.config.limits.subscribers)
+    protocol_of(request).limit_send_buffer(SEND_BUFFER_BYTES)
     with publisher.subscribe(names, after=after) as subscription, _as_long_as_admitted(request, subscription):
         # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
@@ -163,7 +166,10 @@ async def _send_events(response: EventSourceResponse, subscription: Subscription
             continue
         if batch is None:
             return
-        await _send(response, _lagged(subscription.take_missed()) + batch.frames)
+        if missed := subscription.take_missed():
+            await _send(response, _lagged(missed))
+        for piece in batch.pieces():
+            await _send(response, piece)
         del batch  # free its memory while waiting for the next one
 
 
@@ -200,6 +206,8 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     app[ACTIVITY].flush()
+    if app[METRICS].awaits_list:
+        await app[FLEET].list_names()
     text = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,

@@ -14,6 +14,7 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
+from ..observe.text import METHOD_CHARACTERS, clean_path
 from .admission import admit_caller
 from .context import RequestContext
 from .downstream import Downstream
@@ -38,8 +39,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         area=app[AREAS].of(request),
         request_id=head.request_id or make_request_id(),
         client=client,
-        method=request.method,
-        path=head.redaction.redact(request.path),
+        method=request.method[:METHOD_CHARACTERS],
+        path=clean_path(head.redaction.redact(request.path)),
         cancellation=Cancellation(task.cancel),
         downstream=Downstream(request),
     )

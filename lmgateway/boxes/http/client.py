@@ -88,6 +88,16 @@ def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> Gatew
     return UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.")
 
 
+def _reason(exc: aiohttp.ClientError | OSError) -> str:
+    """Return the reason of a failure for the log, "" if its text may quote what LM Studio sent."""
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return str(exc)
+    if isinstance(exc, aiohttp.ServerDisconnectedError):
+        # Its text may be the part of the head that was received.
+        return "Server disconnected"
+    return (exc.strerror or "") if isinstance(exc, OSError) else ""
+
+
 @lru_cache
 def _timeout(silence: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=silence)
@@ -143,8 +153,7 @@ class HttpClient:
                 response = await self._upload(outgoing, silence)
         except (aiohttp.ClientError, OSError) as exc:
             failure = _failure(exc, silence)
-            failure.__cause__ = exc
-            self._record(failure, outgoing)
+            self._record(failure, outgoing, _reason(exc))
             raise failure from exc
         if (fault := _fault_in_head(response)) is not None:
             response.close()
@@ -154,11 +163,11 @@ class HttpClient:
         self._health.record(None, self.base_url)
         return UpstreamResponse(response)
 
-    def _record(self, failure: GatewayError, outgoing: Outgoing) -> None:
+    def _record(self, failure: GatewayError, outgoing: Outgoing, reason: str = "") -> None:
         """Record a failure, unless it isn't LM Studio's: missing descriptors, or a failed upload."""
         is_upload = isinstance(outgoing.body, AsyncIterator)
         if isinstance(failure, UpstreamUnavailable) or not (is_upload or isinstance(failure, Overloaded)):
-            self._health.record(failure, self.base_url)
+            self._health.record(failure, self.base_url, reason)
 
     async def _upload(self, outgoing: Outgoing, silence: float | None) -> aiohttp.ClientResponse:
         """Send a request with a large body, or one that is still being received."""

@@ -12,6 +12,7 @@ from ...errors import LinkLost, UpstreamSilent
 from ...schema.common import ModelType
 from ...schema.models import DownloadedModel, LoadedModel
 from .. import inventory
+from ..listed_names import ListedNames
 from ..origin import Origin
 from . import library as sdk
 from .library import Parameter, SdkClient
@@ -25,11 +26,15 @@ class SdkCalls:
     library.translate returns.
     """
 
-    def __init__(self, config: LMStudio, links: SdkLinks) -> None:
-        """Each call uses the link to the configured address, with the configured token."""
+    def __init__(self, config: LMStudio, links: SdkLinks, names: ListedNames | None = None) -> None:
+        """Each call uses the link to the configured address, with the configured token.
+
+        `names` receives the names on each list.
+        """
         self.origin = Origin.of(config)
         self._config = config
         self._links = links
+        self._names = ListedNames() if names is None else names
 
     async def version(self) -> str | None:
         """Return LM Studio's version, None if it doesn't report one. Makes one attempt to connect."""
@@ -38,14 +43,18 @@ class SdkCalls:
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
         """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
-        return tuple(map(inventory.downloaded, inventory.objects(entries)))
+        models = tuple(map(inventory.downloaded, inventory.objects(entries)))
+        self._names.replace("on disk", (name for model in models for name in (model.model_key, model.path)))
+        return models
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
         """Return the instances in memory. `attempts` as for SdkLinks.connection."""
         asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
         lists = await asyncio.gather(*asked)
         entries = (entry for answer in lists for entry in inventory.objects(answer))
-        return tuple(map(inventory.loaded, entries))
+        instances = tuple(map(inventory.loaded, entries))
+        self._names.replace("in memory", (instance.identifier for instance in instances))
+        return instances
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:
         """Return the settings that an instance was loaded with, by the names of a LoadConfig."""

@@ -158,7 +158,7 @@ async def _close(client: SdkClient) -> None:
     try:
         await client.aclose()
     except sdk.CONNECT_ERRORS as exc:
-        logger.debug("closing a dead connection: %r", exc)
+        logger.debug("closing a dead connection: %s", type(exc).__name__)
 
 
 def _host(base_url: URL) -> str:

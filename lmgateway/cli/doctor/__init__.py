@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +16,7 @@ from ...errors import ConfigError
 from ...settings import destinations
 from .. import machine
 from ..options import read_settings
+from ..output import Coloured, say, say_json
 from . import clock, configuration, exposure, firewall, installation, listening, lm_studio, service, storage
 from .findings import Finding, Level, Report
 
@@ -38,7 +38,7 @@ def doctor(options: argparse.Namespace) -> int:
         findings = asyncio.run(_examine(loaded))
         status = int(any(finding.level == "problem" for finding in findings))
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(Report(__version__, tuple(findings)))).decode())
+        say_json(Report(__version__, tuple(findings)), indent=2)
     else:
         _print(findings)
     return status
@@ -78,16 +78,14 @@ async def _examine_gateway(loaded: settings.Loaded, networks: Sequence[machine.L
 
 
 def _print(findings: list[Finding]) -> None:
-    is_terminal = sys.stdout.isatty()
     width = max(len(finding.check) for finding in findings)
     for finding in findings:
-        level = f"{finding.level:<7}"
-        shown = f"\x1b[{_COLOURS[finding.level]}m{level}\x1b[0m" if is_terminal else level
-        print(f"{shown}  {finding.check:<{width}}  {finding.message}")
+        level = Coloured(f"{finding.level:<7}", _COLOURS[finding.level])
+        say(level, f" {finding.check:<{width}}  {finding.message}")
         for line in finding.remedy.splitlines():
-            print(f"{'':7}  {'':{width}}  -> {line}")
+            say(f"{'':7}  {'':{width}}  -> {line}")
     counts = Counter(finding.level for finding in findings)
-    print(f"{_count(counts['problem'], 'problem')}, {_count(counts['warning'], 'warning')}")
+    say(f"{_count(counts['problem'], 'problem')}, {_count(counts['warning'], 'warning')}")
 
 
 def _count(number: int, name: str) -> str:
