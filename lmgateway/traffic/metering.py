@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-import msgspec
-
 from ..observe.tokens import TokenCount
 from .headers import EVENT_STREAM
 from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, shortened
@@ -36,6 +34,8 @@ _QUOTE = b'"'
 _ERROR = b"error"
 _USAGE, _STATS = b'"usage"', b'"stats"'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
+# Finds the end of an object. Numbers aren't converted, because a very long one would raise.
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
 
@@ -189,13 +189,14 @@ class BodyMeter:
     def _objects_in_tail(self) -> bytes:
         """Return a JSON body with only the last usage and stats objects of the tail."""
         tail = self._kept[-self._tail_bytes :].decode("utf-8", "replace")
-        found: dict[str, object] = {}
-        for name in ("usage", "stats"):
-            start = tail.rfind(f'"{name}"')
+        members = []
+        for name in ('"usage"', '"stats"'):
+            start = tail.rfind(name)
             brace = tail.find("{", start)
             if start >= 0 and brace >= 0:
                 try:
-                    found[name], _ = json.JSONDecoder().raw_decode(tail, brace)
-                except ValueError:
+                    _, end = _SCANNER.raw_decode(tail, brace)
+                except (ValueError, RecursionError):
                     continue
-        return msgspec.json.encode(found)
+                members.append(f"{name}:{tail[brace:end]}")
+        return f"{{{','.join(members)}}}".encode("utf-8", "replace")
