@@ -30,6 +30,7 @@ class SdkCalls:
         self.origin = Origin.of(config)
         self._config = config
         self._links = links
+        self._oddities = inventory.Oddities()
 
     async def version(self) -> str | None:
         """Return LM Studio's version, None if it doesn't report one. Makes one attempt to connect."""
@@ -38,14 +39,13 @@ class SdkCalls:
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
         """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
-        return tuple(map(inventory.downloaded, inventory.objects(entries)))
+        return self._oddities.read(inventory.downloaded, entries)
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
         """Return the instances in memory. `attempts` as for SdkLinks.connection."""
         asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
         lists = await asyncio.gather(*asked)
-        entries = (entry for answer in lists for entry in inventory.objects(answer))
-        return tuple(map(inventory.loaded, entries))
+        return tuple(model for answer in lists for model in self._oddities.read(inventory.loaded, answer))
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:
         """Return the settings that an instance was loaded with, by the names of a LoadConfig."""
@@ -87,8 +87,7 @@ class SdkCalls:
                         sdk.load_channel(client, kind, *settings, progressed) as channel,
                         _cancelling(channel, cancelled),
                     ):
-                        result = await channel.wait_for_result()
-                        return str(result.identifier)
+                        return await sdk.loaded_identifier(channel) or identifier or model_key
             except TimeoutError as exc:
                 raise UpstreamSilent("The load made no progress. LM Studio may be frozen.") from exc
             except sdk.SdkError as exc:
