@@ -76,7 +76,7 @@ class Operations:
             raise
         else:
             if not operation.changed_nothing:
-                self._metrics.operation(kind, succeeded=True)
+                self._count(kind, succeeded=True)
         finally:
             self.running.remove(operation)
             if not operation.changed_nothing:
@@ -92,8 +92,14 @@ class Operations:
             self.errors += 1
         self._publish(operation, error.message, error.code)
 
+    def _count(self, kind: OperationType, *, succeeded: bool) -> None:
+        try:
+            self._metrics.operation(kind, succeeded=succeeded)
+        except Exception:  # a fault in counting an operation doesn't fail it
+            self._events.faults.log("Counting a model operation")
+
     def _publish(self, operation: ModelOperation, message: str, code: str | None = None) -> None:
-        self._metrics.operation(operation.type, succeeded=False)
+        self._count(operation.type, succeeded=False)
         self._events.publish(
             ErrorEvent(
                 operation=operation.type,

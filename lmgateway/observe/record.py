@@ -16,6 +16,11 @@ class Conclusion(NamedTuple):
     outcome: Outcome
     error: GatewayError | None = None
 
+    @property
+    def is_error(self) -> bool:
+        """True if it counts as an error. A client's disconnection doesn't."""
+        return self.outcome in {"failed", "cancelled"}
+
 
 # gc=False: thousands of them live for long, and none is part of a reference cycle.
 class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
@@ -46,11 +51,6 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     started: float
     began: float
     ended: float
-
-    @property
-    def is_error(self) -> bool:
-        """True if it counts as an error. A client's disconnection doesn't."""
-        return self.outcome in {"failed", "cancelled"}
 
 
 def conclude(

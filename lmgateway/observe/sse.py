@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from .events import Event
+from .faults import Faults
 
 
 def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
@@ -17,20 +18,27 @@ def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
 
 
 class NumberedEvent:
-    """A published event. It is encoded once, when the first subscriber reads it."""
+    """A published event. It is encoded once, when the first subscriber reads it.
 
-    __slots__ = ("_event", "_frame", "name", "number")
+    An event that can't be encoded is left out of every stream, which would otherwise end at it.
+    """
 
-    def __init__(self, number: int, event: Event) -> None:
+    __slots__ = ("_event", "_faults", "_frame", "name", "number")
+
+    def __init__(self, number: int, event: Event, faults: Faults) -> None:
         self.number = number
         self.name = event.name
         self._event: Event | None = event
+        self._faults = faults
         self._frame = b""
 
     @property
     def frame(self) -> bytes:
         if self._event is not None:
-            self._frame = sse_frame(self.name, msgspec.json.encode(self._event), self.number)
+            try:
+                self._frame = sse_frame(self.name, msgspec.json.encode(self._event), self.number)
+            except Exception:  # a fault of one event ends no stream
+                self._faults.log(f"Encoding the event {self.name}")
             self._event = None
         return self._frame
 

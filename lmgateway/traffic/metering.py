@@ -40,12 +40,16 @@ _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
 
 class Meter(Protocol):
-    """Reads a response while it is relayed. `feed` returns what to relay now, `finish` what was held back."""
+    """Reads a response while it is relayed. `feed` returns what to relay now, `finish` what was held back.
+
+    If one of them raised, `held_back` returns what wasn't relayed before it, and the meter isn't used again.
+    """
 
     count: TokenCount
 
     def feed(self, chunk: bytes) -> bytes: ...
     def finish(self) -> bytes: ...
+    def held_back(self) -> bytes: ...
 
 
 class StreamMeter:
@@ -103,12 +107,15 @@ class StreamMeter:
         return skipped
 
     def finish(self) -> bytes:
-        rest, self._rest = self._rest, b""
-        if rest:  # a last event without its empty line: counted, and relayed unchanged because it is broken
-            self._see(rest)
+        if self._rest:  # a last event without its empty line: counted, and relayed unchanged as it is broken
+            self._see(self._rest)
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._tail, self._end)
+        rest, self._rest = self._rest, b""
         return rest if self._strips else b""
+
+    def held_back(self) -> bytes:
+        return self._rest if self._strips else b""
 
     def _see(self, event: bytes) -> bytes:
         """Count an event; return what of it is relayed."""
@@ -184,6 +191,9 @@ class BodyMeter:
 
     def finish(self) -> bytes:
         read(bytes(self._kept) if self._is_whole else self._objects_in_tail(), self.count)
+        return b""
+
+    def held_back(self) -> bytes:
         return b""
 
     def _objects_in_tail(self) -> bytes:

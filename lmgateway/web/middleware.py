@@ -18,7 +18,7 @@ from .admission import admit_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .state import AREAS, CONTEXT, RULES_IN_FORCE
+from .state import ACTIVITY, AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,10 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         return response
     finally:
-        access_log.write(context.access_line(response))
+        try:
+            access_log.write(context.access_line(response))
+        except Exception:  # a fault of the log fails no request
+            app[ACTIVITY].faults.log("Writing the access log")
         context.downstream.close()
 
 
