@@ -58,6 +58,7 @@ class Service:
         _raise_descriptor_limit()
         server = self.config.server
         with ExitStack() as held:
+            held.callback(self._manager.close)
             # Bound before the state folder is locked: clients that connect while this process waits for the
             # one before it are served afterwards.
             sockets = inherited(os.environ) or bind(server.host, server.port)
