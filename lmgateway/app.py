@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 
@@ -100,9 +101,9 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
     async with background.running(
-        vitals.watch_lag(app[METRICS]),
-        vitals.watch_descriptors(),
-        vitals.collect_garbage(app[ACTIVITY]),
+        partial(vitals.watch_lag, app[METRICS]),
+        vitals.watch_descriptors,
+        partial(vitals.collect_garbage, app[ACTIVITY]),
     ):
         yield
 

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -107,7 +108,7 @@ class Service:
             feeding = background.start_vital(
                 self._manager.feed_watchdog(lambda: self._status(app)), signals.fail
             )
-            async with background.running(self._reload_on_signal(app, signals.reload)):
+            async with background.running(partial(self._reload_on_signal, app, signals.reload)):
                 await signals.stop.wait()
             await background.end(feeding)
             logger.info("stopping: waiting for running requests")
