@@ -93,7 +93,7 @@ class Service:
         lock: FolderLock,
         on_listening: Callable[[int], None],
     ) -> None:
-        app = create_app(self.config)
+        app = create_app(self.config, on_failure=signals.fail)
         async with listening(
             app,
             sockets,
