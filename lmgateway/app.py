@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 from aiohttp import web
 
@@ -39,8 +40,13 @@ from .web.state import (
 )
 
 
-def create_app(config: Config) -> web.Application:
-    """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too."""
+def create_app(
+    config: Config, *, on_failure: Callable[[BaseException], None] | None = None
+) -> web.Application:
+    """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too.
+
+    `on_failure` is called if it can't go on, because the thread that writes its state has died.
+    """
     app = web.Application(middlewares=MIDDLEWARES)
     # Events are numbered from the current time on, so a number from before a restart is lower: a reader that
     # reconnects with it gets all events since the restart.
@@ -49,7 +55,9 @@ def create_app(config: Config) -> web.Application:
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
     app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
-    app[DATABASE] = Database(state_directory(config.server.state_dir))
+    app[DATABASE] = Database(
+        state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
+    )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     app[METRICS].label_models(
         lambda name: (
@@ -107,9 +115,9 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:
     async with background.running(
-        vitals.watch_lag(app[METRICS]),
-        vitals.watch_descriptors(),
-        vitals.collect_garbage(app[ACTIVITY]),
+        partial(vitals.watch_lag, app[METRICS]),
+        vitals.watch_descriptors,
+        partial(vitals.collect_garbage, app[ACTIVITY]),
     ):
         yield
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from .errors import GatewayError
@@ -16,12 +18,41 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 600.0
+
 
 def start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Start a task. If it fails, that is logged at once, and not only when the task is awaited."""
     task = asyncio.create_task(work)
     task.add_done_callback(_log_failure)
     return task
+
+
+async def restarting(
+    work: Callable[[], Coroutine[Any, Any, None]],
+    *,
+    pause: float = PAUSE_SECONDS,
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Run work that the process can do without for a while: a failure is logged, and it is run again.
+
+    The pause before that doubles with each failure, until the work has run for `longest_pause` seconds.
+    """
+    next_pause = pause
+    while True:
+        began = clock()
+        try:
+            await work()
+        except Exception:
+            if clock() - began >= longest_pause:
+                next_pause = pause
+            logger.exception("%s failed, and is run again in %g s", _name_of(work), next_pause)
+        else:
+            return
+        await asyncio.sleep(next_pause)
+        next_pause = min(2 * next_pause, longest_pause)
 
 
 def start_vital(
@@ -38,10 +69,15 @@ def start_vital(
     return task
 
 
+def raise_in_loop(failure: BaseException) -> None:
+    """Have the event loop's exception handler log the failure of a vital task."""
+    raise failure
+
+
 @asynccontextmanager
-async def running(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run tasks for the duration of the block."""
-    tasks = [start(each) for each in work]
+async def running(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run tasks for the duration of the block, each as `restarting` does."""
+    tasks = [start(restarting(each)) for each in work]
     try:
         yield
     finally:
@@ -106,6 +142,11 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await asyncio.wrap_future(outcome)
+
+
+def _name_of(work: Callable[[], object]) -> str:
+    named = work.func if isinstance(work, partial) else work
+    return getattr(named, "__qualname__", repr(named))
 
 
 def _log_fault(task: asyncio.Task[Any]) -> None:

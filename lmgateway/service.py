@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from aiohttp import web
 
@@ -58,6 +59,7 @@ class Service:
         _raise_descriptor_limit()
         server = self.config.server
         with ExitStack() as held:
+            held.callback(self._manager.close)
             # Bound before the state folder is locked: clients that connect while this process waits for the
             # one before it are served afterwards.
             sockets = inherited(os.environ) or bind(server.host, server.port)
@@ -91,7 +93,7 @@ class Service:
         lock: FolderLock,
         on_listening: Callable[[int], None],
     ) -> None:
-        app = create_app(self.config)
+        app = create_app(self.config, on_failure=signals.fail)
         async with listening(
             app,
             sockets,
@@ -106,7 +108,7 @@ class Service:
             feeding = background.start_vital(
                 self._manager.feed_watchdog(lambda: self._status(app)), signals.fail
             )
-            async with background.running(self._reload_on_signal(app, signals.reload)):
+            async with background.running(partial(self._reload_on_signal, app, signals.reload)):
                 await signals.stop.wait()
             await background.end(feeding)
             logger.info("stopping: waiting for running requests")

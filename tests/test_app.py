@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from lmgateway.boxes.log.folder import LogFolder
+from lmgateway.observe import vitals
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.web.state import MODELS
@@ -55,3 +63,38 @@ async def test_nothing_of_a_box_outlives_the_gateway(tmp_path: Path) -> None:
             assert studio.sockets > 0
         await until(lambda: studio.sockets == 0)
         await until(lambda: not is_followed())
+
+
+async def test_a_task_that_fails_is_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each of those that the gateway can do without for a second; its failure is logged."""
+    runs: Counter[str] = Counter()
+
+    def failing_once(name: str) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def watch(*_: object) -> None:
+            runs[name] += 1
+            if runs[name] == 1:
+                raise RuntimeError(f"{name} has a fault")
+            await asyncio.Event().wait()
+
+        return watch
+
+    names = ("watch_lag", "watch_descriptors", "collect_garbage")
+    for name in names:
+        monkeypatch.setattr(vitals, name, failing_once(name))
+    wait = LogFolder.wait
+
+    def wait_or_fail(folder: LogFolder) -> object:
+        runs["log"] += 1
+        if runs["log"] == 1:
+            raise RuntimeError("log has a fault")
+        return wait(folder)
+
+    monkeypatch.setattr(LogFolder, "wait", wait_or_fail)
+    tables = tables_of("http://127.0.0.1:9", tmp_path / "state", log_dir=str(tmp_path), log_monitoring=True)
+    async with running_gateway(tables):
+        await until(lambda: all(runs[name] >= 2 for name in (*names, "log")))
+    for name in (*names, "log"):
+        assert f"{name} has a fault" in caplog.text
+    assert caplog.text.count("is run again in 1 s") == 4

@@ -9,6 +9,7 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
@@ -170,15 +171,48 @@ async def test_demo_is_a_gateway_to_try(tmp_path: Path) -> None:
                 assert output
 
 
-async def test_a_vital_task_that_dies_ends_the_process(tmp_path: Path) -> None:
+SWEEP = """
+from lmgateway.server.connection_limits import ConnectionLimits
+async def sweep(self):
+    raise AttributeError("a fault")
+ConnectionLimits.sweep = sweep
+"""
+FEEDER = """
+from lmgateway.server.service_manager import ServiceManager
+async def feed_watchdog(self, status):
+    raise AttributeError("a fault")
+ServiceManager.feed_watchdog = feed_watchdog
+"""
+WRITER = """
+from lmgateway.storage.active_models import SavedActiveModels
+def die(connection):
+    raise SystemExit
+async def save(self, active):
+    await self._database.write(die)
+SavedActiveModels.save = save
+"""
+
+
+@pytest.mark.parametrize("fault", [SWEEP, FEEDER], ids=["sweep", "feeder"])
+async def test_a_vital_task_that_dies_ends_the_process(tmp_path: Path, fault: str) -> None:
     """Without the sweep no limit on connections is enforced: exit status 70, and systemd starts it again."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "from lmgateway.server.connection_limits import ConnectionLimits\n"
-        "async def sweep(self):\n"
-        "    raise AttributeError('_buffer_paused')\n"
-        "ConnectionLimits.sweep = sweep\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(fault)
     status, output = await run(*SERVE, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert status == 70
-    assert output.splitlines()[-1] == "lmgateway: a vital task died: AttributeError('_buffer_paused')"
+    assert output.splitlines()[-1] == "lmgateway: a vital task died: AttributeError('a fault')"
     assert "Traceback" not in output
+
+
+async def test_the_databases_thread_may_die_once(tmp_path: Path) -> None:
+    """The second time the process ends, because it could save nothing any more."""
+    (tmp_path / "sitecustomize.py").write_text(WRITER)
+    async with AsyncExitStack() as stack:
+        gateway, port = await started(stack, tmp_path, NOWHERE, PYTHONPATH=str(tmp_path))
+        client = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+        for _ in range(2):
+            async with client.post("/admin/models/activate", json={"modelKey": "m", "type": "llm"}) as answer:
+                assert (answer.status, (await answer.json())["error"][:10]) == (500, "The thread")
+        status, output = await gateway.ends()
+    assert status == 70
+    assert output.splitlines()[-1] == "lmgateway: a vital task died: SystemExit()"
+    assert "the database's thread died, and is started again" in output

@@ -26,7 +26,7 @@ LAYERS = (
     {"settings"},
     {"config"},
     {"schema", "networks"},
-    {"background", "caching", "errors"},
+    {"background", "caching", "errors", "untrusted"},
     {"aiohttp_private"},
     {"__init__"},
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from ..observe.text import clean_name
+from ..text import clean_name
 
 MAX_NAMES = 10_000
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct
 from yarl import URL
 
-from ..observe.text import NAME_CHARACTERS
+from ..text import NAME_CHARACTERS
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-from ..observe.text import printable
 from ..settings import destinations
+from ..text import printable
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .options import load_settings

@@ -11,7 +11,7 @@ from typing import NamedTuple, TextIO
 
 import msgspec
 
-from ..observe.text import printable, replace_unprintable
+from ..text import printable, replace_unprintable
 
 
 class Coloured(NamedTuple):

@@ -20,6 +20,7 @@ class Activity:
 
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self.events = events
+        self.faults = events.faults
         self.operations = Operations(events, metrics)
         # The value is whether the exchange's inference_start was published.
         self._running: dict[Exchange, bool] = {}
@@ -79,7 +80,10 @@ class Activity:
     def announce(self, exchange: Exchange) -> None:
         """Publish that an exchange has begun, as soon as its model is known."""
         self._running[exchange] = True
-        self._recorder.exchange_began(exchange)
+        try:
+            self._recorder.exchange_began(exchange)
+        except Exception:  # a fault in recording a request doesn't fail it
+            self.faults.log("Recording the beginning of a request")
 
     def prompt_progressed(self, fraction: float) -> None:
         """Record how much of a prompt LM Studio has processed, from 0 to 1.
@@ -104,10 +108,13 @@ class Activity:
         self._running[exchange] = False
 
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
-        if not self._running[exchange]:
-            self.announce(exchange)
-        del self._running[exchange]
-        self._recorder.exchange_ended(exchange, exc)
+        is_announced = self._running.pop(exchange)
+        try:
+            if not is_announced:
+                self._recorder.exchange_began(exchange)
+            self._recorder.exchange_ended(exchange, exc)
+        except Exception:  # as above
+            self.faults.log("Recording the end of a request")
 
 
 class _Running:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from ..errors import RETRY_SOON, Overloaded
 from .events import Event
+from .faults import Faults
 from .sse import Batch, NumberedEvent
 
 HISTORY_EVENTS = 1000
@@ -93,6 +94,7 @@ class Events:
     def __init__(self, *, after: int = 0) -> None:
         """The first event has the number `after` + 1, which must be higher than any before a restart."""
         self.history: deque[NumberedEvent] = deque()
+        self.faults = Faults()
         self.lost = 0
         self._history_bytes = 0
         self._subscriptions: set[Subscription] = set()
@@ -109,10 +111,16 @@ class Events:
         self._publish_pending = publish_pending
 
     def publish(self, event: Event) -> None:
-        """Deliver an event to all subscribers. Never waits: a slow subscriber loses events instead."""
+        """Deliver an event to all subscribers. Never raises or waits: a slow subscriber loses events."""
+        try:
+            self._publish(event)
+        except Exception:  # a fault of an event fails neither a request nor an operation
+            self.faults.log("Publishing an event")
+
+    def _publish(self, event: Event) -> None:
         self._publish_pending()
         self._number += 1
-        numbered = NumberedEvent(self._number, event)
+        numbered = NumberedEvent(self._number, event, self.faults)
         self._store(numbered)
         if not self._subscriptions:
             return

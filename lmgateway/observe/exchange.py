@@ -11,8 +11,8 @@ from msgspec import Struct, field
 
 from ..errors import GatewayError
 from ..schema.debug import Phase
+from ..text import clean_name
 from .clock import unix_time
-from .text import clean_name
 from .tokens import TokenCount, generation_speed
 
 # nginx's status for a client that disconnected before the response. It is logged, never sent.

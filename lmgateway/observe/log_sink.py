@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, TextIO, cast
 
-from .text import printable
+from ..text import printable
 
 # The bound of the buffer for a slow reader. Lines beyond it are dropped, and their number is logged.
 BACKLOG_BYTES = 256 * 1024
@@ -48,6 +48,7 @@ class SinkHandler(logging.Handler):
         self._flush_scheduled = False
         self._backlog = bytearray()
         self._lost = 0
+        self._is_fault_logged = False
 
     def gather(self, line: Line) -> None:
         """Write a line within GATHER_SECONDS. To be called inside the event loop."""
@@ -76,7 +77,14 @@ class SinkHandler(logging.Handler):
             self._buffer(line)
 
     def _buffer(self, record: Line) -> None:
-        text = self.format(cast("logging.LogRecord", record))
+        try:
+            text = self.format(cast("logging.LogRecord", record))
+        except Exception as exc:
+            # Raised here, it would fail the request that logs, or lose the other gathered lines.
+            if not self._is_fault_logged:
+                self._is_fault_logged = True
+                self._buffer(_fault(record.name, exc))
+            return
         line = f"{text}\n".encode("utf-8", "backslashreplace")
         if not self._has_room(line):
             self._write()
@@ -97,10 +105,17 @@ class SinkHandler(logging.Handler):
                 del self._backlog[: self._send(self._backlog)]
         except BlockingIOError:
             pass  # the next line tries again
-        except OSError:
-            # The reader is gone, or the disk is full. The lines are lost; the gateway goes on.
+        except (OSError, ValueError):
+            # The reader is gone, the stream was closed, or the disk is full. The gateway goes on.
             self._lost += self._backlog.count(b"\n")
             self._backlog.clear()
+
+
+def _fault(logger: str, exc: Exception) -> logging.LogRecord:
+    # Without the exception's text, which may quote what was to be logged.
+    text = "a log line of %s can't be formatted (%s), which isn't logged again"
+    values = (logger, type(exc).__name__)
+    return logging.makeLogRecord({"name": __name__, "levelname": "ERROR", "msg": text, "args": values})
 
 
 def write_without_waiting(stream: TextIO, *lines: str) -> None:

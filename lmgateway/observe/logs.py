@@ -9,9 +9,9 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import Literal, TextIO
 
+from ..text import printable
 from .clock import iso_timestamp
 from .log_sink import SinkHandler
-from .text import printable
 
 LEVELS = {
     "error": logging.ERROR,

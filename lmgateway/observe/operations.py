@@ -12,11 +12,11 @@ from typing import Literal
 from msgspec import UNSET
 
 from ..errors import INTERNAL_FAILURE, GatewayError
+from ..text import clean_sentence
 from .clock import iso_timestamp
 from .event_stream import Events
 from .events import ErrorEvent
 from .prometheus import Metrics
-from .text import clean_sentence
 
 OperationType = Literal["model_load", "model_unload", "model_activate"]
 
@@ -77,7 +77,7 @@ class Operations:
             raise
         else:
             if not operation.changed_nothing:
-                self._metrics.operation(kind, succeeded=True)
+                self._count(kind, succeeded=True)
         finally:
             self.running.remove(operation)
             if not operation.changed_nothing:
@@ -93,8 +93,14 @@ class Operations:
             self.errors += 1
         self._publish(operation, error.message, error.code)
 
+    def _count(self, kind: OperationType, *, succeeded: bool) -> None:
+        try:
+            self._metrics.operation(kind, succeeded=succeeded)
+        except Exception:  # a fault in counting an operation doesn't fail it
+            self._events.faults.log("Counting a model operation")
+
     def _publish(self, operation: ModelOperation, message: str, code: str | None = None) -> None:
-        self._metrics.operation(operation.type, succeeded=False)
+        self._count(operation.type, succeeded=False)
         self._events.publish(
             ErrorEvent(
                 operation=operation.type,

@@ -9,13 +9,18 @@ from msgspec import Struct
 
 from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamBroke
 from ..schema.debug import Outcome, TokenUsage
+from ..text import clean_sentence
 from .exchange import Exchange
-from .text import clean_sentence
 
 
 class Conclusion(NamedTuple):
     outcome: Outcome
     error: GatewayError | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """True if it counts as an error. A client's disconnection doesn't."""
+        return self.outcome in {"failed", "cancelled"}
 
 
 # gc=False: thousands of them live for long, and none is part of a reference cycle.
@@ -47,11 +52,6 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     started: float
     began: float
     ended: float
-
-    @property
-    def is_error(self) -> bool:
-        """True if it counts as an error. A client's disconnection doesn't."""
-        return self.outcome in {"failed", "cancelled"}
 
 
 def conclude(

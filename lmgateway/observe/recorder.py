@@ -29,6 +29,7 @@ class Recorder:
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self._events = events
         self._metrics = metrics
+        self._faults = events.faults
         self._history = History()
         self._ended = 0
         self._errors = 0
@@ -76,17 +77,22 @@ class Recorder:
         self._timer, self._flushed_at = None, asyncio.get_running_loop().time()
         pending, self._pending = self._pending, []
         for exchange, conclusion, at in pending:
-            if conclusion is None:
-                self._events.publish(_start_event(exchange, at))
-            else:
-                self._record(make_record(exchange, conclusion, at))
+            if conclusion is not None:
+                self._ended += 1
+                self._errors += conclusion.is_error
+            try:
+                self._record(exchange, conclusion, at)
+            except Exception:  # raised here, it would fail another request, and lose the other records
+                self._faults.log("Recording a request")
 
-    def _record(self, record: RequestRecord) -> None:
-        self._ended += 1
-        self._errors += record.is_error
+    def _record(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
+        if conclusion is None:
+            self._events.publish(_start_event(exchange, at))
+            return
+        record = make_record(exchange, conclusion, at)
         self._history.add(record)
-        self._metrics.ended(record)
         self._events.publish(_end_event(record))
+        self._metrics.ended(record)
 
 
 def _start_event(exchange: Exchange, at: float) -> InferenceStart:

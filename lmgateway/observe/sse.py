@@ -8,6 +8,7 @@ from functools import cached_property
 import msgspec
 
 from .events import Event
+from .faults import Faults
 
 # What is written to a subscriber at once; only so much is copied for one that doesn't read.
 PIECE_BYTES = 64 * 1024
@@ -20,14 +21,18 @@ def sse_frame(name: str, data: bytes, number: int | None = None) -> bytes:
 
 
 class NumberedEvent:
-    """A published event. It is encoded once, when the first subscriber reads it or to measure its size."""
+    """A published event. It is encoded once, when the first subscriber reads it or to measure its size.
 
-    __slots__ = ("_event", "_frame", "name", "number", "size")
+    An event that can't be encoded is left out of every stream, which would otherwise end at it.
+    """
 
-    def __init__(self, number: int, event: Event) -> None:
+    __slots__ = ("_event", "_faults", "_frame", "name", "number", "size")
+
+    def __init__(self, number: int, event: Event, faults: Faults) -> None:
         self.number = number
         self.name = event.name
         self._event: Event | None = event
+        self._faults = faults
         self._frame = b""
         # At most so many bytes are in its frame.
         self.size = event.most_bytes or len(self.frame)
@@ -35,7 +40,10 @@ class NumberedEvent:
     @property
     def frame(self) -> bytes:
         if self._event is not None:
-            self._frame = sse_frame(self.name, msgspec.json.encode(self._event), self.number)
+            try:
+                self._frame = sse_frame(self.name, msgspec.json.encode(self._event), self.number)
+            except Exception:  # a fault of one event ends no stream
+                self._faults.log(f"Encoding the event {self.name}")
             self._event = None
         return self._frame
 

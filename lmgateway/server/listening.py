@@ -10,6 +10,7 @@ from ssl import SSLContext
 
 from aiohttp import web
 
+from .. import background
 from .connection_limits import ConnectionLimits
 from .runner import Runner
 from .sockets import BACKLOG
@@ -35,7 +36,7 @@ async def listening(
         app,
         limits or ConnectionLimits(),
         hurry=hurry or asyncio.Event(),
-        on_failure=on_failure or _raise_in_loop,
+        on_failure=on_failure or background.raise_in_loop,
     )
     try:
         await runner.setup()
@@ -46,7 +47,3 @@ async def listening(
         await runner.cleanup()
         for bound in sockets:
             bound.close()
-
-
-def _raise_in_loop(failure: BaseException) -> None:
-    raise failure

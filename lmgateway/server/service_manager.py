@@ -22,6 +22,8 @@ class ServiceManager:
     def __init__(self, environ: Mapping[str, str]) -> None:
         # A leading @ stands for the NUL byte of an abstract socket's name.
         self._address = re.sub("^@", "\0", environ.get("NOTIFY_SOCKET", ""))
+        # Stays open, because the watchdog must be notified even if clients have used up all descriptors.
+        self._channel: socket.socket | None = None
         watches = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         # Without a notification for WATCHDOG_USEC, systemd kills the process. Half of that leaves a margin.
         self._watchdog_seconds = int(environ.get("WATCHDOG_USEC", "0")) / 2_000_000 if watches else 0
@@ -39,6 +41,11 @@ class ServiceManager:
     def stopping(self) -> None:
         self._notify("STOPPING=1", "STATUS=Waiting for running requests")
 
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
     async def feed_watchdog(self, status: Callable[[], str]) -> None:
         """Notify the watchdog and report the status, until cancelled. A stalled event loop sends nothing."""
         while self._address:
@@ -49,9 +56,10 @@ class ServiceManager:
     def _notify(self, *assignments: str) -> None:
         if sys.platform == "win32" or not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
-            channel.setblocking(False)
-            try:
-                channel.sendto("\n".join(assignments).encode(), self._address)
-            except OSError as exc:
-                logger.warning("the service manager can't be notified: %s", exc)
+        try:
+            if self._channel is None:
+                self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._channel.setblocking(False)
+            self._channel.sendto("\n".join(assignments).encode(), self._address)
+        except OSError as exc:
+            logger.warning("the service manager can't be notified: %s", exc)

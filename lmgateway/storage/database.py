@@ -1,19 +1,19 @@
-"""The SQLite database of persistent state, and the one thread that uses it."""
+"""The SQLite database of persistent state, which only one thread uses."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import sqlite3
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from .. import background
 from ..errors import StateNotSaved
 from .database_file import BUSY_SECONDS, copy_in_memory, open_for_writing
 from .state_folder import why_unwritable
+from .writer_thread import WriterThread
 
 T = TypeVar("T")
 
@@ -27,46 +27,49 @@ class Database:
     """Runs reads and transactions one at a time, in the order of the calls.
 
     They run on a thread of their own, so that the event loop never waits for the disk. If the database can't
-    be opened for writing, reads work on a copy, and every write fails until the next start.
+    be opened for writing, reads work on a copy, and every write fails until the next start. `on_failure` is
+    called if the thread has died and can't be started again.
     """
 
-    def __init__(self, folder: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        on_failure: Callable[[BaseException], None] = background.raise_in_loop,
+    ) -> None:
         self.path = folder / FILE_NAME
         self._busy_seconds = busy_seconds
         self.errors = 0
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._thread = WriterThread(begin=self._open, end=self._close, on_failure=on_failure)
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
         self._unwritable: str | None = None
 
     async def open(self) -> None:
         """Open the database, and create it if it doesn't exist. Raises ConfigError for a newer schema."""
-        await self._run(self._open)
+        await self._thread.start()
 
     async def close(self) -> None:
         """Close the database after all work that was submitted before."""
-        await self._run(self._close)
-        self._thread.shutdown()
+        await self._thread.stop()
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work`, which only reads, and return its result. Raises sqlite3.Error."""
-        return await self._run(lambda: work(self._open_connection()))
+        return await self._thread.run(lambda: work(self._open_connection()))
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one transaction, and return its result once the commit is on the disk.
 
         If it raises StateNotSaved, nothing has changed. The transaction runs even if the caller is cancelled.
         """
-        return await self._run(lambda: self._write(work))
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        # Shielded, because cancelling the future would discard work that has not started yet.
-        return await asyncio.shield(asyncio.wrap_future(self._thread.submit(work)))
+        return await self._thread.run(lambda: self._write(work))
 
     def _open(self) -> None:
         try:
             self._connection = open_for_writing(self.path, self._busy_seconds)
             self._opened = self.path.stat()
+            self._unwritable = None
         except (OSError, sqlite3.Error) as exc:
             # SQLite's own message would only be "unable to open database file".
             self._unwritable = why_unwritable(self.path.parent) or _reason(exc)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from ..errors import BadRequest, LoopDetected, UpstreamBroke
-from ..observe.text import clean_name
+from ..text import clean_name
 
 EVENT_STREAM = "text/event-stream"
 _HOP_BY_HOP = frozenset(

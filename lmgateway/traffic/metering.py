@@ -12,8 +12,6 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-import msgspec
-
 from ..observe.tokens import TokenCount
 from .headers import EVENT_STREAM
 from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, shortened
@@ -36,16 +34,22 @@ _QUOTE = b'"'
 _ERROR = b"error"
 _USAGE, _STATS = b'"usage"', b'"stats"'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
+# Finds the end of an object. Numbers aren't converted, because a very long one would raise.
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 _DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 
 
 class Meter(Protocol):
-    """Reads a response while it is relayed. `feed` returns what to relay now, `finish` what was held back."""
+    """Reads a response while it is relayed. `feed` returns what to relay now, `finish` what was held back.
+
+    If one of them raised, `held_back` returns what wasn't relayed before it, and the meter isn't used again.
+    """
 
     count: TokenCount
 
     def feed(self, chunk: bytes) -> bytes: ...
     def finish(self) -> bytes: ...
+    def held_back(self) -> bytes: ...
 
 
 class StreamMeter:
@@ -103,12 +107,15 @@ class StreamMeter:
         return skipped
 
     def finish(self) -> bytes:
-        rest, self._rest = self._rest, b""
-        if rest:  # a last event without its empty line: counted, and relayed unchanged because it is broken
-            self._see(rest)
+        if self._rest:  # a last event without its empty line: counted, and relayed unchanged as it is broken
+            self._see(self._rest)
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._tail, self._end)
+        rest, self._rest = self._rest, b""
         return rest if self._strips else b""
+
+    def held_back(self) -> bytes:
+        return self._rest if self._strips else b""
 
     def _see(self, event: bytes) -> bytes:
         """Count an event; return what of it is relayed."""
@@ -186,16 +193,20 @@ class BodyMeter:
         read(bytes(self._kept) if self._is_whole else self._objects_in_tail(), self.count)
         return b""
 
+    def held_back(self) -> bytes:
+        return b""
+
     def _objects_in_tail(self) -> bytes:
         """Return a JSON body with only the last usage and stats objects of the tail."""
         tail = self._kept[-self._tail_bytes :].decode("utf-8", "replace")
-        found: dict[str, object] = {}
-        for name in ("usage", "stats"):
-            start = tail.rfind(f'"{name}"')
+        members = []
+        for name in ('"usage"', '"stats"'):
+            start = tail.rfind(name)
             brace = tail.find("{", start)
             if start >= 0 and brace >= 0:
                 try:
-                    found[name], _ = json.JSONDecoder().raw_decode(tail, brace)
-                except ValueError:
+                    _, end = _SCANNER.raw_decode(tail, brace)
+                except (ValueError, RecursionError):
                     continue
-        return msgspec.json.encode(found)
+                members.append(f"{name}:{tail[brace:end]}")
+        return f"{{{','.join(members)}}}".encode("utf-8", "replace")

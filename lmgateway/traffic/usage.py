@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Annotated, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from ..observe.tokens import TokenCount
+from ..untrusted import MAX_COUNT, MAX_PER_SECOND, MAX_SECONDS, count, parse_number, per_second, seconds
+from .surrogates import Masked
+
+T = TypeVar("T")
+_Repairs = Mapping[str, Callable[[Raw], object]]
 
 # Members of every chunk. A chunk with usage and no other members was sent only to report the usage.
 _COMMON = frozenset({"id", "object", "created", "model", "system_fingerprint", "choices", "usage"})
+_NOT_READABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None
+Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None
+PerSecond = Annotated[float, Meta(ge=0, le=MAX_PER_SECOND)] | None
 
 
 class _Usage(Struct):
     """Token counts under OpenAI's names and under Anthropic's, which /v1/responses shares."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: Count = None
+    completion_tokens: Count = None
+    input_tokens: Count = None
+    output_tokens: Count = None
 
 
 class _Stats(Struct):
     """LM Studio's own statistics: of /api/v0, and (with token counts) of /api/v1/chat."""
 
-    tokens_per_second: float | None = None
-    time_to_first_token: float | None = None
-    time_to_first_token_seconds: float | None = None
-    input_tokens: int | None = None
-    total_output_tokens: int | None = None
+    tokens_per_second: PerSecond = None
+    time_to_first_token: Seconds = None
+    time_to_first_token_seconds: Seconds = None
+    input_tokens: Count = None
+    total_output_tokens: Count = None
 
 
 class _Nested(Struct):
@@ -49,42 +61,93 @@ class _Payload(Struct):
     result: _Nested | None = None
 
 
-def read(data: bytes, count: TokenCount) -> bool:
-    """Add a payload's figures to the count; return whether it is the extra chunk that reports usage."""
-    try:
-        payload = msgspec.json.decode(data, type=_Payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+def read(data: bytes, figures: TokenCount) -> bool:
+    """Add a payload's figures to the count; return whether it is the extra chunk that reports usage.
+
+    Figures that aren't plausible are unknown. Never raises.
+    """
+    payload = _decode(data, _Payload) or _repair(data, _Payload) or _repair(Masked(data).text, _Payload)
+    if payload is None:
         return False
     for part in (payload, payload.response, payload.result):
         if part is not None:
-            _take(count, part.usage, part.stats)
+            _take(figures, part.usage, part.stats)
     if payload.message is not None and payload.message.usage is not None:
         # Anthropic's first event: the prompt's tokens. Its output count is only a placeholder.
-        _add(count, payload.message.usage.input_tokens, None)
+        _add(figures, payload.message.usage.input_tokens, None)
     return payload.choices == [] and payload.usage is not None
 
 
-def _take(count: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
+def _decode(data: bytes | Raw, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except _NOT_READABLE:
+        return None
+
+
+def _repair(data: bytes | Raw, kind: type[T]) -> T | None:
+    """Decode each member on its own, so that one of an unexpected form or size spoils no other."""
+    members = _decode(data, _UNREAD[kind])
+    if members is None:
+        return None
+    return kind(**{name: repair(getattr(members, name)) for name, repair in _REPAIRS[kind].items()})
+
+
+def _count(spelled: Raw) -> int | None:
+    return count(parse_number(bytes(spelled)))
+
+
+def _seconds(spelled: Raw) -> float | None:
+    return seconds(parse_number(bytes(spelled)))
+
+
+def _per_second(spelled: Raw) -> float | None:
+    return per_second(parse_number(bytes(spelled)))
+
+
+_ACCOUNTS: _Repairs = {"usage": partial(_repair, kind=_Usage), "stats": partial(_repair, kind=_Stats)}
+_NESTED: _Repairs = dict.fromkeys(("message", "response", "result"), partial(_repair, kind=_Nested))
+_REPAIRS: Mapping[type, _Repairs] = {
+    _Usage: dict.fromkeys(_Usage.__struct_fields__, _count),
+    _Stats: {
+        **dict.fromkeys(("input_tokens", "total_output_tokens"), _count),
+        **dict.fromkeys(("time_to_first_token", "time_to_first_token_seconds"), _seconds),
+        "tokens_per_second": _per_second,
+    },
+    _Nested: _ACCOUNTS,
+    _Payload: {**_ACCOUNTS, **_NESTED, "choices": partial(_decode, kind=list[Raw])},
+}
+# The same structs with members that aren't decoded.
+_UNREAD = {
+    kind: msgspec.defstruct(kind.__name__, [(name, Raw, Raw(b"null")) for name in repairs])
+    for kind, repairs in _REPAIRS.items()
+}
+
+
+def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
     if usage is not None:
-        _add(count, usage.prompt_tokens, usage.completion_tokens)
-        _add(count, usage.input_tokens, usage.output_tokens)
+        _add(figures, usage.prompt_tokens, usage.completion_tokens)
+        _add(figures, usage.input_tokens, usage.output_tokens)
     if stats is not None:
-        _add(count, stats.input_tokens, stats.total_output_tokens)
-        count.tokens_per_second = stats.tokens_per_second
-        count.time_to_first_token = stats.time_to_first_token or stats.time_to_first_token_seconds
+        _add(figures, stats.input_tokens, stats.total_output_tokens)
+        figures.tokens_per_second = stats.tokens_per_second
+        figures.time_to_first_token = stats.time_to_first_token or stats.time_to_first_token_seconds
 
 
-def _add(count: TokenCount, prompt: int | None, completion: int | None) -> None:
-    count.prompt_tokens = count.prompt_tokens if prompt is None else prompt
-    count.completion_tokens = count.completion_tokens if completion is None else completion
+def _add(figures: TokenCount, prompt: int | None, completion: int | None) -> None:
+    figures.prompt_tokens = figures.prompt_tokens if prompt is None else prompt
+    figures.completion_tokens = figures.completion_tokens if completion is None else completion
 
 
 def without_usage(event: bytes, data: bytes) -> bytes:
     """Return this event without the usage in its data; b"" if nothing else is in it.
 
-    llama-server and LM Studio put `timings` or `stats` into the same chunk, which stay byte for byte.
+    llama-server and LM Studio put `timings` or `stats` into the same chunk, which stay byte for byte. A chunk
+    that can't be decoded, because of a lone surrogate, is returned unchanged.
     """
-    fields = msgspec.json.decode(data, type=dict[str, Raw])
+    fields = _decode(data, dict[str, Raw])
+    if fields is None:
+        return event
     if fields.keys() <= _COMMON:
         return b""
     usage = fields.pop("usage")
@@ -103,7 +166,4 @@ def _cuts(data: bytes, usage: bytes) -> Iterator[bytes]:
 
 
 def _is(data: bytes, fields: Mapping[str, Raw]) -> bool:
-    try:
-        return msgspec.json.decode(data, type=dict[str, Raw]) == fields
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return False
+    return _decode(data, dict[str, Raw]) == fields

@@ -14,12 +14,12 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
-from ..observe.text import METHOD_CHARACTERS, clean_path
+from ..text import METHOD_CHARACTERS, clean_path
 from .admission import admit_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .state import AREAS, CONTEXT, RULES_IN_FORCE
+from .state import ACTIVITY, AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,10 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         return response
     finally:
-        access_log.write(context.access_line(response))
+        try:
+            access_log.write(context.access_line(response))
+        except Exception:  # a fault of the log fails no request
+            app[ACTIVITY].faults.log("Writing the access log")
         context.downstream.close()
 
 

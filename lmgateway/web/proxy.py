@@ -53,7 +53,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         response = await deliver(planned, context.rules)
         options = planned.relay
         del incoming, planned  # free the body, which may be large, before the response is relayed
-        return await relay(response, options, exchange, context.downstream)
+        return await relay(response, options, exchange, context.downstream, activity.faults)
 
 
 async def read(

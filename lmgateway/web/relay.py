@@ -9,6 +9,7 @@ from ..aiohttp_private.relayed_response import write_now
 from ..aiohttp_private.server_protocol import ServerProtocol
 from ..boxes.http.response import UpstreamResponse
 from ..observe.exchange import Exchange
+from ..observe.faults import Faults
 from ..traffic.headers import EVENT_STREAM, media_type, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
 from ..traffic.plan import RelayOptions
@@ -16,7 +17,11 @@ from .downstream import Downstream
 
 
 async def relay(
-    upstream: UpstreamResponse, options: RelayOptions, exchange: Exchange, downstream: Downstream
+    upstream: UpstreamResponse,
+    options: RelayOptions,
+    exchange: Exchange,
+    downstream: Downstream,
+    faults: Faults,
 ) -> web.StreamResponse:
     """Relay the response while it is received, and count its tokens.
 
@@ -40,7 +45,7 @@ async def relay(
             headers["X-Accel-Buffering"] = "no"
         if isinstance(meter, StreamMeter):
             headers.popall("Content-Length", None)  # removing the usage makes the body shorter
-        transfer = Transfer(upstream, meter, exchange)
+        transfer = Transfer(upstream, meter, exchange, faults)
         first = transfer.metered(upstream.read_ready())
         writer = await downstream.begin(
             upstream.status, writable_reason(upstream.reason), headers, join_body=bool(first)
@@ -48,8 +53,7 @@ async def relay(
         await writer.write(first)
         if not upstream.has_ended:
             await transfer.run(downstream.connection, writer)
-        if meter is not None:
-            await writer.write(meter.finish())
+        await writer.write(transfer.finish())
         response = downstream.response
         if response is None:
             raise RuntimeError("the response has no head")
@@ -67,8 +71,10 @@ class Transfer:
     the body has ended; then it waits until a slow client has read the rest.
     """
 
-    def __init__(self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange) -> None:
-        self._upstream, self._meter, self._exchange = upstream, meter, exchange
+    def __init__(
+        self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange, faults: Faults
+    ) -> None:
+        self._upstream, self._meter, self._exchange, self._faults = upstream, meter, exchange, faults
         self._client: ServerProtocol
         self._writer: AbstractStreamWriter
         self._is_passing = False
@@ -81,10 +87,27 @@ class Transfer:
             return chunk
         count = meter.count
         before = count.seen
-        passed = meter.feed(chunk)
+        try:
+            passed = meter.feed(chunk)
+        except Exception:  # noqa: BLE001 - a fault in counting fails no response
+            return self._without_meter(meter) + chunk
         if count.seen != before:
             self._exchange.token_seen()
         return passed
+
+    def finish(self) -> bytes:
+        """Return what the meter held back."""
+        meter = self._meter
+        try:
+            return b"" if meter is None else meter.finish()
+        except Exception:  # noqa: BLE001 - as above
+            return b"" if meter is None else self._without_meter(meter)
+
+    def _without_meter(self, meter: Meter) -> bytes:
+        """Go on without counting, after a fault; return what the meter held back."""
+        self._faults.log("Counting the tokens of a response")
+        self._meter = None
+        return meter.held_back()
 
     async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> None:
         """Relay the body to its end. Raises ConnectionResetError if the client has disconnected."""

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from lmgateway.boxes import inventory
+from lmgateway.schema.models import DownloadedModel, LoadedModel
 
 FULL: dict[str, Any] = {
     "type": "llm",
@@ -33,19 +34,27 @@ SHOWN = {
 IN_MEMORY = {**FULL, "identifier": "mine", "contextLength": 4096, "ttlMs": 60_000}
 
 
+def downloaded(fields: dict[str, Any]) -> DownloadedModel:
+    return inventory.downloaded(fields, set())
+
+
+def loaded(fields: dict[str, Any]) -> LoadedModel:
+    return inventory.loaded(fields, set())
+
+
 def shown(model: msgspec.Struct) -> Any:
     return json.loads(msgspec.json.encode(model))
 
 
 def test_model_on_disk() -> None:
     """What LM Studio says of a model is shown under the gateway's names."""
-    assert shown(inventory.downloaded(FULL)) == SHOWN
+    assert shown(downloaded(FULL)) == SHOWN
 
 
 def test_model_in_memory() -> None:
     """A loaded one also has its instance's name, its context and its time to live; it isn't active yet."""
     extra = {"identifier": "mine", "contextLength": 4096, "ttlMs": 60_000, "active": False}
-    assert shown(inventory.loaded(IN_MEMORY)) == SHOWN | extra
+    assert shown(loaded(IN_MEMORY)) == SHOWN | extra
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,10 @@ def test_model_in_memory() -> None:
         pytest.param({"displayName": None}, {"displayName": FULL["modelKey"]}, id="no display name"),
         pytest.param({"path": ["a", "b"]}, {"path": ""}, id="a path in parts"),
         pytest.param({"sizeBytes": "4 GB"}, {"size": None}, id="a size in words"),
+        pytest.param({"sizeBytes": -1}, {"size": None}, id="a negative size"),
+        pytest.param({"sizeBytes": 10**400}, {"size": None}, id="an endless size"),
+        pytest.param({"path": "x" * 2000}, {"path": "x" * 1023 + "…"}, id="an endless path"),
+        pytest.param({"displayName": "\ud83d"}, {"displayName": "\ufffd"}, id="half a character"),
         pytest.param({"sizeBytes": True}, {"size": None}, id="a size that is true"),
         pytest.param({"quantization": "Q4_K_M"}, {"quantization": None}, id="quantization as text"),
         pytest.param({"quantization": {"bits": 4}}, {"quantization": None}, id="quantization without name"),
@@ -71,21 +84,21 @@ def test_model_in_memory() -> None:
 )
 def test_odd_field_spoils_only_itself(changes: dict[str, object], differences: dict[str, object]) -> None:
     """A list with an odd entry is still shown, that entry among the others."""
-    assert shown(inventory.downloaded(FULL | changes)) == SHOWN | differences
+    assert shown(downloaded(FULL | changes)) == SHOWN | differences
 
 
 def test_entry_with_nothing_in_it() -> None:
     """Whatever LM Studio leaves out is null or empty, and never missing from the answer."""
     empty = {"modelKey": "", "path": "", "type": "unknown", "displayName": ""}
-    assert shown(inventory.downloaded({})) == dict.fromkeys(SHOWN) | empty
+    assert shown(downloaded({})) == dict.fromkeys(SHOWN) | empty
     nothing = {"identifier": "", "contextLength": None, "ttlMs": None, "active": False}
-    assert shown(inventory.loaded({})) == dict.fromkeys(SHOWN) | empty | nothing
-    odd = inventory.loaded({"identifier": 5, "contextLength": True, "ttlMs": "soon"})
+    assert shown(loaded({})) == dict.fromkeys(SHOWN) | empty | nothing
+    odd = loaded({"identifier": 5, "contextLength": True, "ttlMs": "soon"})
     assert (odd.identifier, odd.context_length, odd.ttl_ms) == ("", None, None)
 
 
 MODELS = [
-    inventory.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
+    downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
     for key in ("llama-3.2-1b-instruct", "llama-3.2-3b-instruct")
 ]
 

@@ -192,6 +192,41 @@ def test_other_versions_of_lm_studio(text: str, event: tuple[str, dict[str, obje
     assert parsed(text) == [event]
 
 
+@pytest.mark.parametrize(
+    ("line", "events"),
+    [
+        ("Generate: n_ctx = 1e300, n_batch = 512", [("lmstudio_token_info", {"n_batch": 512})]),
+        ("Generate: n_ctx = -2, n_predict = -1", [("lmstudio_token_info", {"n_predict": -1})]),
+        ("Generate: n_ctx = 4096.5, n_keep = 2.0", [("lmstudio_token_info", {"n_keep": 2})]),
+        ("Total prompt tokens: 999999999999999999", []),
+        ("Sampling params:\tseed = 99999999999999999, x = 1e308, top_k = 2e400", [
+            ("lmstudio_sampling_params", {"x": 1e308})
+        ]),
+        ("Prompt processing progress: 999.9%", []),
+        ("Prompt processing progress: 100.5%", [("lmstudio_prompt_progress", {"progress": 100.0})]),
+        ("Cache reuse summary: 9/999999999999999999 of prompt (5%), 9 prefix, 0 non-prefix", []),
+        ("Cache reuse summary: 9/3 of prompt (1e308%), 9 prefix, 0 non-prefix", [
+            (
+                "lmstudio_cache_stats",
+                {"reused": 9, "total": 3, "percentage": 100.0, "prefix": 9, "nonPrefix": 0},
+            )
+        ]),
+        ("Cache reuse summary: 1/4 of prompt (-5%), 1 prefix, 0 non-prefix", [
+            (
+                "lmstudio_cache_stats",
+                {"reused": 1, "total": 4, "percentage": 25.0, "prefix": 1, "nonPrefix": 0},
+            )
+        ]),
+    ],
+)  # fmt: skip
+def test_a_number_beyond_its_bounds_is_left_out(line: str, events: Shown):
+    """An event with the whole number 1e300 would be 300 digits long; a progress goes to 100."""
+    seen = parsed(f"{line}\n")
+    assert [(name, {**fields, "message": None}) for name, fields in seen] == [
+        (name, {**fields, "message": None}) for name, fields in events
+    ]
+
+
 def test_all_in_one_record():
     """Versions that write it all under one stamp give the same events."""
     unstamped = SAMPLE.replace(f"[{STAMP}][DEBUG] ", "").replace("\n\n", "\n")

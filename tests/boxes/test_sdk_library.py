@@ -5,6 +5,8 @@ from __future__ import annotations
 import lmstudio
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from lmstudio import _ws_impl
 from lmstudio.json_api import LMStudioServerError, LMStudioWebsocketError
 
@@ -12,6 +14,7 @@ from lmgateway.boxes.sdk import library as sdk
 from lmgateway.errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from lmgateway.schema.common import ModelType
 from lmgateway.schema.models import Gpu, LoadConfig
+from tests.support.properties import odd_json, often
 
 
 def names(kind: type) -> set[str]:
@@ -89,3 +92,15 @@ def test_errors_are_decided_by_their_code(
     assert type(translated) is kind
     assert translated.message.startswith(sentence)
     assert "\n" not in translated.message
+
+
+fields = st.sampled_from(["title", "rootTitle", "cause", "suggestion", "displayData", "stack"])
+
+
+@often
+@given(st.dictionaries(fields, odd_json | st.dictionaries(st.just("code"), odd_json)))
+def test_any_error_is_a_sentence(details: dict[str, object]) -> None:
+    """Whatever LM Studio sends for one; it can be encoded, and has an end."""
+    translated = sdk.translate(LMStudioServerError.from_details("RPC error", details))
+    assert isinstance(translated, StudioFailed)
+    assert len(msgspec.json.encode(translated.message)) < 20_000

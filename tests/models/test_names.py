@@ -8,7 +8,7 @@ from lmgateway.boxes import inventory
 from lmgateway.models.names import near_names
 
 MODELS = [
-    inventory.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"})
+    inventory.downloaded({"modelKey": key, "path": f"someone/{key}.gguf"}, set())
     for key in (
         "qwen2.5-7b-instruct",
         "Qwen2.5-VL-7B-Instruct",

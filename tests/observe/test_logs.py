@@ -226,3 +226,37 @@ async def test_other_handlers_get_access_lines_too(log_to, caplog):
     (record,) = caplog.records
     assert record.getMessage().endswith("req_1")
     assert record.fields()["path"] == "/v1/models"
+
+
+def test_a_line_that_can_not_be_formatted_fails_nobody(log_to):
+    """The error is logged once, and the other lines are written."""
+    out = log_to("plain")
+    logger.info("before")
+    for _ in range(3):
+        logger.info("%d items", "many")
+    logger.info("after")
+    lines = out.getvalue().splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "before",
+        "a log line of lmgateway.test can't be formatted (TypeError), which isn't logged again",
+        "after",
+    ]
+
+
+async def test_a_gathered_line_that_can_not_be_formatted_loses_no_other(log_to):
+    """Access lines are written together."""
+    out = log_to("json")
+    fields = {"client": "c", "key": "k", "method": "GET", "status": 200, "error_code": None, "total_ms": 1}
+    for path in ("/a", object(), "/b"):
+        line = access_log.AccessLine(**fields, path=path, request_id="r", created=1.0)
+        access_log.write(line)
+    logging.root.handlers[0].flush()
+    entries = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [entry.get("path") for entry in entries] == ["/a", None, "/b"]
+    assert entries[1]["level"] == "error"
+
+
+def test_a_stream_that_was_closed_fails_nobody(log_to):
+    out = log_to("plain")
+    out.close()
+    logger.info("into nothing")

@@ -68,7 +68,7 @@ def test_a_record_has_counts_times_and_the_error() -> None:
     exchange.first_token, exchange.last_token = 1000.5, 1001.5
     record = make_record(exchange, Conclusion("failed", UpstreamBroke("broke: secret")), 1002.0)
     assert (record.model, record.error, record.error_code) == ("***-model", "broke: ***", "upstream_broke")
-    assert (record.status, record.is_error, record.stream) == (502, True, True)
+    assert (record.status, record.stream) == (502, True)
     assert record.usage is not None
     assert (record.usage.total_tokens, record.tokens) == (7, 3)
     assert (record.ttft_ms, record.tokens_per_second, record.total_ms) == (500, 2.0, 2000)
@@ -86,4 +86,4 @@ def test_only_the_first_interruption_counts() -> None:
 
 def test_a_client_that_left_before_its_answer_is_no_error() -> None:
     record = make_record(exchange_of(), Conclusion("aborted"), 1001.0)
-    assert (record.outcome, record.status, record.error, record.is_error) == ("aborted", 499, None, False)
+    assert (record.outcome, record.status, record.error) == ("aborted", 499, None)

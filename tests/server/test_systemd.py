@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,29 +73,52 @@ async def test_the_notification_socket_may_be_abstract(tmp_path: Path) -> None:
     name = f"lmgateway-{tmp_path.name}-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(f"\0{name}")
-        ServiceManager({"NOTIFY_SOCKET": f"@{name}"}).ready()
+        with closing(ServiceManager({"NOTIFY_SOCKET": f"@{name}"})) as service:
+            service.ready()
         assert heard.recv(100) == b"READY=1"
 
 
 async def test_a_stalled_loop_feeds_no_watchdog(manager: Manager) -> None:
     environ = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "100000"}
-    feeding = asyncio.create_task(ServiceManager(environ).feed_watchdog(lambda: "fine"))
-    await manager.hears("WATCHDOG=1")
-    asyncio.get_running_loop().slow_callback_duration = 1
-    time.sleep(0.3)
-    with pytest.raises(BlockingIOError):
-        manager.socket.recv(4096)
-    await manager.hears("WATCHDOG=1")
-    feeding.cancel()
+    with closing(ServiceManager(environ)) as service:
+        feeding = asyncio.create_task(service.feed_watchdog(lambda: "fine"))
+        await manager.hears("WATCHDOG=1")
+        asyncio.get_running_loop().slow_callback_duration = 1
+        time.sleep(0.3)
+        with pytest.raises(BlockingIOError):
+            manager.socket.recv(4096)
+        await manager.hears("WATCHDOG=1")
+        feeding.cancel()
+
+
+async def test_the_watchdog_is_fed_though_no_descriptor_is_left(
+    manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that use them all up don't have the gateway killed."""
+    environ = {"NOTIFY_SOCKET": manager.path, "WATCHDOG_USEC": "20000"}
+    with closing(ServiceManager(environ)) as service:
+        service.ready()
+
+        def fail(*_: object) -> None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(socket, "socket", fail)
+        feeding = asyncio.create_task(service.feed_watchdog(lambda: "fine"))
+        for _ in range(3):
+            await manager.hears("WATCHDOG=1")
+        assert not feeding.done()
+        feeding.cancel()
 
 
 async def test_a_missing_manager_and_another_process_watchdog_are_ignored(tmp_path: Path) -> None:
-    ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "nobody")}).ready()
-    ServiceManager({}).ready()
+    for environ in ({"NOTIFY_SOCKET": str(tmp_path / "nobody")}, {}):
+        with closing(ServiceManager(environ)) as service:
+            service.ready()
     for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "x"), "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}):
-        feeding = asyncio.create_task(ServiceManager(environ).feed_watchdog(lambda: "fine"))
-        await asyncio.sleep(0)
-        feeding.cancel()
+        with closing(ServiceManager(environ)) as service:
+            feeding = asyncio.create_task(service.feed_watchdog(lambda: "fine"))
+            await asyncio.sleep(0)
+            feeding.cancel()
 
 
 async def test_credentials_are_settings(tmp_path: Path) -> None:

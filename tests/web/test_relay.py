@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from lmgateway.boxes.http.response import UpstreamResponse
-from lmgateway.traffic.metering import StreamMeter
+from lmgateway.web.relay import Transfer
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
 from tests.support.requests import post
@@ -101,12 +101,12 @@ async def test_failure_while_relaying_ends_both_sides(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A fault of the gateway in mid-stream aborts the client's connection, is logged, and stops LM Studio."""
-    feed = StreamMeter.feed
+    metered = Transfer.metered
 
-    def fails(meter: StreamMeter, data: bytes) -> bytes:
+    def fails(transfer: Transfer, data: bytes) -> bytes:
         if b"no" in data:
             raise LookupError("a fault")
-        return feed(meter, data)
+        return metered(transfer, data)
 
     async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + chunk(event(1)))
@@ -115,7 +115,7 @@ async def test_failure_while_relaying_ends_both_sides(
         await reader.read()
 
     has_it = asyncio.Event()
-    monkeypatch.setattr(StreamMeter, "feed", fails)
+    monkeypatch.setattr(Transfer, "metered", fails)
     upstream.script = script
     gateway = await start_gateway(upstream.base_url)
     async with raw_client(gateway.port) as client:

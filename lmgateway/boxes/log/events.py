@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import msgspec
 from msgspec import UNSET, UnsetType, field
 
 from ...observe.events import Event
+from ...untrusted import MAX_COUNT, count, number, parse_number, whole
 
 _NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _PAIR = re.compile(rf"([A-Za-z_][A-Za-z0-9_.-]{{0,63}}) = ({_NUMBER})(?![^\s,])")
@@ -21,6 +21,9 @@ _CACHE = re.compile(
     rf"Cache reuse summary: {_COUNT}/{_COUNT} of prompt \(([^%]{{1,30}})%\), "
     rf"{_COUNT} prefix, {_COUNT} non-prefix"
 )
+
+# A progress is a quotient, which rounding can bring above 100 %.
+MAX_PERCENT = 101
 
 
 class DebugLog(Event, frozen=True, kw_only=True):
@@ -103,11 +106,18 @@ def _sampling_params_of(names: tuple[str, ...]) -> type[SamplingParams]:
 def number_pairs(text: str) -> Iterator[tuple[str, float]]:
     """Yield every `name = number` pair in the text."""
     for name, digits in _PAIR.findall(text):
-        # Longer numbers are no parameters, and many JSON parsers would lose their last digits.
-        if len(digits) <= 18 and name != "timestamp":
-            number = int(digits) if digits.lstrip("+-").isdigit() else float(digits)
-            if math.isfinite(number):
-                yield name, number
+        value = parse_number(digits.encode())
+        # Many JSON parsers would lose the last digits of a larger whole number.
+        if isinstance(value, int):
+            value = whole(value)
+        if value is not None and name != "timestamp":
+            yield name, value
+
+
+def token_counts(numbers: Iterable[tuple[str, float]], names: Container[str]) -> dict[str, int]:
+    """Return the whole numbers of these names; -1 is LM Studio's for "no limit"."""
+    counts = {name: whole(value, least=-1, most=MAX_COUNT) for name, value in numbers if name in names}
+    return {name: value for name, value in counts.items() if value is not None}
 
 
 def line_event(content: str) -> Event | None:
@@ -118,7 +128,8 @@ def line_event(content: str) -> Event | None:
     if cache := _CACHE.match(content):
         return _cache_stats(cache, content)
     if progress := _PROGRESS.match(content):
-        return PromptProgress(progress=float(progress[1]), message=content)
+        percent = number(parse_number(progress[1].encode()), MAX_PERCENT)
+        return None if percent is None else PromptProgress(progress=min(percent, 100.0), message=content)
     if content.startswith("Running chat completion on conversation"):
         return ChatStart(message=content)
     if content.startswith("BeginProcessingPrompt"):
@@ -126,20 +137,19 @@ def line_event(content: str) -> Event | None:
     return None
 
 
-def _cache_stats(match: re.Match[str], message: str) -> CacheStats:
-    reused, total = int(match[1]), int(match[2])
-    try:
-        percentage = float(match[3])
-    except ValueError:
-        percentage = math.nan
-    if not math.isfinite(percentage):
+def _cache_stats(match: re.Match[str], message: str) -> CacheStats | None:
+    reused, total, prefix, non_prefix = (count(int(match[group])) for group in (1, 2, 4, 5))
+    if reused is None or total is None or prefix is None or non_prefix is None:
+        return None
+    percentage = number(parse_number(match[3].encode()), 100)
+    if percentage is None:
         # 0 of 0 is -nan% in C.
-        percentage = 100 * reused / total if total else 0.0
+        percentage = min(100 * reused / total, 100.0) if total else 0.0
     return CacheStats(
         reused=reused,
         total=total,
         percentage=percentage,
-        prefix=int(match[4]),
-        non_prefix=int(match[5]),
+        prefix=prefix,
+        non_prefix=non_prefix,
         message=message,
     )

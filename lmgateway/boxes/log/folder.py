@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ...observe.events import Event
+from ...untrusted import PATH_CHARACTERS, text
 from .events import MonthTransition
 from .records import LogFile, LogReader, Place
 
@@ -123,9 +124,9 @@ class LogFolder:
             return []
         events = self._reader.end_file()
         if new.path.parent != old.path.parent:
-            old_month, new_month = str(old.path.parent), str(new.path.parent)
+            old_month, new_month, file = map(_shown, (old.path.parent, new.path.parent, new.path))
             events.append(
-                MonthTransition(old_directory=old_month, new_directory=new_month, new_log_file=str(new.path))
+                MonthTransition(old_directory=old_month, new_directory=new_month, new_log_file=file)
             )
         return events
 
@@ -203,3 +204,8 @@ class LogFolder:
 
     def _note(self, path: Path, exc: Exception) -> None:
         self._troubles.add(f"{path}: {exc.strerror if isinstance(exc, OSError) else exc}")
+
+
+def _shown(path: Path) -> str:
+    # A byte that isn't UTF-8 is a lone surrogate in a path.
+    return text(str(path), PATH_CHARACTERS) or ""

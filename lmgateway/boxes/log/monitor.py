@@ -40,7 +40,7 @@ class LogMonitor:
         self._directory, self._following = directory, None
         if directory is not None:
             follower = LogFollower(directory, self._events, on_prompt_progress=self._on_prompt_progress)
-            self._following = background.start(follower.run())
+            self._following = background.start(background.restarting(follower.run))
             self._running.add(self._following)
             self._following.add_done_callback(self._running.discard)
 

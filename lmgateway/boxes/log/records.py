@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...observe.events import Event
-from .events import DebugLog, TokenInfo, line_event, number_pairs, sampling_params
+from ...untrusted import count
+from .events import DebugLog, TokenInfo, line_event, number_pairs, sampling_params, token_counts
 
 CHUNK_BYTES = 64 * 1024
 REMEMBERED_BYTES = 1024
@@ -129,16 +130,20 @@ class _Records:
             # First report the previous generation, if LM Studio never logged its totals.
             yield from self._settle_tokens()
             pairs = number_pairs(content.removeprefix(_GENERATE))
-            self._tokens = {name: int(number) for name, number in pairs if name in _GENERATE_NAMES}
+            self._tokens = token_counts(pairs, _GENERATE_NAMES)
             self._tokens_reported = 0
         elif total := _TOTAL.match(content):
-            self._tokens["total_prompt_tokens"] = int(total[1])
+            self._set_token("total_prompt_tokens", total[1])
         elif to_decode := _TO_DECODE.match(content):
-            self._tokens["prompt_tokens_to_decode"] = int(to_decode[1])
+            self._set_token("prompt_tokens_to_decode", to_decode[1])
             yield from self._settle_tokens()
             self._tokens, self._tokens_reported = {}, 0
         elif event := line_event(content):
             yield event
+
+    def _set_token(self, name: str, digits: str) -> None:
+        if (tokens := count(int(digits))) is not None:
+            self._tokens[name] = tokens
 
     def _settle_sampling(self) -> Iterator[Event]:
         if self._sampling is not None and len(self._sampling) > self._sampling_reported:

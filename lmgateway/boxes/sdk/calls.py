@@ -35,6 +35,7 @@ class SdkCalls:
         self._config = config
         self._links = links
         self._names = ListedNames() if names is None else names
+        self._oddities = inventory.Oddities()
 
     async def version(self) -> str | None:
         """Return LM Studio's version, None if it doesn't report one. Makes one attempt to connect."""
@@ -43,7 +44,7 @@ class SdkCalls:
     async def downloaded(self, *, attempts: int | None = None) -> tuple[DownloadedModel, ...]:
         """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
-        models = tuple(map(inventory.downloaded, inventory.objects(entries)))
+        models = self._oddities.read(inventory.downloaded, entries)
         self._names.replace("on disk", (name for model in models for name in (model.model_key, model.path)))
         return models
 
@@ -51,8 +52,9 @@ class SdkCalls:
         """Return the instances in memory. `attempts` as for SdkLinks.connection."""
         asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
         lists = await asyncio.gather(*asked)
-        entries = (entry for answer in lists for entry in inventory.objects(answer))
-        instances = tuple(map(inventory.loaded, entries))
+        instances = tuple(
+            instance for answer in lists for instance in self._oddities.read(inventory.loaded, answer)
+        )
         self._names.replace("in memory", (instance.identifier for instance in instances))
         return instances
 
@@ -96,8 +98,7 @@ class SdkCalls:
                         sdk.load_channel(client, kind, *settings, progressed) as channel,
                         _cancelling(channel, cancelled),
                     ):
-                        result = await channel.wait_for_result()
-                        return str(result.identifier)
+                        return await sdk.loaded_identifier(channel) or identifier or model_key
             except TimeoutError as exc:
                 raise UpstreamSilent("The load made no progress. LM Studio may be frozen.") from exc
             except sdk.SdkError as exc:

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import lmstudio
+import msgspec
 from httpx_ws import AsyncWebSocketSession, aconnect_ws
 from lmstudio import _kv_config, _ws_impl, async_api
 from lmstudio._sdk_models import GpuSetting
 from lmstudio.json_api import LMStudioServerError, LoadModelEndpoint
 
+from ... import untrusted
 from ...errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from ...schema.common import ModelType
+from ...text import SENTENCE_CHARACTERS
 
 PROBE_SECONDS = 2
 LOGGERS = (
@@ -36,6 +39,7 @@ LOGGERS = (
 )
 """Loggers of the SDK and of its dependencies, for the set-up of logging."""
 
+_NOT_UNDERSTOOD = "LM Studio answered in a form that its SDK doesn't know."
 _TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
 _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
     "generic.specificModelUnloaded"
@@ -45,6 +49,12 @@ _NO_ROOM = re.compile(r"\b(memory|vram|ram)\b|system resources", re.IGNORECASE)
 
 SdkError = lmstudio.LMStudioError
 """The exceptions that a call raises, for `translate`."""
+
+_MALFORMED = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(RecursionError, msgspec.MsgspecError),
+)
+"""The exceptions of the SDK's code that parses a message without checking its types first."""
 
 # The exceptions of connecting: the SDK's own, and those of its dependencies, which it doesn't wrap. For a
 # refused token, 1.5.0 raises ValueError, because it parses the text of the reason as a mapping.
@@ -57,8 +67,16 @@ def _direct_client() -> httpx.AsyncClient:
     return httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501
 
 
+class _Session(AsyncWebSocketSession):
+    """A websocket whose connection survives a number of any size. Python's own JSON parser raises on it."""
+
+    async def receive_json(self, *arguments: Any, **_: Any) -> Any:
+        return untrusted.parse_json(await self.receive_text(*arguments))
+
+
 @asynccontextmanager
 async def _connect_directly(url: str, **options: Any) -> AsyncIterator[AsyncWebSocketSession]:
+    options["session_class"] = _Session
     async with _direct_client() as client, aconnect_ws(url, client, **options) as session:
         yield session
 
@@ -101,6 +119,19 @@ class Parameter:
         return self._fields
 
 
+class _LoadModel(LoadModelEndpoint[Any, Any]):
+    """The SDK's load, which reports only a progress from 0 to 1."""
+
+    def iter_message_events(self, contents: Any) -> Iterable[Any]:
+        match contents:
+            case {"type": "progress", **others}:
+                share = untrusted.fraction(others.get("progress"))
+                if share is None:
+                    return ()
+                contents = {**contents, "progress": share}
+        return super().iter_message_events(contents)
+
+
 @asynccontextmanager
 async def load_channel(
     client: SdkClient,
@@ -116,7 +147,7 @@ async def load_channel(
     types = session._API_TYPES
     # In the gateway's API 0 means no limit; the SDK expects None for that.
     ttl = ttl_seconds or None
-    endpoint: LoadModelEndpoint[Any, Any] = LoadModelEndpoint(
+    endpoint = _LoadModel(
         model_key,
         identifier,
         ttl,
@@ -127,6 +158,20 @@ async def load_channel(
     )
     async with session._create_channel(endpoint) as channel:
         yield channel
+
+
+async def loaded_identifier(channel: Any) -> str | None:
+    """Wait for the end of a load, and return the instance's identifier, None if it has no proper one.
+
+    Raises SdkError, and StudioFailed for a malformed message.
+    """
+    try:
+        result = await channel.wait_for_result()
+    except SdkError:
+        raise
+    except _MALFORMED as exc:
+        raise StudioFailed(_NOT_UNDERSTOOD) from exc
+    return untrusted.text(result.identifier)
 
 
 def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -152,9 +197,10 @@ def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, 
 def parse_load_config(config: object) -> dict[str, object]:
     """Return the result of getLoadConfig, with the field names of LoadConfig. Raises StudioFailed."""
     try:
-        return dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
-    except (AttributeError, LookupError, TypeError, ValueError) as exc:
+        parsed = _kv_config.parse_server_config(config)  # type: ignore[arg-type] # it may be anything
+    except _MALFORMED as exc:
         raise StudioFailed("LM Studio reported load settings in a form that the SDK doesn't know.") from exc
+    return {name: untrusted.plain(value) for name, value in parsed.items()}
 
 
 def is_refusal(exc: BaseException) -> bool:
@@ -170,18 +216,22 @@ def translate(exc: BaseException) -> GatewayError:
     if error is None:
         return StudioFailed("LM Studio failed without giving a reason; its own log may have it.")
     display = error.display_data if isinstance(error.display_data, dict) else {}
-    code = display.get("code")
-    sentence = _sentence(error.title, error.cause, error.suggestion)
+    code = untrusted.text(display.get("code"))
+    parts = [
+        untrusted.text(part, SENTENCE_CHARACTERS) or ""
+        for part in (error.title, error.cause, error.suggestion)
+    ]
+    sentence = _sentence(parts)
     if code in _NOT_FOUND:
         return ModelNotFound(sentence)
     if code == _WRONG_DOMAIN:
         return BadRequest(sentence)
-    if code is None and _NO_ROOM.search(f"{error.cause} {error.suggestion}"):
+    if code is None and _NO_ROOM.search(" ".join(parts[1:])):
         return OutOfMemory(sentence)
     return StudioFailed(sentence)
 
 
-def _sentence(*parts: object) -> str:
+def _sentence(parts: Iterable[str]) -> str:
     """Return LM Studio's title, cause and suggestion on one line."""
-    texts = [" ".join(part.split()) for part in parts if isinstance(part, str) and part.strip()]
+    texts = [" ".join(part.split()) for part in parts if part.strip()]
     return " ".join(text if text[-1] in ".!?" else f"{text}." for text in texts) or "LM Studio failed."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.observe.text import (
+from lmgateway.text import (
     KEY_CHARACTERS,
     NAME_CHARACTERS,
     PATH_BYTES,
