@@ -26,7 +26,7 @@ LAYERS = (
     {"settings"},
     {"config"},
     {"schema", "networks"},
-    {"background", "caching", "errors", "untrusted"},
+    {"background", "caching", "errors", "text", "untrusted"},
     {"aiohttp_private"},
     {"__init__"},
 )
