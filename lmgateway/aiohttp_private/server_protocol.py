@@ -96,6 +96,15 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         message = cast("RawRequestMessage", self._messages[-1][0])
         return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
+    def pause_pipelining(self) -> None:
+        """Read nothing while requests wait in the queue. aiohttp would parse 32, which may take 2 MiB."""
+        if len(self._messages) > 1 and not self._buffer_paused:
+            self._pause_reading_for_buffer()  # aiohttp resumes when it takes one from the queue
+
+    @property
+    def queued_requests(self) -> int:
+        return len(self._messages)
+
     def drop_last_head(self) -> None:
         """Remove the request that was parsed last from the queue."""
         self._messages.pop()
