@@ -132,7 +132,19 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
     @property
     def descriptor(self) -> int:
-        return int(self.wire.get_extra_info("socket").fileno())
+        """The socket's file descriptor, -1 if it is closed."""
+        wire_socket = self.wire.get_extra_info("socket")
+        return -1 if wire_socket is None else int(wire_socket.fileno())
+
+    @property
+    def is_established(self) -> bool:
+        """True since connection_made(), which TLS calls only after a successful handshake."""
+        return hasattr(self, "wire")
+
+    @property
+    def is_closing(self) -> bool:
+        """True if the connection was closed here: it ends when the client has received everything."""
+        return self.transport is None or self._task_handler is None
 
     @property
     def is_reading_paused(self) -> bool:
