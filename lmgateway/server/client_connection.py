@@ -90,10 +90,11 @@ class ClientConnection(ServerProtocol):
         if self._is_refused:
             return
         self._active_at = self.now()
-        if not data or not self.is_in_head:
-            super().data_received(data)
-            return
         limit = self._owner.current.head_bytes
+        if not data or not self.is_in_head:
+            if self.body_received(data, limit):
+                self._is_refused = self._lingers = True
+            return
         if self._in_first_line:
             self._in_first_line = data.find(b"\n", 0, limit) < 0
         if self._head_began is None:

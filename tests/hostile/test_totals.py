@@ -14,7 +14,7 @@ from lmgateway.web.state import ACTIVITY, EVENTS, HELD_BODIES
 from tests.conftest import StartGateway
 from tests.hostile.conftest import KEY
 from tests.hostile.gateway_process import running_process
-from tests.hostile.wire import CHAT, GET, json_post, request
+from tests.hostile.wire import CHAT, GET, json_post, request, sent_until_cut_off
 from tests.support.gateway import Gateway
 from tests.support.raw_client import Answer, RawClient, raw_client
 from tests.support.requests import CHUNKED
@@ -212,6 +212,15 @@ async def test_few_pipelined_heads_are_held(gateway: Gateway, upstream: Scripted
         proceed.set()
         bodies = [(await client.answer()).body for _ in range(number)]
     assert bodies == [b"/v1/%d" % each for each in range(number)]
+
+
+@pytest.mark.parametrize("path", [CHAT, b"/v1/files", LOAD])
+async def test_trailers_have_a_limit(gateway: Gateway, path: bytes) -> None:
+    """aiohttp would hold 4 MiB of them for each connection, until limits.body_ms."""
+    head = request(b"POST " + path, JSON, CHUNKED, body=chunk(b" ") + b"0\r\n")
+    field = b"X: %s\r\n" % (b"v" * 30_000)
+    async with raw_client(gateway.port) as client:
+        assert await sent_until_cut_off(client, head, field, 4 * MIB) < 2 * MIB
 
 
 async def test_one_address_cant_take_all_requests(
