@@ -20,6 +20,7 @@ from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.state_folder import state_directory
+from .web.held_bodies import HeldBodies
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
@@ -33,6 +34,7 @@ from .web.state import (
     DOCUMENTS,
     EVENTS,
     FLEET,
+    HELD_BODIES,
     METRICS,
     MODELS,
     RULES_IN_FORCE,
@@ -54,6 +56,7 @@ def create_app(
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
+    app[HELD_BODIES] = HeldBodies()
     app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop

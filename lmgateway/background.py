@@ -109,11 +109,14 @@ class DetachedTasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
-    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return await join(task)
+        return task
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return await join(self.start(work))
 
     async def close(self) -> None:
         """Cancel what is still running, and wait until it has ended."""

@@ -41,6 +41,7 @@ Seconds = Annotated[float, Meta(ge=0, le=10**9, description="a number of seconds
 Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of bytes from 1 to 10^15")]
 HeadBytes = Annotated[int, Meta(ge=1024, le=10**9, description="a whole number of bytes from 1,024 to 10^9")]
 Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
+CountOrHalf = Annotated[int, Meta(ge=0, le=10**9, description="a whole number up to 10^9, 0 for half")]
 # The lengths are those of RFC 1035 section 2.3.4; Python can't resolve longer names. Also matches addresses.
 _HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
 BaseUrl = Annotated[
@@ -150,7 +151,19 @@ class Limits(Table, frozen=True, kw_only=True):
     send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
     connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
     requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000
+    # 0 is half of `requests`.
+    requests_per_address: Annotated[
+        CountOrHalf, env("LIMIT_REQUESTS_PER_ADDRESS", "LIMITS_REQUESTS_PER_ADDRESS")
+    ] = 0
+    bodies_bytes: Annotated[Bytes, env("LIMIT_BODIES_BYTES", "LIMITS_BODIES_BYTES")] = 1024**3
     subscribers: Annotated[Count, env("LIMIT_SUBSCRIBERS")] = 500
+
+    @property
+    def share_of_requests(self) -> int:
+        """How many of the requests may be of one address."""
+        if not self.requests_per_address:
+            return (self.requests + 1) // 2
+        return min(self.requests_per_address, self.requests)
 
 
 class Cors(Table, frozen=True, kw_only=True):

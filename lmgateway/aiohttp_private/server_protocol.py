@@ -31,13 +31,14 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     `on_writable` is called when the client's buffer has room again; it must not raise.
     """
 
-    __slots__ = ("_followed", "_last_body", "now", "on_writable", "wire")
+    __slots__ = ("_followed", "_last_body", "_trailer_bytes", "now", "on_writable", "wire")
 
     def __init__(self, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._last_body: StreamReader = EMPTY_PAYLOAD
         # The number of heads parsed when `_follow_last_message` ran last.
         self._followed = 0
+        self._trailer_bytes = 0
         # The event loop's time, in seconds.
         self.now = self._loop.time
         self.on_writable: Callable[[], None] | None = None
@@ -60,6 +61,24 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         if self._request_count != self._followed:
             self._followed = self._request_count
             self.heads_received(len(data), self._follow_last_message())
+
+    def body_received(self, data: bytes, limit: int) -> bool:
+        """Parse input within a body; return whether the body's trailers are longer than `limit`.
+
+        Then the body's reader fails. aiohttp would hold 4 MiB of trailers, which take 7 MiB.
+        """
+        body = self._last_body
+        before = body.total_bytes
+        ServerProtocol.data_received(self, data)
+        if body.total_bytes != before or body.is_eof():
+            self._trailer_bytes = 0
+            return False
+        if b"\n" in data:  # a chunk extension has no line end; it isn't held
+            self._trailer_bytes += len(data)
+        if self._trailer_bytes <= limit:
+            return False
+        fail_reader(body, RequestPayloadError("Trailers are too long"), HttpProcessingError())
+        return True
 
     def response_finished(self) -> None:
         """To be called after finish_response(), which parses the input after a refused Upgrade."""
@@ -96,6 +115,15 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         message = cast("RawRequestMessage", self._messages[-1][0])
         return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
+    def pause_pipelining(self) -> None:
+        """Read nothing while requests wait in the queue. aiohttp would parse 32, which may take 2 MiB."""
+        if len(self._messages) > 1 and not self._buffer_paused:
+            self._pause_reading_for_buffer()  # aiohttp resumes when it takes one from the queue
+
+    @property
+    def queued_requests(self) -> int:
+        return len(self._messages)
+
     def drop_last_head(self) -> None:
         """Remove the request that was parsed last from the queue."""
         self._messages.pop()
@@ -123,7 +151,19 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 
     @property
     def descriptor(self) -> int:
-        return int(self.wire.get_extra_info("socket").fileno())
+        """The socket's file descriptor, -1 if it is closed."""
+        wire_socket = self.wire.get_extra_info("socket")
+        return -1 if wire_socket is None else int(wire_socket.fileno())
+
+    @property
+    def is_established(self) -> bool:
+        """True since connection_made(), which TLS calls only after a successful handshake."""
+        return hasattr(self, "wire")
+
+    @property
+    def is_closing(self) -> bool:
+        """True if the connection was closed here: it ends when the client has received everything."""
+        return self.transport is None or self._task_handler is None
 
     @property
     def is_reading_paused(self) -> bool:

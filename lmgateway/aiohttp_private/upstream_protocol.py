@@ -11,17 +11,25 @@ from typing import Any
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import set_exception
+from aiohttp.http import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
 
 from .flow_control import ResumesOnceProtocol, fail_reader
 
+# A heartbeat of `102 Processing` every few seconds may last for hours; an endless row of them may not.
+MAX_INTERIM_RESPONSES = 1000
+_SWITCHING_PROTOCOLS = 101
+
 
 class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
-    """aiohttp's ResponseHandler with three bugs fixed, whose effects are:
+    """aiohttp's ResponseHandler with four bugs fixed, whose effects are:
 
     - If a body's framing is broken, the C parser fails only the reader of the *next* response.
     - A reset counts as the end of a body without a length.
     - `sock_read` isn't applied while the request is written, so a server that doesn't read blocks an upload
       for ever.
+    - An interim response (1xx) ends `sock_read`. Here it doesn't even extend it.
 
     The read timeout doesn't set a timer for each piece of data: when the timer expires, it is set again if
     data was received in the meantime.
@@ -35,6 +43,10 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
         self.on_data: Callable[[], None] | None = None
         self.is_untouched = False
         self._deadline: float | None = None
+        # Until the final response's head is complete: the deadline that no interim response extends.
+        self._awaits_head = False
+        self._head_due: float | None = None
+        self._interim_responses = 0
         self._poller: Any = None  # a select.poll, which Windows doesn't have
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,8 +70,32 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
             return bool(select.select([_descriptor(self.transport)], [], [], 0)[0])
         return bool(self._poller.poll(0))
 
+    def set_response_params(self, **options: Any) -> None:
+        super().set_response_params(**options)
+        self._awaits_head, self._head_due, self._interim_responses = True, None, 0
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Called by data_received() with the head of each response, interim ones included."""
+        code = data[0].code
+        if not 100 <= code < 200 or code == _SWITCHING_PROTOCOLS:
+            self._awaits_head, self._head_due = False, None
+            super().feed_data(data, size)
+            return
+        self._interim_responses += 1
+        if self._interim_responses >= MAX_INTERIM_RESPONSES:
+            self.set_exception(HttpProcessingError(code=502, message="Too many interim responses"))
+        elif self._head_due is not None and self._loop.time() >= self._head_due:
+            self._on_read_timeout()
+        else:
+            super().feed_data(data, size)
+
+    def start_timeout(self) -> None:
+        self._reschedule_timeout()
+        if self._awaits_head:
+            self._head_due = self._deadline
+
     def _drop_timeout(self) -> None:
-        self._deadline = None
+        self._deadline = self._head_due
 
     def _reschedule_timeout(self) -> None:
         if not self._read_timeout:
@@ -102,10 +138,11 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._head_due = None
         self._drop_timeout()
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        body = self._payload
+        body, self._head_due = self._payload, None
         super().set_exception(exc, *cause)
         if body is not None and not body.is_eof() and body.exception() is None:
             fail_reader(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)

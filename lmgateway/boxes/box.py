@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from multidict import CIMultiDict
 
+from .. import background
 from ..config import LMStudio
 from ..errors import GatewayError, UpstreamUnavailable
 from ..schema.health import Reachability
@@ -46,6 +47,7 @@ class Box:
         self.sdk = SdkCalls(config, connections.links, self.names)
         self.loads = connections.loads
         self._connections = connections
+        self._probe: asyncio.Task[Reachability] | None = None
 
     def reconfigured(self, config: LMStudio) -> Box:
         """Return the box with this configuration. It isn't in force before its connections prefer it."""
@@ -79,7 +81,15 @@ class Box:
         return bytes(body)
 
     async def probe(self) -> Reachability:
-        """Request LM Studio's models, and return whether it answered and how fast."""
+        """Request LM Studio's models, and return whether it answered and how fast.
+
+        Concurrent calls share one request (single-flight): anybody may ask, without a key and without end.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = self._connections.probes.start(self._request_models())
+        return await background.join(self._probe)
+
+    async def _request_models(self) -> Reachability:
         base_url, started = self.http.base_url, time.monotonic()
         unreachable = Reachability(reachable=False, latency_ms=None, base_url=str(base_url))
         try:

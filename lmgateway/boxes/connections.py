@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from .. import background
 from ..config import LMStudio
 from ..observe.activity import Activity
 from .http.pool import HttpPool
@@ -19,6 +20,7 @@ class Connections:
 
     def __init__(self, config: LMStudio, activity: Activity) -> None:
         self.pool = HttpPool()
+        self.probes = background.DetachedTasks()
         self.links = SdkLinks(config)
         self.loads = Loads(activity)
         self.log = LogMonitor(activity.events, activity.prompt_progressed)
@@ -28,6 +30,7 @@ class Connections:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
             await starting.enter_async_context(self.pool)
+            starting.push_async_callback(self.probes.close)
             starting.push_async_callback(self.links.close)
             starting.push_async_callback(self.loads.close)
             starting.push_async_callback(self.log.close)

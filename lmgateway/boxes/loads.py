@@ -11,7 +11,16 @@ from msgspec import Struct
 from yarl import URL
 
 from .. import background
-from ..errors import BadRequest, Conflict, GatewayError, LoadCancelled, ModelNotFound, UpstreamSilent
+from ..errors import (
+    RETRY_SOON,
+    BadRequest,
+    Conflict,
+    GatewayError,
+    LoadCancelled,
+    ModelNotFound,
+    Overloaded,
+    UpstreamSilent,
+)
 from ..observe.activity import Activity
 from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
 from ..observe.operations import ModelOperation
@@ -27,6 +36,8 @@ logger = logging.getLogger(__name__)
 LoadProfiles = Mapping[str, LoadConfig]
 
 CANCEL_SECONDS = 10
+# A load goes on when its caller leaves, so no other limit bounds their number.
+MAX_LOADS = 32
 
 
 class LoadedInstance(Struct, frozen=True):
@@ -76,7 +87,7 @@ class Loads:
         self._running: dict[_Key, _Load] = {}
 
     async def load(self, request: LoadRequest, calls: SdkCalls, profiles: LoadProfiles) -> LoadedInstance:
-        """Load a model and return the instance. Raises Conflict, LoadCancelled, and as SdkCalls.load.
+        """Load a model. Raises Conflict, Overloaded, LoadCancelled, and as SdkCalls.load.
 
         All of its calls are made with `calls`, also after a reload to another LM Studio.
         """
@@ -113,6 +124,8 @@ class Loads:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start(self, key: _Key, calls: SdkCalls, profiles: LoadProfiles) -> _Load:
+        if len(self._running) >= MAX_LOADS:
+            raise Overloaded(f"{MAX_LOADS} loads are in progress already. Retry later.", headers=RETRY_SOON)
         others = (other for other in self._running if other.base_url == key.base_url)
         if key.instance_id and any(key.instance_id == other.instance_id for other in others):
             raise Conflict(

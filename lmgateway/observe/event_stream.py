@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
-from ..errors import RETRY_SOON, Overloaded
+from ..config import Limits
+from .capacity import Capacity
 from .events import Event
 from .faults import Faults
 from .sse import Batch, NumberedEvent
@@ -98,6 +99,10 @@ class Events:
         self.lost = 0
         self._history_bytes = 0
         self._subscriptions: set[Subscription] = set()
+        self._readers = Capacity(
+            "{} clients read events already, the most that limits.subscribers allows.",
+            "This address reads {} event streams already, its share of limits.subscribers.",
+        )
         self._before = self._number = after
         self._undelivered: list[NumberedEvent] = []
         self._undelivered_bytes = 0
@@ -154,13 +159,16 @@ class Events:
     def subscribers(self) -> int:
         return len(self._subscriptions)
 
-    def admit(self, limit: int) -> None:
-        """Raise Overloaded if there are `limit` subscribers already."""
-        if len(self._subscriptions) >= limit:
-            raise Overloaded(
-                f"{limit} clients read events already, the most that limits.subscribers allows. Retry later.",
-                headers=RETRY_SOON,
-            )
+    @contextmanager
+    def admitted(self, client: str, limits: Limits) -> Iterator[None]:
+        """Count a reader inside. Raises Overloaded if no more are allowed, or its address has four fifths."""
+        share = limits.subscribers - limits.subscribers // 5
+        self._readers.admit(client, 1, limit=limits.subscribers, share=share)
+        self._readers.take(client, 1)
+        try:
+            yield
+        finally:
+            self._readers.give_back(client, 1)
 
     @contextmanager
     def subscribe(self, names: Collection[str] = (), *, after: int | None = None) -> Iterator[Subscription]:

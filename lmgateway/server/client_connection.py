@@ -23,9 +23,12 @@ from ..errors import (
 from ..observe.exchange import make_request_id
 from ..web.responses import error_response, finish_headers
 from ..web.state import CONTEXT
+from .sockets import has_acknowledged_all
 
 logger = logging.getLogger(__name__)
 
+# How long a closed TLS connection waits for the client's close_notify, when everything else is acknowledged.
+CLOSE_SECONDS = 0.2
 _ENDING = "The gateway is stopping, and can't complete the request. Retry in a moment."
 
 
@@ -48,6 +51,7 @@ class ClientConnection(ServerProtocol):
 
     __slots__ = (
         "_active_at",
+        "_delivered_at",
         "_head_began",
         "_head_size",
         "_in_first_line",
@@ -69,6 +73,7 @@ class ClientConnection(ServerProtocol):
         self._in_first_line = True
         self._is_refused = False
         self._lingers = False
+        self._delivered_at: float | None = None
         self._taken, self._taken_at = 0, now
 
     # ── Input ────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,10 +90,11 @@ class ClientConnection(ServerProtocol):
         if self._is_refused:
             return
         self._active_at = self.now()
-        if not data or not self.is_in_head:
-            super().data_received(data)
-            return
         limit = self._owner.current.head_bytes
+        if not data or not self.is_in_head:
+            if self.body_received(data, limit):
+                self._is_refused = self._lingers = True
+            return
         if self._in_first_line:
             self._in_first_line = data.find(b"\n", 0, limit) < 0
         if self._head_began is None:
@@ -107,6 +113,7 @@ class ClientConnection(ServerProtocol):
             self.drop_last_head()
             self.refuse(self._too_large())
         self._head_began, self._head_size, self._in_first_line = None, 0, True
+        self.pause_pipelining()
 
     def _meaning(self, error: BaseException) -> GatewayError:
         if is_too_long(error):
@@ -140,6 +147,7 @@ class ClientConnection(ServerProtocol):
     def enforce_limits(self, now: float) -> None:
         """Close the connection, or refuse its request, if a time limit is exceeded."""
         limits = self._owner.current
+        self.abort_if_delivered(now)
         if _is_over(now - self._stalled_since(now), limits.send_stall_ms):
             logger.info("%s stopped reading its response and is cut off", self.peername)
             self.abort()
@@ -162,6 +170,18 @@ class ClientConnection(ServerProtocol):
         return self._taken_at
 
     # ── The end ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def abort_if_delivered(self, now: float) -> None:
+        """Abort a closed TLS connection that waits only for the client's close_notify, which may never come.
+
+        Called again and again. RFC 8446 section 6.1: neither side has to wait for it.
+        """
+        if not self.is_closing or not has_acknowledged_all(self.descriptor):
+            self._delivered_at = None
+        elif self._delivered_at is None:
+            self._delivered_at = now
+        elif now - self._delivered_at > CLOSE_SECONDS:
+            self.abort()
 
     def interrupt(self) -> bool:
         """End the running request with an error; return whether a request was running."""

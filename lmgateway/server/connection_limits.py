@@ -21,6 +21,8 @@ SWEEP_SECONDS = 1.0
 GRACE_SECONDS = 1.0
 # How long a client may take to read the error that ends its response.
 CUT_SECONDS = 2.0
+# An address at its limit is logged once in this time.
+LOG_SECONDS = 60.0
 # After a refusal, input is discarded for so long: a connection closed at once would be reset, and the client
 # might never read the answer.
 LINGER_SECONDS = 2.0
@@ -42,7 +44,11 @@ class ConnectionLimits:
         self._sweep_seconds = sweep_seconds
         self._grace_seconds = grace_seconds
         self.connections: set[ClientConnection] = set()
+        # The connections that count, with the address of each. They include those in a TLS handshake.
+        self._counted: dict[ClientConnection, str] = {}
         self._per_address: Counter[str] = Counter()
+        self._logged: set[str] = set()
+        self._logged_at = 0.0
         self._closed_one = asyncio.Event()
         self.reconfigure(config or Config())
 
@@ -52,24 +58,36 @@ class ConnectionLimits:
         # Trusted proxies have no limit, because they have the connections of all clients behind them.
         self._unlimited = config.network.trusted_proxies
 
-    def add(self, connection: ClientConnection) -> None:
-        """Count a new connection; refuse it if its address has reached the limit."""
-        address, limit = connection.address, self.current.connections_per_address
-        self.connections.add(connection)
+    def count(self, connection: ClientConnection, address: str) -> bool:
+        """Count a connection of this address until it is discarded; return whether it is within the limit."""
+        self._counted[connection] = address
         self._per_address[address] += 1
-        number = self._per_address[address]
-        if number > limit and parse_address(address) not in self._unlimited:
-            if number == limit + 1:
-                logger.warning("%s has %d connections, and gets no more", address, limit)
+        limit = self.current.connections_per_address
+        if self._per_address[address] <= limit or parse_address(address) in self._unlimited:
+            return True
+        if address not in self._logged:
+            self._logged.add(address)
+            logger.warning("%s has %d connections, and gets no more", address, limit)
+        return False
+
+    def add(self, connection: ClientConnection) -> None:
+        """Own a new connection; refuse it if it isn't counted yet and its address has reached the limit."""
+        self.connections.add(connection)
+        if connection not in self._counted and not self.count(connection, connection.address):
+            limit = self.current.connections_per_address
             connection.refuse(
                 TooManyConnections(f"This address has {limit} connections already. Close some.")
             )
 
     def discard(self, connection: ClientConnection) -> None:
+        """Forget a connection that has ended, or whose handshake failed. The second call has no effect."""
         self.connections.discard(connection)
-        self._per_address[connection.address] -= 1
-        if not self._per_address[connection.address]:
-            del self._per_address[connection.address]
+        address = self._counted.pop(connection, None)
+        if address is None:
+            return
+        self._per_address[address] -= 1
+        if not self._per_address[address]:
+            del self._per_address[address]
         self._closed_one.set()
 
     async def sweep(self) -> None:
@@ -81,6 +99,9 @@ class ConnectionLimits:
             for connection in list(self.connections):
                 connection.enforce_limits(now)
             self._abort_half_closed()
+            if now - self._logged_at > LOG_SECONDS:
+                self._logged_at = now
+                self._logged.clear()
 
     def _abort_half_closed(self) -> None:
         """Abort the connections whose clients left while nothing was read from them."""
@@ -91,7 +112,8 @@ class ConnectionLimits:
             return
         poller = select.poll()
         for descriptor in paused:
-            poller.register(descriptor, select.POLLRDHUP)
+            if descriptor >= 0:
+                poller.register(descriptor, select.POLLRDHUP)
         for descriptor, _ in poller.poll(0):
             paused[descriptor].abort()
 
@@ -120,5 +142,6 @@ class ConnectionLimits:
 
     def _close_idle(self, now: float) -> None:
         for connection in list(self.connections):
+            connection.abort_if_delivered(now)
             if connection.is_idle and connection.seconds_inactive(now) > self._grace_seconds:
                 connection.force_close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ssl import SSLContext
 
 from aiohttp import web
@@ -14,6 +14,7 @@ from .. import background
 from .connection_limits import ConnectionLimits
 from .runner import Runner
 from .sockets import BACKLOG
+from .tls_listener import TlsListener
 
 
 @asynccontextmanager
@@ -32,17 +33,18 @@ async def listening(
     is set. Then the sockets are closed, as they are if the application fails to start. `on_failure` is called
     if the task that enforces the limits dies.
     """
-    runner = Runner(
-        app,
-        limits or ConnectionLimits(),
-        hurry=hurry or asyncio.Event(),
-        on_failure=on_failure or background.raise_in_loop,
-    )
+    limits, on_failure = limits or ConnectionLimits(), on_failure or background.raise_in_loop
+    runner = Runner(app, limits, hurry=hurry or asyncio.Event(), on_failure=on_failure)
     try:
         await runner.setup()
-        for bound in sockets:
-            await web.SockSite(runner, bound, ssl_context=tls, backlog=BACKLOG).start()
-        yield sockets[0].getsockname()[1]
+        async with AsyncExitStack() as accepting:
+            for bound in sockets:
+                if tls is None:
+                    await web.SockSite(runner, bound, backlog=BACKLOG).start()
+                else:
+                    listener = TlsListener(runner.make_connection, tls, limits)
+                    await accepting.enter_async_context(listener.accepting(bound, on_failure))
+            yield sockets[0].getsockname()[1]
     finally:
         await runner.cleanup()
         for bound in sockets:

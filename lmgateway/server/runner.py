@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 
@@ -60,6 +60,12 @@ class Runner(ProtocolRunner):
         return ClientConnection(
             server, self._limits, max_line_size=head_bytes, max_field_size=head_bytes, **options
         )
+
+    def make_connection(self) -> ClientConnection:
+        """Return a connection without a transport, for a listener of its own. To be called after setup()."""
+        if self.server is None:
+            raise RuntimeError("the runner isn't set up")
+        return cast("ClientConnection", self.server())
 
     async def setup(self) -> None:
         await super().setup()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 
 from ..errors import CannotListen
@@ -55,3 +56,14 @@ def inherited(environ: Mapping[str, str]) -> list[socket.socket]:
             )
         sockets.append(opened)
     return sockets
+
+
+def has_acknowledged_all(descriptor: int) -> bool:
+    """Return whether the peer has acknowledged every byte that was sent; False where the system can't say."""
+    if sys.platform != "linux" or descriptor < 0:
+        return False
+    import fcntl  # there is none on Windows
+    import termios
+
+    # SIOCOUTQ of tcp(7). If the kernel's buffer is empty, so is the event loop's, which would have filled it.
+    return fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0" * 4) == b"\0" * 4

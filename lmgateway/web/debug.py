@@ -97,10 +97,13 @@ async def stream(request: web.Request) -> web.StreamResponse:
     names = _requested_names(request.query.getall("types", ()))
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
-    publisher = request.app[EVENTS]
-    publisher.admit(request[CONTEXT].rules.config.limits.subscribers)
+    publisher, context = request.app[EVENTS], request[CONTEXT]
     protocol_of(request).limit_send_buffer(SEND_BUFFER_BYTES)
-    with publisher.subscribe(names, after=after) as subscription, _as_long_as_admitted(request, subscription):
+    with (
+        publisher.admitted(context.client, context.rules.config.limits),
+        publisher.subscribe(names, after=after) as subscription,
+        _as_long_as_admitted(request, subscription),
+    ):
         # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
             request, sep="\n", ping_interval=_DISABLED, send_timeout=SEND_SECONDS
@@ -108,7 +111,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
             try:
                 await _send_events(response, subscription)
             except TimeoutError:
-                logger.info("%s stopped reading events: its connection was aborted", request[CONTEXT].client)
+                logger.info("%s stopped reading events: its connection was aborted", context.client)
                 protocol_of(request).abort()
         return response
 

@@ -20,10 +20,11 @@ from ..traffic.judge import judge
 from ..traffic.plan import Incoming, Plan, plan
 from ..traffic.rewrite import DIALECTS, Dialect
 from .context import RequestContext
+from .held_bodies import HeldBody
 from .relay import relay
 from .request_bodies import Upload
 from .ruleset import Ruleset
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -38,26 +39,35 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     app, context = request.app, request[CONTEXT]
     activity = app[ACTIVITY]
-    activity.admit(context.rules.config.limits.requests)
+    activity.admit(context.client, context.rules.config.limits)
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
     )
     with activity.exchange(exchange):
-        incoming = await read(request, context, destination, dialect)
-        planned = plan(
-            incoming, app[ACTIVE_MODELS].current, context.rules.profiles.defaults, context.rules.config.proxy
-        )
-        exchange.resolved(planned.model, stream=planned.streaming)
-        activity.announce(exchange)
-        response = await deliver(planned, context.rules)
-        options = planned.relay
-        del incoming, planned  # free the body, which may be large, before the response is relayed
+        with app[HELD_BODIES].hold(context.client, context.rules.config) as held:
+            incoming = await read(request, context, destination, dialect, held)
+            planned = plan(
+                incoming,
+                app[ACTIVE_MODELS].current,
+                context.rules.profiles.defaults,
+                context.rules.config.proxy,
+            )
+            del incoming  # its body is in memory a second time if parameters were filled in
+            exchange.resolved(planned.model, stream=planned.streaming)
+            activity.announce(exchange)
+            response = await deliver(planned, context.rules)
+            options = planned.relay
+            del planned  # free the body, which may be large, before the response is relayed
         return await relay(response, options, exchange, context.downstream, activity.faults)
 
 
 async def read(
-    request: web.Request, context: RequestContext, destination: target.Target, dialect: Dialect | None
+    request: web.Request,
+    context: RequestContext,
+    destination: target.Target,
+    dialect: Dialect | None,
+    held: HeldBody,
 ) -> Incoming:
     """Return the request. Its body is read and decoded only if parameters may be filled in.
 
@@ -68,12 +78,12 @@ async def read(
     if dialect is not None:
         upload = Upload(request, limits.max_body_bytes)
         if (coding := context.head.content_coding) is not None:
-            body = await upload.read(coding)
+            body = await upload.read(held, coding)
             headers.popall("Content-Encoding", None)
         else:
-            body = upload.arrived()
+            body = upload.arrived(held)
             if body is None:
-                body = await upload.read()
+                body = await upload.read(held)
     else:
         upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:

@@ -22,7 +22,8 @@ from ..errors import (
 )
 from ..schema.common import RequestBody
 from ..traffic.content_coding import BodyDecoder
-from .state import CONTEXT, EXPECTS_CONTINUE
+from .held_bodies import HeldBody
+from .state import CONTEXT, EXPECTS_CONTINUE, HELD_BODIES
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
 MAX_ADMIN_BODY_BYTES = 1024**2
@@ -66,25 +67,35 @@ class Upload:
                 self._refuse()
             yield chunk
 
-    def arrived(self) -> bytes | None:
-        """Return the body if all of it was received together with the head. Raises ContentTooLarge."""
+    def arrived(self, held: HeldBody) -> bytes | None:
+        """Return the body if all of it was received together with the head.
+
+        Raises ContentTooLarge, Overloaded.
+        """
         content = self._request.content
         if not content.is_eof() or content.exception() is not None:
             return None
         body = content.read_nowait()
         if len(body) > self._limit:
             self._refuse()
+        held.grow(len(body))
         return body
 
-    async def read(self, coding: str | None = None) -> bytes:
+    async def read(self, held: HeldBody, coding: str | None = None) -> bytes:
         """Return the whole body, decoded; the limit is also that of its decoded size.
 
-        Raises ContentTooLarge, BadRequest, RequestTimeout.
+        Raises ContentTooLarge, BadRequest, RequestTimeout, Overloaded.
         """
-        if coding is not None:
-            return b"".join([piece async for piece in self._decoded(BodyDecoder(coding))])
-        body = self.arrived()
-        return b"".join([chunk async for chunk in self.chunks()]) if body is None else body
+        if coding is None and (body := self.arrived(held)) is not None:
+            return body
+        # At once, and not only when all of it was sent.
+        held.check(self._request.content_length or 0)
+        # Not a list of pieces: a body sent byte by byte would take sixty times the memory that is counted.
+        body_so_far = bytearray()
+        async for piece in self.chunks() if coding is None else self._decoded(BodyDecoder(coding)):
+            held.grow(len(piece))
+            body_so_far += piece
+        return bytes(body_so_far)
 
     async def _decoded(self, decoder: BodyDecoder) -> AsyncIterator[bytes]:
         decoded = 0
@@ -120,15 +131,17 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     """Return the request's JSON body as this Struct.
 
     Raises UnsupportedMediaType unless it is application/json (any web page's form could send another type)
-    and can be decoded, ContentTooLarge, BadRequest if it isn't JSON or contains the key, ValidationFailed if
-    it doesn't match the Struct.
+    and can be decoded, ContentTooLarge, Overloaded, BadRequest if it isn't JSON or contains the key,
+    ValidationFailed if it doesn't match the Struct.
     """
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
-    body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(request[CONTEXT].head.content_coding)
-    read = _parsed(body.removeprefix(BOM_UTF8), kind)
+    context = request[CONTEXT]
+    with request.app[HELD_BODIES].hold(context.client, context.rules.config) as held:
+        body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(held, context.head.content_coding)
+        read = _parsed(body.removeprefix(BOM_UTF8), kind)
     # A key in it would be sent to LM Studio, published in events, and saved in the database.
-    if any(map(request[CONTEXT].head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
+    if any(map(context.head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body contains the gateway's key. Send it as Authorization or X-API-Key.")
     return read
 

@@ -12,6 +12,7 @@ from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
 from ..storage.database import Database
 from .context import RequestContext
+from .held_bodies import HeldBodies
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .ruleset import RulesInForce
@@ -24,6 +25,7 @@ DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)
+HELD_BODIES = web.AppKey("held_bodies", HeldBodies)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)

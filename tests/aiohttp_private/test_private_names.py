@@ -31,9 +31,11 @@ OF_REQUEST_HANDLER = (
     "_current_request",
     "_loop",
     "_messages",
+    "_pause_reading_for_buffer",
     "_reading_paused",
     "_request_count",
     "_resume_transport_reading",
+    "_task_handler",
     "_upgraded",
     "_waiter",
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from lmgateway.boxes.loads import Loads
+import pytest
+
+from lmgateway.boxes.loads import MAX_LOADS, Loads
 from lmgateway.boxes.origin import Origin
 from lmgateway.config import LMStudio
-from lmgateway.errors import StudioFailed
+from lmgateway.errors import LoadCancelled, Overloaded, StudioFailed
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
@@ -56,3 +58,18 @@ async def test_a_cancel_names_what_it_cancelled() -> None:
     await until(lambda: client.loading == len(names))
     assert await loads.cancel(InstanceRequest(model_key="m")) == ["cancelled"]
     await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_loads_in_progress_have_a_limit() -> None:
+    """A load outlives its caller, so no limit on requests bounds their number. Joining one is allowed."""
+    client: Any = Client()
+    loads = Loads(Activity(Events(), Metrics()))
+    requests = [LoadRequest(model_key="m", instance_id=str(number)) for number in range(MAX_LOADS)]
+    asked = [asyncio.create_task(loads.load(request, client, {})) for request in requests]
+    await until(lambda: client.loading == MAX_LOADS)
+    with pytest.raises(Overloaded):
+        await loads.load(LoadRequest(model_key="m", instance_id="one more"), client, {})
+    joined = asyncio.create_task(loads.load(requests[0], client, {}))
+    await loads.cancel(InstanceRequest(model_key="m"))
+    ended = await asyncio.gather(*asked, joined, return_exceptions=True)
+    assert {type(one) for one in ended} == {LoadCancelled}

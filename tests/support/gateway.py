@@ -16,6 +16,7 @@ from lmgateway.config import Config, decode_custom
 from lmgateway.server.connection_limits import ConnectionLimits
 from lmgateway.server.listening import listening
 from lmgateway.server.sockets import bind
+from lmgateway.server.tls import server_context
 
 
 @dataclass
@@ -42,7 +43,8 @@ async def running_gateway(
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
     app, limits = create_app(config), ConnectionLimits(config, **seconds)
     async with AsyncExitStack() as stack:
-        port = await stack.enter_async_context(listening(app, bind(host, port), limits=limits))
+        tls = server_context(config.server)
+        port = await stack.enter_async_context(listening(app, bind(host, port), limits=limits, tls=tls))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(auto_decompress=False, skip_auto_headers=("User-Agent",))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from itertools import cycle
 
 import aiohttp
 import pytest
@@ -17,6 +18,7 @@ from tests.support.ports import reserved_port
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, raw, silent
 
 STREAM = b'{"model":"m","stream":true}'
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
 
 
 async def test_unreachable_is_503_in_the_clients_own_shape(start_gateway: StartGateway) -> None:
@@ -80,6 +82,70 @@ async def test_silence_before_the_head_is_504(
         assert response.status == 504
         # Without it OpenAI's and Anthropic's libraries would retry twice.
         assert response.headers["x-should-retry"] == "false"
+    await asyncio.wait_for(upstream.gone.get(), 5)
+
+
+@pytest.mark.parametrize(
+    ("start", "row"),
+    [
+        (PROCESSING, []),
+        (PROCESSING + b"HTTP/1.1 1", []),
+        (PROCESSING, [PROCESSING]),
+        (PROCESSING, [PROCESSING, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"]),
+        (b"HTTP/1.1 1", [b"02 Processing\r\n\r\nHTTP/1.1 1"]),
+    ],
+    ids=["one", "one and a half", "an endless row", "of two kinds", "pieces that end in a head"],
+)
+@pytest.mark.parametrize("body", [b"{}", b"x" * 100_000], ids=["small body", "large body"])
+async def test_interim_responses_do_not_extend_the_time_out(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, start: bytes, row: list[bytes], body: bytes
+) -> None:
+    """proxy.timeout_ms counts from the request, whatever precedes the final response."""
+    gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 300})
+
+    async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        for piece in cycle(row):
+            writer.write(piece)
+            await writer.drain()  # raises when the gateway has closed the connection
+            await asyncio.sleep(0.02)
+        await reader.read()
+
+    upstream.script = script
+    async with gateway.client.post(gateway.url("/v1/chat/completions"), data=body) as response:
+        assert response.status == 504
+    await asyncio.wait_for(upstream.gone.get(), 5)
+
+
+async def test_the_time_out_between_two_pieces_begins_after_interim_responses(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """A body that stalls behind them breaks."""
+    gateway = await start_gateway(upstream.base_url, proxy={"timeout_ms": 100})
+    upstream.script = raw(
+        PROCESSING * 3 + b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", then_close=False
+    )
+    async with gateway.client.get(gateway.url("/v1/models")) as response:
+        assert response.status == 200
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await asyncio.wait_for(response.read(), 5)
+
+
+@pytest.mark.parametrize("body", [STREAM, STREAM + b" " * 100_000], ids=["small body", "large body"])
+async def test_an_endless_row_of_interim_responses_ends_without_a_time_out(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, body: bytes
+) -> None:
+    """By their number, where no time-out is configured."""
+    gateway = await start_gateway(upstream.base_url)
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(PROCESSING * 100)
+            await writer.drain()
+
+    upstream.script = script
+    async with gateway.client.post(gateway.url("/v1/chat/completions"), data=body) as response:
+        assert response.status == 502
     await asyncio.wait_for(upstream.gone.get(), 5)
 
 

@@ -14,6 +14,7 @@ from ...errors import (
     Misdirected,
     ModelNotFound,
     OutOfMemory,
+    Overloaded,
     RequestTimeout,
     StudioFailed,
     TooManyConnections,
@@ -38,7 +39,7 @@ EVERYWHERE: Kinds = (
     GatewayEnding,
     GatewayError,
 )
-OF_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge)
+OF_BODIES: Kinds = (UnsupportedMediaType, ContentTooLarge, Overloaded)
 OF_JSON_BODIES: Kinds = (*OF_BODIES, ValidationFailed)
 OF_STUDIO_CALLS: Kinds = (StudioFailed, UpstreamUnavailable, LinkLost, UpstreamSilent)
 OF_MODELS: Kinds = (*OF_STUDIO_CALLS, ModelNotFound, OutOfMemory)

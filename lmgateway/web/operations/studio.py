@@ -11,7 +11,6 @@ from msgspec import Struct
 from ...errors import (
     LoopDetected,
     NotFound,
-    Overloaded,
     RequestCancelled,
     UpstreamBroke,
     UpstreamSilent,
@@ -32,7 +31,6 @@ RAISES: Kinds = (
     NotFound,
     *OF_BODIES,
     RequestCancelled,
-    Overloaded,
     UpstreamUnavailable,
     UpstreamBroke,
     UpstreamSilent,
