@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from heapq import nlargest
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from ..boxes import inventory
@@ -15,6 +17,10 @@ from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, Loade
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
 MIN_RATIO = 0.4
+# Bounds, because names are chosen by clients, and lists by LM Studio: the search takes at most 20 ms.
+_COMPARED_CHARACTERS = 128
+_COMPARED_MODELS = 1000
+_COMPARED_CLOSELY = 20
 # The words of "qwen2.5-7b-instruct" are qwen2, 7b and instruct.
 _WORD = re.compile(r"[a-z0-9]{2,}")
 
@@ -54,11 +60,22 @@ def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFo
 
 def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
     """Return the keys that are most similar to `name`, the most similar first."""
-    lower = name.lower()
+    lower = name[:_COMPARED_CHARACTERS].lower()
     words = set(_WORD.findall(lower))
+    matcher = SequenceMatcher(b=lower)
+
+    def promise(key: str) -> tuple[int, float]:
+        matcher.set_seq1(key)
+        return len(words & set(_WORD.findall(key))), matcher.quick_ratio()
 
     def likeness(key: str) -> tuple[int, float]:
         return len(words & set(_WORD.findall(key))), SequenceMatcher(None, lower, key).ratio()
 
-    ranked = sorted(((likeness(model.model_key.lower()), model.model_key) for model in models), reverse=True)
+    keys = {
+        model.model_key: model.model_key[:_COMPARED_CHARACTERS].lower()
+        for model in islice(models, _COMPARED_MODELS)
+    }
+    # The ratio takes time with the product of the lengths. The quick one, which is no less, doesn't.
+    promising = nlargest(_COMPARED_CLOSELY, keys, key=lambda key: promise(keys[key]))
+    ranked = sorted(((likeness(keys[key]), key) for key in promising), reverse=True)
     return [key for (shared, ratio), key in ranked[:MAX_NEAR_NAMES] if shared or ratio > MIN_RATIO]

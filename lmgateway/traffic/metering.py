@@ -36,7 +36,7 @@ _USAGE, _STATS = b'"usage"', b'"stats"'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
 # Finds the end of an object. Numbers aren't converted, because a very long one would raise.
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
-_DATA_LINE = re.compile(rb"^data:[ ]?(.*?)\r?$", re.MULTILINE)
+_DATA_LINE = re.compile(rb"^data:[ ]?([^\n]*)", re.MULTILINE)
 
 
 class Meter(Protocol):
@@ -83,7 +83,8 @@ class StreamMeter:
         unread = self._skip_long(chunk)
         data = self._rest + chunk[unread:]
         passed, end = [chunk[:unread]], 0
-        for event in _events(data):
+        # The rest was searched already, but for a boundary that the chunk completes.
+        for event in _events(data, max(0, len(self._rest) - 3)):
             end += len(event)
             passed.append(self._see(event))
         self._rest = data[end:]
@@ -137,7 +138,8 @@ class StreamMeter:
 
 
 def _data(event: bytes) -> bytes:
-    return b"\n".join(_DATA_LINE.findall(event))
+    # The line's end isn't in the pattern: a lazy `.*?\r?$` takes 40 ms for a megabyte.
+    return b"\n".join([line.removesuffix(b"\r") for line in _DATA_LINE.findall(event)])
 
 
 def _is_one_event(chunk: bytes) -> bool:
@@ -153,13 +155,14 @@ def _is_token(event: bytes) -> bool:
     return _TOKEN.search(event) is not None
 
 
-def _events(data: bytes) -> Iterator[bytes]:
-    """Yield each complete event, with its empty line."""
+def _events(data: bytes, searched: int) -> Iterator[bytes]:
+    """Yield each complete event, with its empty line; none ends before `searched`."""
     start = 0
     # Not finditer(): each of its calls evicts an entry from CPython's type cache.
-    while boundary := _BOUNDARY.search(data, start):
-        yield data[start : boundary.end()]
-        start = boundary.end()
+    while boundary := _BOUNDARY.search(data, searched):
+        searched = boundary.end()
+        yield data[start:searched]
+        start = searched
 
 
 def meter_for(media_type: str, *, hides_usage: bool, end: re.Pattern[bytes] | None) -> Meter | None:
