@@ -19,11 +19,13 @@ from .usage import read, without_usage
 
 # A longer event isn't parsed. The last event of /v1/responses repeats the whole answer.
 MAX_EVENT_BYTES = 1024**2
+MAX_STRIPPED_BYTES = 64 * 1024
 # Of a longer body only the tail is parsed: these objects are at its end.
 MAX_BODY_BYTES = 256 * 1024
 TAIL_BYTES = 16 * 1024
 
-_BOUNDARY = re.compile(rb"\r?\n\r?\n")
+# Many empty lines are one boundary.
+_BOUNDARY = re.compile(rb"\r?\n(?:\r?\n)+")
 # A delta with visible content: text, reasoning or a part of a tool call, never an empty one.
 _TOKEN = re.compile(
     rb'content_block_delta|\.delta"|"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"(?!")'
@@ -126,7 +128,9 @@ class StreamMeter:
             data = _data(event)
             is_extra = read(data, self.count)
             if is_extra:
-                return without_usage(event, data) if self._strips else event
+                # Nothing is removed from a long chunk, in which that would take long; LM Studio's is short.
+                is_stripped = self._strips and len(event) <= MAX_STRIPPED_BYTES
+                return without_usage(event, data) if is_stripped else event
         if find(_ERROR) >= 0 and is_error(event, _data(event)):
             self.count.fault = FAILED
         elif _is_token(event):
