@@ -20,7 +20,7 @@ MIN_RATIO = 0.4
 # Bounds, because names are chosen by clients, and lists by LM Studio: the search takes at most 20 ms.
 _COMPARED_CHARACTERS = 128
 _COMPARED_MODELS = 1000
-_COMPARED_CLOSELY = 20
+_COMPARED_CLOSELY = 10
 # The words of "qwen2.5-7b-instruct" are qwen2, 7b and instruct.
 _WORD = re.compile(r"[a-z0-9]{2,}")
 
