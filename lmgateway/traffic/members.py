@@ -50,8 +50,8 @@ class MemberScan:
         self._at = len(BOM_UTF8) if text.startswith(BOM_UTF8) else 0
         # The brackets around the position.
         self._open = bytearray()
-        # What is read next, and what after a long string. No bound methods: the cycle of references would keep
-        # the body in memory.
+        # What is read next, and what after a long string. No bound methods: the cycle would keep the body in
+        # memory.
         self._read: Callable[[MemberScan], None] = MemberScan._read_start
         self._then = self._read
         self._is_complete = False

@@ -31,6 +31,7 @@ from .state import CONTEXT, EXPECTS_CONTINUE, HELD_BODIES, TURNS
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
 
 MAX_ADMIN_BODY_BYTES = 1024**2
+_SMALL_READ_BYTES = 16 * 1024
 
 # msgspec raises ValueError for a number that is too large.
 _NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
@@ -70,6 +71,9 @@ class Upload:
             if received > self._limit:
                 self._refuse()
             yield chunk
+            if len(chunk) < _SMALL_READ_BYTES:
+                # It may be one of many in aiohttp's buffer: a thousand chunks of one byte take a millisecond.
+                await self._request.app[TURNS].next()
 
     def arrived(self, held: HeldBody) -> bytes | None:
         """Return the body if all of it was received together with the head.
