@@ -19,6 +19,7 @@ from ..errors import Mistake
 MAX_MISTAKES = 20
 # A longer name isn't compared, and is cut off in a mistake's path.
 MAX_NAME_LENGTH = 64
+MAX_SENTENCE_LENGTH = 256
 _NO_CHOICE = "Invalid enum value"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
@@ -73,9 +74,12 @@ def mistake_of(exc: msgspec.ValidationError) -> Mistake:
     # The message is about another value, so that null is allowed too isn't helpful.
     sentence = str(exc).replace(" | null`", "`")
     match = _MSGSPEC_PATH.search(sentence)
-    if match is None:
-        return Mistake(path="", message=sentence)
-    return Mistake(path=match["path"].removeprefix("."), message=sentence[: match.start()])
+    path = "" if match is None else match["path"].removeprefix(".")
+    sentence = sentence if match is None else sentence[: match.start()]
+    # It may quote a name or a word of the body.
+    if len(sentence) > MAX_SENTENCE_LENGTH:
+        sentence = f"{sentence[:MAX_SENTENCE_LENGTH]}…"
+    return Mistake(path=path, message=sentence)
 
 
 def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
