@@ -17,7 +17,7 @@ from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, Loade
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
 MIN_RATIO = 0.4
-# Bounds, because clients choose names and LM Studio its list. The search takes at most 30 ms. The ratio of two
+# Bounds, because clients choose names and LM Studio its list: the search takes at most 30 ms. Comparing two
 # names takes time with the cube of their lengths.
 _NAME_CHARACTERS = 256
 _RATIO_CHARACTERS = 64
