@@ -100,7 +100,7 @@ WANTED = WantedMembers(
 
 # A longer body is scanned in pieces, with other requests in between. Decoding a megabyte takes up to 4 ms,
 # scanning it up to 40.
-_DECODED_BYTES = 5 * 1024**2
+_DECODED_BYTES = 2 * 1024**2
 
 
 class Filled(Struct, frozen=True, gc=False):

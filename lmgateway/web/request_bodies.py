@@ -71,7 +71,7 @@ class Upload:
             if received > self._limit:
                 self._refuse()
             yield chunk
-            if len(chunk) < _SMALL_READ_BYTES:
+            if len(chunk) < _SMALL_READ_BYTES and not self._request.content.at_eof():
                 # It may be one of many in aiohttp's buffer: a thousand chunks of one byte take a millisecond.
                 await self._request.app[TURNS].next()
 
