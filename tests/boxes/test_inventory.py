@@ -121,4 +121,5 @@ def test_find(name: str, key: str | None) -> None:
 
 def test_a_list_without_end_is_cut_off() -> None:
     """LM Studio's list of a hundred thousand models would block the event loop for a second."""
-    assert len(inventory.objects([{}] * 100_000)) == inventory.MAX_MODELS
+    models = inventory.Oddities().read(inventory.downloaded, [{}] * 100_000)
+    assert len(models) == inventory.MAX_MODELS

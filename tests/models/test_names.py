@@ -59,7 +59,7 @@ def test_five_near_names_at_most() -> None:
 def test_a_long_name_among_many_takes_no_time(name: str) -> None:
     """The comparison of two names takes time with the product of their lengths."""
     keys = [f"{'ab' * 200}-{number}" for number in range(20_000)]
-    models = [inventory.downloaded({"modelKey": key}) for key in keys]
+    models = [inventory.downloaded({"modelKey": key}, set()) for key in keys]
     began = time.thread_time()
     near_names(name, models)
     assert time.thread_time() - began < 0.2
@@ -67,5 +67,5 @@ def test_a_long_name_among_many_takes_no_time(name: str) -> None:
 
 def test_near_names_are_found_beyond_the_ones_compared_closely() -> None:
     """The one with the same words is found among a thousand."""
-    models = [inventory.downloaded({"modelKey": f"vendor/model-{number}"}) for number in range(900)]
+    models = [inventory.downloaded({"modelKey": f"vendor/model-{number}"}, set()) for number in range(900)]
     assert near_names("qwen2.5-7b", [*models, *MODELS])[0] == "qwen2.5-7b-instruct"
