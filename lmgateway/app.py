@@ -20,6 +20,7 @@ from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.state_folder import state_directory
+from .turns import Turns
 from .web.held_bodies import HeldBodies
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
@@ -39,6 +40,7 @@ from .web.state import (
     MODELS,
     RULES_IN_FORCE,
     STARTED,
+    TURNS,
 )
 
 
@@ -71,6 +73,7 @@ def create_app(
     )
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
+    app[TURNS] = Turns()
     app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)

@@ -26,7 +26,7 @@ LAYERS = (
     {"settings"},
     {"config"},
     {"schema", "networks"},
-    {"background", "caching", "errors", "text", "untrusted"},
+    {"background", "caching", "errors", "text", "turns", "untrusted"},
     {"aiohttp_private"},
     {"__init__"},
 )

@@ -15,6 +15,8 @@ Model = TypeVar("Model", bound=DownloadedModel)
 
 logger = logging.getLogger(__name__)
 
+# Nobody has so many. Parsing them takes 30 ms, in which other requests wait.
+MAX_MODELS = 2000
 # The kinds that can be loaded; LM Studio has a separate list of each.
 KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 
@@ -88,10 +90,12 @@ def _name_of(value: Mapping[str, Any] | None) -> str | None:
 
 
 def _objects(answer: object, odd: set[str]) -> list[Mapping[str, Any]]:
-    """Return the objects in a list; [] if `answer` isn't a list."""
-    entries = answer if isinstance(answer, list) else []
+    """Return the objects in a list, at most MAX_MODELS; [] if `answer` isn't a list."""
+    entries = answer[:MAX_MODELS] if isinstance(answer, list) else []
     if not isinstance(answer, list):
         odd.add("the list itself")
+    elif len(answer) > MAX_MODELS:
+        odd.add(f"a list of more than {MAX_MODELS} models")
     objects = [entry for entry in entries if isinstance(entry, Mapping)]
     if len(objects) < len(entries):
         odd.add("an entry that isn't an object")

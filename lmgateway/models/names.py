@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
+from heapq import nlargest
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from ..boxes import inventory
@@ -15,6 +17,12 @@ from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, Loade
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
 MIN_RATIO = 0.4
+# Bounds, because clients choose names and LM Studio its list: the search takes at most 30 ms. Comparing two
+# names takes time with the cube of their lengths.
+_NAME_CHARACTERS = 256
+_RATIO_CHARACTERS = 64
+_COMPARED_MODELS = 1000
+_COMPARED_CLOSELY = 10
 # The words of "qwen2.5-7b-instruct" are qwen2, 7b and instruct.
 _WORD = re.compile(r"[a-z0-9]{2,}")
 
@@ -54,11 +62,24 @@ def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFo
 
 def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
     """Return the keys that are most similar to `name`, the most similar first."""
-    lower = name.lower()
-    words = set(_WORD.findall(lower))
+    lower = _comparable(name)
+    words, start = set(_WORD.findall(lower)), lower[:_RATIO_CHARACTERS]
+    bound = SequenceMatcher(b=start)
+    # By key: how many words it shares, and an upper bound of the ratio. Its time grows only with the length.
+    promise: dict[str, tuple[int, float]] = {}
+    for model in islice(models, _COMPARED_MODELS):
+        key = _comparable(model.model_key)
+        bound.set_seq1(key[:_RATIO_CHARACTERS])
+        promise[model.model_key] = (len(words & set(_WORD.findall(key))), bound.quick_ratio())
 
     def likeness(key: str) -> tuple[int, float]:
-        return len(words & set(_WORD.findall(key))), SequenceMatcher(None, lower, key).ratio()
+        ratio = SequenceMatcher(None, start, _comparable(key)[:_RATIO_CHARACTERS]).ratio()
+        return promise[key][0], ratio
 
-    ranked = sorted(((likeness(model.model_key.lower()), model.model_key) for model in models), reverse=True)
+    promising = nlargest(_COMPARED_CLOSELY, promise, key=lambda key: promise[key])
+    ranked = sorted(((likeness(key), key) for key in promising), reverse=True)
     return [key for (shared, ratio), key in ranked[:MAX_NEAR_NAMES] if shared or ratio > MIN_RATIO]
+
+
+def _comparable(name: str) -> str:
+    return name[:_NAME_CHARACTERS].lower()

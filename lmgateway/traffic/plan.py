@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Protocol
+from typing import Protocol, cast
 
 from msgspec import Struct
 from multidict import CIMultiDict
@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from ..config import Proxy, seconds
 from ..errors import GatewayError
 from ..schema.models import ActiveModels, DefaultInference
+from .long_body import LongBody, Parts
 from .rewrite import Dialect, fill
 from .target import Target
 
@@ -34,7 +35,7 @@ class Incoming(Struct, frozen=True):
     target: Target
     headers: CIMultiDict[str]
     dialect: Dialect | None
-    body: bytes | PassingBody | None
+    body: bytes | LongBody | PassingBody | None
 
 
 class RelayOptions(Struct, frozen=True, gc=False):
@@ -59,7 +60,7 @@ class Plan(Struct, frozen=True):
     method: str
     target: str
     headers: CIMultiDict[str]
-    body: bytes | PassingBody | None
+    body: bytes | Parts | PassingBody | None
     silence_seconds: float | None
     relay: RelayOptions
     model: str | None = None
@@ -75,7 +76,8 @@ def plan(
     """
     silence, stream_silence = seconds(config.timeout_ms), seconds(config.stream_timeout_ms)
     dialect, body, headers = incoming.dialect, incoming.body, incoming.headers
-    if dialect is None or not isinstance(body, bytes):
+    if dialect is None or not isinstance(body, (bytes, LongBody)):
+        body = cast("PassingBody | None", body)
         options = RelayOptions(stream_silence)
         return Plan(incoming.method, incoming.target.raw, headers, body, silence, options)
     if "Accept-Encoding" in headers:

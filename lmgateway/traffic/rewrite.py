@@ -9,6 +9,7 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import cast
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,7 +17,9 @@ from msgspec import Raw, Struct
 from ..schema.common import ModelType
 from ..schema.models import ActiveModel, DefaultInference
 from . import stream_end
+from .long_body import VALUE_BYTES, LongBody, Parts
 from .surrogates import Masked
+from .wanted_members import WantedMembers
 
 # msgspec raises UnicodeDecodeError only when it decodes the string that isn't UTF-8.
 _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
@@ -87,6 +90,17 @@ DIALECTS: Mapping[str, Dialect] = {
 
 # A parameter that a client may send under a newer name.
 _SYNONYMS = {"max_tokens": "max_completion_tokens"}
+# The members that `fill` looks at.
+WANTED = WantedMembers(
+    {"model", "stream", "stream_options", *_SYNONYMS.values()}.union(
+        *(dialect.parameters.values() for dialect in DIALECTS.values())
+    )
+)
+
+
+# A longer body is scanned in pieces, with other requests in between. Decoding a megabyte takes up to 4 ms,
+# scanning it up to 40.
+_DECODED_BYTES = 2 * 1024**2
 
 
 class Filled(Struct, frozen=True, gc=False):
@@ -95,14 +109,14 @@ class Filled(Struct, frozen=True, gc=False):
     `streaming`: it requests a stream. `asks_usage`: the gateway added a request for the stream's usage.
     """
 
-    body: bytes
+    body: bytes | Parts
     model: str | None = None
     streaming: bool = False
     asks_usage: bool = False
 
 
 def fill(
-    body: bytes,
+    body: bytes | LongBody,
     dialect: Dialect,
     active: ActiveModel | None,
     profiles: Mapping[str, DefaultInference] = NO_PROFILES,
@@ -115,18 +129,15 @@ def fill(
     are by model key. With `account_streams`, usage is requested of every stream. A body that isn't a JSON
     object is returned unchanged, so that LM Studio rejects it.
     """
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, Raw])
-    except (*_NO_TEXT, RecursionError):
-        if body.startswith(BOM_UTF8):  # RFC 8259 section 8.1 lets a reader ignore it
-            text = body.removeprefix(BOM_UTF8)
-            filled = fill(text, dialect, active, profiles, account_streams=account_streams)
-            return msgspec.structs.replace(filled, body=body) if filled.body == text else filled
-        masked = Masked(body)
-        if not masked:
-            return Filled(body)
-        filled = fill(masked.text, dialect, active, profiles, account_streams=account_streams)
-        return msgspec.structs.replace(filled, body=masked.restore(filled.body))
+    if isinstance(body, LongBody):
+        fields = body.fields
+        if fields is None:
+            return Filled(body.with_members({}))
+    else:
+        try:
+            fields = msgspec.json.decode(body, type=dict[str, Raw])
+        except (*_NO_TEXT, RecursionError):
+            return _fill_odd(body, dialect, active, profiles, account_streams=account_streams)
     added: dict[str, object] = {}
     named = fields.get("model")
     model = _text(named)
@@ -143,6 +154,42 @@ def fill(
         if options is not None:
             added["stream_options"], asks_usage = options, True
     return Filled(_merge(body, fields, added), model, streaming, asks_usage)
+
+
+def decode_long(text: bytes | bytearray) -> LongBody | None:
+    """Decode a body at once, for `fill`. None if it has to be scanned in pieces instead."""
+    if len(text) > _DECODED_BYTES:
+        return None
+    try:
+        fields = WANTED.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None  # malformed, or it has a byte order mark or a lone surrogate
+    model, options = fields.get("model", _TRUE), fields.get("stream_options", _TRUE)
+    if max(len(model), len(options)) > VALUE_BYTES:
+        return None
+    if bytes(model) in _EMPTY or _with_usage(options) is not None:
+        return None  # it may get a new value, and the decoder doesn't tell its place
+    return LongBody.decoded(text, fields)
+
+
+def _fill_odd(
+    body: bytes,
+    dialect: Dialect,
+    active: ActiveModel | None,
+    profiles: Mapping[str, DefaultInference],
+    *,
+    account_streams: bool,
+) -> Filled:
+    """As `fill`, for a short body that msgspec rejects."""
+    if body.startswith(BOM_UTF8):  # RFC 8259 section 8.1 lets a reader ignore it
+        text = body.removeprefix(BOM_UTF8)
+        filled = fill(text, dialect, active, profiles, account_streams=account_streams)
+        return msgspec.structs.replace(filled, body=body) if filled.body == text else filled
+    masked = Masked(body)
+    if not masked:
+        return Filled(body)
+    filled = fill(masked.text, dialect, active, profiles, account_streams=account_streams)
+    return msgspec.structs.replace(filled, body=masked.restore(cast("bytes", filled.body)))
 
 
 def _with_usage(options: Raw | None) -> dict[str, object] | None:
@@ -189,7 +236,9 @@ def _add_defaults(
         added[name] = value
 
 
-def _merge(body: bytes, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes:
+def _merge(body: bytes | LongBody, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes | Parts:
+    if isinstance(body, LongBody):
+        return body.with_members(added)
     if not added:
         return body
     if not fields.keys().isdisjoint(added):  # the client sent an empty model name, which is replaced

@@ -15,6 +15,7 @@ import re
 _ALONE = re.compile(
     rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<alone>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Unicode noncharacters, which no client has a use for: as escapes, and in UTF-8, which msgspec writes for a
 # key that it has decoded.
 _MASKS = tuple((b"\\u%x" % number, chr(number).encode()) for number in range(0xFDD0, 0xFDF0))
@@ -24,10 +25,15 @@ class Masked:
     """A body whose lone surrogates are replaced. `text` is as long as the body."""
 
     def __init__(self, body: bytes) -> None:
+        self._masked: list[bytes] = []
+        self.text = body
+        self._mask, self._as_text = _MASKS[0]
+        # The substitution calls a function for every escaped backslash: a path, a regular expression.
+        if _SURROGATE.search(body) is None:
+            return
         lowered = body.lower()
         unused = (spelled for spelled in _MASKS if not any(mask in lowered for mask in spelled))
         self._mask, self._as_text = next(unused, _MASKS[0])
-        self._masked: list[bytes] = []
         self.text = _ALONE.sub(self._hide, body)
 
     def _hide(self, match: re.Match[bytes]) -> bytes:

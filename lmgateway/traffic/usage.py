@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -17,6 +18,10 @@ from .surrogates import Masked
 T = TypeVar("T")
 _Repairs = Mapping[str, Callable[[Raw], object]]
 
+_EMPTY_LIST = re.compile(rb"\[\s*\]")
+_USAGE_NAME = re.compile(rb'"usage"\s*:\s*')
+# So many members of that name are looked at. Those that don't count are in nested objects.
+_MAX_CUTS = 8
 # Members of every chunk. A chunk with usage and no other members was sent only to report the usage.
 _COMMON = frozenset({"id", "object", "created", "model", "system_fingerprint", "choices", "usage"})
 _NOT_READABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -55,7 +60,7 @@ class _Payload(Struct):
 
     usage: _Usage | None = None
     stats: _Stats | None = None
-    choices: list[Raw] | None = None
+    choices: Raw = Raw()
     message: _Nested | None = None
     response: _Nested | None = None
     result: _Nested | None = None
@@ -75,7 +80,7 @@ def read(data: bytes, figures: TokenCount) -> bool:
     if payload.message is not None and payload.message.usage is not None:
         # Anthropic's first event: the prompt's tokens. Its output count is only a placeholder.
         _add(figures, payload.message.usage.input_tokens, None)
-    return payload.choices == [] and payload.usage is not None
+    return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 
 def _decode(data: bytes | Raw, kind: type[T]) -> T | None:
@@ -115,7 +120,7 @@ _REPAIRS: Mapping[type, _Repairs] = {
         "tokens_per_second": _per_second,
     },
     _Nested: _ACCOUNTS,
-    _Payload: {**_ACCOUNTS, **_NESTED, "choices": partial(_decode, kind=list[Raw])},
+    _Payload: {**_ACCOUNTS, **_NESTED, "choices": Raw.copy},
 }
 # The same structs with members that aren't decoded.
 _UNREAD = {
@@ -160,9 +165,14 @@ def without_usage(event: bytes, data: bytes) -> bytes:
 
 def _cuts(data: bytes, usage: bytes) -> Iterator[bytes]:
     """Yield the data without each member that looks like the usage; one may belong to a nested object."""
-    member = rb'"usage"\s*:\s*' + re.escape(usage)
-    for match in re.finditer(rb"\s*,\s*%s|%s\s*,\s*" % (member, member), data):
-        yield data[: match.start()] + data[match.end() :]
+    # Patterns that begin with white space, or hold the usage itself, take long for a long chunk.
+    names = (name for name in _USAGE_NAME.finditer(data) if data.startswith(usage, name.end()))
+    for name in islice(names, _MAX_CUTS):
+        before, after = data[: name.start()], data[name.end() + len(usage) :]
+        if before.rstrip().endswith(b","):
+            yield before.rstrip()[:-1].rstrip() + after
+        elif after.lstrip().startswith(b","):
+            yield before + after.lstrip()[1:].lstrip()
 
 
 def _is(data: bytes, fields: Mapping[str, Raw]) -> bool:

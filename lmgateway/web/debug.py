@@ -35,6 +35,7 @@ from .state import (
     METRICS,
     RULES_IN_FORCE,
     STARTED,
+    TURNS,
 )
 from .validation import MAX_MISTAKES, suggestion
 
@@ -211,13 +212,17 @@ async def prometheus(request: web.Request) -> web.Response:
     app[ACTIVITY].flush()
     if app[METRICS].awaits_list:
         await app[FLEET].list_names()
-    text = app[METRICS].render(
+    pieces = app[METRICS].rendered(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,
         subscribers=events.subscribers,
         lost_events=events.lost,
         storage_errors=app[DATABASE].errors,
     )
+    text = bytearray()
+    for piece in pieces:
+        text += piece
+        await app[TURNS].next()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 

@@ -17,14 +17,15 @@ from ..errors import GatewayError, MethodNotAllowed
 from ..observe.exchange import OTHER_ROUTE
 from ..traffic import target
 from ..traffic.judge import judge
+from ..traffic.long_body import SHORT_BYTES, LongBody
 from ..traffic.plan import Incoming, Plan, plan
 from ..traffic.rewrite import DIALECTS, Dialect
 from .context import RequestContext
 from .held_bodies import HeldBody
 from .relay import relay
-from .request_bodies import Upload
+from .request_bodies import Upload, find_members
 from .ruleset import Ruleset
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -74,16 +75,21 @@ async def read(
     Raises UnsupportedMediaType for a body that must be read and can't be decoded, and as Upload.read.
     """
     headers, limits = context.head.for_upstream(), context.rules.config.proxy
-    body: bytes | Upload | None = None
+    body: bytes | LongBody | Upload | None = None
     if dialect is not None:
         upload = Upload(request, limits.max_body_bytes)
+        text: bytes | bytearray | None
         if (coding := context.head.content_coding) is not None:
-            body = await upload.read(held, coding)
+            text = await upload.read(held, coding)
             headers.popall("Content-Encoding", None)
         else:
-            body = upload.arrived(held)
-            if body is None:
-                body = await upload.read(held)
+            text = upload.arrived(held)
+            if text is None:
+                text = await upload.read(held)
+        if isinstance(text, bytes) and len(text) <= SHORT_BYTES:
+            body = text
+        else:
+            body = await find_members(text, request.app[TURNS])
     else:
         upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:
@@ -119,11 +125,11 @@ def admit(rules: Ruleset) -> Box:
 def address(planned: Plan, box: Box) -> Outgoing:
     """Return the request for this box, with the box's API token."""
     body = planned.body
-    parts = body if body is None or isinstance(body, bytes) else body.chunks()
+    parts = body if body is None or isinstance(body, (bytes, tuple)) else body.chunks()
     return box.http.address(planned.method, planned.target, planned.headers, parts)
 
 
 def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:
     """Return the failure of the client's upload if there is one: it looks like a failure of LM Studio."""
-    upload = None if isinstance(planned.body, bytes) else planned.body
+    upload = None if isinstance(planned.body, (bytes, tuple)) else planned.body
     return failure if upload is None or upload.failure is None else upload.failure

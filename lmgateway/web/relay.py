@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
@@ -46,12 +49,12 @@ async def relay(
         if isinstance(meter, StreamMeter):
             headers.popall("Content-Length", None)  # removing the usage makes the body shorter
         transfer = Transfer(upstream, meter, exchange, faults)
-        first = transfer.metered(upstream.read_ready())
+        first = transfer.first()
         writer = await downstream.begin(
             upstream.status, writable_reason(upstream.reason), headers, join_body=bool(first)
         )
         await writer.write(first)
-        if not upstream.has_ended:
+        if transfer.left or not upstream.has_ended:
             await transfer.run(downstream.connection, writer)
         await writer.write(transfer.finish())
         response = downstream.response
@@ -62,6 +65,12 @@ async def relay(
     finally:
         # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
         upstream.close()
+
+
+# Thousands of the smallest events, each of which takes a microsecond. LM Studio may send more at once.
+PIECE_BYTES = 16 * 1024
+# After so many reads in a row, other work comes first: each makes aiohttp parse on, if the chunks are small.
+_ROUNDS = range(8)
 
 
 class Transfer:
@@ -77,8 +86,22 @@ class Transfer:
         self._upstream, self._meter, self._exchange, self._faults = upstream, meter, exchange, faults
         self._client: ServerProtocol
         self._writer: AbstractStreamWriter
+        self._loop: asyncio.AbstractEventLoop
         self._is_passing = False
         self._failure: Exception | None = None
+        self._piece_bytes = PIECE_BYTES if isinstance(meter, StreamMeter) else sys.maxsize
+        # What was received in one go, and is passed on in pieces with other work in between.
+        self.left = b""
+
+    def first(self) -> bytes:
+        """Return the first piece of what was received already."""
+        return self._piece_of(self._upstream.read_ready())
+
+    def _piece_of(self, chunk: bytes) -> bytes:
+        """Return the chunk's first piece, metered, and keep the others for later."""
+        if len(chunk) > self._piece_bytes:
+            chunk, self.left = chunk[: self._piece_bytes], chunk[self._piece_bytes :]
+        return self.metered(chunk)
 
     def metered(self, chunk: bytes) -> bytes:
         """Count the chunk's tokens, and return what of it is relayed."""
@@ -111,27 +134,57 @@ class Transfer:
 
     async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> None:
         """Relay the body to its end. Raises ConnectionResetError if the client has disconnected."""
-        self._client, self._writer = client, writer
+        self._client, self._writer, self._loop = client, writer, asyncio.get_running_loop()
         client.on_writable = self._pass_on
+        if self.left:
+            self._loop.call_soon(self._pass_left)
         try:
             await self._upstream.wait_end(self._pass_on)
         finally:
             client.on_writable = None
+            self._is_passing = True  # from here on, only this task reads
         if self._failure is not None:
             raise self._failure
-        while chunk := await self._upstream.read():
-            await writer.write(self.metered(chunk))
+        while chunk := self._take_left() or await self._upstream.read():
+            await writer.write(self._piece_of(chunk))
+            await asyncio.sleep(0)
+
+    def _take_left(self) -> bytes:
+        left, self.left = self.left, b""
+        return left
 
     def _pass_on(self) -> None:
         # Reading may resume the transport, whose callback calls this again.
-        if self._is_passing or self._failure is not None:
+        if self._is_passing or self._failure is not None or self.left:
             return
         self._is_passing = True
         try:
-            while not self._client.writing_paused and (chunk := self._upstream.read_ready()):
+            for _ in _ROUNDS:
+                if self._client.writing_paused or not (chunk := self._upstream.read_ready()):
+                    return
+                if len(chunk) > self._piece_bytes:
+                    self.left = chunk
+                    self._loop.call_soon(self._pass_left)
+                    return
                 write_now(self._writer, self.metered(chunk))
+            self._loop.call_soon(self._pass_on)
         except Exception as exc:  # noqa: BLE001 - raised again in `run`; the event loop would only log it
-            self._failure = exc
-            self._upstream.break_off(exc)
+            self._fail(exc)
         finally:
             self._is_passing = False
+
+    def _pass_left(self) -> None:
+        if not self.left or self._failure is not None:  # `run` has relayed it
+            return
+        try:
+            write_now(self._writer, self._piece_of(self._take_left()))
+        except Exception as exc:  # noqa: BLE001 - as above
+            self._fail(exc)
+        if self.left:
+            self._loop.call_soon(self._pass_left)
+        else:
+            self._pass_on()
+
+    def _fail(self, exc: Exception) -> None:
+        self._failure = exc
+        self._upstream.break_off(exc)

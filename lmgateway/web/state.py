@@ -11,6 +11,7 @@ from ..observe.activity import Activity
 from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
 from ..storage.database import Database
+from ..turns import Turns
 from .context import RequestContext
 from .held_bodies import HeldBodies
 from .openapi.published import Documents
@@ -30,6 +31,7 @@ METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
+TURNS = web.AppKey("turns", Turns)
 
 # Of a request
 CONTEXT = web.RequestKey("context", RequestContext)

@@ -17,6 +17,9 @@ from ..errors import Mistake
 
 # A bound, because the search for similar names takes time for each mistake.
 MAX_MISTAKES = 20
+# A longer name isn't compared, and is cut off in a mistake's path.
+MAX_NAME_LENGTH = 64
+MAX_SENTENCE_LENGTH = 256
 _NO_CHOICE = "Invalid enum value"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
@@ -33,7 +36,7 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
         return
     known = {info.encode_name: info for info in fields(kind)}
     hints = get_type_hints(kind, include_extras=True)
-    for name in [name for name in value if name not in known]:
+    for name in (name for name in value if name not in known):
         yield _join(path, name), f"Unknown field; {suggestion(name, known)}"
     for name, info in known.items():
         if name in value:
@@ -44,7 +47,7 @@ def _struct_mistakes(value: object, kind: type[Struct], path: str) -> Iterator[t
 
 def suggestion(name: str, known: Collection[str]) -> str:
     """Return the known name that is most similar to an unknown one, or else all of them."""
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1) if len(name) <= MAX_NAME_LENGTH else ()
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
@@ -71,9 +74,12 @@ def mistake_of(exc: msgspec.ValidationError) -> Mistake:
     # The message is about another value, so that null is allowed too isn't helpful.
     sentence = str(exc).replace(" | null`", "`")
     match = _MSGSPEC_PATH.search(sentence)
-    if match is None:
-        return Mistake(path="", message=sentence)
-    return Mistake(path=match["path"].removeprefix("."), message=sentence[: match.start()])
+    path = "" if match is None else match["path"].removeprefix(".")
+    sentence = sentence if match is None else sentence[: match.start()]
+    # It may quote a name or a word of the body.
+    if len(sentence) > MAX_SENTENCE_LENGTH:
+        sentence = f"{sentence[:MAX_SENTENCE_LENGTH]}…"
+    return Mistake(path=path, message=sentence)
 
 
 def is_about_a_fraction(exc: msgspec.ValidationError) -> bool:
@@ -111,6 +117,8 @@ def _choices(kind: Any) -> list[str]:
 
 
 def _join(path: str, name: str) -> str:
+    if len(name) > MAX_NAME_LENGTH:
+        name = f"{name[:MAX_NAME_LENGTH]}…"
     return f"{path}.{name}" if path else name
 
 

@@ -3,6 +3,7 @@
     python -m tests.bench                     the first table of docs/performance.md
     python -m tests.bench --growth            how cost grows with streams, bodies, readers and networks
     python -m tests.bench --memory            idle, with 1,000 streams, and a minute later
+    python -m tests.bench --worst             how long others wait beside the worst requests
 
 Everything is on 127.0.0.1. The targets have a core of their own, on which one at a time has something to do;
 the fake LM Studio behind it and the load in front of it share another. Where other things go on too, believe
@@ -33,6 +34,7 @@ from .memory import Memory, memories, memory
 from .place import Place, placed
 from .processes import CannotStart
 from .targets import TARGETS, Target
+from .worst import worst
 
 INTERRUPTED = 130
 PACKAGES = "nginx-light haproxy wrk"
@@ -69,7 +71,9 @@ class Bench:
                 await self._grow(place)
             if options.memory:
                 await self._weigh(place)
-            if not options.growth and not options.memory:
+            if options.worst:
+                self.results.growth.append(await worst(place, self._say))
+            if not options.growth and not options.memory and not options.worst:
                 await self._compare(place)
         self._print()
         return 1 if self._failed else 0
@@ -166,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--growth", action="store_true", help="how the gateway's cost grows, instead")
     parser.add_argument("--memory", action="store_true", help="the gateway's memory, instead")
+    parser.add_argument("--worst", action="store_true", help="waits beside the worst requests, instead")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser
 

@@ -117,3 +117,9 @@ def test_find(name: str, key: str | None) -> None:
     """A model is found by its exact key or path only."""
     model = inventory.find(name, MODELS)
     assert (model and model.model_key) == key
+
+
+def test_a_list_without_end_is_cut_off() -> None:
+    """LM Studio's list of a hundred thousand models would block the event loop for a second."""
+    models = inventory.Oddities().read(inventory.downloaded, [{}] * 100_000)
+    assert len(models) == inventory.MAX_MODELS

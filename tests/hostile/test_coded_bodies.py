@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import time
 import zlib
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.hostile.test_big_bodies import LIMIT, MAX_BODY_BYTES
 from tests.hostile.wire import CHAT, ask, post, request
 from tests.support.raw_client import raw_client
 from tests.support.requests import CHUNKED
+from tests.support.turns import longest_turn
 from tests.support.upstream import ScriptedUpstream, chunk
 
 BODY = b'{"messages": [], "big": 12345678901234567890.0}'
@@ -128,19 +128,9 @@ async def test_a_bomb_is_refused_with_bounded_memory(
 async def test_decoding_a_bomb_doesnt_block_the_event_loop(connect: Connect, coding: bytes) -> None:
     """64 MiB are decoded on the event loop, but it is never blocked for more than 50 ms."""
     bomb = await asyncio.to_thread(ENCODERS[coding], bytes(96 * 1024**2))
-    longest = 0.0
-
-    async def take_turns() -> None:
-        nonlocal longest
-        while True:
-            began = time.thread_time()  # not that of other processes
-            await asyncio.sleep(0)
-            longest = max(longest, time.thread_time() - began)
-
     async with connect() as client:
         await client.send(post(CHAT, bomb, b"Content-Encoding: " + coding))
-        taking_turns = asyncio.create_task(take_turns())
-        answered = await client.answer()
-        taking_turns.cancel()
+        async with longest_turn() as longest:
+            answered = await client.answer()
     assert answered.status == 413
-    assert longest < 0.05
+    assert longest.seconds < 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from lmgateway.boxes import inventory
@@ -49,3 +51,21 @@ def test_five_near_names_at_most() -> None:
     """Among many of a family, the likeliest five, and each once."""
     near = near_names("instruct-7b", MODELS)
     assert len(near) == len(set(near)) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 900_000, "ab" * 450_000, "qwen-7b " * 100_000], ids=["a", "ab", "words"]
+)
+def test_a_long_name_among_many_takes_no_time(name: str) -> None:
+    """The comparison of two names takes time with the product of their lengths."""
+    keys = [f"{'ab' * 200}-{number}" for number in range(20_000)]
+    models = [inventory.downloaded({"modelKey": key}, set()) for key in keys]
+    began = time.thread_time()
+    near_names(name, models)
+    assert time.thread_time() - began < 0.2
+
+
+def test_near_names_are_found_beyond_the_ones_compared_closely() -> None:
+    """The one with the same words is found among a thousand."""
+    models = [inventory.downloaded({"modelKey": f"vendor/model-{number}"}, set()) for number in range(900)]
+    assert near_names("qwen2.5-7b", [*models, *MODELS])[0] == "qwen2.5-7b-instruct"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 
 import pytest
 
@@ -283,3 +284,34 @@ def test_usage_of_a_body_is_counted(body: bytes, usage: TokenUsage | None) -> No
     pieces = [body[start : start + 10_000] for start in range(0, len(body), 10_000)]
     assert b"".join(map(meter.feed, pieces)) + meter.finish() == body
     assert meter.count.usage == usage
+
+
+LONG = MAX_EVENT_BYTES - 200
+USAGE = b'"usage":{"prompt_tokens":7,"completion_tokens":3}'
+LONG_EVENTS = {
+    "spaces": b'data: {"choices":[],%s,"x":1%s}' % (USAGE, b" " * 60_000),
+    "many spaces": b'data: {"choices":[],%s,"x":1%s}' % (USAGE, b" " * LONG),
+    "usages": b'data: {"choices":[],"x":[0%s],%s}' % (b',{"usage":{}}' * (LONG // 13), USAGE),
+    "text": b'data: {"choices":[],"x":"%s",%s}' % (b"error " * (LONG // 6), USAGE),
+    "choices": b'data: {"choices":[0%s],%s}' % (b",0" * (LONG // 2), USAGE),
+}
+
+
+@pytest.mark.parametrize("kind", LONG_EVENTS)
+def test_a_long_event_takes_little_time(kind: str) -> None:
+    """Its usage is counted in time that grows with its length, and not with the square of it."""
+    began = time.thread_time()
+    meter, passed = measure([LONG_EVENTS[kind] + b"\n\n"], strips=True)
+    assert time.thread_time() - began < 0.2
+    assert meter.count.usage == SEVEN_AND_THREE
+    assert (USAGE in passed) == (kind != "spaces")
+
+
+def test_an_event_in_many_pieces_is_searched_once() -> None:
+    """Each piece is searched for the event's end, and not all of the event again."""
+    event = b'data: {"x":"%s"}\n\n' % (b"y" * LONG)
+    pieces = [event[start : start + 200] for start in range(0, len(event), 200)]
+    began = time.thread_time()
+    _, passed = measure(pieces, strips=True)
+    assert time.thread_time() - began < 2
+    assert passed == event

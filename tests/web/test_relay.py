@@ -14,6 +14,7 @@ from lmgateway.web.relay import Transfer
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
 from tests.support.requests import post
+from tests.support.turns import longest_turn
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
 ASK = post(b"/v1/chat/completions", b"{}")
@@ -171,3 +172,41 @@ async def test_proxies_in_front_are_asked_not_to_buffer_events(
     async with raw_client(gateway.port) as client:
         await client.send(ASK)
         assert (await client.answer_head()).all("X-Accel-Buffering") == arrives
+
+
+SMALL_EVENTS = b"a\n\n" * 80_000
+BURSTS = {
+    "events of one byte": chunk(SMALL_EVENTS),
+    "empty events": chunk(b"\n\n" * 120_000),
+    "chunks of one byte": chunk(b"a") * 40_000,
+}
+
+
+@pytest.mark.parametrize("kind", BURSTS)
+async def test_burst_doesnt_block_the_event_loop(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, kind: str
+) -> None:
+    """A quarter of a megabyte that LM Studio sends at once is relayed whole, with other work in between."""
+
+    async def script(_request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(event(1)))
+        writer.write(BURSTS[kind] + chunk(event(2)) + END)
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    async with raw_client(gateway.port) as client, longest_turn() as longest:
+        await client.send(ASK)
+        answered = await client.answer()
+    relayed = answered.body
+    assert relayed.startswith(event(1))
+    assert relayed.endswith(event(2))
+    assert len(relayed) == len(event(1) + event(2)) + len(unchunked(BURSTS[kind]))
+    assert longest.seconds < 0.03
+
+
+def unchunked(body: bytes) -> bytes:
+    data = b""
+    while body:
+        size, _, rest = body.partition(b"\r\n")
+        data, body = data + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
+    return data

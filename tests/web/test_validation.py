@@ -10,6 +10,7 @@ import pytest
 from lmgateway.schema.models import ActivateRequest, LoadRequest
 from lmgateway.web.validation import MAX_MISTAKES, mistakes
 from tests.conftest import StartGateway
+from tests.support.turns import longest_turn
 
 NOWHERE = "http://127.0.0.1:9"
 
@@ -147,3 +148,27 @@ def test_of_thousands_of_mistakes_the_first_are_reported() -> None:
     """Searching the nearest name of each would block the event loop."""
     found = mistakes({f"model{number}": 1 for number in range(10_000)}, LoadRequest)
     assert len(found) == MAX_MISTAKES
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"modelKey":"m",%s}' % b",".join(b'"%050d":0' % n for n in range(15_000)), id="names"),
+        pytest.param(b'{"modelKey":"m","%s":0}' % (b"x" * 900_000), id="a long name"),
+        pytest.param(b'{"modelKey":[%s]}' % b",".join([b"0"] * 400_000), id="numbers"),
+        pytest.param(b'{"modelKey":%s' % (b"[" * 900_000), id="brackets"),
+    ],
+)
+async def test_a_long_body_is_rejected_without_blocking_others(
+    start_gateway: StartGateway, body: bytes
+) -> None:
+    """Up to the limit of a megabyte, and the answer is short."""
+    gateway = await start_gateway(NOWHERE)
+    url = f"{gateway.base_url}/admin/models/load"
+    async with (
+        longest_turn() as longest,
+        gateway.client.post(url, data=body, headers={"Content-Type": "application/json"}) as answer,
+    ):
+        assert answer.status == 400
+        assert len(await answer.read()) < 2000
+    assert longest.seconds < 0.05

@@ -39,22 +39,28 @@ _UNAVAILABLE = (
     "is its address."
 )
 
+Body = bytes | tuple[memoryview, ...] | AsyncIterator[bytes] | None
 
-async def _pieces(body: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), PIECE_BYTES):
-        yield body[start : start + PIECE_BYTES]
-        # The kernel may accept megabytes without blocking; other requests run between the pieces.
-        await asyncio.sleep(0)
+
+async def _pieces(*parts: bytes | memoryview) -> AsyncIterator[bytes]:
+    for part in parts:
+        for start in range(0, len(part), PIECE_BYTES):
+            yield bytes(part[start : start + PIECE_BYTES])
+            # The kernel may accept megabytes without blocking; other requests run between the pieces.
+            await asyncio.sleep(0)
 
 
 @dataclass(slots=True)
 class Outgoing:
-    """A request to LM Studio. `target` is path and query as they are sent, relative to the base URL."""
+    """A request to LM Studio. `target` is path and query as they are sent, relative to the base URL.
+
+    A long body may consist of parts.
+    """
 
     method: str
     target: str
     headers: CIMultiDict[str]
-    body: bytes | AsyncIterator[bytes] | None
+    body: Body
 
 
 def _fault_in_head(response: aiohttp.ClientResponse | DirectResponse) -> str | None:
@@ -123,13 +129,15 @@ class HttpClient:
         method: str,
         target: str,
         headers: CIMultiDict[str],
-        body: bytes | AsyncIterator[bytes] | None = None,
+        body: Body = None,
     ) -> Outgoing:
         """Return a request to this LM Studio. A configured API token replaces the client's Authorization."""
         if self._authorization:
             headers["Authorization"] = self._authorization
         if isinstance(body, bytes):
             headers["Content-Length"] = str(len(body))
+        elif isinstance(body, tuple):
+            headers["Content-Length"] = str(sum(map(len, body)))
         elif body is None and method not in aiohttp.ClientRequest.GET_METHODS:
             headers.setdefault("Content-Length", "0")
         return Outgoing(method, target, headers, body)
@@ -175,6 +183,8 @@ class HttpClient:
         if isinstance(body, bytes) and len(body) > LARGE_BODY_BYTES:
             # One large write would block every other request.
             body = _pieces(body)
+        elif isinstance(body, tuple):
+            body = _pieces(*body)
         return await self._pool.session.request(
             outgoing.method,
             exact_url(self._base, outgoing.target),

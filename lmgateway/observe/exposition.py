@@ -1,0 +1,100 @@
+"""Prometheus' text format, made of tallies a few at a time."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from .. import __version__
+from .tallies import Distribution, Tally
+
+_LABELS = ("route", "model", "key")
+# How many tallies one piece of the text has. Their histograms take longest, 2 ms.
+PIECE_TALLIES = 20
+
+Tallies = Sequence[tuple[tuple[str, str, str], Tally]]
+
+
+def _requests(tallies: Tallies) -> Metric:
+    requests = counter("requests", "Proxied requests that ended", *_LABELS, "status")
+    for labels, tally in tallies:
+        for status, number in tally.by_status.items():
+            requests.add_metric((*labels, status), number)
+    return requests
+
+
+def _aborted(tallies: Tallies) -> Metric:
+    aborted = counter("aborted", "Proxied requests whose client left", *_LABELS)
+    for labels, tally in tallies:
+        if tally.by_status["aborted"]:
+            aborted.add_metric(labels, tally.by_status["aborted"])
+    return aborted
+
+
+def _tokens(tallies: Tallies) -> Metric:
+    tokens = counter("tokens", "Tokens", *_LABELS, "direction")
+    for labels, tally in tallies:
+        for direction, number in tally.tokens.items():
+            tokens.add_metric((*labels, direction), number)
+    return tokens
+
+
+def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) -> Callable[[Tallies], Metric]:
+    def family(tallies: Tallies) -> Metric:
+        histogram = HistogramMetricFamily(f"lmgateway_{name}", text, labels=_LABELS)
+        for labels, tally in tallies:
+            if distribution := of(tally):
+                distribution.add_to(histogram, labels)
+        return histogram
+
+    return family
+
+
+_FAMILIES: tuple[Callable[[Tallies], Metric], ...] = (
+    _requests,
+    _aborted,
+    _tokens,
+    _distributions("request_seconds", "Time to the answer's end", attrgetter("seconds")),
+    _distributions("time_to_first_token_seconds", "Time to the first token", attrgetter("first_token")),
+    _distributions("tokens_per_second", "Tokens generated per second", attrgetter("speed")),
+)
+
+
+def of_tallies(tallies: Tallies) -> Iterator[bytes]:
+    """Yield the text of these tallies in pieces, each of which takes a few milliseconds."""
+    for family in _FAMILIES:
+        yield text_of(family([]))
+        for start in range(0, len(tallies), PIECE_TALLIES):
+            # Each text begins with the family's comments, which are needed once.
+            yield text_of(family(tallies[start : start + PIECE_TALLIES])).split(b"\n", 2)[2]
+
+
+class _Family:
+    """An adapter: a registry takes collectors, not metric families."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> list[Metric]:
+        return [self._family]
+
+
+def text_of(family: Metric) -> bytes:
+    """Return the text of one family."""
+    registry = CollectorRegistry()
+    registry.register(_Family(family))
+    return generate_latest(registry)
+
+
+def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"lmgateway_{name}", text, labels=labels)
+
+
+def build_info() -> Metric:
+    family = GaugeMetricFamily("lmgateway_build_info", "Versions", labels=("version", "python"))
+    family.add_metric((__version__, platform.python_version()), 1)
+    return family
