@@ -123,7 +123,7 @@ class Run:
         if self.studio.sdk_case is not None and self.studio.sdk_case.stage == "load":
             del calls[2:]
         method, path, body = chance.choice(calls)
-        if fault := await self._asked(method, path, body):
+        if fault := await self._asked(method, path, body) or await self._asked("GET", "/health/ready"):
             return fault
         for path in ("/debug/status", "/debug/requests", "/metrics"):
             if fault := await self._asked("GET", path, status=200):

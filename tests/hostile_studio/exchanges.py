@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.hostile_studio import documents
 
-# A request with the field CASE gets the damage of that number; any other one gets an honest answer.
+# A request with the field CASE gets the damage of that number.
 CASE = "X-Case"
 STREAMS = "X-Streams"
 GATEWAY_FAILED = b"The gateway failed"

@@ -13,17 +13,11 @@ from tests.hostile_studio.websocket import frame
 
 # What a connection does after some bytes.
 Then = Literal["go on", "close", "reset", "silence"]
-# The part of a conversation that is damaged.
-Stage = Literal["greeting", "upgrade", "authentication", "message", "socket", "load"]
+# What is damaged: the gateway's own requests over HTTP, or a part of the conversation with the SDK.
+Stage = Literal["listing", "greeting", "upgrade", "authentication", "message", "socket", "load"]
 STAGES: tuple[Stage, ...] = (
-    "greeting",
-    "upgrade",
-    "authentication",
-    "message",
-    "message",
-    "socket",
-    "load",
-    "load",
+    *("listing", "greeting", "upgrade", "authentication"),
+    *("message", "message", "socket", "load", "load"),
 )
 PROGRESSES = 2000
 

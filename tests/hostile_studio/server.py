@@ -88,10 +88,12 @@ class HostileStudio:
     ) -> None:
         case, path = request.one(CASE), request.target.partition("?")[0]
         stream = request.one(STREAMS) is not None
-        if case is None:
-            answer = honest(path, stream=stream)
-        else:
+        if case is not None:
             answer = hostile(Random(f"{self.seed}/{case}"), path, stream=stream)
+        elif self.sdk_case is not None and self.sdk_case.stage == "listing":
+            answer = hostile(self.sdk_case.chance, path, stream=stream)
+        else:
+            answer = honest(path, stream=stream)
         if not answer.early:
             await read_body(request, reader)
         await _send(answer.wire(), answer.pieces, writer)
