@@ -25,7 +25,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.hostile.conftest import KEY
-from tests.hostile.house import House, running_house
+from tests.hostile.gateway_process import GatewayProcess, running_process
 from tests.hostile.test_fuzz import Conversation
 from tests.hostile_studio import documents
 from tests.hostile_studio.exchanges import CHATS, GATEWAY_FAILED, STREAMS, fault_of, request_of
@@ -62,7 +62,7 @@ LOADS = (documents.LLM, documents.LLM, documents.EMBEDDING, "no-such-model")
 class Run:
     """Exchanges with the gateway, and what was wrong with which."""
 
-    house: House
+    gateway: GatewayProcess
     studio: HostileStudio
     session: aiohttp.ClientSession
     faults: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def base_url(self) -> str:
-        return f"http://127.0.0.1:{self.house.port}"
+        return f"http://127.0.0.1:{self.gateway.port}"
 
     async def http(self, indices: Iterator[int]) -> None:
         for index in indices:
@@ -82,7 +82,7 @@ class Run:
     async def _http_one(self, index: int) -> str | None:
         method, sent = request_of(SEED, index, KEY)
         loop = asyncio.get_running_loop()
-        transport, conversation = await loop.create_connection(Conversation, "127.0.0.1", self.house.port)
+        transport, conversation = await loop.create_connection(Conversation, "127.0.0.1", self.gateway.port)
         try:
             transport.write(sent)
             if not await conversation.ends(PATIENCE_SECONDS):
@@ -166,7 +166,7 @@ class Run:
 async def running(folder: Path) -> AsyncIterator[Run]:
     async with (
         hostile_studio(SEED) as studio,
-        running_house(folder, studio.base_url, *OPTIONS) as house,
+        running_process(folder, studio.base_url, *OPTIONS) as gateway,
         aiohttp.ClientSession(
             headers=HEADERS,
             timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
@@ -174,7 +174,7 @@ async def running(folder: Path) -> AsyncIterator[Run]:
             connector=aiohttp.TCPConnector(force_close=True),
         ) as session,
     ):
-        yield Run(house, studio, session)
+        yield Run(gateway, studio, session)
 
 
 async def fuzz(folder: Path, exchanges: int) -> None:
@@ -185,9 +185,9 @@ async def fuzz(folder: Path, exchanges: int) -> None:
             before = await honest(run)
             half = len(indices) // 2
             await hostile(run, indices[:half])
-            resident = run.house.resident_bytes
+            resident = run.gateway.resident_bytes
             await hostile(run, indices[half:])
-            growth = run.house.resident_bytes - resident
+            growth = run.gateway.resident_bytes - resident
             # The last bytes that no request asked for arrive after their answer.
             await asyncio.sleep(10 * LATE_SECONDS)
             after = await honest(run)
@@ -198,7 +198,7 @@ async def fuzz(folder: Path, exchanges: int) -> None:
         assert before <= after <= before + SPARE_TASKS
         assert books.missed or ended == books.started >= proxied
         assert growth < GROWTH_BYTES, f"{growth / 1024**2:.0f} MB more"
-        assert run.house.resident_bytes < MOST_BYTES
+        assert run.gateway.resident_bytes < MOST_BYTES
         assert run.slowest_health < HEALTH_SECONDS
         if not ONLY:
             # Enough of the damage lies in what is passed on, and enough in what isn't.
@@ -277,9 +277,9 @@ _LINE = re.compile(r"\S+Z (INFO|WARNING) +lmgateway\S*: ")
 
 def check(run: Run, books: Books) -> None:
     assert not run.faults, "\n".join([f"{len(run.faults)} faults:", *run.faults[:40]])
-    assert run.house.alive
+    assert run.gateway.alive
     assert books.missed or books.balanced, books.mistakes[:5]
-    lines = run.house.log.decode(errors="replace").splitlines()
+    lines = run.gateway.log.decode(errors="replace").splitlines()
     odd = [line for line in lines if SECRET in line or not _LINE.match(line)]
     assert not odd, "\n".join(line[:500] for line in odd[:40])
 

@@ -42,11 +42,16 @@ class SdkCase:
 
 @dataclass
 class HostileStudio:
-    """`sdk_case` is the damage of the SDK's sockets, None if there is none."""
+    """`sdk_case` is the damage of the SDK's sockets, None if there is none.
+
+    `greeting` and `authentication` are the JSON with which LM Studio answers to a new connection.
+    """
 
     seed: str
     port: int = 0
     sdk_case: SdkCase | None = None
+    greeting: bytes = b'{"lmstudio":true}'
+    authentication: bytes = b'{"success":true}'
     _sockets: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -108,9 +113,8 @@ class HostileStudio:
         case = self.sdk_case
         if case is not None and case.stage == "greeting":
             return sdk_sockets.greeting(case.chance)
-        body = b'{"lmstudio":true}'
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
-        return head + body, "go on"
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.greeting)
+        return head + self.greeting, "go on"
 
     async def _end(
         self, sent: tuple[bytes, Then], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -167,7 +171,7 @@ class HostileStudio:
         case = self.sdk_case
         if case is not None and case.stage == "authentication":
             return sdk_sockets.authentication(case.chance)
-        return websocket.frame(b'{"success":true}'), "go on"
+        return websocket.frame(self.authentication), "go on"
 
     def _replies(self, request: sdk.Message, namespace: str) -> Iterable[tuple[bytes, Then]]:
         messages, case = sdk.replies(request, namespace), self.sdk_case
@@ -194,7 +198,7 @@ async def _send(data: bytes, pieces: int, writer: asyncio.StreamWriter) -> None:
 
 
 @asynccontextmanager
-async def hostile_studio(seed: str) -> AsyncIterator[HostileStudio]:
+async def hostile_studio(seed: str = "") -> AsyncIterator[HostileStudio]:
     studio = HostileStudio(seed)
     async with raw_server(studio.serve_connection, limit=LIMIT) as studio.port:
         yield studio
