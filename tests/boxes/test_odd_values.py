@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
+from lmgateway.boxes.sdk.transport import MAX_MESSAGE_BYTES, MAX_RESPONSE_BYTES
+from lmgateway.simulator import Simulator
 from lmgateway.text import SENTENCE_CHARACTERS, bounded
-from tests.support.home import Home
+from tests.conftest import StartGateway
+from tests.hostile_studio.server import hostile_studio
+from tests.support.home import QUICK, Home
 from tests.support.odd_studio import rewrite_messages
 from tests.support.process import run
+from tests.support.studio import Studio
 from tests.support.waiting import PATIENCE_SECONDS
 
 LLM, OTHER = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct"
@@ -205,6 +210,49 @@ async def test_a_message_of_an_unknown_form_fails_only_its_load(
     assert "Traceback" not in caplog.text
     monkeypatch.undo()
     assert (await home.post("load", modelKey=OTHER))[0] == 200
+
+
+async def test_a_message_of_an_unknown_type_is_skipped(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK would print it, and Python's warnings would keep a copy of each one."""
+    rewrite_messages(monkeypatch, ('{"type":"resolved"', '{"type":"considered"'))
+    assert (await home.post("load", modelKey=LLM))[0] == 200
+
+
+async def test_a_message_that_is_too_long_ends_its_connection(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't collected, and it isn't parsed."""
+    too_long = "x" * MAX_MESSAGE_BYTES
+    rewrite_messages(monkeypatch, (NAME, f'"displayName":"{too_long}"'))
+    status, answer = await home.get("/admin/models")
+    assert (status, "lost" in answer["error"]) == (503, True)
+    monkeypatch.undo()
+    assert (await home.get("/admin/models"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "greeting",
+    [b"[" * 3000, b"9" * 5000, b'{"lmstudio":0}', b" " * MAX_RESPONSE_BYTES + b'{"lmstudio":true}'],
+    ids=["nested", "huge number", "no", "too long"],
+)
+async def test_an_odd_greeting_is_an_lm_studio_that_cant_be_reached(
+    start_gateway: StartGateway, greeting: bytes
+) -> None:
+    async with hostile_studio() as studio:
+        studio.greeting = greeting
+        gateway = await start_gateway(studio.base_url, lmstudio=QUICK)
+        status, answer = await Home(gateway, Studio(Simulator())).get("/admin/models")
+    assert (status, "can't be reached" in answer["error"]) == (503, True)
+
+
+@pytest.mark.parametrize("reason", [b'"no"', b"7", b"true", b"[1]", b'{"title":7}', b'"\\ud83d"', b"null"])
+async def test_an_odd_reason_is_a_refusal(start_gateway: StartGateway, reason: bytes) -> None:
+    """LM Studio refuses the gateway's token, whatever it says about it."""
+    async with hostile_studio() as studio:
+        studio.authentication = b'{"success":false,"error":%s}' % reason
+        gateway = await start_gateway(studio.base_url, lmstudio=QUICK)
+        status, answer = await Home(gateway, Studio(Simulator())).get("/admin/models")
+    assert (status, "lmstudio.api_token" in answer["error"]) == (503, reason != b"null")
 
 
 async def test_the_command_lists_them(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from lmstudio import _ws_impl
 from lmstudio.json_api import LMStudioServerError, LMStudioWebsocketError
 
 from lmgateway.boxes.sdk import library as sdk
+from lmgateway.boxes.sdk import transport
 from lmgateway.errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from lmgateway.schema.common import ModelType
 from lmgateway.schema.models import Gpu, LoadConfig
@@ -32,7 +33,7 @@ def test_every_setting_of_the_sdk_can_be_sent() -> None:
 
 def test_the_sdk_connects_as_it_is_told() -> None:
     """Without this, proxies of the environment apply again and connecting stalls the event loop."""
-    assert _ws_impl.aconnect_ws is sdk._connect_directly
+    assert _ws_impl.aconnect_ws is transport.connect
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
     python -m tests.soak --minutes 10
 
-A real gateway in front of a pretend LM Studio that is killed now and then. Ends with status 0 if every
+A real gateway in front of a pretend LM Studio that is killed now and then, and that answers some clients with
+damage; some clients send damage too. Ends with status 0 if every
 request got what its kind must get, and the gateway is left with nothing that it didn't have at the start.
 """
 
@@ -78,7 +79,7 @@ class Soak:
         )
 
     async def _start(self, stack: AsyncExitStack, folder: Path) -> None:
-        self._studio = Studio(folder)
+        self._studio = Studio(folder, str(self._seed))
         stack.push_async_callback(self._studio.stop)
         await self._studio.start()
         self._gateway = await stack.enter_async_context(gateway(self._studio.port, folder))
@@ -94,7 +95,7 @@ class Soak:
     async def _alone(self, kind: Callable[[Client], Awaitable[None]]) -> None:
         """Do this on connections that are closed afterwards."""
         async with aiohttp.ClientSession() as session:
-            await kind(Client(session, self._gateway.port, Random(self._seed)))
+            await kind(Client(session, self._gateway.port, Random(self._seed), str(self._seed)))
 
     async def _watch(self) -> None:
         """Look every few seconds, tell every now and then, until the time is over."""

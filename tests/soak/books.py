@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -31,10 +31,12 @@ class Books:
         return not self.running and not self.mistakes and self.started == self.completed + self.failed
 
     @asynccontextmanager
-    async def following(self, session: aiohttp.ClientSession, base_url: str) -> AsyncIterator[None]:
+    async def following(
+        self, session: aiohttp.ClientSession, base_url: str, headers: Mapping[str, str] = HEADERS
+    ) -> AsyncIterator[None]:
         """Read events while inside."""
         url = f"{base_url}/debug/stream?types={','.join(NAMES)}"
-        async with session.get(url, headers=HEADERS) as answer:
+        async with session.get(url, headers=headers, timeout=aiohttp.ClientTimeout(total=None)) as answer:
             answer.raise_for_status()
             await answer.content.readuntil(b"\n\n")
             reading = asyncio.create_task(self._read(answer.content))
@@ -45,11 +47,16 @@ class Books:
                 await asyncio.gather(reading, return_exceptions=True)
 
     async def _read(self, content: aiohttp.StreamReader) -> None:
-        while event := await content.readuntil(b"\n\n"):
-            fields = dict(line.split(": ", 1) for line in event.decode().splitlines() if ": " in line)
-            if "data" in fields:
-                self._take(fields["event"], json.loads(fields["data"]))
-        self.mistakes.append("the events ended")
+        try:
+            while event := await content.readuntil(b"\n\n"):
+                # Not splitlines(): a text may hold a line separator that is none in an event stream.
+                fields = dict(line.split(": ", 1) for line in event.decode().split("\n") if ": " in line)
+                if "data" in fields:
+                    self._take(fields["event"], json.loads(fields["data"]))
+        except (aiohttp.ClientError, ValueError) as exc:
+            self.mistakes.append(f"the events broke off: {exc!r}")
+        else:
+            self.mistakes.append("the events ended")
 
     def _take(self, name: str, data: dict[str, str]) -> None:
         if name == "lagged":

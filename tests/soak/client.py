@@ -28,9 +28,12 @@ class Broke(Exception):
 
 @dataclass
 class Client:
+    """`seed` is that of the damage done to this client's requests and answers."""
+
     session: aiohttp.ClientSession
     port: int
     random: Random
+    seed: str
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send with the key, unless other headers are given; enter the result for the answer."""

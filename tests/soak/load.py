@@ -11,7 +11,7 @@ from random import Random
 
 import aiohttp
 
-from . import asking, operating, sending
+from . import asking, hostility, operating, sending
 from .client import Broke, Client, Unexpected
 from .processes import Studio
 
@@ -45,6 +45,9 @@ KINDS: dict[str, tuple[int, Kind]] = {
     "load": (2, operating.load_and_unload),
     "load, refused": (1, operating.load_in_vain),
     "load, left": (1, operating.leave_a_load),
+    "damaged answer": (30, hostility.damaged_answer),
+    "damaged load": (2, hostility.damaged_load),
+    "damaged request": (10, hostility.damaged_request),
 }
 """By name: how often, among all others, and what is done. Each returns its outcome in a word or two."""
 
@@ -78,8 +81,7 @@ class Load:
             connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
         ) as session:
             workers = [
-                asyncio.create_task(self._work(Client(session, self._port, Random(f"{self._seed}/{number}"))))
-                for number in range(WORKERS)
+                asyncio.create_task(self._work(self._client(session, number))) for number in range(WORKERS)
             ]
             try:
                 yield
@@ -90,6 +92,9 @@ class Load:
         for worker in workers:
             if not worker.cancelled():
                 worker.result()  # raises what ended it too early
+
+    def _client(self, session: aiohttp.ClientSession, number: int) -> Client:
+        return Client(session, self._port, Random(f"{self._seed}/{number}"), str(self._seed))
 
     async def _work(self, client: Client) -> None:
         names, weights = list(KINDS), [weight for weight, _ in KINDS.values()]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
+from tests.hostile_studio.front import Front
 from tests.support.process import Process, lmgateway
 
 from .client import KEY, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
@@ -21,11 +22,15 @@ KEPT_LINES = 200
 
 @dataclass
 class Log:
-    """What a process prints, read at once, so that it never blocks; only complaints are stored."""
+    """What a process prints, read at once, so that it never blocks; only complaints are stored.
+
+    `strange` counts the lines that are no entries of the log.
+    """
 
     lines: int = 0
     warnings: int = 0
     errors: int = 0
+    strange: int = 0
     tracebacks: int = 0
     complaints: list[str] = field(default_factory=list)
 
@@ -40,6 +45,7 @@ class Log:
         self.warnings += level == ["WARNING"]
         self.errors += level in (["ERROR"], ["CRITICAL"])
         self.tracebacks += line.startswith("Traceback")
+        self.strange += not is_entry
         # A traceback's lines are no entries of their own.
         is_complaint = level in (["WARNING"], ["ERROR"], ["CRITICAL"]) or not is_entry
         if is_complaint and len(self.complaints) < KEPT_LINES:
@@ -101,15 +107,21 @@ def gateway(studio_port: int, cwd: Path) -> AbstractAsyncContextManager[Running]
         IP_ALLOWLIST="127.0.0.1",
         MAX_BODY_BYTES=str(MAX_BODY_BYTES),
         MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES),
+        # Silence is part of the damage. A load of the pretend LM Studio makes progress every second.
+        PROXY_TIMEOUT="20000",
+        PROXY_STREAM_TIMEOUT="20000",
+        LMSTUDIO_LOAD_TIMEOUT="10000",
     )
 
 
 class Studio:
-    """The pretend LM Studio: always the same port, not always the same process."""
+    """The pretend LM Studio behind its hostile front: always the same port, not always the same process."""
 
-    def __init__(self, cwd: Path) -> None:
-        self.port = 0
+    def __init__(self, cwd: Path, seed: str) -> None:
         self.restarts = 0
+        self._seed = seed
+        self._port = 0
+        self._front: Front
         self._cwd = cwd
         self._life = AsyncExitStack()
         self._process: Running
@@ -117,9 +129,17 @@ class Studio:
 
     async def start(self) -> None:
         self._process = await self._life.enter_async_context(
-            running("simulate", "--port", str(self.port), cwd=self._cwd)
+            running("simulate", "--port", str(self._port), cwd=self._cwd)
         )
-        self.port = self._process.port
+        if not self._port:
+            self._port = self._process.port
+            self._front = Front(self._port, self._seed)
+        await self._front.start()
+        self._life.push_async_callback(self._front.stop)
+
+    @property
+    def port(self) -> int:
+        return self._front.port
 
     async def restart(self, down_seconds: float) -> None:
         """Kill it, as a crash does, and start it again a while later."""

@@ -85,6 +85,8 @@ def _reasons(results: Results, samples: Samples, books: Books, gateway: Running)
         yield f"{books.started} requests began, {last.ended - first.ended} were counted"
     if log.tracebacks or log.errors:
         yield f"{log.tracebacks} tracebacks and {log.errors} errors in the gateway's log"
+    if log.strange:
+        yield f"{log.strange} lines in the gateway's log that are no entries"
     if gateway.ended_by_itself or gateway.exit_status != 0:
         when = "ended by itself" if gateway.ended_by_itself else "ended"
         yield f"the gateway {when} with status {gateway.exit_status}"

@@ -10,7 +10,9 @@ ServeConnection = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitab
 
 
 @asynccontextmanager
-async def raw_server(serve_connection: ServeConnection, *, limit: int = 64 * 1024) -> AsyncIterator[int]:
+async def raw_server(
+    serve_connection: ServeConnection, *, port: int = 0, limit: int = 64 * 1024
+) -> AsyncIterator[int]:
     """Yield the port. `limit` is a line's maximum length."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -24,7 +26,7 @@ async def raw_server(serve_connection: ServeConnection, *, limit: int = 64 * 102
             await serve_connection(reader, writer)
 
     # With a full accept queue a client would retry only after a second.
-    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=limit, backlog=1024)
+    server = await asyncio.start_server(connected, "127.0.0.1", port, limit=limit, backlog=1024)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

@@ -6,7 +6,6 @@ tests/boxes/test_sdk_library.py checks them for newer releases.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,7 +14,6 @@ from typing import Any
 import httpx
 import lmstudio
 import msgspec
-from httpx_ws import AsyncWebSocketSession, aconnect_ws
 from lmstudio import _kv_config, _ws_impl, async_api
 from lmstudio._sdk_models import GpuSetting
 from lmstudio.json_api import LMStudioServerError, LoadModelEndpoint
@@ -24,8 +22,8 @@ from ... import untrusted
 from ...errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from ...schema.common import ModelType
 from ...text import SENTENCE_CHARACTERS
+from . import transport
 
-PROBE_SECONDS = 2
 LOGGERS = (
     "AsyncChannel",
     "AsyncRemoteCall",
@@ -56,33 +54,14 @@ _MALFORMED = (
 )
 """The exceptions of the SDK's code that parses a message without checking its types first."""
 
-# The exceptions of connecting: the SDK's own, and those of its dependencies, which it doesn't wrap. For a
-# refused token, 1.5.0 raises ValueError, because it parses the text of the reason as a mapping.
-CONNECT_ERRORS = (SdkError, httpx.HTTPError, OSError, TimeoutError, ValueError)
-
-
-def _direct_client() -> httpx.AsyncClient:
-    # Ignore HTTP_PROXY. Skip the set-up of TLS, which would block the event loop for 30 ms: the connection
-    # is plain HTTP.
-    return httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501
-
-
-class _Session(AsyncWebSocketSession):
-    """A websocket whose connection survives a number of any size. Python's own JSON parser raises on it."""
-
-    async def receive_json(self, *arguments: Any, **_: Any) -> Any:
-        return untrusted.parse_json(await self.receive_text(*arguments))
-
-
-@asynccontextmanager
-async def _connect_directly(url: str, **options: Any) -> AsyncIterator[AsyncWebSocketSession]:
-    options["session_class"] = _Session
-    async with _direct_client() as client, aconnect_ws(url, client, **options) as session:
-        yield session
+# For a refused token, 1.5.0 raises one of the last two, because it parses the reason as a mapping.
+_REFUSALS = (LMStudioServerError, TypeError, ValueError)
+# The exceptions of connecting: the SDK's own, and those of its dependencies, which it doesn't wrap.
+CONNECT_ERRORS = (SdkError, httpx.HTTPError, OSError, TimeoutError, *_MALFORMED)
 
 
 # The SDK has no parameter for an HTTP client.
-setattr(_ws_impl, "aconnect_ws", _connect_directly)  # noqa: B010 - it is no public name
+setattr(_ws_impl, "aconnect_ws", transport.connect)  # noqa: B010 - it is no public name
 
 
 class SdkClient(lmstudio.AsyncClient):
@@ -105,8 +84,14 @@ class SdkClient(lmstudio.AsyncClient):
 
     @staticmethod
     async def _query_probe_url(url: str) -> httpx.Response:
-        async with _direct_client() as client:
-            return await client.get(url, timeout=PROBE_SECONDS)
+        return await transport.request(url)
+
+    @staticmethod
+    def _check_probe_response(response: httpx.Response) -> bool:
+        try:
+            return lmstudio.AsyncClient._check_probe_response(response)
+        except _MALFORMED:
+            return False
 
 
 class Parameter:
@@ -130,6 +115,9 @@ class _LoadModel(LoadModelEndpoint[Any, Any]):
                     return ()
                 contents = {**contents, "progress": share}
         return super().iter_message_events(contents)
+
+    def report_unknown_message(self, unknown_message: Any) -> None:
+        """Skip it: the SDK would print it, and Python's warnings would keep a copy of each one."""
 
 
 @asynccontextmanager
@@ -205,7 +193,7 @@ def parse_load_config(config: object) -> dict[str, object]:
 
 def is_refusal(exc: BaseException) -> bool:
     """True for a connection error with which LM Studio answered and refused the gateway."""
-    return isinstance(exc, (LMStudioServerError, ValueError)) and not isinstance(exc, json.JSONDecodeError)
+    return isinstance(exc, _REFUSALS)
 
 
 def translate(exc: BaseException) -> GatewayError:

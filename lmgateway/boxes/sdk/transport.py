@@ -1,0 +1,67 @@
+"""The connections of LM Studio's SDK: plain HTTP and WebSockets, without a proxy, and with bounds."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpcore
+import httpx
+from httpx_ws import AsyncWebSocketSession, aconnect_ws
+
+from ... import untrusted
+
+REQUEST_SECONDS = 2
+# The list of six thousand models takes 4 MB. A message is collected, and then parsed in one piece.
+MAX_MESSAGE_BYTES = 4 * 1024**2
+MAX_RESPONSE_BYTES = 64 * 1024
+
+
+def _direct_client() -> httpx.AsyncClient:
+    # Ignore HTTP_PROXY. Skip the set-up of TLS, which would block the event loop for 30 ms: the connection
+    # is plain HTTP.
+    return httpx.AsyncClient(trust_env=False, verify=False)  # noqa: S501
+
+
+class Session(AsyncWebSocketSession):
+    """A websocket that survives a number of any size in a message, and ends when a message is too long."""
+
+    # Received since the last message.
+    _unfinished_bytes = 0
+
+    async def receive_json(self, *arguments: Any, **_: Any) -> Any:
+        text = await self.receive_text(*arguments)
+        self._unfinished_bytes = 0
+        # Python's own JSON parser raises on a number of 4,300 digits.
+        return untrusted.parse_json(text)
+
+    async def _read_stream(self, max_bytes: int) -> bytes:
+        data = await super()._read_stream(max_bytes)
+        self._unfinished_bytes += len(data)
+        if self._unfinished_bytes > MAX_MESSAGE_BYTES:
+            # The library takes it for the end of the connection.
+            raise httpcore.ReadError("the message is too long")
+        return data
+
+
+@asynccontextmanager
+async def connect(url: str, **options: Any) -> AsyncIterator[AsyncWebSocketSession]:
+    options["session_class"] = Session
+    async with _direct_client() as client, aconnect_ws(url, client, **options) as session:
+        yield session
+
+
+async def request(url: str) -> httpx.Response:
+    """Return the response to a GET. Raises httpx.HTTPError, also for a body that is too long."""
+    async with (
+        _direct_client() as client,
+        client.stream("GET", url, timeout=REQUEST_SECONDS) as response,
+    ):
+        body = b""
+        # Not decoded: a small body may decode to a large one.
+        async for piece in response.aiter_raw():
+            body += piece
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise httpx.ReadError("the response is too long")
+        return httpx.Response(response.status_code, content=body)

@@ -1,0 +1,1 @@
+"""An LM Studio that answers with damaged HTTP, damaged event streams and damaged SDK messages, by seed."""
