@@ -14,6 +14,10 @@ from .common import Message, ModelKey, ModelType, Name, RequestBody, about
 _NO_SETTING = about("Accepted, but LM Studio has no such setting; the response lists it in `ignored`.")
 
 
+# They are saved, published, and filled into requests.
+StopStrings = Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=256)]
+
+
 class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     """Default parameters for requests that leave them out."""
 
@@ -22,7 +26,7 @@ class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=Tru
     top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None
     repeat_penalty: Annotated[float, Meta(ge=0)] | None = None
-    stop_strings: tuple[str, ...] | None = None
+    stop_strings: StopStrings | None = None
     stream: bool | None = None
 
 

@@ -55,18 +55,26 @@ def _value_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, 
     base = _unwrapped(kind)
     if isinstance(base, type) and issubclass(base, Struct) and isinstance(value, Mapping):
         yield from _struct_mistakes(value, base, path)
-    elif get_origin(base) is tuple and isinstance(value, list):
+        return
+    has_mistakes = False
+    if get_origin(base) is tuple and isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _value_mistakes(item, get_args(base)[0], f"{path}[{index}]")
-    else:
-        try:
-            msgspec.convert(value, kind)
-        except msgspec.ValidationError as exc:
-            mistake = mistake_of(exc)
-            sentence = mistake["message"]
-            if sentence.startswith(_NO_CHOICE):
-                sentence += f"; there are {', '.join(_choices(kind))}"
-            yield path + mistake["path"], sentence
+            for mistake in _value_mistakes(item, get_args(base)[0], f"{path}[{index}]"):
+                has_mistakes = True
+                yield mistake
+    if not has_mistakes:
+        yield from _own_mistakes(value, kind, path)
+
+
+def _own_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, str]]:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as exc:
+        mistake = mistake_of(exc)
+        sentence = mistake["message"]
+        if sentence.startswith(_NO_CHOICE):
+            sentence += f"; there are {', '.join(_choices(kind))}"
+        yield path + mistake["path"], sentence
 
 
 def mistake_of(exc: msgspec.ValidationError) -> Mistake:

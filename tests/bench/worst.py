@@ -37,8 +37,14 @@ async def worst(place: Place, say: Callable[[str], None]) -> Growth:
     return Growth("The longest wait of /health beside the worst requests", headings, tuple(rows))
 
 
-async def waits(door: Door, worst: Worst, size: int) -> Percentiles:
-    """Send this request, and return how long /health took meanwhile, in ms."""
+async def waits(
+    door: Door, worst: Worst, size: int, *, kept_waiting: Callable[[], int] = lambda: 0
+) -> Percentiles:
+    """Send this request, and return how long /health took meanwhile, in ms.
+
+    `kept_waiting` returns for how many nanoseconds the processes have waited for a processor, which isn't
+    counted.
+    """
     request = await asyncio.to_thread(worst.request, door, size)
     async with Asking.connected(door.port) as other:
         ping = door.get("/health")
@@ -47,7 +53,8 @@ async def waits(door: Door, worst: Worst, size: int) -> Percentiles:
         sending = asyncio.create_task(asyncio.to_thread(_send, door.port, request))
         taken = []
         while not sending.done():
-            taken.append(await other.ask(ping))
+            before = kept_waiting()
+            taken.append(await other.ask(ping) - kept_waiting() + before)
             await asyncio.sleep(PING_PAUSE_SECONDS)
         await sending
     return Percentiles.of(taken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,23 @@ async def test_nobody_waits_for_another_ones_request(
     """/health is answered beside each of them about as fast as beside an upload that is only passed on."""
     async with running_process(tmp_path, upstream.base_url, LIMIT) as gateway:
         door = Door(gateway.port, KEY)
-        waited = {each.title: await longest_wait(door, each) for each in WORST[group::GROUPS]}
+        pids = (gateway.process.pid, os.getpid())
+        waited = {each.title: await longest_wait(door, each, pids) for each in WORST[group::GROUPS]}
     assert {title: (wait, allowed) for title, (wait, allowed) in waited.items() if wait > allowed} == {}
 
 
-async def longest_wait(door: Door, worst: Worst) -> tuple[float, float]:
+async def longest_wait(door: Door, worst: Worst, pids: tuple[int, ...]) -> tuple[float, float]:
     """Return the longest wait beside this request, and how long it may be, in ms."""
+
+    def kept_waiting() -> int:
+        accounts = [Path(f"/proc/{pid}/schedstat") for pid in pids]
+        return sum(int(account.read_text().split()[1]) for account in accounts if account.exists())
+
     size = min(worst.most, MAX_BODY_BYTES - 1024)
     for _ in range(ATTEMPTS):
-        control = await waits(door, CONTROL, size)
+        control = await waits(door, CONTROL, size, kept_waiting=kept_waiting)
         allowed = max(LEAST_ALLOWED_MS, TIMES_THE_CONTROL * control.worst)
-        wait = (await waits(door, worst, size)).worst
+        wait = (await waits(door, worst, size, kept_waiting=kept_waiting)).worst
         if wait <= allowed:
             break
     return wait, allowed

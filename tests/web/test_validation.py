@@ -30,6 +30,10 @@ MISTAKES: dict[str, tuple[object, dict[str, str]]] = {
     "text for a flag": (load(activate="no"), {"activate": "bool"}),
     "array for an object": (load(loadConfig=[]), {"loadConfig": "array"}),
     "text for an array": (load(defaultInference={"stopStrings": "."}), {"defaultInference.stopStrings": ""}),
+    "too many": (
+        load(defaultInference={"stopStrings": ["."] * 257}),
+        {"defaultInference.stopStrings": "length <= 256"},
+    ),
     "nested": (load(loadConfig={"contextLength": 0}), {"loadConfig.contextLength": ">= 1"}),
     "twice nested": (load(loadConfig={"gpu": {"ratio": 1.01}}), {"loadConfig.gpu.ratio": "<= 1"}),
     "no such word": (
