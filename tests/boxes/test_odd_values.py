@@ -15,7 +15,7 @@ from lmgateway.text import SENTENCE_CHARACTERS, bounded
 from tests.conftest import StartGateway
 from tests.hostile_studio.server import hostile_studio
 from tests.support.home import QUICK, Home
-from tests.support.odd_studio import rewrite_messages
+from tests.support.odd_studio import replace_messages, rewrite_messages
 from tests.support.process import run
 from tests.support.studio import Studio
 from tests.support.waiting import PATIENCE_SECONDS
@@ -226,6 +226,18 @@ async def test_a_message_that_is_too_long_ends_its_connection(
     rewrite_messages(monkeypatch, (NAME, f'"displayName":"{too_long}"'))
     status, answer = await home.get("/admin/models")
     assert (status, "lost" in answer["error"]) == (503, True)
+    monkeypatch.undo()
+    assert (await home.get("/admin/models"))[0] == 200
+
+
+@pytest.mark.parametrize("message", ["null", "7", '"x"', "[]", "{", "[" * 3000, '{"type":"rpcResult"}'])
+async def test_a_message_that_is_none_ends_the_connection(
+    home: Home, monkeypatch: pytest.MonkeyPatch, message: str
+) -> None:
+    """The SDK itself blocks the event loop for ever after `null`."""
+    replace_messages(monkeypatch, message)
+    status, answer = await asyncio.wait_for(home.get("/admin/models"), PATIENCE_SECONDS)
+    assert (status, "LM Studio" in answer["error"]) == (503, True)
     monkeypatch.undo()
     assert (await home.get("/admin/models"))[0] == 200
 

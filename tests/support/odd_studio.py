@@ -21,3 +21,16 @@ def rewrite_messages(patched: pytest.MonkeyPatch, *changes: tuple[str, str]) -> 
             await port._socket.send_str(text)
 
     patched.setattr(Port, "send", send)
+
+
+def replace_messages(patched: pytest.MonkeyPatch, message: str) -> None:
+    """Send this text in place of every message of the simulator's sockets that answers a call."""
+    original = Port.send
+
+    async def send(port: Port, answer: object) -> None:
+        if b'"rpc' in msgspec.json.encode(answer):
+            await port._socket.send_str(message)
+        else:
+            await original(port, answer)
+
+    patched.setattr(Port, "send", send)

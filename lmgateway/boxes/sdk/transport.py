@@ -8,7 +8,7 @@ from typing import Any
 
 import httpcore
 import httpx
-from httpx_ws import AsyncWebSocketSession, aconnect_ws
+from httpx_ws import AsyncWebSocketSession, WebSocketNetworkError, aconnect_ws
 
 from ... import untrusted
 
@@ -25,16 +25,26 @@ def _direct_client() -> httpx.AsyncClient:
 
 
 class Session(AsyncWebSocketSession):
-    """A websocket that survives a number of any size in a message, and ends when a message is too long."""
+    """A websocket that takes a number of any size in a message.
+
+    It ends when a message is too long, or isn't a JSON object: the SDK would block the event loop for ever after
+    a `null`, and its task would die of most others.
+    """
 
     # Received since the last message.
     _unfinished_bytes = 0
 
-    async def receive_json(self, *arguments: Any, **_: Any) -> Any:
+    async def receive_json(self, *arguments: Any, **_: Any) -> dict[str, object]:
         text = await self.receive_text(*arguments)
         self._unfinished_bytes = 0
-        # Python's own JSON parser raises on a number of 4,300 digits.
-        return untrusted.parse_json(text)
+        try:
+            # Python's own JSON parser raises on a number of 4,300 digits.
+            message = untrusted.parse_json(text)
+        except (ValueError, RecursionError) as exc:
+            raise WebSocketNetworkError("the message isn't JSON") from exc
+        if not isinstance(message, dict):
+            raise WebSocketNetworkError("the message isn't a JSON object")
+        return message
 
     async def _read_stream(self, max_bytes: int) -> bytes:
         data = await super()._read_stream(max_bytes)
