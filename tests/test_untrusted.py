@@ -136,7 +136,7 @@ def test_what_is_no_number_is_none(spelled: bytes) -> None:
     assert untrusted.parse_number(spelled) is None
 
 
-@often
+@checked
 @given(odd_json)
 def test_whatever_comes_can_be_encoded(value: object) -> None:
     """And decoded again to the same, by an encoder that raises on what isn't JSON in UTF-8."""

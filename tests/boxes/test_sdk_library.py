@@ -15,7 +15,7 @@ from lmgateway.boxes.sdk import transport
 from lmgateway.errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from lmgateway.schema.common import ModelType
 from lmgateway.schema.models import Gpu, LoadConfig
-from tests.support.properties import odd_json, often
+from tests.support.properties import checked, odd_json
 
 
 def names(kind: type) -> set[str]:
@@ -98,7 +98,7 @@ def test_errors_are_decided_by_their_code(
 fields = st.sampled_from(["title", "rootTitle", "cause", "suggestion", "displayData", "stack"])
 
 
-@often
+@checked
 @given(st.dictionaries(fields, odd_json | st.dictionaries(st.just("code"), odd_json)))
 def test_any_error_is_a_sentence(details: dict[str, object]) -> None:
     """Whatever LM Studio sends for one; it can be encoded, and has an end."""
