@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ..text import clean_name
 
 MAX_NAMES = 10_000
+T = TypeVar("T")
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 class ListedNames:
@@ -33,14 +37,21 @@ class _Entry(Struct):
 
 
 class _List(Struct):
-    """`GET /api/v0/models` and `/v1/models`."""
+    """`GET /api/v0/models` and `/v1/models`. Each entry is decoded on its own: an odd one is skipped."""
 
-    data: list[_Entry]
+    data: list[Raw]
 
 
 def names_in(body: bytes) -> list[str]:
     """Return the names in a list that LM Studio sent over HTTP; [] for anything else."""
+    # msgspec raises on halves of characters wherever they are, so they are replaced.
+    listed = _decoded(body, _List) or _decoded(_HALVES.sub(rb"\\ufffd", body), _List)
+    entries = [] if listed is None else [_decoded(entry, _Entry) for entry in listed.data[:MAX_NAMES]]
+    return [entry.id for entry in entries if entry is not None]
+
+
+def _decoded(data: bytes | Raw, kind: type[T]) -> T | None:
     try:
-        return [entry.id for entry in msgspec.json.decode(body, type=_List).data]
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        return []
+        return None

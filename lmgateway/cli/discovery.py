@@ -185,7 +185,12 @@ def likely_ports(home: Path) -> tuple[int, ...]:
     for path in _SETTINGS:
         try:
             port = json.loads((home / path).read_bytes()).get("port")
-        except (OSError, ValueError, AttributeError):  # LM Studio's file, so its errors aren't reported
+        except (
+            OSError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ):  # LM Studio's file, so its errors aren't reported
             continue
         if isinstance(port, int) and 0 < port < 65536:
             ports.append(port)
@@ -213,7 +218,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 def _is_greeting(body: bytes) -> bool:
     try:
         greeting = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(greeting, dict) and greeting.get("lmstudio") is True
 
@@ -221,13 +226,13 @@ def _is_greeting(body: bytes) -> bool:
 def _decoded(body: bytes, kind: type[T]) -> T | None:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _date(response: aiohttp.ClientResponse) -> datetime | None:
     try:
         date = parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -86,7 +86,7 @@ class GatewayClient:
         # Before ValueError, because ClientConnectorCertificateError is a subclass of both.
         except aiohttp.ClientError as exc:
             raise RequestFailed(_unreachable(self._place, exc), EX_UNAVAILABLE) from exc
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
 
     async def _failure(self, response: aiohttp.ClientResponse) -> RequestFailed:

@@ -18,6 +18,10 @@ MODEL = "llama-3.2-3b-instruct"
 TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 
 
+# Deeper than Python's JSON parsers go.
+NESTED = b"[" * 3000 + b"]" * 3000
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_finds_it_on_either_loopback_address(host: str, unused_tcp_port: int) -> None:
     """With its models, beside a port where nothing listens."""
@@ -74,13 +78,29 @@ async def test_sees_that_only_the_server_is_missing(unused_tcp_port: int) -> Non
     assert (result.server, result.runs_without_server) == (None, False)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"lmstudio": false}', b'{"ok": true}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b'{"lmstudio": false}', b'{"ok": true}', b"\xff", NESTED, b"9" * 5000],
+)
 async def test_others_are_not_lm_studio(upstream: ScriptedUpstream, body: bytes) -> None:
     """Whatever their response; LM Studio's token is not sent to them."""
     upstream.script = answer(body)
     assert (await probe(URL(upstream.base_url), TOKEN)).kind == "other"
     assert upstream.last.target == "/lmstudio-greeting"
     assert upstream.last.one("Authorization") is None
+
+
+@pytest.mark.parametrize("date", ["never", "Mon, 30 Nov 99999999999 10:00:00 GMT"])
+@pytest.mark.parametrize("models", [NESTED, b'{"models": %s}' % NESTED, b'{"data": 1e999}', b"\xff"])
+async def test_an_odd_list_or_date_is_unknown(upstream: ScriptedUpstream, models: bytes, date: str) -> None:
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        is_greeting = request.target == "/lmstudio-greeting"
+        body = b'{"lmstudio": true}' if is_greeting else models
+        await answer(body, extra=f"Date: {date}\r\n")(request, reader, writer)
+
+    upstream.script = script
+    seen = await probe(URL(upstream.base_url))
+    assert (seen.kind, seen.models, seen.date) == ("lm_studio", (), None)
 
 
 @pytest.mark.parametrize(

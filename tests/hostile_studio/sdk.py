@@ -113,7 +113,8 @@ def unknown(chance: Random) -> bytes:
         % chance.choice(ids),
         b'{"type":"rpcError","callId":%s,"error":{}}' % chance.choice(ids),
     )
-    return chance.choice((json.dumps(known).encode(), *for_nobody, damaged(chance, known), odd_value(chance)))
+    odd = (b"null", b"[]", damaged(chance, known), odd_value(chance))
+    return chance.choice((json.dumps(known).encode(), *for_nobody, *odd))
 
 
 def odd_load(chance: Random, request: Message, messages: list[Message]) -> Iterator[bytes]:

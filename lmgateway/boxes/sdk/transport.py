@@ -27,8 +27,8 @@ def _direct_client() -> httpx.AsyncClient:
 class Session(AsyncWebSocketSession):
     """A websocket that takes a number of any size in a message.
 
-    It ends when a message is too long, or isn't a JSON object: after a `null` the SDK would block the event
-    loop for ever, and its task would die of most others.
+    It ends when a message is too long, or isn't a JSON object: the SDK would block the event loop for ever
+    after a `null`, and its task would die of most others.
     """
 
     # Received since the last message.
