@@ -185,12 +185,8 @@ def likely_ports(home: Path) -> tuple[int, ...]:
     for path in _SETTINGS:
         try:
             port = json.loads((home / path).read_bytes()).get("port")
-        except (
-            OSError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-        ):  # LM Studio's file, so its errors aren't reported
+        # The file is LM Studio's, so its errors aren't reported.
+        except (OSError, ValueError, AttributeError, RecursionError):
             continue
         if isinstance(port, int) and 0 < port < 65536:
             ports.append(port)
