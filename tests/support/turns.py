@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-
 # Coverage's tracer makes Python several times slower, and a busy machine empties the processor's caches.
 ALLOWANCE = 5 if sys.gettrace() else 2
 
