@@ -11,8 +11,19 @@ from pathlib import Path
 from .files import MACHINE_FOLDER
 from .loading import Loaded
 
-if sys.platform != "win32":
+if sys.platform == "win32":
+
+    def _user(number: int) -> str:
+        return f"user {number}"
+
+else:
     import pwd
+
+    def _user(number: int) -> str:
+        try:
+            return pwd.getpwuid(number).pw_name
+        except KeyError:
+            return f"user {number}"
 
 
 def foreign_files(loaded: Loaded) -> Iterator[str]:
@@ -21,7 +32,7 @@ def foreign_files(loaded: Loaded) -> Iterator[str]:
     Windows' modes don't say who may write a file.
     """
     for path in (loaded.file, loaded.dotenv):
-        if path is not None and sys.platform != "win32" and (reason := _reason(path)) is not None:
+        if path is not None and (reason := _reason(path)) is not None:
             yield f"The settings in {_printable(path)} may be another user's: {reason}."
 
 
@@ -56,15 +67,6 @@ def _reason_of(path: Path) -> str | None:
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         return "every user of this machine can replace it"
     return None
-
-
-def _user(number: int) -> str:
-    if sys.platform == "win32":
-        return ""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
 
 
 def _printable(path: Path) -> str:
