@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from ..text import clean_name
 from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
 _EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
-MAX_LOCATION_LENGTH = 256
 # For the longest line of an event: aiohttp fails for one that is longer than twice its buffer.
 EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
@@ -109,9 +109,7 @@ class GatewayClient:
 
 
 def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:
-    target = response.headers.get("Location", "")
-    # The server chooses the text, which must not act on the terminal.
-    shown = "".join(one for one in target if one.isprintable())[:MAX_LOCATION_LENGTH] or "nowhere"
+    shown = clean_name(response.headers.get("Location", "")) or "nowhere"
     return f"{place} redirects to {shown}, which isn't followed. If the gateway is there, name it with --url."
 
 

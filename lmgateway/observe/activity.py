@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from ..config import Limits
-from ..errors import RETRY_SOON, Overloaded, RequestCancelled
+from ..errors import RequestCancelled
 from ..schema.debug import Status
+from .capacity import Capacity
 from .event_stream import Events
 from .exchange import Exchange
 from .history import History
@@ -25,8 +26,10 @@ class Activity:
         self.operations = Operations(events, metrics)
         # The value is whether the exchange's inference_start was published.
         self._running: dict[Exchange, bool] = {}
-        # How many run of each client. Not a Capacity, whose calls would take 0.2 µs more per request.
-        self._by_client: dict[str, int] = {}
+        self._capacity = Capacity(
+            "{} requests are running already, as many as limits.requests allows.",
+            "{} requests of this address are running already, as many as limits.requests_per_address allows.",
+        )
         self._recorder = Recorder(events, metrics)
 
     @property
@@ -70,18 +73,7 @@ class Activity:
 
     def admit(self, client: str, limits: Limits) -> None:
         """Raise Overloaded if no more exchanges may run, in all or of this client's address."""
-        running, share = len(self._running), limits.share_of_requests
-        if running < share:
-            return
-        if running >= limits.requests:
-            setting, whose = "limits.requests", f"{running} requests are"
-        elif self._by_client.get(client, 0) >= share:
-            setting, whose = "limits.requests_per_address", f"{share} requests of this address are"
-        else:
-            return
-        raise Overloaded(
-            f"{whose} running already, as many as {setting} allows. Retry later.", headers=RETRY_SOON
-        )
+        self._capacity.admit(client, 1, limit=limits.requests, share=limits.share_of_requests)
 
     def exchange(self, exchange: Exchange) -> AbstractContextManager[None]:
         """Run an exchange inside; its record is made when the block is left, however that happens."""
@@ -115,16 +107,12 @@ class Activity:
         return bool(matching)
 
     def _began(self, exchange: Exchange) -> None:
-        self._by_client[exchange.client] = self._by_client.get(exchange.client, 0) + 1
+        self._capacity.take(exchange.client, 1)
         self._running[exchange] = False
 
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         is_announced = self._running.pop(exchange)
-        others = self._by_client[exchange.client] - 1
-        if others:
-            self._by_client[exchange.client] = others
-        else:
-            del self._by_client[exchange.client]
+        self._capacity.give_back(exchange.client, 1)
         try:
             if not is_announced:
                 self._recorder.exchange_began(exchange)

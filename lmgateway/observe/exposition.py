@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
@@ -19,12 +20,17 @@ PIECE_TALLIES = 20
 Tallies = Sequence[tuple[tuple[str, str, str], Tally]]
 
 
-def _requests(tallies: Tallies) -> Metric:
-    requests = counter("requests", "Proxied requests that ended", *_LABELS, "status")
-    for labels, tally in tallies:
-        for status, number in tally.by_status.items():
-            requests.add_metric((*labels, status), number)
-    return requests
+def _counts(
+    name: str, text: str, label: str, of: Callable[[Tally], Counter[str]]
+) -> Callable[[Tallies], Metric]:
+    def family(tallies: Tallies) -> Metric:
+        counts = counter(name, text, *_LABELS, label)
+        for labels, tally in tallies:
+            for value, number in of(tally).items():
+                counts.add_metric((*labels, value), number)
+        return counts
+
+    return family
 
 
 def _aborted(tallies: Tallies) -> Metric:
@@ -33,14 +39,6 @@ def _aborted(tallies: Tallies) -> Metric:
         if tally.by_status["aborted"]:
             aborted.add_metric(labels, tally.by_status["aborted"])
     return aborted
-
-
-def _tokens(tallies: Tallies) -> Metric:
-    tokens = counter("tokens", "Tokens", *_LABELS, "direction")
-    for labels, tally in tallies:
-        for direction, number in tally.tokens.items():
-            tokens.add_metric((*labels, direction), number)
-    return tokens
 
 
 def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) -> Callable[[Tallies], Metric]:
@@ -55,9 +53,9 @@ def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) ->
 
 
 _FAMILIES: tuple[Callable[[Tallies], Metric], ...] = (
-    _requests,
+    _counts("requests", "Proxied requests that ended", "status", attrgetter("by_status")),
     _aborted,
-    _tokens,
+    _counts("tokens", "Tokens", "direction", attrgetter("tokens")),
     _distributions("request_seconds", "Time to the answer's end", attrgetter("seconds")),
     _distributions("time_to_first_token_seconds", "Time to the first token", attrgetter("first_token")),
     _distributions("tokens_per_second", "Tokens generated per second", attrgetter("speed")),

@@ -95,28 +95,11 @@ class Metrics:
         subscribers: int,
         lost_events: int,
         storage_errors: int,
-    ) -> bytes:
-        """Return the text format. `reachable` is None until LM Studio was first asked."""
-        return b"".join(
-            self.rendered(
-                in_flight=in_flight,
-                reachable=reachable,
-                subscribers=subscribers,
-                lost_events=lost_events,
-                storage_errors=storage_errors,
-            )
-        )
-
-    def rendered(
-        self,
-        *,
-        in_flight: int,
-        reachable: bool | None,
-        subscribers: int,
-        lost_events: int,
-        storage_errors: int,
     ) -> Iterator[bytes]:
-        """Yield the same in pieces, each of which takes a few milliseconds."""
+        """Yield the text format in pieces, each of which takes a few milliseconds.
+
+        `reachable` is None until LM Studio was first asked.
+        """
         now: dict[str, tuple[str, float]] = {
             "in_flight": ("Proxied requests that run", in_flight),
             "event_loop_lag_seconds": (

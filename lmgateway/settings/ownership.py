@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..text import printable
 from .files import MACHINE_FOLDER
 from .loading import Loaded
 
@@ -33,7 +34,7 @@ def foreign_files(loaded: Loaded) -> Iterator[str]:
     """
     for path in (loaded.file, loaded.dotenv):
         if path is not None and (reason := _reason(path)) is not None:
-            yield f"The settings in {_printable(path)} may be another user's: {reason}."
+            yield f"The settings in {printable(str(path.absolute()))} may be another user's: {reason}."
 
 
 def _reason(path: Path) -> str | None:
@@ -67,8 +68,3 @@ def _reason_of(path: Path) -> str | None:
     if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
         return "every user of this machine can replace it"
     return None
-
-
-def _printable(path: Path) -> str:
-    # Another user may have named the folder, and control characters would act on the terminal.
-    return "".join(one if one.isprintable() else "?" for one in str(path.absolute()))

@@ -212,7 +212,7 @@ async def prometheus(request: web.Request) -> web.Response:
     app[ACTIVITY].flush()
     if app[METRICS].awaits_list:
         await app[FLEET].list_names()
-    pieces = app[METRICS].rendered(
+    pieces = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,
         subscribers=events.subscribers,

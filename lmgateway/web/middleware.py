@@ -14,7 +14,7 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
-from ..text import METHOD_CHARACTERS, clean_path
+from ..text import METHOD_CHARACTERS, clean_name, clean_path
 from .admission import admit_caller
 from .context import RequestContext
 from .downstream import Downstream
@@ -22,8 +22,6 @@ from .responses import finish_headers
 from .state import ACTIVITY, AREAS, CONTEXT, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
-
-MAX_ORIGIN_LENGTH = 200
 
 
 @web.middleware
@@ -131,7 +129,7 @@ def _answer_preflight(request: web.Request, context: RequestContext) -> web.Resp
 
 def _log_refused_page(context: RequestContext, origin: str | None) -> None:
     # The browser shows its user only that the request failed, so the reason is logged.
-    shown = ascii(context.head.redaction.redact(origin or "unknown origin"))[1:-1][:MAX_ORIGIN_LENGTH]
+    shown = clean_name(origin or "unknown origin", context.head.redaction.redact)
     logger.info("%s: a page of %s was refused; add its origin to cors.origins", context.client, shown)
 
 

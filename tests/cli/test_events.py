@@ -16,18 +16,10 @@ from lmgateway.schema.models import ActivateRequest
 from lmgateway.web.state import MODELS
 from tests.cli.conftest import Commands
 from tests.conftest import StartGateway
-from tests.support.process import Process, lmgateway
+from tests.support.process import lmgateway
 from tests.support.reloading import reload
 
 LLM = "qwen2.5-7b-instruct"
-
-
-async def line_of(process: Process, word: str) -> str:
-    assert process.process.stdout is not None
-    while line := (await asyncio.wait_for(process.process.stdout.readline(), 20)).decode():
-        if word in line:
-            return line
-    raise AssertionError(f"ended without {word}")
 
 
 async def test_events_as_lines_and_as_json(commands: Commands) -> None:
@@ -37,11 +29,11 @@ async def test_events_as_lines_and_as_json(commands: Commands) -> None:
         lmgateway(*remote, cwd=commands.folder) as plain,
         lmgateway(*remote, "--json", "--type", "model_activate", cwd=commands.folder) as piped,
     ):
-        await line_of(plain, "connected")
-        await line_of(piped, "connected")
+        await plain.line("connected")
+        await piped.line("connected")
         await commands.gateway.app[MODELS].activate(ActivateRequest(model_key=LLM))
-        assert f"model_activate modelKey={LLM}" in await line_of(plain, "model_activate")
-        event = json.loads(await line_of(piped, "event"))
+        assert f"model_activate modelKey={LLM}" in await plain.line("model_activate")
+        event = json.loads(await piped.line("event"))
         assert (event["event"], event["modelKey"]) == ("model_activate", LLM)
 
 
@@ -103,10 +95,10 @@ async def test_a_lost_connection_is_reported_once(
 async def test_a_key_that_is_changed_ends_it(commands: Commands) -> None:
     """With the exit status and the sentence for a wrong key."""
     async with lmgateway("events", *commands.access, cwd=commands.folder) as watching:
-        await line_of(watching, "connected")
+        connected = await watching.line("connected")
         reload(commands.gateway, auth={"api_key": "another key"})
         status, output = await watching.ends()
-    assert (status, output) == (
+    assert (status, output.removeprefix(connected)) == (
         77,
         "lmgateway: The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY.\n",
     )

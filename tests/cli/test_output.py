@@ -14,7 +14,7 @@ from lmgateway.boxes.log.events import DebugLog
 from lmgateway.cli import main, output
 from lmgateway.web.state import EVENTS
 from tests.cli.conftest import Commands
-from tests.support.process import Process, lmgateway, run
+from tests.support.process import lmgateway, run
 from tests.support.terminal import on_terminal
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
@@ -60,14 +60,6 @@ def test_json_with_half_a_character(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out) == {"name": "a\ud83d", "tag": "\U000e0041", "wide": "模"}
 
 
-async def line_of(process: Process, word: str) -> str:
-    assert process.process.stdout is not None
-    while line := (await asyncio.wait_for(process.process.stdout.readline(), 20)).decode():
-        if word in line:
-            return line
-    raise AssertionError(f"ended without {word}")
-
-
 async def test_lines_of_lm_studios_log(commands: Commands) -> None:
     """An event may be as long as a line of the log."""
     long = "\x1b[2J" + "é" * 60_000
@@ -76,10 +68,10 @@ async def test_lines_of_lm_studios_log(commands: Commands) -> None:
         lmgateway("events", "--json", *commands.access, cwd=commands.folder) as piped,
     ):
         for process in (plain, piped):
-            await line_of(process, "connected")
+            await process.line("connected")
         commands.gateway.app[EVENTS].publish(DebugLog(level="INFO", message=EVIL, raw=EVIL))
         for process in (plain, piped):
-            assert not ACTING.search(await line_of(process, "forged"))
+            assert not ACTING.search(await process.line("forged"))
         commands.gateway.app[EVENTS].publish(DebugLog(level="INFO", message=long, raw=long))
         assert piped.process.stdout is not None
         read = b""

@@ -22,7 +22,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.hostile.conftest import KEY
 from tests.hostile.gateway_process import GatewayProcess, running_process
@@ -32,6 +31,7 @@ from tests.hostile_studio.exchanges import CHATS, GATEWAY_FAILED, STREAMS, fault
 from tests.hostile_studio.server import LATE_SECONDS, HostileStudio, hostile_studio
 from tests.hostile_studio.values import SECRET
 from tests.soak.books import Books
+from tests.support.metrics import sums_of
 from tests.support.waiting import PATIENCE_SECONDS
 
 SAMPLE = 240
@@ -154,12 +154,7 @@ class Run:
     async def metrics(self) -> Counter[str]:
         async with self.session.get(f"{self.base_url}/metrics") as answer:
             answer.raise_for_status()
-            text = await answer.text()
-        sums: Counter[str] = Counter()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                sums[sample.name] += sample.value  # type: ignore[assignment]
-        return sums
+            return sums_of(await answer.text())
 
 
 @asynccontextmanager

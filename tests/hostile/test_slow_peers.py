@@ -16,7 +16,7 @@ from tests.hostile.wire import GET, HEALTH, WITHOUT_KEY, outcome, request
 from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.raw_client import RawClient, raw_client
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, reset
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, answer_after, chunk, reset
 
 QUICK = dict.fromkeys(("head_ms", "idle_ms", "body_pause_ms", "body_ms", "send_stall_ms"), 250)
 # Far more than these limits, far less than the default ones.
@@ -258,11 +258,7 @@ async def test_requests_beyond_the_limit_get_503_with_retry_after(
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"requests": 1})
     proceed = asyncio.Event()
 
-    async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await proceed.wait()
-        await answer()(request, reader, writer)
-
-    upstream.script = wait
+    upstream.script = answer_after(proceed)
     request = GET
     async with raw_client(gateway.port) as first, raw_client(gateway.port) as second:
         await first.send(request)

@@ -18,7 +18,15 @@ from tests.hostile.wire import CHAT, GET, json_post, request, sent_until_cut_off
 from tests.support.gateway import Gateway
 from tests.support.raw_client import Answer, RawClient, raw_client
 from tests.support.requests import CHUNKED
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk, silent
+from tests.support.upstream import (
+    STREAM_HEAD,
+    Received,
+    ScriptedUpstream,
+    answer,
+    answer_after,
+    chunk,
+    silent,
+)
 from tests.support.waiting import until
 
 MIB = 1024**2
@@ -230,11 +238,7 @@ async def test_one_address_cant_take_all_requests(
     gateway = await start_gateway(upstream.base_url, auth={"api_key": KEY}, limits={"requests": 4})
     proceed = asyncio.Event()
 
-    async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await proceed.wait()
-        await answer()(request, reader, writer)
-
-    upstream.script = wait
+    upstream.script = answer_after(proceed)
     async with AsyncExitStack() as stack:
         hanging = [await stack.enter_async_context(raw_client(gateway.port)) for _ in range(2)]
         for client in hanging:
@@ -300,11 +304,7 @@ async def test_probes_of_lm_studio_share_one_request(gateway: Gateway, upstream:
     """/health/ready needs no key, so concurrent calls must not multiply LM Studio's work."""
     proceed = asyncio.Event()
 
-    async def wait(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await proceed.wait()
-        await answer()(request, reader, writer)
-
-    upstream.script = wait
+    upstream.script = answer_after(proceed)
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(raw_client(gateway.port)) for _ in range(20)]
         for client in clients:

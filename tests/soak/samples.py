@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 import aiohttp
 import psutil
 from msgspec import Struct
-from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.metrics import sums_of
 
 from .client import HEADERS
 
@@ -83,12 +84,7 @@ class Samples:
         patience = aiohttp.ClientTimeout(total=METRICS_SECONDS)
         async with self._session.get(self._url, headers=HEADERS, timeout=patience) as answer:
             answer.raise_for_status()
-            text = await answer.text()
-        sums: Counter[str] = Counter()
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                sums[sample.name] += sample.value  # type: ignore[assignment]
-        return sums
+            return sums_of(await answer.text())
 
     def figure(self, of: Callable[[Sample], Number]) -> Figure[Number]:
         values = [of(sample) for sample in self.all]

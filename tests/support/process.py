@@ -35,14 +35,19 @@ class Process:
                 return int(found[1])
         raise AssertionError(f"ended without listening: {self.output}")
 
-    async def says(self, words: str) -> str:
-        """Wait for a line with these words; return everything that it printed."""
+    async def line(self, words: str) -> str:
+        """Wait for a line with these words, and return it."""
         assert self.process.stdout is not None
         while line := (await asyncio.wait_for(self.process.stdout.readline(), STARTING_SECONDS)).decode():
             self.output.append(line)
             if words in line:
-                return "".join(self.output)
+                return line
         raise AssertionError(f"ended without saying so: {self.output}")
+
+    async def says(self, words: str) -> str:
+        """Wait for a line with these words; return everything that it printed."""
+        await self.line(words)
+        return "".join(self.output)
 
     async def ends(self) -> tuple[int, str]:
         """Its exit status, and everything that it printed."""

@@ -46,6 +46,16 @@ def answer(
     return script
 
 
+def answer_after(event: asyncio.Event) -> Script:
+    """Answer each request, as soon as this is set."""
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await event.wait()
+        await answer()(request, reader, writer)
+
+    return script
+
+
 def raw(*pieces: bytes, then_close: bool = True) -> Script:
     """Send exactly these bytes, and close the connection."""
 

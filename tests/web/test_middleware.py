@@ -227,7 +227,7 @@ async def test_unforeseen_failure_names_no_internals_in_production(
         pytest.param({}, "/v1/chat/completions", "app://obsidian.md", "app://obsidian.md", id="an app"),
         pytest.param(KEYED, "/admin/models", PAGE, PAGE, id="a page at /admin"),
         pytest.param(
-            {}, "/v1/models", "https://caf\xe9", "https://caf\\xe9", id="what no terminal need show"
+            {}, "/v1/models", "https://e\u202evil", "https://e\\u202evil", id="what acts on a terminal"
         ),
     ],
 )
