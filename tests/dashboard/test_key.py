@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Route, expect
 
 from tests.dashboard.browsing import MODEL, Visit
 from tests.dashboard.conftest import OpenDashboard
+from tests.support.waiting import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 KEY = "a k\u00e9y with spaces"
@@ -76,6 +79,28 @@ async def test_the_key_can_be_forgotten(open_dashboard: OpenDashboard) -> None:
     await visit.button("Forget key").click()
     await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
     assert await visit.page.evaluate("sessionStorage.length") == 0
+
+
+async def test_no_request_goes_without_the_key_while_the_page_is_left(open_dashboard: OpenDashboard) -> None:
+    """Its 401 would bring up that the key isn't accepted any more."""
+    visit = await open_dashboard(api_key=KEY)
+    await log_in(visit)
+    await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
+    reloading, proceed = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        reloading.set()
+        await proceed.wait()
+        await route.continue_()
+
+    await visit.page.route("**/dashboard", hold)
+    await visit.button("Forget key").click(no_wait_after=True)
+    await asyncio.wait_for(reloading.wait(), PATIENCE_SECONDS)
+    async with visit.page.expect_response("**/admin/models") as refreshed:
+        await visit.post("/admin/models/activate", modelKey=MODEL)
+    assert (await refreshed.value).status == 200
+    proceed.set()
+    await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
 
 
 async def test_the_page_works_below_a_proxys_prefix(open_dashboard: OpenDashboard) -> None:

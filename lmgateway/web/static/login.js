@@ -17,7 +17,8 @@ export async function logIn() {
 
 /** Reload the page without the key. */
 export function startOver(isRefused) {
-  key.forget();
+  // The key is needed until the page is left: a request without it would be refused.
+  addEventListener("pagehide", () => key.forget());
   if (isRefused) sessionStorage.setItem(REFUSED, "");
   location.reload();
 }
