@@ -21,7 +21,7 @@ from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.state_folder import state_directory
 from .turns import Turns
-from .web.held_bodies import HeldBodies
+from .web.held_bodies import held_bodies
 from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
@@ -58,7 +58,7 @@ def create_app(
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
-    app[HELD_BODIES] = HeldBodies()
+    app[HELD_BODIES] = held_bodies()
     app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop

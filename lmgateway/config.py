@@ -161,9 +161,7 @@ class Limits(Table, frozen=True, kw_only=True):
     @property
     def share_of_requests(self) -> int:
         """How many of the requests may be of one address."""
-        if not self.requests_per_address:
-            return (self.requests + 1) // 2
-        return min(self.requests_per_address, self.requests)
+        return self.requests_per_address or (self.requests + 1) // 2
 
 
 class Cors(Table, frozen=True, kw_only=True):

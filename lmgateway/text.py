@@ -48,7 +48,8 @@ def bounded(text: str, characters: int) -> str:
 def clean_name(text: str, redact: Callable[[str], str] = str) -> str:
     """Return a name as it is recorded and shown."""
     if len(text) <= NAME_CHARACTERS and text.isprintable():  # nearly every name; a few 100 ns less
-        return bounded(redact(text), NAME_CHARACTERS)
+        shown = redact(text)
+        return text if shown is text else bounded(shown, NAME_CHARACTERS)
     return bounded(printable(_redacted_start(text, NAME_CHARACTERS, redact)), NAME_CHARACTERS)
 
 

@@ -33,7 +33,7 @@ class FreshConnector(aiohttp.TCPConnector):
         while (connection := await super()._get(key, traces)) is not None:
             protocol = cast("UpstreamProtocol", connection.protocol)
             if not protocol.has_input:
-                protocol.is_untouched = True
+                protocol.reuse()
                 return connection
             connection.close()
         return None

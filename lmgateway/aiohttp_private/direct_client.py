@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import cast
 
 import aiohttp
 from aiohttp import BaseConnector, ClientRequest, ClientSession, ClientTimeout
 from aiohttp.client import IDEMPOTENT_METHODS
+from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
-from aiohttp.http_writer import StreamWriter
+from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
@@ -38,6 +40,14 @@ class DirectResponse:
         self.connection.close()
 
 
+class _OriginRequest(ClientRequest):
+    """Stands for all requests to one origin, which share a connection key."""
+
+    @cached_property
+    def connection_key(self) -> ConnectionKey:  # aiohttp makes it anew each time
+        return super().connection_key
+
+
 class DirectClient:
     """Sends requests with a body of up to SMALL_BODY_BYTES, or none, to one origin.
 
@@ -52,64 +62,48 @@ class DirectClient:
         self._connector = cast("BaseConnector", session.connector)
         self._url = URL(base_url)
         self._path = self._url.raw_path.rstrip("/")
-        self._host = {"Host": self._url.host_port_subcomponent or ""}
-        # Only for its connection key, which all requests to this origin share.
-        self._any_request = ClientRequest("GET", self._url, loop=session._loop, session=session)
+        self._any_request = _OriginRequest("GET", self._url, loop=session._loop, session=session)
 
     async def send(
         self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, timeout: ClientTimeout
     ) -> DirectResponse:
         """Return the response as soon as its head is received. Raises aiohttp.ClientError, OSError.
 
-        An idempotent request is retried once if it was sent on a pooled connection that had just been closed.
+        `headers` include Host. An idempotent request is retried once if it was sent on a pooled connection
+        that had just been closed.
         """
-        head: CIMultiDict[str] = CIMultiDict(self._host)
-        head.extend(headers)
-        line = f"{method} {self._path}{target} HTTP/1.1"
+        head = _serialize_headers(f"{method} {self._path}{target} HTTP/1.1", headers)
+        sent = head + body if body else head
         may_retry = method in IDEMPOTENT_METHODS
         while True:
             try:
                 connection = await self._connector.connect(self._any_request, [], timeout)
             except TimeoutError as exc:
                 raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
-            protocol = cast("UpstreamProtocol", connection.protocol)
+            protocol: UpstreamProtocol = connection.protocol  # type: ignore[assignment] # FreshConnector's
             try:
-                return await self._exchange(connection, protocol, line, head, body, timeout)
+                protocol.set_response_params(
+                    skip_payload=method == "HEAD",
+                    read_until_eof=True,
+                    auto_decompress=False,
+                    read_timeout=timeout.sock_read,
+                    read_bufsize=self._session._read_bufsize,
+                )
+                protocol.write(sent)
+                protocol.start_timeout()
+                while True:
+                    message, content = await protocol.read()
+                    if not 100 <= message.code < 200 or message.code == _SWITCHING_PROTOCOLS:
+                        return DirectResponse(connection, message, content)
             except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                connection.close()
                 if not protocol.is_untouched or not may_retry:
                     raise
                 may_retry = False
-
-    async def _exchange(
-        self,
-        connection: Connection,
-        protocol: UpstreamProtocol,
-        line: str,
-        head: CIMultiDict[str],
-        body: bytes | None,
-        timeout: ClientTimeout,
-    ) -> DirectResponse:
-        try:
-            protocol.set_response_params(
-                skip_payload=line.startswith("HEAD "),
-                read_until_eof=True,
-                auto_decompress=False,
-                read_timeout=timeout.sock_read,
-                read_bufsize=self._session._read_bufsize,
-            )
-            writer = StreamWriter(protocol, self._session._loop)
-            await writer.write_headers(line, head)
-            await writer.write_eof(body or b"")
-            protocol.start_timeout()
-            while True:
-                message, content = await protocol.read()
-                if not 100 <= message.code < 200 or message.code == _SWITCHING_PROTOCOLS:
-                    return DirectResponse(connection, message, content)
-        except aiohttp.http.HttpProcessingError as exc:
-            connection.close()
-            raise aiohttp.ClientResponseError(
-                self._any_request.request_info, (), status=exc.code, message=exc.message
-            ) from exc
-        except BaseException:
-            connection.close()
-            raise
+            except aiohttp.http.HttpProcessingError as exc:
+                connection.close()
+                request = self._any_request.request_info
+                raise aiohttp.ClientResponseError(request, (), status=exc.code, message=exc.message) from exc
+            except BaseException:
+                connection.close()
+                raise

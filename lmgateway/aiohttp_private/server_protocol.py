@@ -61,6 +61,8 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         if self._request_count != self._followed:
             self._followed = self._request_count
             self.heads_received(len(data), self._follow_last_message())
+            if len(self._messages) > 1:
+                self._pause_pipelining()
 
     def body_received(self, data: bytes, limit: int) -> bool:
         """Parse input within a body; return whether the body's trailers are longer than `limit`.
@@ -85,6 +87,8 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         if self._request_count != self._followed and self._messages:
             self._followed = self._request_count
             self.heads_received(sys.maxsize, self._follow_last_message())
+            if len(self._messages) > 1:
+                self._pause_pipelining()
 
     def heads_received(self, size: int, error: BaseException | None) -> None:
         """Called when heads were parsed, the last of them from at most `size` bytes of new input.
@@ -115,9 +119,9 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         message = cast("RawRequestMessage", self._messages[-1][0])
         return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
 
-    def pause_pipelining(self) -> None:
+    def _pause_pipelining(self) -> None:
         """Read nothing while requests wait in the queue. aiohttp would parse 32, which may take 2 MiB."""
-        if len(self._messages) > 1 and not self._buffer_paused:
+        if not self._buffer_paused:
             self._pause_reading_for_buffer()  # aiohttp resumes when it takes one from the queue
 
     @property

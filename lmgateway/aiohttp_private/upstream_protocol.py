@@ -44,7 +44,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
         self.is_untouched = False
         self._deadline: float | None = None
         # Until the final response's head is complete: the deadline that no interim response extends.
-        self._awaits_head = False
+        self._awaits_head = True
         self._head_due: float | None = None
         self._interim_responses = 0
         self._poller: Any = None  # a select.poll, which Windows doesn't have
@@ -54,6 +54,13 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
         if sys.platform != "win32":
             self._poller = select.poll()
             self._poller.register(_descriptor(transport), select.POLLIN)
+
+    def write(self, data: bytes) -> None:
+        """Write without waiting. Raises ClientConnectionResetError."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+        transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         self.is_untouched = False
@@ -70,9 +77,10 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
             return bool(select.select([_descriptor(self.transport)], [], [], 0)[0])
         return bool(self._poller.poll(0))
 
-    def set_response_params(self, **options: Any) -> None:
-        super().set_response_params(**options)
-        self._awaits_head, self._head_due, self._interim_responses = True, None, 0
+    def reuse(self) -> None:
+        """To be called before the connection is used for another request."""
+        self.is_untouched = self._awaits_head = True
+        self._head_due, self._interim_responses = None, 0
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Called by data_received() with the head of each response, interim ones included."""

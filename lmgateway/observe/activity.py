@@ -71,13 +71,12 @@ class Activity:
         """Run a model operation inside."""
         return self.operations.run(kind, model_key)
 
-    def admit(self, client: str, limits: Limits) -> None:
-        """Raise Overloaded if no more exchanges may run, in all or of this client's address."""
-        self._capacity.admit(client, 1, limit=limits.requests, share=limits.share_of_requests)
+    def exchange(self, exchange: Exchange, limits: Limits) -> AbstractContextManager[None]:
+        """Run an exchange inside; its record is made when the block is left, however that happens.
 
-    def exchange(self, exchange: Exchange) -> AbstractContextManager[None]:
-        """Run an exchange inside; its record is made when the block is left, however that happens."""
-        return _Running(self, exchange)
+        Entering it raises Overloaded if no more exchanges may run, in all or of this client's address.
+        """
+        return _Running(self, exchange, limits)
 
     def announce(self, exchange: Exchange) -> None:
         """Publish that an exchange has begun, as soon as its model is known."""
@@ -106,8 +105,9 @@ class Activity:
             exchange.cancellation.interrupt(RequestCancelled("The request was cancelled at the gateway."))
         return bool(matching)
 
-    def _began(self, exchange: Exchange) -> None:
-        self._capacity.take(exchange.client, 1)
+    def _began(self, exchange: Exchange, limits: Limits) -> None:
+        share = limits.share_of_requests
+        self._capacity.claim(exchange.client, 1, limit=limits.requests, share=share)
         self._running[exchange] = False
 
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
@@ -123,14 +123,15 @@ class Activity:
 
 class _Running:
     # Not a generator with contextlib's decorator, which takes 0.5 µs more.
-    __slots__ = ("_activity", "_exchange")
+    __slots__ = ("_activity", "_exchange", "_limits")
 
-    def __init__(self, activity: Activity, exchange: Exchange) -> None:
+    def __init__(self, activity: Activity, exchange: Exchange, limits: Limits) -> None:
         self._activity = activity
         self._exchange = exchange
+        self._limits = limits
 
     def __enter__(self) -> None:
-        self._activity._began(self._exchange)
+        self._activity._began(self._exchange, self._limits)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

@@ -23,10 +23,12 @@ class Capacity:
         if self._by_client.get(client, 0) + units > share:
             raise Overloaded(f"{self._share_used.format(share)} Retry later.", headers=RETRY_SOON)
 
-    def take(self, client: str, units: int) -> None:
-        """Count units as in use. There must be at least one."""
-        self.used += units
-        self._by_client[client] = self._by_client.get(client, 0) + units
+    def claim(self, client: str, units: int, *, limit: int, share: int) -> None:
+        """Count at least one unit as in use. Raises Overloaded as `admit`."""
+        used, used_by_client = self.used + units, self._by_client.get(client, 0) + units
+        if used > limit or used_by_client > share:
+            self.admit(client, units, limit=limit, share=share)
+        self.used, self._by_client[client] = used, used_by_client
 
     def give_back(self, client: str, units: int) -> None:
         self.used -= units

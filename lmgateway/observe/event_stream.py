@@ -118,15 +118,20 @@ class Events:
     def publish(self, event: Event) -> None:
         """Deliver an event to all subscribers. Never raises or waits: a slow subscriber loses events."""
         try:
-            self._publish(event)
+            self._publish_pending()
+            self.publish_first(event)
         except Exception:  # a fault of an event fails neither a request nor an operation
             self.faults.log("Publishing an event")
 
-    def _publish(self, event: Event) -> None:
-        self._publish_pending()
+    def publish_first(self, event: Event) -> None:
+        """Deliver an event before those that are pending elsewhere. A fault of the event is raised."""
         self._number += 1
         numbered = NumberedEvent(self._number, event, self.faults)
-        self._store(numbered)
+        if numbered.size <= EVENT_BYTES:
+            self.history.append(numbered)
+            self._history_bytes += numbered.size
+            while self._history_bytes > HISTORY_BYTES or len(self.history) > HISTORY_EVENTS:
+                self._history_bytes -= self.history.popleft().size
         if not self._subscriptions:
             return
         self._undelivered.append(numbered)
@@ -136,14 +141,6 @@ class Events:
             self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
         elif len(self._undelivered) >= BATCH_EVENTS or self._undelivered_bytes >= BATCH_BYTES:
             self._deliver()
-
-    def _store(self, numbered: NumberedEvent) -> None:
-        if numbered.size > EVENT_BYTES:
-            return
-        self.history.append(numbered)
-        self._history_bytes += numbered.size
-        while self._history_bytes > HISTORY_BYTES or len(self.history) > HISTORY_EVENTS:
-            self._history_bytes -= self.history.popleft().size
 
     def _deliver(self) -> None:
         if self._delivery is None:
@@ -163,8 +160,7 @@ class Events:
     def admitted(self, client: str, limits: Limits) -> Iterator[None]:
         """Count a reader inside. Raises Overloaded if no more are allowed, or its address has four fifths."""
         share = limits.subscribers - limits.subscribers // 5
-        self._readers.admit(client, 1, limit=limits.subscribers, share=share)
-        self._readers.take(client, 1)
+        self._readers.claim(client, 1, limit=limits.subscribers, share=share)
         try:
             yield
         finally:

@@ -60,7 +60,9 @@ class PlainFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO name: message`, one line unless there is a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = printable(record.getMessage())
+        message = record.getMessage()
+        if not message.isprintable():  # as in printable(), without its two calls for each request
+            message = printable(message)
         line = f"{iso_timestamp(record.created)} {self._level(record)} {record.name}: {message}"
         if not record.exc_info:
             return line

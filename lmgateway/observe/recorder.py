@@ -55,19 +55,21 @@ class Recorder:
         return self._errors
 
     def exchange_began(self, exchange: Exchange) -> None:
-        self._add(exchange, None, unix_time())
+        self._pending.append((exchange, None, unix_time()))
+        if self._timer is None:
+            self._start_timer()
 
     def exchange_ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         """Record an exchange; `exc` is the exception that ended it, if any. It must not change any more."""
         fault = None if exchange.count is None else exchange.count.fault
         conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_fault=fault)
-        self._add(exchange, conclusion, time.monotonic())
-
-    def _add(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
-        self._pending.append((exchange, conclusion, at))
+        self._pending.append((exchange, conclusion, time.monotonic()))
         if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_at(self._flushed_at + PAUSE_SECONDS, self.flush)
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._flushed_at + PAUSE_SECONDS, self.flush)
 
     def flush(self) -> None:
         """Record the pending exchanges."""
@@ -87,11 +89,11 @@ class Recorder:
 
     def _record(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
         if conclusion is None:
-            self._events.publish(_start_event(exchange, at))
+            self._events.publish_first(_start_event(exchange, at))
             return
         record = make_record(exchange, conclusion, at)
         self._history.add(record)
-        self._events.publish(_end_event(record))
+        self._events.publish_first(_end_event(record))
         self._metrics.ended(record)
 
 

@@ -73,11 +73,11 @@ def requests_report(activity: Activity) -> RequestsReport:
         recent=[_ended(record) for record in activity.history.recent],
         last_hour=[
             Sample(
-                timestamp=iso_timestamp(record.began),
-                ttft_ms=record.ttft_ms,
-                tokens_per_second=record.tokens_per_second,
+                timestamp=iso_timestamp(speed.began),
+                ttft_ms=speed.ttft_ms,
+                tokens_per_second=speed.tokens_per_second,
             )
-            for record in activity.history.last_hour()
+            for speed in activity.history.last_hour()
         ],
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ..schema.debug import TokenUsage
 
@@ -10,8 +10,7 @@ from ..schema.debug import TokenUsage
 _FEWEST_TOKENS = 2
 
 
-@dataclass(slots=True)
-class TokenCount:
+class TokenCount(Struct):
     """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
     `fault` says what is wrong with a stream that LM Studio ended without breaking it off.

@@ -113,7 +113,6 @@ class ClientConnection(ServerProtocol):
             self.drop_last_head()
             self.refuse(self._too_large())
         self._head_began, self._head_size, self._in_first_line = None, 0, True
-        self.pause_pipelining()
 
     def _meaning(self, error: BaseException) -> GatewayError:
         if is_too_long(error):

@@ -68,11 +68,11 @@ class RequestFields:
     ) -> CIMultiDict[str]:
         """Return the fields for LM Studio, repeated ones in order; `version` is the client's HTTP version.
 
-        A field is dropped if `holds_key` is true for `name: value`, or if the value isn't UTF-8. Raises
-        BadRequest, LoopDetected.
+        Host is the first one (RFC 9110 section 7.2), and empty: it depends on the box. A field is dropped if
+        `holds_key` is true for `name: value`, or if the value isn't UTF-8. Raises BadRequest, LoopDetected.
         """
         dropped = _with_named_in_connection(_NOT_FORWARDED, headers)
-        fields: CIMultiDict[str] = CIMultiDict()
+        fields: CIMultiDict[str] = CIMultiDict({"Host": ""})
         spelled: dict[str, str] = {}
         for name, value in headers.items():
             lower = name.lower()
@@ -99,11 +99,11 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     UpstreamBroke for a malformed name, because it may be a disguised Content-Length or Transfer-Encoding.
     """
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
-    fields: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        if _lower_name(name) not in dropped and _is_writable(value):
-            fields.add(name, value)
-    return fields
+    fields = [(name, value) for name, value in headers.items() if _lower_name(name) not in dropped]
+    # Nearly every value is printable, and then so are all of them together: one check in place of one each.
+    if not "".join([value for _, value in fields]).isprintable():
+        fields = [(name, value) for name, value in fields if _is_writable(value)]
+    return CIMultiDict(fields)
 
 
 @lru_cache(maxsize=1024)
@@ -125,7 +125,7 @@ def writable_reason(reason: str) -> str:
 
 
 def _is_writable(text: str) -> bool:
-    # Nearly every value is printable. That check takes 90 ns, the search 250 ns.
+    # The first check takes 90 ns, the search 250 ns.
     return text.isprintable() or _UNSENDABLE.search(text) is None
 
 

@@ -26,6 +26,7 @@ _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
 NO_PROFILES: Mapping[str, DefaultInference] = MappingProxyType({})
 _EMPTY = (b"null", b'""')
 _TRUE = Raw(b"true")
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 _CHAT = {
     "temperature": "temperature",
@@ -135,7 +136,7 @@ def fill(
             return Filled(body.with_members({}))
     else:
         try:
-            fields = msgspec.json.decode(body, type=dict[str, Raw])
+            fields = _MEMBERS.decode(body)
         except (*_NO_TEXT, RecursionError):
             return _fill_odd(body, dialect, active, profiles, account_streams=account_streams)
     added: dict[str, object] = {}
@@ -197,7 +198,7 @@ def _with_usage(options: Raw | None) -> dict[str, object] | None:
     if options is None or bytes(options) == b"null":
         return {"include_usage": True}
     try:
-        fields = msgspec.json.decode(options, type=dict[str, Raw])
+        fields = _MEMBERS.decode(options)
     except _NO_TEXT:
         return None
     if fields.get("include_usage") == _TRUE:

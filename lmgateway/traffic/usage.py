@@ -131,8 +131,13 @@ _UNREAD = {
 
 def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
     if usage is not None:
-        _add(figures, usage.prompt_tokens, usage.completion_tokens)
-        _add(figures, usage.input_tokens, usage.output_tokens)
+        # One of the two APIs' names is used.
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        _add(
+            figures,
+            usage.input_tokens if prompt is None else prompt,
+            usage.output_tokens if completion is None else completion,
+        )
     if stats is not None:
         _add(figures, stats.input_tokens, stats.total_output_tokens)
         figures.tokens_per_second = stats.tokens_per_second

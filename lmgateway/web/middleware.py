@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -30,7 +29,6 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     app, client = request.app, request.remote or ""
     rules = app[RULES_IN_FORCE].current
     head = rules.head(client, request.version, request.raw_headers)
-    task = cast("asyncio.Task[Any]", asyncio.current_task())
     context = request[CONTEXT] = RequestContext(
         rules=rules,
         head=head,
@@ -39,7 +37,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         client=client,
         method=request.method[:METHOD_CHARACTERS],
         path=clean_path(head.redaction.redact(request.path)),
-        cancellation=Cancellation(task.cancel),
+        cancellation=Cancellation(request.task.cancel),
         downstream=Downstream(request),
     )
     response = None
@@ -140,13 +138,13 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         return
     context.downstream.response = response
     finish_headers(response)
-    head = context.head
+    head, headers = context.head, response.headers
     if protocol_of(request).is_ending or head.asks_for_another_protocol:
         response.force_close()
-        response.headers["Connection"] = "close"
-    response.headers["X-Request-Id"] = context.request_id
+        headers["Connection"] = "close"
+    headers["X-Request-Id"] = context.request_id
     for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
-        response.headers.add(name, value)  # in addition to LM Studio's own Vary
+        headers.add(name, value)  # in addition to LM Studio's own Vary
 
 
 MIDDLEWARES = (observe, render_errors, authorize)

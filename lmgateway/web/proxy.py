@@ -39,20 +39,19 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     destination = target.parse(request.raw_path)
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     app, context = request.app, request[CONTEXT]
-    activity = app[ACTIVITY]
-    activity.admit(context.client, context.rules.config.limits)
+    activity, config = app[ACTIVITY], context.rules.config
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
     )
-    with activity.exchange(exchange):
-        with app[HELD_BODIES].hold(context.client, context.rules.config) as held:
+    with activity.exchange(exchange, config.limits):
+        with HeldBody(app[HELD_BODIES], context.client, config) as held:
             incoming = await read(request, context, destination, dialect, held)
             planned = plan(
                 incoming,
                 app[ACTIVE_MODELS].current,
                 context.rules.profiles.defaults,
-                context.rules.config.proxy,
+                config.proxy,
             )
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)

@@ -49,18 +49,18 @@ async def relay(
         if isinstance(meter, StreamMeter):
             headers.popall("Content-Length", None)  # removing the usage makes the body shorter
         transfer = Transfer(upstream, meter, exchange, faults)
-        first = transfer.first()
+        unsent = transfer.piece_of(upstream.read_ready())
         writer = await downstream.begin(
-            upstream.status, writable_reason(upstream.reason), headers, join_body=bool(first)
+            upstream.status, writable_reason(upstream.reason), headers, join_body=bool(unsent)
         )
-        await writer.write(first)
         if transfer.left or not upstream.has_ended:
+            await writer.write(unsent)
             await transfer.run(downstream.connection, writer)
-        await writer.write(transfer.finish())
+            unsent = b""
         response = downstream.response
         if response is None:
             raise RuntimeError("the response has no head")
-        await response.write_eof()
+        await response.write_eof(unsent + transfer.finish())
         return response
     finally:
         # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
@@ -93,11 +93,7 @@ class Transfer:
         # What was received in one go, and is passed on in pieces with other work in between.
         self.left = b""
 
-    def first(self) -> bytes:
-        """Return the first piece of what was received already."""
-        return self._piece_of(self._upstream.read_ready())
-
-    def _piece_of(self, chunk: bytes) -> bytes:
+    def piece_of(self, chunk: bytes) -> bytes:
         """Return the chunk's first piece, metered, and keep the others for later."""
         if len(chunk) > self._piece_bytes:
             chunk, self.left = chunk[: self._piece_bytes], chunk[self._piece_bytes :]
@@ -146,7 +142,7 @@ class Transfer:
         if self._failure is not None:
             raise self._failure
         while chunk := self._take_left() or await self._upstream.read():
-            await writer.write(self._piece_of(chunk))
+            await writer.write(self.piece_of(chunk))
             await asyncio.sleep(0)
 
     def _take_left(self) -> bytes:
@@ -177,7 +173,7 @@ class Transfer:
         if not self.left or self._failure is not None:  # `run` has relayed it
             return
         try:
-            write_now(self._writer, self._piece_of(self._take_left()))
+            write_now(self._writer, self.piece_of(self._take_left()))
         except Exception as exc:  # noqa: BLE001 - as above
             self._fail(exc)
         if self.left:

@@ -158,7 +158,7 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     if request.content_type != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     context = request[CONTEXT]
-    with request.app[HELD_BODIES].hold(context.client, context.rules.config) as held:
+    with HeldBody(request.app[HELD_BODIES], context.client, context.rules.config) as held:
         body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(held, context.head.content_coding)
         read = _parsed(body.removeprefix(BOM_UTF8), kind)
     # A key in it would be sent to LM Studio, published in events, and saved in the database.

@@ -136,8 +136,16 @@ class RequestHead:
         return self.fields.get("Upgrade", "websocket").lower() != "websocket"
 
     def cors_fields(self, *, proxied: bool) -> Mapping[str, str]:
-        """Return the response's CORS header fields."""
-        return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=proxied)
+        """Return the CORS header fields of a response to a request for a path of this kind."""
+        return self._cors_of_lm_studio if proxied else self._cors_of_gateway
+
+    @cached_property
+    def _cors_of_lm_studio(self) -> Mapping[str, str]:
+        return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=True)
+
+    @cached_property
+    def _cors_of_gateway(self) -> Mapping[str, str]:
+        return self._rules.cors.response_headers(self.fields.get("Origin"), proxied=False)
 
     @cached_property
     def content_coding(self) -> str | None:

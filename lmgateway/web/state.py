@@ -8,12 +8,12 @@ from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
+from ..observe.capacity import Capacity
 from ..observe.event_stream import Events
 from ..observe.prometheus import Metrics
 from ..storage.database import Database
 from ..turns import Turns
 from .context import RequestContext
-from .held_bodies import HeldBodies
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .ruleset import RulesInForce
@@ -26,7 +26,7 @@ DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)
-HELD_BODIES = web.AppKey("held_bodies", HeldBodies)
+HELD_BODIES = web.AppKey("held_bodies", Capacity)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)

@@ -35,6 +35,7 @@ async def post(
 ) -> DirectResponse:
     fields = FIELDS.copy()
     fields["Content-Length"] = str(len(body))
+    fields["Host"] = URL(upstream.base_url).authority
     return await DirectClient(session, upstream.base_url).send("POST", "/v1/x", fields, body, TIMEOUT)
 
 
@@ -46,7 +47,8 @@ async def test_request_is_the_one_that_aiohttp_sends(
     target = "/v1/chat/completions?a=%2e&b"
     fields = FIELDS.copy()
     fields["Content-Length"] = str(len(body))
-    reply = await DirectClient(session, upstream.base_url + path).send("POST", target, fields, body, TIMEOUT)
+    head = CIMultiDict([("Host", URL(upstream.base_url).authority), *fields.items()])
+    reply = await DirectClient(session, upstream.base_url + path).send("POST", target, head, body, TIMEOUT)
     assert (reply.status, reply.reason, await read(reply)) == (200, "OK", b"{}")
     url = URL(upstream.base_url + path + target, encoded=True)
     async with session.post(url, data=body, headers=fields) as response:

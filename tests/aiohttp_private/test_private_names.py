@@ -12,12 +12,13 @@ from types import ModuleType
 import aiohttp
 import pytest
 import yarl
-from aiohttp import web, web_protocol
+from aiohttp import http_writer, web, web_protocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
+from multidict import CIMultiDict
 
 import lmgateway
 
@@ -62,7 +63,7 @@ OF_STREAM_RESPONSE = (
 )
 OF_SERVER = ("_kwargs", "_loop")
 OF_STREAM_WRITER = ("_compress", "_headers_written", "_write")
-OF_OTHERS = ("_ErrInfo", "_cache", "_loop", "_make_server", "_replace")
+OF_OTHERS = ("_ErrInfo", "_cache", "_loop", "_make_server", "_replace", "_serialize_headers")
 ALL = {
     *OF_REQUEST_HANDLER,
     *OF_RESPONSE_HANDLER,
@@ -201,6 +202,8 @@ async def test_a_stream_writer_has_it(name: str) -> None:
 async def test_the_others_are_there() -> None:
     loop = asyncio.get_running_loop()
     assert hasattr(web_protocol, "_ErrInfo")
+    head = http_writer._serialize_headers("GET / HTTP/1.1", CIMultiDict(A="b"))
+    assert head == b"GET / HTTP/1.1\r\nA: b\r\n\r\n"
     assert hasattr(RawRequestMessage, "_replace")
     assert hasattr(web.AppRunner, "_make_server")
     assert hasattr(yarl.URL("http://h/p"), "_cache")

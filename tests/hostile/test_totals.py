@@ -49,12 +49,12 @@ def unfinished(path: bytes, announced: int, sent: bytes) -> bytes:
 async def holding(gateway: Gateway, sent: bytes, size: int, **where: str) -> AsyncIterator[RawClient]:
     """Send a request whose body isn't complete, and wait until the gateway holds so many bytes of it."""
     bodies = gateway.app[HELD_BODIES]
-    before = bodies.bytes
+    before = bodies.used
     async with raw_client(gateway.port, **where) as client:
         client.writer.write(sent)
-        await until(lambda: bodies.bytes == before + size)
+        await until(lambda: bodies.used == before + size)
         yield client
-    await until(lambda: bodies.bytes == before)
+    await until(lambda: bodies.used == before)
 
 
 async def ask(gateway: Gateway, sent: bytes, **where: str) -> Answer:
@@ -139,7 +139,7 @@ async def test_a_body_counts_until_lm_studio_responds(gateway: Gateway, upstream
         assert_refused(await ask(gateway, json_post(CHAT, b" " * held)), closes=True)
         proceed.set()
         await client.reader.readuntil(b"data: 1")
-        assert gateway.app[HELD_BODIES].bytes == 0
+        assert gateway.app[HELD_BODIES].used == 0
         upstream.script = answer()
         assert (await ask(gateway, json_post(CHAT, b" " * held))).status == 200
 

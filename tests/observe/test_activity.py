@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from lmgateway.config import Limits
 from lmgateway.errors import GatewayError, NotFound, StudioFailed
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
@@ -90,7 +91,7 @@ async def test_events_keep_their_order_though_exchanges_are_recorded_later() -> 
     events = Events()
     activity = Activity(events, Metrics())
     exchange = exchange_of(1)
-    with activity.exchange(exchange):
+    with activity.exchange(exchange, Limits()):
         activity.announce(exchange)
     events.publish(ModelUnloadStart(model_key="m", instance_id=None))
     with events.subscribe(after=0) as subscription:
@@ -109,7 +110,7 @@ async def test_an_exchange_is_recorded_without_being_read() -> None:
     activity = Activity(events, Metrics())
     with events.subscribe({"error"}) as subscription:
         for number in range(3):
-            with pytest.raises(StudioFailed), activity.exchange(exchange_of(number)):
+            with pytest.raises(StudioFailed), activity.exchange(exchange_of(number), Limits()):
                 raise StudioFailed("no")
             batch = await asyncio.wait_for(subscription.next(), 1)
             assert batch is not None
@@ -119,7 +120,7 @@ async def test_an_exchange_is_recorded_without_being_read() -> None:
 async def test_exchange_that_ended_counts_at_once(activity: Activity) -> None:
     """Before its record is made by the timer."""
     for number in range(1, 4):
-        with pytest.raises(StudioFailed), activity.exchange(exchange_of(number)):
+        with pytest.raises(StudioFailed), activity.exchange(exchange_of(number), Limits()):
             raise StudioFailed("no")
         assert (activity.total_requests, activity.total_errors) == (number, number)
         assert len(activity.history.recent) == number

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 
 import msgspec
+import pytest
 
 from lmgateway.observe.exchange import Cancellation, Exchange
-from lmgateway.observe.history import HOUR_RECORDS, HOUR_SECONDS, RECENT_RECORDS, History
+from lmgateway.observe.history import HOUR_SECONDS, HOUR_SPEEDS, RECENT_RECORDS, History, Speed
 from lmgateway.observe.record import Conclusion, RequestRecord, make_record
 
 
@@ -46,15 +47,21 @@ def test_speeds_are_of_the_last_hour() -> None:
     history.add(ended(1, tokens=5, seconds_ago=HOUR_SECONDS + 1))
     history.add(ended(2, tokens=0))
     history.add(ended(3, tokens=7, seconds_ago=HOUR_SECONDS - 60))
-    assert [(record.began, record.ttft_ms, record.tokens_per_second) for record in history.last_hour()] == [
-        (1003.0, 500, 7.0)
-    ]
+    assert list(history.last_hour()) == [Speed(began=1003.0, ttft_ms=500, tokens_per_second=7.0)]
 
 
-def test_speeds_are_bounded() -> None:
+def test_speeds_may_be_unknown() -> None:
     history = History()
-    for number in range(HOUR_RECORDS + 10):
+    record = msgspec.structs.replace(ended(1, tokens=1), ttft_ms=None, tokens_per_second=None)
+    history.add(record)
+    assert list(history.last_hour()) == [Speed(began=1001.0, ttft_ms=None, tokens_per_second=None)]
+
+
+@pytest.mark.parametrize("more", [10, HOUR_SPEEDS + 10])
+def test_speeds_are_bounded(more: int) -> None:
+    history = History()
+    for number in range(HOUR_SPEEDS + more):
         history.add(ended(number, tokens=1))
-    assert [record.began for record in history.last_hour()] == [
-        1000.0 + number for number in range(10, HOUR_RECORDS + 10)
+    assert [speed.began for speed in history.last_hour()] == [
+        1000.0 + number for number in range(more, HOUR_SPEEDS + more)
     ]

@@ -7,6 +7,7 @@ import gc
 import re
 import weakref
 
+from lmgateway.config import Limits
 from lmgateway.observe import vitals
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
@@ -61,7 +62,7 @@ async def test_garbage_is_collected_once_nothing_runs() -> None:
     gc.collect()  # so that only a full collection finds it
     old.clear()
     collecting = asyncio.create_task(vitals.collect_garbage(activity, seconds=0))
-    with activity.exchange(exchange):
+    with activity.exchange(exchange, Limits()):
         many = [Node() for _ in range(2000)]
         await turns()
         assert collected() is not None

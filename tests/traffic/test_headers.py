@@ -21,8 +21,10 @@ def forward(headers: CIMultiDictProxy[str], gateway: RequestFields | None = None
 
 
 def forwarded(*pairs: tuple[str, str]) -> list[tuple[str, str]]:
-    """The fields for LM Studio without Via, which is always the last."""
-    return list(forward(fields(*pairs)).items())[:-1]
+    """The fields for LM Studio without Host, which is always the first, and Via, the last."""
+    first, *others, last = forward(fields(*pairs)).items()
+    assert (first, last[0]) == (("Host", ""), "Via")
+    return others
 
 
 def returned(*pairs: tuple[str, str]) -> list[tuple[str, str]]:

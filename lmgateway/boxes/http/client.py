@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import cast
 
 import aiohttp
+from msgspec import Struct
 from multidict import CIMultiDict
+from yarl import URL
 
 from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
 from ...aiohttp_private.urls import exact_url
@@ -50,8 +51,7 @@ async def _pieces(*parts: bytes | memoryview) -> AsyncIterator[bytes]:
             await asyncio.sleep(0)
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A request to LM Studio. `target` is path and query as they are sent, relative to the base URL.
 
     A long body may consist of parts.
@@ -115,6 +115,7 @@ class HttpClient:
     def __init__(self, config: LMStudio, pool: HttpPool, health: Health) -> None:
         self.base_url = config.base_url
         self._base = str(self.base_url).rstrip("/")
+        self._host = URL(self._base).host_port_subcomponent or ""
         self._authorization = f"Bearer {config.api_token}" if config.api_token else ""
         self._pool = pool
         self._health = health
@@ -132,6 +133,7 @@ class HttpClient:
         body: Body = None,
     ) -> Outgoing:
         """Return a request to this LM Studio. A configured API token replaces the client's Authorization."""
+        headers["Host"] = self._host
         if self._authorization:
             headers["Authorization"] = self._authorization
         if isinstance(body, bytes):
