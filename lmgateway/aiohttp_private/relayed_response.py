@@ -8,12 +8,17 @@ from typing import cast
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
+from multidict import CIMultiDict
 
 _NO_CONTENT = 204
 
 
 class RelayedResponse(web.StreamResponse):
     """LM Studio's response with its own header fields; only the framing and Date are added."""
+
+    def __init__(self, status: int, reason: str, headers: CIMultiDict[str]) -> None:
+        """The response changes these header fields; they aren't copied."""
+        super().__init__(status=status, reason=reason, _real_headers=headers)
 
     async def _prepare_headers(self) -> None:
         # aiohttp's own method adds Content-Type and Server, and drops the Content-Length of a 304, which is

@@ -37,7 +37,7 @@ class Downstream:
 
         With `join_body` the head is sent together with the first bytes of the body.
         """
-        response = RelayedResponse(status=status, reason=reason, headers=headers)
+        response = RelayedResponse(status, reason, headers)
         request = self._request
         if request.version < (1, 1) and "Content-Length" not in headers:
             # HTTP/1.0 has no chunks: the end of the connection marks the end of the body.
