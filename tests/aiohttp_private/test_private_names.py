@@ -202,7 +202,9 @@ async def test_a_stream_writer_has_it(name: str) -> None:
 async def test_the_others_are_there() -> None:
     loop = asyncio.get_running_loop()
     assert hasattr(web_protocol, "_ErrInfo")
-    head = http_writer._serialize_headers("GET / HTTP/1.1", CIMultiDict(A="b"))
+    headers = CIMultiDict(A="b")
+    assert web.StreamResponse(_real_headers=headers).headers is headers
+    head = http_writer._serialize_headers("GET / HTTP/1.1", headers)
     assert head == b"GET / HTTP/1.1\r\nA: b\r\n\r\n"
     assert hasattr(RawRequestMessage, "_replace")
     assert hasattr(web.AppRunner, "_make_server")

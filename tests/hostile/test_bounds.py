@@ -192,7 +192,8 @@ async def test_60_readers_that_resume_and_do_not_read_hold_no_copies(
         async with raw_client(served.port) as other:
             await other.send(get("/metrics"))
             assert b"event_subscribers 61.0\n" in (await other.answer()).body
-        assert served.resident_bytes - before < 16 * MIB
+        # A copy of the history for each of them would take 60 MiB; their sockets' buffers take up to 17.
+        assert served.resident_bytes - before < 32 * MIB
 
 
 async def test_the_history_is_bounded_in_bytes(
