@@ -6,7 +6,7 @@ import asyncio
 
 
 class Turns:
-    """The queue of all long work: whoever has done a piece waits for its next turn."""
+    """The queue of all long work: after each piece, a task waits here for its next turn."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()

@@ -59,7 +59,7 @@ def imports(name: str, tree: ast.Module, known: set[str]) -> Iterator[str]:
 
 
 def test_imports_never_point_up() -> None:
-    """A module knows those beside and below it; the simulator, which only commands run, knows nobody."""
+    """A module imports those beside and below it; the simulator, which only commands run, none."""
     trees = modules()
     wrong = set()
     for name, tree in trees.items():

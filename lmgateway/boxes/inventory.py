@@ -15,7 +15,7 @@ Model = TypeVar("Model", bound=DownloadedModel)
 
 logger = logging.getLogger(__name__)
 
-# Nobody has so many. Parsing them takes 30 ms, in which other requests wait.
+# More than anyone has. Parsing them takes 30 ms, in which other requests wait.
 MAX_MODELS = 2000
 # The kinds that can be loaded; LM Studio has a separate list of each.
 KINDS: tuple[ModelType, ...] = ("llm", "embedding")

@@ -8,7 +8,7 @@ import sys
 if sys.platform == "win32":
     import msvcrt
 
-    # Beyond the content, because Windows lets nobody else read a locked byte.
+    # Beyond the content, because on Windows no other process can read a locked byte.
     _LOCKED_BYTE = 1 << 30
 
     def try_lock(descriptor: int, *, shared: bool = False) -> bool:

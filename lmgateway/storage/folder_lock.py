@@ -147,7 +147,7 @@ class FolderLock:
 
 
 def holder_of(folder: Path) -> Holder | str | None:
-    """Return who has the lock of this folder, None if nobody has it; a text if the holder is unknown.
+    """Return who has the lock of this folder; None if it is free, a text if the holder is unknown.
 
     Locks the file for a moment at most, and writes nothing. Raises OSError if it can't be locked.
     """

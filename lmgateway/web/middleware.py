@@ -55,7 +55,6 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
 @web.middleware
 async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn an exception into an error response, or break off a response whose head was sent already."""
-    context = request[CONTEXT]
     try:
         return await handler(request)
     except GatewayError as exc:
@@ -63,15 +62,16 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as exc:
         return _failed(request, _from_router(exc))
     except asyncio.CancelledError:
-        if context.cancellation.error is None:
+        error = request[CONTEXT].cancellation.error
+        if error is None:
             raise  # the client left
-        if (task := asyncio.current_task()) is not None:
-            task.uncancel()
-        return _failed(request, context.cancellation.error)
+        request.task.uncancel()
+        return _failed(request, error)
     except ConnectionResetError:
         # The client disconnected during a write; aiohttp cancels the handler.
         raise
     except Exception as exc:
+        context = request[CONTEXT]
         logger.exception("%s failed", context.request_id)
         cause = f"{type(exc).__name__}: {exc}"
         details = cause if context.rules.config.environment == "development" else None

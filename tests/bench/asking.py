@@ -84,7 +84,7 @@ class Asking(asyncio.Protocol):
             self._answered.set_result(outcome)
         else:
             self._answered.set_exception(outcome)
-            # Nobody may be waiting for it any more.
+            # The one that waited for it may have been cancelled.
             self._answered.exception()
 
 

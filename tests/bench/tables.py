@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .figures import Busy, Figures, Percentiles
 
-# Whoever makes the load has nothing left at so much of its core, and then measures itself.
+# The load generator has nothing left at so much of its core, and then measures itself.
 FULL_PERCENT = 90
 NOTES = """\
 CPU is user and system time of the target's processes. Latency is of one request after the other, first token

@@ -218,7 +218,7 @@ async def test_the_history_is_bounded_in_bytes(
 
 @pytest.mark.parametrize("style", ["plain", "json"])
 async def test_long_paths_are_cut_in_the_log(tmp_path: Path, upstream: ScriptedUpstream, style: str) -> None:
-    """Whoever has no key can fill no disk with them."""
+    """A client without a key can't fill the disk with them."""
     paths = ["/v1/" + "x" * 31_000, "/nowhere/" + "%1b" * 10_000, "/v1/" + "%F0%9F%99%82" * 2_500]
     async with running_process(tmp_path, upstream.base_url, f"logging.format={style}") as served:
         for path in paths * 5:
@@ -264,7 +264,7 @@ async def test_a_long_method_is_refused_or_cut(gateway: Gateway, connect: Connec
 
 
 async def test_long_names_on_lm_studios_lists_are_cut(start_gateway: StartGateway) -> None:
-    """They take nobody's time, wherever they are listed, compared or shown."""
+    """They delay no other request, wherever they are listed, compared or shown."""
     names = ("displayName", "publisher", "architecture", "paramsString", "format")
     model = {
         "type": "llm",

@@ -62,7 +62,7 @@ async def test_another_folder_is_free(tmp_path: Path) -> None:
 
 
 async def test_kill_9_frees_the_folder(tmp_path: Path) -> None:
-    """What the killed process has recorded delays nobody."""
+    """The killed process's record delays no later start."""
     async with lmgateway(*SERVE, cwd=tmp_path) as killed:
         await killed.port()
         killed.send(signal.SIGKILL)

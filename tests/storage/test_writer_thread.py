@@ -48,7 +48,7 @@ async def test_it_is_started_again_once(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 async def test_the_second_time_the_process_can_not_go_on(tmp_path: Path) -> None:
-    """And nobody waits for it for ever: neither a call that was waiting, nor a later one, nor the end."""
+    """Nothing waits for it for ever: neither a waiting call, nor a later one, nor the end."""
     failures: list[BaseException] = []
     database = Database(tmp_path, on_failure=failures.append)
     await database.open()
