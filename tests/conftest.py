@@ -15,13 +15,13 @@ from tests.support.signals import start_children_interruptible
 from tests.support.upstream import ScriptedUpstream, scripted_upstream
 
 # In debug mode asyncio notes where each callback, future and task was made, and shows the innermost frame.
-# All of them would take half of the tests' time. asyncio's C part calls `traceback` without a number of frames.
+# All of them would take half of the tests' time. asyncio's C part calls `traceback` without their number.
 asyncio.constants.DEBUG_STACK_DEPTH = 1
 traceback.extract_stack.__defaults__ = (None, 1)
 
 # asyncio's debug mode logs callbacks that block the event loop. One that takes longer than this is a fault on
-# any machine, without the time in which other processes ran: /proc has how many nanoseconds a thread waited for
-# the processor.
+# any machine, without the time in which other processes ran: /proc has how many nanoseconds a thread waited
+# for the processor.
 SLOW_SECONDS = 2.0
 SCHEDULED = Path("/proc/thread-self/schedstat")
 

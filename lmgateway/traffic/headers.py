@@ -26,6 +26,7 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+_KEEP_ALIVE = ["keep-alive"]
 # Fields that a client can't have removed by naming them in Connection.
 _VITAL = frozenset({"authorization", "content-length", "content-type", "content-encoding"})
 # Host is set to LM Studio's, the gateway itself sends 100 Continue, and the client's address isn't forwarded.
@@ -131,7 +132,7 @@ def _is_writable(text: str) -> bool:
 
 def _with_named_in_connection(fixed: frozenset[str], headers: CIMultiDictProxy[str]) -> frozenset[str]:
     lines = headers.getall("Connection", ())
-    if not lines:
+    if not lines or lines == _KEEP_ALIVE:  # nearly every head; a hop-by-hop name adds nothing
         return fixed
     if sum(map(len, lines)) > MAX_CACHED_CHARACTERS:
         return _with_named(fixed, lines)
