@@ -59,10 +59,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._request_count != self._followed:
-            self._followed = self._request_count
-            self.heads_received(len(data), self._follow_last_message())
-            if len(self._messages) > 1:
-                self._pause_pipelining()
+            self._heads_parsed(len(data))
 
     def body_received(self, data: bytes, limit: int) -> bool:
         """Parse input within a body; return whether the body's trailers are longer than `limit`.
@@ -85,10 +82,14 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
     def response_finished(self) -> None:
         """To be called after finish_response(), which parses the input after a refused Upgrade."""
         if self._request_count != self._followed and self._messages:
-            self._followed = self._request_count
-            self.heads_received(sys.maxsize, self._follow_last_message())
-            if len(self._messages) > 1:
-                self._pause_pipelining()
+            self._heads_parsed(sys.maxsize)
+
+    def _heads_parsed(self, size: int) -> None:
+        self._followed = self._request_count
+        self.heads_received(size, self._follow_last_message())
+        if len(self._messages) > 1 and not self._buffer_paused:
+            # aiohttp would parse 32 requests, which may take 2 MiB. It resumes when it takes one of them.
+            self._pause_reading_for_buffer()
 
     def heads_received(self, size: int, error: BaseException | None) -> None:
         """Called when heads were parsed, the last of them from at most `size` bytes of new input.
@@ -118,11 +119,6 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         """Return the approximate size of the head that was parsed last."""
         message = cast("RawRequestMessage", self._messages[-1][0])
         return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
-
-    def _pause_pipelining(self) -> None:
-        """Read nothing while requests wait in the queue. aiohttp would parse 32, which may take 2 MiB."""
-        if not self._buffer_paused:
-            self._pause_reading_for_buffer()  # aiohttp resumes when it takes one from the queue
 
     @property
     def queued_requests(self) -> int:

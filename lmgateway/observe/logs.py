@@ -60,9 +60,7 @@ class PlainFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.000Z INFO name: message`, one line unless there is a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
-        if not message.isprintable():  # as in printable(), without its two calls for each request
-            message = printable(message)
+        message = printable(record.getMessage())
         line = f"{iso_timestamp(record.created)} {self._level(record)} {record.name}: {message}"
         if not record.exc_info:
             return line

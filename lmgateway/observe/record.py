@@ -23,9 +23,6 @@ class Conclusion(NamedTuple):
         return self.outcome in {"failed", "cancelled"}
 
 
-_COMPLETED = Conclusion("completed")
-
-
 # gc=False: thousands of them live for long, and none is part of a reference cycle.
 class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     """An exchange that has ended.
@@ -69,7 +66,7 @@ def conclude(
         case None if stream_fault is not None:
             return Conclusion("failed", UpstreamBroke(stream_fault))
         case None:
-            return _COMPLETED if status < 500 else Conclusion("failed")
+            return Conclusion("completed" if status < 500 else "failed")
         case asyncio.CancelledError() if reason is not None:
             error = reason
         case asyncio.CancelledError() | ConnectionError():

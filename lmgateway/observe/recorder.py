@@ -93,8 +93,8 @@ class Recorder:
             return
         record = make_record(exchange, conclusion, at)
         self._history.add(record)
-        self._events.publish_first(_end_event(record))
         self._metrics.ended(record)
+        self._events.publish_first(_end_event(record))
 
 
 def _start_event(exchange: Exchange, at: float) -> InferenceStart:
