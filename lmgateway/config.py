@@ -169,6 +169,10 @@ class Cors(Table, frozen=True, kw_only=True):
     origins: Annotated[Origins | None, env("CORS_ORIGINS")] = None
 
 
+class Compat(Table, frozen=True, kw_only=True):
+    mend: Annotated[Flag, env("COMPAT_MEND")] = True
+
+
 class ModelProfile(Table, frozen=True, kw_only=True):
     """How a model is loaded, and the defaults for fields that its requests omit."""
 
@@ -189,6 +193,7 @@ class Config(Table, frozen=True, kw_only=True):
     proxy: Proxy = Proxy()
     limits: Limits = Limits()
     cors: Cors = Cors()
+    compat: Compat = Compat()
     # By model key.
     models: Mapping[str, ModelProfile] = MappingProxyType({})
 

@@ -1,20 +1,14 @@
-"""The command line: parses arguments, prints, and sets the exit status. No other package does this."""
+"""The command line: runs a command, prints, and sets the exit status. No other package does this."""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, get_args
 
-from .. import __version__
-from ..config import Config
 from ..errors import CannotListen, ConfigError, StateInUse, VitalTaskFailed
-from ..schema.common import ModelType
 from .failures import (
     EX_CANTCREAT,
     EX_CONFIG,
@@ -25,9 +19,9 @@ from .failures import (
     RequestFailed,
 )
 from .output import say
+from .parser import make_parser
 from .private_file import CannotWrite
 
-KINDS = get_args(ModelType)
 INTERRUPTED = 130
 # 128 + SIGPIPE, as a shell reports it
 UNREAD = 141
@@ -38,13 +32,10 @@ _EXIT_STATUS: dict[type[Exception], int] = {
     VitalTaskFailed: EX_SOFTWARE,
 }
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, and return the process's exit status."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     # Imported here, so that each command loads only the modules that it needs.
     module, _, function = options.command.partition(".")
     try:
@@ -78,171 +69,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _discard_output() -> None:
     # Python flushes stdout again at exit, and would report the same error once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lmgateway", description="A gateway in front of LM Studio.")
-    parser.add_argument("--version", action="version", version=f"lmgateway {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    setting = argparse.ArgumentParser(add_help=False)
-    setting.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="SETTING=VALUE",
-        help="set any setting by its path in the file, such as server.port=9000",
-    )
-    configured = argparse.ArgumentParser(add_help=False, parents=[setting])
-    configured.add_argument("--config", type=Path, metavar="FILE", help="the TOML file to read")
-    listening = argparse.ArgumentParser(add_help=False)
-    listening.add_argument("--host", help="the address to listen on (server.host)")
-    listening.add_argument("--port", help="the port to listen on, 0 for any free one (server.port)")
-    listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
-    _add_setup(commands, setting, configured, listening)
-    _add_running(commands, configured, listening)
-    remote = _remote(configured)
-    _add_monitoring(commands, remote)
-    _add_models(commands, remote)
-    return parser
-
-
-def _add_setup(
-    commands: Commands,
-    setting: argparse.ArgumentParser,
-    configured: argparse.ArgumentParser,
-    listening: argparse.ArgumentParser,
-) -> None:
-    start = _command(
-        commands,
-        "init",
-        parents=[setting, listening],
-        summary="write a configuration for this machine, and show how clients connect",
-    )
-    start.add_argument(
-        "--output",
-        type=Path,
-        metavar="FILE",
-        help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
-    )
-    start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
-    start.set_defaults(command="init.init")
-    diagnose = _command(
-        commands,
-        "doctor",
-        parents=[configured, listening],
-        summary="check the installation, and say how to fix each problem",
-    )
-    diagnose.add_argument("--json", action="store_true", help="print the findings as JSON")
-    diagnose.set_defaults(command="doctor.doctor")
-
-
-def _add_running(
-    commands: Commands, configured: argparse.ArgumentParser, listening: argparse.ArgumentParser
-) -> None:
-    serve = _command(commands, "serve", parents=[configured, listening], summary="run the gateway")
-    serve.set_defaults(command="running.serve")
-    check = _command(
-        commands,
-        "check",
-        parents=[configured, listening],
-        summary="show every setting in force, and where its value comes from",
-    )
-    check.set_defaults(command="check.check")
-    simulate = _command(commands, "simulate", summary="run a simulated LM Studio")
-    simulate.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
-    simulate.add_argument(
-        "--port", type=_port, default=1234, help="the port, 0 for any free one (%(default)s)"
-    )
-    simulate.add_argument("--log-dir", type=Path, help="write a server log like LM Studio's in this folder")
-    simulate.set_defaults(command="demo.simulate")
-    demo = _command(commands, "demo", summary="run the gateway in front of a simulated LM Studio")
-    demo.add_argument(
-        "--port",
-        type=_port,
-        default=Config().server.port,
-        help="the gateway's port, 0 for any free one (%(default)s)",
-    )
-    demo.set_defaults(command="demo.demo")
-
-
-def _command(
-    commands: Commands, name: str, *, summary: str, parents: Sequence[argparse.ArgumentParser] = ()
-) -> argparse.ArgumentParser:
-    description = f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(name, parents=parents, help=summary, description=description)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return int(text)
-
-
-def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    remote = argparse.ArgumentParser(add_help=False, parents=[configured])
-    remote.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
-    remote.add_argument("--key", help="the gateway's key; by default the configured one")
-    remote.add_argument("--json", action="store_true", help="print the gateway's response as JSON")
-    return remote
-
-
-def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    watch = _command(commands, "events", parents=[remote], summary="follow the gateway's events")
-    watch.add_argument(
-        "--type",
-        action="append",
-        default=[],
-        metavar="NAME,...",
-        help="only events of these names, such as error,model_load_progress",
-    )
-    watch.set_defaults(command="events.events")
-    listing = _command(commands, "models", parents=[remote], summary="list the models of a running gateway")
-    listing.set_defaults(command="models.listing")
-
-
-def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    named = argparse.ArgumentParser(add_help=False, parents=[remote])
-    named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
-    named.add_argument("--id", metavar="NAME", help="the instance's identifier")
-    defaults = argparse.ArgumentParser(add_help=False)
-    defaults.add_argument(
-        "--default",
-        dest="defaults",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a default for requests that omit the field, such as temperature=0.7 or maxTokens=500",
-    )
-    load = _command(
-        commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
-    )
-    load.add_argument(
-        "--ttl", type=int, metavar="SECONDS", help="unload the model after this time without a request"
-    )
-    load.add_argument("--no-activate", action="store_true", help="don't change the active model")
-    load.add_argument(
-        "--with",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
-    )
-    load.set_defaults(command="models.load")
-    cancel = _command(commands, "cancel", parents=[named], summary="cancel a model's load")
-    cancel.set_defaults(command="models.cancel")
-    unload = _command(commands, "unload", parents=[named], summary="unload a model from memory")
-    unload.set_defaults(command="models.unload")
-    activate = _command(
-        commands,
-        "activate",
-        parents=[named, defaults],
-        summary="make a model the active one, without loading it",
-    )
-    activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
-    activate.set_defaults(command="models.activate")
-    deactivate = _command(
-        commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"
-    )
-    deactivate.add_argument("--type", choices=KINDS, help="only this type; by default both")
-    deactivate.set_defaults(command="models.deactivate")

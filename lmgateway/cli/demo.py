@@ -10,6 +10,7 @@ import msgspec
 from ..app import create_app
 from ..boxes.sdk import library as sdk
 from ..config import Config, Server, decode_custom
+from ..errors import ConfigError
 from ..observe import logs
 from ..schema.common import ModelType
 from ..schema.models import ActivateRequest
@@ -18,7 +19,7 @@ from ..server.listening import listening
 from ..server.loop import Signals
 from ..server.loop import run as run_loop
 from ..server.sockets import bind
-from ..simulator import Simulator
+from ..simulator import Simulator, switches
 from ..simulator import serve as serve_simulator
 from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
@@ -34,10 +35,17 @@ DEMO_MODELS: dict[ModelType, str] = {
 
 
 def simulate(options: argparse.Namespace) -> int:
+    if "help" in options.switch:
+        say_lines("\n".join(f"{name}: {about}" for name, about in switches.descriptions().items()))
+        return 0
+    try:
+        chosen = switches.parse(options.switch)
+    except ValueError as exc:
+        raise ConfigError([f"--switch: {exc}"]) from exc
     logs.configure("info", "auto", quiet=sdk.LOGGERS)
     if options.log_dir is not None and (reason := why_unwritable(options.log_dir)):
         raise CannotWrite(f"--log-dir: {options.log_dir} isn't writable: {reason}. Choose another folder.")
-    simulator = Simulator(log_dir=options.log_dir)
+    simulator = Simulator(log_dir=options.log_dir, switches=chosen)
 
     async def run(signals: Signals) -> None:
         sockets = bind(options.host, options.port)

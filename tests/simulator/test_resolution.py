@@ -7,7 +7,7 @@ import json
 import aiohttp
 import pytest
 
-from lmgateway.simulator import Pace, Simulator, serve
+from lmgateway.simulator import Pace, Simulator, Switches, serve
 from tests.support.gate import Gate
 
 from .conftest import EMBEDDING, LLM, OTHER_LLM, TOKEN, ask
@@ -66,7 +66,7 @@ async def test_simultaneous_requests_share_a_load(simulator: Simulator, http: ai
 
 async def test_without_just_in_time_loading():
     """Nothing loaded is an error that says so; lists name what is loaded only."""
-    simulator = Simulator(pace=Pace.instant(), jit=False)
+    simulator = Simulator(pace=Pace.instant(), switches=Switches(jit=False))
     async with (
         serve(simulator, "127.0.0.1", 0) as port,
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,

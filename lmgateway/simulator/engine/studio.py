@@ -17,6 +17,7 @@ from .memory import LoadOrder, Memory
 from .pace import LOAD_STEPS, Pace
 from .prompt import Prompt
 from .server_log import ServerLog
+from .switches import Switches
 from .vectors import embed
 
 JIT_TTL_SECONDS = 3600
@@ -34,13 +35,13 @@ class Studio:
         *,
         pace: Pace | None = None,
         api_token: str = "",
-        jit: bool = True,
+        switches: Switches | None = None,
         log_dir: Path | None = None,
         extra_models: Sequence[Mapping[str, object]] = (),
     ) -> None:
         self.pace = pace or Pace()
         self.api_token = api_token
-        self.jit = jit
+        self.switches = switches or Switches()
         self.authentication_seconds = 10.0
         self.ledger = Ledger()
         self.log = ServerLog(log_dir)
@@ -88,7 +89,7 @@ class Studio:
         if instance is not None:
             return instance
         model = self.catalogue.get(name)
-        if self.jit and model is not None:
+        if self.switches.jit and model is not None:
             check_domain(model, domain)
             return model
         loaded = self.memory.instances(domain)
@@ -96,7 +97,7 @@ class Studio:
             return loaded[0]
         if loaded:
             raise AmbiguousModel(name)
-        if self.jit and name:
+        if self.switches.jit and name:
             raise UnknownModel(name, self.catalogue.keys())
         raise NoModelsLoaded
 

@@ -49,7 +49,7 @@ def _entries(studio: Studio, *, everything: bool = False) -> Iterator[tuple[str,
     by_identifier = {instance.identifier: instance for instance in studio.memory.instances()}
     for model in studio.catalogue:
         instance = by_identifier.pop(model.model_key, None)
-        if model.type in ("llm", "embedding") and (studio.jit or everything or instance is not None):
+        if model.type in ("llm", "embedding") and (studio.switches.jit or everything or instance is not None):
             yield model.model_key, model, instance
     for identifier, instance in by_identifier.items():
         yield identifier, instance.model, instance

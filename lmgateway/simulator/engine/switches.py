@@ -1,0 +1,41 @@
+"""Differences between versions, settings and machines of LM Studio; the defaults are those of version 0.4."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, get_type_hints
+
+import msgspec
+
+
+def _about(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Each one's description is shown by `lmgateway simulate --help`."""
+
+    jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
+
+
+def parse(pairs: Iterable[str]) -> Switches:
+    """Return the switches of `NAME=VALUE` texts. Raises ValueError with a sentence for the user."""
+    fields = {}
+    for pair in pairs:
+        name, is_pair, value = pair.partition("=")
+        if not is_pair or name not in Switches.__struct_fields__:
+            known = ", ".join(Switches.__struct_fields__)
+            raise ValueError(f"{pair} isn't NAME=VALUE with one of these names: {known}.")
+        fields[name] = value
+    try:
+        return msgspec.convert(fields, Switches, strict=False)
+    except msgspec.ValidationError as exc:
+        raise ValueError(f"{exc}.") from exc
+
+
+def descriptions() -> Mapping[str, str]:
+    """Return each switch's description and default, by name."""
+    hints = get_type_hints(Switches, include_extras=True)
+    described = zip(Switches.__struct_fields__, Switches.__struct_defaults__, strict=True)
+    return {
+        name: f"{hints[name].__metadata__[0].description} ({msgspec.json.encode(default).decode()})"
+        for name, default in described
+    }
