@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 # A lone surrogate is a high one without a low one after it, or a low one without a high one before it. The
 # first alternatives consume escaped backslashes and complete pairs. The common first backslash precedes the
 # group so that `re` searches for it as a literal: forty times as fast in a body without backslashes.
@@ -16,37 +18,50 @@ _ALONE = re.compile(
     rb"\\(?:\\|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<alone>u[dD][89a-fA-F][0-9a-fA-F]{2}))"
 )
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-# Unicode noncharacters, which no client has a use for: as escapes, and in UTF-8, which msgspec writes for a
-# key that it has decoded.
-_MASKS = tuple((b"\\u%x" % number, chr(number).encode()) for number in range(0xFDD0, 0xFDF0))
+# Unicode's noncharacters and private characters, which hardly a client has a use for. There are more of them
+# than of surrogates.
+_MASKS = (*range(0xFDD0, 0xFDF0), *range(0xE000, 0xF900))
+_MASK = re.compile(
+    # As escapes, and in UTF-8, which msgspec writes for a key that it has decoded.
+    rb"\\(?:\\|u(?:[fF][dD][dDeE][0-9a-fA-F]|[eE][0-9a-fA-F]{3}|[fF][0-8][0-9a-fA-F]{2}))"
+    rb"|\xee[\x80-\xbf]{2}|\xef(?:[\x80-\xa3][\x80-\xbf]|\xb7[\x90-\xaf])"
+)
 
 
 class Masked:
-    """A body whose lone surrogates are replaced. `text` is as long as the body."""
+    """A body whose lone surrogates are replaced, each one by a character that the body doesn't contain.
+
+    `text` is as long as the body.
+    """
 
     def __init__(self, body: bytes) -> None:
-        self._masked: list[bytes] = []
+        self._masks: dict[bytes, int] = {}
+        self._surrogates: dict[int, bytes] = {}
         self.text = body
-        self._mask, self._as_text = _MASKS[0]
         # The substitution calls a function for every escaped backslash: a path, a regular expression.
         if _SURROGATE.search(body) is None:
             return
-        lowered = body.lower()
-        unused = (spelled for spelled in _MASKS if not any(mask in lowered for mask in spelled))
-        self._mask, self._as_text = next(unused, _MASKS[0])
+        used = set(map(_code, _MASK.findall(body)))
+        self._unused = (code for code in _MASKS if code not in used)
         self.text = _ALONE.sub(self._hide, body)
 
     def _hide(self, match: re.Match[bytes]) -> bytes:
         if match["alone"] is None:
             return match[0]
-        self._masked.append(match[0])
-        return self._mask
+        mask = self._masks.get(match[0])
+        if mask is None:
+            mask = self._masks[match[0]] = next(self._unused, _MASKS[0])
+            self._surrogates[mask] = match[0]
+        return b"\\u%x" % mask
 
     def __bool__(self) -> bool:
-        return bool(self._masked)
+        return bool(self._masks)
 
     def restore(self, text: bytes) -> bytes:
-        """Return `text`, made of pieces of the masked text in their order, with the surrogates restored."""
-        masked = iter(self._masked)
-        masks = b"|".join(map(re.escape, (self._mask, self._as_text)))
-        return re.sub(masks, lambda _: next(masked), text)
+        """Return `text`, made of pieces of the masked text, with the surrogates restored."""
+        return _MASK.sub(lambda match: self._surrogates.get(_code(match[0]), match[0]), text)
+
+
+def _code(spelled: bytes) -> int:
+    """Return the code point of a character as it is spelled in a JSON string."""
+    return ord(msgspec.json.decode(b'"%s"' % spelled, type=str))
