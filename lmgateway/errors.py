@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
-# Without this header, OpenAI's and Anthropic's libraries retry a 5xx twice.
-DO_NOT_RETRY = {"x-should-retry": "false"}
+DO_NOT_RETRY = {"x-should-retry": "false"}  # OpenAI's and Anthropic's libraries retry a 5xx twice
+REFUSED_REASON = "X-Refused-Reason"  # the code, for which Anthropic's shape has no room
 INTERNAL_FAILURE = "The gateway failed."
 
 
@@ -48,17 +48,15 @@ class VitalTaskFailed(Exception):
 
 
 class GatewayError(Exception):
-    """An error response. The message is one sentence for the client, which says what to do.
+    """An error response; the message is a sentence for the client. `details` is for the gateway's own shape.
 
-    `details` is added in the gateway's own error shape. `headers` are sent with the response; `header_names`
-    are those that every error of this kind has.
+    Of the response's `headers`, those in `header_names` are sent with every error of this kind.
     """
 
     status: ClassVar[int] = 500
     type: ClassVar[str] = "api_error"
     code: ClassVar[str] = "internal_error"
-    # A fixed text that older clients compare with: earlier versions sent it in place of the message.
-    title: ClassVar[str | None] = None
+    title: ClassVar[str | None] = None  # earlier versions sent it in place of the message
     header_names: ClassVar[tuple[str, ...]] = ()
     closes_connection: ClassVar[bool] = False
 
@@ -118,6 +116,12 @@ class ModelNotFound(NotFound):
     """LM Studio has no model, or no loaded instance, of this name."""
 
     code = "model_not_found"
+
+
+class ModelNotLoaded(NotFound):
+    """The model isn't in memory, or LM Studio's SDK can't be reached, so nothing can be counted."""
+
+    code, header_names = "model_not_loaded", (REFUSED_REASON,)
 
 
 class MethodNotAllowed(GatewayError):

@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from .mend_tools import choose_tool, complete_chat_schemas, complete_response_schemas, leave_out_types
 from .raw_json import Members, members, raw, text
-from .surrogates import Masked
+from .surrogates import Masked, is_costly
 
 Mend = Literal["tool_choice", "json_object", "tool_types", "tool_schema"]
 # Returns the changed members, None if nothing changes.
@@ -25,12 +25,8 @@ Mender = Callable[[Members], Members | None]
 
 MEND_BYTES = 8 * 1024**2
 """A longer body isn't mended: that would hold up other requests."""
-# Neither is a body with more separators: decoding and encoding that many members takes 40 ms. Nor, if it has
-# lone surrogates, a longer one, or one with more of the escapes that Masked looks at one by one.
+# Neither is a body with more separators: decoding and encoding that many members takes 40 ms.
 _MAX_SEPARATORS = 40_000
-_MASKED_BYTES = 1024**2
-_MAX_ESCAPES = 5_000
-_COUNTED_ESCAPES = (rb"\\", rb"\ud", rb"\uD")
 # A longer refusal isn't LM Studio's: it lists at most two issues for each tool.
 _REFUSAL_BYTES = 256 * 1024
 
@@ -123,7 +119,7 @@ def mended(mend: Mend, path: str, body: bytes) -> bytes | None:
     try:
         changed = _changed(bare, mender)
     except _NO_JSON:  # perhaps because of a lone surrogate, which msgspec rejects
-        if len(bare) > _MASKED_BYTES or sum(map(bare.count, _COUNTED_ESCAPES)) > _MAX_ESCAPES:
+        if is_costly(bare):
             return None
         masked = Masked(bare)
         try:

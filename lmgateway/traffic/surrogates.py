@@ -27,6 +27,11 @@ _MASK = re.compile(
     rb"|\xee[\x80-\xbf]{2}|\xef(?:[\x80-\xa3][\x80-\xbf]|\xb7[\x90-\xaf])"
 )
 
+MASKED_BYTES = 1024**2
+# Each of these takes microseconds.
+_COUNTED_ESCAPES = (rb"\\", rb"\ud", rb"\uD")
+_MAX_ESCAPES = 5_000
+
 
 class Masked:
     """A body whose lone surrogates are replaced, each one by a character that the body doesn't contain.
@@ -60,6 +65,18 @@ class Masked:
     def restore(self, text: bytes) -> bytes:
         """Return `text`, made of pieces of the masked text, with the surrogates restored."""
         return _MASK.sub(lambda match: self._surrogates.get(_code(match[0]), match[0]), text)
+
+
+def is_costly(body: bytes | bytearray) -> bool:
+    """True if masking the body would hold up other requests."""
+    return len(body) > MASKED_BYTES or sum(map(body.count, _COUNTED_ESCAPES)) > _MAX_ESCAPES
+
+
+def masked_text(body: bytes | bytearray) -> bytes | bytearray:
+    """Return the body, with lone surrogates masked if there are any and that isn't costly."""
+    if b"\\" not in body or is_costly(body) or _SURROGATE.search(body) is None:
+        return body
+    return Masked(bytes(body)).text
 
 
 def _code(spelled: bytes) -> int:

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from ..access.credentials import BY_SHAPE, Redaction
 from ..aiohttp_private.relayed_response import RelayedResponse
-from ..errors import GatewayError
+from ..errors import REFUSED_REASON, GatewayError
 from ..schema.errors import AnthropicError, AnthropicErrorBody, OpenAiError, OpenAiErrorBody, OwnError
 from .operations.areas import ApiStyle
 
@@ -35,6 +35,8 @@ def error_response(
     body = error_body(error, style, request_id, redaction)
     response = json_response(body, status=error.status)
     response.headers.extend(error.headers)
+    if REFUSED_REASON in error.header_names:
+        response.headers[REFUSED_REASON] = error.code
     return response
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from .. import inventory
 from ..listed_names import ListedNames
 from ..origin import Origin
 from . import library as sdk
+from . import prompts
 from .library import Parameter, SdkClient
 from .links import SdkLinks
 
@@ -62,6 +63,16 @@ class SdkCalls:
         """Return the settings that an instance was loaded with, by the names of a LoadConfig."""
         specifier = {"specifier": {"type": "query", "query": {"identifier": identifier}}}
         return sdk.parse_load_config(await self._call(kind, "getLoadConfig", specifier))
+
+    async def count_prompt(
+        self, identifier: str, history: Mapping[str, object], tools: Sequence[Mapping[str, object]]
+    ) -> int:
+        """Return the tokens of the prompt that the instance's template makes of a conversation."""
+        specifier = {"type": "query", "query": {"identifier": identifier}}
+        conversation = prompts.template_parameter(specifier, history, tools)
+        rendered = await self._call("llm", "applyPromptTemplate", conversation)
+        text = {"specifier": specifier, "inputString": prompts.parse_prompt(rendered)}
+        return prompts.parse_count(await self._call("llm", "countTokens", text))
 
     async def unload(self, kind: ModelType, identifier: str) -> None:
         """Unload an instance. Raises ModelNotFound if no instance has this identifier."""

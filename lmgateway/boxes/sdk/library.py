@@ -37,7 +37,7 @@ LOGGERS = (
 )
 """Loggers of the SDK and of its dependencies, for the set-up of logging."""
 
-_NOT_UNDERSTOOD = "LM Studio answered in a form that its SDK doesn't know."
+NOT_UNDERSTOOD = "LM Studio answered in a form that its SDK doesn't know."
 _TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
 _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
     "generic.specificModelUnloaded"
@@ -158,7 +158,7 @@ async def loaded_identifier(channel: Any) -> str | None:
     except SdkError:
         raise
     except _MALFORMED as exc:
-        raise StudioFailed(_NOT_UNDERSTOOD) from exc
+        raise StudioFailed(NOT_UNDERSTOOD) from exc
     return untrusted.text(result.identifier)
 
 

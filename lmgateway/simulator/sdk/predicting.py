@@ -28,9 +28,15 @@ class Predict(msgspec.Struct, frozen=True, rename="camel"):
     prediction_config_stack: ConfigStack
 
 
+class TemplateOptions(msgspec.Struct, frozen=True, rename="camel"):
+    tool_definitions: list[dict[str, object]] | None = None
+
+
 class RenderPrompt(msgspec.Struct, frozen=True, rename="camel"):
     specifier: Specifier
     history: History
+    prediction_config_stack: ConfigStack = ConfigStack()
+    opts: TemplateOptions = TemplateOptions()
 
 
 class Predicting:
@@ -63,7 +69,10 @@ class Predicting:
 
     async def apply_prompt_template(self, parameter: RenderPrompt) -> object:
         pick(self._studio.memory, parameter.specifier, "llm")
-        return {"formatted": _prompt(parameter.history, {}).text}
+        settings = parameter.prediction_config_stack.settings()
+        if (tools := parameter.opts.tool_definitions) is not None:
+            settings["llm.prediction.tools"] = {"type": "toolArray", "tools": tools}
+        return {"formatted": _prompt(parameter.history, settings).text}
 
 
 async def _generate(generation: Generation, channel: Channel) -> None:

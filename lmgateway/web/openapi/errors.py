@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...errors import GatewayError, ModelNotFound, ValidationFailed
+from ...errors import GatewayError, ModelNotFound, ModelNotLoaded, ValidationFailed
 from ...schema.errors import AnthropicError, OpenAiError, OwnError
 from ..operations.areas import ApiStyle
 from ..operations.examples import REQUEST_ID
@@ -20,7 +20,12 @@ SHAPES: dict[ApiStyle, type[Struct]] = {
     "openai": OpenAiError,
     "anthropic": AnthropicError,
 }
-HEADER_EXAMPLES = {"WWW-Authenticate": "Bearer", "Allow": "GET, HEAD", "Retry-After": "1"}
+HEADER_EXAMPLES = {
+    "WWW-Authenticate": "Bearer",
+    "Allow": "GET, HEAD",
+    "Retry-After": "1",
+    "X-Refused-Reason": ModelNotLoaded.code,
+}
 
 
 def meaning(kind: type[GatewayError]) -> str:

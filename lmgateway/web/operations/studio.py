@@ -20,10 +20,11 @@ from ...traffic.target import SHORT_PATHS
 from ..proxy import proxy
 from . import studio_examples as examples
 from .areas import studio_area
+from .counting import COUNT_TOKENS
 from .error_kinds import OF_BODIES, Kinds
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
-OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", "Anthropic's API", "LM Studio's own API"
+OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", COUNT_TOKENS.tag, "LM Studio's own API"
 SHORT = "Short paths"
 # All methods of OpenAPI except TRACE, which isn't forwarded.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -132,13 +133,7 @@ _ANTHROPIC = (
         examples.MESSAGE_STREAM,
         tag=ANTHROPIC,
     ),
-    _post(
-        "/v1/messages/count_tokens",
-        "Count a conversation's tokens",
-        examples.MESSAGE,
-        examples.COUNT_ANSWER,
-        tag=ANTHROPIC,
-    ),
+    COUNT_TOKENS,
 )
 _NATIVE = (
     _post(

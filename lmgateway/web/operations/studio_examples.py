@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ...schema.tokens import CountedTokens
 from . import studio_bodies as bodies
 from .examples import EMBEDDING_MODEL
 from .examples import MODEL as MODEL
@@ -102,7 +103,7 @@ MESSAGE_STREAM = _sse(
     {"type": "message_stop"},
     named=True,
 )
-COUNT_ANSWER = {"input_tokens": 25}
+COUNT_ANSWER = CountedTokens(input_tokens=25)
 
 # ── LM Studio's own API ────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,23 @@
+"""The operation of Anthropic's API that the gateway answers itself."""
+
+from __future__ import annotations
+
+from ...errors import ModelNotLoaded, RequestCancelled, StudioFailed
+from ..count_tokens import PATH, count_or_proxy
+from . import studio_examples as examples
+from .error_kinds import OF_BODIES
+from .operation import Operation, answer, json_of
+
+COUNT_TOKENS = Operation(
+    "POST",
+    PATH,
+    count_or_proxy,
+    scope="inference",
+    styles=("anthropic",),
+    tag="Anthropic's API",
+    summary="Count a conversation's tokens",
+    description="No model is loaded for it. With `compat.mend` off, it is forwarded.",
+    body=json_of(examples.MESSAGE),
+    answers={200: answer("The tokens of the prompt.", examples.COUNT_ANSWER)},
+    raises=(*OF_BODIES, RequestCancelled, ModelNotLoaded, StudioFailed),
+)
