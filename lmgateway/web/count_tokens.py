@@ -14,25 +14,15 @@ from ..errors import (
     UpstreamUnavailable,
 )
 from ..schema.tokens import CountedTokens
-from ..traffic import anthropic_prompt, target
+from ..traffic import anthropic_prompt
 from ..traffic.anthropic_prompt import Conversation
 from .context import RequestContext
 from .held_bodies import HeldBody
-from .proxy import proxy
 from .request_bodies import Upload
 from .responses import json_response
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
 
 PATH = "/v1/messages/count_tokens"
-
-
-async def count_or_proxy(request: web.Request) -> web.StreamResponse:
-    """Count tokens if the path means that, however it is spelled, unless `compat.mend` is off."""
-    if request.method == "POST" and request[CONTEXT].rules.config.compat.mend:
-        path = target.parse(request.raw_path).path
-        if path == PATH:
-            return await count_tokens(request)
-    return await proxy(request)
 
 
 async def count_tokens(request: web.Request) -> web.Response:

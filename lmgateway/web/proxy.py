@@ -21,6 +21,7 @@ from ..traffic.long_body import SHORT_BYTES, LongBody
 from ..traffic.plan import Incoming, Plan, plan
 from ..traffic.rewrite import DIALECTS, Dialect
 from .context import RequestContext
+from .count_tokens import PATH, count_tokens
 from .held_bodies import HeldBody
 from .relay import relay
 from .request_bodies import Upload, find_members
@@ -31,6 +32,8 @@ from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # The pause before a retry, in which a box that refused a connection may begin to listen.
 RETRY_PAUSE_SECONDS = 0.2
+# Whatever way its path is spelled.
+COUNTING = DIALECTS[PATH]
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
@@ -40,6 +43,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     app, context = request.app, request[CONTEXT]
     activity, config = app[ACTIVITY], context.rules.config
+    if dialect is COUNTING and config.compat.mend:
+        return await count_tokens(request)
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,

@@ -13,8 +13,8 @@ from tests.support.raw_client import raw_client
 
 from .client import EMBEDDING_MODEL, MAX_BODY_BYTES, MAX_UPLOAD_BYTES, Broke, Client, Unexpected
 
-# Read whole by the gateway, and answered by LM Studio without a model's work.
-READ_WHOLE = "/v1/messages/count_tokens"
+# Read whole by the gateway, and answered at once by the simulator.
+READ_WHOLE = "/v1/embeddings"
 # Passed on while it is still coming in.
 PASSED_ON = "/v1/audio/transcriptions"
 PIECE = b"x" * 65536
@@ -25,9 +25,9 @@ _REQUEST_ID = re.compile(rb"^X-Request-Id: (\S+)\r$", re.MULTILINE | re.IGNORECA
 async def upload(client: Client) -> str:
     size = client.random.randint(50_000, 1_000_000)
     if client.random.random() < 0.5:
-        body = {"messages": [{"role": "user", "content": "word " * (size // 5)}]}
+        body = {"model": EMBEDDING_MODEL, "input": "word " * (size // 5)}
         content = await client.ask("POST", READ_WHOLE, json=body)
-        if content["input_tokens"] < size // 5:
+        if len(content["data"]) != 1:
             raise Unexpected(f"{size} bytes were taken for {content}")
         return "complete, read whole"
     form = aiohttp.FormData({"model": "whisper"})

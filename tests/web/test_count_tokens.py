@@ -62,10 +62,10 @@ async def count(
         return response.status, await response.json(), response.headers
 
 
-async def tokens(home: Home, messages: object, **body: object) -> int:
+async def tokens(home: Home, messages: object, **body: Any) -> int:
     status, answer, _ = await count(home, messages=messages, **body)
     assert (status, answer.keys()) == (200, {"input_tokens"})
-    return answer["input_tokens"]
+    return int(answer["input_tokens"])
 
 
 async def test_a_prompt_is_counted_by_the_models_template(home: Home) -> None:

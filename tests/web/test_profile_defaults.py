@@ -89,7 +89,7 @@ async def test_a_profile_has_each_apis_parameter_names(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """And fills nothing into APIs without such parameters."""
-    gateway = await start_gateway(upstream.base_url, models=PROFILES)
+    gateway = await start_gateway(upstream.base_url, models=PROFILES, compat={"mend": False})
     for path, added in (
         ("/v1/responses", {"temperature": 0.7, "max_output_tokens": 500}),
         ("/v1/messages", FROM_PROFILE),

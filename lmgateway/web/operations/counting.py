@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ...errors import ModelNotLoaded, RequestCancelled, StudioFailed
-from ..count_tokens import PATH, count_or_proxy
+from ..count_tokens import PATH
+from ..proxy import proxy
 from . import studio_examples as examples
 from .error_kinds import OF_BODIES
 from .operation import Operation, answer, json_of
@@ -11,7 +12,7 @@ from .operation import Operation, answer, json_of
 COUNT_TOKENS = Operation(
     "POST",
     PATH,
-    count_or_proxy,
+    proxy,
     scope="inference",
     styles=("anthropic",),
     tag="Anthropic's API",

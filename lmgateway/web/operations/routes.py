@@ -6,7 +6,6 @@ from aiohttp import web
 
 from ...traffic.rewrite import DIALECTS
 from ...traffic.target import PROXIED_PREFIXES
-from ..count_tokens import PATH, count_or_proxy
 from ..proxy import proxy
 from .admin import ADMIN_OPERATIONS
 from .areas import Areas, studio_area
@@ -25,11 +24,10 @@ def add_routes(router: web.UrlDispatcher, areas: Areas) -> None:
         for method in ("GET", "HEAD") if operation.method == "GET" else (operation.method,):
             areas.add(router.add_route(method, operation.path, operation.handler), operation)
     for path in DIALECTS:  # plain routes, which aiohttp looks up in a dict
-        handler = count_or_proxy if path == PATH else proxy
-        areas.add(router.add_route("*", path, handler), studio_area(path))
+        areas.add(router.add_route("*", path, proxy), studio_area(path))
     for prefix in PROXIED_PREFIXES:
         # {tail} matches any path, so that the exact bytes are validated in one place, traffic/target.py.
         for path in (prefix, prefix + "/{tail:(?s:.*)}"):
-            router.add_route("*", path, count_or_proxy)
+            router.add_route("*", path, proxy)
     # A doubled slash may be anywhere in the path, even within a prefix.
-    router.add_route("*", "/{tail:(?s:/.*|.*//.*)}", count_or_proxy)
+    router.add_route("*", "/{tail:(?s:/.*|.*//.*)}", proxy)
