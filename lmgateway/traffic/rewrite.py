@@ -83,7 +83,6 @@ DIALECTS: Mapping[str, Dialect] = {
     "/api/v0/completions": _CHOICES,
     "/v1/responses": Dialect("llm", _RESPONSES, generates=True, stream_end=stream_end.OF_RESPONSES),
     "/v1/messages": Dialect("llm", _MESSAGES, generates=True, stream_end=stream_end.OF_MESSAGES),
-    # Forwarded only if compat.mend is off.
     "/v1/messages/count_tokens": Dialect("llm", {}),
     "/v1/embeddings": Dialect("embedding", {}),
     "/api/v0/embeddings": Dialect("embedding", {}),
