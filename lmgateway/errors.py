@@ -59,6 +59,8 @@ class GatewayError(Exception):
     title: ClassVar[str | None] = None  # earlier versions sent it in place of the message
     header_names: ClassVar[tuple[str, ...]] = ()
     closes_connection: ClassVar[bool] = False
+    # Whether a stream whose head was sent gets it as an event, before the connection is closed.
+    ends_stream_as_event: ClassVar[bool] = False
 
     def __init__(
         self, message: str, *, details: Details | None = None, headers: Mapping[str, str] | None = None
@@ -73,6 +75,13 @@ class BadRequest(GatewayError):
     """The request is malformed, or can't be forwarded."""
 
     status, type, code = 400, "invalid_request_error", "bad_request"
+
+
+class ContextLengthExceeded(BadRequest):
+    """The prompt doesn't fit the model's context, which LM Studio reports in five ways."""
+
+    code = "context_length_exceeded"
+    ends_stream_as_event = True
 
 
 class FaultyFraming(BadRequest):
@@ -110,6 +119,12 @@ class NotFound(GatewayError):
     """Nothing with this path or name exists."""
 
     status, type, code = 404, "not_found_error", "not_found"
+
+
+class EndpointNotFound(NotFound):
+    """LM Studio doesn't have this endpoint. It says so with status 200."""
+
+    code = "endpoint_not_found"
 
 
 class ModelNotFound(NotFound):

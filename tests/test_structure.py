@@ -30,7 +30,7 @@ LAYERS = (
     {"aiohttp_private"},
     {"__init__"},
 )
-TABLES = {"web.operations.examples"}
+TABLES = {"errors", "web.operations.examples"}
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 
 

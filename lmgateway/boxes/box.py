@@ -15,7 +15,8 @@ from ..schema.health import Reachability
 from .connections import Connections
 from .health import Health
 from .http.client import HttpClient
-from .listed_names import ListedNames, names_in
+from .listed_names import ListedNames, context_in, names_in
+from .refusals import Refusals
 from .sdk.calls import SdkCalls
 
 PROBE_SECONDS = 2
@@ -38,12 +39,14 @@ class Box:
         connections: Connections,
         health: Health | None = None,
         names: ListedNames | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.name = name
         self.config = config
         self.health = health or Health()
         self.http = HttpClient(config, connections.pool, self.health)
         self.names = names or ListedNames()
+        self.refusals = refusals or Refusals(self.health)
         self.sdk = SdkCalls(config, connections.links, self.names)
         self.loads = connections.loads
         self._connections = connections
@@ -54,7 +57,7 @@ class Box:
         if config == self.config:
             return self
         # What is known of another address says nothing about this one.
-        known = (self.health, self.names) if config.base_url == self.config.base_url else ()
+        known = (self.health, self.names, self.refusals) if config.base_url == self.config.base_url else ()
         return Box(self.name, config, self._connections, *known)
 
     async def list_names(self) -> None:
@@ -66,6 +69,16 @@ class Box:
                     if listed := names_in(await self._read(path)):
                         self.names.replace("over HTTP", listed)
                         return
+
+    async def context_length(self, model: str | None) -> int | None:
+        """Return the context of the instance that answers to this name, in tokens, None if it is unknown.
+
+        LM Studio is asked over HTTP. Without a name, it is that of the only instance in memory.
+        """
+        with suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(LIST_SECONDS):
+                return context_in(await self._read("/api/v0/models"), model)
+        return None
 
     async def _read(self, path: str) -> bytes:
         """Return the response's body, b"" if it is an error or too long. Raises as HttpClient.send."""

@@ -6,7 +6,7 @@ import logging
 
 from yarl import URL
 
-from ..errors import GatewayError, UpstreamSilent
+from ..errors import GatewayError, UpstreamSilent, UpstreamUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -16,6 +16,8 @@ class Health:
 
     def __init__(self) -> None:
         self.answered: bool | None = None
+        # How often LM Studio stopped answering.
+        self.outages = 0
         self._outage_logged = False
 
     def record(self, failure: GatewayError | None, base_url: URL, reason: str = "") -> None:
@@ -23,6 +25,8 @@ class Health:
 
         `reason` is logged in place of the failure's message.
         """
+        if self.answered and isinstance(failure, UpstreamUnavailable):
+            self.outages += 1
         self.answered = failure is None
         if failure is None:
             if self._outage_logged:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ..text import clean_name
+from ..untrusted import count
 
 MAX_NAMES = 10_000
 T = TypeVar("T")
@@ -36,6 +37,13 @@ class _Entry(Struct):
     id: str
 
 
+class _Instance(Struct):
+    """An entry of `GET /api/v0/models`; one in memory has a context length, in tokens."""
+
+    id: str
+    loaded_context_length: int | None = None
+
+
 class _List(Struct):
     """`GET /api/v0/models` and `/v1/models`. Each entry is decoded on its own: an odd one is skipped."""
 
@@ -48,6 +56,20 @@ def names_in(body: bytes) -> list[str]:
     listed = _decoded(body, _List) or _decoded(_HALVES.sub(rb"\\ufffd", body), _List)
     entries = [] if listed is None else [_decoded(entry, _Entry) for entry in listed.data[:MAX_NAMES]]
     return [entry.id for entry in entries if entry is not None]
+
+
+def context_in(body: bytes, name: str | None) -> int | None:
+    """Return the context of the instance of this name in LM Studio's list; None if it has none.
+
+    Without such an instance, it is that of the only one in memory: LM Studio then answers to any name.
+    """
+    listed = _decoded(body, _List) or _decoded(_HALVES.sub(rb"\\ufffd", body), _List)
+    entries = [] if listed is None else [_decoded(entry, _Instance) for entry in listed.data[:MAX_NAMES]]
+    loaded = {entry.id: count(entry.loaded_context_length) for entry in entries if entry is not None}
+    contexts = {identifier: context for identifier, context in loaded.items() if context}
+    if name in contexts:
+        return contexts[name]
+    return next(iter(contexts.values())) if len(contexts) == 1 else None
 
 
 def _decoded(data: bytes | Raw, kind: type[T]) -> T | None:

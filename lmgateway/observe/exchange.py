@@ -70,6 +70,8 @@ class Exchange(Struct, eq=False, kw_only=True):
     status: int = CLIENT_LEFT
     count: TokenCount | None = None
     prompt_progress: float | None = None
+    is_replaced: bool = False
+    mended: tuple[str, ...] = ()
     first_token: float | None = None
     last_token: float | None = None
 
@@ -85,6 +87,14 @@ class Exchange(Struct, eq=False, kw_only=True):
         # LM Studio may stream although the request didn't ask for it.
         self.stream |= stream
         self.count = count
+
+    def mended_as(self, names: tuple[str, ...]) -> None:
+        """Record what was mended in the request."""
+        self.mended = names
+
+    def replaced(self, error: GatewayError) -> None:
+        """Record that the client gets this error in place of LM Studio's response, which said the same."""
+        self.status, self.count, self.is_replaced = error.status, None, True
 
     def prompt_progressed(self, fraction: float) -> None:
         """Record how much of the prompt LM Studio has processed, from 0 to 1."""

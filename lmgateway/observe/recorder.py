@@ -7,6 +7,7 @@ import time
 
 from msgspec import UNSET
 
+from ..errors import GatewayError
 from .clock import iso_timestamp, unix_time
 from .event_stream import PAUSE_SECONDS, Events
 from .events import ErrorEvent, Event, InferenceComplete, InferenceStart
@@ -61,6 +62,8 @@ class Recorder:
 
     def exchange_ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         """Record an exchange; `exc` is the exception that ended it, if any. It must not change any more."""
+        if exchange.is_replaced and isinstance(exc, GatewayError):
+            exc = None  # it is LM Studio's answer, in other words
         fault = None if exchange.count is None else exchange.count.fault
         conclusion = conclude(exc, exchange.cancellation.error, status=exchange.status, stream_fault=fault)
         self._pending.append((exchange, conclusion, time.monotonic()))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+Mend = Literal["tool_choice", "json_object", "tool_types", "tool_schema"]
 ModelType = Literal["llm", "embedding"]
 # As long as a name of LM Studio's: observe.text.NAME_CHARACTERS.
 Name = Annotated[str, Meta(min_length=1, max_length=256)]

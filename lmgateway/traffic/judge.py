@@ -1,22 +1,91 @@
-"""Whether a failed request to LM Studio is retried: a pure decision."""
+"""What follows an attempt to deliver a request to LM Studio: pure decisions."""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from ..errors import GatewayError, UpstreamNotReached
+from msgspec import Struct
 
-Verdict = Literal["retry", "fail"]
+from ..errors import BadRequest, EndpointNotFound, GatewayError, UpstreamNotReached
+from .mend_requests import Mend, advice, refused
+from .plan import Plan, mended_body
+from .studio_errors import (
+    context_length_exceeded,
+    is_unexpected_endpoint,
+    overflow_of,
+    sentence_of,
+    unexpected_lengths,
+)
+
 # The first attempt and one retry.
-_MAX_ROUNDS = 2
+_MAX_ATTEMPTS = 2
+# A request is sent mended at most so often: three rounds in all.
+_MAX_MENDS = 2
+_ERROR_BEGINNING = re.compile(rb'\s*\{\s*"(?:error|type|message)"')
 
 
-def judge(failure: GatewayError, rounds: int) -> Verdict:
-    """Decide what follows a failure; `rounds` is the number of attempts so far.
+def judge_failure(failure: GatewayError, attempts: int) -> Literal["retry", "fail"]:
+    """Decide what follows a failed attempt; `attempts` counts those without a response so far.
 
     A request is retried only if no connection could be made. After any other failure LM Studio may have
     begun the work, and would do it twice.
     """
-    if isinstance(failure, UpstreamNotReached) and rounds < _MAX_ROUNDS:
-        return "retry"
-    return "fail"
+    return "retry" if isinstance(failure, UpstreamNotReached) and attempts < _MAX_ATTEMPTS else "fail"
+
+
+class Reply(Struct, frozen=True):
+    """What is looked at of a response: its head, and the beginning of its body, or all of a short one."""
+
+    status: int
+    length: int | None
+    body: bytes
+    is_whole: bool
+
+
+class SendMended(Struct, frozen=True):
+    """The request is to be sent again, with this mend."""
+
+    mend: Mend
+    body: bytes
+
+
+Verdict = Literal["pass"] | SendMended | GatewayError
+
+
+def may_be_error(beginning: bytes) -> bool:
+    """True if this may be the beginning of an error's body, which is then read to its end."""
+    return _ERROR_BEGINNING.match(beginning) is not None
+
+
+def judge(reply: Reply, plan: Plan) -> Verdict:
+    """Decide what follows a response: it is relayed, replaced by an error, or the request is sent mended."""
+    if plan.method == "HEAD":
+        is_missing = reply.status == 200 and reply.length in unexpected_lengths("HEAD", plan.target)
+        return _endpoint_not_found(plan) if is_missing else "pass"
+    if not reply.is_whole or not may_be_error(reply.body):
+        return "pass"
+    sentence = sentence_of(reply.body)
+    if reply.status == 200 and is_unexpected_endpoint(sentence):
+        return _endpoint_not_found(plan)
+    if (overflow := overflow_of(sentence)) is not None:
+        return context_length_exceeded(plan.relay.path, overflow)
+    if isinstance(plan.body, (bytes, tuple)):
+        return _judge_refusal(reply, plan)
+    return "pass"
+
+
+def _endpoint_not_found(plan: Plan) -> EndpointNotFound:
+    return EndpointNotFound(f"LM Studio has no endpoint {plan.method} {plan.relay.path}.")
+
+
+def _judge_refusal(reply: Reply, plan: Plan) -> Verdict:
+    path, done = plan.relay.path, plan.relay.mended
+    mend = refused(path, reply.status, reply.body)
+    if mend is not None and mend not in done and len(done) < _MAX_MENDS:
+        body = mended_body(plan, mend)
+        if body is not None:
+            return SendMended(mend, body)
+    if (text := advice(path, reply.status, reply.body)) is not None:
+        return BadRequest(text)
+    return "pass"

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from ..observe.tokens import TokenCount
 from .headers import EVENT_STREAM
-from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, shortened
+from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, may_be_error, shortened
+from .studio_errors import StreamOverflowed, overflow_of, sentence_of
 from .usage import read, without_usage
 
 # A longer event isn't parsed. The last event of /v1/responses repeats the whole answer.
@@ -23,6 +24,8 @@ MAX_STRIPPED_BYTES = 64 * 1024
 # Of a longer body only the tail is parsed: these objects are at its end.
 MAX_BODY_BYTES = 256 * 1024
 TAIL_BYTES = 16 * 1024
+# Of an answer without a token, at most so much of the end is held until its usage is known.
+MAX_ENDING_BYTES = 64 * 1024
 
 # Many empty lines are one boundary.
 _BOUNDARY = re.compile(rb"\r?\n(?:\r?\n)+")
@@ -60,6 +63,9 @@ class StreamMeter:
     With `strips`, the usage that the gateway requested is removed from the last chunk, and the whole chunk if
     nothing else is in it. Incomplete events are held back for that; a client couldn't use them yet anyway.
     A stream without a match of `end` has failed.
+
+    With `mends`, `feed` raises StreamOverflowed at an event that reports a context overflow, and the end of a
+    stream without a token is held back until `finish`, because it may be such an overflow too.
     """
 
     def __init__(
@@ -67,15 +73,21 @@ class StreamMeter:
         *,
         strips: bool,
         end: re.Pattern[bytes] | None = None,
+        mends: bool = False,
         max_event_bytes: int = MAX_EVENT_BYTES,
     ) -> None:
         self.count = TokenCount()
         self._max_event_bytes = max_event_bytes
         self._strips = strips
         self._end = end
+        self._mends = mends
+        # What is held of the end, None once there was a token.
+        self._ending: list[bytes] | None = [] if mends else None
         # The last event with a token and what followed it: a stream that has ended generates no more.
         self._tail: deque[bytes] = deque(maxlen=LAST_EVENTS)
         self._rest = b""
+        # How much of the rest was relayed already.
+        self._relayed = 0
         # The last bytes relayed of an event that is too long to be parsed; None outside such an event.
         self._long_tail: bytes | None = None
 
@@ -83,18 +95,34 @@ class StreamMeter:
         if not self._rest and self._long_tail is None and _is_one_event(chunk):
             return self._see(chunk)
         unread = self._skip_long(chunk)
-        data = self._rest + chunk[unread:]
-        passed, end = [chunk[:unread]], 0
+        data, passed = self._rest + chunk[unread:], [chunk[:unread]]
+        end, relayed = 0, self._relayed
         # The rest was searched already, but for a boundary that the chunk completes.
         for event in _events(data, max(0, len(self._rest) - 3)):
             end += len(event)
-            passed.append(self._see(event))
+            try:
+                passed.append(self._see(event)[relayed:])
+            except StreamOverflowed as exc:
+                exc.passed, exc.is_cut = b"".join(passed), relayed > 0
+                raise
+            relayed = 0
         self._rest = data[end:]
-        if len(self._rest) > self._max_event_bytes:
-            passed.append(self._rest)
-            self._tail.append(shortened(self._rest))
-            self._long_tail, self._rest = self._rest[-3:], b""
-        return b"".join(passed) if self._strips else chunk
+        passed.append(self._passed_of_rest(relayed))
+        return b"".join(passed)
+
+    def _passed_of_rest(self, relayed: int) -> bytes:
+        """Return what to relay of the event that isn't complete; so much of it was relayed already."""
+        rest = self._rest
+        if len(rest) > self._max_event_bytes:
+            self._tail.append(shortened(rest))
+            self._long_tail, self._rest, self._relayed = rest[-3:], b"", 0
+            return rest[relayed:]
+        # Before the first token an incomplete event is held, because its end may have to be.
+        if not relayed and (self._strips or self._ending is not None or (self._mends and may_be_error(rest))):
+            self._relayed = 0
+            return b""
+        self._relayed = len(rest)
+        return rest[relayed:]
 
     def _skip_long(self, chunk: bytes) -> int:
         """Return how many bytes of the chunk still belong to an event that is too long."""
@@ -110,15 +138,16 @@ class StreamMeter:
         return skipped
 
     def finish(self) -> bytes:
+        held, self._ending = self._ending, None
         if self._rest:  # a last event without its empty line: counted, and relayed unchanged as it is broken
             self._see(self._rest)
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._tail, self._end)
-        rest, self._rest = self._rest, b""
-        return rest if self._strips else b""
+        self._ending = held
+        return self.held_back()
 
     def held_back(self) -> bytes:
-        return self._rest if self._strips else b""
+        return b"".join([*(self._ending or ()), self._rest[self._relayed :]])
 
     def _see(self, event: bytes) -> bytes:
         """Count an event; return what of it is relayed."""
@@ -130,15 +159,31 @@ class StreamMeter:
             if is_extra:
                 # Nothing is removed from a long chunk, in which that would take long; LM Studio's is short.
                 is_stripped = self._strips and len(event) <= MAX_STRIPPED_BYTES
-                return without_usage(event, data) if is_stripped else event
+                passed = without_usage(event, data) if is_stripped else event
+                return passed if self._ending is None else self._hold_end(passed)
         if find(_ERROR) >= 0 and is_error(event, _data(event)):
+            self._check_overflow(event)
             self.count.fault = FAILED
         elif _is_token(event):
             self.count.seen += 1
             # Only the last token stays in memory: with more, a hundred streams leave the processor's caches.
             self._tail.clear()
         self._tail.append(event if len(event) <= LONG_BYTES else shortened(event))
-        return event
+        return event if self._ending is None else self._hold_end(event)
+
+    def _hold_end(self, event: bytes) -> bytes:
+        """Hold the end of a stream that has no token yet; return what is relayed."""
+        held = [*(self._ending or ()), event]
+        if self.count.seen or sum(map(len, held)) > MAX_ENDING_BYTES:
+            self._ending = None
+        elif self._ending or (self._end is not None and self._end.search(event) is not None):
+            self._ending = held
+            return b""
+        return b"".join(held)
+
+    def _check_overflow(self, event: bytes) -> None:
+        if self._mends and (overflow := overflow_of(sentence_of(_data(event)))) is not None:
+            raise StreamOverflowed(overflow)
 
 
 def _data(event: bytes) -> bytes:
@@ -169,13 +214,15 @@ def _events(data: bytes, searched: int) -> Iterator[bytes]:
         start = searched
 
 
-def meter_for(media_type: str, *, hides_usage: bool, end: re.Pattern[bytes] | None) -> Meter | None:
+def meter_for(
+    media_type: str, *, hides_usage: bool, end: re.Pattern[bytes] | None, mends: bool = False
+) -> Meter | None:
     """Return the meter for a response of this type; None if such a response reports no tokens.
 
-    `end` matches the proper end of a stream, if it must have one.
+    `end` matches the proper end of a stream, if it must have one. `mends` as for StreamMeter.
     """
     if media_type.startswith(EVENT_STREAM):
-        return StreamMeter(strips=hides_usage, end=end)
+        return StreamMeter(strips=hides_usage, end=end, mends=mends)
     return BodyMeter() if media_type.startswith("application/json") else None
 
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, cast
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from multidict import CIMultiDict
 
-from ..config import Proxy, seconds
+from ..config import Config, seconds
 from ..errors import GatewayError
 from ..schema.models import ActiveModels, DefaultInference
+from .dialects import Dialect
 from .long_body import LongBody, Parts
-from .rewrite import Dialect, fill
+from .mend_requests import Mend, mended
+from .rewrite import fill
 from .target import Target
+
+# A longer body isn't mended: decoding it takes up to 4 ms per megabyte, in which other requests wait.
+MAX_MENDED_BYTES = 8 * 1024**2
+
+KnownRefusals = Callable[[str | None], tuple[Mend, ...]]
+"""The mends that a model's requests are known to need."""
+
+
+def no_refusals(_model: str | None) -> tuple[Mend, ...]:
+    return ()
 
 
 class PassingBody(Protocol):
@@ -41,14 +52,18 @@ class Incoming(Struct, frozen=True):
 class RelayOptions(Struct, frozen=True, gc=False):
     """How LM Studio's response is relayed.
 
-    `stream_silence_seconds` limits how long an event stream may be silent; None is no limit. `hides_usage`:
-    the client didn't request the stream's usage. `stream_end` matches the end of a complete stream.
+    `dialect` is None if its tokens aren't counted. `stream_silence_seconds` limits how long an event stream
+    may be silent; None is no limit. `hides_usage`: the client didn't request the stream's usage. `mends`: a
+    context overflow becomes the error of the API. `mended` are the mends of the request's body.
     """
 
+    path: str
     stream_silence_seconds: float | None
-    counts_tokens: bool = False
+    dialect: Dialect | None = None
     hides_usage: bool = False
-    stream_end: re.Pattern[bytes] | None = None
+    mends: bool = False
+    model: str | None = None
+    mended: tuple[Mend, ...] = ()
 
 
 class Plan(Struct, frozen=True):
@@ -63,39 +78,65 @@ class Plan(Struct, frozen=True):
     body: bytes | Parts | PassingBody | None
     silence_seconds: float | None
     relay: RelayOptions
-    model: str | None = None
     streaming: bool = False
+
+    @property
+    def model(self) -> str | None:
+        return self.relay.model
+
+    def with_mend(self, mend: Mend, body: bytes) -> Plan:
+        """Return the plan for the same request with this mend, and the body that it has then."""
+        relay = structs.replace(self.relay, mended=(*self.relay.mended, mend))
+        return structs.replace(self, body=body, relay=relay)
 
 
 def plan(
-    incoming: Incoming, active: ActiveModels, profiles: Mapping[str, DefaultInference], config: Proxy
+    incoming: Incoming,
+    active: ActiveModels,
+    profiles: Mapping[str, DefaultInference],
+    config: Config,
+    known_refusals: KnownRefusals = no_refusals,
 ) -> Plan:
     """Return the request to send, with the active model and default parameters where they are missing.
 
     `profiles` holds the default parameters of models by model key.
     """
-    silence, stream_silence = seconds(config.timeout_ms), seconds(config.stream_timeout_ms)
+    limits, mends, path = config.proxy, config.compat.mend, incoming.target.path
+    silence, stream_silence = seconds(limits.timeout_ms), seconds(limits.stream_timeout_ms)
     dialect, body, headers = incoming.dialect, incoming.body, incoming.headers
     if dialect is None or not isinstance(body, (bytes, LongBody)):
         body = cast("PassingBody | None", body)
-        options = RelayOptions(stream_silence)
+        options = RelayOptions(path, stream_silence, mends=mends)
         return Plan(incoming.method, incoming.target.raw, headers, body, silence, options)
     if "Accept-Encoding" in headers:
         headers["Accept-Encoding"] = "identity"  # tokens can't be counted in a compressed response
     active_model = active.of(dialect.model_type)
-    filled = fill(body, dialect, active_model, profiles, account_streams=config.account_streams)
-    return Plan(
+    filled = fill(body, dialect, active_model, profiles, account_streams=limits.account_streams)
+    planned = Plan(
         incoming.method,
         incoming.target.raw,
         headers,
         filled.body,
         stream_silence if filled.streaming else silence,
         RelayOptions(
+            path,
             stream_silence,
-            counts_tokens=True,
+            dialect,
             hides_usage=filled.asks_usage,
-            stream_end=dialect.stream_end,
+            mends=mends,
+            model=filled.model,
         ),
-        filled.model,
         filled.streaming,
     )
+    for mend in known_refusals(filled.model) if mends else ():
+        if (better := mended_body(planned, mend)) is not None:
+            planned = planned.with_mend(mend, better)
+    return planned
+
+
+def mended_body(planned: Plan, mend: Mend) -> bytes | None:
+    """Return the request's body with this mend; None if nothing in it is to be mended, or it is too long."""
+    body = planned.body
+    if isinstance(body, tuple):
+        body = b"".join(body) if sum(map(len, body)) <= MAX_MENDED_BYTES else None
+    return mended(mend, planned.relay.path, body) if isinstance(body, bytes) else None

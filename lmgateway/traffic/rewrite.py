@@ -5,7 +5,6 @@ Pure functions. The client's fields are preserved byte for byte: order, spelling
 
 from __future__ import annotations
 
-import re
 from codecs import BOM_UTF8
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,9 +13,8 @@ from typing import cast
 import msgspec
 from msgspec import Raw, Struct
 
-from ..schema.common import ModelType
 from ..schema.models import ActiveModel, DefaultInference
-from . import stream_end
+from .dialects import DIALECTS, Dialect
 from .long_body import VALUE_BYTES, LongBody, Parts
 from .surrogates import Masked
 from .wanted_members import WantedMembers
@@ -27,67 +25,6 @@ NO_PROFILES: Mapping[str, DefaultInference] = MappingProxyType({})
 _EMPTY = (b"null", b'""')
 _TRUE = Raw(b"true")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
-
-_CHAT = {
-    "temperature": "temperature",
-    "max_tokens": "max_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "repeat_penalty": "repeat_penalty",
-    "stop_strings": "stop",
-    "stream": "stream",
-}
-_RESPONSES = {
-    "temperature": "temperature",
-    "max_tokens": "max_output_tokens",
-    "top_p": "top_p",
-    "stream": "stream",
-}
-_MESSAGES = {
-    "temperature": "temperature",
-    "max_tokens": "max_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "stop_strings": "stop_sequences",
-    "stream": "stream",
-}
-_NATIVE_CHAT = {
-    "temperature": "temperature",
-    "max_tokens": "max_output_tokens",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "repeat_penalty": "repeat_penalty",
-    "stream": "stream",
-}
-
-
-class Dialect(Struct, frozen=True):
-    """How one API names the parameters of a DefaultInference, and which kind of model it is for.
-
-    `generates`: its requests generate text, which keeps the GPU busy. `stream_end` matches the end of a
-    complete stream. `usage_on_request`: a stream reports usage only if the request asks for it.
-    """
-
-    model_type: ModelType
-    parameters: Mapping[str, str]
-    generates: bool = False
-    usage_on_request: bool = False
-    stream_end: re.Pattern[bytes] | None = None
-
-
-_CHOICES = Dialect("llm", _CHAT, generates=True, usage_on_request=True, stream_end=stream_end.OF_CHOICES)
-DIALECTS: Mapping[str, Dialect] = {
-    "/v1/chat/completions": _CHOICES,
-    "/v1/completions": _CHOICES,
-    "/api/v0/chat/completions": _CHOICES,
-    "/api/v0/completions": _CHOICES,
-    "/v1/responses": Dialect("llm", _RESPONSES, generates=True, stream_end=stream_end.OF_RESPONSES),
-    "/v1/messages": Dialect("llm", _MESSAGES, generates=True, stream_end=stream_end.OF_MESSAGES),
-    "/v1/messages/count_tokens": Dialect("llm", {}),
-    "/v1/embeddings": Dialect("embedding", {}),
-    "/api/v0/embeddings": Dialect("embedding", {}),
-    "/api/v1/chat": Dialect("llm", _NATIVE_CHAT, generates=True, stream_end=stream_end.OF_NATIVE_CHAT),
-}
 
 # A parameter that a client may send under a newer name.
 _SYNONYMS = {"max_tokens": "max_completion_tokens"}

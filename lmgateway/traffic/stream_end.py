@@ -32,6 +32,9 @@ _ERROR_EVENT = _named(rb"error|response\.failed")
 _ERROR_OBJECT = re.compile(rb'^data:\s*\{\s*"error"\s*:(?!\s*null)', re.MULTILINE)
 
 
+_ERROR_BEGINNINGS = (b"event: error", b"event: response.failed", b'data: {"error"', b'data: {"type":"error"')
+
+
 class _Payload(Struct):
     error: Raw = Raw(b"null")
 
@@ -44,6 +47,11 @@ def is_error(event: bytes, data: bytes) -> bool:
         return bytes(msgspec.json.decode(data, type=_Payload).error) != b"null"
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # a lone surrogate; nested too deep
         return _ERROR_OBJECT.search(event) is not None
+
+
+def may_be_error(beginning: bytes) -> bool:
+    """True if this may be the beginning of an event that reports an error."""
+    return any(beginning.startswith(known) or known.startswith(beginning) for known in _ERROR_BEGINNINGS)
 
 
 def shortened(event: bytes) -> bytes:

@@ -7,9 +7,11 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from ..access.credentials import Redaction
-from ..aiohttp_private.relayed_response import RelayedResponse
+from ..aiohttp_private.relayed_response import RelayedResponse, write_now
 from ..aiohttp_private.server_protocol import ServerProtocol, protocol_of
 from ..errors import GatewayError
+from ..traffic.dialects import Protocol
+from .error_events import error_event
 from .operations.areas import ApiStyle
 from .responses import error_response
 
@@ -20,20 +22,30 @@ _BREAK_OFF_SECONDS = 5
 class Downstream:
     """The response to a client, and how an error is reported.
 
-    Before its head is sent, an error becomes a response of its own. Later it breaks the connection off.
+    Before its head is sent, an error becomes a response of its own. Later it breaks the connection off, some
+    errors after an event of the stream.
     """
 
-    __slots__ = ("_request", "response")
+    __slots__ = ("_events", "_request", "_writer", "response")
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
         # The response whose head was sent, or is being sent.
         self.response: web.StreamResponse | None = None
+        # The body's writer, and how an error is reported in it if it is a stream.
+        self._writer: AbstractStreamWriter | None = None
+        self._events: Protocol | None = None
 
     async def begin(
-        self, status: int, reason: str, headers: CIMultiDict[str], *, join_body: bool
+        self,
+        status: int,
+        reason: str,
+        headers: CIMultiDict[str],
+        *,
+        join_body: bool,
+        events: Protocol | None = None,
     ) -> AbstractStreamWriter:
-        """Send LM Studio's head and return the body's writer.
+        """Send LM Studio's head and return the body's writer. `events` are those of a stream.
 
         With `join_body` the head is sent together with the first bytes of the body.
         """
@@ -47,6 +59,7 @@ class Downstream:
         writer = await response.prepare(request)
         if writer is None:
             raise RuntimeError("a response can be begun only once")
+        self._writer, self._events = writer, events
         return writer
 
     @property
@@ -56,6 +69,7 @@ class Downstream:
     def close(self) -> None:
         """Break the reference cycle with the request, so that it is freed as soon as it has ended."""
         del self._request
+        self._writer = None
 
     def fail(
         self, error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction
@@ -63,6 +77,9 @@ class Downstream:
         """Return an error response, or the response whose head was sent, which is then broken off."""
         request = self._request
         if self.response is not None:
+            if error.ends_stream_as_event and self._writer is not None and self._events is not None:
+                event = error_event(error, self._events, request_id)
+                write_now(self._writer, redaction.redact(event.decode()).encode())
             # A partial response must not look complete. aiohttp doesn't end it on a closing connection.
             protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_BREAK_OFF_SECONDS)
             return self.response

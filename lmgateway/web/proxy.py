@@ -5,27 +5,20 @@ Each stage takes a value and returns the next one. The record is made when the `
 
 from __future__ import annotations
 
-import asyncio
-from itertools import count
-
 from aiohttp import web
 
-from ..boxes.box import Box
-from ..boxes.http.client import Outgoing
-from ..boxes.http.response import UpstreamResponse
-from ..errors import GatewayError, MethodNotAllowed
+from ..errors import MethodNotAllowed
 from ..observe.exchange import OTHER_ROUTE
 from ..traffic import target
-from ..traffic.judge import judge
+from ..traffic.dialects import DIALECTS, Dialect
 from ..traffic.long_body import SHORT_BYTES, LongBody
-from ..traffic.plan import Incoming, Plan, plan
-from ..traffic.rewrite import DIALECTS, Dialect
+from ..traffic.plan import Incoming, plan
 from .context import RequestContext
 from .count_tokens import PATH, count_tokens
+from .delivery import deliver
 from .held_bodies import HeldBody
 from .relay import relay
 from .request_bodies import Upload, find_members
-from .ruleset import Ruleset
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
@@ -56,15 +49,16 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming,
                 app[ACTIVE_MODELS].current,
                 context.rules.profiles.defaults,
-                config.proxy,
+                config,
+                context.rules.box.refusals.of,
             )
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
-            response = await deliver(planned, context.rules)
-            options = planned.relay
+            delivered = await deliver(planned, context.rules, exchange)
+            exchange.mended_as(delivered.options.mended)
             del planned  # free the body, which may be large, before the response is relayed
-        return await relay(response, options, exchange, context.downstream, activity.faults)
+        return await relay(delivered, exchange, context.downstream, activity.faults)
 
 
 async def read(
@@ -101,39 +95,3 @@ async def read(
         if request.body_exists:
             body = upload
     return Incoming(request.method, destination, headers, dialect, body)
-
-
-async def deliver(planned: Plan, rules: Ruleset) -> UpstreamResponse:
-    """Return LM Studio's response as soon as its head is received. The caller closes it.
-
-    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, and the failure of the client's upload.
-    """
-    for rounds in count(1):
-        box = admit(rules)
-        outgoing = address(planned, box)
-        try:
-            return await box.http.send(outgoing, silence=planned.silence_seconds)
-        except GatewayError as exc:
-            failure = cause_of(exc, planned)
-        if judge(failure, rounds) == "fail":
-            raise failure
-        await asyncio.sleep(RETRY_PAUSE_SECONDS)
-    raise AssertionError("judge ends the rounds")
-
-
-def admit(rules: Ruleset) -> Box:
-    """Return the box that the request goes to: also after a reload the one that it began with."""
-    return rules.box
-
-
-def address(planned: Plan, box: Box) -> Outgoing:
-    """Return the request for this box, with the box's API token."""
-    body = planned.body
-    parts = body if body is None or isinstance(body, (bytes, tuple)) else body.chunks()
-    return box.http.address(planned.method, planned.target, planned.headers, parts)
-
-
-def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:
-    """Return the failure of the client's upload if there is one: it looks like a failure of LM Studio."""
-    upload = None if isinstance(planned.body, (bytes, tuple)) else planned.body
-    return failure if upload is None or upload.failure is None else upload.failure

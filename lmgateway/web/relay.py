@@ -7,64 +7,105 @@ import sys
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 
 from ..aiohttp_private.relayed_response import write_now
 from ..aiohttp_private.server_protocol import ServerProtocol
 from ..boxes.http.response import UpstreamResponse
+from ..errors import ContextLengthExceeded
 from ..observe.exchange import Exchange
 from ..observe.faults import Faults
 from ..traffic.headers import EVENT_STREAM, media_type, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
-from ..traffic.plan import RelayOptions
+from ..traffic.studio_errors import Overflow, StreamOverflowed, context_length_exceeded
+from .delivery import Delivered
 from .downstream import Downstream
 
 
 async def relay(
-    upstream: UpstreamResponse,
-    options: RelayOptions,
-    exchange: Exchange,
-    downstream: Downstream,
-    faults: Faults,
+    delivered: Delivered, exchange: Exchange, downstream: Downstream, faults: Faults
 ) -> web.StreamResponse:
     """Relay the response while it is received, and count its tokens.
 
-    Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ConnectionResetError if the
-    client has disconnected.
+    Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ContextLengthExceeded if its
+    answer says so, and ConnectionResetError if the client has disconnected.
     """
+    upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
     kind = media_type(upstream.headers)
     # LM Studio's response decides, not the request: a request for a stream may get plain JSON.
     is_stream = kind.startswith(EVENT_STREAM)
     meter = None
-    if options.counts_tokens and "Content-Encoding" not in upstream.headers:
-        end = options.stream_end if upstream.status == 200 else None
-        meter = meter_for(kind, hides_usage=options.hides_usage, end=end)
+    if dialect is not None and "Content-Encoding" not in upstream.headers:
+        is_answer = upstream.status == 200
+        end, mends = dialect.stream_end if is_answer else None, options.mends and is_answer
+        meter = meter_for(kind, hides_usage=options.hides_usage, end=end, mends=mends)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
         if is_stream:
             upstream.limit_silence(options.stream_silence_seconds)
-        headers = response_fields(upstream.headers)
-        if is_stream:
-            # nginx would buffer the events otherwise.
-            headers["X-Accel-Buffering"] = "no"
-        if isinstance(meter, StreamMeter):
-            headers.popall("Content-Length", None)  # removing the usage makes the body shorter
-        transfer = Transfer(upstream, meter, exchange, faults)
-        unsent = transfer.piece_of(upstream.read_ready())
+        transfer = Transfer(upstream, meter, exchange, faults, options.path)
+        unsent = transfer.piece_of(delivered.first or upstream.read_ready())
+        is_whole = upstream.has_ended and not transfer.left
+        if is_whole:
+            unsent += transfer.finish()
+        failure = transfer.failure or (await overflow_of_empty(delivered, meter) if is_whole else None)
+        if failure is not None:
+            # The client has no head yet, so it gets the error instead.
+            if isinstance(failure, ContextLengthExceeded):
+                exchange.replaced(failure)
+            raise failure
+        events = dialect.protocol if is_stream and dialect is not None else None
         writer = await downstream.begin(
-            upstream.status, writable_reason(upstream.reason), headers, join_body=bool(unsent)
+            upstream.status,
+            writable_reason(upstream.reason),
+            _fields(delivered, meter, is_stream=is_stream),
+            join_body=bool(unsent),
+            events=events,
         )
-        if transfer.left or not upstream.has_ended:
+        if not is_whole:
             await writer.write(unsent)
             await transfer.run(downstream.connection, writer)
-            unsent = b""
+            unsent = transfer.finish()
+            failure = transfer.failure or await overflow_of_empty(delivered, meter)
+            if failure is not None:
+                raise failure
         response = downstream.response
         if response is None:
             raise RuntimeError("the response has no head")
-        await response.write_eof(unsent + transfer.finish())
+        await response.write_eof(unsent)
         return response
     finally:
         # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
         upstream.close()
+
+
+def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CIMultiDict[str]:
+    fields = response_fields(delivered.response.headers)
+    if is_stream:
+        # nginx would buffer the events otherwise.
+        fields["X-Accel-Buffering"] = "no"
+    if isinstance(meter, StreamMeter):
+        fields.popall("Content-Length", None)  # removing the usage makes the body shorter
+    if delivered.options.mended:
+        fields["X-Mended"] = ", ".join(delivered.options.mended)
+    return fields
+
+
+async def overflow_of_empty(delivered: Delivered, meter: Meter | None) -> ContextLengthExceeded | None:
+    """Return the error of an answer without any token whose prompt fills the context, None for all others.
+
+    Some versions of LM Studio report a context overflow so.
+    """
+    options, count = delivered.options, None if meter is None else meter.count
+    if count is None or not options.mends or options.dialect is None or not options.dialect.generates:
+        return None
+    is_empty = not count.generated and (isinstance(meter, StreamMeter) or count.completion_tokens == 0)
+    if not is_empty or count.prompt_tokens is None or count.fault is not None:
+        return None
+    context = await delivered.box.context_length(options.model)
+    if context is None or count.prompt_tokens < context:
+        return None
+    return context_length_exceeded(options.path, Overflow(count.prompt_tokens, context))
 
 
 # Thousands of the smallest events, each of which takes a microsecond. LM Studio may send more at once.
@@ -81,14 +122,21 @@ class Transfer:
     """
 
     def __init__(
-        self, upstream: UpstreamResponse, meter: Meter | None, exchange: Exchange, faults: Faults
+        self,
+        upstream: UpstreamResponse,
+        meter: Meter | None,
+        exchange: Exchange,
+        faults: Faults,
+        path: str,
     ) -> None:
+        """`path` decides in which words a context overflow is reported."""
         self._upstream, self._meter, self._exchange, self._faults = upstream, meter, exchange, faults
+        self._path = path
         self._client: ServerProtocol
         self._writer: AbstractStreamWriter
         self._loop: asyncio.AbstractEventLoop
         self._is_passing = False
-        self._failure: Exception | None = None
+        self.failure: Exception | None = None
         self._piece_bytes = PIECE_BYTES if isinstance(meter, StreamMeter) else sys.maxsize
         # What was received in one go, and is passed on in pieces with other work in between.
         self.left = b""
@@ -108,6 +156,8 @@ class Transfer:
         before = count.seen
         try:
             passed = meter.feed(chunk)
+        except StreamOverflowed as exc:
+            return self._overflowed(exc)
         except Exception:  # noqa: BLE001 - a fault in counting fails no response
             return self._without_meter(meter) + chunk
         if count.seen != before:
@@ -119,8 +169,16 @@ class Transfer:
         meter = self._meter
         try:
             return b"" if meter is None else meter.finish()
+        except StreamOverflowed as exc:
+            return self._overflowed(exc)
         except Exception:  # noqa: BLE001 - as above
             return b"" if meter is None else self._without_meter(meter)
+
+    def _overflowed(self, exc: StreamOverflowed) -> bytes:
+        """End the response with an error; return what is relayed before it."""
+        self._fail(context_length_exceeded(self._path, exc.overflow))
+        # An empty line ends the event whose beginning the client has.
+        return exc.passed + (b"\n\n" if exc.is_cut else b"")
 
     def _without_meter(self, meter: Meter) -> bytes:
         """Go on without counting, after a fault; return what the meter held back."""
@@ -139,8 +197,8 @@ class Transfer:
         finally:
             client.on_writable = None
             self._is_passing = True  # from here on, only this task reads
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         while chunk := self._take_left() or await self._upstream.read():
             await writer.write(self.piece_of(chunk))
             await asyncio.sleep(0)
@@ -151,7 +209,7 @@ class Transfer:
 
     def _pass_on(self) -> None:
         # Reading may resume the transport, whose callback calls this again.
-        if self._is_passing or self._failure is not None or self.left:
+        if self._is_passing or self.failure is not None or self.left:
             return
         self._is_passing = True
         try:
@@ -170,7 +228,7 @@ class Transfer:
             self._is_passing = False
 
     def _pass_left(self) -> None:
-        if not self.left or self._failure is not None:  # `run` has relayed it
+        if not self.left or self.failure is not None:  # `run` has relayed it
             return
         try:
             write_now(self._writer, self.piece_of(self._take_left()))
@@ -182,5 +240,5 @@ class Transfer:
             self._pass_on()
 
     def _fail(self, exc: Exception) -> None:
-        self._failure = exc
+        self.failure = exc
         self._upstream.break_off(exc)

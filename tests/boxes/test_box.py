@@ -8,8 +8,8 @@ import pytest
 
 from lmgateway.errors import GatewayError
 from lmgateway.simulator import Pace, Simulator
-from lmgateway.traffic.judge import Verdict, judge
-from lmgateway.web import proxy
+from lmgateway.traffic.judge import judge_failure
+from lmgateway.web import delivery
 from lmgateway.web.state import ACTIVITY, FLEET
 from tests.conftest import StartGateway
 from tests.support.home import QUICK
@@ -52,11 +52,11 @@ async def test_a_retry_goes_where_the_first_attempt_went(
     gateway = await start_gateway(url, lmstudio={"api_token": "sk-lm-old:1"})
     async with scripted_upstream() as other, raw_client(gateway.port) as client:
 
-        def reload_and_judge(failure: GatewayError, rounds: int) -> Verdict:
+        def reload_and_judge(failure: GatewayError, attempts: int) -> str:
             reload(gateway, lmstudio={"base_url": other.base_url})
-            return judge(failure, rounds)
+            return judge_failure(failure, attempts)
 
-        monkeypatch.setattr(proxy, "judge", reload_and_judge)
+        monkeypatch.setattr(delivery, "judge_failure", reload_and_judge)
         await client.send(HEAD + b"{}")
         assert (await client.answer()).status == 503
         assert not other.received

@@ -156,8 +156,10 @@ async def test_a_head_before_a_stall_is_relayed_at_once_and_the_stall_blocks_no_
 ) -> None:
     aborted = asyncio.Event()
 
-    async def stalls(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(head)
+    async def stalls(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # The head of a generation's stream is relayed with the first event.
+        is_generation = request.method == "POST" and head == STREAM_HEAD
+        writer.write(head + chunk(EVENT) if is_generation else head)
         assert await reader.read() == b""
         aborted.set()
 

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from lmgateway.traffic.dialects import Dialect
 from lmgateway.traffic.long_body import LongBody
 from lmgateway.traffic.members import MemberScan
-from lmgateway.traffic.rewrite import WANTED, Dialect, Filled, decode_long, fill
+from lmgateway.traffic.rewrite import WANTED, Filled, decode_long, fill
 from lmgateway.traffic.surrogates import Masked
 from tests.support.properties import checked, often
 from tests.traffic.test_rewrite_properties import (

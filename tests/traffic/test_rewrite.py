@@ -8,7 +8,8 @@ import time
 import pytest
 
 from lmgateway.schema.models import ActiveModel, DefaultInference
-from lmgateway.traffic.rewrite import DIALECTS, fill
+from lmgateway.traffic.dialects import DIALECTS
+from lmgateway.traffic.rewrite import fill
 
 CHAT, EMBEDDINGS = DIALECTS["/v1/chat/completions"], DIALECTS["/v1/embeddings"]
 BARE = ActiveModel(model_key="qwen")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from lmgateway.schema.models import ActiveModel, DefaultInference
-from lmgateway.traffic.rewrite import DIALECTS, Dialect, Filled, fill
+from lmgateway.traffic.dialects import DIALECTS, Dialect
+from lmgateway.traffic.rewrite import Filled, fill
 from tests.support.properties import checked
 
 ACTIVE = ActiveModel(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmgateway.errors import BadRequest, NotFound
-from lmgateway.traffic.rewrite import DIALECTS
+from lmgateway.traffic.dialects import DIALECTS
 from lmgateway.traffic.target import parse
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ... import __version__
 from ...access.callers import SCOPES
 from ...errors import MethodNotAllowed, Unauthorized
-from ...traffic.rewrite import DIALECTS
+from ...traffic.dialects import DIALECTS
 from ..operations.error_kinds import EVERYWHERE
 from ..operations.examples import REQUEST_ID
 from ..operations.operation import JSON, Operation, Parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ...traffic.rewrite import DIALECTS
+from ...traffic.dialects import DIALECTS
 from ...traffic.target import PROXIED_PREFIXES
 from ..proxy import proxy
 from .admin import ADMIN_OPERATIONS

@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from lmgateway.errors import GatewayError
 from lmgateway.observe.events import Event
 from lmgateway.schema.errors import AnthropicError, OpenAiError, OwnError
-from lmgateway.traffic.rewrite import DIALECTS
+from lmgateway.traffic.dialects import DIALECTS
 from lmgateway.web.operations.routes import OPERATIONS
 from lmgateway.web.proxy import proxy
 from tests.conftest import StartGateway
