@@ -116,9 +116,9 @@ RESULT = '{"type":"tool_result","content":[]}'
 @pytest.mark.parametrize(
     "content",
     [
-        f"[{','.join([BLOCK] * 16_000)}]",
-        f"[{','.join([CALL] * 16_000)}]",
-        f"[{','.join([RESULT] * 16_000)}]",
+        f"[{','.join([BLOCK] * 12_000)}]",
+        f"[{','.join([CALL] * 12_000)}]",
+        f"[{','.join([RESULT] * 12_000)}]",
         f"[{','.join([BLOCK] * 500_000)}]",
         f'"{"x" * 7_000_000}"',
         '[{"type":"image","source":{"data":"%s"}}]' % ("x" * 7_000_000),
