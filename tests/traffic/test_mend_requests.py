@@ -316,7 +316,7 @@ def test_a_body_that_takes_long_is_not_mended(body):
     """A body of a million parts doesn't hold up the requests of others."""
     began = time.thread_time()
     assert mended("tool_types", RESPONSES, body) is None
-    assert time.thread_time() - began < 0.05
+    assert time.thread_time() - began < 0.1
 
 
 names = st.sampled_from(["a", "b", "c"])
