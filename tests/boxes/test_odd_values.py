@@ -185,6 +185,7 @@ async def test_an_odd_error_is_an_error_of_lm_studio(
     sentence: str | None,
 ) -> None:
     """In its answer and in the event, however it is spelled; nothing of the gateway's has failed."""
+    home.studio.simulator.switches = Switches(auto_fit=False)
     rewrite_messages(monkeypatch, (old, new))
     async with home.events() as events:
         status, answer = await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10**8})
