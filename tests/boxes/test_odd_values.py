@@ -11,6 +11,7 @@ import pytest
 
 from lmgateway.boxes.sdk.transport import MAX_MESSAGE_BYTES, MAX_RESPONSE_BYTES
 from lmgateway.simulator import Simulator
+from lmgateway.simulator.engine.switches import Switches
 from lmgateway.text import SENTENCE_CHARACTERS, bounded
 from tests.conftest import StartGateway
 from tests.hostile_studio.server import hostile_studio

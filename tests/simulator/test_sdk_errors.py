@@ -4,6 +4,7 @@ import lmstudio
 import pytest
 
 from lmgateway.simulator import Simulator
+from lmgateway.simulator.engine.switches import Switches
 
 from .conftest import EMBEDDING, LLM, Socket, load_order
 
