@@ -17,9 +17,9 @@ async def test_failed_load_is_the_state_until_the_next(home: Home) -> None:
     home.studio.simulator.switches = Switches(auto_fit=False)
     await home.post("load", modelKey="no such model")
     assert (await home.get("/debug/status"))[1]["status"] == "idle"
-    await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10_000_000})
+    await home.post("load", modelKey=LLM, another=True, loadConfig={"contextLength": 10_000_000})
     assert (await home.get("/debug/status"))[1]["status"] == "error"
-    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM, another=True)
     assert (await home.get("/debug/status"))[1]["status"] == "idle"
 
 
@@ -28,7 +28,7 @@ async def test_failed_model_operation_is_counted_once(home: Home) -> None:
     home.studio.simulator.switches = Switches(auto_fit=False)
     await home.post("load", modelKey="no such model")
     counted = [(await home.get("/debug/status"))[1]["totalErrors"]]
-    await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10_000_000})
+    await home.post("load", modelKey=LLM, another=True, loadConfig={"contextLength": 10_000_000})
     _, status = await home.get("/debug/status")
     _, metrics = await home.get("/debug/metrics")
     counted += [status["totalErrors"], metrics["performance"]["totalErrors"]]
