@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from lmgateway.web.state import ACTIVITY
 from tests.conftest import StartGateway
 from tests.support.home import QUICK, Home
 from tests.support.studio import Held
+from tests.support.waiting import until
 
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
@@ -101,7 +103,10 @@ async def test_a_load_waits_for_the_models_load_in_progress(
     first = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
     await asyncio.wait_for(held.waiting.acquire(), 5)
     joined = asyncio.create_task(held_home.post("load", modelKey=LLM, **second))
+    await until(lambda: len(held_home.gateway.app[ACTIVITY].operations.running) == 2)
+    # Another model's load doesn't wait. When it has begun, one that didn't wait would have begun too.
     other = asyncio.create_task(held_home.post("load", modelKey=OTHER))
+    await asyncio.wait_for(held.waiting.acquire(), 5)
     held.finish()
     answers = await asyncio.wait_for(asyncio.gather(first, joined, other), 10)
     assert [answer["identifier"] for _, answer in answers] == ["x", "x", OTHER]
@@ -126,6 +131,7 @@ async def test_a_load_is_made_if_the_one_before_it_failed(held_home: Home, held:
     first = asyncio.create_task(held_home.post("load", modelKey=LLM, instanceId="x"))
     await asyncio.wait_for(held.waiting.acquire(), 5)
     second = asyncio.create_task(held_home.post("load", modelKey=LLM))
+    await until(lambda: len(held_home.gateway.app[ACTIVITY].operations.running) == 2)
     assert (await held_home.post("load/cancel", modelKey=LLM, instanceId="x"))[0] == 200
     assert (await asyncio.wait_for(first, 5))[0] == 409
     held.finish()
