@@ -84,7 +84,7 @@ async def running(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
         await end(*tasks)
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
+async def end(*tasks: asyncio.Task[Any]) -> None:
     """Cancel the tasks, and wait until they have ended."""
     for task in tasks:
         task.cancel()

@@ -80,6 +80,8 @@ TEXTS = [
     (f"{LOAD}.contextLength = 8192.0", LoadConfig(context_length=8192)),
     (" models . 'qwen/qwen3-8b' . load . seed=-1", LoadConfig(seed=-1)),
     (f"{LOAD}.flashAttention=TRUE", LoadConfig(flash_attention=True)),
+    (f"{LOAD}.parallel=2", LoadConfig(parallel=2)),
+    (f"{LOAD}.useUnifiedKvCache=false", LoadConfig(use_unified_kv_cache=False)),
     (f"{LOAD}.gpu.ratio=0.5", LoadConfig(gpu=Gpu(ratio=0.5))),
     (f"{LOAD}.gpu.ratio=Max", LoadConfig(gpu=Gpu(ratio="max"))),
     (f"{LOAD}.gpu.splitStrategy=favormaingpu", LoadConfig(gpu=Gpu(split_strategy="favorMainGpu"))),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 from yarl import URL
 
 from .. import background
 from ..errors import (
     RETRY_SOON,
-    BadRequest,
     Conflict,
     GatewayError,
     LoadCancelled,
@@ -24,13 +23,10 @@ from ..errors import (
 from ..observe.activity import Activity
 from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
 from ..observe.operations import ModelOperation
-from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
 from . import inventory
-from .sdk import library as sdk
+from .load_order import LoadedInstance, LoadOrder
 from .sdk.calls import SdkCalls
-
-logger = logging.getLogger(__name__)
 
 # By model key: the settings for a request without a load_config.
 LoadProfiles = Mapping[str, LoadConfig]
@@ -40,27 +36,19 @@ CANCEL_SECONDS = 10
 MAX_LOADS = 32
 
 
-class LoadedInstance(Struct, frozen=True):
-    """The result of a load.
-
-    `load_config` is what LM Studio applied, empty if it doesn't say; `ignored` are the requested settings
-    that it doesn't have.
-    """
-
-    type: ModelType
-    identifier: str
-    load_config: dict[str, object]
-    ignored: tuple[str, ...]
-
-
 class _Key(Struct, frozen=True):
-    """Loads with equal keys are one load. Without a `load_config`, the model's profile decides."""
+    """Loads with equal keys are one load. Without a `load_config`, the model's profile decides.
+
+    `is_explicit` is true if the `load_config` is the request's, and not the profile's.
+    """
 
     base_url: URL
     model_key: str
     instance_id: str | None
     ttl_seconds: int | None
     load_config: LoadConfig | None
+    is_explicit: bool
+    another: bool
 
 
 class _Load:
@@ -89,11 +77,20 @@ class Loads:
     async def load(self, request: LoadRequest, calls: SdkCalls, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model. Raises Conflict, Overloaded, LoadCancelled, and as SdkCalls.load.
 
+        If the model has an instance, and the request gives no identifier and doesn't ask for another one,
+        that instance is the result; Conflict if the request has other settings.
+
         All of its calls are made with `calls`, also after a reload to another LM Studio.
         """
-        config = request.load_config or profiles.get(request.model_key)
-        base_url = calls.origin.base_url
-        key = _Key(base_url, request.model_key, request.instance_id, request.ttl_seconds or None, config)
+        key = _Key(
+            base_url=calls.origin.base_url,
+            model_key=request.model_key,
+            instance_id=request.instance_id,
+            ttl_seconds=request.ttl_seconds or None,
+            load_config=request.load_config or profiles.get(request.model_key),
+            is_explicit=request.load_config is not None,
+            another=request.another is True,
+        )
         load = self._running.get(key) or self._start(key, calls, profiles)
         load.activates |= request.activates
         return await background.join(load.task)
@@ -137,54 +134,66 @@ class Loads:
         return load
 
     async def _run(self, load: _Load) -> LoadedInstance:
-        key, events = load.key, self._activity.events
-        with self._activity.operation("model_load", key.model_key) as operation:
-            config = await self._config(load)
-            shown = None if config == LoadConfig() else config
-            events.publish(
-                ModelLoadStart(model_key=key.model_key, instance_id=key.instance_id, load_config=shown)
-            )
+        with self._activity.operation("model_load", load.key.model_key) as operation:
             try:
-                instance = await self._load(load, config, operation)
+                # This also finds a dead connection, before the load begins, which isn't idempotent.
+                models = await load.calls.downloaded()
+                order = LoadOrder.of(load.key.model_key, models, self._config(load, models))
+                instance = await self._in_memory(load, order)
+                if instance is not None:
+                    operation.changed_nothing = True
+                    return instance
+                return await self._load(load, order, operation)
             except GatewayError as exc:
                 if load.cancelled.is_set():
-                    raise LoadCancelled(f"The load of {key.model_key} was cancelled.") from exc
+                    raise LoadCancelled(f"The load of {load.key.model_key} was cancelled.") from exc
                 raise
-            events.publish(
-                ModelLoadComplete(
-                    model_key=key.model_key,
-                    instance_id=key.instance_id,
-                    activated=load.activates,
-                    total_time_ms=operation.elapsed_ms,
-                    load_config=instance.load_config,
-                )
-            )
-            return instance
 
-    async def _config(self, load: _Load) -> LoadConfig:
-        """Return the settings to load it with. Raises as SdkCalls.downloaded."""
-        if load.key.load_config is not None or not load.profiles:
-            return load.key.load_config or LoadConfig()
+    def _config(self, load: _Load, models: Sequence[DownloadedModel]) -> LoadConfig:
+        """Return the settings to load it with."""
+        if load.key.load_config is not None:
+            return load.key.load_config
         # No profile has this name, but it may be the path of a model whose key has one.
-        model = inventory.find(load.key.model_key, await load.calls.downloaded())
+        model = inventory.find(load.key.model_key, models)
         return (model and load.profiles.get(model.model_key)) or LoadConfig()
 
-    async def _load(self, load: _Load, load_config: LoadConfig, operation: ModelOperation) -> LoadedInstance:
+    async def _in_memory(self, load: _Load, order: LoadOrder) -> LoadedInstance | None:
+        """Return the model's instance, if the load doesn't ask for one of its own. Raises Conflict."""
         key = load.key
-        # This also finds a dead connection, before the load begins, which isn't idempotent.
-        kind = _kind_of(key.model_key, await load.calls.downloaded())
-        config, ignored = sdk.split_config(msgspec.to_builtins(load_config), kind)
-        if key.instance_id is not None:
-            await _check_free(load.calls, key.instance_id)
+        if key.another or key.instance_id is not None:
+            return None
+        await self._earlier_loads(load, order)
+        return await order.instance_in_memory(load.calls, is_explicit=key.is_explicit)
+
+    async def _earlier_loads(self, load: _Load, order: LoadOrder) -> None:
+        """Wait for the model's loads that began before this one, or until this one is cancelled."""
+        earlier = takewhile(lambda other: other is not load, self._running.values())
+        same = (other for other in earlier if other.key.base_url == load.key.base_url)
+        tasks: set[asyncio.Task[Any]] = {other.task for other in same if other.key.model_key in order.names}
+        cancelled = asyncio.create_task(load.cancelled.wait())
+        try:
+            while tasks and not cancelled.done():
+                ended, _ = await asyncio.wait({*tasks, cancelled}, return_when=asyncio.FIRST_COMPLETED)
+                tasks -= ended
+        finally:
+            await background.end(cancelled)
+
+    async def _load(self, load: _Load, order: LoadOrder, operation: ModelOperation) -> LoadedInstance:
+        key, events = load.key, self._activity.events
+        model_key, instance_id = key.model_key, key.instance_id
+        shown = None if order.config == LoadConfig() else order.config
+        events.publish(ModelLoadStart(model_key=model_key, instance_id=instance_id, load_config=shown))
+        if instance_id is not None:
+            await _check_free(load.calls, instance_id)
         if load.cancelled.is_set():
-            raise LoadCancelled(f"The load of {key.model_key} was cancelled before it began.")
+            raise LoadCancelled(f"The load of {model_key} was cancelled before it began.")
 
         def progressed(fraction: float) -> None:
             operation.progress = fraction
-            self._activity.events.publish(
+            events.publish(
                 ModelLoadProgress(
-                    model_key=key.model_key,
-                    instance_id=key.instance_id,
+                    model_key=model_key,
+                    instance_id=instance_id,
                     progress=round(fraction * 100, 1),
                     progress_raw=fraction,
                 )
@@ -192,26 +201,27 @@ class Loads:
 
         try:
             identifier = await load.calls.load(
-                kind,
-                key.model_key,
-                key.instance_id,
+                order.type,
+                model_key,
+                instance_id,
                 key.ttl_seconds,
-                config,
+                order.settings,
                 on_progress=progressed,
                 cancelled=load.cancelled,
             )
         except ModelNotFound as exc:
-            raise ModelNotFound(f"LM Studio has no model {key.model_key}.") from exc
-        return LoadedInstance(kind, identifier, await _applied(load.calls, kind, identifier), ignored)
-
-
-async def _applied(calls: SdkCalls, kind: ModelType, identifier: str) -> dict[str, object]:
-    try:
-        return await calls.load_config(kind, identifier)
-    except GatewayError as exc:
-        # The model is loaded all the same: after an error the caller would load it again.
-        logger.warning("the settings that %s was loaded with are unknown: %s", identifier, exc.code)
-        return {}
+            raise ModelNotFound(f"LM Studio has no model {model_key}.") from exc
+        instance = await order.instance(load.calls, identifier)
+        events.publish(
+            ModelLoadComplete(
+                model_key=model_key,
+                instance_id=instance_id,
+                activated=load.activates,
+                total_time_ms=operation.elapsed_ms,
+                load_config=instance.load_config,
+            )
+        )
+        return instance
 
 
 async def _check_free(calls: SdkCalls, instance_id: str) -> None:
@@ -224,13 +234,3 @@ def _matches(key: _Key, request: InstanceRequest) -> bool:
     if request.instance_id is not None:
         return (key.model_key, key.instance_id) == (request.model_key, request.instance_id)
     return request.model_key in {key.model_key, key.instance_id}
-
-
-def _kind_of(model_key: str, models: Sequence[DownloadedModel]) -> ModelType:
-    model = inventory.find(model_key, models)
-    if model is None or model.type == "llm":
-        # LM Studio itself may know a name that it doesn't list.
-        return "llm"
-    if model.type == "embedding":
-        return "embedding"
-    raise BadRequest(f"{model_key} is of type {model.type}; only llm and embedding models can be loaded.")

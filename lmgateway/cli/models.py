@@ -57,10 +57,10 @@ def load(options: argparse.Namespace) -> int:
         ttlSeconds=options.ttl,
         defaultInference=_values("--default", options.defaults),
         activate=not options.no_activate,
+        another=options.another or None,
     )
 
     async def ask(gateway: GatewayClient) -> int:
-        await _warn_of_copies(gateway, options)
         progress = Progress(gateway, options.model, options.id)
         try:
             async with progress.shown():
@@ -73,21 +73,15 @@ def load(options: argparse.Namespace) -> int:
             say(
                 f"Ignored {ignored.removeprefix('loadConfig.')}: not a load setting of LM Studio.", error=True
             )
-        return _print_answer(options, answer)
+        for warning in answer["warnings"]:
+            say(f"Warning: {warning}", error=True)
+        if options.json:
+            return _print_json(answer)
+        # The message ends with the warnings, which stderr has already.
+        say(answer["message"].removesuffix(" ".join(["", *answer["warnings"]])))
+        return 0
 
     return ask_gateway(options, ask)
-
-
-async def _warn_of_copies(gateway: GatewayClient, options: argparse.Namespace) -> None:
-    """Warn if the model is loaded already, because another instance needs as much memory again."""
-    loaded = (await gateway.request("GET", "/admin/models"))["loaded"]
-    copies = [one["identifier"] for one in loaded if options.model in {one["modelKey"], one["path"]}]
-    # With a loaded instance's identifier, the gateway rejects the load itself.
-    if copies and options.id not in copies:
-        say(
-            f"{options.model} is loaded already ({', '.join(copies)}). This loads another instance.",
-            error=True,
-        )
 
 
 def cancel(options: argparse.Namespace) -> int:

@@ -163,6 +163,9 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--ttl", type=int, metavar="SECONDS", help="unload the model after this time without a request"
     )
+    load.add_argument(
+        "--another", action="store_true", help="load one more instance, if the model has one already"
+    )
     load.add_argument("--no-activate", action="store_true", help="don't change the active model")
     load.add_argument(
         "--with",
@@ -170,7 +173,7 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a load setting, such as contextLength=8192, flashAttention=true or gpu.ratio=0.5",
+        help="a load setting, such as contextLength=8192, parallel=2 or gpu.ratio=0.5",
     )
     load.set_defaults(command="models.load")
     cancel = _command(commands, "cancel", parents=[named], summary="cancel a model's load")

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ..background import DetachedTasks
 from ..boxes.box import Box
-from ..boxes.loads import LoadedInstance, LoadProfiles
+from ..boxes.load_order import LoadedInstance
+from ..boxes.loads import LoadProfiles
 from ..boxes.sdk.calls import SdkCalls
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
@@ -64,7 +65,7 @@ class ModelLifecycle:
         return ModelList(loaded=self._active.mark(loaded), downloaded=downloaded)
 
     async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
-        """Load a model and, unless the request says otherwise, activate it.
+        """Load a model, unless it has an instance, and activate it, unless the request says otherwise.
 
         Raises as Loads.load, ModelNotFound with near names, and StateNotSaved.
         """

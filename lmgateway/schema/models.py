@@ -45,9 +45,16 @@ CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 
 
 class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """Load settings: all of the `lmstudio` SDK, and two of earlier gateways that LM Studio doesn't have."""
+    """Load settings: those of the `lmstudio` SDK, two that it lacks, and two that LM Studio doesn't have."""
 
     context_length: Annotated[Annotated[int, Meta(gt=0)] | None, about("In tokens.")] = None
+    parallel: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        about("How many predictions run at once; the next ones wait in LM Studio. Only for an llm."),
+    ] = None
+    use_unified_kv_cache: Annotated[
+        bool | None, about("Whether parallel predictions share the context's memory. Only for an llm.")
+    ] = None
     gpu: Gpu | None = None
     cpu_threads: Annotated[Annotated[int, Meta(gt=0)] | None, _NO_SETTING] = None
     rope_frequency_base: Annotated[float, Meta(gt=0)] | None = None
@@ -78,6 +85,13 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None,
         about("Unload the model after so long without a request. By default, and with 0, never."),
     ] = None
+    another: Annotated[
+        bool | None,
+        about(
+            "Whether to load one more instance of a model that has one. By default that one is the answer, "
+            "unless an `instanceId` is given."
+        ),
+    ] = None
     default_inference: DefaultInference | None = None
     activate: Annotated[bool | None, about("Whether to make it the active model. By default true.")] = None
 
@@ -95,6 +109,12 @@ class LoadAnswer(Message, frozen=True, kw_only=True):
     total_time_ms: int
     load_config: Annotated[dict[str, object], about("The settings that LM Studio applied.")]
     ignored: Annotated[tuple[str, ...], about("The paths of the settings that LM Studio doesn't have.")]
+    warnings: Annotated[
+        tuple[str, ...],
+        about(
+            "A sentence for each setting that LM Studio applied with another value. `message` has them too."
+        ),
+    ]
     message: str
 
 

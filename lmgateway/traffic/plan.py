@@ -13,12 +13,9 @@ from ..errors import GatewayError
 from ..schema.models import ActiveModels, DefaultInference
 from .dialects import Dialect
 from .long_body import LongBody, Parts
-from .mend_requests import Mend, mended
+from .mend_requests import MEND_BYTES, Mend, mended
 from .rewrite import fill
 from .target import Target
-
-# A longer body isn't mended: decoding it takes up to 4 ms per megabyte, in which other requests wait.
-MAX_MENDED_BYTES = 8 * 1024**2
 
 KnownRefusals = Callable[[str | None], tuple[Mend, ...]]
 """The mends that a model's requests are known to need."""
@@ -138,5 +135,5 @@ def mended_body(planned: Plan, mend: Mend) -> bytes | None:
     """Return the request's body with this mend; None if nothing in it is to be mended, or it is too long."""
     body = planned.body
     if isinstance(body, tuple):
-        body = b"".join(body) if sum(map(len, body)) <= MAX_MENDED_BYTES else None
+        body = b"".join(body) if sum(map(len, body)) <= MEND_BYTES else None
     return mended(mend, planned.relay.path, body) if isinstance(body, bytes) else None

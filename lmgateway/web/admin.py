@@ -6,6 +6,7 @@ import time
 
 from aiohttp import web
 
+from ..boxes.load_order import LoadedInstance
 from ..models.names import WHERE_TO_LOOK, Availability
 from ..schema.common import ModelType
 from ..schema.models import (
@@ -39,7 +40,8 @@ async def load(request: web.Request) -> web.Response:
     started = time.monotonic()
     rules = request[CONTEXT].rules
     instance = await request.app[MODELS].load(asked, rules.box, rules.profiles.loads)
-    what = "is loaded and is now the active model" if asked.activates else "is loaded"
+    subject = "It has" if instance.was_loaded else "LM Studio applied"
+    warnings = tuple(f"{subject} {difference}." for difference in instance.differences)
     return json_response(
         LoadAnswer(
             model_key=asked.model_key,
@@ -49,9 +51,15 @@ async def load(request: web.Request) -> web.Response:
             total_time_ms=_ms_since(started),
             load_config=instance.load_config,
             ignored=instance.ignored,
-            message=f"{instance.identifier} {what}.",
+            warnings=warnings,
+            message=" ".join([_loaded(instance, asked), *warnings]),
         )
     )
+
+
+def _loaded(instance: LoadedInstance, asked: LoadRequest) -> str:
+    loaded = "was loaded already" if instance.was_loaded else "is loaded"
+    return f"{instance.identifier} {loaded}{' and is now the active model' if asked.activates else ''}."
 
 
 async def cancel_load(request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ import pytest
 
 from lmgateway.boxes.sdk.transport import MAX_MESSAGE_BYTES, MAX_RESPONSE_BYTES
 from lmgateway.simulator import Simulator
+from lmgateway.simulator.engine.switches import Switches
 from lmgateway.text import SENTENCE_CHARACTERS, bounded
 from tests.conftest import StartGateway
 from tests.hostile_studio.server import hostile_studio
@@ -185,6 +186,7 @@ async def test_an_odd_error_is_an_error_of_lm_studio(
     sentence: str | None,
 ) -> None:
     """In its answer and in the event, however it is spelled; nothing of the gateway's has failed."""
+    home.studio.simulator.switches = Switches(auto_fit=False)
     rewrite_messages(monkeypatch, (old, new))
     async with home.events() as events:
         status, answer = await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10**8})

@@ -25,9 +25,8 @@ def names(kind: type) -> set[str]:
 def test_every_setting_of_the_sdk_can_be_sent() -> None:
     """A new release's load settings are missing here until somebody adds them."""
     ours = names(LoadConfig)
-    assert names(lmstudio.LlmLoadModelConfig) | names(lmstudio.EmbeddingLoadModelConfig) == ours - {
-        "cpuThreads"
-    }
+    sdks = names(lmstudio.LlmLoadModelConfig) | names(lmstudio.EmbeddingLoadModelConfig)
+    assert sdks == ours - {"cpuThreads", "parallel", "useUnifiedKvCache"}
     assert names(sdk.GpuSetting) == names(Gpu) - {"layers"}
 
 
@@ -49,6 +48,18 @@ def test_the_sdk_connects_as_it_is_told() -> None:
             "embedding",
             {"tryMmap": True},
             ("loadConfig.flashAttention",),
+        ),
+        (
+            {"parallel": 2, "useUnifiedKvCache": False},
+            "llm",
+            {"parallel": 2, "useUnifiedKvCache": False},
+            (),
+        ),
+        (
+            {"parallel": 2, "useUnifiedKvCache": False},
+            "embedding",
+            {},
+            ("loadConfig.parallel", "loadConfig.useUnifiedKvCache"),
         ),
     ],
 )

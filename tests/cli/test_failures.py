@@ -18,6 +18,7 @@ from lmgateway.cli import main
 from lmgateway.cli.failures import RequestFailed
 from lmgateway.cli.gateway_client import gateway_client
 from lmgateway.settings import SETTINGS
+from lmgateway.simulator.engine.switches import Switches
 from tests.cli.conftest import KEY, Commands
 from tests.conftest import StartGateway
 from tests.support.process import run
@@ -70,6 +71,7 @@ async def test_exit_status(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The status tells a script what is wrong, and one line tells a person."""
+    commands.simulator.switches = Switches(auto_fit=False)
     monkeypatch.chdir(commands.folder)
     for variable in {name for setting in SETTINGS.values() for name in setting.env}:
         monkeypatch.delenv(variable, raising=False)

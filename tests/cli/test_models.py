@@ -11,6 +11,7 @@ import signal
 import pytest
 
 from lmgateway.schema.models import DefaultInference
+from lmgateway.simulator.engine.switches import Switches
 from lmgateway.web.state import ACTIVE_MODELS
 from tests.cli.conftest import KEY, Commands
 from tests.support.process import lmgateway
@@ -57,12 +58,33 @@ async def test_active_by_a_name_that_is_not_loaded(commands: Commands) -> None:
     assert output.count(CHAT) == 1
 
 
-async def test_loading_a_second_instance_warns(commands: Commands) -> None:
+async def test_a_second_instance_is_loaded_only_with_another(commands: Commands) -> None:
     """It takes as much memory again, which is rarely intended."""
     commands.simulator.load(CHAT)
-    status, output = await commands.run("load", CHAT)
-    assert status == 0
-    assert f"{CHAT} is loaded already ({CHAT}). This loads another instance." in output
+    result = await commands.run("load", CHAT)
+    assert result == (0, f"{CHAT} was loaded already and is now the active model.\n")
+    status, output = await commands.run("load", CHAT, "--with", "contextLength=8192")
+    assert status == 1
+    assert "with a context of 4,096 tokens instead of 8,192" in output
+    status, output = await commands.run("load", CHAT, "--another")
+    assert (status, output.splitlines()[-1]) == (0, f"{CHAT}:2 is loaded and is now the active model.")
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "JSON"])
+async def test_a_smaller_context_is_a_warning(commands: Commands, as_json: bool) -> None:
+    """On stderr, so that a script that reads stdout doesn't hide it; once."""
+    arguments = ("load", CHAT, "--with", "contextLength=131072", *(["--json"] if as_json else []))
+    async with commands.on_terminal(*arguments, stdout=asyncio.subprocess.PIPE) as terminal:
+        output, _ = await terminal.process.communicate()
+        assert await terminal.ends() == 0
+    warning = "LM Studio applied a context of 32,768 tokens instead of 131,072."
+    assert terminal.shown.splitlines()[-1] == f"Warning: {warning}"
+    message = f"{CHAT} is loaded and is now the active model."
+    if as_json:
+        answer = json.loads(output)
+        assert (answer["message"], answer["warnings"]) == (f"{message} {warning}", [warning])
+    else:
+        assert output.decode() == f"{message}\n"
 
 
 async def test_default_parameters(commands: Commands) -> None:
@@ -131,6 +153,7 @@ async def test_load_shows_a_bar_on_a_terminal(commands: Commands) -> None:
 
 async def test_error_has_a_line_of_its_own(commands: Commands) -> None:
     """A load that fails half-way doesn't write its reason behind the bar."""
+    commands.simulator.switches = Switches(auto_fit=False)
     commands.gate.opened.clear()
     async with commands.on_terminal("load", CHAT, "--with", "contextLength=99999") as terminal:
         await terminal.until("45.0 %")
@@ -142,7 +165,8 @@ async def test_error_has_a_line_of_its_own(commands: Commands) -> None:
 async def test_load_with_everything(commands: Commands) -> None:
     """Settings, name, time to live and --no-activate reach LM Studio unchanged."""
     names = ("contextLength=8192", "gpu.ratio=0.5", "llamaKCacheQuantizationType=q8_0", "cpuThreads=2")
-    settings = [part for name in names for part in ("--with", name)]
+    raw = ("parallel=2", "useUnifiedKvCache=false")
+    settings = [part for name in (*names, *raw) for part in ("--with", name)]
     command = ("load", CHAT, "--id", "mine", "--ttl", "60", "--no-activate", "--json", *settings)
     async with commands.on_terminal(*command, stdout=asyncio.subprocess.PIPE) as terminal:
         output, _ = await terminal.process.communicate()
@@ -152,6 +176,7 @@ async def test_load_with_everything(commands: Commands) -> None:
     assert answer["loadConfig"]["contextLength"] == 8192
     assert answer["loadConfig"]["gpu"]["ratio"] == 0.5
     assert answer["loadConfig"]["llamaKCacheQuantizationType"] == "q8_0"
+    assert (answer["loadConfig"]["parallel"], answer["loadConfig"]["useUnifiedKvCache"]) == (2, False)
     assert "Ignored cpuThreads: not a load setting of LM Studio." in terminal.shown
     (instance,) = json.loads((await commands.run("models", "--json"))[1])["loaded"]
     assert (instance["identifier"], instance["ttlMs"], instance["active"]) == ("mine", 60_000, False)

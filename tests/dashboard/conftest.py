@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenDashboard]:
     """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
 
-    Or another page: `path="/docs"`.
+    Or another page: `path="/docs"`. `models` are the configuration's profiles.
 
     At the test's end no page may have complained or asked another host.
     """
@@ -63,7 +64,12 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
     async with AsyncExitStack() as stack:
 
         async def open_(
-            *, api_key: str = "", loaded: bool = False, path: str = "/dashboard", **options: Any
+            *,
+            api_key: str = "",
+            loaded: bool = False,
+            path: str = "/dashboard",
+            models: Mapping[str, object] = MappingProxyType({}),
+            **options: Any,
         ) -> Visit:
             pace = Stepwise()
             simulator = Simulator(pace=pace)
@@ -74,6 +80,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
                 "lmstudio": {"base_url": studio.base_url, **LMSTUDIO},
                 "server": {"state_dir": str(tmp_path / "state")},
                 "auth": {"api_key": api_key},
+                "models": dict(models),
             }
             gateway = await stack.enter_async_context(running_gateway(tables))
             stack.callback(pace.finish)

@@ -99,16 +99,56 @@ async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard
     await expect(visit.page.locator("#tile-active .sub")).to_contain_text("Embeddings: Nomic Embed Text v1.5")
 
 
-async def test_a_second_copy_is_warned_of(open_dashboard: OpenDashboard) -> None:
-    """Loading it again makes a second instance."""
+async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: OpenDashboard) -> None:
+    """It takes as much memory again."""
     visit = await open_dashboard(loaded=True)
-    warning = visit.page.get_by_text("It is in memory already.")
+    visit.pace.finish()
+    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
+    another = visit.page.get_by_label("Load another instance")
     await visit.button(f"Load {TITLE}").click()
-    await expect(warning).to_be_visible()
-    await visit.button("Cancel").click()
+    await expect(visit.page.get_by_text("It is in memory already.")).to_be_visible()
+    await visit.button("Load").click()
+    notices = visit.page.locator("#notices")
+    await expect(notices).to_contain_text(f"{MODEL} was loaded already and is now the active model.")
+    await expect(in_memory).to_have_count(1)
+    await visit.button(f"Load {TITLE}").click()
+    await another.check()
+    await visit.button("Load").click()
+    await expect(in_memory).to_have_count(2)
     await visit.button("Load Qwen2.5 7B Instruct").click()
     await expect(visit.button("Cancel")).to_be_visible()
-    await expect(warning).to_be_hidden()
+    await expect(another).to_be_hidden()
+
+
+async def test_the_settings_of_the_dialog_are_applied(open_dashboard: OpenDashboard) -> None:
+    """LM Studio has them; an embedding model has no parallel predictions."""
+    visit = await open_dashboard()
+    visit.pace.finish()
+    await visit.button(f"Load {TITLE}").click()
+    await visit.page.get_by_label("Parallel predictions").fill("2")
+    await visit.page.get_by_label("Unified KV cache").select_option("false")
+    await visit.button("Load").click()
+    await expect(visit.page.locator("#notices")).to_contain_text("is loaded")
+    (instance,) = visit.studio.simulator.memory.instances()
+    assert instance.settings["llm.load.numParallelSessions"] == 2
+    assert instance.settings["llm.load.useUnifiedKvCache"] is False
+    await visit.button("Load Nomic Embed Text v1.5").click()
+    await expect(visit.page.get_by_label("Parallel predictions")).to_be_hidden()
+
+
+async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: OpenDashboard) -> None:
+    """LM Studio shrinks a context that doesn't fit."""
+    too_long = {MODEL: {"load": {"contextLength": 262144}}}
+    visit = await open_dashboard(models=too_long)
+    visit.pace.finish()
+    await visit.button(f"Load {TITLE}").click()
+    await visit.button("Load").click()
+    notice = visit.page.locator("#notices .warn")
+    await expect(notice).to_contain_text("LM Studio applied a context of 131,072 tokens instead of 262,144.")
+    row = visit.page.get_by_role("list", name="In memory").get_by_role("listitem").filter(has_text=TITLE)
+    await expect(row).to_contain_text("131,072 tokens of context")
+    await notice.get_by_role("button").click()
+    await expect(notice).to_be_hidden()
 
 
 async def test_unloading_a_busy_model_needs_a_confirmation(open_dashboard: OpenDashboard) -> None:

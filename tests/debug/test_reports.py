@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from lmgateway.simulator.engine.switches import Switches
 from tests.debug.conftest import LLM
 from tests.support.home import Home
 from tests.support.upstream import ScriptedUpstream
@@ -13,19 +14,21 @@ CHAT = "/v1/chat/completions"
 
 async def test_failed_load_is_the_state_until_the_next(home: Home) -> None:
     """A model's failure stays visible until the next operation; a client's mistake isn't shown."""
+    home.studio.simulator.switches = Switches(auto_fit=False)
     await home.post("load", modelKey="no such model")
     assert (await home.get("/debug/status"))[1]["status"] == "idle"
-    await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10_000_000})
+    await home.post("load", modelKey=LLM, another=True, loadConfig={"contextLength": 10_000_000})
     assert (await home.get("/debug/status"))[1]["status"] == "error"
-    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM, another=True)
     assert (await home.get("/debug/status"))[1]["status"] == "idle"
 
 
 async def test_failed_model_operation_is_counted_once(home: Home) -> None:
     """In totalErrors of both reports, unlike a client's mistake; the error rate is 100 % at most."""
+    home.studio.simulator.switches = Switches(auto_fit=False)
     await home.post("load", modelKey="no such model")
     counted = [(await home.get("/debug/status"))[1]["totalErrors"]]
-    await home.post("load", modelKey=LLM, loadConfig={"contextLength": 10_000_000})
+    await home.post("load", modelKey=LLM, another=True, loadConfig={"contextLength": 10_000_000})
     _, status = await home.get("/debug/status")
     _, metrics = await home.get("/debug/metrics")
     counted += [status["totalErrors"], metrics["performance"]["totalErrors"]]

@@ -25,7 +25,7 @@ async def test_embedding_model_is_active_for_embeddings_only(home: Home) -> None
 async def test_second_instance_is_the_one_that_answers(home: Home) -> None:
     """An instance that LM Studio had to name itself is active by that name, until it goes."""
     await home.post("load", modelKey=LLM)
-    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM, another=True)
     _, active = await home.get("/admin/models/active")
     assert active["activeModel"]["instanceId"] == f"{LLM}:2"
     await home.post("unload", modelKey=LLM, instanceId=LLM)
@@ -37,7 +37,7 @@ async def test_second_instance_is_the_one_that_answers(home: Home) -> None:
 async def test_the_named_instance_is_active_and_no_other(home: Home) -> None:
     """Also where its name is its model's key, which other instances share."""
     await home.post("load", modelKey=LLM, instanceId=LLM)
-    await home.post("load", modelKey=LLM, activate=False)
+    await home.post("load", modelKey=LLM, another=True, activate=False)
     _, listed = await home.get("/admin/models")
     assert {model["identifier"]: model["active"] for model in listed["loaded"]} == {
         LLM: True,

@@ -11,6 +11,7 @@ from lmgateway.models.names import WHERE_TO_LOOK
 from lmgateway.schema.models import DownloadedModel
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.simulator.engine import load_config
+from lmgateway.simulator.engine.switches import Switches
 from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.support.home import QUICK, Home
@@ -51,7 +52,9 @@ async def test_a_failed_load_says_why(
 ) -> None:
     """Each refusal has its own status, and one line with LM Studio's own reason."""
     drafter = {"type": "drafter", "modelKey": "no-size-fits", "path": "x/y"}
-    async with running_studio(Simulator(pace=Pace.instant(), extra_models=[drafter])) as studio:
+    async with running_studio(
+        Simulator(pace=Pace.instant(), switches=Switches(auto_fit=False), extra_models=[drafter])
+    ) as studio:
         home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
         answer = await home.post("load", modelKey=model, loadConfig={"contextLength": context})
     assert answer[0] == status

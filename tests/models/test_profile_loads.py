@@ -12,7 +12,7 @@ from tests.support.home import QUICK, Home
 from tests.support.studio import running_studio
 
 LLM, OTHER = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct"
-PROFILE = {"contextLength": 2048, "gpu": {"ratio": 0.25}}
+PROFILE = {"contextLength": 2048, "parallel": 2, "gpu": {"ratio": 0.25}}
 
 
 @pytest.fixture
@@ -36,6 +36,7 @@ async def test_a_load_without_settings_takes_the_profiles(home: Home, by_path: b
         status, answer = await home.post("load", modelKey=name)
         assert (status, answer["loadConfig"]["contextLength"]) == (200, 2048)
         assert answer["loadConfig"]["gpu"]["ratio"] == 0.25
+        assert answer["loadConfig"]["parallel"] == 2
         published = [await events.get() for _ in range(3)]
     start = next(data for kind, data in published if kind == "model_load_start")
     assert start["loadConfig"] == PROFILE

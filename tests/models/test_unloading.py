@@ -23,7 +23,7 @@ LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-em
 async def test_unload_by_any_name(home: Home, by: str) -> None:
     """By key and path every instance goes; by identifier that one."""
     await home.post("load", modelKey=LLM)
-    await home.post("load", modelKey=LLM)
+    await home.post("load", modelKey=LLM, another=True)
     _, listed = await home.get("/admin/models")
     names = {model["identifier"] for model in listed["loaded"]}
     assert names == {LLM, f"{LLM}:2"}

@@ -42,6 +42,7 @@ async def test_whole_life_with_its_events(home: Home) -> None:
             "totalTimeMs": 0,
             "loadConfig": 0,
             "ignored": ["loadConfig.gpu.layers", "loadConfig.cpuThreads"],
+            "warnings": [],
             "message": "",
         }
         _, listed = await home.get("/admin/models")

@@ -4,6 +4,7 @@ import lmstudio
 import pytest
 
 from lmgateway.simulator import Simulator
+from lmgateway.simulator.engine.switches import Switches
 
 from .conftest import EMBEDDING, LLM, Socket, load_order
 
@@ -65,16 +66,18 @@ async def test_the_wrong_kind_of_model(simulator: Simulator, sdk: lmstudio.Async
     assert error.display_data["code"] == "generic.domainMismatch"
 
 
-async def test_out_of_memory(sdk: lmstudio.AsyncClient):
-    """More context than the model has exhausts memory: no code, and the reason is in the cause."""
+async def test_out_of_memory(simulator: Simulator, sdk: lmstudio.AsyncClient):
+    """Without AutoFit, too long a context exhausts the memory: no code, and the reason is in the cause."""
+    simulator.switches = Switches(auto_fit=False)
     error = await refusal(sdk.llm.load_new_instance(LLM, config={"contextLength": 32769}))
     assert error.title == "Failed to load model"
     assert "resources" in error.cause
     assert error.display_data is None
 
 
-async def test_memory_runs_out_half_way(llm_socket: Socket):
+async def test_memory_runs_out_half_way(simulator: Simulator, llm_socket: Socket):
     """Such a load has shown progress before it fails."""
+    simulator.switches = Switches(auto_fit=False)
     field = {"key": "llm.load.contextLength", "value": 1_000_000}
     await llm_socket.create("loadModel", load_order(LLM, field))
     assert (await llm_socket.receive())["message"]["type"] == "resolved"

@@ -9,7 +9,7 @@ import pytest
 from lmgateway.simulator import Pace, Simulator
 from tests.support.gate import Gate
 
-from .conftest import EMBEDDING, LLM, Socket, load_order
+from .conftest import EMBEDDING, LLM, Socket, load_order, specifier
 
 
 async def test_a_load_reports_progress(sdk: lmstudio.AsyncClient):
@@ -55,8 +55,28 @@ async def test_applied_settings_are_returned(sdk: lmstudio.AsyncClient):
     model = await sdk.llm.load_new_instance(LLM, config=config)
     applied = await model.get_load_config()
     assert (applied.context_length, applied.flash_attention, applied.gpu.ratio) == (8192, False, 0.5)
-    assert applied.eval_batch_size == 512
+    assert applied.eval_batch_size == 2048
     assert await model.get_context_length() == 8192
+
+
+async def test_a_context_that_does_not_fit_is_shrunk(sdk: lmstudio.AsyncClient):
+    """AutoFit is on by default: the loaded context may be smaller than asked for."""
+    model = await sdk.llm.load_new_instance(LLM, config={"contextLength": 131072})
+    assert (await model.get_load_config()).context_length == 32768
+    assert await model.get_context_length() == 32768
+
+
+async def test_the_settings_that_the_sdk_lacks(llm_socket: Socket):
+    """They are raw fields. By default four predictions run at once, on one KV cache."""
+    fields = {"llm.load.numParallelSessions": 2, "llm.load.useUnifiedKvCache": False}
+    await llm_socket.create(
+        "loadModel", load_order(LLM, *({"key": key, "value": value} for key, value in fields.items()))
+    )
+    while (await llm_socket.receive())["type"] != "channelClose":
+        pass
+    answer = await llm_socket.call("getLoadConfig", {"specifier": specifier(LLM)})
+    applied = {field["key"]: field["value"] for field in answer["result"]["fields"]}
+    assert applied == {**applied, **fields}
 
 
 async def test_default_context_length(sdk: lmstudio.AsyncClient):

@@ -30,7 +30,7 @@ PAGES: tuple[tuple[str, int | tuple[int, ...]], ...] = (
 NO_LOADS = (
     ({"modelKey": "no-such-model"}, 404),
     ({"modelKey": SPARE_MODEL, "loadConfig": {"contextLength": -1}}, 400),
-    ({"modelKey": SPARE_MODEL, "loadConfig": {"contextLength": 10_000_000}}, 500),
+    ({"modelKey": SPARE_MODEL, "another": True, "loadConfig": {"contextLength": 10_000_000}}, 500),
     ({"model": SPARE_MODEL}, 400),
 )
 

@@ -129,7 +129,7 @@ class Studio:
 
     async def start(self) -> None:
         self._process = await self._life.enter_async_context(
-            running("simulate", "--port", str(self._port), cwd=self._cwd)
+            running("simulate", "--port", str(self._port), "--switch", "auto_fit=false", cwd=self._cwd)
         )
         if not self._port:
             self._port = self._process.port

@@ -15,7 +15,7 @@ import httpx
 import lmstudio
 import msgspec
 from lmstudio import _kv_config, _ws_impl, async_api
-from lmstudio._sdk_models import GpuSetting
+from lmstudio._sdk_models import GpuSetting, KvConfigFieldDict
 from lmstudio.json_api import LMStudioServerError, LoadModelEndpoint
 
 from ... import untrusted
@@ -38,6 +38,15 @@ LOGGERS = (
 """Loggers of the SDK and of its dependencies, for the set-up of logging."""
 
 NOT_UNDERSTOOD = "LM Studio answered in a form that its SDK doesn't know."
+
+_RAW_SETTINGS = {
+    "parallel": "llm.load.numParallelSessions",
+    "useUnifiedKvCache": "llm.load.useUnifiedKvCache",
+}
+"""LM Studio's keys of the load settings that the SDK lacks, by their names in a LoadConfig. Only LLMs have
+them (lms-kv-config, schema.ts).
+"""
+
 _TOKEN = re.compile(r"sk-lm-(?P<identifier>[A-Za-z0-9]+):(?P<passkey>[A-Za-z0-9]+)\Z")
 _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noModelMatchingQuery"} | {
     "generic.specificModelUnloaded"
@@ -107,6 +116,12 @@ class Parameter:
 class _LoadModel(LoadModelEndpoint[Any, Any]):
     """The SDK's load, which reports only a progress from 0 to 1."""
 
+    def add_fields(self, fields: Mapping[str, object]) -> None:
+        """Add load settings by LM Studio's own keys."""
+        (layer,) = self._creation_params["loadConfigStack"]["layers"]
+        more = [KvConfigFieldDict(key=key, value=value) for key, value in fields.items()]
+        layer["config"]["fields"] = [*layer["config"]["fields"], *more]
+
     def iter_message_events(self, contents: Any) -> Iterable[Any]:
         match contents:
             case {"type": "progress", **others}:
@@ -141,9 +156,10 @@ async def load_channel(
         ttl,
         types.REQUEST_NEW_INSTANCE,
         types.MODEL_LOAD_CONFIG,
-        dict(config),
+        {name: value for name, value in config.items() if name not in _RAW_SETTINGS},
         on_progress,
     )
+    endpoint.add_fields({key: config[name] for name, key in _RAW_SETTINGS.items() if name in config})
     async with session._create_channel(endpoint) as channel:
         yield channel
 
@@ -163,15 +179,16 @@ async def loaded_identifier(channel: Any) -> str | None:
 
 
 def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the settings that the SDK has for this kind of model, and the dotted paths of the others.
+    """Return the settings that this kind of model has, and the dotted paths of the others.
 
     The SDK itself would drop the others silently.
     """
     known_type = lmstudio.LlmLoadModelConfig if kind == "llm" else lmstudio.EmbeddingLoadModelConfig
+    names = {*known_type.__struct_encode_fields__, *(_RAW_SETTINGS if kind == "llm" else ())}
     known: dict[str, Any] = {}
     ignored: list[str] = []
     for name, value in config.items():
-        if name not in known_type.__struct_encode_fields__:
+        if name not in names:
             ignored.append(f"loadConfig.{name}")
         elif name == "gpu":
             fields = GpuSetting.__struct_encode_fields__
@@ -185,9 +202,11 @@ def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, 
 def parse_load_config(config: object) -> dict[str, object]:
     """Return the result of getLoadConfig, with the field names of LoadConfig. Raises StudioFailed."""
     try:
-        parsed = _kv_config.parse_server_config(config)  # type: ignore[arg-type] # it may be anything
+        parsed = dict(_kv_config.parse_server_config(config))  # type: ignore[arg-type] # it may be anything
+        fields = {field["key"]: field.get("value") for field in config.get("fields", ())}  # type: ignore[attr-defined]
     except _MALFORMED as exc:
         raise StudioFailed("LM Studio reported load settings in a form that the SDK doesn't know.") from exc
+    parsed |= {name: fields[key] for name, key in _RAW_SETTINGS.items() if key in fields}
     return {name: untrusted.plain(value) for name, value in parsed.items()}
 
 

@@ -7,6 +7,8 @@ import msgspec
 from .catalogue import Model
 
 DEFAULT_CONTEXT_LENGTH = 4096
+PARALLEL_KEY = "llm.load.numParallelSessions"
+"""How many predictions run at once on an instance; the next ones wait."""
 
 Settings = dict[str, object]
 """Dotted key to value, e.g. `{"llm.load.contextLength": 8192}`."""
@@ -71,7 +73,9 @@ def _defaults(model: Model) -> Settings:
     }
     if model.type == "llm":
         settings |= {
-            f"{prefix}.llama.evalBatchSize": 512,
+            PARALLEL_KEY: 4,
+            f"{prefix}.useUnifiedKvCache": True,
+            f"{prefix}.llama.evalBatchSize": 2048,
             f"{prefix}.llama.flashAttention": True,
             f"{prefix}.offloadKVCacheToGpu": True,
         }

@@ -36,6 +36,13 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         """The simulated memory is as large as a model's maximum context: a longer one exhausts it."""
         return self.context_length() <= self.model.max_context_length
 
+    def fitted(self) -> "LoadOrder":
+        """Return it with a context that fits, as LM Studio's AutoFit changes it."""
+        if self.fits():
+            return self
+        shrunk = {load_config.context_length_key(self.model.type): self.model.max_context_length}
+        return msgspec.structs.replace(self, settings={**self.settings, **shrunk})
+
     def check_fits(self) -> None:
         if not self.fits():
             raise LoadFailed(

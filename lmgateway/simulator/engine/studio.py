@@ -60,8 +60,9 @@ class Studio:
     async def load_slowly(self, order: LoadOrder, on_progress: OnProgress | None = None) -> Instance:
         """Load a model with a load's delays; cancelled with the caller.
 
-        A load that exceeds the memory fails half-way, as in LM Studio.
+        With AutoFit off, a load that exceeds the memory fails half-way, as in LM Studio.
         """
+        order = order.fitted() if self.switches.auto_fit else order
         with self.memory.reserve(order) as reserved:
             for step in range(1, LOAD_STEPS + 1):
                 fraction = step / LOAD_STEPS

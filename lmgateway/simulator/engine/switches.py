@@ -14,6 +14,9 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Each one's description is shown by `lmgateway simulate --help`."""
 
     jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
+    auto_fit: Annotated[
+        bool, _about("shrink a context that doesn't fit into the memory; false: its load fails")
+    ] = True
 
 
 def parse(pairs: Iterable[str]) -> Switches:

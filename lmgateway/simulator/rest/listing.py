@@ -8,12 +8,10 @@ from aiohttp import web
 from ..engine.catalogue import Model
 from ..engine.faults import UnknownModel
 from ..engine.instance import Instance
+from ..engine.load_config import PARALLEL_KEY
 from ..engine.studio import Studio
 from ..keys import STUDIO
 from .bodies import Json, json_response
-
-PARALLEL = 4
-"""Predictions at once that LM Studio allows an instance by default."""
 
 
 async def openai_models(request: web.Request) -> web.Response:
@@ -131,5 +129,5 @@ def v1_config(instance: Instance) -> Json:
     if instance.model.type == "llm":
         settings = instance.settings
         shown |= {name: settings[key] for name, key in V1_SETTINGS.items() if key in settings}
-        shown["parallel"] = PARALLEL
+        shown["parallel"] = settings[PARALLEL_KEY]
     return shown

@@ -31,7 +31,8 @@ ADMIN_OPERATIONS = (
         description=(
             "The response is sent when the model is loaded; `/debug/stream` has events of the progress. The "
             "load continues if the client disconnects. A second request for the same load joins the one in "
-            "progress."
+            "progress. If the model has an instance already, that one is the answer, and `message` says so; "
+            "409 if the request has other settings. `instanceId` or `another` loads one more."
         ),
         body=json_of(examples.LOAD),
         answers={200: answer("The instance, and the settings that LM Studio applied.", examples.LOADED)},

@@ -93,6 +93,7 @@ LOADED = LoadAnswer(
     total_time_ms=3120,
     load_config={"contextLength": 8192, "flashAttention": True},
     ignored=(),
+    warnings=(),
     message=f"{MODEL} is loaded and is now the active model.",
 )
 INSTANCE = InstanceRequest(model_key=MODEL)

@@ -16,6 +16,7 @@ export function askHowToLoad(model, isLoaded) {
   if (model.maxContextLength) context.max = model.maxContextLength;
   else context.removeAttribute("max");
   byId("load-again").hidden = !isLoaded;
+  byId("load-llm").hidden = model.type !== "llm";
   dialog.showModal();
   answer(false);
   return new Promise((resolve) => {
@@ -25,10 +26,18 @@ export function askHowToLoad(model, isLoaded) {
 
 function loadRequest(model) {
   const contextLength = byId("load-context").valueAsNumber;
+  const parallel = byId("load-parallel").valueAsNumber;
+  const unified = byId("load-unified").value;
   const minutes = byId("load-ttl").valueAsNumber;
   const body = { modelKey: model.modelKey, activate: byId("load-activate").checked };
-  if (contextLength > 0) body.loadConfig = { contextLength };
+  const loadConfig = {};
+  if (contextLength > 0) loadConfig.contextLength = contextLength;
+  if (parallel > 0) loadConfig.parallel = parallel;
+  if (unified) loadConfig.useUnifiedKvCache = unified === "true";
+  // An empty loadConfig would replace the model's profile.
+  if (Object.keys(loadConfig).length > 0) body.loadConfig = loadConfig;
   if (minutes > 0) body.ttlSeconds = minutes * 60;
+  if (byId("load-another").checked) body.another = true;
   return body;
 }
 

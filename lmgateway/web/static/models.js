@@ -5,7 +5,7 @@ import { byId, setText } from "./dom.js";
 import { plural } from "./format.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
-import { notify, notifyError } from "./notices.js";
+import { notify, notifyError, notifyWarning } from "./notices.js";
 import { soon, whileVisible } from "./visible.js";
 
 // Poll, because LM Studio loads on demand and unloads idle models without an event.
@@ -126,7 +126,9 @@ export class Models {
 
   async #do(action, message, isExpected = () => false) {
     try {
-      notify((await call("POST", `admin/models/${action}`, message)).message);
+      const answer = await call("POST", `admin/models/${action}`, message);
+      if (answer.warnings?.length) notifyWarning(answer.message);
+      else notify(answer.message);
     } catch (error) {
       if (!isExpected(error)) notifyError(error);
     }

@@ -11,6 +11,11 @@ export function notify(sentence) {
   setTimeout(() => notice.remove(), SHOWN_MS);
 }
 
+/** Show that an action succeeded otherwise than asked for, until it is dismissed. */
+export function notifyWarning(sentence) {
+  show(sentence, "warn");
+}
+
 /** Show that an action failed, until it is dismissed. */
 export function notifyError(error) {
   show(error.message, "bad");
