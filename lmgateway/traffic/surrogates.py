@@ -19,6 +19,12 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Unicode noncharacters, which no client has a use for: as escapes, and in UTF-8, which msgspec writes for a
 # key that it has decoded.
 _MASKS = tuple((b"\\u%x" % number, chr(number).encode()) for number in range(0xFDD0, 0xFDF0))
+_DECODED_MASK = re.compile("[\ufdd0-\ufdef]")
+
+
+def without_masks(text: str) -> str:
+    """Return a text from a masked body with U+FFFD for each lone surrogate."""
+    return _DECODED_MASK.sub("\ufffd", text)
 
 
 class Masked:

@@ -13,7 +13,8 @@ from lmgateway.observe.history import History
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.recorder import Recorder
 from lmgateway.traffic import metering
-from lmgateway.traffic.metering import BodyMeter, StreamMeter
+from lmgateway.traffic.body_meter import BodyMeter
+from lmgateway.traffic.metering import StreamMeter
 from lmgateway.web.state import ACTIVITY, EVENTS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
