@@ -30,8 +30,8 @@ _BOUNDARY = re.compile(rb"\r?\n(?:\r?\n)+")
 _GENERATED = re.compile(
     rb'"(?:content|reasoning(?:_content)?|arguments|text|thinking|partial_json|delta)"\s*:\s*"(?!")'
 )
-# The name of an event, on its own line or at least in its data. The chunks of choices have none, or `message`,
-# which is the default.
+# The name of an event, on its own line or at least in its data. The chunks of choices have none, or the
+# default, `message`.
 _EVENT_NAME = re.compile(rb'(?:(?!event:|data:)[^\n]*\n)*(?:event:[ ]?|data:[ ]?\{\s*"type"\s*:\s*")([\w.]+)')
 _CONTENT = b'"content":"'
 _QUOTE, _DELTA_LINE = b'"', b"delta\n"
