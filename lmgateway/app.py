@@ -56,7 +56,7 @@ def create_app(
     # reconnects with it gets all events since the restart.
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
-    app[ACTIVITY] = Activity(app[EVENTS], app[METRICS])
+    app[ACTIVITY] = Activity(app[EVENTS], app[METRICS], lambda name: app[FLEET].model_of(name))
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
     app[HELD_BODIES] = held_bodies()
     app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))

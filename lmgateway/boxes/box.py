@@ -67,7 +67,7 @@ class Box:
                 # LM Studio's own list has all models; the one that other servers have may not.
                 for path in ("/api/v0/models", "/v1/models"):
                     if listed := names_in(await self._read(path)):
-                        self.names.replace("over HTTP", listed)
+                        self.names.replace("over HTTP", ((name, name) for name in listed))
                         return
 
     async def context_length(self, model: str | None) -> int | None:

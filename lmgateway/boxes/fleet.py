@@ -44,6 +44,11 @@ class Fleet:
         """True if a model or an instance of this name was in the list that a box sent last."""
         return any(name in box.names for box in self._boxes.values())
 
+    def model_of(self, name: str) -> str:
+        """Return the key of the model that a box listed last under this name, the name itself if none did."""
+        keys = (box.names.model_of(name) for box in self._boxes.values())
+        return next((key for key in keys if key != name), name)
+
     async def list_names(self) -> None:
         """Request each box's list of names. Takes about a second at most."""
         await asyncio.gather(*(box.list_names() for box in self._boxes.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -21,16 +22,20 @@ class ListedNames:
     """The owner of these names. They are compared with the names that exchanges record."""
 
     def __init__(self) -> None:
-        self._lists: dict[str, frozenset[str]] = {}
+        # Of each list the names, with the key of the model that each belongs to.
+        self._lists: dict[str, dict[str, str]] = {}
 
-    def replace(self, source: str, names: Iterable[str]) -> None:
-        """Replace the names of the list from this source."""
-        self._lists[source] = frozenset(
-            [clean_name(name) for name, _ in zip(names, range(MAX_NAMES), strict=False)]
-        )
+    def replace(self, source: str, names: Iterable[tuple[str, str]]) -> None:
+        """Replace the list from this source: each name with its model's key, or itself if that is unknown."""
+        self._lists[source] = {clean_name(name): clean_name(key) for name, key in islice(names, MAX_NAMES)}
 
     def __contains__(self, name: str) -> bool:
         return any(name in names for names in self._lists.values())
+
+    def model_of(self, name: str) -> str:
+        """Return the key of the model that has this name, the name itself if it is unknown."""
+        keys = (names.get(name, name) for names in self._lists.values())
+        return next((key for key in keys if key != name), name)
 
 
 class _Entry(Struct):

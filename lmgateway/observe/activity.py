@@ -15,12 +15,14 @@ from .history import History
 from .operations import ModelOperation, Operations, OperationType
 from .prometheus import Metrics
 from .recorder import Recorder
+from .served_model import ModelOf
 
 
 class Activity:
     """The owner of the running exchanges; the recorder owns those that ended."""
 
-    def __init__(self, events: Events, metrics: Metrics) -> None:
+    def __init__(self, events: Events, metrics: Metrics, model_of: ModelOf = str) -> None:
+        """`model_of` decides whether the model that answered is the one that was asked for."""
         self.events = events
         self.faults = events.faults
         self.operations = Operations(events, metrics)
@@ -30,7 +32,8 @@ class Activity:
             "{} requests are running already, as many as limits.requests allows.",
             "{} requests of this address are running already, as many as limits.requests_per_address allows.",
         )
-        self._recorder = Recorder(events, metrics)
+        self.model_of = model_of
+        self._recorder = Recorder(events, metrics, model_of)
 
     @property
     def running(self) -> tuple[Exchange, ...]:

@@ -83,8 +83,10 @@ class InferenceStart(Event, frozen=True, kw_only=True):
 
 
 class InferenceComplete(Event, frozen=True, kw_only=True):
+    """`served_model` is the model that answered, if another one was asked for."""
+
     name = "inference_complete"
-    most_bytes = 2048
+    most_bytes = 4096
     request_id: str
     total_time_ms: int
     token_usage: TokenUsage | None
@@ -93,6 +95,8 @@ class InferenceComplete(Event, frozen=True, kw_only=True):
     tokens_per_second: float | None
     stream: bool
     key: str
+    served_model: str | UnsetType = UNSET
+    mended: tuple[str, ...] | UnsetType = UNSET
 
 
 class ErrorEvent(Event, frozen=True, kw_only=True):

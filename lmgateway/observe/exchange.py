@@ -13,6 +13,7 @@ from ..errors import GatewayError
 from ..schema.debug import Phase
 from ..text import clean_name
 from .clock import unix_time
+from .served_model import ModelOf, other_model
 from .tokens import TokenCount, generation_speed
 
 # nginx's status for a client that disconnected before the response. It is logged, never sent.
@@ -71,9 +72,9 @@ class Exchange(Struct, eq=False, kw_only=True):
     count: TokenCount | None = None
     prompt_progress: float | None = None
     is_replaced: bool = False
-    mended: tuple[str, ...] = ()
     first_token: float | None = None
     last_token: float | None = None
+    mended: tuple[str, ...] = ()
 
     def resolved(self, model: str | None, *, stream: bool) -> None:
         """Record the model and whether a stream is requested, when the request's body has been read."""
@@ -89,7 +90,7 @@ class Exchange(Struct, eq=False, kw_only=True):
         self.count = count
 
     def mended_as(self, names: tuple[str, ...]) -> None:
-        """Record what was mended in the request."""
+        """Record the names of the changes by which a request that LM Studio had refused was mended."""
         self.mended = names
 
     def replaced(self, error: GatewayError) -> None:
@@ -116,6 +117,13 @@ class Exchange(Struct, eq=False, kw_only=True):
     def tokens(self) -> int:
         """Tokens generated so far."""
         return self.count.generated if self.count else 0
+
+    def served_model(self, model_of: ModelOf) -> str | None:
+        """Return the model that answers, None if it is the one that was asked for, or unknown."""
+        answered = None if self.count is None else self.count.model
+        if answered is None or answered == self.model:
+            return None
+        return other_model(self.model, clean_name(answered, self.redact), model_of)
 
     @property
     def ttft_ms(self) -> int | None:

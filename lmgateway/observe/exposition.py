@@ -33,12 +33,15 @@ def _counts(
     return family
 
 
-def _aborted(tallies: Tallies) -> Metric:
-    aborted = counter("aborted", "Proxied requests whose client left", *_LABELS)
-    for labels, tally in tallies:
-        if tally.by_status["aborted"]:
-            aborted.add_metric(labels, tally.by_status["aborted"])
-    return aborted
+def _total(name: str, text: str, of: Callable[[Tally], int]) -> Callable[[Tallies], Metric]:
+    def family(tallies: Tallies) -> Metric:
+        total = counter(name, text, *_LABELS)
+        for labels, tally in tallies:
+            if number := of(tally):
+                total.add_metric(labels, number)
+        return total
+
+    return family
 
 
 def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) -> Callable[[Tallies], Metric]:
@@ -54,8 +57,14 @@ def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) ->
 
 _FAMILIES: tuple[Callable[[Tallies], Metric], ...] = (
     _counts("requests", "Proxied requests that ended", "status", attrgetter("by_status")),
-    _aborted,
+    _total("aborted", "Proxied requests whose client left", lambda tally: tally.by_status["aborted"]),
     _counts("tokens", "Tokens", "direction", attrgetter("tokens")),
+    # Part of the tokens "out", so not a direction of its own: the sum over all directions stays right.
+    _total(
+        "reasoning_tokens",
+        "Tokens that LM Studio reports as reasoning",
+        attrgetter("reasoning_tokens"),
+    ),
     _distributions("request_seconds", "Time to the answer's end", attrgetter("seconds")),
     _distributions("time_to_first_token_seconds", "Time to the first token", attrgetter("first_token")),
     _distributions("tokens_per_second", "Tokens generated per second", attrgetter("speed")),

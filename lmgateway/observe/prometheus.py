@@ -42,7 +42,7 @@ class Metrics:
 
     def ended(self, record: RequestRecord) -> None:
         """Count an exchange that has ended. Until it is rendered, its model may still become listed."""
-        label = self._label(record.model)
+        label = self._label(_model_of(record))
         if label == OTHER and record.status == 200:
             self._unlisted.append(record)
             if len(self._unlisted) >= MAX_UNLISTED:
@@ -53,7 +53,7 @@ class Metrics:
     def _count_unlisted(self) -> None:
         unlisted, self._unlisted = self._unlisted, []
         for record in unlisted:
-            self._count(record, self._label(record.model))
+            self._count(record, self._label(_model_of(record)))
 
     def _label(self, name: str | None) -> str:
         if name is None:
@@ -80,6 +80,8 @@ class Metrics:
         if record.usage is not None:
             tally.tokens["in"] += record.usage.prompt_tokens
             tally.tokens["out"] += record.usage.completion_tokens
+            if record.usage.reasoning_tokens is not None:
+                tally.reasoning_tokens += record.usage.reasoning_tokens
 
     def operation(self, kind: str, *, succeeded: bool) -> None:
         self._operations[kind, "success" if succeeded else "failure"] += 1
@@ -123,3 +125,8 @@ class Metrics:
         yield from of_tallies(list(self._tallies.items()))
         for family in (operations, unsaved, *gauges, build_info()):
             yield text_of(family)
+
+
+def _model_of(record: RequestRecord) -> str | None:
+    """Return the model that answered; the one that was asked for if no other did."""
+    return record.served_model or record.model

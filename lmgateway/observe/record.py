@@ -11,6 +11,7 @@ from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamB
 from ..schema.debug import Outcome, TokenUsage
 from ..text import clean_sentence
 from .exchange import Exchange
+from .served_model import ModelOf
 
 
 class Conclusion(NamedTuple):
@@ -27,6 +28,8 @@ class Conclusion(NamedTuple):
 class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     """An exchange that has ended.
 
+    `served_model` is the model that answered, None if it is `model` or unknown. `mended` names the changes by
+    which a request that LM Studio had refused was mended.
     `status` is the client's, or that of an error which occurred after the head was sent. `error` is the
     error with which the gateway ended the exchange, without keys. `started` is by the monotonic clock;
     `began` and `ended` are in Unix seconds.
@@ -39,6 +42,8 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     path: str
     route: str
     model: str | None
+    served_model: str | None
+    mended: tuple[str, ...]
     stream: bool
     outcome: Outcome
     status: int
@@ -78,7 +83,9 @@ def conclude(
     return Conclusion("cancelled" if isinstance(error, RequestCancelled) else "failed", error)
 
 
-def make_record(exchange: Exchange, conclusion: Conclusion, now: float) -> RequestRecord:
+def make_record(
+    exchange: Exchange, conclusion: Conclusion, now: float, model_of: ModelOf = str
+) -> RequestRecord:
     """Return the record of an exchange with this conclusion; `now` is its end by the monotonic clock."""
     count = exchange.count
     outcome, error = conclusion
@@ -90,6 +97,8 @@ def make_record(exchange: Exchange, conclusion: Conclusion, now: float) -> Reque
         path=exchange.path,
         route=exchange.route,
         model=exchange.model,
+        served_model=exchange.served_model(model_of),
+        mended=exchange.mended,
         stream=exchange.stream,
         outcome=outcome,
         status=exchange.status if error is None else error.status,

@@ -15,6 +15,7 @@ from .exchange import Exchange
 from .history import History
 from .prometheus import Metrics
 from .record import Conclusion, RequestRecord, conclude, make_record
+from .served_model import ModelOf
 
 _CLIENT_LEFT = "The client left before its answer was complete."
 
@@ -27,10 +28,11 @@ class Recorder:
     with 64 clients and a reader of the events, because the code is no longer in the processor's caches.
     """
 
-    def __init__(self, events: Events, metrics: Metrics) -> None:
+    def __init__(self, events: Events, metrics: Metrics, model_of: ModelOf) -> None:
         self._events = events
         self._metrics = metrics
         self._faults = events.faults
+        self._model_of = model_of
         self._history = History()
         self._ended = 0
         self._errors = 0
@@ -94,7 +96,7 @@ class Recorder:
         if conclusion is None:
             self._events.publish_first(_start_event(exchange, at))
             return
-        record = make_record(exchange, conclusion, at)
+        record = make_record(exchange, conclusion, at, self._model_of)
         self._history.add(record)
         self._metrics.ended(record)
         self._events.publish_first(_end_event(record))
@@ -127,6 +129,8 @@ def _end_event(record: RequestRecord) -> Event:
             tokens_per_second=record.tokens_per_second,
             stream=record.stream,
             key=record.key,
+            served_model=record.served_model or UNSET,
+            mended=record.mended or UNSET,
         )
     return ErrorEvent(
         timestamp=ended,

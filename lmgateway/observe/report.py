@@ -33,6 +33,7 @@ from .activity import Activity
 from .clock import iso_timestamp
 from .exchange import Exchange
 from .record import RequestRecord
+from .served_model import ModelOf
 
 LAST_REQUESTS = 10
 
@@ -69,7 +70,7 @@ def metrics_report(activity: Activity, active: ActiveModel | None, started: floa
 def requests_report(activity: Activity) -> RequestsReport:
     now = time.monotonic()
     return RequestsReport(
-        running=[_running(exchange, now) for exchange in activity.running],
+        running=[_running(exchange, now, activity.model_of) for exchange in activity.running],
         recent=[_ended(record) for record in activity.history.recent],
         last_hour=[
             Sample(
@@ -173,12 +174,13 @@ def _token_stats(usages: Sequence[TokenUsage]) -> TokenStats:
     )
 
 
-def _running(exchange: Exchange, now: float) -> RunningRequest:
+def _running(exchange: Exchange, now: float, model_of: ModelOf) -> RunningRequest:
     return RunningRequest(
         request_id=exchange.request_id,
         method=exchange.method,
         path=exchange.path,
         model=exchange.model,
+        served_model=exchange.served_model(model_of),
         client=exchange.client,
         stream=exchange.stream,
         phase=exchange.phase,
@@ -196,11 +198,13 @@ def _ended(record: RequestRecord) -> EndedRequest:
         method=record.method,
         path=record.path,
         model=record.model,
+        served_model=record.served_model,
         client=record.client,
         outcome=record.outcome,
         # An aborted or cancelled request got no status, or the 200 of a stream that then broke off.
         status=None if record.outcome in {"aborted", "cancelled"} else record.status,
         error=record.error,
+        mended=list(record.mended),
         tokens=record.tokens,
         token_usage=record.usage,
         ttft_ms=record.ttft_ms,

@@ -44,6 +44,7 @@ class Tally:
 
     by_status: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
+    reasoning_tokens: int = 0
     seconds: Distribution = field(default_factory=lambda: Distribution(SECONDS))
     first_token: Distribution = field(default_factory=lambda: Distribution(SECONDS))
     speed: Distribution = field(default_factory=lambda: Distribution(TOKENS_PER_SECOND))

@@ -13,14 +13,18 @@ _FEWEST_TOKENS = 2
 class TokenCount(Struct):
     """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
-    `fault` says what is wrong with a stream that LM Studio ended without breaking it off.
+    `model` is the identifier of the instance that answers, as LM Studio spells it. `fault` says what is wrong
+    with a stream that LM Studio ended without breaking it off.
     """
 
     seen: int = 0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
     tokens_per_second: float | None = None
     time_to_first_token: float | None = None
+    model: str | None = None
     fault: str | None = None
 
     @property
@@ -31,7 +35,11 @@ class TokenCount(Struct):
         prompt = self.prompt_tokens or 0
         completion = self.seen if self.completion_tokens is None else self.completion_tokens
         return TokenUsage(
-            prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=prompt + completion,
+            reasoning_tokens=self.reasoning_tokens,
+            cached_tokens=self.cached_tokens,
         )
 
     @property

@@ -15,11 +15,17 @@ Phase = Literal["waiting", "prompt", "generating"]
 
 
 class TokenUsage(Message, frozen=True, gc=False):
-    """The tokens of the prompt, of the completion, and their sum."""
+    """The tokens of the prompt, of the completion, and their sum.
+
+    `reasoning_tokens` is the part of the completion that is reasoning, `cached_tokens` the part of the prompt
+    that LM Studio had in its cache. They are null if LM Studio doesn't report them.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 class CancelledRequest(Message, frozen=True, kw_only=True):
@@ -111,10 +117,13 @@ class MetricsReport(Message, frozen=True, kw_only=True):
 
 
 class RunningRequest(Message, frozen=True, kw_only=True):
+    """`served_model` answers in place of `model`; null if it is the same model, or unknown."""
+
     request_id: str
     method: str
     path: str
     model: str | None
+    served_model: str | None
     client: str
     stream: bool
     phase: Phase
@@ -126,14 +135,21 @@ class RunningRequest(Message, frozen=True, kw_only=True):
 
 
 class EndedRequest(Message, frozen=True, kw_only=True):
+    """`served_model` answered in place of `model`; null if it is the same model, or unknown.
+
+    `mended` names what the gateway changed in the request, because LM Studio had refused it.
+    """
+
     request_id: str
     method: str
     path: str
     model: str | None
+    served_model: str | None
     client: str
     outcome: Outcome
     status: int | None
     error: str | None
+    mended: list[str]
     tokens: int
     token_usage: TokenUsage | None
     ttft_ms: int | None

@@ -1,18 +1,19 @@
-"""Counts the tokens of a response from its bytes while they are relayed.
+"""Counts the tokens of a response, and reads which model answers, from its bytes while they are relayed.
 
-All of LM Studio's APIs report them in a `usage` (OpenAI, Anthropic) or `stats` (native) object, somewhere in
-a JSON body or in an event of a stream. Memory is bounded whatever the size of the response.
+All of LM Studio's APIs report the tokens in a `usage` (OpenAI, Anthropic) or `stats` (native) object,
+somewhere in a JSON body or in an event of a stream. One of a stream's first events names the model. Memory is
+bounded whatever the size of the response.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
 from ..observe.tokens import TokenCount
+from .body_meter import BodyMeter
 from .headers import EVENT_STREAM
 from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, may_be_error, shortened
 from .studio_errors import StreamOverflowed, overflow_of, sentence_of
@@ -21,26 +22,25 @@ from .usage import read, without_usage
 # A longer event isn't parsed. The last event of /v1/responses repeats the whole answer.
 MAX_EVENT_BYTES = 1024**2
 MAX_STRIPPED_BYTES = 64 * 1024
-# Of a longer body only the tail is parsed: these objects are at its end.
-MAX_BODY_BYTES = 256 * 1024
-TAIL_BYTES = 16 * 1024
 # Of an answer without a token, at most so much of the end is held until its usage is known.
 MAX_ENDING_BYTES = 64 * 1024
+# The model's name isn't searched for in later events: comments may precede the one that has it.
+NAMING_EVENTS = 8
 
 # Many empty lines are one boundary.
 _BOUNDARY = re.compile(rb"\r?\n(?:\r?\n)+")
-# A delta with visible content: text, reasoning or a part of a tool call, never an empty one.
-_TOKEN = re.compile(
-    rb'content_block_delta|\.delta"|"(?:content|reasoning_content|reasoning|text|arguments)"\s*:\s*"(?!")'
+# What a model has generated: text, reasoning or a part of a tool call, and never an empty one.
+_GENERATED = re.compile(
+    rb'"(?:content|reasoning(?:_content)?|arguments|text|thinking|partial_json|delta)"\s*:\s*"(?!")'
 )
-_CONTENT = b'"content":"'
-_QUOTE = b'"'
+# The name of an event, on its own line or at least in its data. The chunks of choices have none, or the
+# default, `message`.
+_EVENT_NAME = re.compile(rb'(?:(?!event:|data:)[^\n]*\n)*(?:event:[ ]?|data:[ ]?\{\s*"type"\s*:\s*")([\w.]+)')
+_CONTENT, _QUOTE, _DELTA_LINE, _D = b'"content":"', b'"', b"delta\n", ord("d")
 # Every event that reports a failure contains it, but for those that are checked at the end of the stream.
 _ERROR = b"error"
-_USAGE, _STATS = b'"usage"', b'"stats"'
+_USAGE, _STATS, _MODEL = b'"usage"', b'"stats"', b'"model'
 _ACCOUNT = re.compile(rb'"(?:usage|stats)"\s*:\s*\{')
-# Finds the end of an object. Numbers aren't converted, because a very long one would raise.
-_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 _DATA_LINE = re.compile(rb"^data:[ ]?([^\n]*)", re.MULTILINE)
 
 
@@ -90,9 +90,13 @@ class StreamMeter:
         self._relayed = 0
         # The last bytes relayed of an event that is too long to be parsed; None outside such an event.
         self._long_tail: bytes | None = None
+        # In how many further events the model's name is searched for.
+        self._naming_events = NAMING_EVENTS
+        # True if the next chunk begins with an event that is only counted.
+        self._is_plain = False
 
     def feed(self, chunk: bytes) -> bytes:
-        if not self._rest and self._long_tail is None and _is_one_event(chunk):
+        if self._is_plain and _is_one_event(chunk):
             return self._see(chunk)
         unread = self._skip_long(chunk)
         data, passed = self._rest + chunk[unread:], [chunk[:unread]]
@@ -100,6 +104,7 @@ class StreamMeter:
         # The rest was searched already, but for a boundary that the chunk completes.
         for event in _events(data, max(0, len(self._rest) - 3)):
             end += len(event)
+            self._find_model(event)
             try:
                 passed.append(self._see(event)[relayed:])
             except StreamOverflowed as exc:
@@ -108,6 +113,7 @@ class StreamMeter:
             relayed = 0
         self._rest = data[end:]
         passed.append(self._passed_of_rest(relayed))
+        self._is_plain = not self._rest and self._long_tail is None and not self._naming_events
         return b"".join(passed)
 
     def _passed_of_rest(self, relayed: int) -> bytes:
@@ -140,6 +146,7 @@ class StreamMeter:
     def finish(self) -> bytes:
         held, self._ending = self._ending, None
         if self._rest:  # a last event without its empty line: counted, and relayed unchanged as it is broken
+            self._find_model(self._rest)
             self._see(self._rest)
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._tail, self._end)
@@ -148,6 +155,15 @@ class StreamMeter:
 
     def held_back(self) -> bytes:
         return b"".join([*(self._ending or ()), self._rest[self._relayed :]])
+
+    def _find_model(self, event: bytes) -> None:
+        """Read the model's name, if it isn't known and this is one of the first events."""
+        if self._naming_events:
+            self._naming_events -= 1
+            if _MODEL in event:
+                read(_data(event), self.count)
+            if self.count.model is not None:
+                self._naming_events = 0
 
     def _see(self, event: bytes) -> bytes:
         """Count an event; return what of it is relayed."""
@@ -199,9 +215,16 @@ def _is_one_event(chunk: bytes) -> bool:
 def _is_token(event: bytes) -> bool:
     # The usual spelling of the usual event is searched for without a regular expression, which is slower.
     start = event.find(_CONTENT)
-    if start >= 0 and not event.startswith(_QUOTE, start + len(_CONTENT)):
+    has_content = start >= 0 and not event.startswith(_QUOTE, start + len(_CONTENT))
+    if has_content and event[0] == _D:
         return True
-    return _TOKEN.search(event) is not None
+    if not has_content and _GENERATED.search(event) is None:
+        return False
+    # Events such as `response.output_text.done` and `chat.end` repeat what was generated.
+    if event.find(_DELTA_LINE) >= 0:
+        return True
+    name = _EVENT_NAME.match(event)
+    return name is None or name[1].endswith((b"delta", b"message"))
 
 
 def _events(data: bytes, searched: int) -> Iterator[bytes]:
@@ -224,43 +247,3 @@ def meter_for(
     if media_type.startswith(EVENT_STREAM):
         return StreamMeter(strips=hides_usage, end=end, mends=mends)
     return BodyMeter() if media_type.startswith("application/json") else None
-
-
-class BodyMeter:
-    """Reads a JSON body; of a long one only its end."""
-
-    def __init__(self, *, max_bytes: int = MAX_BODY_BYTES, tail_bytes: int = TAIL_BYTES) -> None:
-        self.count = TokenCount()
-        self._max_bytes = max_bytes
-        self._tail_bytes = tail_bytes
-        self._kept = bytearray()
-        self._is_whole = True
-
-    def feed(self, chunk: bytes) -> bytes:
-        self._kept += chunk
-        if len(self._kept) > self._max_bytes:
-            self._is_whole = False
-            del self._kept[: -self._tail_bytes]
-        return chunk
-
-    def finish(self) -> bytes:
-        read(bytes(self._kept) if self._is_whole else self._objects_in_tail(), self.count)
-        return b""
-
-    def held_back(self) -> bytes:
-        return b""
-
-    def _objects_in_tail(self) -> bytes:
-        """Return a JSON body with only the last usage and stats objects of the tail."""
-        tail = self._kept[-self._tail_bytes :].decode("utf-8", "replace")
-        members = []
-        for name in ('"usage"', '"stats"'):
-            start = tail.rfind(name)
-            brace = tail.find("{", start)
-            if start >= 0 and brace >= 0:
-                try:
-                    _, end = _SCANNER.raw_decode(tail, brace)
-                except (ValueError, RecursionError):
-                    continue
-                members.append(f"{name}:{tail[brace:end]}")
-        return f"{{{','.join(members)}}}".encode("utf-8", "replace")

@@ -27,10 +27,17 @@ _MASK = re.compile(
     rb"|\xee[\x80-\xbf]{2}|\xef(?:[\x80-\xa3][\x80-\xbf]|\xb7[\x90-\xaf])"
 )
 
+_DECODED_MASK = re.compile("[\ufdd0-\ufdef\ue000-\uf8ff]")
+
 MASKED_BYTES = 1024**2
 # Each of these takes microseconds.
 _COUNTED_ESCAPES = (rb"\\", rb"\ud", rb"\uD")
 _MAX_ESCAPES = 5_000
+
+
+def without_masks(text: str) -> str:
+    """Return a text from a masked body with U+FFFD for each lone surrogate."""
+    return _DECODED_MASK.sub("\ufffd", text)
 
 
 class Masked:

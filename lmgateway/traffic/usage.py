@@ -1,4 +1,4 @@
-"""Reads the token counts in a JSON payload, and removes the usage from a chunk."""
+"""Reads the token counts and the model's name in a JSON payload, and removes the usage from a chunk."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from ..observe.tokens import TokenCount
-from ..untrusted import MAX_COUNT, MAX_PER_SECOND, MAX_SECONDS, count, parse_number, per_second, seconds
-from .surrogates import Masked
+from ..text import KEY_CHARACTERS, NAME_CHARACTERS
+from ..untrusted import MAX_COUNT, MAX_PER_SECOND, MAX_SECONDS, count, parse_number, per_second, seconds, text
+from .surrogates import Masked, without_masks
 
 T = TypeVar("T")
 _Repairs = Mapping[str, Callable[[Raw], object]]
@@ -31,6 +32,13 @@ Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None
 PerSecond = Annotated[float, Meta(ge=0, le=MAX_PER_SECOND)] | None
 
 
+class _Details(Struct):
+    """What OpenAI's APIs report of the prompt, or of the completion."""
+
+    cached_tokens: Count = None
+    reasoning_tokens: Count = None
+
+
 class _Usage(Struct):
     """Token counts under OpenAI's names and under Anthropic's, which /v1/responses shares."""
 
@@ -38,6 +46,11 @@ class _Usage(Struct):
     completion_tokens: Count = None
     input_tokens: Count = None
     output_tokens: Count = None
+    cache_read_input_tokens: Count = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    input_tokens_details: _Details | None = None
+    output_tokens_details: _Details | None = None
 
 
 class _Stats(Struct):
@@ -48,18 +61,26 @@ class _Stats(Struct):
     time_to_first_token_seconds: Seconds = None
     input_tokens: Count = None
     total_output_tokens: Count = None
+    reasoning_output_tokens: Count = None
 
 
 class _Nested(Struct):
     usage: _Usage | None = None
     stats: _Stats | None = None
+    model: str | None = None
+    model_instance_id: str | None = None
 
 
 class _Payload(Struct):
-    """A body or an event's data. Events of /v1/messages, /v1/responses and /api/v1/chat nest the counts."""
+    """A body or an event's data. Events of /v1/messages, /v1/responses and /api/v1/chat nest the figures.
+
+    /api/v1/chat names the model in `model_instance_id`, all others in `model`.
+    """
 
     usage: _Usage | None = None
     stats: _Stats | None = None
+    model: str | None = None
+    model_instance_id: str | None = None
     choices: Raw = Raw()
     message: _Nested | None = None
     response: _Nested | None = None
@@ -69,7 +90,7 @@ class _Payload(Struct):
 def read(data: bytes, figures: TokenCount) -> bool:
     """Add a payload's figures to the count; return whether it is the extra chunk that reports usage.
 
-    Figures that aren't plausible are unknown. Never raises.
+    Figures that aren't plausible are unknown. The first model that is named counts. Never raises.
     """
     payload = _decode(data, _Payload) or _repair(data, _Payload) or _repair(Masked(data).text, _Payload)
     if payload is None:
@@ -77,9 +98,12 @@ def read(data: bytes, figures: TokenCount) -> bool:
     for part in (payload, payload.response, payload.result):
         if part is not None:
             _take(figures, part.usage, part.stats)
-    if payload.message is not None and payload.message.usage is not None:
+    if payload.message is not None and (usage := payload.message.usage) is not None:
         # Anthropic's first event: the prompt's tokens. Its output count is only a placeholder.
-        _add(figures, payload.message.usage.input_tokens, None)
+        _add(figures, prompt_tokens=usage.input_tokens, cached_tokens=usage.cache_read_input_tokens)
+    if figures.model is None:
+        parts = (payload, payload.response, payload.message, payload.result)
+        figures.model = next(filter(None, map(_model_in, parts)), None)
     return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 
@@ -110,17 +134,31 @@ def _per_second(spelled: Raw) -> float | None:
     return per_second(parse_number(bytes(spelled)))
 
 
-_ACCOUNTS: _Repairs = {"usage": partial(_repair, kind=_Usage), "stats": partial(_repair, kind=_Stats)}
+def _name(spelled: Raw) -> str | None:
+    name = _decode(spelled, str)
+    return None if name is None else without_masks(name)
+
+
+_DETAILS = tuple(name for name in _Usage.__struct_fields__ if name.endswith("_details"))
+_PARTS: _Repairs = {
+    "usage": partial(_repair, kind=_Usage),
+    "stats": partial(_repair, kind=_Stats),
+    **dict.fromkeys(("model", "model_instance_id"), _name),
+}
 _NESTED: _Repairs = dict.fromkeys(("message", "response", "result"), partial(_repair, kind=_Nested))
 _REPAIRS: Mapping[type, _Repairs] = {
-    _Usage: dict.fromkeys(_Usage.__struct_fields__, _count),
+    _Details: dict.fromkeys(_Details.__struct_fields__, _count),
+    _Usage: {
+        **dict.fromkeys(_Usage.__struct_fields__, _count),
+        **dict.fromkeys(_DETAILS, partial(_repair, kind=_Details)),
+    },
     _Stats: {
-        **dict.fromkeys(("input_tokens", "total_output_tokens"), _count),
+        **dict.fromkeys(("input_tokens", "total_output_tokens", "reasoning_output_tokens"), _count),
         **dict.fromkeys(("time_to_first_token", "time_to_first_token_seconds"), _seconds),
         "tokens_per_second": _per_second,
     },
-    _Nested: _ACCOUNTS,
-    _Payload: {**_ACCOUNTS, **_NESTED, "choices": Raw.copy},
+    _Nested: _PARTS,
+    _Payload: {**_PARTS, **_NESTED, "choices": Raw.copy},
 }
 # The same structs with members that aren't decoded.
 _UNREAD = {
@@ -129,24 +167,43 @@ _UNREAD = {
 }
 
 
+def _model_in(part: _Payload | _Nested | None) -> str | None:
+    name = None if part is None else part.model or part.model_instance_id
+    return text(name, NAME_CHARACTERS + KEY_CHARACTERS)
+
+
 def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
     if usage is not None:
         # One of the two APIs' names is used.
-        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        prompt = _first(usage.prompt_tokens_details, usage.input_tokens_details)
+        completion = _first(usage.completion_tokens_details, usage.output_tokens_details)
         _add(
             figures,
-            usage.input_tokens if prompt is None else prompt,
-            usage.output_tokens if completion is None else completion,
+            prompt_tokens=_first(usage.prompt_tokens, usage.input_tokens),
+            completion_tokens=_first(usage.completion_tokens, usage.output_tokens),
+            cached_tokens=usage.cache_read_input_tokens if prompt is None else prompt.cached_tokens,
+            reasoning_tokens=None if completion is None else completion.reasoning_tokens,
         )
     if stats is not None:
-        _add(figures, stats.input_tokens, stats.total_output_tokens)
+        _add(
+            figures,
+            prompt_tokens=stats.input_tokens,
+            completion_tokens=stats.total_output_tokens,
+            reasoning_tokens=stats.reasoning_output_tokens,
+        )
         figures.tokens_per_second = stats.tokens_per_second
         figures.time_to_first_token = stats.time_to_first_token or stats.time_to_first_token_seconds
 
 
-def _add(figures: TokenCount, prompt: int | None, completion: int | None) -> None:
-    figures.prompt_tokens = figures.prompt_tokens if prompt is None else prompt
-    figures.completion_tokens = figures.completion_tokens if completion is None else completion
+def _first(one: T | None, other: T | None) -> T | None:
+    return other if one is None else one
+
+
+def _add(figures: TokenCount, **counts: int | None) -> None:
+    """Replace the counts that are known."""
+    for name, number in counts.items():
+        if number is not None:
+            setattr(figures, name, number)
 
 
 def without_usage(event: bytes, data: bytes) -> bytes:

@@ -53,6 +53,34 @@ async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard
     await expect(chart.locator("canvas")).to_be_visible()
 
 
+async def test_another_model_and_reasoning_are_shown(open_dashboard: OpenDashboard) -> None:
+    """A request shows which model answered in place of its own, what was mended, and the reasoning tokens."""
+    visit = await open_dashboard(loaded=True)
+    visit.pace.finish()
+    async with visit.chat(max_tokens=20) as response:
+        await response.read()
+
+    async def change(route: Route) -> None:
+        report = await (await route.fetch()).json()
+        request = report["recent"][0]
+        request |= {"servedModel": "other-model", "mended": ["tool_choice", "tool_types"]}
+        request["tokenUsage"]["reasoningTokens"] = 1200
+        running = {name: request[name] for name in ("method", "path", "client", "model", "servedModel")}
+        running |= {"requestId": "x", "phase": "waiting", "promptProgress": None, "elapsedMs": 5}
+        await route.fulfill(json={**report, "running": [running]})
+
+    await visit.page.route("**/debug/requests", change)
+    await visit.page.reload()
+    row = visit.page.get_by_role("table").get_by_role("row").nth(1)
+    await expect(row.locator(".name")).to_have_text(MODEL)
+    await expect(row).to_contain_text("answered by other-model")
+    await expect(row).to_contain_text("mended: tool_choice, tool_types")
+    await expect(row.locator("[data-column='Tokens out']")).to_contain_text("1,200 reasoning")
+    running = visit.page.get_by_role("list", name="Requests in flight").get_by_role("listitem")
+    await expect(running).to_contain_text("answered by other-model")
+    await visit.page.unroute_all(behavior="wait")
+
+
 async def test_a_failed_request_is_repeated(open_dashboard: OpenDashboard) -> None:
     """A failed request is repeated without an event."""
     visit = await open_dashboard()

@@ -15,6 +15,12 @@ from tests.support.upstream import ScriptedUpstream
 LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
 
+def usage_of(prompt: int, completion: int) -> dict[str, int | None]:
+    """Return the usage of an answer whose reasoning and cached tokens LM Studio didn't report."""
+    counts = {"promptTokens": prompt, "completionTokens": completion, "totalTokens": prompt + completion}
+    return {**counts, "reasoningTokens": None, "cachedTokens": None}
+
+
 @pytest.fixture
 async def scripted(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Home:
     return Home(await start_gateway(upstream.base_url), Studio(None))  # type: ignore[arg-type]

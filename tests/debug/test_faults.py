@@ -12,8 +12,9 @@ from lmgateway.observe.events import ModelUnloadStart
 from lmgateway.observe.history import History
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.recorder import Recorder
-from lmgateway.traffic import metering
-from lmgateway.traffic.metering import BodyMeter, StreamMeter
+from lmgateway.traffic import body_meter, metering
+from lmgateway.traffic.body_meter import BodyMeter
+from lmgateway.traffic.metering import StreamMeter
 from lmgateway.web.state import ACTIVITY, EVENTS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
@@ -22,7 +23,7 @@ from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, chunk, raw
 from tests.support.waiting import until
 
 LLM = "qwen2.5-7b-instruct"
-TOKEN = b'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+TOKEN = b'data: {"model":"m","choices":[{"delta":{"content":"a"}}]}\n\n'
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\n'
 END = b'data: {"choices":[{"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 PLACES = [
@@ -38,6 +39,7 @@ PLACES = [
     (sse, "sse_frame"),
     (access_log, "write"),
     (metering, "read"),
+    (body_meter, "read"),
     (BodyMeter, "feed"),
     (BodyMeter, "finish"),
     (StreamMeter, "feed"),

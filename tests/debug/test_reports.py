@@ -76,5 +76,5 @@ async def test_prometheus_labels_are_bounded(scripted: Home, upstream: ScriptedU
     assert families["lmgateway_in_flight"].samples[0].value == 0
     assert families["lmgateway_upstream_reachable"].samples[0].value == 1
     others = "request_seconds time_to_first_token_seconds tokens_per_second aborted model_operations tokens"
-    others += " event_loop_lag_seconds event_subscribers events_lost build_info"
+    others += " reasoning_tokens event_loop_lag_seconds event_subscribers events_lost build_info"
     assert {f"lmgateway_{name}" for name in others.split()} <= families.keys()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import StartGateway
+from tests.debug.conftest import usage_of
 from tests.support.gateway import Gateway
 from tests.support.raw_client import raw_client
 from tests.support.requests import post
@@ -21,9 +22,9 @@ STOP = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 USAGE = b'{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}'
 EXTRA = b'data: {"id":"x","choices":[],"usage":%s}\n\n' % USAGE
 DONE = b"data: [DONE]\n\n"
-ERROR = b'data: {"error":{"message":"Context size has been exceeded.","code":500}}\n\n'
+ERROR = b'data: {"error":{"message":"The model has crashed.","code":500}}\n\n'
 RESPONSE = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta":"x"}\n\n'
-MESSAGE = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
+MESSAGE = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"x"}}\n\n'
 NATIVE = b'event: message.delta\ndata: {"type":"message.delta","content":"x"}\n\n'
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions", "/api/v0/chat/completions", "/api/v0/completions")
 FAILED = [
@@ -151,7 +152,7 @@ async def test_tokens_that_were_seen_count_though_the_client_left(
             seen += await anext(pieces)
         client.hang_up()
     name, data = await ending(gateway)
-    expected = {"promptTokens": 0, "completionTokens": 40, "totalTokens": 40}
+    expected = usage_of(0, 40)
     assert (name, data["tokenUsage"]) == ("error", expected)
     row, status, performance = await books(gateway)
     assert (row["outcome"], row["tokens"], row["tokenUsage"]) == ("aborted", 40, expected)

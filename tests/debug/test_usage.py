@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import StartGateway
-from tests.debug.conftest import LLM
+from tests.debug.conftest import LLM, usage_of
 from tests.support.home import QUICK, Home
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
@@ -62,7 +62,7 @@ async def test_the_tokens_of_a_broken_stream_are_counted(
     """Although Anthropic's first event has output_tokens 0."""
     usage = b'{"input_tokens":7,"output_tokens":0}'
     begins = b'event: message_start\ndata: {"type":"message_start","message":{"usage":%s}}\n\n' % usage
-    token = b'event: content_block_delta\ndata: {"type":"content_block_delta"}\n\n'
+    token = b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"text":"x"}}\n\n'
     upstream.script = raw(STREAM_HEAD + chunk(begins) + 3 * chunk(token))
     gateway = await start_gateway(upstream.base_url)
     async with gateway.client.post(gateway.url("/v1/messages"), json={"stream": True}) as response:
@@ -70,7 +70,7 @@ async def test_the_tokens_of_a_broken_stream_are_counted(
             await response.read()
     async with gateway.client.get(gateway.url("/debug/requests")) as response:
         (request,) = (await response.json())["recent"]
-    assert request["tokenUsage"] == {"promptTokens": 7, "completionTokens": 3, "totalTokens": 10}
+    assert request["tokenUsage"] == usage_of(7, 3)
 
 
 async def test_embeddings_are_counted(home: Home) -> None:

@@ -16,6 +16,7 @@ def tally() -> Tally:
     tally = Tally()
     tally.by_status["2xx"] += 1
     tally.tokens["in"] += 3
+    tally.reasoning_tokens += 2
     for distribution in (tally.seconds, tally.first_token, tally.speed):
         distribution.observe(1)
     return tally
@@ -26,8 +27,8 @@ def test_a_text_of_many_pieces_is_one_text() -> None:
     tallies = [(("/v1/messages", f'model "{number}"', "owner"), tally()) for number in range(MODELS)]
     text = b"".join(of_tallies(tallies)).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
-    assert text.count("# TYPE ") == text.count("# HELP ") == len(families) == 6
-    for name in ("lmgateway_requests", "lmgateway_tokens"):
+    assert text.count("# TYPE ") == text.count("# HELP ") == len(families) == 7
+    for name in ("lmgateway_requests", "lmgateway_tokens", "lmgateway_reasoning_tokens"):
         assert {sample.labels["model"] for sample in families[name].samples} == {
             labels[1] for labels, _ in tallies
         }

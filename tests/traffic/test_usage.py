@@ -9,7 +9,8 @@ import time
 import pytest
 
 from lmgateway.schema.debug import TokenUsage
-from lmgateway.traffic.metering import MAX_BODY_BYTES, MAX_EVENT_BYTES, BodyMeter, StreamMeter
+from lmgateway.traffic.body_meter import MAX_BODY_BYTES, BodyMeter
+from lmgateway.traffic.metering import MAX_EVENT_BYTES, StreamMeter
 from lmgateway.traffic.stream_end import OF_CHOICES, OF_MESSAGES, OF_NATIVE_CHAT, OF_RESPONSES, UNFINISHED
 
 CHAT = b"".join(

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmgateway.observe.tokens import TokenCount
-from lmgateway.traffic.metering import MAX_EVENT_BYTES, BodyMeter, Meter, StreamMeter
+from lmgateway.traffic.body_meter import BodyMeter
+from lmgateway.traffic.metering import MAX_EVENT_BYTES, Meter, StreamMeter
 from tests.support.properties import checked, pieces_of
 
 counts = st.integers(0, 10**9)
@@ -106,5 +107,5 @@ LONG = b'{"data":"%s","usage":{"prompt_tokens":1},"more":"%s"}' % (b"x" * 300, b
 @example([LONG[:340], LONG[340:]])
 @given(bodies.map(lambda body: body + LONG + body).flatmap(pieces_of))
 def test_long_body_is_metered_the_same_however_it_is_split(pieces: list[bytes]) -> None:
-    in_pieces, whole = (BodyMeter(max_bytes=300, tail_bytes=60) for _ in range(2))
+    in_pieces, whole = (BodyMeter(max_bytes=300, end_bytes=60) for _ in range(2))
     assert measured(in_pieces, pieces) == measured(whole, [b"".join(pieces)])

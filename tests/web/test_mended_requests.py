@@ -162,12 +162,24 @@ async def test_token_numbers_for_embeddings_get_advice(
 
 
 async def test_the_books_say_what_was_mended(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """The event of the end names the mends."""
+    """The event of the end names the mends, where there were any, and /debug/requests always."""
     upstream.script = refusing(tool_choice=CHOICE_REFUSED)
     gateway = await start_gateway(upstream.base_url)
+    await ask(gateway, CHAT, WITH_FORMAT)
     await ask(gateway, CHAT, WITH_CHOICE)
     async with gateway.client.get(gateway.url("/debug/requests")) as response:
-        assert (await response.json())["recent"][-1]["mended"] == ["tool_choice"]
+        rows = (await response.json())["recent"]
+    assert [row["mended"] for row in rows] == [[], ["tool_choice"]]
+    url = gateway.url("/debug/stream?types=inference_complete")
+    ended: list[dict[str, object]] = []
+    async with asyncio.timeout(5), gateway.client.get(url, headers={"Last-Event-ID": "0"}) as response:
+        async for line in response.content:
+            if line.startswith(b"data: ") and b"requestId" in line:
+                ended.append(json.loads(line.removeprefix(b"data: ")))
+            if len(ended) == 2:
+                break
+    assert ["mended" in event for event in ended] == [False, True]
+    assert ended[1]["mended"] == ["tool_choice"]
 
 
 async def test_what_was_refused_is_forgotten_when_lm_studio_was_away(

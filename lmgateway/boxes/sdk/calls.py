@@ -46,7 +46,8 @@ class SdkCalls:
         """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
         models = self._oddities.read(inventory.downloaded, entries)
-        self._names.replace("on disk", (name for model in models for name in (model.model_key, model.path)))
+        names = ((name, model.model_key) for model in models for name in (model.model_key, model.path))
+        self._names.replace("on disk", names)
         return models
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
@@ -56,7 +57,8 @@ class SdkCalls:
         instances = tuple(
             instance for answer in lists for instance in self._oddities.read(inventory.loaded, answer)
         )
-        self._names.replace("in memory", (instance.identifier for instance in instances))
+        names = ((instance.identifier, instance.model_key) for instance in instances)
+        self._names.replace("in memory", names)
         return instances
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:

@@ -48,7 +48,7 @@ CLIENT = "192.168.1.20"
 
 _DEFAULTS = DefaultInference(temperature=0.7, max_tokens=500)
 _ACTIVE = ActiveModel(model_key=MODEL, default_inference=_DEFAULTS)
-_USAGE = TokenUsage(prompt_tokens=25, completion_tokens=120, total_tokens=145)
+_USAGE = TokenUsage(prompt_tokens=25, completion_tokens=120, total_tokens=145, reasoning_tokens=48)
 _ON_DISK = DownloadedModel(
     model_key=MODEL,
     path="lmstudio-community/Qwen2.5-7B-Instruct-GGUF/Qwen2.5-7B-Instruct-Q4_K_M.gguf",
@@ -185,6 +185,7 @@ REQUESTS = RequestsReport(
             method="POST",
             path="/v1/chat/completions",
             model=MODEL,
+            served_model=None,
             client=CLIENT,
             stream=True,
             phase="generating",
@@ -201,10 +202,12 @@ REQUESTS = RequestsReport(
             method="POST",
             path="/v1/chat/completions",
             model=MODEL,
+            served_model=None,
             client=CLIENT,
             outcome="completed",
             status=200,
             error=None,
+            mended=[],
             tokens=_USAGE.completion_tokens,
             token_usage=_USAGE,
             ttft_ms=210,

@@ -16,13 +16,19 @@ const SENTENCES = {
   inference_complete: (data) =>
     parts(
       data.status && `status ${data.status}`,
+      data.servedModel && `answered by ${data.servedModel}`,
       data.tokenUsage && `${count(data.tokenUsage.completionTokens)} tokens`,
+      data.tokenUsage?.reasoningTokens && `${count(data.tokenUsage.reasoningTokens)} of them reasoning`,
       data.tokensPerSecond && `${speed(data.tokensPerSecond)} tokens/s`,
       data.ttftMs && `first token after ${duration(data.ttftMs)}`,
       duration(data.totalTimeMs),
+      data.mended && `mended: ${data.mended.join(", ")}`,
     ),
   error: (data) => parts(data.operation, data.modelKey, data.error),
 };
+
+/** Say which model answered, if another one was asked for. */
+export const answeredBy = ({ model, servedModel }) => model && servedModel && `answered by ${servedModel}`;
 
 export function describe({ name, data }) {
   return SENTENCES[name]?.(data) ?? data.message ?? fields(data);

@@ -1,5 +1,6 @@
 // The last requests that ended, newest first.
 
+import { answeredBy } from "./describe.js";
 import { byId, make, reconcile } from "./dom.js";
 import { count, duration, speed, timeOfDay } from "./format.js";
 
@@ -19,10 +20,10 @@ function recentRow(one) {
     "tr",
     { role: "row" },
     cell("Time", "when", make("time", { datetime: one.timestamp }, timeOfDay(one.timestamp))),
-    cell("Request", "request", make("span", { class: "name" }, one.model ?? one.path), make("span", { class: "sub" }, detailOf(one))),
+    cell("Request", "request", make("span", { class: "name" }, one.model ?? one.servedModel ?? one.path), make("span", { class: "sub" }, detailOf(one))),
     cell("Status", "status", status),
     cell("Tokens in", "number", count(usage?.promptTokens)),
-    cell("Tokens out", "number", count(usage?.completionTokens ?? (one.tokens || null))),
+    cell("Tokens out", "number", count(usage?.completionTokens ?? (one.tokens || null)), ...reasoningOf(usage)),
     cell("First token", "number", duration(one.ttftMs)),
     cell("Tokens/s", "number", speed(one.tokensPerSecond)),
     cell("Total", "number", duration(one.totalTimeMs)),
@@ -33,9 +34,14 @@ function cell(column, kind, ...children) {
   return make("td", { role: "cell", class: kind, "data-column": column }, ...children);
 }
 
+function reasoningOf(usage) {
+  return usage?.reasoningTokens ? [make("span", { class: "sub" }, `${count(usage.reasoningTokens)} reasoning`)] : [];
+}
+
 function detailOf(one) {
-  const what = one.model === null ? one.method : `${one.method} ${one.path}`;
-  return [what, one.client, one.error].filter(Boolean).join(" · ");
+  const what = one.model === null && one.servedModel === null ? one.method : `${one.method} ${one.path}`;
+  const mended = one.mended.length > 0 && `mended: ${one.mended.join(", ")}`;
+  return [answeredBy(one), what, one.client, mended, one.error].filter(Boolean).join(" · ");
 }
 
 // A completed exchange may still be an error response: show the status too.

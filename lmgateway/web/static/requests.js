@@ -2,6 +2,7 @@
 
 import { call } from "./api.js";
 import { showCharts } from "./charts.js";
+import { answeredBy } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
 import { notify, notifyError } from "./notices.js";
@@ -89,9 +90,10 @@ function runningRow(one) {
 }
 
 function updateRunning(node, one) {
-  setText(node.querySelector(".name"), one.model ?? "No model");
+  setText(node.querySelector(".name"), one.model ?? one.servedModel ?? "No model");
   setText(node.querySelector(".phase"), phaseOf(one));
-  setText(node.querySelector(".sub"), `${duration(one.elapsedMs)} · ${one.method} ${one.path} · from ${one.client}`);
+  const details = [answeredBy(one), duration(one.elapsedMs), `${one.method} ${one.path}`, `from ${one.client}`];
+  setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");
   bar.hidden = one.phase !== "prompt" || one.promptProgress === null;
