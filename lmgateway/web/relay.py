@@ -30,15 +30,10 @@ async def relay(
     Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ContextLengthExceeded if its
     answer says so, and ConnectionResetError if the client has disconnected.
     """
-    upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
-    kind = media_type(upstream.headers)
+    upstream, options = delivered.response, delivered.options
     # LM Studio's response decides, not the request: a request for a stream may get plain JSON.
-    is_stream = kind.startswith(EVENT_STREAM)
-    meter = None
-    if dialect is not None and "Content-Encoding" not in upstream.headers:
-        is_answer = upstream.status == 200
-        end, mends = dialect.stream_end if is_answer else None, options.mends and is_answer
-        meter = meter_for(kind, hides_usage=options.hides_usage, end=end, mends=mends)
+    is_stream = media_type(upstream.headers).startswith(EVENT_STREAM)
+    meter = _meter_of(delivered)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
         if is_stream:
@@ -54,13 +49,12 @@ async def relay(
             if isinstance(failure, ContextLengthExceeded):
                 exchange.replaced(failure)
             raise failure
-        events = dialect.protocol if is_stream and dialect is not None else None
         writer = await downstream.begin(
             upstream.status,
             writable_reason(upstream.reason),
             _fields(delivered, meter, is_stream=is_stream),
             join_body=bool(unsent),
-            events=events,
+            events=options.dialect.protocol if is_stream and options.dialect is not None else None,
         )
         if not is_whole:
             await writer.write(unsent)
@@ -77,6 +71,20 @@ async def relay(
     finally:
         # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
         upstream.close()
+
+
+def _meter_of(delivered: Delivered) -> Meter | None:
+    """Return the meter for the response's tokens, None if they aren't counted."""
+    upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
+    if dialect is None or "Content-Encoding" in upstream.headers:
+        return None
+    is_answer = upstream.status == 200
+    return meter_for(
+        media_type(upstream.headers),
+        hides_usage=options.hides_usage,
+        end=dialect.stream_end if is_answer else None,
+        mends=options.mends and is_answer,
+    )
 
 
 def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CIMultiDict[str]:
