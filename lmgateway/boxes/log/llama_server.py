@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from ...observe.events import Event
 from ...untrusted import count, number
@@ -43,7 +44,7 @@ class LlamaServer:
     """The tasks that the lines have described so far. Two engines' tasks may have the same numbers."""
 
     def __init__(self) -> None:
-        self._prompts: dict[_Task, dict[str, int]] = {}
+        self._prompts: dict[_Task, dict[str, Any]] = {}
         # The task whose timings the next lines contain.
         self._timed: _Task | None = None
 
@@ -63,7 +64,8 @@ class LlamaServer:
         elif function == "update_slots" and text.startswith(_NEW_PROMPT):
             pairs = number_pairs(text.removeprefix(_NEW_PROMPT))
             counts = token_counts(pairs, _FIELDS)
-            if prompt := {_FIELDS[name]: value for name, value in counts.items()}:
+            prompt: dict[str, Any] = {_FIELDS[name]: value for name, value in counts.items()}
+            if prompt:
                 self._remember(task, prompt)
                 yield TokenInfo(**prompt)
         elif function == "print_timing":
@@ -90,7 +92,7 @@ class LlamaServer:
             yield cache_stats(total - decoded, total, line)
         yield TokenInfo(**prompt, prompt_tokens_to_decode=decoded)
 
-    def _remember(self, task: _Task, prompt: dict[str, int]) -> None:
+    def _remember(self, task: _Task, prompt: dict[str, Any]) -> None:
         self._prompts.pop(task, None)
         self._prompts[task] = prompt
         if len(self._prompts) > TASKS:

@@ -39,6 +39,11 @@ _GENERATE = "Generate:"
 _GENERATE_NAMES = frozenset({"n_ctx", "n_batch", "n_predict", "n_keep"})
 
 
+def is_stamped(line: str) -> bool:
+    """True if a record begins with this line."""
+    return _STAMP.match(line) is not None
+
+
 class LogReader:
     """Turns the log's bytes, cut anywhere, into events. Of a longer line, `line_bytes` are read."""
 
@@ -67,7 +72,7 @@ class LogReader:
         return list(self._records.settle())
 
     def end_file(self) -> list[Event]:
-        """Return the events of a last line without a line feed: the file has ended."""
+        """Return the events of a last line without a line feed: the file or the transmission has ended."""
         line, self._partial = self._partial, b""
         events = list(self._records.line(self._text(line))) if line else []
         self._records.end_quotation()
