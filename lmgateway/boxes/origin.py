@@ -19,3 +19,10 @@ class Origin(Struct, frozen=True):
     @classmethod
     def of(cls, config: LMStudio) -> Self:
         return cls(config.base_url, config.api_token)
+
+    @property
+    def sdk_host(self) -> str | None:
+        """Host and port for LM Studio's SDK, None for https or a path, which the SDK doesn't support."""
+        if self.base_url.scheme != "http" or self.base_url.raw_path not in {"", "/"}:
+            return None
+        return self.base_url.raw_authority

@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from yarl import URL
 
 from ..text import NAME_CHARACTERS
+from . import lm_studio_home
 
 T = TypeVar("T")
 
@@ -28,11 +29,6 @@ USUAL_PORTS = (1234, 1235, 8080)
 # The ports of LM Studio's application, which also serves the SDK while its HTTP server is stopped
 # (lmstudio-js, api-server-ports).
 APPLICATION_PORTS = (41343, 52993, 16141, 39414, 22931)
-# The settings of LM Studio's server, such as {"port": 1234}: the path since 0.3.6, and the older one.
-_SETTINGS = (
-    Path(".lmstudio/.internal/http-server-config.json"),
-    Path(".cache/lm-studio/.internal/http-server-config.json"),
-)
 _HOSTS = ("127.0.0.1", "[::1]")
 
 Kind = Literal["lm_studio", "other", "no_tls", "nothing"]
@@ -180,16 +176,8 @@ async def search(
 
 
 def likely_ports(home: Path) -> tuple[int, ...]:
-    """Return the ports in LM Studio's settings in this home folder, then the usual ones."""
-    ports = []
-    for path in _SETTINGS:
-        try:
-            port = json.loads((home / path).read_bytes()).get("port")
-        # The file is LM Studio's, so its errors aren't reported.
-        except (OSError, ValueError, AttributeError, RecursionError):
-            continue
-        if isinstance(port, int) and 0 < port < 65536:
-            ports.append(port)
+    """Return the ports in LM Studio's settings in this user's home folder, then the usual ones."""
+    ports = [settings.port for settings in lm_studio_home.server_settings(home) if settings.port is not None]
     return tuple(dict.fromkeys((*ports, *USUAL_PORTS)))
 
 

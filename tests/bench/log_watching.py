@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lmgateway.boxes.log.follower import LogFollower
+from lmgateway.boxes.log.publisher import Publisher
 from lmgateway.observe.event_stream import Events
 
 Watching = Callable[[Path, asyncio.Event], contextlib.AbstractAsyncContextManager[None]]
@@ -50,7 +51,7 @@ def polling(seconds: float) -> Watching:
                 while await subscription.next():
                     known.set()
 
-        follower = LogFollower(directory, events, poll_seconds=seconds)
+        follower = LogFollower(directory, Publisher(events), poll_seconds=seconds)
         async with running(asyncio.create_task(listen())), running(asyncio.create_task(follower.run())):
             yield
 

@@ -65,7 +65,7 @@ def plain(events: list[Event]) -> Shown:
     shown = []
     for event in events:
         fields = json.loads(msgspec.json.encode(event))
-        if event.name != "debug_log" or not fields["timestamp"].startswith("2025-"):
+        if event.name != "debug_log" or "T" in fields["timestamp"]:
             assert fields.pop("timestamp").endswith("Z")
         shown.append((event.name, fields))
     return shown

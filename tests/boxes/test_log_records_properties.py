@@ -25,6 +25,11 @@ messages = st.sampled_from(
         "Prompt processing progress: 36.6%",
         "Running chat completion on conversation with 9 messages.",
         "BeginProcessingPrompt",
+        "slot update_slots: id  2 | task 163 | new prompt, n_ctx_slot = 96, n_keep = 50, task.n_tokens = 50",
+        "slot print_timing: id  2 | task 163 |",
+        "prompt eval time =     500.00 ms /    40 tokens",
+        "Received request: POST to /v1/x with body {",
+        "}",
         "",
     ]
 ) | st.text(max_size=60)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
+from lmgateway.cli import lm_studio_home
 from lmgateway.cli.discovery import USUAL_PORTS, Model, ProbeResult, likely_ports, probe, search
 from lmgateway.simulator import Simulator, serve
 from tests.support.upstream import Received, ScriptedUpstream, answer
@@ -123,6 +124,55 @@ def test_ports_of_lm_studios_own_settings(
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert likely_ports(tmp_path) == (*first, *USUAL_PORTS)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "places", "home"),
+    [
+        (None, (), ".lmstudio"),
+        (None, (".lmstudio",), ".lmstudio"),
+        (None, (".lmstudio", ".cache/lm-studio"), ".cache/lm-studio"),
+        ("{}/data/lm studio\n", (".lmstudio", ".cache/lm-studio"), "data/lm studio"),
+        ("{}/data/lm studio", (), "data/lm studio"),
+        (" \n", (".lmstudio",), ".lmstudio"),
+        ("", (".cache/lm-studio",), ".cache/lm-studio"),
+    ],
+)
+def test_lm_studios_home(tmp_path: Path, pointer: str | None, places: tuple[str, ...], home: str) -> None:
+    """The folder that its pointer file names, else the older one if it is there, else the newer one."""
+    if pointer is not None:
+        (tmp_path / ".lmstudio-home-pointer").write_text(pointer.format(tmp_path))
+    for place in places:
+        (tmp_path / place).mkdir(parents=True)
+    assert lm_studio_home.find(tmp_path) == tmp_path / home
+    assert lm_studio_home.log_folder(tmp_path) is None
+    (tmp_path / home / "server-logs").mkdir(parents=True)
+    assert lm_studio_home.log_folder(tmp_path) == tmp_path / home / "server-logs"
+
+
+@pytest.mark.parametrize("pointer", [b"\xff\0\n", b"x" * 100_000, b"/proc/self/mem", None])
+def test_an_odd_pointer_stops_nothing(tmp_path: Path, pointer: bytes | None) -> None:
+    """The settings elsewhere are still read; a folder isn't a pointer."""
+    path = tmp_path / ".lmstudio-home-pointer"
+    if pointer is None:
+        path.mkdir()
+    else:
+        path.write_bytes(pointer)
+    settings = tmp_path / ".lmstudio" / ".internal" / "http-server-config.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"port": 4321}')
+    assert likely_ports(tmp_path) == (4321, *USUAL_PORTS)
+    assert lm_studio_home.log_folder(tmp_path) is None
+
+
+def test_the_ports_of_the_home_that_the_pointer_names(tmp_path: Path) -> None:
+    """They come first."""
+    for folder, port in (("elsewhere", 1111), (".lmstudio", 2222)):
+        settings = tmp_path / folder / ".internal" / "http-server-config.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps({"port": port, "networkInterface": "127.0.0.1"}))
+    (tmp_path / ".lmstudio-home-pointer").write_text(str(tmp_path / "elsewhere"))
+    assert likely_ports(tmp_path) == (1111, 2222, *USUAL_PORTS)
 
 
 ON_DISK, WITH_TOOLS = Model("a", "llm", "not-loaded"), Model("b", "llm", "not-loaded", ("tool_use",))

@@ -98,6 +98,17 @@ async def test_writes_a_private_file_with_lm_studio_and_a_new_key(place: Place, 
     assert list(place.folder.iterdir()) == [place.config]
 
 
+async def test_finds_lm_studio_by_its_pointer_file(place: Place, studio: Simulator) -> None:
+    """LM Studio's folder may be anywhere: the file in the home folder names it."""
+    (place.home / ".lmstudio").rename(place.home / "elsewhere")
+    (place.home / ".lmstudio-home-pointer").write_text(str(place.home / "elsewhere"))
+    status, output = await place.run("init")
+    assert status == 0, output
+    port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
+    written = tomllib.loads(place.config.read_text())
+    assert written["lmstudio"] == {"base_url": f"http://127.0.0.1:{port}"}
+
+
 async def test_finds_no_lm_studio(place: Place) -> None:
     """It says how to start it, assumes the usual address, and leaves a placeholder for the model."""
     status, output = await place.run("init", LMSTUDIO_BASE_URL="http://127.0.0.1:9")

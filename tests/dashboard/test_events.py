@@ -145,7 +145,7 @@ async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenD
         await expect(entries).to_have_count(1)
         await expect(entries).to_contain_text(sentence)
     await visit.page.get_by_label("Show", exact=True).select_option("LM Studio's log")
-    await expect(visit.page.get_by_text("set lmstudio.log_monitoring and lmstudio.log_dir")).to_be_visible()
+    await expect(visit.page.get_by_text("set lmstudio.log_monitoring.")).to_be_visible()
 
 
 async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:

@@ -16,14 +16,16 @@ from tests.support.studio import running_studio
 from tests.support.upstream import ScriptedUpstream
 
 
+@pytest.mark.parametrize("folder", ["logs", None])
 async def test_log_events_are_published_beside_the_request(
-    start_gateway: StartGateway, tmp_path: Path
+    start_gateway: StartGateway, tmp_path: Path, folder: str | None
 ) -> None:
-    """A chat's sampling parameters, prompt progress, caches and token counts."""
+    """A chat's sampling parameters, prompt progress, caches and token counts, from files or over the SDK."""
     simulator = Simulator(pace=Pace.instant(), log_dir=tmp_path / "logs")
     simulator.load(LLM)
     async with running_studio(simulator) as studio:
-        lmstudio = {**QUICK, "log_dir": str(tmp_path / "logs"), "log_monitoring": True}
+        log_dir = str(tmp_path / folder) if folder else ""
+        lmstudio = {**QUICK, "log_dir": log_dir, "log_monitoring": True}
         home = Home(await start_gateway(studio.base_url, lmstudio=lmstudio), studio)
         async with home.events() as events:
             wanted = {
@@ -42,11 +44,13 @@ async def test_log_events_are_published_beside_the_request(
                                 wanted.discard((await events.get())[0])
 
 
-async def test_following_needs_a_folder(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("address", ["{}/studio", "https://127.0.0.1:9"])
+async def test_an_address_that_the_sdk_cant_use(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture, address: str
 ) -> None:
-    """Without one the gateway logs a warning, and everything else works."""
-    gateway = await start_gateway(upstream.base_url, lmstudio={"log_monitoring": True})
-    async with gateway.client.get(gateway.url("/v1/models")) as response:
+    """Without a folder the gateway says once what the log needs, and connects to nothing for it."""
+    gateway = await start_gateway(address.format(upstream.base_url), lmstudio={"log_monitoring": True})
+    async with gateway.client.get(gateway.url("/health")) as response:
         assert response.status == 200
-    assert "lmstudio.log_dir isn't set" in caplog.text
+    assert caplog.text.count("LM Studio's log can't be followed: set lmstudio.log_dir") == 1
+    assert upstream.received == []

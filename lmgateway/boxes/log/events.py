@@ -17,6 +17,13 @@ _NUMBER = r"[-+]?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _PAIR = re.compile(rf"([A-Za-z_][A-Za-z0-9_.-]{{0,63}}) = ({_NUMBER})(?![^\s,])")
 _COUNT = r"([0-9]{1,18})(?![0-9])"
 _PROGRESS = re.compile(r"Prompt processing progress: ([0-9]{1,3}(?:\.[0-9]{1,18})?)%")
+# The starts of a request to /v1/chat/completions, /v1/messages and /v1/responses.
+_CHAT_STARTS = (
+    "Running chat completion on conversation",
+    "Running Anthropic messages API on conversation",
+    "Generating synchronous v1/responses response",
+)
+_RESTORED = re.compile(rf"Prompt cache restore: cached_tokens={_COUNT} uncached_tokens={_COUNT}")
 _CACHE = re.compile(
     rf"Cache reuse summary: {_COUNT}/{_COUNT} of prompt \(([^%]{{1,30}})%\), "
     rf"{_COUNT} prefix, {_COUNT} non-prefix"
@@ -60,6 +67,11 @@ class PromptProgress(Event, frozen=True, kw_only=True):
 
 
 class CacheStats(Event, frozen=True, kw_only=True):
+    """Of a prompt's `total` tokens, `reused` were in the cache: `prefix` at its beginning, or elsewhere.
+
+    The engines of LM Studio 0.4 log one number of cached tokens. It is the prefix; `non_prefix` is 0.
+    """
+
     name = "lmstudio_cache_stats"
     reused: int
     total: int
@@ -130,11 +142,30 @@ def line_event(content: str) -> Event | None:
     if progress := _PROGRESS.match(content):
         percent = number(parse_number(progress[1].encode()), MAX_PERCENT)
         return None if percent is None else PromptProgress(progress=min(percent, 100.0), message=content)
-    if content.startswith("Running chat completion on conversation"):
+    if restored := _RESTORED.match(content):  # the engine for MLX models
+        cached, uncached = (count(int(digits)) for digits in restored.groups())
+        return None if cached is None or uncached is None else cache_stats(cached, cached + uncached, content)
+    if content.startswith(_CHAT_STARTS):
         return ChatStart(message=content)
     if content.startswith("BeginProcessingPrompt"):
         return ProcessingStart(message=content)
     return None
+
+
+def cache_stats(reused: int, total: int, message: str) -> CacheStats:
+    """Return the event for an engine that reuses only a prompt's beginning."""
+    return CacheStats(
+        reused=reused,
+        total=total,
+        percentage=_percentage(reused, total),
+        prefix=reused,
+        non_prefix=0,
+        message=message,
+    )
+
+
+def _percentage(reused: int, total: int) -> float:
+    return min(100 * reused / total, 100.0) if total else 0.0
 
 
 def _cache_stats(match: re.Match[str], message: str) -> CacheStats | None:
@@ -144,7 +175,7 @@ def _cache_stats(match: re.Match[str], message: str) -> CacheStats | None:
     percentage = number(parse_number(match[3].encode()), 100)
     if percentage is None:
         # 0 of 0 is -nan% in C.
-        percentage = min(100 * reused / total, 100.0) if total else 0.0
+        percentage = _percentage(reused, total)
     return CacheStats(
         reused=reused,
         total=total,

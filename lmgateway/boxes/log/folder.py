@@ -12,7 +12,8 @@ from pathlib import Path
 from ...observe.events import Event
 from ...untrusted import PATH_CHARACTERS, text
 from .events import MonthTransition
-from .records import LogFile, LogReader, Place
+from .file import LogFile, Place
+from .records import LogReader
 
 logger = logging.getLogger(__name__)
 

@@ -1,41 +1,47 @@
-"""LM Studio's log as it is read: a file to bytes, bytes to lines, lines to records, records to events.
+"""LM Studio's log as it is read: bytes to lines, lines to records, records to events.
 
 An event that one line is enough for is published when the line is complete. Sampling parameters and token
 counts are spread over several lines: their event is published when all lines were read, or a line shows that
 no more follow. If neither happens, a quiet period ends the record, because LM Studio writes a record in one
 go. Should more of it follow even so, the event is published again, with the earlier values and the new ones.
+
+A record that quotes a request or a response makes no events of its lines: a prompt may imitate a log line.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...observe.events import Event
 from ...untrusted import count
 from .events import DebugLog, TokenInfo, line_event, number_pairs, sampling_params, token_counts
+from .llama_server import LlamaServer
 
-CHUNK_BYTES = 64 * 1024
-REMEMBERED_BYTES = 1024
 LINE_BYTES = 16 * 1024
 """A longer line is cut off: a record may hold a whole picture, in base64."""
 SAMPLING_PARAMS = 100
 """At most so many parameters of one record are read."""
 
-_NAME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\.([0-9]{1,18})\.log\Z")
 _STAMP = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\]\[([A-Za-z]+)\](.*)", re.ASCII | re.DOTALL)
 # The source: [LM STUDIO SERVER], a model's identifier, or both. The pattern can't backtrack for long.
 _SOURCES = re.compile(r"\s*(?:\[[^\]]*\]\s*)*")
 _PAIR_BEGINS = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]* = ")
+# The headings of records that quote what people and models wrote, and the last line of what they quote.
+_QUOTING = re.compile(r"Received request\b|Generated (?:prediction|packet)\b")
+_ENDS = {"{": "}", "[": "]"}
 _COUNT = r"([0-9]{1,18})(?![0-9])"
 _TOTAL = re.compile(rf"Total prompt tokens: {_COUNT}")
 _TO_DECODE = re.compile(rf"Prompt tokens to decode: {_COUNT}")
 _SAMPLING = "Sampling params:"
 _GENERATE = "Generate:"
 _GENERATE_NAMES = frozenset({"n_ctx", "n_batch", "n_predict", "n_keep"})
+
+
+def is_stamped(line: str) -> bool:
+    """True if a record begins with this line."""
+    return _STAMP.match(line) is not None
 
 
 class LogReader:
@@ -66,11 +72,11 @@ class LogReader:
         return list(self._records.settle())
 
     def end_file(self) -> list[Event]:
-        """Return the events of a last line without a line feed: the file has ended."""
-        if not self._partial:
-            return []
+        """Return the events of a last line without a line feed: the file or the transmission has ended."""
         line, self._partial = self._partial, b""
-        return list(self._records.line(self._text(line)))
+        events = list(self._records.line(self._text(line))) if line else []
+        self._records.end_quotation()
+        return events
 
     def _text(self, line: bytes) -> str:
         line = line.removesuffix(b"\r")
@@ -87,6 +93,8 @@ class _Records:
         # Empty until the first stamp.
         self._stamp: dict[str, str] = {}
         self._level = ""
+        self._quotation = _Quotation()
+        self._llama_server = LlamaServer()
         # None while no parameters are being read. `_…_reported` counts the values already published.
         self._sampling: dict[str, float] | None = None
         self._sampling_reported = 0
@@ -101,6 +109,9 @@ class _Records:
 
     def line(self, raw: str) -> Iterator[Event]:
         """Yield the event of the line itself, and the events that it completes."""
+        if self._quotation.contains(raw):
+            yield DebugLog(level=self._level, message=raw.strip(), raw=raw, **self._stamp)
+            return
         stamped = _STAMP.match(raw)
         text = stamped[3] if stamped else raw
         content = text[_SOURCES.match(text).end() :].strip()  # type: ignore[union-attr] # it matches an empty text, too
@@ -109,8 +120,12 @@ class _Records:
             self._sampling = None
         if stamped:
             self._stamp, self._level = {"timestamp": stamped[1]}, stamped[2].upper()
+            self._quotation.begin(content)
         yield DebugLog(level=self._level, message=text.strip(), raw=raw, **self._stamp)
         yield from self._parse(content)
+
+    def end_quotation(self) -> None:
+        self._quotation = _Quotation()
 
     def settle(self) -> Iterator[Event]:
         yield from self._settle_sampling()
@@ -140,6 +155,8 @@ class _Records:
             self._tokens, self._tokens_reported = {}, 0
         elif event := line_event(content):
             yield event
+        else:
+            yield from self._llama_server.parse(content)
 
     def _set_token(self, name: str, digits: str) -> None:
         if (tokens := count(int(digits))) is not None:
@@ -156,89 +173,21 @@ class _Records:
             yield TokenInfo(**self._tokens)
 
 
-class Place(NamedTuple):
-    """A file's place in the order in which LM Studio writes them."""
+class _Quotation:
+    """Indented JSON of which the log has read the beginning. At first there is none."""
 
-    month: str
-    day: str
-    number: int
-    name: str
+    def __init__(self) -> None:
+        self._end = ""
 
-    @classmethod
-    def of(cls, month: str, name: str) -> Place | None:
-        """Return the place of a file of this name, None if it's no log file."""
-        match = _NAME.match(name)
-        return cls(month, match[1], int(match[2]), name) if match else None
+    def begin(self, heading: str) -> None:
+        """Open a quotation if this is the first line of a record that quotes."""
+        if _QUOTING.match(heading):
+            self._end = _ENDS.get(heading[-1], "")
 
-
-class LogFile:
-    """One open file and the position in it. Remembers the last bytes read, to notice a truncated file."""
-
-    def __init__(self, place: Place, path: Path) -> None:
-        self.place = place
-        self.path = path
-        self.broken = False
-        self._file = path.open("rb", buffering=0)
-        self._position = 0
-        self._tail = b""
-        self._read_until: tuple[int, int] | None = None
-
-    @property
-    def modified(self) -> float:
-        return os.fstat(self._file.fileno()).st_mtime
-
-    def close(self) -> None:
-        self._file.close()
-
-    def skip(self, reader: LogReader) -> None:
-        """Go to the end. Feeds the last record to the reader, so that it can continue it, but no event."""
-        size = self._file.seek(0, os.SEEK_END)
-        self._file.seek(max(0, size - CHUNK_BYTES))
-        data = self._file.read(size - self._file.tell()) if size else b""
-        reader.feed(data)
-        reader.settle()
-        self._advance(size, data)
-
-    def read(self, reader: LogReader) -> list[Event] | None:
-        """Return the events of the next bytes, None if there are none, which costs one system call to see."""
-        status = os.fstat(self._file.fileno())
-        if (state := (status.st_size, status.st_mtime_ns)) == self._read_until:
-            return None
-        events = []
-        if not self._holds(status.st_size, self._position, self._tail):
-            # The file was truncated, and may have been written again beyond our position.
-            events = reader.end_file()
-            self._position, self._tail = 0, b""
-        self._file.seek(self._position)
-        data = self._file.read(CHUNK_BYTES)
-        if not data:
-            self._read_until = state
-            return events or None
-        self._advance(self._position + len(data), data)
-        return events + reader.feed(data)
-
-    def is_replaced(self) -> bool:
-        """True if another file has this one's name now, as after a rotation."""
-        try:
-            now = self.path.stat()
-        except OSError:
+    def contains(self, raw: str) -> bool:
+        """True if this line is quoted. Inside a JSON text no other line is like its last one."""
+        if not self._end:
             return False
-        return self.broken or not os.path.samestat(now, os.fstat(self._file.fileno()))
-
-    def continues(self, other: LogFile) -> bool:
-        """True if this file is a copy of the other one; it is then read on from the same position."""
-        size = os.fstat(self._file.fileno()).st_size
-        if not other._tail or not self._holds(size, other._position, other._tail):
-            return False
-        self._position, self._tail = other._position, other._tail
+        if raw == self._end:
+            self._end = ""
         return True
-
-    def _advance(self, position: int, data: bytes) -> None:
-        self._position = position
-        self._tail = (self._tail + data)[-REMEMBERED_BYTES:]
-
-    def _holds(self, size: int, position: int, tail: bytes) -> bool:
-        if size < position:
-            return False
-        self._file.seek(position - len(tail))
-        return self._file.read(len(tail)) == tail

@@ -83,13 +83,11 @@ class SdkClient(lmstudio.AsyncClient):
     )
 
     def __init__(self, host: str, token: str) -> None:
-        self._token = _TOKEN.match(token)
+        self._token = token
         super().__init__(host)
 
     def _create_auth_message(self, _token: str | None = None) -> Any:
-        if self._token is None:
-            return self._format_auth_message()
-        return self._format_auth_message(self._token["identifier"], self._token["passkey"])
+        return auth_message(self._token)
 
     @staticmethod
     async def _query_probe_url(url: str) -> httpx.Response:
@@ -101,6 +99,12 @@ class SdkClient(lmstudio.AsyncClient):
             return lmstudio.AsyncClient._check_probe_response(response)
         except _MALFORMED:
             return False
+
+
+def auth_message(token: str) -> Mapping[str, object]:
+    """Return the first message on a socket: the token's two halves, or a random identifier and passkey."""
+    halves = _TOKEN.match(token)
+    return lmstudio.AsyncClient._format_auth_message(*(halves.groups() if halves else ()))
 
 
 class Parameter:

@@ -7,8 +7,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from yarl import URL
-
 from ...config import LMStudio
 from ...errors import LinkLost, UpstreamSilent, UpstreamUnavailable
 from ..origin import Origin
@@ -18,12 +16,12 @@ from .library import SdkClient
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
-_REFUSED = "LM Studio refused the gateway. If it asks for an API token, set lmstudio.api_token to one of its."
-_UNREACHABLE = (
+REFUSED = "LM Studio refused the gateway. If it asks for an API token, set lmstudio.api_token to one of its."
+UNREACHABLE = (
     "LM Studio's SDK can't be reached. Check that LM Studio runs, that its server is started, and that "
     "lmstudio.base_url is its address."
 )
-_NOT_PLAIN = (
+NOT_PLAIN = (
     "Models can only be managed if lmstudio.base_url is plain http without a path, because LM Studio's SDK "
     "supports nothing else."
 )
@@ -115,7 +113,9 @@ class SdkLink:
             connecting.exception()
 
     async def _connect(self, attempts: int, pause_seconds: float) -> None:
-        host = _host(self.origin.base_url)
+        host = self.origin.sdk_host
+        if host is None:
+            raise UpstreamUnavailable(NOT_PLAIN)
         for _ in range(attempts - 1):
             try:
                 self._current = await self._try_to_connect(host)
@@ -139,7 +139,7 @@ class SdkLink:
             self._close_soon(connection)
             if not isinstance(exc, sdk.CONNECT_ERRORS):
                 raise
-            raise _Refused(_REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(_UNREACHABLE) from exc
+            raise _Refused(REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(UNREACHABLE) from exc
         connection.is_connected = True
         logger.info("connected to LM Studio's SDK")
         return connection
@@ -159,10 +159,3 @@ async def _close(client: SdkClient) -> None:
         await client.aclose()
     except sdk.CONNECT_ERRORS as exc:
         logger.debug("closing a dead connection: %s", type(exc).__name__)
-
-
-def _host(base_url: URL) -> str:
-    """Return host:port for the SDK. Raises UpstreamUnavailable for a URL with a path or https."""
-    if base_url.scheme != "http" or base_url.raw_path not in {"", "/"}:
-        raise UpstreamUnavailable(_NOT_PLAIN)
-    return base_url.raw_authority

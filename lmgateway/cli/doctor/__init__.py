@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +18,18 @@ from ...settings import destinations
 from .. import machine
 from ..options import read_settings
 from ..output import Coloured, say, say_json
-from . import clock, configuration, exposure, firewall, installation, listening, lm_studio, service, storage
+from . import (
+    clock,
+    configuration,
+    direct_access,
+    exposure,
+    firewall,
+    installation,
+    listening,
+    lm_studio,
+    service,
+    storage,
+)
 from .findings import Finding, Level, Report
 
 EX_CONFIG = 78
@@ -46,8 +58,10 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
-    studio, gateway = await asyncio.gather(
-        lm_studio.examine(_with_its_token(loaded), config.models), _examine_gateway(loaded, networks)
+    studio, access, gateway = await asyncio.gather(
+        lm_studio.examine(_with_its_token(loaded), config.models),
+        direct_access.examine(config.lmstudio, networks, Path.home()),
+        _examine_gateway(loaded, networks),
     )
     return [
         *installation.examine(),
@@ -56,6 +70,7 @@ async def _examine(loaded: settings.Loaded) -> list[Finding]:
         *exposure.examine(config, networks),
         *storage.examine(config.server.state_dir),
         *studio,
+        *access,
         *gateway,
         *service.examine(),
         *firewall.examine(config, networks),

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ... import settings
+from ...boxes.origin import Origin
 from ...config import Config, LMStudio
 from ...errors import ConfigError
 from ...server.tls import server_context
 from ...settings import destinations, files, ownership
+from .. import lm_studio_home
 from .findings import Finding
 
 _CHECK = "configuration"
@@ -69,10 +71,13 @@ def _key(config: Config) -> Iterator[Finding]:
 def _log(lmstudio: LMStudio) -> Iterator[Finding]:
     if not lmstudio.log_monitoring:
         return
-    remedy = "Set lmstudio.log_dir to LM Studio's folder of server logs, which has a folder for each month."
+    folder = lm_studio_home.log_folder(Path.home())
+    where = folder or "LM Studio's folder of server logs, which has a folder for each month"
+    remedy = f"Set lmstudio.log_dir to {where}."
     if not lmstudio.log_dir:
-        message = "lmstudio.log_monitoring is on, but lmstudio.log_dir isn't set, so no log is followed."
-        yield Finding.warning(_CHECK, message, remedy)
+        if Origin.of(lmstudio).sdk_host is None:
+            message = "LM Studio's log can't come over its SDK, which needs an http base_url without a path."
+            yield Finding.warning(_CHECK, message, remedy)
     elif not os.path.isdir(lmstudio.log_dir):  # noqa: PTH112 - Path.is_dir() may raise PermissionError
         yield Finding.warning(_CHECK, f"lmstudio.log_dir: {lmstudio.log_dir} isn't a folder.", remedy)
 

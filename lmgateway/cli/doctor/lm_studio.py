@@ -12,7 +12,7 @@ from ...errors import GatewayError
 from ...settings import paths
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, address_hints
-from . import clock
+from . import clock, lm_studio_faults
 from .findings import Finding
 
 _CHECK = "LM Studio"
@@ -43,7 +43,7 @@ async def examine(config: LMStudio, profiles: Iterable[str] = ()) -> list[Findin
         remedy = f"{MAKE_A_TOKEN}. Set it as lmstudio.api_token (LMSTUDIO_API_TOKEN)."
         return [Finding.problem(_CHECK, f"LM Studio at {config.base_url} {state}.", remedy)]
     return [
-        await _management(config, result),
+        *await _management(config, result),
         *_profiles(profiles, [model.id for model in result.models]),
         *clock.compare("LM Studio", result.date),
     ]
@@ -76,14 +76,20 @@ def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Findin
             yield Finding.note(_CHECK, message, remedy)
 
 
-async def _management(config: LMStudio, result: discovery.ProbeResult) -> Finding:
+async def _management(config: LMStudio, result: discovery.ProbeResult) -> list[Finding]:
+    """Ask LM Studio over its SDK for its version and for what is loaded."""
     links = SdkLinks(config)
     try:
         version = await SdkCalls(config, links).version()
+        instances = await SdkCalls(config, links).loaded()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
-        return Finding.warning(_CHECK, message, "Requests to LM Studio still work.")
+        return [Finding.warning(_CHECK, message, "Requests to LM Studio still work.")]
     finally:
         await links.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
-    return Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}.")
+    return [
+        Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}."),
+        *lm_studio_faults.of_version(version),
+        *lm_studio_faults.of_instances(instances),
+    ]

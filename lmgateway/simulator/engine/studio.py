@@ -23,7 +23,6 @@ from .vectors import embed
 JIT_TTL_SECONDS = 3600
 """How long a model loaded just in time may idle, unless the request says otherwise."""
 
-VERSION = "0.4.0"
 BUILD = 1
 
 

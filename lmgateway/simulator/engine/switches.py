@@ -13,6 +13,7 @@ def _about(text: str) -> msgspec.Meta:
 class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Each one's description is shown by `lmgateway simulate --help`."""
 
+    version: Annotated[str, _about("the version that the SDK reports")] = "0.4.0"
     jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
     auto_fit: Annotated[
         bool, _about("shrink a context that doesn't fit into the memory; false: its load fails")

@@ -2,7 +2,7 @@
 
 import os
 
-from ..engine.studio import BUILD, VERSION, Studio
+from ..engine.studio import BUILD, Studio
 from .endpoints import Namespace, Rpc
 
 
@@ -11,10 +11,10 @@ def namespace(studio: Studio) -> Namespace:
         return [studio.catalogue.description(model) for model in studio.catalogue]
 
     async def version(_: None) -> object:
-        return {"version": VERSION, "build": BUILD}
+        return {"version": studio.switches.version, "build": BUILD}
 
     async def info(_: None) -> object:
-        return {"pid": os.getpid(), "isDaemon": False, "version": VERSION}
+        return {"pid": os.getpid(), "isDaemon": False, "version": studio.switches.version}
 
     return Namespace(
         rpcs={

@@ -82,7 +82,7 @@ export class Log {
 
   #whyNothing() {
     const isLog = byId("log-kind").selectedOptions[0].text === "LM Studio's log" && byId("log-filter").value === "";
-    return isLog ? "No events yet. To follow LM Studio's log, set lmstudio.log_monitoring and lmstudio.log_dir." : "No event matches this filter.";
+    return isLog ? "No events yet. To follow LM Studio's log, set lmstudio.log_monitoring." : "No event matches this filter.";
   }
 
   #showCounts() {

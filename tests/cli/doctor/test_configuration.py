@@ -69,15 +69,30 @@ def test_a_key_that_not_everybody_can_send(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("log_dir", "problem"),
-    [("", "lmstudio.log_dir isn't set"), ("nowhere", "nowhere isn't a folder"), (".", None)],
+    ("settings", "problem"),
+    [
+        ({}, None),
+        ({"log_dir": "."}, None),
+        ({"log_dir": "nowhere"}, "nowhere isn't a folder"),
+        ({"base_url": "https://127.0.0.1:9"}, "can't come over its SDK"),
+        ({"base_url": "http://127.0.0.1:9/studio"}, "can't come over its SDK"),
+    ],
 )
-def test_a_log_that_cant_be_followed(patient: Patient, log_dir: str, problem: str | None) -> None:
-    """Monitoring is on, but there would be no events."""
-    patient.configure(lmstudio={"log_monitoring": True, "log_dir": log_dir})
-    (_, *findings) = messages(examine(patient.load()))
-    assert [level for level, _ in findings] == (["warning"] if problem else [])
-    assert all(problem is not None and problem in message for _, message in findings)
+def test_a_log_that_cant_be_followed(
+    patient: Patient, settings: dict[str, object], problem: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Monitoring is on, but there would be no events. LM Studio's own folder is suggested, if it is there."""
+    monkeypatch.setenv("HOME", str(patient.folder))
+    patient.configure(lmstudio={"log_monitoring": True, **settings})
+    (_, *findings) = examine(patient.load())
+    assert [finding.level for finding in findings] == (["warning"] if problem else [])
+    assert all(problem is not None and problem in finding.message for finding in findings)
+    general = "Set lmstudio.log_dir to LM Studio's folder of server logs, which has a folder for each month."
+    assert all(finding.remedy == general for finding in findings)
+    logs = patient.folder / ".lmstudio" / "server-logs"
+    logs.mkdir(parents=True)
+    (_, *findings) = examine(patient.load())
+    assert all(finding.remedy == f"Set lmstudio.log_dir to {logs}." for finding in findings)
 
 
 def test_certificate(patient: Patient) -> None:

@@ -13,7 +13,7 @@ from yarl import URL
 
 from lmgateway.cli.doctor.lm_studio import examine
 from lmgateway.config import LMStudio
-from lmgateway.simulator import Simulator
+from lmgateway.simulator import Simulator, Switches
 from tests.cli.doctor.conftest import messages
 from tests.conftest import StartGateway
 from tests.support.studio import running_studio
@@ -21,6 +21,7 @@ from tests.support.upstream import ScriptedUpstream, answer
 
 TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 NOWHERE = URL("http://127.0.0.1:9")
+LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
 
 @pytest.mark.parametrize(
@@ -118,3 +119,45 @@ async def test_clocks_apart() -> None:
         healthy, clock = await examine(LMStudio(base_url=URL(studio.base_url)))
     assert (healthy.level, clock.level) == ("ok", "warning")
     assert clock.message.startswith("LM Studio's clock and this machine's differ by 864")
+
+
+@pytest.mark.parametrize(
+    ("version", "effect"),
+    [
+        ("0.4.19", "responses may end after one sentence"),
+        ("0.4.19+2", "responses may end after one sentence"),
+        ("0.4.20", "failed to parse grammar"),
+        ("0.4.20+1", "failed to parse grammar"),
+        ("0.4.20-beta.3", "failed to parse grammar"),
+        ("0.4.2", None),
+        ("0.4.1", None),
+        ("0.4.200", None),
+        ("0.4.19.1", None),
+        ("10.4.20", None),
+        ("0.4.4+1", None),
+        ("0.4.25", None),
+        ("odd", None),
+        ("", None),
+    ],
+)
+async def test_a_version_with_a_known_fault(version: str, effect: str | None) -> None:
+    """Its effect and what to do, whatever the build is."""
+    async with running_studio(Simulator(switches=Switches(version=version))) as studio:
+        healthy, *faults = await examine(LMStudio(base_url=URL(studio.base_url)))
+    assert (healthy.level, version in healthy.message) == ("ok", True)
+    assert [fault.level for fault in faults] == (["warning"] if effect else [])
+    assert all(effect is not None and effect in fault.message for fault in faults)
+    assert all(fault.remedy.startswith("Install another version of LM Studio.") for fault in faults)
+
+
+async def test_a_model_that_is_loaded_again(studio: tuple[Simulator, str]) -> None:
+    """Several requests at once can do that; the command that unloads the copy is shown."""
+    simulator, url = studio
+    for identifier in (LLM, f"{LLM}:2", f"{LLM}:3", "mine", "other:2"):
+        simulator.load(LLM, identifier)
+    simulator.load(EMBEDDING, f"{EMBEDDING}:2")
+    _, *copies = await examine(LMStudio(base_url=URL(url)))
+    assert [copy.level for copy in copies] == ["warning", "warning"]
+    for number, copy in enumerate(copies, 2):
+        assert copy.message.startswith(f"{LLM} is loaded as {LLM}, and again as {LLM}:{number}, ")
+        assert copy.remedy.endswith(f"`lmgateway unload {LLM} --id {LLM}:{number}`")
