@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from lmgateway.boxes.http.response import UpstreamResponse
-from lmgateway.web.relay import Transfer
+from lmgateway.web.transfer import Transfer
 from tests.conftest import StartGateway
 from tests.support.raw_client import BROKEN, raw_client
 from tests.support.requests import post
