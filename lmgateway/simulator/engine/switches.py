@@ -14,6 +14,8 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Each one's description is shown by `lmgateway simulate --help`."""
 
     jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
+    old_log: Annotated[bool, _about("write the server log's records of versions before 0.4")] = False
+    log_sensitive: Annotated[bool, _about("write requests and answers to the server log")] = True
 
 
 def parse(pairs: Iterable[str]) -> Switches:
