@@ -15,7 +15,8 @@ class Simulator(Studio):
     def make_app(self) -> web.Application:
         """Return the application. To be called once: the Simulator ends with it."""
         app = web.Application(
-            client_max_size=LARGEST_BODY_BYTES, middlewares=[rest.render_faults, rest.require_token]
+            client_max_size=LARGEST_BODY_BYTES,
+            middlewares=[rest.render_faults, rest.require_token, rest.log_request],
         )
         app[STUDIO] = self
         sdk.add_routes(app.router)

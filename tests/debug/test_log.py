@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lmgateway.simulator import Pace, Simulator
+from lmgateway.simulator import Pace, Simulator, Switches
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
 from tests.support.home import QUICK, Home
@@ -21,7 +21,7 @@ async def test_log_events_are_published_beside_the_request(
     start_gateway: StartGateway, tmp_path: Path, folder: str | None
 ) -> None:
     """A chat's sampling parameters, prompt progress, caches and token counts, from files or over the SDK."""
-    simulator = Simulator(pace=Pace.instant(), log_dir=tmp_path / "logs")
+    simulator = Simulator(pace=Pace.instant(), log_dir=tmp_path / "logs", switches=Switches(old_log=True))
     simulator.load(LLM)
     async with running_studio(simulator) as studio:
         log_dir = str(tmp_path / folder) if folder else ""

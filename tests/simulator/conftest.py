@@ -10,11 +10,16 @@ import openai
 import pytest
 
 from lmgateway.simulator import Pace, Simulator, serve
+from tests.support.node import node_modules
 from tests.support.waiting import PATIENCE_SECONDS
+
+__all__ = ["node_modules"]
 
 LLM = "qwen2.5-7b-instruct"
 OTHER_LLM = "llama-3.2-3b-instruct"
 EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
+MLX = {"modelKey": "gemma-mlx", "format": "safetensors", "path": "mlx-community/gemma-mlx"}
+"""A model that `extra_models` may hold."""
 TOKEN = "sk-lm-ABCDEFGH:abcdefghijklmnopqrst"
 
 

@@ -1,10 +1,11 @@
 """The SDK's view of models on disk and in memory."""
 
+import aiohttp
 import lmstudio
 
 from lmgateway.simulator import Simulator
 
-from .conftest import EMBEDDING, LLM, OTHER_LLM, Socket, specifier
+from .conftest import EMBEDDING, LLM, MLX, OTHER_LLM, Socket, specifier
 
 
 async def test_models_on_disk_are_listed(unchanged_sdk: lmstudio.AsyncClient):
@@ -23,6 +24,39 @@ async def test_raw_listing_says_more(sdk: lmstudio.AsyncClient):
     assert listed[0]["publisher"] == "lmstudio-community"
     assert listed[0]["quantization"] == {"name": "Q4_K_M", "bits": 4}
     assert "vision" not in listed[3]
+
+
+async def test_the_schemas_newest_fields(simulator: Simulator, sdk: lmstudio.AsyncClient):
+    """npm's @lmstudio/sdk 2.0.0 never returns from a call whose result lacks one of these."""
+    simulator.load(LLM)
+    downloaded = await sdk.system.remote_call("listDownloadedModels")
+    for model in [*downloaded, *await sdk.llm.remote_call("listLoaded")]:
+        assert model["indexedModelIdentifier"] == model["path"]
+        assert model["deviceIdentifier"] is None
+
+
+async def test_an_mlx_model_has_two_formats(
+    simulator: Simulator, http: aiohttp.ClientSession, sdk: lmstudio.AsyncClient
+):
+    """It is `safetensors` for the SDK, and `mlx` over HTTP."""
+    simulator.catalogue.add(MLX)
+    listed = await sdk.system.remote_call("listDownloadedModels")
+    assert [model["format"] for model in listed if model["modelKey"] == MLX["modelKey"]] == ["safetensors"]
+    async with http.get(f"/api/v0/models/{MLX['modelKey']}") as response:
+        assert (await response.json())["compatibility_type"] == "mlx"
+    async with http.get("/api/v1/models") as response:
+        formats = {model["key"]: model["format"] for model in (await response.json())["models"]}
+    assert (formats[MLX["modelKey"]], formats[LLM]) == ("mlx", "gguf")
+
+
+async def test_the_variants_of_a_model(simulator: Simulator, http: aiohttp.ClientSession):
+    """One entry each, under its own key."""
+    simulator.catalogue.add({"modelKey": "gemma", "variants": ["gemma@q4_k_m", "gemma@q8_0"]})
+    async with http.ws_connect("/system") as raw:
+        socket = Socket(raw)
+        await socket.authenticate()
+        answer = await socket.call("listDownloadedModelVariants", {"modelKey": "gemma"})
+    assert [model["modelKey"] for model in answer["result"]] == ["gemma@q4_k_m", "gemma@q8_0"]
 
 
 async def test_loaded_models_are_listed_by_kind(simulator: Simulator, sdk: lmstudio.AsyncClient):

@@ -9,7 +9,7 @@ import pytest
 from lmgateway.simulator import Simulator
 from tests.support.gate import Gate
 
-from .conftest import EMBEDDING, LLM
+from .conftest import EMBEDDING, LLM, Socket, specifier
 
 
 @pytest.fixture
@@ -114,3 +114,27 @@ async def test_images_are_accepted(simulator: Simulator, unchanged_sdk: lmstudio
         "What is this?", images=[await unchanged_sdk.prepare_image(b"\x89PNG not really", "picture.png")]
     )
     assert (await model.respond(chat)).stats.prompt_tokens_count > 256
+
+
+async def test_completing_raw_text(simulator: Simulator, llm_socket: Socket):
+    """The prompt has no template, and the packets are those of a prediction."""
+    simulator.load(LLM)
+    fields = [{"key": "llm.prediction.maxPredictedTokens", "value": {"checked": True, "value": 2}}]
+    stack = {"layers": [{"layerName": "apiOverride", "config": {"fields": fields}}]}
+    await llm_socket.create(
+        "completeRawText",
+        {
+            "modelSpecifier": specifier(LLM),
+            "rawPrompt": "Once upon a time",
+            "predictionConfigStack": stack,
+        },
+    )
+    packets = []
+    while (frame := await llm_socket.receive())["type"] == "channelSend":
+        packets.append(frame["message"])
+    assert frame == {"type": "channelClose", "channelId": 1}
+    assert [packet["type"] for packet in packets] == [
+        *("promptProcessingProgress", "fragment", "fragment", "success")
+    ]
+    assert packets[-1]["stats"]["promptTokensCount"] == 4
+    assert packets[-1]["stats"]["stopReason"] == "maxPredictedTokensReached"

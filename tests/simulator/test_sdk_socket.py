@@ -1,6 +1,8 @@
 """The WebSockets themselves: getting in, staying in, and saying something wrong."""
 
 import asyncio
+import re
+from pathlib import Path
 
 import aiohttp
 import lmstudio
@@ -8,7 +10,7 @@ import pytest
 
 from lmgateway.simulator import Simulator
 
-from .conftest import LLM, Socket, ask
+from .conftest import LLM, TOKEN, Socket, ask
 
 
 async def test_greeting(http: aiohttp.ClientSession):
@@ -57,7 +59,7 @@ async def test_authentication_has_its_time(simulator: Simulator, http: aiohttp.C
 
 
 async def test_every_namespace_accepts_an_anonymous_client(http: aiohttp.ClientSession):
-    for namespace in ("llm", "embedding", "system", "files", "repository", "diagnostics"):
+    for namespace in "llm embedding system files repository diagnostics plugins runtime".split():
         async with http.ws_connect(f"/{namespace}") as raw:
             assert await Socket(raw).authenticate() == {"success": True}
 
@@ -111,24 +113,69 @@ async def test_kinds_of_warnings(llm_socket: Socket, frame: dict[str, object], k
     assert (warning["type"], warning["kind"]) == ("communicationWarning", kind)
 
 
-async def test_logs_are_streamed(simulator: Simulator, http: aiohttp.ClientSession):
-    """streamLogs sends each record of the server log until it is stopped."""
-    simulator.load(LLM)
+async def streamed(socket: Socket) -> list[dict[str, object]]:
+    """The events up to the end of a prediction."""
+    events: list[dict[str, object]] = []
+    while not events or events[-1]["type"] != "llm.prediction.output":
+        packet = await socket.receive()
+        assert packet["message"]["type"] == "log"
+        assert packet["message"]["log"]["timestamp"] > 1_700_000_000_000
+        events.append(packet["message"]["log"]["data"])
+    return events
+
+
+async def test_logs_are_streamed(simulator: Simulator, http: aiohttp.ClientSession, log_dir: Path):
+    """streamLogs sends the log's records as the file has them, prompt and answer, and the engine's texts."""
+    instance = simulator.load(LLM)
     async with http.ws_connect("/diagnostics") as raw:
         socket = Socket(raw)
         await socket.authenticate()
         await socket.create("streamLogs")
         await socket.send(type="keepAlive")
         assert await socket.receive() == {"type": "keepAliveAck"}
-        async with http.post("/v1/chat/completions", json=ask(max_tokens=1)):
-            packet = await socket.receive()
-        log = packet["message"]["log"]
-        assert packet["message"]["type"] == "log"
-        assert log["data"]["type"] == "server.log"
-        assert log["data"]["level"] == "info"
-        assert log["data"]["content"].endswith("Running chat completion on conversation with 1 messages.")
-        assert log["timestamp"] > 1_700_000_000_000
+        async with http.post("/v1/chat/completions", json=ask(stream=True, max_tokens=3)) as response:
+            await response.read()
+        events = await streamed(socket)
         await socket.packet({"type": "stop"})
-        while (last := await socket.receive())["type"] == "channelSend":
-            pass
-        assert last == {"type": "channelClose", "channelId": 1}
+        assert await socket.receive() == {"type": "channelClose", "channelId": 1}
+    (file,) = log_dir.glob("*/*.log")
+    lines = "".join(f"{event['content']}\n" for event in events if event["type"] == "server.log")
+    assert lines in file.read_text(encoding="utf-8")
+    assert re.match(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]\[DEBUG\] Received request: POST to ", lines)
+    (asked,) = (event for event in events if event["type"] == "llm.prediction.input")
+    assert asked == {
+        "type": "llm.prediction.input",
+        "input": "user:\nHello",
+        "modelPath": instance.model.path,
+        "modelIdentifier": LLM,
+    }
+    (answered,) = (event for event in events if event["type"] == "llm.prediction.output")
+    assert (answered["output"], answered["modelIdentifier"]) == ("This is a", LLM)
+    assert answered["stats"]["predictedTokensCount"] == 3
+    (launched, *_) = (event for event in events if event["type"] == "runtime.log")
+    assert launched["level"] == "debug"
+    assert launched["message"].startswith("LlamaV4::predict slot selection: ")
+    assert {"engineName", "engineVersion", "engineType"} < set(launched)
+
+
+async def test_an_identifier_belongs_to_its_first_client(http: aiohttp.ClientSession):
+    """A second one with another passkey is refused while the first is connected."""
+    async with http.ws_connect("/llm") as raw, http.ws_connect("/system") as second_raw:
+        assert await Socket(raw).authenticate("X", "one") == {"success": True}
+        assert await Socket(second_raw).authenticate("X", "one") == {"success": True}
+        async with http.ws_connect("/llm") as other_raw:
+            other = Socket(other_raw)
+            error = 'Failed to validate client: Invalid client passkey for client "X"'
+            assert await other.authenticate("X", "two") == {"success": False, "error": error}
+            assert await other.closed_with() == 1000
+    async with http.ws_connect("/llm") as raw:
+        assert await Socket(raw).authenticate("X", "two") == {"success": True}
+
+
+@pytest.mark.parametrize(
+    "token", ["secret", "sk-lm-ABCDEFG:abcdefghijklmnopqrst", f"{TOKEN}u", f"{TOKEN}\n", TOKEN.lower() + "-"]
+)
+def test_a_token_has_one_form(token: str):
+    """A simulator with a token that no SDK sends is refused."""
+    with pytest.raises(ValueError, match="sk-lm-"):
+        Simulator(api_token=token)

@@ -31,6 +31,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     trained_for_tool_use: bool = False
     max_context_length: int = 32768
 
+    def is_mlx(self) -> bool:
+        """MLX models are `safetensors` in the SDK's protocol, and `mlx` in the HTTP APIs."""
+        return self.format == "safetensors"
+
+    @property
+    def http_format(self) -> str:
+        return "mlx" if self.is_mlx() else self.format
+
 
 class Catalogue:
     """The models on disk by key, in the order in which they were added."""
@@ -43,9 +51,10 @@ class Catalogue:
 
     def add(self, description: Mapping[str, object]) -> Model:
         """Add a model that is described as LM Studio does; unknown fields are sent to clients unchanged."""
-        model = msgspec.convert(description, Model)
+        described = {**_defaults(msgspec.convert(description, Model)), **description}
+        model = msgspec.convert(described, Model)
         self._models[model.model_key] = model
-        self._described[model.model_key] = {**_defaults(model), **description}
+        self._described[model.model_key] = described
         return model
 
     def __iter__(self) -> Iterator[Model]:
@@ -58,7 +67,7 @@ class Catalogue:
         return self._models.get(key)
 
     def at_path(self, path: str) -> Model | None:
-        return next((model for model in self if self._described[model.model_key]["path"] == path), None)
+        return next((model for model in self if model.path == path), None)
 
     def keys(self) -> list[str]:
         return list(self._models)
@@ -73,11 +82,13 @@ def _defaults(model: Model) -> dict[str, object]:
     fields["displayName"] = model.display_name or model.model_key
     fields["path"] = model.path or f"{model.publisher}/{model.model_key}.gguf"
     llm_only = ("vision", "trainedForToolUse")
-    return {
+    known = {
         key: value
         for key, value in fields.items()
         if value is not None and (model.type == "llm" or key not in llm_only)
     }
+    # Null is this machine, as opposed to another one over LM Link.
+    return {**known, "indexedModelIdentifier": fields["path"], "deviceIdentifier": None}
 
 
 _ON_DISK: tuple[Mapping[str, object], ...] = (

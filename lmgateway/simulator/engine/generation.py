@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from . import log_records
 from .composition import Composition, StopReason, compose
 from .instance import Instance, Use
 from .ledger import Entry
 from .pace import Pace
 from .prompt import Prompt
-from .server_log import ServerLog
 
 BATCH_TOKENS = 512
 MOST_BATCHES = 20
@@ -23,7 +21,16 @@ class Workshop(Protocol):
     """The environment of a generation. The pace is looked up for each wait, because tests replace it."""
 
     pace: Pace
-    log: ServerLog
+
+
+class Observer(Protocol):
+    """Called at the steps of a generation."""
+
+    def began(self, generation: "Generation") -> None: ...
+
+    def progressed(self, generation: "Generation", fraction: float) -> None: ...
+
+    def produced_first_token(self, generation: "Generation") -> None: ...
 
 
 class Generation:
@@ -34,24 +41,31 @@ class Generation:
     """
 
     def __init__(
-        self, workshop: Workshop, instance: Instance, prompt: Prompt, entry: Entry, use: Use
+        self,
+        workshop: Workshop,
+        instance: Instance,
+        prompt: Prompt,
+        entry: Entry,
+        use: Use,
+        observer: Observer,
     ) -> None:
         self.instance = instance
+        self.prompt = prompt
         self.prompt_tokens = prompt.tokens()
         self.completion_tokens = 0
         self.composition: Composition = compose(instance.identifier, prompt)
         self.stop_reason: StopReason = "userStopped"
-        self._prompt = prompt
         self._workshop = workshop
         self._entry = entry
         self._use = use
+        self._observer = observer
         self._prompt_read = False
         self._began = self._first_token = self._ended = asyncio.get_running_loop().time()
 
     async def read_prompt(self, on_progress: OnProgress | None = None) -> None:
         """Process the prompt, batch by batch."""
-        log, total = self._workshop.log, self.prompt_tokens
-        self._log_beginning()
+        total = self.prompt_tokens
+        self._observer.began(self)
         batch = max(BATCH_TOKENS, -(-total // MOST_BATCHES))
         for done in range(0, max(1, total), batch):
             processed = min(batch, total - done)
@@ -59,7 +73,7 @@ class Generation:
             self.instance.check_loaded()
             self._entry.read_prompt(processed)
             fraction = (done + processed) / max(1, total)
-            log.write("INFO", log_records.prompt_progress(fraction), source=self.instance.identifier)
+            self._observer.progressed(self, fraction)
             if on_progress is not None:
                 await on_progress(fraction)
         self._prompt_read = True
@@ -83,6 +97,7 @@ class Generation:
         self._ended = asyncio.get_running_loop().time()
         if self.completion_tokens == 1:
             self._first_token = self._ended
+            self._observer.produced_first_token(self)
         return piece
 
     async def run(self) -> None:
@@ -90,14 +105,9 @@ class Generation:
         async for _ in self:
             pass
 
-    def _log_beginning(self) -> None:
-        log, prompt = self._workshop.log, self._prompt
-        limit = prompt.limits.max_tokens
-        log.write("INFO", log_records.running(prompt.messages))
-        log.write("DEBUG", log_records.sampling_params(prompt.sampling))
-        log.write("DEBUG", log_records.generate(self.instance.context_length, limit, self.prompt_tokens))
-        log.write("DEBUG", log_records.cache_reuse(self.prompt_tokens))
-        log.write("DEBUG", log_records.BEGIN_PROCESSING_PROMPT)
+    @property
+    def text_so_far(self) -> str:
+        return "".join(self.composition.pieces[: self.completion_tokens])
 
     @property
     def total_tokens(self) -> int:
@@ -116,3 +126,14 @@ class Generation:
         """The speed of the tokens after the first, which waited for the prefill; 0 if no time passed."""
         seconds = self.seconds_generating
         return max(0, self.completion_tokens - 1) / seconds if seconds > 0 else 0.0
+
+    def stats(self) -> dict[str, object]:
+        """Return the statistics as the SDK's protocol shows them."""
+        return {
+            "stopReason": self.stop_reason,
+            "tokensPerSecond": self.tokens_per_second,
+            "timeToFirstTokenSec": self.seconds_to_first_token,
+            "promptTokensCount": self.prompt_tokens,
+            "predictedTokensCount": self.completion_tokens,
+            "totalTokensCount": self.total_tokens,
+        }

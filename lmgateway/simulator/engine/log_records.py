@@ -1,59 +1,149 @@
-"""The log records of a generation. They contain figures, never a prompt's text."""
+"""The texts of the server log's records, as LM Studio 0.4 writes them."""
 
-from .prompt import Sampling
+import json
+from collections.abc import Iterator
+from math import inf
 
-BEGIN_PROCESSING_PROMPT = "\nBeginProcessingPrompt"
+import msgspec
 
-_SAMPLERS = (
-    "logits -> logit-bias -> penalties -> dry -> top-n-sigma -> top-k -> typical -> top-p -> min-p -> xtc "
-    "-> temp-ext -> dist"
+LONGEST_UNITS = 120
+KEPT_UNITS = 50
+TRUNCATED = "... <Truncated in logs> ..."
+
+HIDDEN = "[Hidden]"
+"""Stands for a body or an answer if LM Studio doesn't log sensitive data."""
+
+STREAM_BEGAN = "First token generated. Continuing to stream response.."
+
+DISCONNECTED = (
+    "Client disconnected. Stopping generation... "
+    "(If the model is busy processing the prompt, it will finish first.)"
 )
 
 
-def running(messages: int) -> str:
-    return f"Running chat completion on conversation with {messages} messages."
+class Task(msgspec.Struct, frozen=True):
+    """A prediction of llama-server, and the slot it runs in."""
+
+    slot: int
+    number: int
+
+    def __str__(self) -> str:
+        return f"id {self.slot:2d} | task {self.number} |"
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """One phase of a prediction: its seconds and tokens."""
+
+    seconds: float
+    tokens: int
+
+    def __str__(self) -> str:
+        milliseconds = self.seconds * 1000
+        each = milliseconds / self.tokens if self.tokens else inf
+        speed = self.tokens / self.seconds if self.seconds else inf
+        return (
+            f"{milliseconds:10.2f} ms / {self.tokens:5d} tokens "
+            f"({each:8.2f} ms per token, {speed:8.2f} tokens per second)"
+        )
+
+
+def received(method: str, path: str, body: object = None, *, sensitive: bool = True) -> str:
+    """A request; `body` is JSON, None for a request without one."""
+    if body is None:
+        return f"Received request: {method} to {path}"
+    shown = pretty(shortened(body)) if sensitive else HIDDEN
+    return f"Received request: {method} to {path} with body {shown}"
+
+
+def shortened(value: object) -> object:
+    """Return JSON with the middle of its long strings cut out; lengths are in UTF-16 units."""
+    match value:
+        case str():
+            units = value.encode("utf-16-le")
+            if len(units) <= 2 * LONGEST_UNITS:
+                return value
+            # A surrogate pair may be cut in half.
+            kept = units[: 2 * KEPT_UNITS], units[-2 * KEPT_UNITS :]
+            return TRUNCATED.join(half.decode("utf-16-le", "replace") for half in kept)
+        case list():
+            return [shortened(item) for item in value]
+        case dict():
+            return {key: shortened(item) for key, item in value.items()}
+    return value
+
+
+def pretty(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def opening(api: str, messages: int, *, stream: bool) -> Iterator[str]:
+    """Yield what the HTTP server writes before a generation."""
+    if api == "responses":
+        yield "Streaming response..." if stream else "Generating synchronous v1/responses response..."
+        return
+    yield running(messages, "Anthropic messages API" if api == "messages" else "chat completion")
+    yield (
+        f"Streaming {_anthropic(api)}response..." if stream else "Accumulating tokens ... (stream = false)"
+    )
+
+
+def running(messages: int, kind: str = "chat completion") -> str:
+    return f"Running {kind} on conversation with {messages} messages."
+
+
+def finished_stream(api: str) -> str:
+    return f"Finished streaming {_anthropic(api)}response"
+
+
+def failed(api: str, error: str) -> str:
+    return f"Anthropic streaming error: {error}" if api == "messages" else error
+
+
+def generated(api: str, answer: object, *, sensitive: bool) -> str:
+    """The whole answer, if it isn't streamed."""
+    head = "Generated synchronous v1/responses response:" if api == "responses" else "Generated prediction: "
+    return f"{head} {pretty(answer) if sensitive else HIDDEN}"
 
 
 def embedding(inputs: int) -> str:
     return f"Running embedding on {inputs} inputs."
 
 
-def sampling_params(sampling: Sampling) -> str:
-    """Four lines; the later ones begin with a tab and, in the file, have no stamp of their own."""
-    return (
-        f"Sampling params:\trepeat_last_n = 64, repeat_penalty = {_or(sampling.repeat_penalty, 1.1)}, "
-        f"frequency_penalty = {_or(sampling.frequency_penalty, 0)}, "
-        f"presence_penalty = {_or(sampling.presence_penalty, 0)}\n"
-        "\tdry_multiplier = 0.000, dry_base = 1.750, dry_allowed_length = 2, dry_penalty_last_n = 4096\n"
-        f"\ttop_k = {40 if sampling.top_k is None else sampling.top_k}, top_p = {_or(sampling.top_p, 0.95)}, "
-        f"min_p = {_or(sampling.min_p, 0.05)}, xtc_probability = 0.000, xtc_threshold = 0.100, "
-        f"typical_p = 1.000, top_n_sigma = -1.000, temp = {_or(sampling.temperature, 0.8)}\n"
-        "\tmirostat = 0, mirostat_lr = 0.100, mirostat_ent = 5.000"
-    )
-
-
-def generate(context_length: int, max_tokens: int | None, prompt_tokens: int) -> str:
-    predicted = -1 if max_tokens is None else max_tokens
-    return (
-        f"Sampling: \n{_SAMPLERS} \n"
-        f"Generate: n_ctx = {context_length}, n_batch = 512, "
-        f"n_predict = {predicted}, n_keep = {prompt_tokens}"
-    )
-
-
-def cache_reuse(prompt_tokens: int) -> str:
-    """The simulator has no prompt cache, so the whole prompt is to be decoded."""
-    return (
-        "Looking for non-prefix contiguous prompt sequences of size >= 256 that can be reused from KV cache\n"
-        f"Cache reuse summary: 0/{prompt_tokens} of prompt (0%), 0 prefix, 0 non-prefix\n"
-        f"Total prompt tokens: {prompt_tokens}\n"
-        f"Prompt tokens to decode: {prompt_tokens}"
-    )
-
-
 def prompt_progress(fraction: float) -> str:
     return f"Prompt processing progress: {fraction * 100:.1f}%"
 
 
-def _or(value: float | None, default: float) -> str:
-    return f"{default if value is None else value:.3f}"
+def prompt_cache(tokens: int) -> str:
+    """MLX's record before a prompt. The simulator has no prompt cache."""
+    return f"Prompt cache restore: cached_tokens=0 uncached_tokens={tokens}"
+
+
+def launched(task: Task, context_length: int, prompt_tokens: int) -> str:
+    return (
+        "LlamaV4::predict slot selection: session_id=<empty> server-selected (LCP/LRU)\n"
+        f"slot launch_slot_: {task} processing task, is_child = 0\n"
+        f"slot update_slots: {task} new prompt, n_ctx_slot = {context_length}, n_keep = {prompt_tokens}, "
+        f"task.n_tokens = {prompt_tokens}"
+    )
+
+
+def timed(task: Task, prompt: Timing, answer: Timing) -> str:
+    total_ms = (prompt.seconds + answer.seconds) * 1000
+    return (
+        f"slot print_timing: {task} \n"
+        f"prompt eval time = {prompt}\n"
+        f"       eval time = {answer}\n"
+        f"      total time = {total_ms:10.2f} ms / {prompt.tokens + answer.tokens:5d} tokens"
+    )
+
+
+def released(task: Task, tokens: int) -> str:
+    return f"slot      release: {task} stop processing: n_tokens = {tokens}, truncated = 0"
+
+
+def assigned(task: Task) -> str:
+    return f"LlamaV4: server assigned slot {task.slot} to task {task.number}"
+
+
+def _anthropic(api: str) -> str:
+    return "Anthropic " if api == "messages" else ""

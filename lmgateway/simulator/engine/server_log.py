@@ -12,18 +12,16 @@ import msgspec
 
 Level = Literal["DEBUG", "INFO", "WARN", "ERROR"]
 
-SERVER = "LM STUDIO SERVER"
-
-LISTENER_RECORDS = 1000
-"""How far a listener may fall behind before it loses the oldest records."""
+LISTENER_EVENTS = 1000
+"""How far a listener may fall behind before it loses the oldest events."""
 
 
-class Record(msgspec.Struct, frozen=True):
-    """`content` has no stamp, and may have several lines."""
+class LogEvent(msgspec.Struct, frozen=True):
+    """What `diagnostics.streamLogs` sends; `data` has a `type`, which decides its other fields."""
 
-    timestamp_ms: int
-    level: Level
-    content: str
+    timestamp: int
+    """Milliseconds since 1970."""
+    data: dict[str, object]
 
 
 class ServerLog:
@@ -37,27 +35,37 @@ class ServerLog:
         self._directory = directory
         self._file: TextIO | None = None
         self._day = ""
-        self._listeners: set[asyncio.Queue[Record]] = set()
+        self._listeners: set[asyncio.Queue[LogEvent]] = set()
+
+    @property
+    def has_readers(self) -> bool:
+        """False if all that is written is dropped, so that costly records needn't be made."""
+        return self._directory is not None or bool(self._listeners)
 
     def write(self, level: Level, content: str, source: str | None = None) -> None:
-        """`source` is a model's identifier; INFO records without one are the server's own."""
+        """Write a record to the file, and to the listeners. `source` is mostly a model's identifier."""
+        if not self.has_readers:
+            return
         now = datetime.now().astimezone()
-        if source is None and level != "DEBUG":
-            source = SERVER
-        tagged = content if source is None else f"[{source}] {content}"
+        tag = " " if source is None else f"[{source}] "
+        record = f"[{now:%Y-%m-%d %H:%M:%S}][{level}]{tag}{content}"
+        self.publish({"type": "server.log", "content": record, "level": level.lower()})
+        if self._directory is not None:
+            file = self._current_file(self._directory, now)
+            file.write(f"{record}\n")
+            file.flush()
+
+    def publish(self, data: dict[str, object]) -> None:
+        """Send an event to the listeners only."""
+        event = LogEvent(time.time_ns() // 1_000_000, data)
         for listener in self._listeners:
             if listener.full():
                 listener.get_nowait()
-            listener.put_nowait(Record(time.time_ns() // 1_000_000, level, tagged))
-        if self._directory is not None:
-            separator = "" if source is not None else " "
-            file = self._current_file(self._directory, now)
-            file.write(f"[{now:%Y-%m-%d %H:%M:%S}][{level}]{separator}{tagged}\n")
-            file.flush()
+            listener.put_nowait(event)
 
     @contextmanager
-    def listen(self) -> Iterator[asyncio.Queue[Record]]:
-        listener: asyncio.Queue[Record] = asyncio.Queue(LISTENER_RECORDS)
+    def listen(self) -> Iterator[asyncio.Queue[LogEvent]]:
+        listener: asyncio.Queue[LogEvent] = asyncio.Queue(LISTENER_EVENTS)
         self._listeners.add(listener)
         try:
             yield listener

@@ -1,18 +1,22 @@
 """The simulated LM Studio: all that its HTTP APIs and the SDK's protocol use."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from . import log_records, speech
+from . import log_records, old_log_records, speech
 from .catalogue import Catalogue, Domain, Model
+from .clients import TOKEN, Clients
 from .downloads import Downloads
 from .faults import AmbiguousModel, NoModelsLoaded, UnknownModel, WrongDomain
 from .generation import Generation, OnProgress
+from .generation_log import LoggedRequest, OldRecords, Records
 from .instance import Instance
 from .ledger import Ledger
+from .log_records import Task
 from .memory import LoadOrder, Memory
 from .pace import LOAD_STEPS, Pace
 from .prompt import Prompt
@@ -23,11 +27,14 @@ from .vectors import embed
 JIT_TTL_SECONDS = 3600
 """How long a model loaded just in time may idle, unless the request says otherwise."""
 
+SLOTS = 4
+"""Predictions at once that LM Studio allows an instance by default."""
+
 BUILD = 1
 
 
 class Studio:
-    """The owner of models, instances, downloads, ledger and log."""
+    """The owner of models, instances, downloads, SDK clients, ledger and log."""
 
     def __init__(
         self,
@@ -38,15 +45,19 @@ class Studio:
         log_dir: Path | None = None,
         extra_models: Sequence[Mapping[str, object]] = (),
     ) -> None:
+        if api_token and not TOKEN.fullmatch(api_token):
+            raise ValueError("An API token of LM Studio is sk-lm-, 8 letters or digits, a colon and 20 more.")
         self.pace = pace or Pace()
         self.api_token = api_token
         self.switches = switches or Switches()
         self.authentication_seconds = 10.0
         self.ledger = Ledger()
         self.log = ServerLog(log_dir)
+        self.clients = Clients(self.log)
         self.catalogue = Catalogue(extra_models)
         self.memory = Memory(self.catalogue)
         self.downloads = Downloads(self.catalogue)
+        self._task_numbers = itertools.count()
         self._loads: set[asyncio.Task[Instance]] = set()
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 
@@ -102,10 +113,23 @@ class Studio:
         raise NoModelsLoaded
 
     @contextmanager
-    def generate(self, instance: Instance, prompt: Prompt, api: str) -> Iterator[Generation]:
-        """Run a generation: it is counted, and its instance doesn't become idle."""
+    def generate(
+        self, instance: Instance, prompt: Prompt, api: str, *, stream: bool = False
+    ) -> Iterator[Generation]:
+        """Run a generation: it is counted and logged, and its instance doesn't become idle."""
+        number = next(self._task_numbers)
+        kind = OldRecords if self.switches.old_log else Records
+        log = kind(self.log, LoggedRequest(api, stream), Task(slot=number % SLOTS, number=number))
         with self.ledger.generation(api) as entry, instance.use("processingPrompt") as use:
-            yield Generation(self, instance, prompt, entry, use)
+            generation = Generation(self, instance, prompt, entry, use, log)
+            with log.until_end(generation):
+                yield generation
+
+    def log_answer(self, instance: Instance, api: str, answer: object) -> None:
+        """Log an answer that isn't streamed; JSON."""
+        if self.log.has_readers and not self.switches.old_log:
+            record = log_records.generated(api, answer, sensitive=self.switches.log_sensitive)
+            self.log.write("INFO", record, instance.identifier)
 
     async def embed(
         self, instance: Instance, texts: Sequence[str], api: str
@@ -113,7 +137,8 @@ class Studio:
         """Return one vector for each text, and the number of tokens."""
         tokens = sum(map(speech.count_pieces, texts))
         with self.ledger.generation(api) as entry, instance.use("computingEmbedding"):
-            self.log.write("INFO", log_records.embedding(len(texts)))
+            source = old_log_records.SERVER if self.switches.old_log else instance.identifier
+            self.log.write("INFO", log_records.embedding(len(texts)), source)
             await self.pace.prompt(tokens)
             instance.check_loaded()
             entry.read_prompt(tokens)

@@ -18,6 +18,8 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     auto_fit: Annotated[
         bool, _about("shrink a context that doesn't fit into the memory; false: its load fails")
     ] = True
+    old_log: Annotated[bool, _about("write the server log's records of versions before 0.4")] = False
+    log_sensitive: Annotated[bool, _about("write requests and answers to the server log")] = True
 
 
 def parse(pairs: Iterable[str]) -> Switches:

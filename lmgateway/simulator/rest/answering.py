@@ -24,9 +24,11 @@ async def answer(
     instance = await studio.instance_for(body.model, "llm", body.ttl)
     if body.stream:
         async with event_stream(request) as events:
-            with studio.generate(instance, body.as_prompt(), api) as generation:
+            with studio.generate(instance, body.as_prompt(), api, stream=True) as generation:
                 await stream(events, generation)
         return events.response
     with studio.generate(instance, body.as_prompt(), api) as generation:
         await generation.run()
-    return json_response(whole(generation))
+    document = whole(generation)
+    studio.log_answer(instance, api, document)
+    return json_response(document)

@@ -23,4 +23,6 @@ async def unexpected(request: web.Request) -> web.Response:
     """200 with an error inside, for any method. An upgrade to a WebSocket is never answered at all."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
         await asyncio.get_running_loop().create_future()
-    return json_response({"error": f"Unexpected endpoint or method. ({request.method} {request.path})"})
+    error = f"Unexpected endpoint or method. ({request.method} {request.path})"
+    request.app[STUDIO].log.write("ERROR", f"{error}. Returning 200 anyway")
+    return json_response({"error": error})

@@ -40,7 +40,9 @@ async def chat(request: web.Request) -> web.StreamResponse:
     instance, load_seconds = await _instance(studio, body)
     with studio.generate(instance, body.as_prompt(), "v1/chat") as generation:
         await generation.run()
-    return json_response(_result(generation, body, load_seconds))
+    result = _result(generation, body, load_seconds)
+    studio.log_answer(instance, "v1/chat", result)
+    return json_response(result)
 
 
 async def _stream(request: web.Request, body: ChatBody) -> web.StreamResponse:
@@ -56,7 +58,7 @@ async def _stream(request: web.Request, body: ChatBody) -> web.StreamResponse:
         if load_seconds is not None:
             await _send(events, "model_load.progress", **place, progress=1.0)
             await _send(events, "model_load.end", **place, load_time_seconds=load_seconds)
-        with studio.generate(instance, body.as_prompt(), "v1/chat") as generation:
+        with studio.generate(instance, body.as_prompt(), "v1/chat", stream=True) as generation:
             await _stream_generation(events, generation)
         await _send(events, "chat.end", result=_result(generation, body, load_seconds))
     return events.response

@@ -1,4 +1,4 @@
-"""The `diagnostics` namespace: the server log as it is written."""
+"""The `diagnostics` namespace: the server log as it is written, prompts and answers, the engine's own log."""
 
 from ..engine.studio import Studio
 from .endpoints import Channel, ChannelEndpoint, Namespace, Stopped
@@ -6,13 +6,12 @@ from .endpoints import Channel, ChannelEndpoint, Namespace, Stopped
 
 def namespace(studio: Studio) -> Namespace:
     async def stream_logs(_: None, channel: Channel) -> None:
-        with studio.log.listen() as records:
+        with studio.log.listen() as events:
             while True:
                 try:
-                    record = await channel.until_stopped(records.get())
+                    event = await channel.until_stopped(events.get())
                 except Stopped:
                     return
-                data = {"type": "server.log", "content": record.content, "level": record.level.lower()}
-                await channel.send({"type": "log", "log": {"timestamp": record.timestamp_ms, "data": data}})
+                await channel.send({"type": "log", "log": event})
 
     return Namespace(channels={"streamLogs": ChannelEndpoint(None, stream_logs, stop="stop")})

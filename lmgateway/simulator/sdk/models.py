@@ -11,7 +11,7 @@ from ..engine.memory import LoadOrder
 from ..engine.studio import Studio
 from .endpoints import ChannelEndpoint, Namespace, Rpc
 from .loading import GetOrLoad, Loading, LoadModel
-from .predicting import Predict, Predicting, RenderPrompt
+from .predicting import CompleteRawText, Predict, Predicting, RenderPrompt
 from .specifiers import Specifier, pick
 
 CONTEXT_BYTES_PER_TOKEN = 131_072
@@ -51,7 +51,11 @@ def llm(studio: Studio) -> Namespace:
     predicting = Predicting(studio)
     return Namespace(
         rpcs={**shared.rpcs, "applyPromptTemplate": Rpc(RenderPrompt, predicting.apply_prompt_template)},
-        channels={**shared.channels, "predict": ChannelEndpoint(Predict, predicting.predict)},
+        channels={
+            **shared.channels,
+            "predict": ChannelEndpoint(Predict, predicting.predict),
+            "completeRawText": ChannelEndpoint(CompleteRawText, predicting.complete_raw_text),
+        },
     )
 
 
@@ -75,6 +79,7 @@ def _shared(studio: Studio, domain: Domain) -> Namespace:
             "listLoaded": Rpc(None, inquiries.list_loaded),
             "getModelInfo": Rpc(MaybeSpecified, inquiries.get_model_info),
             "getLoadConfig": Rpc(Specified, inquiries.get_load_config),
+            "getBasePredictionConfig": Rpc(Specified, inquiries.get_base_prediction_config),
             "unloadModel": Rpc(Unload, inquiries.unload_model),
             "getInstanceProcessingState": Rpc(MaybeSpecified, inquiries.get_instance_processing_state),
             "estimateModelUsage": Rpc(Estimate, inquiries.estimate_model_usage),
@@ -106,6 +111,11 @@ class _Inquiries:
     async def get_load_config(self, parameter: Specified) -> object:
         instance = pick(self._memory, parameter.specifier, self._domain)
         return load_config.as_config(instance.settings)
+
+    async def get_base_prediction_config(self, parameter: Specified) -> object:
+        """Return an empty config, because no model on the simulated disk has its own prediction settings."""
+        pick(self._memory, parameter.specifier, self._domain)
+        return load_config.as_config({})
 
     async def unload_model(self, unload: Unload) -> object:
         self._memory.unload(unload.identifier, self._domain)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import WSMsgType, web
 
+from ..engine.clients import Client
 from ..engine.faults import Fault
 from .endpoints import Namespace, Stopped
 
@@ -38,8 +39,9 @@ class Mistake(Exception):
 class Port:
     """Answer messages until the socket closes, then cancel what still runs."""
 
-    def __init__(self, socket: web.WebSocketResponse, namespace: Namespace) -> None:
+    def __init__(self, socket: web.WebSocketResponse, namespace: Namespace, client: Client) -> None:
         self._socket = socket
+        self._client = client
         self._namespace = namespace
         self._channels: dict[int, OpenChannel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,15 +85,17 @@ class Port:
         if rpc is None:
             raise Mistake(f"unknown endpoint, endpoint = {frame.endpoint}", "rpcEndpointUnknown")
         parameter = _converted(frame.parameter, rpc.parameter, "rpcParameterTypeError")
-        self._start(self._call(frame.call_id, rpc.handler(parameter)), group)
+        self._client.log_call(frame.endpoint)
+        self._start(self._call(frame, rpc.handler(parameter)), group)
 
-    async def _call(self, call_id: int, work: Awaitable[object]) -> None:
+    async def _call(self, frame: Frame, work: Awaitable[object]) -> None:
         try:
             result = await work
         except Fault as fault:
-            await self.send({"type": "rpcError", "callId": call_id, "error": fault.serialized()})
+            self._client.log_fault(frame.endpoint, "RPC", fault)
+            await self.send({"type": "rpcError", "callId": frame.call_id, "error": fault.serialized()})
             return
-        answer = {"type": "rpcResult", "callId": call_id}
+        answer = {"type": "rpcResult", "callId": frame.call_id}
         await self.send(answer if result is msgspec.UNSET else {**answer, "result": result})
 
     def _receive_channel(self, frame: Frame, group: asyncio.TaskGroup) -> None:
@@ -105,18 +109,20 @@ class Port:
         )
         channel = OpenChannel(self, frame.channel_id, endpoint.stop)
         self._channels[frame.channel_id] = channel
-        self._start(self._run_channel(channel, endpoint.handler(parameter, channel)), group)
+        self._client.log_call(frame.endpoint)
+        self._start(self._run_channel(frame, endpoint.handler(parameter, channel)), group)
 
-    async def _run_channel(self, channel: "OpenChannel", work: Awaitable[None]) -> None:
-        place = {"channelId": channel.channel_id}
+    async def _run_channel(self, frame: Frame, work: Awaitable[None]) -> None:
+        place = {"channelId": frame.channel_id}
         try:
             await work
         except Fault as fault:
+            self._client.log_fault(frame.endpoint, "channel", fault)
             await self.send({"type": "channelError", **place, "error": fault.serialized()})
         else:
             await self.send({"type": "channelClose", **place})
         finally:
-            del self._channels[channel.channel_id]
+            del self._channels[frame.channel_id]
 
     def _receive_packet(self, frame: Frame) -> None:
         channel = self._channels.get(frame.channel_id)

@@ -32,6 +32,14 @@ class TemplateOptions(msgspec.Struct, frozen=True, rename="camel"):
     tool_definitions: list[dict[str, object]] | None = None
 
 
+class CompleteRawText(msgspec.Struct, frozen=True, rename="camel"):
+    """`raw_prompt` is sent to the model as it is, without a template."""
+
+    model_specifier: Specifier
+    raw_prompt: str
+    prediction_config_stack: ConfigStack
+
+
 class RenderPrompt(msgspec.Struct, frozen=True, rename="camel"):
     specifier: Specifier
     history: History
@@ -48,11 +56,27 @@ class Predicting:
 
         When cancelled by `{"type":"cancel"}` it also ends with success, with the stop reason userStopped.
         """
-        instance = pick(self._studio.memory, parameter.model_specifier, "llm")
         settings = parameter.prediction_config_stack.settings()
         prompt = _prompt(parameter.history, settings)
+        await self._predict(parameter.model_specifier, prompt, settings, channel, "sdk/predict")
+
+    async def complete_raw_text(self, parameter: CompleteRawText, channel: Channel) -> None:
+        """Sends the packets of predict(), except those of tools."""
+        settings = parameter.prediction_config_stack.settings()
+        prompt = Prompt(
+            text=parameter.raw_prompt,
+            answer_schema=_answer_schema(settings),
+            limits=_limits(settings),
+            sampling=_sampling(settings),
+        )
+        await self._predict(parameter.model_specifier, prompt, settings, channel, "sdk/completeRawText")
+
+    async def _predict(
+        self, specifier: Specifier, prompt: Prompt, settings: Settings, channel: Channel, api: str
+    ) -> None:
+        instance = pick(self._studio.memory, specifier, "llm")
         try:
-            with self._studio.generate(instance, prompt, "sdk/predict") as generation:
+            with self._studio.generate(instance, prompt, api) as generation:
                 await channel.until_stopped(_generate(generation, channel))
         except Stopped:
             # The exception ended `generation`, so the ledger counts it as aborted.
@@ -60,7 +84,7 @@ class Predicting:
         await channel.send(
             {
                 "type": "success",
-                "stats": _stats(generation),
+                "stats": generation.stats(),
                 "modelInfo": self._studio.memory.description(instance),
                 "loadModelConfig": load_config.as_config(instance.settings),
                 "predictionConfig": load_config.as_config(settings),
@@ -118,17 +142,6 @@ async def _call_tool(generation: Generation, channel: Channel) -> None:
         "arguments": msgspec.json.decode(composition.text),
     }
     await channel.send({"type": "toolCallGenerationEnd", "toolCallRequest": request})
-
-
-def _stats(generation: Generation) -> dict[str, object]:
-    return {
-        "stopReason": generation.stop_reason,
-        "tokensPerSecond": generation.tokens_per_second,
-        "timeToFirstTokenSec": generation.seconds_to_first_token,
-        "promptTokensCount": generation.prompt_tokens,
-        "predictedTokensCount": generation.completion_tokens,
-        "totalTokensCount": generation.total_tokens,
-    }
 
 
 def _prompt(history: History, settings: Settings) -> Prompt:

@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 import msgspec
 from aiohttp import WSMsgType, web
 
+from ..engine.clients import InvalidPasskey
 from ..engine.studio import Studio
 from ..keys import STUDIO
 from . import diagnostics, files, models, system
 from .endpoints import Namespace
 from .port import Port
+
+NAMESPACES = "/{namespace:llm|embedding|system|files|repository|diagnostics|plugins|runtime}"
 
 NoMoreThan256 = Annotated[str, msgspec.Meta(max_length=256)]
 
@@ -31,7 +34,7 @@ class Refused(Exception):
 
 def add_routes(router: web.UrlDispatcher) -> None:
     """The Python SDK opens five of these sockets at once."""
-    router.add_route("GET", "/{namespace:llm|embedding|system|files|repository|diagnostics}", connect)
+    router.add_route("GET", NAMESPACES, connect)
 
 
 async def connect(request: web.Request) -> web.StreamResponse:
@@ -40,13 +43,13 @@ async def connect(request: web.Request) -> web.StreamResponse:
     await socket.prepare(request)
     with suppress(ConnectionResetError):  # the client disconnected during the answer
         try:
-            await _authenticate(socket, studio)
-        except Refused as exc:
+            packet = await _authenticate(socket, studio)
+            with studio.clients.connected(packet.client_identifier, packet.client_passkey) as client:
+                await socket.send_json({"success": True})
+                await Port(socket, _namespace(request.match_info["namespace"], studio), client).serve()
+        except (Refused, InvalidPasskey) as exc:
             await socket.send_json({"success": False, "error": str(exc)})
             await socket.close()
-        else:
-            await socket.send_json({"success": True})
-            await Port(socket, _namespace(request.match_info["namespace"], studio)).serve()
     return socket
 
 
@@ -65,7 +68,7 @@ def _namespace(name: str, studio: Studio) -> Namespace:
     return Namespace()
 
 
-async def _authenticate(socket: web.WebSocketResponse, studio: Studio) -> None:
+async def _authenticate(socket: web.WebSocketResponse, studio: Studio) -> AuthPacket:
     """Other frames before the authentication aren't answered, and don't extend its timeout."""
     try:
         async with asyncio.timeout(studio.authentication_seconds):
@@ -74,6 +77,7 @@ async def _authenticate(socket: web.WebSocketResponse, studio: Studio) -> None:
         raise Refused("Authentication timed out") from None
     if studio.api_token and not hmac.compare_digest(_token(packet).encode(), studio.api_token.encode()):
         raise Refused("Malformed or unknown LM Studio API token provided.")
+    return packet
 
 
 async def _first_packet(socket: web.WebSocketResponse) -> AuthPacket:

@@ -2,13 +2,25 @@
 
 import os
 
+import msgspec
+
 from ..engine.studio import BUILD, Studio
 from .endpoints import Namespace, Rpc
+
+
+class Variants(msgspec.Struct, frozen=True, rename="camel"):
+    model_key: str
 
 
 def namespace(studio: Studio) -> Namespace:
     async def list_downloaded_models(_: None) -> object:
         return [studio.catalogue.description(model) for model in studio.catalogue]
+
+    async def list_downloaded_model_variants(parameter: Variants) -> object:
+        """One entry for each name in the model's `variants`; the models on the simulated disk have none."""
+        described = studio.catalogue.description(studio.on_disk(parameter.model_key))
+        variants = described.get("variants")
+        return [{**described, "modelKey": key} for key in (variants if isinstance(variants, list) else ())]
 
     async def version(_: None) -> object:
         return {"version": studio.switches.version, "build": BUILD}
@@ -19,6 +31,7 @@ def namespace(studio: Studio) -> Namespace:
     return Namespace(
         rpcs={
             "listDownloadedModels": Rpc(None, list_downloaded_models),
+            "listDownloadedModelVariants": Rpc(Variants, list_downloaded_model_variants),
             "version": Rpc(None, version),
             "info": Rpc(None, info),
         }
