@@ -26,7 +26,7 @@ Mender = Callable[[Members], Members | None]
 MEND_BYTES = 8 * 1024**2
 """A longer body isn't mended: that would hold up other requests."""
 # Neither is a body with more separators: decoding and encoding that many members takes 40 ms.
-_MAX_SEPARATORS = 40_000
+_MAX_SEPARATORS = 120_000
 # A longer refusal isn't LM Studio's: it lists at most two issues for each tool.
 _REFUSAL_BYTES = 256 * 1024
 
