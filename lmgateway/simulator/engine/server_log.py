@@ -73,6 +73,11 @@ class ServerLog:
             self._listeners.discard(listener)
 
     def close(self) -> None:
+        """Close the file. What connections write that end later is dropped."""
+        self._directory = None
+        self._close_file()
+
+    def _close_file(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -80,7 +85,7 @@ class ServerLog:
     def _current_file(self, directory: Path, now: datetime) -> TextIO:
         day = f"{now:%Y-%m-%d}"
         if self._file is not None and (day != self._day or self._file.tell() >= self.rotate_bytes):
-            self.close()
+            self._close_file()
         if self._file is None:
             folder = directory / f"{now:%Y-%m}"
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from ...errors import (
+    ContextLengthExceeded,
+    EndpointNotFound,
     LoopDetected,
     NotFound,
     RequestCancelled,
@@ -30,6 +32,8 @@ SHORT = "Short paths"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 RAISES: Kinds = (
     NotFound,
+    EndpointNotFound,
+    ContextLengthExceeded,
     *OF_BODIES,
     RequestCancelled,
     UpstreamUnavailable,
