@@ -55,9 +55,10 @@ async def test_hanging_up_while_the_prompt_is_read(simulator: Simulator, http: a
     """Leaving before the first token counts as well."""
     simulator.load(LLM)
     simulator.pace = gate = Gate(holds="prompt")
-    async with http.post("/v1/chat/completions", json=ask(stream=True)):
-        await asyncio.wait_for(gate.reached.wait(), 5)
-        assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
+    request = asyncio.create_task(fetch(http, "/v1/chat/completions", ask(stream=True)))
+    await asyncio.wait_for(gate.reached.wait(), 5)
+    assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
+    request.cancel()
     await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
 
 

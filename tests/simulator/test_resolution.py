@@ -106,11 +106,12 @@ async def test_bad_bodies(http: aiohttp.ClientSession, path: str):
     ("method", "path"),
     [
         *((method, "/x") for method in ("GET", "POST", "OPTIONS", "DELETE")),
-        *(("POST", "/v1/audio/transcriptions"), ("GET", "/v1/chat/completions")),
+        *(("POST", "/v1/audio/transcriptions"), ("GET", "/v1/chat/completions"), ("GET", "/")),
+        ("POST", "/v1/messages/count_tokens?beta=true"),
     ],
 )
 async def test_unexpected_endpoints(http: aiohttp.ClientSession, method: str, path: str):
-    """LM Studio responds 200 to a path, or a method of a known path, that it doesn't have."""
+    """LM Studio responds 200 to a path, or a method of a known path, that it doesn't have; with its query."""
     async with http.request(method, path) as response:
         assert response.status == 200
         assert await response.json() == {"error": f"Unexpected endpoint or method. ({method} {path})"}

@@ -1,7 +1,8 @@
 """The HTTP APIs: OpenAI's, Anthropic's, and LM Studio's own two."""
 
 from .errors import render_faults
+from .express import KEEP_ALIVE_SECONDS, add_headers
 from .routes import add_routes
 from .tokens import require_token
 
-__all__ = ["add_routes", "render_faults", "require_token"]
+__all__ = ["KEEP_ALIVE_SECONDS", "add_headers", "add_routes", "render_faults", "require_token"]

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from ..engine.generation import Generation
 from ..keys import STUDIO
-from .bodies import InferenceBody, Json, json_response
+from .bodies import InferenceBody, Json
+from .express import json_response
 from .sse import EventStream, event_stream
 
 Whole = Callable[[Generation], Json]
@@ -25,6 +26,7 @@ async def answer(
     if body.stream:
         async with event_stream(request) as events:
             with studio.generate(instance, body.as_prompt(), api) as generation:
+                await generation.read_prompt()
                 await stream(events, generation)
         return events.response
     with studio.generate(instance, body.as_prompt(), api) as generation:

@@ -1,4 +1,4 @@
-"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's API."""
+"""`POST /v1/messages`: Anthropic's API, without its `count_tokens`."""
 
 import secrets
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from ..engine.generation import Generation
 from ..engine.prompt import Limits, Prompt
 from ..engine.transcript import Transcript, function_tools
 from .answering import answer
-from .bodies import InferenceBody, Json, json_response, read_body
+from .bodies import InferenceBody, Json, read_body
 from .sse import EventStream
 
 STOP_REASONS: Mapping[StopReason, str] = {
@@ -48,11 +48,6 @@ class MessagesBody(InferenceBody, frozen=True, kw_only=True):
 async def messages(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, MessagesBody)
     return await answer(request, body, "messages", _whole, _stream)
-
-
-async def count_tokens(request: web.Request) -> web.Response:
-    body = await read_body(request, MessagesBody)
-    return json_response({"input_tokens": body.as_prompt().tokens()})
 
 
 def _whole(generation: Generation) -> Json:

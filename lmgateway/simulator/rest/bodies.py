@@ -1,4 +1,4 @@
-"""Decodes request bodies and encodes responses."""
+"""Decodes request bodies."""
 
 from typing import TypeVar
 
@@ -53,10 +53,6 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         # DecodeError includes missing fields and wrong types, but not invalid UTF-8 or too deep nesting.
         raise ApiError(400, f"Invalid request body: {exc}") from exc
-
-
-def json_response(content: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")
 
 
 def as_strings(value: str | list[str] | None) -> tuple[str, ...]:

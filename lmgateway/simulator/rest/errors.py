@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..engine import faults
 from ..engine.downloads import UnknownJob
+from .express import json_response
 
 
 class ApiError(Exception):
@@ -69,8 +69,4 @@ async def render_faults(request: web.Request, handler: Handler) -> web.StreamRes
         error = refused
     except web.HTTPRequestEntityTooLarge as too_large:
         error = ApiError(413, too_large.text or too_large.reason)
-    return web.Response(
-        status=error.status,
-        body=msgspec.json.encode(error_body(request.path, error)),
-        content_type="application/json",
-    )
+    return json_response(error_body(request.path, error), error.status)

@@ -10,7 +10,8 @@ from ..engine.faults import UnknownModel
 from ..engine.instance import Instance
 from ..engine.studio import Studio
 from ..keys import STUDIO
-from .bodies import Json, json_response
+from .bodies import Json
+from .express import json_response
 
 PARALLEL = 4
 """Predictions at once that LM Studio allows an instance by default."""
@@ -19,7 +20,7 @@ PARALLEL = 4
 async def openai_models(request: web.Request) -> web.Response:
     """List all models with just-in-time loading, otherwise only those in memory."""
     listed = [_openai(identifier) for identifier, _, _ in _entries(request.app[STUDIO])]
-    return json_response({"object": "list", "data": listed})
+    return json_response({"data": listed, "object": "list"})
 
 
 async def openai_model(request: web.Request) -> web.Response:
@@ -28,7 +29,7 @@ async def openai_model(request: web.Request) -> web.Response:
 
 async def v0_models(request: web.Request) -> web.Response:
     listed = [_v0(*entry) for entry in _entries(request.app[STUDIO], everything=True)]
-    return json_response({"object": "list", "data": listed})
+    return json_response({"data": listed, "object": "list"})
 
 
 async def v0_model(request: web.Request) -> web.Response:

@@ -11,7 +11,8 @@ from ..engine.prompt import Limits, Prompt
 from ..engine.studio import Studio
 from ..engine.transcript import Transcript
 from ..keys import STUDIO
-from .bodies import InferenceBody, Json, json_response, read_body
+from .bodies import InferenceBody, Json, read_body
+from .express import json_response
 from .sse import EventStream, event_stream
 
 

@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from ..keys import STUDIO
-from .bodies import json_response, read_body
+from .bodies import read_body
+from .express import json_response
 
 
 class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):

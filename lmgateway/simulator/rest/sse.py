@@ -11,16 +11,25 @@ from .errors import as_api_error, error_body
 
 
 class EventStream:
-    def __init__(self, response: web.StreamResponse) -> None:
-        self.response = response
+    """The head of the response is sent with the first event: until then LM Studio sends nothing."""
+
+    def __init__(self, request: web.Request) -> None:
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        self.response = web.StreamResponse(headers=headers)
+        self._request = request
 
     async def send(self, content: object, event: str | None = None) -> None:
         name = b"" if event is None else b"event: %s\n" % event.encode()
-        await self.response.write(b"%sdata: %s\n\n" % (name, msgspec.json.encode(content)))
+        await self._write(b"%sdata: %s\n\n" % (name, msgspec.json.encode(content)))
 
     async def send_done(self) -> None:
         """OpenAI's end mark, which is no JSON."""
-        await self.response.write(b"data: [DONE]\n\n")
+        await self._write(b"data: [DONE]\n\n")
+
+    async def _write(self, event: bytes) -> None:
+        if not self.response.prepared:
+            await self.response.prepare(self._request)
+        await self.response.write(event)
 
 
 @asynccontextmanager
@@ -29,13 +38,11 @@ async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
 
     Run the generation inside the context: if the client disconnects, an exception ends it.
     """
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-    await response.prepare(request)
-    events = EventStream(response)
+    events = EventStream(request)
     with suppress(ConnectionResetError):  # the client has disconnected
         try:
             yield events
         except Fault as fault:
-            # The status is already sent, so the error is an event.
+            # Also before the first token: LM Studio doesn't use the status of a stream.
             await events.send(error_body(request.path, as_api_error(fault)), event="error")
-        await response.write_eof()
+        await events.response.write_eof()
