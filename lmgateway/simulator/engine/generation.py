@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from . import log_records
+from . import context, log_records
 from .composition import Composition, StopReason, compose
 from .instance import Instance, Use
 from .ledger import Entry
 from .pace import Pace
 from .prompt import Prompt
 from .server_log import ServerLog
+from .switches import Switches
 
 BATCH_TOKENS = 512
 MOST_BATCHES = 20
@@ -24,13 +25,15 @@ class Workshop(Protocol):
 
     pace: Pace
     log: ServerLog
+    switches: Switches
 
 
 class Generation:
     """Each iteration generates one piece (a token); the model stops when the iteration does.
 
     The prefill happens before the first piece, or earlier in `read_prompt()` if an API reports its progress.
-    Raises InstanceUnloaded if the model is unloaded meanwhile.
+    Raises InstanceUnloaded if the model is unloaded meanwhile, ContextOverflow before the first piece,
+    ContextFull or ContextFullMlx before a later one.
     """
 
     def __init__(
@@ -39,7 +42,9 @@ class Generation:
         self.instance = instance
         self.prompt_tokens = prompt.tokens()
         self.completion_tokens = 0
-        self.composition: Composition = compose(instance.identifier, prompt)
+        self._overflow = workshop.switches.overflow
+        is_dropped = self._overflow == "empty" and self.prompt_tokens >= instance.context_length
+        self.composition: Composition = context.EMPTY if is_dropped else compose(instance.identifier, prompt)
         self.stop_reason: StopReason = "userStopped"
         self._prompt = prompt
         self._workshop = workshop
@@ -52,6 +57,8 @@ class Generation:
         """Process the prompt, batch by batch."""
         log, total = self._workshop.log, self.prompt_tokens
         self._log_beginning()
+        if self._overflow != "empty":
+            context.check_prompt(total, self.instance)
         batch = max(BATCH_TOKENS, -(-total // MOST_BATCHES))
         for done in range(0, max(1, total), batch):
             processed = min(batch, total - done)
@@ -77,6 +84,7 @@ class Generation:
         if self.completion_tokens > 0:
             await self._workshop.pace.token()
             self.instance.check_loaded()
+        context.check_room(self.total_tokens, self.instance, self._overflow)
         piece = self.composition.pieces[self.completion_tokens]
         self._entry.produced_token()
         self.completion_tokens += 1

@@ -9,7 +9,15 @@ from pathlib import Path
 from . import log_records, speech
 from .catalogue import Catalogue, Domain, Model
 from .downloads import Downloads
-from .faults import AmbiguousModel, NoModelsLoaded, UnknownModel, WrongDomain
+from .faults import (
+    AmbiguousModel,
+    InvalidModelIdentifier,
+    JustInTimeLoadFailed,
+    LoadFailed,
+    NoModelsLoaded,
+    UnknownModel,
+    WrongDomain,
+)
 from .generation import Generation, OnProgress
 from .instance import Instance
 from .ledger import Ledger
@@ -81,7 +89,10 @@ class Studio:
         target = self.resolve(name, domain)
         if isinstance(target, Instance):
             return target
-        return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
+        try:
+            return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
+        except LoadFailed as failed:
+            raise JustInTimeLoadFailed(name, failed.cause or failed.title) from failed
 
     def resolve(self, name: str, domain: Domain) -> Instance | Model:
         """Resolve a model name of the HTTP APIs to an instance, or to a model that must be loaded first."""
@@ -92,13 +103,13 @@ class Studio:
         if self.switches.jit and model is not None:
             check_domain(model, domain)
             return model
+        if self.switches.jit and name:
+            raise InvalidModelIdentifier(name, self.catalogue.keys())
         loaded = self.memory.instances(domain)
         if len(loaded) == 1:
             return loaded[0]
         if loaded:
-            raise AmbiguousModel(name)
-        if self.switches.jit and name:
-            raise UnknownModel(name, self.catalogue.keys())
+            raise AmbiguousModel(name, self.catalogue.keys())
         raise NoModelsLoaded
 
     @contextmanager

@@ -1,9 +1,20 @@
 """Differences between versions, settings and machines of LM Studio; the defaults are those of version 0.4."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
+
+Overflow = Literal[
+    "usual", "event", "refuse", "refuse_old", "server_error", "empty", "mid_generation", "mid_generation_mlx"
+]
+"""What happens to a prompt that is as long as its context or longer, and to an answer that fills the context.
+
+usual: streams get an error event, other requests 400, and /v1/messages always 500; an answer continues in a
+context that shifts, except where the engine can't do it. event: also streams of /v1/messages get the event.
+refuse, refuse_old, server_error: 400, 400 with the older text, or 500, streamed or not. empty: an answer
+without text. mid_generation, mid_generation_mlx: as usual, and all answers that fill the context fail.
+"""
 
 
 def _about(text: str) -> msgspec.Meta:
@@ -14,6 +25,13 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Each one's description is shown by `lmgateway simulate --help`."""
 
     jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
+    overflow: Annotated[
+        Overflow,
+        _about(
+            "what happens to a prompt that is longer than its context: usual, event, refuse, refuse_old, "
+            "server_error or empty; with mid_generation or mid_generation_mlx an answer that fills it fails"
+        ),
+    ] = "usual"
 
 
 def parse(pairs: Iterable[str]) -> Switches:

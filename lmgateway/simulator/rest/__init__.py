@@ -1,7 +1,7 @@
 """The HTTP APIs: OpenAI's, Anthropic's, and LM Studio's own two."""
 
-from .errors import render_faults
 from .express import KEEP_ALIVE_SECONDS, add_headers
+from .rendering import render_faults
 from .routes import add_routes
 from .tokens import require_token
 

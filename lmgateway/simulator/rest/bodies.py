@@ -1,5 +1,6 @@
 """Decodes request bodies."""
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -10,8 +11,9 @@ from .errors import ApiError
 
 T = TypeVar("T")
 
-
 Json = dict[str, object]
+
+_MISSING_FIELD = re.compile("Object missing required field `(\\w+)`")
 
 
 class InferenceBody(Sampling, frozen=True, kw_only=True):
@@ -52,7 +54,9 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         # DecodeError includes missing fields and wrong types, but not invalid UTF-8 or too deep nesting.
-        raise ApiError(400, f"Invalid request body: {exc}") from exc
+        missing = _MISSING_FIELD.fullmatch(str(exc))
+        text = f"Invalid request body: {exc}" if missing is None else f"'{missing[1]}' field is required"
+        raise ApiError(400, text) from exc
 
 
 def as_strings(value: str | list[str] | None) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 from aiohttp import web
 
-from ..engine.faults import Fault
-from .errors import as_api_error, error_body
+from ..engine.faults import ContextOverflow, Fault
+from .errors import event_body
+from .rendering import translated
 
 
 class EventStream:
@@ -43,6 +44,9 @@ async def event_stream(request: web.Request) -> AsyncIterator[EventStream]:
         try:
             yield events
         except Fault as fault:
-            # Also before the first token: LM Studio doesn't use the status of a stream.
-            await events.send(error_body(request.path, as_api_error(fault)), event="error")
+            error = translated(fault, request, stream=True)
+            if isinstance(fault, ContextOverflow) and error.status != 200 and not events.response.prepared:
+                raise error from fault
+            # Other errors are events even before the first token, under the status 200.
+            await events.send(event_body(request.path, error), event="error")
         await events.response.write_eof()
