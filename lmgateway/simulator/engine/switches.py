@@ -32,6 +32,7 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             "server_error or empty; with mid_generation or mid_generation_mlx an answer that fills it fails"
         ),
     ] = "usual"
+    embedding_usage: Annotated[bool, _about("count the tokens of embeddings in `usage`")] = False
 
 
 def parse(pairs: Iterable[str]) -> Switches:

@@ -12,6 +12,7 @@ from ..engine.transcript import Transcript, function_tools
 from .answering import answer
 from .bodies import InferenceBody, Json, read_body
 from .sse import EventStream
+from .validation import check_response_tools
 
 
 class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
@@ -38,6 +39,7 @@ class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
 
 async def responses(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, ResponsesBody)
+    check_response_tools(body.tools)
 
     async def stream(events: EventStream, generation: Generation) -> None:
         await _ResponseStream(events, _Answer(body, generation)).run()
@@ -173,9 +175,9 @@ def output_text(text: str) -> Json:
 
 
 def _usage(generation: Generation) -> Json:
+    """Without cached tokens: LM Studio doesn't report them over HTTP."""
     return {
         "input_tokens": generation.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
         "output_tokens": generation.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": generation.total_tokens,
