@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import log_records, speech
 from .catalogue import Catalogue, Domain, Model
+from .conversations import Conversations
 from .downloads import Downloads
 from .faults import (
     AmbiguousModel,
@@ -56,6 +57,7 @@ class Studio:
         self.catalogue = Catalogue(extra_models)
         self.memory = Memory(self.catalogue)
         self.downloads = Downloads(self.catalogue)
+        self.conversations = Conversations()
         self._loads: set[asyncio.Task[Instance]] = set()
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 

@@ -47,7 +47,7 @@ class MessagesBody(InferenceBody, frozen=True, kw_only=True):
 
 async def messages(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, MessagesBody)
-    return await answer(request, body, "messages", _whole, _stream)
+    return await answer(request, body, body.as_prompt(), "messages", _whole, _stream)
 
 
 def _whole(generation: Generation) -> Json:

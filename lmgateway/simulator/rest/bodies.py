@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from ..engine.prompt import Limits, Prompt, Sampling
+from ..engine.prompt import Limits, Sampling
 from .errors import ApiError
 
 T = TypeVar("T")
@@ -26,10 +26,6 @@ class InferenceBody(Sampling, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         return msgspec.convert(self, Sampling, from_attributes=True)
-
-    def as_prompt(self) -> Prompt:
-        """Return the prompt; each API has its own fields for it."""
-        raise NotImplementedError
 
 
 class CompletionBody(InferenceBody, frozen=True, kw_only=True):

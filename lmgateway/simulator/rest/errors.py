@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ..engine import faults
+from ..engine.conversations import UnknownResponse
 from ..engine.downloads import UnknownJob
 
 
@@ -37,6 +38,7 @@ _TRANSLATIONS: Mapping[type[faults.Fault], tuple[int, str | None, str | None]] =
     faults.JustInTimeLoadFailed: (400, "model", _NOT_FOUND),
     faults.LoadFailed: (500, None, "model_load_failed"),
     UnknownJob: (404, None, "job_not_found"),
+    UnknownResponse: (400, "previous_response_id", "previous_response_not_found"),
 }
 """The status, OpenAI's `param` and its `code`."""
 

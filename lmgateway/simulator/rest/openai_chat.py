@@ -61,7 +61,7 @@ async def answer_chat(request: web.Request, api: str, extras: Extras = no_extras
     check_tool_choice(body.tool_choice)
     check_response_format(body.response_format)
     check_chat_tools(body.tools)
-    return await answer(request, body, api, partial(_whole, extras), partial(_stream, body))
+    return await answer(request, body, body.as_prompt(), api, partial(_whole, extras), partial(_stream, body))
 
 
 def finish(generation: Generation) -> str:

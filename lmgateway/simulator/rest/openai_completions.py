@@ -28,7 +28,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
 
 async def answer_completion(request: web.Request, api: str, extras: Extras = no_extras) -> web.StreamResponse:
     body = await read_body(request, CompletionsBody)
-    return await answer(request, body, api, partial(_whole, extras), partial(_stream, body))
+    return await answer(request, body, body.as_prompt(), api, partial(_whole, extras), partial(_stream, body))
 
 
 def _whole(extras: Extras, generation: Generation) -> Json:

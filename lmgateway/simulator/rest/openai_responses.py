@@ -1,14 +1,17 @@
-"""`POST /v1/responses`. Stateless: `previous_response_id` is accepted and echoed, but has no effect."""
+"""`POST /v1/responses`, which continues the conversation of its `previous_response_id`."""
 
 import itertools
 import secrets
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 
+from ..engine.conversations import Turn
 from ..engine.generation import Generation
 from ..engine.prompt import Limits, Prompt, Schema
 from ..engine.transcript import Transcript, function_tools
+from ..keys import STUDIO
 from .answering import answer
 from .bodies import InferenceBody, Json, read_body
 from .sse import EventStream
@@ -20,19 +23,23 @@ class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
     instructions: str | None = None
     max_output_tokens: int | None = None
     previous_response_id: str | None = None
+    store: bool | None = True
     text: Json | None = None
     tools: list[Json] | None = None
     tool_choice: object = None
 
-    def as_prompt(self) -> Prompt:
+    def turns(self) -> tuple[Turn, ...]:
+        if isinstance(self.input, str):
+            return (Turn("user", self.input),)
+        return tuple(_turn(item) for item in self.input)
+
+    def as_prompt(self, earlier: tuple[Turn, ...]) -> Prompt:
+        """Instructions aren't stored: those of this request count."""
         transcript = Transcript()
         if self.instructions:
             transcript.add("system", self.instructions)
-        items = [{"role": "user", "content": self.input}] if isinstance(self.input, str) else self.input
-        for item in items:
-            content = item.get("content") if "role" in item else [item]
-            # Items without a role are earlier tool calls and their results.
-            transcript.add(str(item.get("role", "assistant")), content)
+        for turn in (*earlier, *self.turns()):
+            transcript.add(turn.role, turn.content)
         transcript.offer(function_tools(self.tools), self.tool_choice)
         return transcript.prompt(self.sampling(), Limits(self.max_output_tokens), _answer_schema(self.text))
 
@@ -40,14 +47,21 @@ class ResponsesBody(InferenceBody, frozen=True, kw_only=True):
 async def responses(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, ResponsesBody)
     check_response_tools(body.tools)
+    conversations = request.app[STUDIO].conversations
+    earlier = conversations.recall(body.previous_response_id)
+
+    def remember(answer: "_Answer") -> None:
+        if body.store is not False:
+            conversations.store(answer.id, (*earlier, *body.turns(), answer.turn()))
 
     async def stream(events: EventStream, generation: Generation) -> None:
-        await _ResponseStream(events, _Answer(body, generation)).run()
+        await _ResponseStream(events, _Answer(body, generation), remember).run()
 
     def whole(generation: Generation) -> Json:
-        return _Answer(body, generation).finished()
+        remember(answer := _Answer(body, generation))
+        return answer.finished()
 
-    return await answer(request, body, "responses", whole, stream)
+    return await answer(request, body, body.as_prompt(earlier), "responses", whole, stream)
 
 
 class _Answer:
@@ -59,7 +73,7 @@ class _Answer:
             f"{'msg' if generation.composition.tool_name is None else 'fc'}_{secrets.token_hex(16)}"
         )
         self._body = body
-        self._id = f"resp_{secrets.token_hex(24)}"
+        self.id = f"resp_{secrets.token_hex(24)}"
         self._created_at = int(time.time())
 
     def in_progress(self) -> Json:
@@ -73,6 +87,9 @@ class _Answer:
             usage=_usage(self.generation),
             incomplete_details={"reason": "max_output_tokens"} if cut else None,
         )
+
+    def turn(self) -> Turn:
+        return _turn(self.item("completed", self.generation.composition.text))
 
     def item(self, status: str, text: str | None) -> Json:
         """The one output item; `text` is None while there is none yet."""
@@ -98,7 +115,7 @@ class _Answer:
     def _document(self, status: str, output: list[Json], **more: object) -> Json:
         body = self._body
         return {
-            "id": self._id,
+            "id": self.id,
             "object": "response",
             "created_at": self._created_at,
             "status": status,
@@ -111,7 +128,7 @@ class _Answer:
             "parallel_tool_calls": True,
             "previous_response_id": body.previous_response_id,
             "reasoning": {"effort": None, "summary": None},
-            "store": True,
+            "store": body.store is not False,
             "temperature": body.temperature,
             "text": body.text or {"format": {"type": "text"}},
             "tool_choice": body.tool_choice or "auto",
@@ -125,8 +142,9 @@ class _Answer:
 class _ResponseStream:
     """The events of one response. Each has a number, and its type as its name and in its data."""
 
-    def __init__(self, events: EventStream, answer: _Answer) -> None:
+    def __init__(self, events: EventStream, answer: _Answer, on_finished: Callable[[_Answer], None]) -> None:
         self._events = events
+        self._on_finished = on_finished
         self._answer = answer
         self._numbers = itertools.count()
 
@@ -141,6 +159,7 @@ class _ResponseStream:
             text = await self._stream_arguments()
         await self._send("response.output_item.done", output_index=0, item=answer.item("completed", text))
         finished = answer.finished()
+        self._on_finished(answer)
         await self._send(f"response.{finished['status']}", response=finished)
 
     async def _stream_text(self) -> str:
@@ -168,6 +187,12 @@ class _ResponseStream:
 
     async def _send(self, event: str, **content: object) -> None:
         await self._events.send({"type": event, "sequence_number": next(self._numbers), **content}, event)
+
+
+def _turn(item: Json) -> Turn:
+    """Items without a role are tool calls and their results."""
+    content = item.get("content") if "role" in item else [item]
+    return Turn(str(item.get("role", "assistant")), content)
 
 
 def output_text(text: str) -> Json:
