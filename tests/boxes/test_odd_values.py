@@ -78,7 +78,7 @@ async def test_one_odd_model_spoils_no_list(
     for _ in range(3):
         status, listed = await home.get("/admin/models")
         assert status == 200
-    assert len(listed["downloaded"]) == 4
+    assert len(listed["downloaded"]) == 6
     for models in (listed["loaded"], listed["downloaded"]):
         (odd,) = (model for model in models if model["modelKey"] == LLM)
         assert {name: odd[name] for name in shown} == shown

@@ -1,7 +1,7 @@
-"""A running generation: an asynchronous iterator of pieces, with statistics."""
+"""A running generation: asynchronous iterators of pieces, with statistics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
 from . import context, log_records
@@ -28,10 +28,23 @@ class Workshop(Protocol):
     switches: Switches
 
 
-class Generation:
-    """Each iteration generates one piece (a token); the model stops when the iteration does.
+class Pieces(AsyncIterator[str]):
+    """Generates one piece (a token) an iteration; the model stops when the iteration does."""
 
-    The prefill happens before the first piece, or earlier in `read_prompt()` if an API reports its progress.
+    def __init__(self, pieces: Sequence[str], produce: Callable[[], Awaitable[None]]) -> None:
+        self._pieces = iter(pieces)
+        self._produce = produce
+
+    async def __anext__(self) -> str:
+        for piece in self._pieces:
+            await self._produce()
+            return piece
+        raise StopAsyncIteration
+
+
+class Generation:
+    """To be iterated in this order: `read_prompt()`, `reasoning` (empty for most models), `answer`.
+
     Raises InstanceUnloaded if the model is unloaded meanwhile, ContextOverflow before the first piece,
     ContextFull or ContextFullMlx before a later one.
     """
@@ -44,8 +57,13 @@ class Generation:
         self.completion_tokens = 0
         self._overflow = workshop.switches.overflow
         is_dropped = self._overflow == "empty" and self.prompt_tokens >= instance.context_length
-        self.composition: Composition = context.EMPTY if is_dropped else compose(instance.identifier, prompt)
-        self.stop_reason: StopReason = "userStopped"
+        self.composition: Composition = (
+            context.EMPTY
+            if is_dropped
+            else compose(instance.identifier, prompt, reasons=instance.model.reasoning)
+        )
+        self.reasoning = Pieces(self.composition.reasoning, self._produce)
+        self.answer = Pieces(self.composition.pieces, self._produce)
         self._prompt = prompt
         self._workshop = workshop
         self._entry = entry
@@ -72,31 +90,24 @@ class Generation:
         self._prompt_read = True
         self._use.status = "generating"
 
-    def __aiter__(self) -> "Generation":
-        return self
-
-    async def __anext__(self) -> str:
-        if not self._prompt_read:
-            await self.read_prompt()
-        if self.completion_tokens == len(self.composition.pieces):
-            self.stop_reason = self.composition.stop_reason
-            raise StopAsyncIteration
+    async def _produce(self) -> None:
+        """Generate a token of the thoughts or the answer."""
         if self.completion_tokens > 0:
             await self._workshop.pace.token()
             self.instance.check_loaded()
         context.check_room(self.total_tokens, self.instance, self._overflow)
-        piece = self.composition.pieces[self.completion_tokens]
         self._entry.produced_token()
         self.completion_tokens += 1
         self._ended = asyncio.get_running_loop().time()
         if self.completion_tokens == 1:
             self._first_token = self._ended
-        return piece
 
     async def run(self) -> None:
         """Generate to the end, for a response that isn't streamed."""
-        async for _ in self:
-            pass
+        await self.read_prompt()
+        for part in (self.reasoning, self.answer):
+            async for _ in part:
+                pass
 
     def _log_beginning(self) -> None:
         log, prompt = self._workshop.log, self._prompt
@@ -106,6 +117,15 @@ class Generation:
         log.write("DEBUG", log_records.generate(self.instance.context_length, limit, self.prompt_tokens))
         log.write("DEBUG", log_records.cache_reuse(self.prompt_tokens))
         log.write("DEBUG", log_records.BEGIN_PROCESSING_PROMPT)
+
+    @property
+    def stop_reason(self) -> StopReason:
+        is_finished = self._prompt_read and self.completion_tokens == self.composition.tokens
+        return self.composition.stop_reason if is_finished else "userStopped"
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return min(self.completion_tokens, len(self.composition.reasoning))
 
     @property
     def total_tokens(self) -> int:

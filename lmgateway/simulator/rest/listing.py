@@ -112,9 +112,17 @@ def _v1(model: Model, studio: Studio) -> Json:
         "format": model.format,
     }
     if model.type == "llm":
-        capabilities = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
+        capabilities: Json = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
+        if model.reasoning:
+            capabilities["reasoning"] = _reasoning(model)
         shown |= {"capabilities": capabilities, "description": None}
     return shown
+
+
+def _reasoning(model: Model) -> Json:
+    if model.architecture == "gpt-oss":
+        return {"allowed_options": ["low", "medium", "high"], "default": "low"}
+    return {"allowed_options": ["off", "on"], "default": "on"}
 
 
 V1_SETTINGS = {

@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+from typing import Literal
 
+import msgspec
 from aiohttp import web
 
 from ..engine.conversations import Turn
@@ -23,6 +25,7 @@ class ChatBody(InferenceBody, frozen=True, kw_only=True):
     input: str | list[Json]
     system_prompt: str | None = None
     max_output_tokens: int | None = None
+    reasoning: Literal["off", "low", "medium", "high", "on"] | None = None
     previous_response_id: str | None = None
     store: bool | None = True
 
@@ -36,7 +39,8 @@ class ChatBody(InferenceBody, frozen=True, kw_only=True):
             transcript.add("system", self.system_prompt)
         for turn in (*earlier, self.turn()):
             transcript.add(turn.role, turn.content)
-        return transcript.prompt(self.sampling(), Limits(self.max_output_tokens))
+        prompt = transcript.prompt(self.sampling(), Limits(self.max_output_tokens))
+        return msgspec.structs.replace(prompt, reasons=self.reasoning != "off")
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -94,10 +98,13 @@ class _Chat:
     def _result(self, generation: Generation) -> Json:
         """Return the complete answer, which is stored unless the request forbids it."""
         text = generation.composition.text
+        output = [{"type": "message", "content": text}]
+        if generation.composition.reasoning:
+            output.insert(0, {"type": "reasoning", "content": generation.composition.reasoning_text})
         stats: Json = {
             "input_tokens": generation.prompt_tokens,
             "total_output_tokens": generation.completion_tokens,
-            "reasoning_output_tokens": 0,
+            "reasoning_output_tokens": generation.reasoning_tokens,
             "tokens_per_second": generation.tokens_per_second,
             "time_to_first_token_seconds": generation.seconds_to_first_token,
         }
@@ -105,7 +112,7 @@ class _Chat:
             stats["model_load_time_seconds"] = self._load_seconds
         result: Json = {
             "model_instance_id": generation.instance.identifier,
-            "output": [{"type": "message", "content": text}],
+            "output": output,
             "stats": stats,
         }
         if self._body.store is not False:
@@ -122,8 +129,13 @@ async def _stream_generation(events: EventStream, generation: Generation) -> Non
     await _send(events, "prompt_processing.start")
     await generation.read_prompt(show_progress)
     await _send(events, "prompt_processing.end")
+    if generation.composition.reasoning:
+        await _send(events, "reasoning.start")
+        async for piece in generation.reasoning:
+            await _send(events, "reasoning.delta", content=piece)
+        await _send(events, "reasoning.end")
     await _send(events, "message.start")
-    async for piece in generation:
+    async for piece in generation.answer:
         await _send(events, "message.delta", content=piece)
     await _send(events, "message.end")
 

@@ -79,6 +79,8 @@ def usage(generation: Generation) -> Json:
 def _whole(extras: Extras, generation: Generation) -> Json:
     composition = generation.composition
     message: Json = {"role": "assistant", "content": composition.text, "tool_calls": []}
+    if composition.reasoning:
+        message[_reasoning_field(generation)] = composition.reasoning_text
     if composition.tool_name is not None:
         message |= {"content": None, "tool_calls": [_tool_call(generation, composition.text)]}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish(generation)}
@@ -96,12 +98,14 @@ async def _stream(body: ChatBody, events: EventStream, generation: Generation) -
 
     role = {"role": "assistant"}
     is_call = generation.composition.tool_name is not None
-    async for piece in generation:
+    async for piece in generation.reasoning:
+        await send({**role, _reasoning_field(generation): piece})
+    if is_call:
+        await send({**role, "tool_calls": [{"index": 0, **_tool_call(generation, "")}]})
+    async for piece in generation.answer:
         if not is_call:
             await send({**role, "content": piece})
             continue
-        if generation.completion_tokens == 1:
-            await send({**role, "tool_calls": [{"index": 0, **_tool_call(generation, "")}]})
         await send({**role, "tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
     await send({}, finish(generation))
     if body.wants_usage_chunk():
@@ -117,6 +121,11 @@ def _head(kind: str, model: str) -> Json:
         "model": model,
         "system_fingerprint": model,
     }
+
+
+def _reasoning_field(generation: Generation) -> str:
+    """Thoughts have OpenAI's name for its own model, and DeepSeek's for all others."""
+    return "reasoning" if generation.instance.model.architecture == "gpt-oss" else "reasoning_content"
 
 
 def _tool_call(generation: Generation, arguments: str) -> Json:

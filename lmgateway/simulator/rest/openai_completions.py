@@ -19,7 +19,7 @@ class CompletionsBody(CompletionBody, frozen=True, kw_only=True):
 
     def as_prompt(self) -> Prompt:
         text = "\n".join(as_strings(self.prompt))
-        return Prompt(text=text, limits=self.limits(), sampling=self.sampling())
+        return Prompt(text=text, reasons=False, limits=self.limits(), sampling=self.sampling())
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
@@ -39,7 +39,7 @@ def _whole(extras: Extras, generation: Generation) -> Json:
 
 async def _stream(body: CompletionsBody, events: EventStream, generation: Generation) -> None:
     head = _head(generation.instance.identifier)
-    async for piece in generation:
+    async for piece in generation.answer:
         await events.send({**head, "choices": [_choice(piece, None)]})
     await events.send({**head, "choices": [_choice("", finish(generation))]})
     if body.wants_usage_chunk():

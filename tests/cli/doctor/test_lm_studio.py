@@ -28,7 +28,7 @@ NOWHERE = URL("http://127.0.0.1:9")
     [
         ("", "problem", "requires an API token."),
         ("wrong", "problem", "rejects lmstudio.api_token."),
-        (TOKEN, "ok", "with 4 models."),
+        (TOKEN, "ok", "with 6 models."),
     ],
 )
 async def test_token(studio: tuple[Simulator, str], token: str, level: str, message: str) -> None:
