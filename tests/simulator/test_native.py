@@ -68,6 +68,20 @@ async def test_v1_lists_instances(simulator: Simulator, http: aiohttp.ClientSess
     assert (instance["config"]["context_length"], instance["config"]["parallel"]) == (4096, 4)
     assert listed[EMBEDDING]["loaded_instances"] == []
     assert listed[LLM]["quantization"] == {"name": "Q4_K_M", "bits_per_weight": 4}
+    assert listed[LLM]["architecture"] == "qwen2"
+    assert {"architecture", "capabilities", "description"}.isdisjoint(listed[EMBEDDING])
+
+
+async def test_mlx_models(simulator: Simulator, http: aiohttp.ClientSession):
+    """Over HTTP their format is mlx, in the SDK's protocol safetensors; they can't shift a full context."""
+    simulator.catalogue.add({"type": "llm", "modelKey": "m", "format": "safetensors"})
+    assert (await get(http, "/api/v0/models/m"))["compatibility_type"] == "mlx"
+    listed = {model["key"]: model["format"] for model in (await get(http, "/api/v1/models"))["models"]}
+    assert listed["m"] == "mlx"
+    assert simulator.catalogue.description(simulator.on_disk("m"))["format"] == "safetensors"
+    async with http.post("/v1/completions", json={"model": "m", "prompt": "5000 words"}) as response:
+        assert response.status == 400
+        assert await response.json() == {"error": "Context size has been exceeded."}
 
 
 async def test_v1_loads_and_unloads(simulator: Simulator, http: aiohttp.ClientSession):

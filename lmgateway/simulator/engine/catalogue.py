@@ -35,6 +35,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_context_length: int = 32768
     reasoning: bool = False
 
+    @property
+    def http_format(self) -> str:
+        """The HTTP APIs call MLX models mlx, which are safetensors in the SDK's protocol."""
+        return "mlx" if self.format == "safetensors" else self.format
+
 
 class Catalogue:
     """The models on disk by key, in the order in which they were added."""

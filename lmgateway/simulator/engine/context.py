@@ -1,6 +1,5 @@
 """What happens when a context is too short, for the prompt or for the answer."""
 
-from .catalogue import Model
 from .composition import Composition
 from .faults import ContextFull, ContextFullMlx, ContextOverflow
 from .instance import Instance
@@ -23,12 +22,9 @@ def check_room(total_tokens: int, instance: Instance, overflow: Overflow) -> Non
     """Raise ContextFull or ContextFullMlx if the context is full and the engine can't shift it."""
     if total_tokens < instance.context_length:
         return
-    if overflow == "mid_generation_mlx" or (overflow != "mid_generation" and _is_mlx(instance.model)):
+    if overflow == "mid_generation_mlx" or (
+        overflow != "mid_generation" and instance.model.http_format == "mlx"
+    ):
         raise ContextFullMlx
     if overflow == "mid_generation" or instance.model.architecture in _CANNOT_SHIFT:
         raise ContextFull(instance.context_length, instance.model.architecture)
-
-
-def _is_mlx(model: Model) -> bool:
-    """LM Studio calls MLX models safetensors in its SDK's protocol and mlx over HTTP."""
-    return model.format in ("safetensors", "mlx")

@@ -82,7 +82,7 @@ def _v0(identifier: str, model: Model, instance: Instance | None) -> Json:
         "type": "embeddings" if model.type == "embedding" else "vlm" if model.vision else "llm",
         "publisher": model.publisher,
         "arch": model.architecture,
-        "compatibility_type": model.format,
+        "compatibility_type": model.http_format,
         "quantization": None if quantization is None else quantization.name,
         "state": "not-loaded" if instance is None else "loaded",
         "max_context_length": model.max_context_length,
@@ -101,7 +101,6 @@ def _v1(model: Model, studio: Studio) -> Json:
         "publisher": model.publisher,
         "key": model.model_key,
         "display_name": model.display_name or model.model_key,
-        "architecture": model.architecture,
         "quantization": None
         if quantization is None
         else {"name": quantization.name, "bits_per_weight": quantization.bits},
@@ -109,13 +108,13 @@ def _v1(model: Model, studio: Studio) -> Json:
         "params_string": model.params_string,
         "loaded_instances": [{"id": one.identifier, "config": v1_config(one)} for one in instances],
         "max_context_length": model.max_context_length,
-        "format": model.format,
+        "format": model.http_format,
     }
     if model.type == "llm":
         capabilities: Json = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
         if model.reasoning:
             capabilities["reasoning"] = _reasoning(model)
-        shown |= {"capabilities": capabilities, "description": None}
+        shown |= {"architecture": model.architecture, "capabilities": capabilities, "description": None}
     return shown
 
 

@@ -35,7 +35,7 @@ def _figures(generation: Generation) -> Json:
         "model_info": {
             "arch": instance.model.architecture,
             "quant": None if quantization is None else quantization.name,
-            "format": instance.model.format,
+            "format": instance.model.http_format,
             "context_length": instance.context_length,
         },
         "runtime": {"name": "simulated", "version": "1.0.0", "supported_formats": ["gguf"]},
