@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from .rest import KEEP_ALIVE_SECONDS
 from .simulator import Simulator
 
 SHUTDOWN_SECONDS = 0.01
@@ -21,6 +22,7 @@ async def serve(simulator: Simulator, host: str, port: int) -> AsyncIterator[int
     runner = web.AppRunner(
         simulator.make_app(),
         handler_cancellation=True,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
         shutdown_timeout=SHUTDOWN_SECONDS,
         access_log=None,
     )

@@ -21,6 +21,7 @@ class Simulator(Studio):
         app[STUDIO] = self
         sdk.add_routes(app.router)
         rest.add_routes(app.router)
+        app.on_response_prepare.append(rest.add_headers)
         app.on_cleanup.append(_close)
         return app
 

@@ -79,7 +79,7 @@ async def test_one_odd_model_spoils_no_list(
     for _ in range(3):
         status, listed = await home.get("/admin/models")
         assert status == 200
-    assert len(listed["downloaded"]) == 4
+    assert len(listed["downloaded"]) == 6
     for models in (listed["loaded"], listed["downloaded"]):
         (odd,) = (model for model in models if model["modelKey"] == LLM)
         assert {name: odd[name] for name in shown} == shown
@@ -103,7 +103,7 @@ async def test_an_entry_without_a_proper_name_spoils_no_list(
 ) -> None:
     rewrite_messages(monkeypatch, (old, new))
     status, listed = await home.get("/admin/models")
-    assert (status, len(listed["downloaded"])) == (200, 4)
+    assert (status, len(listed["downloaded"])) == (200, 6)
     lines = [record for record in caplog.records if record.name.startswith("lmgateway.")]
     assert len(lines) == (0 if new.endswith("null") else 1)  # null is the same as absent
     await everything_works(home)
@@ -278,6 +278,6 @@ async def test_the_command_lists_them(home: Home, monkeypatch: pytest.MonkeyPatc
     status, output = await run("models", *url, cwd=tmp_path)
     assert (status, LLM in output, "\ufffd" in output) == (0, True, True)
     status, output = await run("models", "--json", *url, cwd=tmp_path)
-    assert (status, len(json.loads(output)["downloaded"])) == (0, 4)
+    assert (status, len(json.loads(output)["downloaded"])) == (0, 6)
     rewrite_messages(monkeypatch, ('"progress":', '"progress":1e308,"was":'))
     assert (await run("load", OTHER, *url, cwd=tmp_path))[0] == 0

@@ -40,7 +40,7 @@ async def test_models_are_what_can_be_loaded() -> None:
     simulator.load(MODEL, "mine")
     async with serve(simulator, "127.0.0.1", 0) as port:
         seen = await probe(URL(f"http://127.0.0.1:{port}"))
-    assert len(seen.models) == 4
+    assert len(seen.models) == 6
     assert seen.chat_model == MODEL
 
 

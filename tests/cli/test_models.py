@@ -28,12 +28,14 @@ async def test_table(commands: Commands) -> None:
     assert await commands.run("models") == (
         0,
         """\
-        MODEL                                 TYPE       SIZE    CONTEXT
-loaded  qwen2.5-7b-instruct                   llm        4.7 GB  4096
-active  second                                llm        4.7 GB  4096
+        MODEL                                 TYPE       SIZE     CONTEXT
+loaded  qwen2.5-7b-instruct                   llm        4.7 GB   4096
+active  second                                llm        4.7 GB   4096
         llama-3.2-3b-instruct                 llm        2.0 GB
         qwen2.5-vl-7b-instruct                llm        6.0 GB
         text-embedding-nomic-embed-text-v1.5  embedding  84 MB
+        openai/gpt-oss-20b                    llm        12.1 GB
+        qwen/qwen3-8b                         llm        5.0 GB
 """,
     )
 

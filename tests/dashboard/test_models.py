@@ -23,7 +23,7 @@ async def test_models_are_listed(open_dashboard: OpenDashboard) -> None:
     await expect(in_memory).to_have_count(1)
     await expect(in_memory).to_contain_text(TITLE)
     on_disk = visit.page.get_by_role("list", name="On disk").get_by_role("listitem")
-    await expect(on_disk).to_have_count(4)
+    await expect(on_disk).to_have_count(6)
     await expect(visit.page.locator("#tile-active")).to_contain_text("None")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from lmgateway.simulator import Switches
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM, usage_of
 from tests.support.home import QUICK, Home
@@ -74,7 +75,8 @@ async def test_the_tokens_of_a_broken_stream_are_counted(
 
 
 async def test_embeddings_are_counted(home: Home) -> None:
-    """As prompt tokens."""
+    """As prompt tokens, if LM Studio counts them."""
+    home.studio.simulator.switches = Switches(embedding_usage=True)
     await ask(home, "/v1/embeddings", {"input": ["one two", "three"]})
     _, metrics = await home.get("/debug/metrics")
     stats = metrics["performance"]["tokenStats"]

@@ -41,7 +41,7 @@ async def test_loading_without_activating(home: Home) -> None:
 @pytest.mark.parametrize(
     ("model", "context", "status", "sentence"),
     [
-        ("qwen-7b", None, 404, "The nearest on its disk: qwen2.5-"),
+        ("qwen2-7b", None, 404, "The nearest on its disk: qwen2.5-"),
         (LLM, 10_000_000, 500, "Insufficient system resources"),
         ("no-size-fits", None, 400, "is of type drafter"),
     ],

@@ -85,7 +85,7 @@ async def test_trying_it_and_setting_it_up(tmp_path: Path, unused_tcp_port: int)
     assert f"http://127.0.0.1:{unused_tcp_port}/docs" in tried
     assert tried.endswith("data: [DONE]\n\n")
     assert (tmp_path / "home/lmgateway/config.toml").stat().st_mode & 0o777 == 0o600
-    assert f"LM Studio is at http://127.0.0.1:{studio_port} with 4 models." in printed
+    assert f"LM Studio is at http://127.0.0.1:{studio_port} with 6 models." in printed
     assert "\n0 problems, " in printed
     assert f"{CHAT} is loaded and is now the active model." in printed
     assert "not a load setting" not in printed

@@ -1,6 +1,7 @@
 """Generations that are aborted by a client or by an unload; and how a simulator ends."""
 
 import asyncio
+import json
 import time
 from contextlib import AsyncExitStack
 
@@ -55,9 +56,10 @@ async def test_hanging_up_while_the_prompt_is_read(simulator: Simulator, http: a
     """Leaving before the first token counts as well."""
     simulator.load(LLM)
     simulator.pace = gate = Gate(holds="prompt")
-    async with http.post("/v1/chat/completions", json=ask(stream=True)):
-        await asyncio.wait_for(gate.reached.wait(), 5)
-        assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
+    request = asyncio.create_task(fetch(http, "/v1/chat/completions", ask(stream=True)))
+    await asyncio.wait_for(gate.reached.wait(), 5)
+    assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
+    request.cancel()
     await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
 
 
@@ -77,17 +79,33 @@ async def test_the_ledger_has_the_time_of_an_abort(
     assert left <= books["aborts"][0]["at"] <= time.monotonic()
 
 
-async def test_unloading_ends_a_stream(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
-    """Unloading a generating model sends its client an error event."""
-    async with http.post("/v1/chat/completions", json=ask(stream=True)) as response:
+TEXT = "Model unloaded."
+OBJECT = {"message": TEXT, "type": "invalid_request_error", "param": None, "code": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        *(
+            (path, {"error": {"message": TEXT}, "message": TEXT})
+            for path in ("/v1/chat/completions", "/v1/completions", "/api/v0/chat/completions")
+        ),
+        ("/v1/responses", {"error": OBJECT}),
+        ("/v1/messages", {"type": "error", "error": {"type": "invalid_request_error", "message": TEXT}}),
+    ],
+)
+async def test_unloading_ends_a_stream(
+    simulator: Simulator, http: aiohttp.ClientSession, held: Gate, path: str, data: object
+):
+    """Unloading a generating model sends its client an error event, in the shape of the endpoint."""
+    async with http.post(path, json=ask(stream=True) | PATHS[path]) as response:
         await asyncio.wait_for(held.reached.wait(), 5)
         assert simulator.memory.instances()[0].processing_state() == {"status": "generating", "queued": 1}
         simulator.memory.unload(LLM)
         held.opened.set()
-        text = await response.text()
-    assert text.count("data: ") == 2
-    assert "event: error\ndata: " in text
-    assert "Model unloaded." in text
+        last = (await response.text()).split("\n\n")[-2]
+    assert last.startswith("event: error\ndata: ")
+    assert json.loads(last.removeprefix("event: error\ndata: ")) == data
     assert simulator.ledger.total.aborted == 1
 
 

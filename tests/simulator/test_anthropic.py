@@ -65,14 +65,6 @@ async def test_a_tool_is_used_in_a_stream(anthropic_client: anthropic.AsyncAnthr
     assert message.content[0].input == {"place": "example"}
 
 
-async def test_counting_tokens(anthropic_client: anthropic.AsyncAnthropic):
-    """Counting beforehand gives the number that usage gives afterwards."""
-    question = {"model": LLM, "messages": HELLO["messages"], "system": "Be brief."}
-    counted = await anthropic_client.messages.count_tokens(**question)
-    message = await anthropic_client.messages.create(**question, max_tokens=1)
-    assert counted.input_tokens == message.usage.input_tokens
-
-
 async def test_errors_have_anthropics_shape(anthropic_client: anthropic.AsyncAnthropic, http):
     """The client recognises what is wrong."""
     with pytest.raises(anthropic.BadRequestError) as caught:

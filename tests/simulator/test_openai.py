@@ -1,10 +1,12 @@
 """OpenAI's API, spoken by OpenAI's own client."""
 
+import json
+
 import aiohttp
 import openai
 import pytest
 
-from lmgateway.simulator import Simulator
+from lmgateway.simulator import Simulator, Switches
 
 from .conftest import EMBEDDING, LLM, OTHER_LLM, ask
 
@@ -61,16 +63,29 @@ async def test_the_same_question_has_the_same_answer(openai_client: openai.Async
 
 
 async def test_a_streamed_chat(openai_client: openai.AsyncOpenAI):
-    """One chunk a token, the role in the first, the reason in the last, and no usage unless asked for."""
+    """One chunk a token, the role in each, the reason in the last, and no usage unless asked for."""
     whole = await openai_client.chat.completions.create(**CHAT)
     stream = await openai_client.chat.completions.create(**CHAT, stream=True)
     chunks = [chunk async for chunk in stream]
     pieces = [chunk.choices[0].delta.content for chunk in chunks[:-1]]
-    assert chunks[0].choices[0].delta.role == "assistant"
+    assert {chunk.choices[0].delta.role for chunk in chunks[:-1]} == {"assistant"}
+    assert chunks[-1].choices[0].delta.model_dump(exclude_none=True) == {}
     assert "".join(pieces) == whole.choices[0].message.content
     assert len(pieces) == whole.usage.completion_tokens
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert all(chunk.usage is None for chunk in chunks)
+
+
+async def test_the_usage_of_a_streamed_chat(http: aiohttp.ClientSession):
+    """If asked for it is in a chunk of its own, without choices and without details of the prompt."""
+    body = ask(stream=True, max_tokens=2, stream_options={"include_usage": True})
+    async with http.post("/v1/chat/completions", json=body) as response:
+        chunks = [
+            json.loads(event.removeprefix("data: ")) for event in (await response.text()).split("\n\n")[:-2]
+        ]
+    assert all("usage" not in chunk for chunk in chunks[:-1])
+    assert chunks[-1]["choices"] == []
+    assert set(chunks[-1]["usage"]) == {"prompt_tokens", "completion_tokens", "total_tokens"}
 
 
 async def test_the_bytes_of_a_stream(http: aiohttp.ClientSession):
@@ -135,18 +150,6 @@ async def test_tools_may_be_left_alone(openai_client: openai.AsyncOpenAI):
     assert answer.choices[0].finish_reason == "stop"
 
 
-async def test_a_tool_may_be_named(openai_client: openai.AsyncOpenAI):
-    """tool_choice picks one that isn't the first."""
-    other = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
-    answer = await openai_client.chat.completions.create(
-        **CHAT,
-        tools=[WEATHER, other],
-        tool_choice={"type": "function", "function": {"name": "get_time"}},
-    )
-    call = answer.choices[0].message.tool_calls[0]
-    assert (call.function.name, call.function.arguments) == ("get_time", "{}")
-
-
 async def test_structured_answers(openai_client: openai.AsyncOpenAI):
     """The answer matches the JSON schema."""
     schema = {"name": "person", "schema": {"type": "object", "properties": {"old": {"type": "boolean"}}}}
@@ -177,7 +180,14 @@ async def test_embeddings(openai_client: openai.AsyncOpenAI):
     assert [one.index for one in packed.data] == [0, 1]
     assert packed.data[1].embedding == pytest.approx(plain.data[1].embedding)
     assert len(packed.data[0].embedding) == 768
-    assert packed.usage.prompt_tokens == 2
+    assert packed.usage.prompt_tokens == packed.usage.total_tokens == 0
+
+
+async def test_counted_embeddings(simulator: Simulator, openai_client: openai.AsyncOpenAI):
+    """A switch lets the usage of embeddings be counted, as newer versions may."""
+    simulator.switches = Switches(embedding_usage=True)
+    answer = await openai_client.embeddings.create(model=EMBEDDING, input=["one", "two"])
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens == 2
 
 
 async def test_a_streamed_response(openai_client: openai.AsyncOpenAI):
@@ -201,7 +211,9 @@ async def test_a_streamed_response(openai_client: openai.AsyncOpenAI):
     assert [event.sequence_number for event in events] == list(range(len(events)))
     deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
     assert "".join(deltas) == events[-1].response.output_text
-    assert events[-1].response.usage.output_tokens == len(deltas)
+    usage = events[-1].response.usage
+    assert usage.output_tokens == len(deltas)
+    assert "input_tokens_details" not in usage.model_fields_set
 
 
 async def test_a_response_that_is_cut(openai_client: openai.AsyncOpenAI):

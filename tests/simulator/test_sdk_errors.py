@@ -23,7 +23,7 @@ async def test_an_unknown_model(sdk: lmstudio.AsyncClient):
     assert error.display_data["code"] == "generic.pathNotFound"
     assert error.display_data["path"] == "nope"
     assert LLM in error.display_data["availablePathsSample"]
-    assert error.display_data["totalModels"] == 4
+    assert error.display_data["totalModels"] == 6
 
 
 async def test_an_unknown_instance(simulator: Simulator, sdk: lmstudio.AsyncClient):

@@ -11,7 +11,7 @@ from .conftest import EMBEDDING, LLM, MLX, OTHER_LLM, Socket, specifier
 async def test_models_on_disk_are_listed(unchanged_sdk: lmstudio.AsyncClient):
     """The SDK's typed listing knows every model, two LLMs, one that sees, and one for embeddings."""
     models = await unchanged_sdk.list_downloaded_models()
-    assert [model.type for model in models] == ["llm", "llm", "llm", "embedding"]
+    assert [model.type for model in models] == ["llm", "llm", "llm", "embedding", "llm", "llm"]
     assert models[0].model_key == LLM
     assert models[0].path != LLM
     assert [model.info.vision for model in models[:3]] == [False, False, True]

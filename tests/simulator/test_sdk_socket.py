@@ -41,7 +41,7 @@ async def test_the_sdk_sends_a_token_when_overridden(guarded: str):
 
     host = guarded.removeprefix("http://")
     async with WithToken(host) as sdk:
-        assert len(await sdk.list_downloaded_models()) == 4
+        assert len(await sdk.list_downloaded_models()) == 6
     stranger = lmstudio.AsyncClient(host)
     with pytest.raises(ValueError, match="dictionary"):
         await stranger.__aenter__()

@@ -75,7 +75,7 @@ def test_words_are_counted_in_the_users_text_only():
 
 async def test_two_turns_of_an_agent(openai_client: openai.AsyncOpenAI):
     """Over /v1/responses, where the client sends all items: a call, its result, and the next question."""
-    tool = {"type": "function", "name": "Bash", "parameters": BASH["input_schema"]}
+    tool = {"type": "function", "name": "Bash", "parameters": {"type": "object", **BASH["input_schema"]}}
     items: list[object] = [{"role": "user", "content": 'Bash {"command": "date"}'}]
     first = await openai_client.responses.create(model=LLM, input=items, tools=[tool])
     [call] = first.output

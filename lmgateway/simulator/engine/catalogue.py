@@ -15,7 +15,10 @@ class Quantization(msgspec.Struct, frozen=True):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """An entry of `listDownloadedModels`. Fields that a given model leaves out get these defaults."""
+    """An entry of `listDownloadedModels`. Fields that a given model leaves out get these defaults.
+
+    `reasoning` is the simulator's own: the model thinks before it answers a chat.
+    """
 
     type: str = "llm"
     model_key: str
@@ -30,6 +33,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     vision: bool = False
     trained_for_tool_use: bool = False
     max_context_length: int = 32768
+    reasoning: bool = False
 
     def is_mlx(self) -> bool:
         """MLX models are `safetensors` in the SDK's protocol, and `mlx` in the HTTP APIs."""
@@ -54,6 +58,7 @@ class Catalogue:
         described = {**_defaults(msgspec.convert(description, Model)), **description}
         model = msgspec.convert(described, Model)
         self._models[model.model_key] = model
+        del described["reasoning"]
         self._described[model.model_key] = described
         return model
 
@@ -140,5 +145,34 @@ _ON_DISK: tuple[Mapping[str, object], ...] = (
         "sizeBytes": 84_106_624,
         "architecture": "nomic-bert",
         "maxContextLength": 2048,
+    },
+    {
+        "type": "llm",
+        "modelKey": "openai/gpt-oss-20b",
+        "format": "gguf",
+        "displayName": "OpenAI's gpt-oss 20B",
+        "publisher": "openai",
+        "path": "lmstudio-community/gpt-oss-20b-GGUF/gpt-oss-20b-MXFP4.gguf",
+        "sizeBytes": 12_109_565_632,
+        "paramsString": "20B",
+        "architecture": "gpt-oss",
+        "quantization": {"name": "MXFP4", "bits": 4},
+        "trainedForToolUse": True,
+        "maxContextLength": 131072,
+        "reasoning": True,
+    },
+    {
+        "type": "llm",
+        "modelKey": "qwen/qwen3-8b",
+        "format": "gguf",
+        "displayName": "Qwen3 8B",
+        "publisher": "qwen",
+        "path": "lmstudio-community/Qwen3-8B-GGUF/Qwen3-8B-Q4_K_M.gguf",
+        "sizeBytes": 5_027_783_488,
+        "paramsString": "8B",
+        "architecture": "qwen3",
+        "trainedForToolUse": True,
+        "maxContextLength": 32768,
+        "reasoning": True,
     },
 )

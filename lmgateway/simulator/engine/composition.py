@@ -14,9 +14,10 @@ StopReason = Literal["eosFound", "maxPredictedTokensReached", "stopStringFound",
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):
-    """The pieces to generate: of a text, or of the JSON arguments of a tool call."""
+    """The pieces to generate: of a text, or of the JSON arguments of a tool call; and of thoughts before."""
 
     pieces: tuple[str, ...]
+    reasoning: tuple[str, ...] = ()
     stop_reason: StopReason
     stop_string: str | None = None
     tool_name: str | None = None
@@ -26,24 +27,36 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         return "".join(self.pieces)
 
+    @property
+    def reasoning_text(self) -> str:
+        return "".join(self.reasoning)
 
-def compose(model_name: str, prompt: Prompt) -> Composition:
+    @property
+    def tokens(self) -> int:
+        return len(self.reasoning) + len(self.pieces)
+
+
+def compose(model_name: str, prompt: Prompt, *, reasons: bool = False) -> Composition:
+    """Return the answer; `reasons` is true for a model that thinks first, if the prompt lets it."""
+    planned = _answer(model_name, prompt)
+    if reasons and prompt.reasons:
+        thoughts = tuple(speech.pieces(speech.thoughts(prompt.request)))
+        planned = msgspec.structs.replace(planned, reasoning=thoughts)
+    return _limited(planned, prompt.limits)
+
+
+def _answer(model_name: str, prompt: Prompt) -> Composition:
     if prompt.call is not None:
-        return _limited(
-            Composition(
-                pieces=_json_pieces(prompt.call.arguments),
-                stop_reason="toolCalls",
-                tool_name=prompt.call.name,
-                tool_call_id=str(secrets.randbelow(900_000_000) + 100_000_000),
-            ),
-            prompt.limits,
+        return Composition(
+            pieces=_json_pieces(prompt.call.arguments),
+            stop_reason="toolCalls",
+            tool_name=prompt.call.name,
+            tool_call_id=str(secrets.randbelow(900_000_000) + 100_000_000),
         )
     if prompt.answer_schema is not None:
-        planned = Composition(pieces=_json_pieces(sample(prompt.answer_schema)), stop_reason="eosFound")
-    else:
-        said = speech.answer(model_name, prompt.text, request=prompt.request, tool_result=prompt.tool_result)
-        planned = _stopped(said, prompt.limits.stop)
-    return _limited(planned, prompt.limits)
+        return Composition(pieces=_json_pieces(sample(prompt.answer_schema)), stop_reason="eosFound")
+    said = speech.answer(model_name, prompt.text, request=prompt.request, tool_result=prompt.tool_result)
+    return _stopped(said, prompt.limits.stop)
 
 
 def _stopped(text: str, stops: tuple[str, ...]) -> Composition:
@@ -58,12 +71,15 @@ def _stopped(text: str, stops: tuple[str, ...]) -> Composition:
 
 
 def _limited(planned: Composition, limits: Limits) -> Composition:
+    """Thoughts count too: a small limit leaves no token for the answer."""
     most = limits.max_tokens
-    if most is None or most < 0 or most >= len(planned.pieces):
+    if most is None or most < 0 or most >= planned.tokens:
         return planned
     return msgspec.structs.replace(
         planned,
-        pieces=planned.pieces[:most],
+        reasoning=planned.reasoning[:most],
+        pieces=planned.pieces[: max(0, most - len(planned.reasoning))],
+        tool_name=None if most < len(planned.reasoning) else planned.tool_name,
         stop_reason="maxPredictedTokensReached",
         stop_string=None,
     )

@@ -1,9 +1,13 @@
 """LM Studio's errors, as the error objects of its SDK's protocol."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 SAMPLE = 10
 """How many known names an error quotes, so that its reader can spot a typing error."""
+
+EXAMPLES = 3
+"""How many models an unknown name's error suggests."""
 
 
 class Fault(Exception):
@@ -133,15 +137,64 @@ class NoModelsLoaded(Fault):
 
     def __init__(self) -> None:
         super().__init__(
-            "No models loaded. Please load a model in the developer page or use the `lms load` command."
+            "No models loaded. Please load a model in the developer page or use the 'lms load' command."
         )
 
 
 class AmbiguousModel(Fault):
     """Several instances are loaded and the name matches none of them. Only the HTTP APIs raise it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f'Model "{name}" is not loaded, and several others are.')
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        models = "\n".join(known)
+        super().__init__(
+            f'Model "{name}" not found. Please specify a valid model.\n\nYour models:\n\n{models}'
+        )
+
+
+class InvalidModelIdentifier(Fault):
+    """The name is no model's, with just-in-time loading. Only the HTTP APIs raise it."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        examples = ", ".join(islice(known, EXAMPLES))
+        super().__init__(
+            f'Invalid model identifier "{name}". Please specify a valid downloaded model (e.g., {examples}).'
+        )
+
+
+class JustInTimeLoadFailed(Fault):
+    """The load that a request began failed. Only the HTTP APIs raise it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f'Failed to load model "{name}". Error: {reason}')
+
+
+class ContextOverflow(Fault):
+    """The prompt is as long as the context, or longer."""
+
+    def __init__(self, prompt_tokens: int, context_length: int) -> None:
+        super().__init__(
+            f"Input does not fit in context length. The input has {prompt_tokens} tokens, "
+            f"but the context length only supports {context_length} tokens."
+        )
+        self.prompt_tokens = prompt_tokens
+        self.context_length = context_length
+
+
+class ContextFull(Fault):
+    """The prompt and its answer have filled the context, which this engine can't shift."""
+
+    def __init__(self, context_length: int, architecture: str | None) -> None:
+        super().__init__(
+            f"Reached context length of {context_length} tokens with model (arch: {architecture}) "
+            "that does not currently support mid-generation context overflow"
+        )
+
+
+class ContextFullMlx(Fault):
+    """ContextFull, in the words of Apple's MLX engine."""
+
+    def __init__(self) -> None:
+        super().__init__("Context size has been exceeded.")
 
 
 def _sample_of_loaded(loaded: Iterable[str]) -> dict[str, object]:

@@ -1,14 +1,16 @@
-"""A running generation: an asynchronous iterator of pieces, with statistics."""
+"""A running generation: asynchronous iterators of pieces, with statistics."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Protocol
 
+from . import context
 from .composition import Composition, StopReason, compose
 from .instance import Instance, Use
 from .ledger import Entry
 from .pace import Pace
 from .prompt import Prompt
+from .switches import Switches
 
 BATCH_TOKENS = 512
 MOST_BATCHES = 20
@@ -21,6 +23,7 @@ class Workshop(Protocol):
     """The environment of a generation. The pace is looked up for each wait, because tests replace it."""
 
     pace: Pace
+    switches: Switches
 
 
 class Observer(Protocol):
@@ -33,11 +36,25 @@ class Observer(Protocol):
     def produced_first_token(self, generation: "Generation") -> None: ...
 
 
-class Generation:
-    """Each iteration generates one piece (a token); the model stops when the iteration does.
+class Pieces(AsyncIterator[str]):
+    """Generates one piece (a token) an iteration; the model stops when the iteration does."""
 
-    The prefill happens before the first piece, or earlier in `read_prompt()` if an API reports its progress.
-    Raises InstanceUnloaded if the model is unloaded meanwhile.
+    def __init__(self, pieces: Sequence[str], produce: Callable[[], Awaitable[None]]) -> None:
+        self._pieces = iter(pieces)
+        self._produce = produce
+
+    async def __anext__(self) -> str:
+        for piece in self._pieces:
+            await self._produce()
+            return piece
+        raise StopAsyncIteration
+
+
+class Generation:
+    """To be iterated in this order: `read_prompt()`, `reasoning` (empty for most models), `answer`.
+
+    Raises InstanceUnloaded if the model is unloaded meanwhile, ContextOverflow before the first piece,
+    ContextFull or ContextFullMlx before a later one.
     """
 
     def __init__(
@@ -53,8 +70,15 @@ class Generation:
         self.prompt = prompt
         self.prompt_tokens = prompt.tokens()
         self.completion_tokens = 0
-        self.composition: Composition = compose(instance.identifier, prompt)
-        self.stop_reason: StopReason = "userStopped"
+        self._overflow = workshop.switches.overflow
+        is_dropped = self._overflow == "empty" and self.prompt_tokens >= instance.context_length
+        self.composition: Composition = (
+            context.EMPTY
+            if is_dropped
+            else compose(instance.identifier, prompt, reasons=instance.model.reasoning)
+        )
+        self.reasoning = Pieces(self.composition.reasoning, self._produce)
+        self.answer = Pieces(self.composition.pieces, self._produce)
         self._workshop = workshop
         self._entry = entry
         self._use = use
@@ -66,6 +90,8 @@ class Generation:
         """Process the prompt, batch by batch."""
         total = self.prompt_tokens
         self._observer.began(self)
+        if self._overflow != "empty":
+            context.check_prompt(total, self.instance)
         batch = max(BATCH_TOKENS, -(-total // MOST_BATCHES))
         for done in range(0, max(1, total), batch):
             processed = min(batch, total - done)
@@ -79,35 +105,39 @@ class Generation:
         self._prompt_read = True
         self._use.status = "generating"
 
-    def __aiter__(self) -> "Generation":
-        return self
-
-    async def __anext__(self) -> str:
-        if not self._prompt_read:
-            await self.read_prompt()
-        if self.completion_tokens == len(self.composition.pieces):
-            self.stop_reason = self.composition.stop_reason
-            raise StopAsyncIteration
+    async def _produce(self) -> None:
+        """Generate a token of the thoughts or the answer."""
         if self.completion_tokens > 0:
             await self._workshop.pace.token()
             self.instance.check_loaded()
-        piece = self.composition.pieces[self.completion_tokens]
+        context.check_room(self.total_tokens, self.instance, self._overflow)
         self._entry.produced_token()
         self.completion_tokens += 1
         self._ended = asyncio.get_running_loop().time()
         if self.completion_tokens == 1:
             self._first_token = self._ended
             self._observer.produced_first_token(self)
-        return piece
 
     async def run(self) -> None:
         """Generate to the end, for a response that isn't streamed."""
-        async for _ in self:
-            pass
+        await self.read_prompt()
+        for part in (self.reasoning, self.answer):
+            async for _ in part:
+                pass
 
     @property
     def text_so_far(self) -> str:
-        return "".join(self.composition.pieces[: self.completion_tokens])
+        """The text of the answer, without the thoughts before it."""
+        return "".join(self.composition.pieces[: self.completion_tokens - self.reasoning_tokens])
+
+    @property
+    def stop_reason(self) -> StopReason:
+        is_finished = self._prompt_read and self.completion_tokens == self.composition.tokens
+        return self.composition.stop_reason if is_finished else "userStopped"
+
+    @property
+    def reasoning_tokens(self) -> int:
+        return min(self.completion_tokens, len(self.composition.reasoning))
 
     @property
     def total_tokens(self) -> int:

@@ -58,6 +58,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """A tool call to answer with, in place of text."""
     answer_schema: Schema | None = None
     """The schema of a JSON answer."""
+    reasons: bool = True
+    """False keeps a reasoning model from thinking before it answers."""
     limits: Limits = Limits()
     sampling: Sampling = Sampling()
 

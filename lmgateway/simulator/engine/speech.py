@@ -40,6 +40,12 @@ def piece_ids(text: str) -> list[int]:
     return [zlib.crc32(piece.encode()) % 150_000 for piece in pieces(text)]
 
 
+def thoughts(request: str | None) -> str:
+    """Return what a reasoning model thinks before it answers."""
+    words = len((request or "").split())
+    return f"The user wrote {words} words. I am simulated, so I think of nothing and answer at once."
+
+
 def answer(
     model_name: str, prompt_text: str, *, request: str | None = None, tool_result: str | None = None
 ) -> str:

@@ -10,8 +10,17 @@ from pathlib import Path
 from . import log_records, old_log_records, speech
 from .catalogue import Catalogue, Domain, Model
 from .clients import TOKEN, Clients
+from .conversations import Conversations
 from .downloads import Downloads
-from .faults import AmbiguousModel, NoModelsLoaded, UnknownModel, WrongDomain
+from .faults import (
+    AmbiguousModel,
+    InvalidModelIdentifier,
+    JustInTimeLoadFailed,
+    LoadFailed,
+    NoModelsLoaded,
+    UnknownModel,
+    WrongDomain,
+)
 from .generation import Generation, OnProgress
 from .generation_log import LoggedRequest, OldRecords, Records
 from .instance import Instance
@@ -58,6 +67,7 @@ class Studio:
         self.memory = Memory(self.catalogue)
         self.downloads = Downloads(self.catalogue)
         self._task_numbers = itertools.count()
+        self.conversations = Conversations()
         self._loads: set[asyncio.Task[Instance]] = set()
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 
@@ -92,7 +102,10 @@ class Studio:
         target = self.resolve(name, domain)
         if isinstance(target, Instance):
             return target
-        return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
+        try:
+            return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
+        except LoadFailed as failed:
+            raise JustInTimeLoadFailed(name, failed.cause or failed.title) from failed
 
     def resolve(self, name: str, domain: Domain) -> Instance | Model:
         """Resolve a model name of the HTTP APIs to an instance, or to a model that must be loaded first."""
@@ -103,13 +116,13 @@ class Studio:
         if self.switches.jit and model is not None:
             check_domain(model, domain)
             return model
+        if self.switches.jit and name:
+            raise InvalidModelIdentifier(name, self.catalogue.keys())
         loaded = self.memory.instances(domain)
         if len(loaded) == 1:
             return loaded[0]
         if loaded:
-            raise AmbiguousModel(name)
-        if self.switches.jit and name:
-            raise UnknownModel(name, self.catalogue.keys())
+            raise AmbiguousModel(name, self.catalogue.keys())
         raise NoModelsLoaded
 
     @contextmanager

@@ -1,9 +1,20 @@
 """Differences between versions, settings and machines of LM Studio; the defaults are those of version 0.4."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import msgspec
+
+Overflow = Literal[
+    "usual", "event", "refuse", "refuse_old", "server_error", "empty", "mid_generation", "mid_generation_mlx"
+]
+"""What happens to a prompt that is as long as its context or longer, and to an answer that fills the context.
+
+usual: streams get an error event, other requests 400, and /v1/messages always 500; an answer continues in a
+context that shifts, except where the engine can't do it. event: also streams of /v1/messages get the event.
+refuse, refuse_old, server_error: 400, 400 with the older text, or 500, streamed or not. empty: an answer
+without text. mid_generation, mid_generation_mlx: as usual, and all answers that fill the context fail.
+"""
 
 
 def _about(text: str) -> msgspec.Meta:
@@ -20,6 +31,14 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = True
     old_log: Annotated[bool, _about("write the server log's records of versions before 0.4")] = False
     log_sensitive: Annotated[bool, _about("write requests and answers to the server log")] = True
+    overflow: Annotated[
+        Overflow,
+        _about(
+            "what happens to a prompt that is longer than its context: usual, event, refuse, refuse_old, "
+            "server_error or empty; with mid_generation or mid_generation_mlx an answer that fills it fails"
+        ),
+    ] = "usual"
+    embedding_usage: Annotated[bool, _about("count the tokens of embeddings in `usage`")] = False
 
 
 def parse(pairs: Iterable[str]) -> Switches:

@@ -12,6 +12,9 @@ from .sample import sample
 _IMAGES = frozenset({"image", "image_url", "input_image", "file"})
 """The SDK's files are images that were uploaded before."""
 
+_THOUGHTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+"""Earlier thoughts, which templates of chats leave out."""
+
 _TOOL_RESULTS = frozenset({"tool_result", "function_call_output", "toolCallResult"})
 
 
@@ -32,8 +35,13 @@ class Transcript:
         self._newest_result: str | None = None
 
     def add(self, role: str, content: object) -> None:
-        """Add a message: text, a list of parts, or None for an assistant's message with only tool calls."""
+        """Add a message: text, a list of parts, or None for an assistant's message with only tool calls.
+
+        OpenAI's role developer is LM Studio's system.
+        """
         self._messages += 1
+        if role == "developer":
+            role = "system"
         self._lines.append(f"{role}:")
         lines, results = len(self._lines), self._tool_results
         if role == "tool":
@@ -74,6 +82,8 @@ class Transcript:
             case list():
                 for part in content:
                     self._add_content(part)
+            case {"type": str(kind)} if kind in _THOUGHTS:
+                pass
             case {"type": str(kind)} if kind in _IMAGES:
                 self._images += 1
             case {"type": str(kind), **rest} if kind in _TOOL_RESULTS:

@@ -1,17 +1,18 @@
-"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's API."""
+"""`POST /v1/messages`: Anthropic's API, without its `count_tokens`."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
 from ..engine.composition import StopReason
-from ..engine.generation import Generation
+from ..engine.generation import Generation, Pieces
 from ..engine.prompt import Limits, Prompt
 from ..engine.transcript import Transcript, function_tools
 from .answering import answer
-from .bodies import InferenceBody, Json, json_response, read_body
+from .bodies import InferenceBody, Json, read_body
 from .sse import EventStream
 
 STOP_REASONS: Mapping[StopReason, str] = {
@@ -47,24 +48,30 @@ class MessagesBody(InferenceBody, frozen=True, kw_only=True):
 
 async def messages(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, MessagesBody)
-    return await answer(request, body, "messages", _whole, _stream)
-
-
-async def count_tokens(request: web.Request) -> web.Response:
-    body = await read_body(request, MessagesBody)
-    return json_response({"input_tokens": body.as_prompt().tokens()})
+    return await answer(request, body, body.as_prompt(), "messages", _whole, _stream)
 
 
 def _whole(generation: Generation) -> Json:
-    message = _message(generation, [_block(generation)])
+    blocks = [_block(generation)]
+    if generation.composition.reasoning:
+        blocks.insert(0, _thinking(generation.composition.reasoning_text))
+    message = _message(generation, blocks)
     return {**message, **_ending(generation), "usage": _usage(generation)}
 
 
 async def _stream(events: EventStream, generation: Generation) -> None:
-    """An event's name is repeated in its data as `type`. There is one content block, text or tool_use."""
+    """An event's name is repeated in its data as `type`. Thoughts are the first content block."""
 
     async def send(event: str, **content: object) -> None:
         await events.send({"type": event, **content}, event)
+
+    async def send_block(index: int, empty: Json, pieces: Pieces, delta: Callable[[str], Json]) -> None:
+        await send("content_block_start", index=index, content_block=empty)
+        if index == 0:
+            await send("ping")
+        async for piece in pieces:
+            await send("content_block_delta", index=index, delta=delta(piece))
+        await send("content_block_stop", index=index)
 
     opening = {
         **_message(generation, []),
@@ -73,11 +80,12 @@ async def _stream(events: EventStream, generation: Generation) -> None:
         "usage": _usage(generation),
     }
     await send("message_start", message=opening)
-    await send("content_block_start", index=0, content_block=_empty_block(generation))
-    await send("ping")
-    async for piece in generation:
-        await send("content_block_delta", index=0, delta=_delta(generation, piece))
-    await send("content_block_stop", index=0)
+    thinks = bool(generation.composition.reasoning)
+    if thinks:
+        await send_block(0, _thinking(""), generation.reasoning, _thinking_delta)
+    await send_block(
+        1 if thinks else 0, _empty_block(generation), generation.answer, partial(_delta, generation)
+    )
     await send("message_delta", delta=_ending(generation), usage=_usage(generation))
     await send("message_stop")
 
@@ -90,6 +98,11 @@ def _message(generation: Generation, content: list[Json]) -> Json:
         "model": generation.instance.identifier,
         "content": content,
     }
+
+
+def _thinking(text: str) -> Json:
+    """Anthropic's shape requires a signature; LM Studio's isn't known."""
+    return {"type": "thinking", "thinking": text, "signature": ""}
 
 
 def _block(generation: Generation) -> Json:
@@ -115,6 +128,10 @@ def _delta(generation: Generation, piece: str) -> Json:
     if generation.composition.tool_name is None:
         return {"type": "text_delta", "text": piece}
     return {"type": "input_json_delta", "partial_json": piece}
+
+
+def _thinking_delta(piece: str) -> Json:
+    return {"type": "thinking_delta", "thinking": piece}
 
 
 def _arguments(text: str) -> object:

@@ -1,17 +1,19 @@
-"""Decodes request bodies and encodes responses."""
+"""Decodes request bodies."""
 
+import re
 from typing import TypeVar
 
 import msgspec
 from aiohttp import web
 
-from ..engine.prompt import Limits, Prompt, Sampling
+from ..engine.prompt import Limits, Sampling
 from .errors import ApiError
 
 T = TypeVar("T")
 
-
 Json = dict[str, object]
+
+_MISSING_FIELD = re.compile("Object missing required field `(\\w+)`")
 
 
 class InferenceBody(Sampling, frozen=True, kw_only=True):
@@ -24,10 +26,6 @@ class InferenceBody(Sampling, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         return msgspec.convert(self, Sampling, from_attributes=True)
-
-    def as_prompt(self) -> Prompt:
-        """Return the prompt; each API has its own fields for it."""
-        raise NotImplementedError
 
 
 class CompletionBody(InferenceBody, frozen=True, kw_only=True):
@@ -52,11 +50,9 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         # DecodeError includes missing fields and wrong types, but not invalid UTF-8 or too deep nesting.
-        raise ApiError(400, f"Invalid request body: {exc}") from exc
-
-
-def json_response(content: object, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode(content), content_type="application/json")
+        missing = _MISSING_FIELD.fullmatch(str(exc))
+        text = f"Invalid request body: {exc}" if missing is None else f"'{missing[1]}' field is required"
+        raise ApiError(400, text) from exc
 
 
 def as_strings(value: str | list[str] | None) -> tuple[str, ...]:

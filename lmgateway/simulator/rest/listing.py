@@ -11,13 +11,14 @@ from ..engine.instance import Instance
 from ..engine.load_config import PARALLEL_KEY
 from ..engine.studio import Studio
 from ..keys import STUDIO
-from .bodies import Json, json_response
+from .bodies import Json
+from .express import json_response
 
 
 async def openai_models(request: web.Request) -> web.Response:
     """List all models with just-in-time loading, otherwise only those in memory."""
     listed = [_openai(identifier) for identifier, _, _ in _entries(request.app[STUDIO])]
-    return json_response({"object": "list", "data": listed})
+    return json_response({"data": listed, "object": "list"})
 
 
 async def openai_model(request: web.Request) -> web.Response:
@@ -26,7 +27,7 @@ async def openai_model(request: web.Request) -> web.Response:
 
 async def v0_models(request: web.Request) -> web.Response:
     listed = [_v0(*entry) for entry in _entries(request.app[STUDIO], everything=True)]
-    return json_response({"object": "list", "data": listed})
+    return json_response({"data": listed, "object": "list"})
 
 
 async def v0_model(request: web.Request) -> web.Response:
@@ -98,7 +99,6 @@ def _v1(model: Model, studio: Studio) -> Json:
         "publisher": model.publisher,
         "key": model.model_key,
         "display_name": model.display_name or model.model_key,
-        "architecture": model.architecture,
         "quantization": None
         if quantization is None
         else {"name": quantization.name, "bits_per_weight": quantization.bits},
@@ -109,9 +109,17 @@ def _v1(model: Model, studio: Studio) -> Json:
         "format": model.http_format,
     }
     if model.type == "llm":
-        capabilities = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
-        shown |= {"capabilities": capabilities, "description": None}
+        capabilities: Json = {"vision": model.vision, "trained_for_tool_use": model.trained_for_tool_use}
+        if model.reasoning:
+            capabilities["reasoning"] = _reasoning(model)
+        shown |= {"architecture": model.architecture, "capabilities": capabilities, "description": None}
     return shown
+
+
+def _reasoning(model: Model) -> Json:
+    if model.architecture == "gpt-oss":
+        return {"allowed_options": ["low", "medium", "high"], "default": "low"}
+    return {"allowed_options": ["off", "on"], "default": "on"}
 
 
 V1_SETTINGS = {

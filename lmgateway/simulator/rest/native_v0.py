@@ -1,4 +1,4 @@
-"""`/api/v0`: OpenAI's requests; responses have LM Studio's statistics in addition."""
+"""`/api/v0`: OpenAI's requests; answers that aren't streamed have LM Studio's statistics in addition."""
 
 from aiohttp import web
 

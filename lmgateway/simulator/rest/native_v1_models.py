@@ -9,7 +9,8 @@ from aiohttp import web
 from ..engine.load_config import Settings, context_length_key
 from ..engine.memory import LoadOrder
 from ..keys import STUDIO
-from .bodies import json_response, read_body
+from .bodies import read_body
+from .express import json_response
 from .listing import V1_SETTINGS, v1_config
 
 

@@ -15,9 +15,10 @@ from ..engine.transcript import Transcript, function_tools
 from .answering import answer
 from .bodies import CompletionBody, Json, read_body
 from .sse import EventStream
+from .validation import check_chat_tools, check_response_format, check_tool_choice
 
 Extras = Callable[[Generation], Json]
-"""Further keys of a finished answer, such as the `stats` of `/api/v0`."""
+"""Further keys of an answer that isn't streamed, such as the `stats` of `/api/v0`."""
 
 FINISH_REASONS: Mapping[StopReason, str] = {
     "eosFound": "stop",
@@ -57,7 +58,10 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 async def answer_chat(request: web.Request, api: str, extras: Extras = no_extras) -> web.StreamResponse:
     body = await read_body(request, ChatBody)
-    return await answer(request, body, api, partial(_whole, extras), partial(_stream, extras, body))
+    check_tool_choice(body.tool_choice)
+    check_response_format(body.response_format)
+    check_chat_tools(body.tools)
+    return await answer(request, body, body.as_prompt(), api, partial(_whole, extras), partial(_stream, body))
 
 
 def finish(generation: Generation) -> str:
@@ -75,6 +79,8 @@ def usage(generation: Generation) -> Json:
 def _whole(extras: Extras, generation: Generation) -> Json:
     composition = generation.composition
     message: Json = {"role": "assistant", "content": composition.text, "tool_calls": []}
+    if composition.reasoning:
+        message[_reasoning_field(generation)] = composition.reasoning_text
     if composition.tool_name is not None:
         message |= {"content": None, "tool_calls": [_tool_call(generation, composition.text)]}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish(generation)}
@@ -82,24 +88,26 @@ def _whole(extras: Extras, generation: Generation) -> Json:
     return {**head, "choices": [choice], "usage": usage(generation), **extras(generation)}
 
 
-async def _stream(extras: Extras, body: ChatBody, events: EventStream, generation: Generation) -> None:
-    """The first chunk has the role; a tool call's name precedes its arguments."""
+async def _stream(body: ChatBody, events: EventStream, generation: Generation) -> None:
+    """Each delta has the role but the last, which is empty; a tool call's name precedes its arguments."""
     head = _head("chat.completion.chunk", generation.instance.identifier)
 
-    async def send(delta: Mapping[str, object], finish_reason: str | None = None, **more: object) -> None:
+    async def send(delta: Mapping[str, object], finish_reason: str | None = None) -> None:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        await events.send({**head, "choices": [choice], **more})
+        await events.send({**head, "choices": [choice]})
 
     role = {"role": "assistant"}
-    async for piece in generation:
-        if generation.composition.tool_name is None:
+    is_call = generation.composition.tool_name is not None
+    async for piece in generation.reasoning:
+        await send({**role, _reasoning_field(generation): piece})
+    if is_call:
+        await send({**role, "tool_calls": [{"index": 0, **_tool_call(generation, "")}]})
+    async for piece in generation.answer:
+        if not is_call:
             await send({**role, "content": piece})
-        else:
-            if role:
-                await send({**role, "tool_calls": [{"index": 0, **_tool_call(generation, "")}]})
-            await send({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
-        role = {}
-    await send({}, finish(generation), **extras(generation))
+            continue
+        await send({**role, "tool_calls": [{"index": 0, "function": {"arguments": piece}}]})
+    await send({}, finish(generation))
     if body.wants_usage_chunk():
         await events.send({**head, "choices": [], "usage": usage(generation)})
     await events.send_done()
@@ -113,6 +121,11 @@ def _head(kind: str, model: str) -> Json:
         "model": model,
         "system_fingerprint": model,
     }
+
+
+def _reasoning_field(generation: Generation) -> str:
+    """Thoughts have OpenAI's name for its own model, and DeepSeek's for all others."""
+    return "reasoning" if generation.instance.model.architecture == "gpt-oss" else "reasoning_content"
 
 
 def _tool_call(generation: Generation, arguments: str) -> Json:

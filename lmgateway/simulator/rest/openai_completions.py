@@ -19,7 +19,7 @@ class CompletionsBody(CompletionBody, frozen=True, kw_only=True):
 
     def as_prompt(self) -> Prompt:
         text = "\n".join(as_strings(self.prompt))
-        return Prompt(text=text, limits=self.limits(), sampling=self.sampling())
+        return Prompt(text=text, reasons=False, limits=self.limits(), sampling=self.sampling())
 
 
 async def completions(request: web.Request) -> web.StreamResponse:
@@ -28,7 +28,7 @@ async def completions(request: web.Request) -> web.StreamResponse:
 
 async def answer_completion(request: web.Request, api: str, extras: Extras = no_extras) -> web.StreamResponse:
     body = await read_body(request, CompletionsBody)
-    return await answer(request, body, api, partial(_whole, extras), partial(_stream, extras, body))
+    return await answer(request, body, body.as_prompt(), api, partial(_whole, extras), partial(_stream, body))
 
 
 def _whole(extras: Extras, generation: Generation) -> Json:
@@ -37,11 +37,11 @@ def _whole(extras: Extras, generation: Generation) -> Json:
     return {**head, "choices": [choice], "usage": usage(generation), **extras(generation)}
 
 
-async def _stream(extras: Extras, body: CompletionsBody, events: EventStream, generation: Generation) -> None:
+async def _stream(body: CompletionsBody, events: EventStream, generation: Generation) -> None:
     head = _head(generation.instance.identifier)
-    async for piece in generation:
+    async for piece in generation.answer:
         await events.send({**head, "choices": [_choice(piece, None)]})
-    await events.send({**head, "choices": [_choice("", finish(generation))], **extras(generation)})
+    await events.send({**head, "choices": [_choice("", finish(generation))]})
     if body.wants_usage_chunk():
         await events.send({**head, "choices": [], "usage": usage(generation)})
     await events.send_done()

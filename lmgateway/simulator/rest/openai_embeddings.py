@@ -10,23 +10,25 @@ import msgspec
 from aiohttp import web
 
 from ..keys import STUDIO
-from .bodies import json_response, read_body
+from .bodies import read_body
+from .errors import ApiError
+from .express import json_response
 
 
 class EmbeddingsBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`input` may also be token ids. `ttl` is in seconds."""
+    """`ttl` is in seconds."""
 
-    input: str | list[str | int | list[int]]
+    input: object
     model: str = ""
     ttl: float | None = None
     encoding_format: Literal["float", "base64"] | None = "float"
 
     def texts(self) -> list[str]:
-        if isinstance(self.input, str):
-            return [self.input]
-        if self.input and all(isinstance(one, int) for one in self.input):
-            return [str(self.input)]
-        return [str(one) for one in self.input]
+        """Raises ApiError 400 for token ids, among others."""
+        inputs = [self.input] if isinstance(self.input, str) else self.input
+        if not isinstance(inputs, list) or not all(isinstance(one, str) for one in inputs):
+            raise ApiError(400, "'input' field must be a string or an array of strings")
+        return inputs
 
 
 async def embeddings(request: web.Request) -> web.StreamResponse:
@@ -36,8 +38,11 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 async def answer_embeddings(request: web.Request, api: str) -> web.StreamResponse:
     studio = request.app[STUDIO]
     body = await read_body(request, EmbeddingsBody)
+    texts = body.texts()
     instance = await studio.instance_for(body.model, "embedding", body.ttl)
-    vectors, tokens = await studio.embed(instance, body.texts(), api)
+    vectors, tokens = await studio.embed(instance, texts, api)
+    if not studio.switches.embedding_usage:
+        tokens = 0
     encode = _base64 if body.encoding_format == "base64" else list[float]
     return json_response(
         {

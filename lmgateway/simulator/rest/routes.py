@@ -28,7 +28,6 @@ def add_routes(router: web.UrlDispatcher) -> None:
         ("POST", "/v1/embeddings", openai_embeddings.embeddings),
         ("POST", "/v1/responses", openai_responses.responses),
         ("POST", "/v1/messages", anthropic_messages.messages),
-        ("POST", "/v1/messages/count_tokens", anthropic_messages.count_tokens),
         ("GET", "/api/v0/models", listing.v0_models),
         ("GET", "/api/v0/models/{model:.+}", listing.v0_model),
         ("POST", "/api/v0/chat/completions", native_v0.chat_completions),

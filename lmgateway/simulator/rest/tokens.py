@@ -8,6 +8,12 @@ from aiohttp.typedefs import Handler
 from ..keys import STUDIO
 from .errors import ApiError
 
+_MISSING = (
+    "An LM Studio API token is required to make requests to this server, but none was provided using the "
+    "Authorization header using the 'Bearer' scheme (i.e., 'Authorization: Bearer $LM_API_TOKEN'). "
+    "Learn more at: https://lmstudio.ai/docs/developer/core/authentication."
+)
+
 OPEN_PATHS = frozenset({"/lmstudio-greeting", "/simulator/ledger"})
 
 
@@ -31,7 +37,7 @@ def _given_token(request: web.Request) -> str:
 
 def _check(given: str, token: str) -> None:
     if not given:
-        raise _refused("An LM Studio API token is required to make requests to this server.")
+        raise _refused(_MISSING)
     if not hmac.compare_digest(given.encode(), token.encode()):
         raise _refused("Malformed or unknown LM Studio API token provided.")
 

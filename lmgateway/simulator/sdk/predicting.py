@@ -111,25 +111,31 @@ async def _generate(generation: Generation, channel: Channel) -> None:
         await channel.send({"type": "promptProcessingProgress", "progress": fraction, "details": details})
 
     await generation.read_prompt(report)
+    async for piece in generation.reasoning:
+        await channel.send(_fragment(piece, "reasoning"))
     if generation.composition.tool_name is not None:
         await _call_tool(generation, channel)
         return
-    async for piece in generation:
-        fragment = {
-            "content": piece,
-            "tokensCount": 1,
-            "containsDrafted": False,
-            "reasoningType": "none",
-            "isStructural": False,
-        }
-        await channel.send({"type": "fragment", "fragment": fragment})
+    async for piece in generation.answer:
+        await channel.send(_fragment(piece, "none"))
+
+
+def _fragment(piece: str, reasoning_type: str) -> dict[str, object]:
+    fragment = {
+        "content": piece,
+        "tokensCount": 1,
+        "containsDrafted": False,
+        "reasoningType": reasoning_type,
+        "isStructural": False,
+    }
+    return {"type": "fragment", "fragment": fragment}
 
 
 async def _call_tool(generation: Generation, channel: Channel) -> None:
     composition = generation.composition
     await channel.send({"type": "toolCallGenerationStart", "toolCallId": composition.tool_call_id})
     await channel.send({"type": "toolCallGenerationNameReceived", "name": composition.tool_name})
-    async for piece in generation:
+    async for piece in generation.answer:
         await channel.send({"type": "toolCallGenerationArgumentFragmentGenerated", "content": piece})
     if generation.stop_reason == "maxPredictedTokensReached":
         error = Fault("The tool call was cut off by the limit of predicted tokens.").serialized()

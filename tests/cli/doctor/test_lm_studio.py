@@ -29,7 +29,7 @@ LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
     [
         ("", "problem", "requires an API token."),
         ("wrong", "problem", "rejects lmstudio.api_token."),
-        (TOKEN, "ok", "with 4 models."),
+        (TOKEN, "ok", "with 6 models."),
     ],
 )
 async def test_token(studio: tuple[Simulator, str], token: str, level: str, message: str) -> None:
