@@ -179,7 +179,8 @@ def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> No
         completion = _first(usage.completion_tokens_details, usage.output_tokens_details)
         _add(
             figures,
-            prompt_tokens=_first(usage.prompt_tokens, usage.input_tokens),
+            # No prompt is empty: LM Studio reports 0 for embeddings, which it doesn't count.
+            prompt_tokens=_first(usage.prompt_tokens, usage.input_tokens) or None,
             completion_tokens=_first(usage.completion_tokens, usage.output_tokens),
             cached_tokens=usage.cache_read_input_tokens if prompt is None else prompt.cached_tokens,
             reasoning_tokens=None if completion is None else completion.reasoning_tokens,

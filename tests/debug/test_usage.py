@@ -74,6 +74,13 @@ async def test_the_tokens_of_a_broken_stream_are_counted(
     assert request["tokenUsage"] == usage_of(7, 3)
 
 
+async def test_an_embedding_that_lm_studio_does_not_count_is_unknown(home: Home) -> None:
+    """Its usage is 0 of 0, which no text has."""
+    await ask(home, "/v1/embeddings", {"input": ["one two", "three"]})
+    _, requests = await home.get("/debug/requests")
+    assert requests["recent"][-1]["tokenUsage"] is None
+
+
 async def test_embeddings_are_counted(home: Home) -> None:
     """As prompt tokens, if LM Studio counts them."""
     home.studio.simulator.switches = Switches(embedding_usage=True)
