@@ -55,7 +55,7 @@ async def test_applied_settings_are_returned(sdk: lmstudio.AsyncClient):
     model = await sdk.llm.load_new_instance(LLM, config=config)
     applied = await model.get_load_config()
     assert (applied.context_length, applied.flash_attention, applied.gpu.ratio) == (8192, False, 0.5)
-    assert applied.eval_batch_size == 512
+    assert applied.eval_batch_size == 2048
     assert await model.get_context_length() == 8192
 
 

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from . import log_records
 from .composition import Composition, StopReason, compose
-from .instance import Instance, Use
-from .ledger import Entry
+from .instance import Instance
 from .pace import Pace
 from .prompt import Prompt
+from .run import Run
 from .server_log import ServerLog
 
 BATCH_TOKENS = 512
@@ -30,12 +30,10 @@ class Generation:
     """Each iteration generates one piece (a token); the model stops when the iteration does.
 
     The prefill happens before the first piece, or earlier in `read_prompt()` if an API reports its progress.
-    Raises InstanceUnloaded if the model is unloaded meanwhile.
+    Raises InstanceUnloaded, ModelCrashed or CacheFull if the instance ends it.
     """
 
-    def __init__(
-        self, workshop: Workshop, instance: Instance, prompt: Prompt, entry: Entry, use: Use
-    ) -> None:
+    def __init__(self, workshop: Workshop, instance: Instance, prompt: Prompt, run: Run) -> None:
         self.instance = instance
         self.prompt_tokens = prompt.tokens()
         self.completion_tokens = 0
@@ -43,27 +41,34 @@ class Generation:
         self.stop_reason: StopReason = "userStopped"
         self._prompt = prompt
         self._workshop = workshop
-        self._entry = entry
-        self._use = use
+        self._run = run
         self._prompt_read = False
         self._began = self._first_token = self._ended = asyncio.get_running_loop().time()
 
     async def read_prompt(self, on_progress: OnProgress | None = None) -> None:
-        """Process the prompt, batch by batch."""
-        log, total = self._workshop.log, self.prompt_tokens
+        """Wait for a slot, and process the prompt; cancelling the caller doesn't end the processing."""
         self._log_beginning()
+        await self._run.get_slot()
+        progress: asyncio.Queue[float | None] = asyncio.Queue()
+        prefill = self._run.process_prompt(self._process_prompt(progress.put_nowait))
+        prefill.add_done_callback(lambda _: progress.put_nowait(None))
+        while (fraction := await progress.get()) is not None:
+            if on_progress is not None:
+                await on_progress(fraction)
+        await prefill
+        self._prompt_read = True
+        # The tokens' schedule is this task's, and the prompt was another's.
+        self._workshop.pace.restart()
+
+    async def _process_prompt(self, report: Callable[[float], None]) -> None:
+        log, total = self._workshop.log, self.prompt_tokens
         batch = max(BATCH_TOKENS, -(-total // MOST_BATCHES))
         for done in range(0, max(1, total), batch):
             processed = min(batch, total - done)
-            await self._workshop.pace.prompt(processed)
-            self.instance.check_loaded()
-            self._entry.read_prompt(processed)
+            await self._run.read_prompt(self._workshop.pace, processed)
             fraction = (done + processed) / max(1, total)
             log.write("INFO", log_records.prompt_progress(fraction), source=self.instance.identifier)
-            if on_progress is not None:
-                await on_progress(fraction)
-        self._prompt_read = True
-        self._use.status = "generating"
+            report(fraction)
 
     def __aiter__(self) -> "Generation":
         return self
@@ -75,10 +80,9 @@ class Generation:
             self.stop_reason = self.composition.stop_reason
             raise StopAsyncIteration
         if self.completion_tokens > 0:
-            await self._workshop.pace.token()
-            self.instance.check_loaded()
+            await self._run.await_token(self._workshop.pace)
+        self._run.produce_token()
         piece = self.composition.pieces[self.completion_tokens]
-        self._entry.produced_token()
         self.completion_tokens += 1
         self._ended = asyncio.get_running_loop().time()
         if self.completion_tokens == 1:

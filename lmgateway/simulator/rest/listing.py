@@ -12,9 +12,6 @@ from ..engine.studio import Studio
 from ..keys import STUDIO
 from .bodies import Json, json_response
 
-PARALLEL = 4
-"""Predictions at once that LM Studio allows an instance by default."""
-
 
 async def openai_models(request: web.Request) -> web.Response:
     """List all models with just-in-time loading, otherwise only those in memory."""
@@ -131,5 +128,5 @@ def v1_config(instance: Instance) -> Json:
     if instance.model.type == "llm":
         settings = instance.settings
         shown |= {name: settings[key] for name, key in V1_SETTINGS.items() if key in settings}
-        shown["parallel"] = PARALLEL
+        shown["parallel"] = instance.slots.count
     return shown
