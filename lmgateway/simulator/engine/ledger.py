@@ -19,7 +19,7 @@ UnloadReason = Literal["asked", "idle", "evicted", "crashed"]
 class Tally(msgspec.Struct):
     """The counts of one API, or of all. Tokens of aborted generations are included.
 
-    `left` counts the aborts from when a client's end was noticed, `aborted` from when the slot was free again.
+    `left` counts aborts from when a client's end was noticed, `aborted` from when the slot was free again.
     """
 
     begun: int = 0
