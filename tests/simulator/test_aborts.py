@@ -86,13 +86,12 @@ async def test_the_ledger_has_the_instances(simulator: Simulator, http: aiohttp.
     simulator.memory.unload(LLM)
     async with http.get("/simulator/ledger") as response:
         books = await response.json()
-    seconds = books["slots"].pop("busy_seconds")
-    assert 0 < seconds < 60
-    assert books["slots"] == {"running": 0, "queued": 0, "most_running": 1, "most_queued": 0}
-    assert books["models"] == {LLM: {**books["slots"], "busy_seconds": seconds}}
-    assert books["instances"] == [
-        {"identifier": LLM, "model": LLM, "loaded_by": "hand", **books["models"][LLM]}
-    ]
+    [instance] = books["instances"]
+    for one in (books["slots"], books["models"][LLM], instance):
+        assert 0 < one.pop("busy_seconds") < 60
+    slots = {"running": 0, "queued": 0, "most_running": 1, "most_queued": 0}
+    assert (books["slots"], books["models"]) == (slots, {LLM: slots})
+    assert instance == {"identifier": LLM, "model": LLM, "loaded_by": "hand", **slots}
     unload = {"identifier": LLM, "model": LLM, "reason": "asked", "busy": 1, "queued": 0}
     assert books["unloads"] == [unload]
     held.opened.set()
