@@ -287,6 +287,7 @@ async def test_prompts_share_the_speed(simulations: Simulations):
     [
         (LLM, {}, {0.25, 1.0}),
         (LLM, {"prefill": "ignore"}, {1.0}),
+        ("mlx-model", {"share_speed": False}, {1.0}),
         ("mlx-model", {"prefill": "slow"}, {0.25, 1.0}),
     ],
 )

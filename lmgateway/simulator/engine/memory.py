@@ -182,6 +182,7 @@ class Memory:
             context_length=load_config.context_length(settings, order.model.type),
             unified_cache=settings.get(load_config.UNIFIED_KV_CACHE) is True,
             prefill=prefill,
+            share_speed=self._switches.share_speed,
             occupancies=self._ledger.loaded(identifier, order.model.model_key, order.origin),
         )
 

@@ -47,6 +47,7 @@ class Slots:
         context_length: int,
         unified_cache: bool,
         prefill: Prefill,
+        share_speed: bool = True,
         occupancies: Iterable[Occupancy] = (),
     ) -> None:
         self.count = count
@@ -55,6 +56,7 @@ class Slots:
         self._context_length = context_length
         self._unified_cache = unified_cache
         self._prefill = prefill
+        self._share_speed = share_speed
         self._occupancies = tuple(occupancies)
         self._counted = (0, 0)
         self._unstalled = asyncio.Event()
@@ -99,7 +101,9 @@ class Slots:
         self._changed()
 
     def load(self) -> tuple[int, int]:
-        """Return how many requests generate, and how many prompts are processed beside them."""
+        """Return how many requests generate and how many prompts are processed, as far as that slows them."""
+        if not self._share_speed:
+            return 1, 0
         prompts = sum(one.status == "processingPrompt" for one in self.running)
         generating = len(self.running) - prompts
         return generating, 0 if self._prefill == "ignore" else prompts

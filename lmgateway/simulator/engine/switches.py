@@ -26,6 +26,9 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unified_kv_cache: Annotated[
         bool, _about("the requests of an LLM share its context, where its load doesn't set it")
     ] = True
+    share_speed: Annotated[
+        bool, _about("the requests of a model slow each other; false: each is as fast as one alone")
+    ] = True
     prefill: Annotated[
         Literal["auto", "stop", "slow", "ignore"],
         _about("what a prompt does to its model's generations; auto: slow, or stop for a format not GGUF"),
