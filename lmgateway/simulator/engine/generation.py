@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 from . import log_records
@@ -50,7 +51,7 @@ class Generation:
         self._log_beginning()
         await self._run.get_slot()
         progress: asyncio.Queue[float | None] = asyncio.Queue()
-        prefill = self._run.process_prompt(self._process_prompt(progress.put_nowait))
+        prefill = self._run.process_prompt(partial(self._process_prompt, progress.put_nowait))
         prefill.add_done_callback(lambda _: progress.put_nowait(None))
         while (fraction := await progress.get()) is not None:
             if on_progress is not None:

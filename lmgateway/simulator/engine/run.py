@@ -1,8 +1,7 @@
 """The run of one request on an instance."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from .instance import Instance
 from .ledger import Entry
@@ -31,7 +30,7 @@ class Run:
         await self._use.awakened.wait()
         self._use.check()
 
-    def process_prompt(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def process_prompt(self, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         """Start the processing of the prompt, which goes on if the caller is cancelled."""
         self._prefill = self._tasks.start(self._process(work))
         return self._prefill
@@ -70,8 +69,8 @@ class Run:
         else:
             self._prefill.add_done_callback(self._give_up)
 
-    async def _process(self, work: Coroutine[Any, Any, None]) -> None:
-        await work
+    async def _process(self, work: Callable[[], Awaitable[None]]) -> None:
+        await work()
         self._slots.end_prompt(self._use)
 
     def _give_up(self, _: object = None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from . import log_records, speech
@@ -121,7 +122,7 @@ class Studio:
         with self._run(instance, "computingEmbedding", api) as run:
             self.log.write("INFO", log_records.embedding(len(texts)))
             await run.get_slot()
-            await asyncio.shield(run.process_prompt(run.read_prompt(self.pace, tokens)))
+            await asyncio.shield(run.process_prompt(partial(run.read_prompt, self.pace, tokens)))
             return [embed(text) for text in texts], tokens
 
     def on_disk(self, model_key: str, domain: Domain | None = None) -> Model:
