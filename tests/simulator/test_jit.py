@@ -92,7 +92,7 @@ async def test_what_is_never_evicted(simulator: Simulator, http: aiohttp.ClientS
 
 
 async def test_get_or_load_evicts(simulator: Simulator, http: aiohttp.ClientSession, llm_socket: Socket):
-    """It says which instance goes, before the load's progress; its own model is evicted like any other."""
+    """It says which instance goes, before the load's progress; what it loads is evicted like any other."""
     assert (await chat(http, LLM))[0] == 200
     [victim] = simulator.memory.instances()
     await llm_socket.create("getOrLoad", {"identifier": OTHER_LLM, "loadConfigStack": {"layers": []}})

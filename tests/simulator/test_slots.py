@@ -63,10 +63,11 @@ def test_a_full_unified_cache_ends_all_that_run():
 def test_a_cache_of_ones_own(unified: bool, number: int):
     """Requests fill nobody else's cache without a unified one; a request alone isn't ended by this."""
     slots = slots_of(2, unified=unified)
-    for use in joined(slots, number):
+    uses = joined(slots, number)
+    for use in uses:
         slots.take(use, 101)
-    for use in slots.running:
         use.check()
+    assert slots.running == uses
 
 
 def test_the_end_of_an_instance():

@@ -98,16 +98,9 @@ class Memory:
         _check_domain(instance, domain)
         self._remove(instance, "asked")
 
-    def evict_for(self, model: Model) -> list[Instance]:
-        """Unload the just-in-time instances of other models, busy or not, and return them.
-
-        Instances of the same model stay, so simultaneous requests for one don't end each other.
-        """
-        evicted = [
-            one
-            for one in self.instances(model.type)
-            if one.origin == "jit" and one.model.model_key != model.model_key
-        ]
+    def evict(self, domain: str) -> list[Instance]:
+        """Unload the just-in-time instances, busy or not, and return them. Those being loaded stay."""
+        evicted = [one for one in self.instances(domain) if one.origin == "jit"]
         for instance in evicted:
             self._remove(instance, "evicted")
         return evicted

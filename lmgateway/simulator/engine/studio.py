@@ -104,9 +104,9 @@ class Studio:
             raise UnknownModel(name, self.catalogue.keys())
         raise NoModelsLoaded
 
-    def evict_for(self, model: Model) -> list[Instance]:
-        """Auto-Evict: unload what a just-in-time load of this model replaces, and return it."""
-        return self.memory.evict_for(model) if self.switches.auto_evict else []
+    def auto_evict(self, domain: str) -> list[Instance]:
+        """Unload what a just-in-time load replaces, and return it."""
+        return self.memory.evict(domain) if self.switches.auto_evict else []
 
     @contextmanager
     def generate(self, instance: Instance, prompt: Prompt, api: str) -> Iterator[Generation]:
@@ -162,7 +162,7 @@ class Studio:
         key = model.model_key
         load = None if self.switches.jit_race else self._jit_loads.get(key)
         if load is None:
-            self.evict_for(model)
+            self.auto_evict(model.type)
             order = LoadOrder(model=model, ttl_seconds=ttl_seconds, origin="jit")
             load = self._jit_loads[key] = self._tasks.start(self.load_slowly(order))
             load.add_done_callback(lambda _: self._jit_loads.pop(key, None))

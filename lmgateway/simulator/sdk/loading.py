@@ -56,7 +56,7 @@ class Loading:
         model = self._studio.on_disk(parameter.identifier, self._domain)
         info = self._studio.catalogue.description(model)
         await channel.send({"type": "startLoading", "identifier": model.model_key, "info": info})
-        for evicted in self._studio.evict_for(model):
+        for evicted in self._studio.auto_evict(self._domain):
             await channel.send({"type": "unloadingOtherJITModel", "info": memory.description(evicted)})
         order = _order(model, parameter.load_config_stack, parameter.load_ttl_ms, "jit")
         instance = await self._load(order, channel, progress="loadProgress")
