@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from lmgateway.simulator import Pace, Simulator, Switches, serve
+from tests.support.clock import Clock
 from tests.support.gate import Gate
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -222,6 +223,25 @@ async def test_a_cache_for_each_slot(simulations: Simulations):
     await until(lambda: one.ledger.total.completion_tokens == 2)
     gate.opened.set()
     assert statuses(await asyncio.gather(*requests)) == [200, 200]
+
+
+async def test_a_busy_instance_does_not_idle(
+    simulator: Simulator, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    """The end of one of two requests doesn't begin its idle time; the end of the last does."""
+    clock = Clock(monkeypatch)
+    instance = await simulator.instance_for(LLM, "llm", ttl_seconds=100)
+    simulator.pace = gate = Gate(holds="token")
+    async with http.post("/v1/chat/completions", json=ask(stream=True)):
+        await asyncio.wait_for(gate.reached.wait(), PATIENCE_SECONDS)
+        async with http.post("/v1/chat/completions", json=ask(max_tokens=1)) as short:
+            assert short.status == 200
+        await clock.pass_seconds(1000)
+        assert instance.loaded
+    await asyncio.wait_for(simulator.ledger.wait(aborted=1), PATIENCE_SECONDS)
+    await clock.pass_seconds(1000)
+    assert not instance.loaded
+    assert [(unload.reason, unload.busy) for unload in simulator.ledger.unloads] == [("idle", 0)]
 
 
 async def test_two_at_once_may_crash_a_model(simulations: Simulations):
