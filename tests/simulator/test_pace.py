@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lmgateway.simulator import Pace, Simulator
+from lmgateway.simulator import Pace, Simulator, Switches
 from lmgateway.simulator.engine.prompt import Limits, Prompt
 from tests.support.clock import Clock
 
@@ -70,3 +70,26 @@ async def test_a_pause_earns_no_tokens(monkeypatch: pytest.MonkeyPatch):
     began = time.monotonic()
     await simulator.pace.token()
     assert time.monotonic() - began >= 0.019
+
+
+async def test_a_stall_earns_no_tokens(monkeypatch: pytest.MonkeyPatch):
+    """A generation that another prompt stopped goes on at its speed, and doesn't catch up."""
+    clock = Clock(monkeypatch)
+    simulator = Simulator(pace=Pace(tokens_per_second=50), switches=Switches(prefill="stop"))
+    instance = simulator.load(LLM)
+    with simulator.generate(instance, Prompt(text="Hello"), "chat") as generation:
+        for _ in range(2):
+            await anext(generation)
+        other = instance.begin("processingPrompt")
+
+        async def end_the_stall() -> None:
+            await clock.pass_seconds(10)
+            instance.end(other)
+
+        ending = asyncio.create_task(end_the_stall())
+        await anext(generation)
+        await ending
+        began = time.monotonic()
+        for _ in range(5):
+            await anext(generation)
+        assert time.monotonic() - began >= 0.099
