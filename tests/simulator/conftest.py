@@ -1,6 +1,7 @@
 """A simulator on a port of its own, and clients for it."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -11,6 +12,8 @@ import pytest
 
 from lmgateway.simulator import Pace, Simulator, serve
 from tests.support.waiting import PATIENCE_SECONDS
+
+from .simulations import Simulations
 
 LLM = "qwen2.5-7b-instruct"
 OTHER_LLM = "llama-3.2-3b-instruct"
@@ -149,3 +152,9 @@ async def guarded() -> AsyncIterator[str]:
     """The base URL of a simulator that requires TOKEN."""
     async with serve(Simulator(pace=Pace.instant(), api_token=TOKEN), "127.0.0.1", 0) as bound:
         yield f"http://127.0.0.1:{bound}"
+
+
+@pytest.fixture
+async def simulations() -> AsyncIterator[Simulations]:
+    async with AsyncExitStack() as stack:
+        yield Simulations(stack)

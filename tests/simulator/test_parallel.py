@@ -1,76 +1,17 @@
-"""Requests at once: the slots of an instance, and what they do to each other."""
+"""Requests at once: the slots of an instance, and how requests end each other."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 
 import aiohttp
 import pytest
 
-from lmgateway.simulator import Pace, Simulator, Switches, serve
+from lmgateway.simulator import Simulator, serve
 from tests.support.clock import Clock
 from tests.support.gate import Gate
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 from .conftest import EMBEDDING, LLM, Socket, ask, load_order
-
-MLX = {"modelKey": "mlx-model", "format": "safetensors", "maxContextLength": 4096}
-
-
-class Simulation:
-    """A simulator with an instance of a model, and a client."""
-
-    def __init__(self, simulator: Simulator, http: aiohttp.ClientSession, model: str) -> None:
-        self.simulator = simulator
-        self.ledger = simulator.ledger
-        self.instance = simulator.load(model)
-        self._http = http
-
-    def ask(self, text: str = "Hello", **more: object) -> asyncio.Task[tuple[int, str]]:
-        body = {**ask(text, **more), "model": self.instance.identifier}
-        return asyncio.create_task(self._post("/v1/chat/completions", body))
-
-    def embed(self) -> asyncio.Task[tuple[int, str]]:
-        return asyncio.create_task(
-            self._post("/v1/embeddings", {"model": self.instance.identifier, "input": "x"})
-        )
-
-    async def models(self) -> None:
-        async with self._http.get("/v1/models") as response:
-            await response.read()
-
-    def state(self) -> dict[str, object]:
-        return self.instance.processing_state()
-
-    async def count(self, **counts: int) -> None:
-        await asyncio.wait_for(self.ledger.wait(**counts), PATIENCE_SECONDS)
-
-    async def _post(self, path: str, body: object) -> tuple[int, str]:
-        async with self._http.post(path, json=body) as response:
-            return response.status, await response.text()
-
-
-class Simulations:
-    """Starts simulators, which end with the test."""
-
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self._stack = stack
-
-    async def start(self, pace: Pace, model: str = LLM, **switches: object) -> Simulation:
-        simulator = Simulator(pace=pace, switches=Switches(**switches), extra_models=[MLX])  # type: ignore[arg-type]
-        port = await self._stack.enter_async_context(serve(simulator, "127.0.0.1", 0))
-        http = await self._stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
-        return Simulation(simulator, http, model)
-
-
-@pytest.fixture
-async def simulations() -> AsyncIterator[Simulations]:
-    async with AsyncExitStack() as stack:
-        yield Simulations(stack)
-
-
-def statuses(answers: list[tuple[int, str]]) -> list[int]:
-    return [status for status, _ in answers]
+from .simulations import Simulations, statuses
 
 
 async def test_more_requests_than_slots(simulations: Simulations):
@@ -258,90 +199,3 @@ async def test_two_at_once_may_crash_a_model(simulations: Simulations):
         assert "The model has crashed without additional information. (Exit code: null)" in text
     assert one.simulator.memory.instances() == []
     assert [unload.reason for unload in one.ledger.unloads] == ["crashed"]
-
-
-class SpeedRecorder(Gate):
-    """Notes the speeds at which tokens and prompts are awaited."""
-
-    def __init__(self, *, holds: str) -> None:
-        super().__init__(holds=holds)
-        self.token_speeds: list[float] = []
-        self.prompt_speeds: list[float] = []
-
-    async def prompt(self, tokens: int, speed: float = 1.0) -> None:
-        self.prompt_speeds.append(speed)
-        await super().prompt(tokens, speed)
-
-    async def token(self, speed: float = 1.0) -> None:
-        self.token_speeds.append(speed)
-        await super().token(speed)
-
-
-async def test_generations_share_the_speed(simulations: Simulations):
-    """Each of four is half as fast as one alone, and one alone is at full speed again."""
-    pace = SpeedRecorder(holds="token")
-    one = await simulations.start(pace)
-    requests = [one.ask() for _ in range(4)]
-    await until(lambda: one.ledger.total.completion_tokens == 4)
-    pace.opened.set()
-    await asyncio.gather(*requests)
-    assert min(pace.token_speeds) == 0.5
-    pace.token_speeds.clear()
-    await one.ask()
-    assert set(pace.token_speeds) == {1.0}
-
-
-async def test_prompts_share_the_speed(simulations: Simulations):
-    """The second prompt at once is half as fast, as the first has the other half."""
-    pace = SpeedRecorder(holds="prompt")
-    one = await simulations.start(pace)
-    requests = [one.ask() for _ in range(2)]
-    await until(lambda: len(pace.prompt_speeds) == 2)
-    pace.opened.set()
-    await asyncio.gather(*requests)
-    assert pace.prompt_speeds[-1] == 0.5
-
-
-@pytest.mark.parametrize(
-    ("model", "switches", "speeds"),
-    [
-        (LLM, {}, {0.25, 1.0}),
-        (LLM, {"prefill": "ignore"}, {1.0}),
-        ("mlx-model", {"share_speed": False}, {1.0}),
-        ("mlx-model", {"prefill": "slow"}, {0.25, 1.0}),
-    ],
-)
-async def test_a_prompt_slows_a_generation(
-    simulations: Simulations, model: str, switches: dict[str, object], speeds: set[float]
-):
-    """A GGUF model generates at a quarter of its speed while it processes another prompt."""
-    tokens, prompts = SpeedRecorder(holds="token"), SpeedRecorder(holds="prompt")
-    one = await simulations.start(tokens, model, **switches)
-    generating = one.ask()
-    await asyncio.wait_for(tokens.reached.wait(), PATIENCE_SECONDS)
-    one.simulator.pace = prompts
-    reading = one.ask(max_tokens=1)
-    await asyncio.wait_for(prompts.reached.wait(), PATIENCE_SECONDS)
-    tokens.opened.set()
-    await generating
-    prompts.opened.set()
-    await reading
-    assert set(tokens.token_speeds + prompts.token_speeds) == speeds
-
-
-async def test_a_prompt_stops_an_mlx_model(simulations: Simulations):
-    """Its generations go on when the other prompt has been processed."""
-    tokens, prompts = Gate(holds="token"), Gate(holds="prompt")
-    one = await simulations.start(tokens, "mlx-model")
-    generating = one.ask()
-    await asyncio.wait_for(tokens.reached.wait(), PATIENCE_SECONDS)
-    one.simulator.pace = prompts
-    reading = one.ask(max_tokens=1)
-    await asyncio.wait_for(prompts.reached.wait(), PATIENCE_SECONDS)
-    tokens.opened.set()
-    await until(lambda: one.ledger.total.completion_tokens == 2)
-    # A round trip has more than enough turns of the loop for another token.
-    await one.models()
-    assert one.ledger.total.completion_tokens == 2
-    prompts.opened.set()
-    assert statuses(await asyncio.gather(generating, reading)) == [200, 200]
