@@ -46,7 +46,7 @@ class Stepwise(Held):
         super().__init__()
         self.tokens = asyncio.Semaphore(0)
 
-    async def token(self) -> None:
+    async def token(self, speed: float = 1.0) -> None:
         await self.tokens.acquire()
 
     def go_on(self, tokens: int) -> None:

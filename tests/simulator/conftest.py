@@ -1,6 +1,7 @@
 """A simulator on a port of its own, and clients for it."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +13,8 @@ import pytest
 from lmgateway.simulator import Pace, Simulator, serve
 from tests.support.node import node_modules
 from tests.support.waiting import PATIENCE_SECONDS
+
+from .simulations import Simulations
 
 __all__ = ["node_modules"]
 
@@ -154,3 +157,9 @@ async def guarded() -> AsyncIterator[str]:
     """The base URL of a simulator that requires TOKEN."""
     async with serve(Simulator(pace=Pace.instant(), api_token=TOKEN), "127.0.0.1", 0) as bound:
         yield f"http://127.0.0.1:{bound}"
+
+
+@pytest.fixture
+async def simulations() -> AsyncIterator[Simulations]:
+    async with AsyncExitStack() as stack:
+        yield Simulations(stack)

@@ -53,13 +53,15 @@ async def test_hanging_up_stops_the_model(
 
 
 async def test_hanging_up_while_the_prompt_is_read(simulator: Simulator, http: aiohttp.ClientSession):
-    """Leaving before the first token counts as well."""
+    """Leaving before the first token counts as well, though the prompt is finished first."""
     simulator.load(LLM)
     simulator.pace = gate = Gate(holds="prompt")
     request = asyncio.create_task(fetch(http, "/v1/chat/completions", ask(stream=True)))
     await asyncio.wait_for(gate.reached.wait(), 5)
     assert simulator.memory.instances()[0].processing_state()["status"] == "processingPrompt"
     request.cancel()
+    await asyncio.wait_for(simulator.ledger.wait(left=1), 5)
+    gate.opened.set()
     await asyncio.wait_for(simulator.ledger.wait(aborted=1), 5)
 
 
@@ -76,7 +78,26 @@ async def test_the_ledger_has_the_time_of_an_abort(
     assert books["total"]["aborted"] == 1
     assert books["apis"]["chat/completions"] == books["total"]
     assert books["aborts"][0]["api"] == "chat/completions"
-    assert left <= books["aborts"][0]["at"] <= time.monotonic()
+    assert left <= books["aborts"][0]["left_at"] <= books["aborts"][0]["at"] <= time.monotonic()
+
+
+async def test_the_ledger_has_the_instances(simulator: Simulator, http: aiohttp.ClientSession, held: Gate):
+    """How full each was, who loaded it, and what an unload cut off."""
+    request = asyncio.create_task(fetch(http, "/v1/chat/completions", ask()))
+    await asyncio.wait_for(held.reached.wait(), 5)
+    simulator.memory.unload(LLM)
+    async with http.get("/simulator/ledger") as response:
+        books = await response.json()
+    [instance] = books["instances"]
+    for one in (books["slots"], books["models"][LLM], instance):
+        assert 0 < one.pop("busy_seconds") < 60
+    slots = {"running": 0, "queued": 0, "most_running": 1, "most_queued": 0}
+    assert (books["slots"], books["models"]) == (slots, {LLM: slots})
+    assert instance == {"identifier": LLM, "model": LLM, "loaded_by": "hand", **slots}
+    unload = {"identifier": LLM, "model": LLM, "reason": "asked", "busy": 1, "queued": 0}
+    assert books["unloads"] == [unload]
+    held.opened.set()
+    assert await request == 400
 
 
 TEXT = "Model unloaded."

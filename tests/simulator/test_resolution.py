@@ -1,6 +1,5 @@
 """The model that answers an HTTP request, and refusals."""
 
-import asyncio
 import io
 import json
 
@@ -9,7 +8,6 @@ import pytest
 
 from lmgateway.simulator import Pace, Simulator, Switches, serve
 from lmgateway.simulator.engine.faults import LoadFailed
-from tests.support.gate import Gate
 
 from .conftest import EMBEDDING, LLM, OTHER_LLM, TOKEN, ask
 
@@ -95,19 +93,6 @@ async def test_a_model_on_disk_is_loaded(simulator: Simulator, http: aiohttp.Cli
     simulator.load(LLM)
     assert (await chat(http, OTHER_LLM, ttl=77))[1]["model"] == OTHER_LLM
     assert [instance.ttl_seconds for instance in simulator.memory.instances()] == [None, 77]
-
-
-async def test_simultaneous_requests_share_a_load(simulator: Simulator, http: aiohttp.ClientSession):
-    """A model is loaded once however many ask for it, and stays loading when one of them leaves."""
-    simulator.pace = gate = Gate(holds="load")
-    impatient = asyncio.create_task(chat(http, LLM))
-    await asyncio.wait_for(gate.reached.wait(), 5)
-    patient = asyncio.create_task(chat(http, LLM))
-    impatient.cancel()
-    await asyncio.gather(impatient, return_exceptions=True)
-    gate.opened.set()
-    assert (await asyncio.wait_for(patient, 5))[0] == 200
-    assert len(simulator.memory.instances()) == 1
 
 
 async def test_without_just_in_time_loading():

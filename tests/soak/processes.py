@@ -18,6 +18,18 @@ END_SECONDS = 15
 # How long after its return somebody may still get the answer to an attempt from before it.
 RETURN_SECONDS = 1.0
 KEPT_LINES = 200
+# The soak watches the gateway under load, and not how LM Studio's own limits look to its clients.
+SWITCHES = tuple(
+    f"--switch={name}"
+    for name in (
+        "auto_evict=false",
+        "auto_fit=false",
+        "jit_race=false",
+        "parallel=64",
+        "share_speed=false",
+        "unified_kv_cache=false",
+    )
+)
 
 
 @dataclass
@@ -129,7 +141,7 @@ class Studio:
 
     async def start(self) -> None:
         self._process = await self._life.enter_async_context(
-            running("simulate", "--port", str(self._port), "--switch", "auto_fit=false", cwd=self._cwd)
+            running("simulate", "--port", str(self._port), *SWITCHES, cwd=self._cwd)
         )
         if not self._port:
             self._port = self._process.port

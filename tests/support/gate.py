@@ -21,13 +21,13 @@ class Gate(Pace):
         self._holds = holds
         self._load_from = load_from
 
-    async def prompt(self, tokens: int) -> None:
+    async def prompt(self, tokens: int, speed: float = 1.0) -> None:
         await self._hold("prompt")
-        await super().prompt(tokens)
+        await super().prompt(tokens, speed)
 
-    async def token(self) -> None:
+    async def token(self, speed: float = 1.0) -> None:
         await self._hold("token")
-        await super().token()
+        await super().token(speed)
 
     async def load(self, fraction: float) -> None:
         if fraction >= self._load_from:

@@ -1,12 +1,12 @@
 """Downloads of models."""
 
-import asyncio
 import secrets
 from datetime import UTC, datetime, timedelta
 
 from .catalogue import Catalogue
 from .faults import Fault
 from .pace import Pace
+from .tasks import Tasks
 
 SIZE_BYTES = 2_279_145_003
 STEPS = 100
@@ -54,14 +54,12 @@ class Downloads:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._jobs: dict[str, Download] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def start(self, model_key: str, pace: Pace) -> Download:
         job = Download(model_key)
         self._jobs[job.job_id] = job
-        task = asyncio.create_task(self._run(job, pace))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._run(job, pace))
         return job
 
     def get(self, job_id: str) -> Download:
@@ -71,9 +69,7 @@ class Downloads:
             raise UnknownJob(job_id) from None
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     async def _run(self, job: Download, pace: Pace) -> None:
         """A download uses a load's pace, in more and smaller steps."""

@@ -93,6 +93,20 @@ class InstanceUnloaded(Fault):
         super().__init__("Model unloaded.", display_data={"code": "generic.specificModelUnloaded"})
 
 
+class CacheFull(Fault):
+    """The KV cache that the running requests share is full; all of them fail, and the model stays loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("Channel Error")
+
+
+class ModelCrashed(Fault):
+    """The engine of the instance ended by itself, and the instance is gone."""
+
+    def __init__(self) -> None:
+        super().__init__("The model has crashed without additional information. (Exit code: null)")
+
+
 class WrongDomain(Fault):
     """The name is an embedding model's where an LLM is required, or the other way round."""
 

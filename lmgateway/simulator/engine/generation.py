@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from . import context
 from .composition import Composition, StopReason, compose
-from .instance import Instance, Use
-from .ledger import Entry
+from .instance import Instance
 from .pace import Pace
 from .prompt import Prompt
+from .run import Run
 from .switches import Switches
 
 BATCH_TOKENS = 512
@@ -53,18 +54,12 @@ class Pieces(AsyncIterator[str]):
 class Generation:
     """To be iterated in this order: `read_prompt()`, `reasoning` (empty for most models), `answer`.
 
-    Raises InstanceUnloaded if the model is unloaded meanwhile, ContextOverflow before the first piece,
-    ContextFull or ContextFullMlx before a later one.
+    Raises InstanceUnloaded, ModelCrashed or CacheFull if the instance ends it, ContextOverflow before the
+    first piece, ContextFull or ContextFullMlx before a later one.
     """
 
     def __init__(
-        self,
-        workshop: Workshop,
-        instance: Instance,
-        prompt: Prompt,
-        entry: Entry,
-        use: Use,
-        observer: Observer,
+        self, workshop: Workshop, instance: Instance, prompt: Prompt, run: Run, observer: Observer
     ) -> None:
         self.instance = instance
         self.prompt = prompt
@@ -80,38 +75,44 @@ class Generation:
         self.reasoning = Pieces(self.composition.reasoning, self._produce)
         self.answer = Pieces(self.composition.pieces, self._produce)
         self._workshop = workshop
-        self._entry = entry
-        self._use = use
+        self._run = run
         self._observer = observer
         self._prompt_read = False
         self._began = self._first_token = self._ended = asyncio.get_running_loop().time()
 
     async def read_prompt(self, on_progress: OnProgress | None = None) -> None:
-        """Process the prompt, batch by batch."""
-        total = self.prompt_tokens
+        """Wait for a slot, and process the prompt; cancelling the caller doesn't end the processing."""
+        await self._run.get_slot()
         self._observer.began(self)
         if self._overflow != "empty":
-            context.check_prompt(total, self.instance)
+            context.check_prompt(self.prompt_tokens, self.instance)
+        progress: asyncio.Queue[float | None] = asyncio.Queue()
+        prefill = self._run.process_prompt(partial(self._process_prompt, progress.put_nowait))
+        prefill.add_done_callback(lambda _: progress.put_nowait(None))
+        while (fraction := await progress.get()) is not None:
+            if on_progress is not None:
+                await on_progress(fraction)
+        await prefill
+        self._prompt_read = True
+        # The tokens' schedule is this task's, and the prompt was another's.
+        self._workshop.pace.restart()
+
+    async def _process_prompt(self, report: Callable[[float], None]) -> None:
+        total = self.prompt_tokens
         batch = max(BATCH_TOKENS, -(-total // MOST_BATCHES))
         for done in range(0, max(1, total), batch):
             processed = min(batch, total - done)
-            await self._workshop.pace.prompt(processed)
-            self.instance.check_loaded()
-            self._entry.read_prompt(processed)
+            await self._run.read_prompt(self._workshop.pace, processed)
             fraction = (done + processed) / max(1, total)
             self._observer.progressed(self, fraction)
-            if on_progress is not None:
-                await on_progress(fraction)
-        self._prompt_read = True
-        self._use.status = "generating"
+            report(fraction)
 
     async def _produce(self) -> None:
         """Generate a token of the thoughts or the answer."""
         if self.completion_tokens > 0:
-            await self._workshop.pace.token()
-            self.instance.check_loaded()
+            await self._run.await_token(self._workshop.pace)
         context.check_room(self.total_tokens, self.instance, self._overflow)
-        self._entry.produced_token()
+        self._run.produce_token()
         self.completion_tokens += 1
         self._ended = asyncio.get_running_loop().time()
         if self.completion_tokens == 1:

@@ -1,36 +1,76 @@
-"""The ledger: how many generations began, finished and were aborted, and their tokens."""
+"""The ledger: what happened in the simulated LM Studio, for tests to compare with what clients saw."""
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import msgspec
 
+from .occupancy import Occupancy
+
+Origin = Literal["jit", "http", "sdk", "hand"]
+"""Who loaded an instance: a request that named its model, or getOrLoad; `/api/v1`; loadModel; its user."""
+
+UnloadReason = Literal["asked", "idle", "evicted", "crashed"]
+
 
 class Tally(msgspec.Struct):
-    """The counts of one API, or of all. Tokens of aborted generations are included."""
+    """The counts of one API, or of all. Tokens of aborted generations are included.
+
+    `left` counts aborts from when a client's end was noticed, `aborted` from when the slot was free again.
+    """
 
     begun: int = 0
     finished: int = 0
     aborted: int = 0
+    left: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
 
 class Abort(msgspec.Struct, frozen=True):
-    """A generation that was aborted: its client disconnected or cancelled it, or its model was unloaded."""
+    """A generation that was aborted: its client left or cancelled it, or its instance ended it.
+
+    Times are `time.monotonic()`, which processes of one machine share: another process can measure latency.
+    """
 
     api: str
+    left_at: float
+    """When the client's end was noticed."""
     at: float
-    """`time.monotonic()`, which processes of one machine share: another process can measure latency by it."""
+    """When the slot was free again: later, if a prompt was being processed."""
+
+
+class Unload(msgspec.Struct, frozen=True):
+    """An instance that was unloaded, with the requests that it cut off: `busy` in slots, and `queued`."""
+
+    identifier: str
+    model: str
+    reason: UnloadReason
+    busy: int
+    queued: int
+
+
+class InstanceRecord:
+    """An instance, which may be gone by now, and how full it was."""
+
+    def __init__(self, identifier: str, model: str, loaded_by: Origin) -> None:
+        self.identifier = identifier
+        self.model = model
+        self.loaded_by = loaded_by
+        self.occupancy = Occupancy()
 
 
 class Entry:
     """The entry of a running generation."""
 
-    def __init__(self, tallies: tuple[Tally, ...]) -> None:
+    def __init__(self, ledger: "Ledger", api: str, tallies: tuple[Tally, ...]) -> None:
+        self._ledger = ledger
+        self._api = api
         self._tallies = tallies
+        self._left_at = 0.0
 
     def read_prompt(self, tokens: int) -> None:
         for tally in self._tallies:
@@ -40,39 +80,87 @@ class Entry:
         for tally in self._tallies:
             tally.completion_tokens += 1
 
+    def finish(self) -> None:
+        for tally in self._tallies:
+            tally.finished += 1
+        self._ledger.wake()
+
+    def leave(self) -> None:
+        """The client's end was noticed; `abort()` is to follow when the slot is free."""
+        for tally in self._tallies:
+            tally.left += 1
+        self._left_at = time.monotonic()
+        self._ledger.wake()
+
+    def abort(self) -> None:
+        for tally in self._tallies:
+            tally.aborted += 1
+        self._ledger.aborts.append(Abort(self._api, self._left_at, time.monotonic()))
+        self._ledger.wake()
+
 
 class Ledger:
-    """Counts every generation and embedding once, by the API that requested it."""
+    """Counts every generation and embedding once, by the API that requested it, and where it ran."""
 
     def __init__(self) -> None:
         self.total = Tally()
         self.apis: dict[str, Tally] = {}
         self.aborts: list[Abort] = []
+        self.occupancy = Occupancy()
+        self.models: dict[str, Occupancy] = {}
+        self.instances: list[InstanceRecord] = []
+        self.unloads: list[Unload] = []
         self._waiting: dict[asyncio.Future[None], Tally] = {}
+
+    def begin(self, api: str) -> Entry:
+        """Count a generation as begun. The entry is to be finished or aborted once."""
+        tallies = (self.total, self.apis.setdefault(api, Tally()))
+        for tally in tallies:
+            tally.begun += 1
+        self.wake()
+        return Entry(self, api, tallies)
 
     @contextmanager
     def generation(self, api: str) -> Iterator[Entry]:
         """Count a generation: begun on entry, finished on a normal exit, aborted on any exception."""
-        tallies = (self.total, self.apis.setdefault(api, Tally()))
-        for tally in tallies:
-            tally.begun += 1
-        self._wake()
+        entry = self.begin(api)
         try:
-            yield Entry(tallies)
+            yield entry
         except BaseException:
-            for tally in tallies:
-                tally.aborted += 1
-            self.aborts.append(Abort(api, time.monotonic()))
+            entry.leave()
+            entry.abort()
             raise
-        else:
-            for tally in tallies:
-                tally.finished += 1
-        finally:
-            self._wake()
+        entry.finish()
 
-    async def wait(self, *, begun: int = 0, finished: int = 0, aborted: int = 0) -> None:
+    def loaded(self, identifier: str, model: str, loaded_by: Origin) -> Sequence[Occupancy]:
+        """Record an instance, and return the counters of its requests: its own, its model's, all together."""
+        record = InstanceRecord(identifier, model, loaded_by)
+        self.instances.append(record)
+        return (record.occupancy, self.models.setdefault(model, Occupancy()), self.occupancy)
+
+    def report(self) -> dict[str, object]:
+        """Return the ledger as JSON."""
+        return {
+            "total": self.total,
+            "apis": self.apis,
+            "aborts": self.aborts,
+            "slots": self.occupancy.report(),
+            "models": {model: occupancy.report() for model, occupancy in self.models.items()},
+            "instances": [
+                {
+                    "identifier": one.identifier,
+                    "model": one.model,
+                    "loaded_by": one.loaded_by,
+                    **one.occupancy.report(),
+                }
+                for one in self.instances
+            ],
+            "unloads": self.unloads,
+        }
+
+    async def wait(self, *, begun: int = 0, finished: int = 0, left: int = 0, aborted: int = 0) -> None:
         """Wait until each count, over all APIs, has been reached."""
-        target = Tally(begun, finished, aborted)
+        target = Tally(begun, finished, aborted, left)
         if self._reached(target):
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -82,7 +170,8 @@ class Ledger:
         finally:
             del self._waiting[reached]
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Wake those that wait for counts that have been reached."""
         for reached, target in self._waiting.items():
             if not reached.done() and self._reached(target):
                 reached.set_result(None)
@@ -92,5 +181,6 @@ class Ledger:
         return (
             total.begun >= target.begun
             and total.finished >= target.finished
+            and total.left >= target.left
             and total.aborted >= target.aborted
         )

@@ -7,8 +7,10 @@ import msgspec
 from .catalogue import Model
 
 DEFAULT_CONTEXT_LENGTH = 4096
-PARALLEL_KEY = "llm.load.numParallelSessions"
-"""How many predictions run at once on an instance; the next ones wait."""
+DEFAULT_PARALLEL = 4
+
+PARALLEL = "llm.load.numParallelSessions"
+UNIFIED_KV_CACHE = "llm.load.useUnifiedKvCache"
 
 Settings = dict[str, object]
 """Dotted key to value, e.g. `{"llm.load.contextLength": 8192}`."""
@@ -49,18 +51,25 @@ def context_length_key(domain: str) -> str:
     return f"{domain}.load.contextLength"
 
 
-def applied(model: Model, asked: Mapping[str, object]) -> Settings:
-    """Return the defaults with the requested settings; keys of another domain are dropped."""
+def applied(model: Model, *layers: Mapping[str, object]) -> Settings:
+    """Return the defaults with these settings, later ones first; keys of another domain are dropped."""
     settings = _defaults(model)
-    for key, value in asked.items():
-        if key.startswith((f"{model.type}.load.", "load.")) and value is not None:
-            settings[key] = value
+    for layer in layers:
+        for key, value in layer.items():
+            if key.startswith((f"{model.type}.load.", "load.")) and value is not None:
+                settings[key] = value
     return settings
 
 
 def context_length(settings: Mapping[str, object], domain: str) -> int:
     value = settings[context_length_key(domain)]
     return value if isinstance(value, int) else DEFAULT_CONTEXT_LENGTH
+
+
+def parallel(settings: Mapping[str, object]) -> int:
+    """Return the number of slots. An embedding model has no such setting, and one slot (assumed)."""
+    value = settings.get(PARALLEL, 1)
+    return value if isinstance(value, int) and value >= 1 else DEFAULT_PARALLEL
 
 
 def _defaults(model: Model) -> Settings:
@@ -73,9 +82,11 @@ def _defaults(model: Model) -> Settings:
     }
     if model.type == "llm":
         settings |= {
-            PARALLEL_KEY: 4,
-            f"{prefix}.useUnifiedKvCache": True,
+            PARALLEL: DEFAULT_PARALLEL,
+            UNIFIED_KV_CACHE: True,
+            f"{prefix}.llama.autoFit": True,
             f"{prefix}.llama.evalBatchSize": 2048,
+            f"{prefix}.llama.physicalBatchSize": 512,
             f"{prefix}.llama.flashAttention": True,
             f"{prefix}.offloadKVCacheToGpu": True,
         }

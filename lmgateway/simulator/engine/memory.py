@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
@@ -16,6 +17,9 @@ from .faults import (
     WrongDomain,
 )
 from .instance import Instance
+from .ledger import Ledger, Origin, Unload, UnloadReason
+from .slots import Slots
+from .switches import Switches
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,12 +29,10 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     identifier: str | None = None
     settings: load_config.Settings = {}
     ttl_seconds: float | None = None
-
-    def applied_settings(self) -> load_config.Settings:
-        return load_config.applied(self.model, self.settings)
+    origin: Origin = "hand"
 
     def context_length(self) -> int:
-        return load_config.context_length(self.applied_settings(), self.model.type)
+        return load_config.context_length(load_config.applied(self.model, self.settings), self.model.type)
 
     def fits(self) -> bool:
         """The simulated memory is as large as a model's maximum context: a longer one exhausts it."""
@@ -54,8 +56,10 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
 class Memory:
     """The owner of the instances."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, switches: Switches, ledger: Ledger) -> None:
         self._catalogue = catalogue
+        self._switches = switches
+        self._ledger = ledger
         self._instances: dict[str, Instance] = {}
         self._loading: set[str] = set()
 
@@ -74,12 +78,21 @@ class Memory:
     def place(self, order: LoadOrder, identifier: str) -> Instance:
         """The last step of a load, done under `reserve()`."""
         order.check_fits()
+        defaults: load_config.Settings = {
+            load_config.PARALLEL: self._switches.parallel,
+            load_config.UNIFIED_KV_CACHE: self._switches.unified_kv_cache,
+        }
+        settings = load_config.applied(order.model, defaults, order.settings)
+        crashes = self._switches.crash_on_two and order.model.type == "llm"
         instance = Instance(
             order.model,
             identifier,
-            order.applied_settings(),
+            settings,
+            self._slots(order, identifier, settings),
+            origin=order.origin,
             ttl_seconds=order.ttl_seconds,
-            on_idle=self._remove,
+            on_idle=partial(self._remove, reason="idle"),
+            on_crash=partial(self._remove, reason="crashed") if crashes else None,
         )
         self._instances[identifier] = instance
         return instance
@@ -90,11 +103,19 @@ class Memory:
         if instance is None:
             raise UnknownIdentifier(identifier, self._instances)
         _check_domain(instance, domain)
-        self._remove(instance)
+        self._remove(instance, "asked")
+
+    def evict(self, domain: str) -> list[Instance]:
+        """Unload the just-in-time instances, busy or not, and return them. Those being loaded stay."""
+        evicted = [one for one in self.instances(domain) if one.origin == "jit"]
+        for instance in evicted:
+            self._remove(instance, "evicted")
+        return evicted
 
     def close(self) -> None:
-        for instance in list(self._instances.values()):
-            self._remove(instance)
+        for instance in self._instances.values():
+            instance.leave()
+        self._instances.clear()
 
     def instances(self, domain: str | None = None) -> list[Instance]:
         return [one for one in self._instances.values() if domain in (None, one.model.type)]
@@ -152,9 +173,25 @@ class Memory:
             identifier = f"{key}:{number}"
         return identifier
 
-    def _remove(self, instance: Instance) -> None:
+    def _slots(self, order: LoadOrder, identifier: str, settings: load_config.Settings) -> Slots:
+        prefill = self._switches.prefill
+        if prefill == "auto":
+            prefill = "slow" if order.model.format == "gguf" else "stop"
+        return Slots(
+            load_config.parallel(settings),
+            context_length=load_config.context_length(settings, order.model.type),
+            unified_cache=settings.get(load_config.UNIFIED_KV_CACHE) is True,
+            prefill=prefill,
+            share_speed=self._switches.share_speed,
+            occupancies=self._ledger.loaded(identifier, order.model.model_key, order.origin),
+        )
+
+    def _remove(self, instance: Instance, reason: UnloadReason) -> None:
         del self._instances[instance.identifier]
-        instance.leave()
+        busy, queued = len(instance.slots.running), len(instance.slots.waiting)
+        unload = Unload(instance.identifier, instance.model.model_key, reason, busy, queued)
+        self._ledger.unloads.append(unload)
+        instance.leave(crashed=reason == "crashed")
 
 
 def _check_domain(instance: Instance, domain: Domain | None) -> None:

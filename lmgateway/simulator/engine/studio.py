@@ -14,6 +14,7 @@ from .conversations import Conversations
 from .downloads import Downloads
 from .faults import (
     AmbiguousModel,
+    InstanceUnloaded,
     InvalidModelIdentifier,
     JustInTimeLoadFailed,
     LoadFailed,
@@ -29,15 +30,15 @@ from .log_records import Task
 from .memory import LoadOrder, Memory
 from .pace import LOAD_STEPS, Pace
 from .prompt import Prompt
+from .run import Run
 from .server_log import ServerLog
+from .slots import Status
 from .switches import Switches
+from .tasks import Tasks
 from .vectors import embed
 
 JIT_TTL_SECONDS = 3600
 """How long a model loaded just in time may idle, unless the request says otherwise."""
-
-SLOTS = 4
-"""Predictions at once that LM Studio allows an instance by default."""
 
 BUILD = 1
 
@@ -64,11 +65,11 @@ class Studio:
         self.log = ServerLog(log_dir)
         self.clients = Clients(self.log)
         self.catalogue = Catalogue(extra_models)
-        self.memory = Memory(self.catalogue)
+        self.memory = Memory(self.catalogue, self.switches, self.ledger)
         self.downloads = Downloads(self.catalogue)
         self._task_numbers = itertools.count()
         self.conversations = Conversations()
-        self._loads: set[asyncio.Task[Instance]] = set()
+        self._tasks = Tasks()
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 
     def load(self, model_key: str, identifier: str | None = None) -> Instance:
@@ -95,7 +96,7 @@ class Studio:
 
     async def load_regardless(self, order: LoadOrder) -> Instance:
         """Like load_slowly(), but the load continues when the HTTP client disconnects, as in LM Studio."""
-        return await asyncio.shield(self._start_load(order))
+        return await asyncio.shield(self._tasks.start(self.load_slowly(order)))
 
     async def instance_for(self, name: str, domain: Domain, ttl_seconds: float | None = None) -> Instance:
         """Return the instance for this model name in an HTTP request, loaded just in time if necessary."""
@@ -125,16 +126,21 @@ class Studio:
             raise AmbiguousModel(name, self.catalogue.keys())
         raise NoModelsLoaded
 
+    def auto_evict(self, domain: str) -> list[Instance]:
+        """Unload what a just-in-time load replaces, and return it."""
+        return self.memory.evict(domain) if self.switches.auto_evict else []
+
     @contextmanager
     def generate(
         self, instance: Instance, prompt: Prompt, api: str, *, stream: bool = False
     ) -> Iterator[Generation]:
-        """Run a generation: it is counted and logged, and its instance doesn't become idle."""
+        """Run a generation: it is counted and logged, takes a slot, and its instance doesn't become idle."""
         number = next(self._task_numbers)
         kind = OldRecords if self.switches.old_log else Records
-        log = kind(self.log, LoggedRequest(api, stream), Task(slot=number % SLOTS, number=number))
-        with self.ledger.generation(api) as entry, instance.use("processingPrompt") as use:
-            generation = Generation(self, instance, prompt, entry, use, log)
+        task = Task(slot=number % instance.slots.count, number=number)
+        log = kind(self.log, LoggedRequest(api, stream), task)
+        with self._run(instance, "processingPrompt", api) as run:
+            generation = Generation(self, instance, prompt, run, log)
             with log.until_end(generation):
                 yield generation
 
@@ -149,12 +155,11 @@ class Studio:
     ) -> tuple[list[Sequence[float]], int]:
         """Return one vector for each text, and the number of tokens."""
         tokens = sum(map(speech.count_pieces, texts))
-        with self.ledger.generation(api) as entry, instance.use("computingEmbedding"):
+        with self._run(instance, "computingEmbedding", api) as run:
             source = old_log_records.SERVER if self.switches.old_log else instance.identifier
             self.log.write("INFO", log_records.embedding(len(texts)), source)
-            await self.pace.prompt(tokens)
-            instance.check_loaded()
-            entry.read_prompt(tokens)
+            await run.get_slot()
+            await asyncio.shield(run.process_prompt(partial(run.read_prompt, self.pace, tokens)))
             return [embed(text) for text in texts], tokens
 
     def on_disk(self, model_key: str, domain: Domain | None = None) -> Model:
@@ -167,38 +172,38 @@ class Studio:
         return model
 
     async def close(self) -> None:
-        """End loads, downloads and timers, and close the log's file."""
-        loads = list(self._loads)
-        for load in loads:
-            load.cancel()
-        await asyncio.gather(*loads, return_exceptions=True)
+        """End loads, prompts, downloads and timers, and close the log's file."""
+        await self._tasks.close()
         await self.downloads.close()
         self.memory.close()
         self.log.close()
 
+    @contextmanager
+    def _run(self, instance: Instance, status: Status, api: str) -> Iterator[Run]:
+        entry = self.ledger.begin(api)
+        try:
+            run = Run(instance, status, entry, self._tasks)
+        except InstanceUnloaded:
+            entry.leave()
+            entry.abort()
+            raise
+        try:
+            yield run
+        except BaseException:
+            run.abort()
+            raise
+        run.finish()
+
     async def _load_just_in_time(self, model: Model, ttl_seconds: float) -> Instance:
-        """Single-flight: requests for a model that is being loaded join the load."""
-        load = self._jit_loads.get(model.model_key)
+        """Requests for a model that is being loaded load one more instance, or join the load (`jit_race`)."""
+        key = model.model_key
+        load = None if self.switches.jit_race else self._jit_loads.get(key)
         if load is None:
-            load = self._start_load(LoadOrder(model=model, ttl_seconds=ttl_seconds))
-            self._jit_loads[model.model_key] = load
-            load.add_done_callback(partial(self._forget_jit_load, model.model_key))
+            self.auto_evict(model.type)
+            order = LoadOrder(model=model, ttl_seconds=ttl_seconds, origin="jit")
+            load = self._jit_loads[key] = self._tasks.start(self.load_slowly(order))
+            load.add_done_callback(lambda _: self._jit_loads.pop(key, None))
         return await asyncio.shield(load)
-
-    def _start_load(self, order: LoadOrder) -> asyncio.Task[Instance]:
-        load = asyncio.create_task(self.load_slowly(order))
-        self._loads.add(load)
-        load.add_done_callback(self._forget_load)
-        return load
-
-    def _forget_load(self, load: asyncio.Task[Instance]) -> None:
-        self._loads.discard(load)
-        if not load.cancelled():
-            # Retrieve the exception, because the client may have disconnected before the load failed.
-            load.exception()
-
-    def _forget_jit_load(self, model_key: str, _: asyncio.Task[Instance]) -> None:
-        del self._jit_loads[model_key]
 
 
 def check_domain(model: Model, domain: Domain) -> None:

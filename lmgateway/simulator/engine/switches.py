@@ -39,6 +39,26 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "usual"
     embedding_usage: Annotated[bool, _about("count the tokens of embeddings in `usage`")] = False
+    auto_evict: Annotated[
+        bool, _about("a just-in-time load unloads the other model loaded so, even while it generates")
+    ] = True
+    jit_race: Annotated[
+        bool, _about("simultaneous requests for an unloaded model load an instance each; false: one for all")
+    ] = True
+    parallel: Annotated[
+        int, _about("requests at once of an LLM, where its load doesn't set it"), msgspec.Meta(ge=1)
+    ] = 4
+    unified_kv_cache: Annotated[
+        bool, _about("the requests of an LLM share its context, where its load doesn't set it")
+    ] = True
+    share_speed: Annotated[
+        bool, _about("the requests of a model slow each other; false: each is as fast as one alone")
+    ] = True
+    prefill: Annotated[
+        Literal["auto", "stop", "slow", "ignore"],
+        _about("what a prompt does to its model's generations; auto: slow, or stop for a format not GGUF"),
+    ] = "auto"
+    crash_on_two: Annotated[bool, _about("two requests at once crash an LLM, as some MLX models do")] = False
 
 
 def parse(pairs: Iterable[str]) -> Switches:

@@ -14,9 +14,8 @@ async def greeting(_: web.Request) -> web.Response:
 
 
 async def ledger(request: web.Request) -> web.Response:
-    """The simulator's own: `{"total":{…},"apis":{…},"aborts":[{"api","at"}]}`, `at` in monotonic seconds."""
-    books = request.app[STUDIO].ledger
-    return json_response({"total": books.total, "apis": books.apis, "aborts": books.aborts})
+    """The simulator's own: `{"total","apis","aborts","slots","models","instances","unloads"}`."""
+    return json_response(request.app[STUDIO].ledger.report())
 
 
 async def unexpected(request: web.Request) -> web.Response:

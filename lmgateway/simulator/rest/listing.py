@@ -8,7 +8,6 @@ from aiohttp import web
 from ..engine.catalogue import Model
 from ..engine.faults import UnknownModel
 from ..engine.instance import Instance
-from ..engine.load_config import PARALLEL_KEY
 from ..engine.studio import Studio
 from ..keys import STUDIO
 from .bodies import Json
@@ -137,5 +136,5 @@ def v1_config(instance: Instance) -> Json:
     if instance.model.type == "llm":
         settings = instance.settings
         shown |= {name: settings[key] for name, key in V1_SETTINGS.items() if key in settings}
-        shown["parallel"] = settings[PARALLEL_KEY]
+        shown["parallel"] = instance.slots.count
     return shown

@@ -41,7 +41,8 @@ async def load(request: web.Request) -> web.Response:
     body = await read_body(request, LoadBody)
     model = studio.on_disk(body.model)
     began = asyncio.get_running_loop().time()
-    instance = await studio.load_regardless(LoadOrder(model=model, settings=body.settings(model.type)))
+    order = LoadOrder(model=model, settings=body.settings(model.type), origin="http")
+    instance = await studio.load_regardless(order)
     answer: dict[str, object] = {
         "type": model.type,
         "instance_id": instance.identifier,

@@ -7,6 +7,7 @@ import msgspec
 from ..engine.catalogue import Domain, Model
 from ..engine.faults import LoadCancelled
 from ..engine.instance import Instance
+from ..engine.ledger import Origin
 from ..engine.load_config import ConfigStack
 from ..engine.memory import LoadOrder
 from ..engine.studio import Studio
@@ -41,12 +42,12 @@ class Loading:
         """Sends resolved, progress …, success."""
         model = self._studio.on_disk(parameter.model_key, self._domain)
         await channel.send({"type": "resolved", "info": self._studio.catalogue.description(model)})
-        order = _order(model, parameter.load_config_stack, parameter.ttl_ms, parameter.identifier)
+        order = _order(model, parameter.load_config_stack, parameter.ttl_ms, "sdk", parameter.identifier)
         instance = await self._load(order, channel, progress="progress")
         await channel.send({"type": "success", "info": self._studio.memory.description(instance)})
 
     async def get_or_load(self, parameter: GetOrLoad, channel: Channel) -> None:
-        """Sends alreadyLoaded; or startLoading, loadProgress …, loadSuccess."""
+        """Sends alreadyLoaded; or startLoading, unloadingOtherJITModel …, loadProgress …, loadSuccess."""
         memory = self._studio.memory
         loaded = memory.find(parameter.identifier, self._domain)
         if loaded is not None:
@@ -55,7 +56,9 @@ class Loading:
         model = self._studio.on_disk(parameter.identifier, self._domain)
         info = self._studio.catalogue.description(model)
         await channel.send({"type": "startLoading", "identifier": model.model_key, "info": info})
-        order = _order(model, parameter.load_config_stack, parameter.load_ttl_ms)
+        for evicted in self._studio.auto_evict(self._domain):
+            await channel.send({"type": "unloadingOtherJITModel", "info": memory.description(evicted)})
+        order = _order(model, parameter.load_config_stack, parameter.load_ttl_ms, "jit")
         instance = await self._load(order, channel, progress="loadProgress")
         await channel.send({"type": "loadSuccess", "info": memory.description(instance)})
 
@@ -69,10 +72,13 @@ class Loading:
             raise LoadCancelled from None
 
 
-def _order(model: Model, stack: ConfigStack, ttl_ms: int | None, identifier: str | None = None) -> LoadOrder:
+def _order(
+    model: Model, stack: ConfigStack, ttl_ms: int | None, origin: Origin, identifier: str | None = None
+) -> LoadOrder:
     return LoadOrder(
         model=model,
         identifier=identifier,
         settings=stack.settings(),
+        origin=origin,
         ttl_seconds=None if ttl_ms is None else ttl_ms / 1000,
     )
