@@ -35,7 +35,7 @@ Overflow = Literal["event", "string", "error_500", "empty"]
 
 @dataclass
 class RefusingStudio:
-    """`overflow` is the response to bodies of more than `fits_bytes`; `bodies` has all requests with a path."""
+    """`overflow` is the response to bodies of more than `fits_bytes`; `bodies` has every path and body."""
 
     overflow: Overflow | None = None
     fits_bytes: int = 0
