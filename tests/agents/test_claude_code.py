@@ -53,10 +53,10 @@ async def test_a_long_conversation_is_compacted(
     studio.overflow, studio.fits_bytes = "error_500", 70_000
     # Without tools the simulated model answers in text, which the summary must be.
     tools = ("--tools", "")
-    for words, more in ((9000, ()), (6000, ("--continue",))):
-        question = "word " * words + ". Say hello in 5 words."
+    for words, more in ((0, ()), (9000, ("--continue",)), (6000, ("--continue",))):
+        question = "word " * words + "Say hello in 5 words."
         finished = await claude.run("-p", question, *tools, *more)
         is_answer = "This is a simulated answer" in finished.output
-        assert (finished.status, is_answer) == (0, True), finished.output
-    # The first question; then the second one, its summary, and the second one again.
-    assert await asked(gateway) == [(MESSAGES, status) for status in (200, 400, 200, 200)]
+        assert (finished.status, is_answer) == (0, True), (finished.output, await asked(gateway))
+    # Two questions; then the third one, a summary of the conversation, and the third one again.
+    assert await asked(gateway) == [(MESSAGES, status) for status in (200, 200, 400, 200, 200)]
