@@ -86,6 +86,8 @@ async def test_figures_are_the_engines(setup: Setup, is_stream: bool) -> None:
         "promptTokens": usage["prompt_tokens"],
         "completionTokens": usage["completion_tokens"],
         "totalTokens": usage["total_tokens"],
+        "cachedTokens": usage["prompt_tokens_details"]["cached_tokens"],
+        "reasoningTokens": None,
     }
     assert usage["completion_tokens"] == timings["predicted_n"] == GENERATED_TOKENS
     if is_stream:

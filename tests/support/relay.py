@@ -42,14 +42,20 @@ class Relay:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            server_writer.close()
             writer.close()
+            server_writer.close()
+            with suppress(ConnectionError):
+                await server_writer.wait_closed()
+
+    async def exchanges(self, path: str) -> list[tuple[Received, Answer]]:
+        """Return the requests with this path, with their responses, in the order of their connections."""
+        every = [pair for recording in self.recordings async for pair in _exchanges(*recording)]
+        return [(request, answer) for request, answer in every if request.target == path]
 
     async def exchange(self, path: str) -> tuple[Received, Answer]:
-        """Return the one request with this path, and its response."""
-        every = [pair for recording in self.recordings async for pair in _exchanges(*recording)]
-        (found,) = [(request, answer) for request, answer in every if request.target == path]
-        return found
+        """Return the only one."""
+        (only,) = await self.exchanges(path)
+        return only
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recording: bytearray) -> None:
