@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 
 from tests.support.messages import parse_head
@@ -29,23 +29,20 @@ class Relay:
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass everything on until one side ends; then the other side is ended too."""
-        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-        asked, answered = bytearray(), bytearray()
-        self.recordings.append((asked, answered))
-        ways = [
-            asyncio.create_task(_pass_on(reader, server_writer, asked)),
-            asyncio.create_task(_pass_on(server_reader, writer, answered)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            writer.close()
-            server_writer.close()
-            with suppress(ConnectionError):
-                await server_writer.wait_closed()
+        with closing(writer):
+            server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
+            try:
+                asked, answered = bytearray(), bytearray()
+                self.recordings.append((asked, answered))
+                async with asyncio.TaskGroup() as ways:
+                    to_server = ways.create_task(_pass_on(reader, server_writer, asked))
+                    to_client = ways.create_task(_pass_on(server_reader, writer, answered))
+                    to_server.add_done_callback(lambda _: to_client.cancel())
+                    to_client.add_done_callback(lambda _: to_server.cancel())
+            finally:
+                server_writer.close()
+                with suppress(ConnectionError):
+                    await server_writer.wait_closed()
 
     async def exchanges(self, path: str) -> list[tuple[Received, Answer]]:
         """Return the requests with this path, with their responses, in the order of their connections."""
