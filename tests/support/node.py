@@ -1,4 +1,4 @@
-"""The npm packages of tests/package.json, for tests of clients that run on Node.js."""
+"""npm packages, for tests of clients that run on Node.js."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ INSTALL_SECONDS = 300
 def node_modules() -> Path:
     """The installed packages' folder: `NODE_PATH` of a test's script, with commands in `.bin`.
 
+    A test that may install them needs `pytest.mark.timeout(INSTALL_SECONDS)`.
+    """
+    return installed(MANIFEST)
+
+
+def installed(manifest_path: Path) -> Path:
+    """Return the folder `node_modules` with the packages of a package.json.
+
     Skips the test without Node.js or a registry. Each content of package.json is installed once, and used by
-    later sessions too. A test that may install them needs `pytest.mark.timeout(INSTALL_SECONDS)`.
+    later sessions too.
     """
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("node and npm aren't installed")
-    manifest = MANIFEST.read_bytes()
+    manifest = manifest_path.read_bytes()
     folder = CACHE / f"tests-{hashlib.sha256(manifest).hexdigest()[:16]}"
     if not folder.exists():
         _install(npm, manifest, folder)

@@ -1,0 +1,100 @@
+"""Claude Code and Codex, set up for a gateway before a simulated LM Studio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lmgateway.simulator import Pace, Simulator, Switches
+from lmgateway.simulator.engine.switches import Overflow
+from tests.agents.programs import Program
+from tests.conftest import StartGateway
+from tests.support.gateway import Gateway
+from tests.support.node import installed
+from tests.support.relay import Relay, recording_relay
+from tests.support.studio import running_studio
+
+KEY, MODEL = "the-key", "qwen2.5-7b-instruct"
+# With these nothing but the gateway is asked.
+CLAUDE_QUIET = (
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "DISABLE_AUTOUPDATER",
+    "DISABLE_ERROR_REPORTING",
+    "DISABLE_TELEMETRY",
+)
+CODEX_CONFIG = """
+model = "{model}"
+model_provider = "lmgateway"
+[model_providers.lmgateway]
+name = "lmgateway"
+base_url = "{base_url}/v1"
+env_key = "LMGATEWAY_API_KEY"
+wire_api = "responses"
+[analytics]
+enabled = false
+[features]
+plugins = false
+"""
+
+
+@dataclass
+class Setup:
+    """`relay` records what LM Studio is asked."""
+
+    gateway: Gateway
+    relay: Relay
+
+    async def load(self, context_length: int) -> None:
+        """Load MODEL with a context of so many tokens."""
+        order = {"modelKey": MODEL, "loadConfig": {"contextLength": context_length}}
+        url, headers = self.gateway.url("/admin/models/load"), {"X-API-Key": KEY}
+        async with self.gateway.client.post(url, json=order, headers=headers) as response:
+            assert response.status == 200, await response.text()
+
+    async def requests(self) -> list[tuple[str, int]]:
+        """Return path and status of each request that the gateway has answered, oldest first."""
+        url, headers = self.gateway.url("/debug/requests"), {"X-API-Key": KEY}
+        async with self.gateway.client.get(url, headers=headers) as response:
+            report = await response.json()
+        return [(request["path"], request["status"]) for request in report["recent"]]
+
+
+@pytest.fixture(scope="session")
+def commands() -> Path:
+    return installed(Path(__file__).with_name("package.json")) / ".bin"
+
+
+@pytest.fixture
+def overflow() -> Overflow:
+    """The simulator's switch, for a test to override."""
+    return "usual"
+
+
+@pytest.fixture
+async def setup(start_gateway: StartGateway, overflow: Overflow) -> AsyncIterator[Setup]:
+    simulator = Simulator(pace=Pace.instant(), switches=Switches(overflow=overflow))
+    async with running_studio(simulator) as studio, recording_relay(studio.port) as relay:
+        yield Setup(await start_gateway(relay.base_url, auth={"api_key": KEY}), relay)
+
+
+@pytest.fixture
+def claude(commands: Path, setup: Setup, tmp_path: Path) -> Program:
+    models = ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
+    environ = {
+        "ANTHROPIC_BASE_URL": setup.gateway.base_url,
+        "ANTHROPIC_AUTH_TOKEN": KEY,
+        **dict.fromkeys(models, MODEL),
+        **dict.fromkeys(CLAUDE_QUIET, "1"),
+    }
+    return Program(commands / "claude", tmp_path, environ)
+
+
+@pytest.fixture
+def codex(commands: Path, setup: Setup, tmp_path: Path) -> Program:
+    home = tmp_path / ".codex"
+    home.mkdir()
+    (home / "config.toml").write_text(CODEX_CONFIG.format(model=MODEL, base_url=setup.gateway.base_url))
+    return Program(commands / "codex", tmp_path, {"CODEX_HOME": str(home), "LMGATEWAY_API_KEY": KEY})
