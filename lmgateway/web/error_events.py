@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-import time
 
 import msgspec
 
 from ..errors import GatewayError
+from ..observe.clock import unix_time
 from ..traffic.dialects import Protocol
 
 
@@ -35,7 +35,7 @@ def _failed_response(reason: dict[str, str]) -> dict[str, object]:
     return {
         "id": f"resp_{secrets.token_hex(24)}",
         "object": "response",
-        "created_at": int(time.time()),
+        "created_at": int(unix_time()),
         "status": "failed",
         "error": reason,
         "incomplete_details": None,
