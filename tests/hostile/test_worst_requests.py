@@ -24,7 +24,8 @@ GROUPS = 4
 
 
 # They take 8 s each, so the first tier has one.
-@pytest.mark.parametrize("group", [0, *(pytest.param(n, marks=pytest.mark.long) for n in range(1, GROUPS))])
+@pytest.mark.long
+@pytest.mark.parametrize("group", range(GROUPS))
 async def test_nobody_waits_for_another_ones_request(
     tmp_path: Path, upstream: ScriptedUpstream, group: int
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmgateway.traffic.mend_requests import MEND_BYTES, Mend, advice, mended, refused
-from tests.support.properties import checked, odd_json, often
+from tests.support.properties import checked, odd_json
 
 CHAT, NATIVE_CHAT, RESPONSES = "/v1/chat/completions", "/api/v0/chat/completions", "/v1/responses"
 MESSAGES, EMBEDDINGS = "/v1/messages", "/v1/embeddings"
@@ -340,7 +340,7 @@ requests = st.fixed_dictionaries(
 mends = st.sampled_from(get_args(Mend))
 
 
-@often
+@checked
 @given(mends, st.sampled_from(PATHS), requests)
 def test_other_members_are_never_changed(mend, path, request):
     """And a mended request needs no second mend of its kind."""

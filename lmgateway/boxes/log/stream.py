@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ...errors import UpstreamUnavailable
+from ...observe.clock import unix_time
 from ...text import repaired
 from ...untrusted import whole
 from ..origin import Origin
@@ -94,7 +95,7 @@ def _stamped(content: str, log: Mapping[str, object]) -> str:
     if is_stamped(content):
         return content
     milliseconds = whole(log.get("timestamp"), 0, _LAST_TIMESTAMP)
-    time = datetime.now(UTC) if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    time = datetime.fromtimestamp(unix_time() if milliseconds is None else milliseconds / 1000, UTC)
     data = log["data"]
     level = data.get("level") if isinstance(data, Mapping) else None
     shown = level.upper() if isinstance(level, str) and level.isascii() and level.isalpha() else "INFO"

@@ -1,0 +1,1 @@
+"""Recorded answers, which the gateway relays byte for byte."""
