@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from ..errors import BadRequest, LoopDetected, UpstreamBroke
 from ..text import clean_name
 
-EVENT_STREAM = "text/event-stream"
+EVENT_STREAM, JSON = "text/event-stream", "application/json"
 _HOP_BY_HOP = frozenset(
     {
         "connection",

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from ..observe.tokens import TokenCount
 from .body_meter import BodyMeter
-from .headers import EVENT_STREAM
+from .headers import EVENT_STREAM, JSON
 from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, may_be_error, shortened
 from .studio_errors import StreamOverflowed, overflow_of, sentence_of
 from .usage import read, without_usage
@@ -246,4 +246,4 @@ def meter_for(
     """
     if media_type.startswith(EVENT_STREAM):
         return StreamMeter(strips=hides_usage, end=end, mends=mends)
-    return BodyMeter() if media_type.startswith("application/json") else None
+    return BodyMeter() if media_type.startswith(JSON) else None

@@ -11,8 +11,9 @@ from ..boxes.http.client import Outgoing
 from ..boxes.http.response import UpstreamResponse
 from ..errors import GatewayError
 from ..observe.exchange import Exchange
-from ..traffic.headers import EVENT_STREAM, media_type
-from ..traffic.judge import Reply, SendMended, judge, judge_failure, may_be_error
+from ..traffic.dialects import Dialect
+from ..traffic.headers import EVENT_STREAM, JSON, media_type
+from ..traffic.judge import Reply, SendMended, Verdict, judge, judge_failure, may_be_error
 from ..traffic.plan import Plan, RelayOptions
 from .ruleset import Ruleset
 
@@ -23,9 +24,10 @@ MAX_ERROR_BYTES = 64 * 1024
 
 
 class Delivered(Struct, frozen=True):
-    """LM Studio's response: its head, and `first`, the beginning of its body, if that was looked at."""
+    """LM Studio's response; `kind` is its media type, `first` the beginning of its body, if that was read."""
 
     response: UpstreamResponse
+    kind: str
     first: bytes
     box: Box
     options: RelayOptions
@@ -37,8 +39,7 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
     Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, the failure of the client's upload, and the
     error that replaces a response of LM Studio's.
     """
-    failures, dialect = 0, planned.relay.dialect
-    generates = dialect is not None and dialect.generates
+    failures = 0
     while True:
         box = admit(rules)
         try:
@@ -49,16 +50,17 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
                 raise failure from exc
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
             continue
+        kind = media_type(response.headers)
         if not planned.relay.mends:
-            return Delivered(response, b"", box, planned.relay)
+            return Delivered(response, kind, b"", box, planned.relay)
         try:
-            reply = await look(response, generates=generates)
+            first = await look(response, kind, planned.relay.dialect)
         except BaseException:
             response.close()
             raise
-        verdict = judge(reply, planned)
+        verdict = judged(response, first, planned)
         if verdict == "pass":
-            return Delivered(response, reply.body, box, planned.relay)
+            return Delivered(response, kind, first, box, planned.relay)
         response.close()
         if not isinstance(verdict, SendMended):
             exchange.replaced(verdict)
@@ -79,28 +81,37 @@ def address(planned: Plan, box: Box) -> Outgoing:
     return box.http.address(planned.method, planned.target, planned.headers, parts)
 
 
-async def look(response: UpstreamResponse, *, generates: bool) -> Reply:
+async def look(response: UpstreamResponse, kind: str, dialect: Dialect | None) -> bytes:
     """Read what decides whether a response is relayed. Raises as UpstreamResponse.read().
 
     That is the first piece of a generation's stream, and all of an error's body. Any other head is relayed at
     once, whether or not its body follows.
     """
-    kind, body = media_type(response.headers), b""
     is_stream = kind.startswith(EVENT_STREAM)
-    if (is_stream or kind.startswith("application/json")) and "Content-Encoding" not in response.headers:
-        body = response.read_ready()
-        if not body and not response.has_ended and generates and (is_stream or response.status >= 400):
-            body = await response.read()
-        if not is_stream and may_be_error(body):
-            while not response.has_ended and len(body) <= MAX_ERROR_BYTES:
-                body += await response.read()
+    if not (is_stream or kind.startswith(JSON)) or "Content-Encoding" in response.headers:
+        return b""
+    body = response.read_ready()
+    decides = is_stream or response.status >= 400
+    if not body and decides and dialect is not None and dialect.generates and not response.has_ended:
+        body = await response.read()
+    if not is_stream and may_be_error(body):
+        while not response.has_ended and len(body) <= MAX_ERROR_BYTES:
+            body += await response.read()
+    return body
+
+
+def judged(response: UpstreamResponse, first: bytes, planned: Plan) -> Verdict:
+    """Return what follows a response whose beginning was read."""
+    if planned.method != "HEAD" and not may_be_error(first):
+        return "pass"
     length = response.headers.get("Content-Length", "")
-    return Reply(
+    reply = Reply(
         status=response.status,
         length=int(length) if length.isdecimal() else None,
-        body=body,
-        is_whole=not is_stream and response.has_ended,
+        body=first,
+        is_whole=response.has_ended,
     )
+    return judge(reply, planned)
 
 
 def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:

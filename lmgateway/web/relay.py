@@ -8,7 +8,7 @@ from multidict import CIMultiDict
 from ..errors import ContextLengthExceeded
 from ..observe.exchange import Exchange
 from ..observe.faults import Faults
-from ..traffic.headers import EVENT_STREAM, media_type, response_fields, writable_reason
+from ..traffic.headers import EVENT_STREAM, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
 from ..traffic.studio_errors import Overflow, context_length_exceeded
 from .delivery import Delivered
@@ -26,7 +26,7 @@ async def relay(
     """
     upstream, options = delivered.response, delivered.options
     # LM Studio's response decides, not the request: a request for a stream may get plain JSON.
-    is_stream = media_type(upstream.headers).startswith(EVENT_STREAM)
+    is_stream = delivered.kind.startswith(EVENT_STREAM)
     meter = _meter_of(delivered)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
@@ -37,12 +37,12 @@ async def relay(
         is_whole = upstream.has_ended and not transfer.left
         if is_whole:
             unsent += transfer.finish()
-        failure = transfer.failure or (await overflow_of_empty(delivered, meter) if is_whole else None)
-        if failure is not None:
-            # The client has no head yet, so it gets the error instead.
-            if isinstance(failure, ContextLengthExceeded):
-                exchange.replaced(failure)
-            raise failure
+        if transfer.failure is not None or (is_whole and _is_empty(delivered, meter)):
+            try:
+                await check_context(delivered, transfer, exchange)
+            except ContextLengthExceeded as exc:
+                exchange.replaced(exc)  # the client has no head yet, so it gets the error instead
+                raise
         writer = await downstream.begin(
             upstream.status,
             writable_reason(upstream.reason),
@@ -54,9 +54,8 @@ async def relay(
             await writer.write(unsent)
             await transfer.run(downstream.connection, writer)
             unsent = transfer.finish()
-            failure = transfer.failure or await overflow_of_empty(delivered, meter)
-            if failure is not None:
-                raise failure
+            if transfer.failure is not None or _is_empty(delivered, meter):
+                await check_context(delivered, transfer, exchange)
         response = downstream.response
         if response is None:
             raise RuntimeError("the response has no head")
@@ -74,7 +73,7 @@ def _meter_of(delivered: Delivered) -> Meter | None:
         return None
     is_answer = upstream.status == 200
     return meter_for(
-        media_type(upstream.headers),
+        delivered.kind,
         hides_usage=options.hides_usage,
         end=dialect.stream_end if is_answer else None,
         mends=options.mends and is_answer,
@@ -93,18 +92,20 @@ def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CI
     return fields
 
 
-async def overflow_of_empty(delivered: Delivered, meter: Meter | None) -> ContextLengthExceeded | None:
-    """Return the error of an answer without any token whose prompt fills the context, None for all others.
+async def check_context(delivered: Delivered, transfer: Transfer, exchange: Exchange) -> None:
+    """Raise an answer's failure; ContextLengthExceeded for an empty one whose prompt fills the context."""
+    if transfer.failure is not None:
+        raise transfer.failure
+    context = await delivered.box.context_length(delivered.options.model)
+    prompt = None if exchange.count is None else exchange.count.prompt_tokens
+    if context is not None and prompt is not None and prompt >= context:
+        raise context_length_exceeded(delivered.options.path, Overflow(prompt, context))
 
-    Some versions of LM Studio report a context overflow so.
-    """
+
+def _is_empty(delivered: Delivered, meter: Meter | None) -> bool:
+    """True for a complete answer without any token: some versions of LM Studio report an overflow so."""
     options, count = delivered.options, None if meter is None else meter.count
-    if count is None or not options.mends or options.dialect is None or not options.dialect.generates:
-        return None
-    is_empty = not count.generated and (isinstance(meter, StreamMeter) or count.completion_tokens == 0)
-    if not is_empty or count.prompt_tokens is None or count.fault is not None:
-        return None
-    context = await delivered.box.context_length(options.model)
-    if context is None or count.prompt_tokens < context:
-        return None
-    return context_length_exceeded(options.path, Overflow(count.prompt_tokens, context))
+    if count is None or count.generated or not options.mends or count.fault is not None:
+        return False
+    generates = options.dialect is not None and options.dialect.generates
+    return generates and (count.completion_tokens == 0 or isinstance(meter, StreamMeter))

@@ -146,5 +146,6 @@ def function_tools(tools: Sequence[Mapping[str, object]] | None) -> list[Tool]:
         function = tool.get("function", tool)
         if isinstance(function, Mapping) and isinstance(name := function.get("name"), str):
             schema = function.get("parameters", function.get("input_schema"))
-            parsed.append(Tool(name, dict(schema) if isinstance(schema, Mapping) else {}))
+            # Arguments are an object, also where a tool describes none.
+            parsed.append(Tool(name, {"type": "object", **(schema if isinstance(schema, Mapping) else {})}))
     return parsed
