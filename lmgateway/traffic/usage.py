@@ -100,10 +100,12 @@ def read(data: bytes, figures: TokenCount) -> bool:
             _take(figures, part.usage, part.stats)
     if payload.message is not None and (usage := payload.message.usage) is not None:
         # Anthropic's first event: the prompt's tokens. Its output count is only a placeholder.
-        _add(figures, prompt_tokens=usage.input_tokens, cached_tokens=usage.cache_read_input_tokens)
+        _add(figures, usage.input_tokens, None, usage.cache_read_input_tokens, None)
     if figures.model is None:
-        parts = (payload, payload.response, payload.message, payload.result)
-        figures.model = next(filter(None, map(_model_in, parts)), None)
+        figures.model = _model_in(payload)
+        if figures.model is None:
+            parts = (payload.response, payload.message, payload.result)
+            figures.model = next(filter(None, map(_model_in, parts)), None)
     return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 
@@ -169,7 +171,7 @@ _UNREAD = {
 
 def _model_in(part: _Payload | _Nested | None) -> str | None:
     name = None if part is None else part.model or part.model_instance_id
-    return text(name, NAME_CHARACTERS + KEY_CHARACTERS)
+    return None if name is None else text(name, NAME_CHARACTERS + KEY_CHARACTERS)
 
 
 def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
@@ -179,19 +181,13 @@ def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> No
         completion = _first(usage.completion_tokens_details, usage.output_tokens_details)
         _add(
             figures,
-            # No prompt is empty: LM Studio reports 0 for embeddings, which it doesn't count.
-            prompt_tokens=_first(usage.prompt_tokens, usage.input_tokens) or None,
-            completion_tokens=_first(usage.completion_tokens, usage.output_tokens),
-            cached_tokens=usage.cache_read_input_tokens if prompt is None else prompt.cached_tokens,
-            reasoning_tokens=None if completion is None else completion.reasoning_tokens,
+            _first(usage.prompt_tokens, usage.input_tokens),
+            _first(usage.completion_tokens, usage.output_tokens),
+            usage.cache_read_input_tokens if prompt is None else prompt.cached_tokens,
+            None if completion is None else completion.reasoning_tokens,
         )
     if stats is not None:
-        _add(
-            figures,
-            prompt_tokens=stats.input_tokens,
-            completion_tokens=stats.total_output_tokens,
-            reasoning_tokens=stats.reasoning_output_tokens,
-        )
+        _add(figures, stats.input_tokens, stats.total_output_tokens, None, stats.reasoning_output_tokens)
         figures.tokens_per_second = stats.tokens_per_second
         figures.time_to_first_token = stats.time_to_first_token or stats.time_to_first_token_seconds
 
@@ -200,11 +196,19 @@ def _first(one: T | None, other: T | None) -> T | None:
     return other if one is None else one
 
 
-def _add(figures: TokenCount, **counts: int | None) -> None:
+def _add(
+    figures: TokenCount, prompt: int | None, completion: int | None, cached: int | None, reasoning: int | None
+) -> None:
     """Replace the counts that are known."""
-    for name, number in counts.items():
-        if number is not None:
-            setattr(figures, name, number)
+    # No prompt is empty: LM Studio reports 0 for embeddings, which it doesn't count.
+    if prompt:
+        figures.prompt_tokens = prompt
+    if completion is not None:
+        figures.completion_tokens = completion
+    if cached is not None:
+        figures.cached_tokens = cached
+    if reasoning is not None:
+        figures.reasoning_tokens = reasoning
 
 
 def without_usage(event: bytes, data: bytes) -> bytes:
