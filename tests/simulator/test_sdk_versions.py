@@ -84,7 +84,7 @@ async def test_javascript_with_a_token(guarded: str, node_modules: Path):
 
 def check_python(results: dict[str, object]) -> None:
     check(results)
-    assert results["downloaded"] == [LLM, OTHER_LLM, "qwen2.5-vl-7b-instruct", EMBEDDING]
+    assert results["downloaded"][:4] == [LLM, OTHER_LLM, "qwen2.5-vl-7b-instruct", EMBEDDING]
     assert results["loaded"] == ["mine"]
     assert results["stopReason"] == "maxPredictedTokensReached"
     assert results["loadConfig"] == 8192
