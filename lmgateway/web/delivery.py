@@ -85,16 +85,17 @@ async def look(response: UpstreamResponse, *, generates: bool) -> Reply:
     That is the first piece of a generation's stream, and all of an error's body. Any other head is relayed at
     once, whether or not its body follows.
     """
-    kind, body = media_type(response.headers), b""
+    kind, body, length = media_type(response.headers), b"", ""
     is_stream = kind.startswith(EVENT_STREAM)
     if (is_stream or kind.startswith("application/json")) and "Content-Encoding" not in response.headers:
+        length = response.headers.get("Content-Length", "")
         body = response.read_ready()
-        if not body and not response.has_ended and generates and (is_stream or response.status >= 400):
+        is_error = generates and not is_stream and response.status >= 400
+        if not body and not response.has_ended and generates and is_stream:
             body = await response.read()
-        if not is_stream and may_be_error(body):
+        if is_error or (not is_stream and may_be_error(body)):
             while not response.has_ended and len(body) <= MAX_ERROR_BYTES:
                 body += await response.read()
-    length = response.headers.get("Content-Length", "")
     return Reply(
         status=response.status,
         length=int(length) if length.isdecimal() else None,
