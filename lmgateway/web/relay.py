@@ -52,10 +52,9 @@ async def relay(
         )
         if not is_whole:
             await writer.write(unsent)
-            await transfer.run(downstream.connection, writer)
-            unsent = transfer.finish()
-            failure = transfer.failure or await overflow_of_empty(delivered, meter)
-            if failure is not None:
+            unsent = await transfer.run(downstream.connection, writer)
+            # Nothing after the head of plain JSON can report an error, and its client may have all of it.
+            if is_stream and (failure := await overflow_of_empty(delivered, meter)) is not None:
                 raise failure
         response = downstream.response
         if response is None:
