@@ -20,7 +20,7 @@ from .studio_errors import (
 
 # The first attempt and one retry.
 _MAX_ATTEMPTS = 2
-# A request is sent mended at most so often: three rounds in all.
+# A request is sent again, mended, at most so often: three rounds in all.
 _MAX_MENDS = 2
 _ERROR_BEGINNING = re.compile(rb'\s*\{\s*"(?:error|type|message)"')
 
@@ -82,7 +82,8 @@ def _endpoint_not_found(plan: Plan) -> EndpointNotFound:
 def _judge_refusal(reply: Reply, plan: Plan) -> Verdict:
     path, done = plan.relay.path, plan.relay.mended
     mend = refused(path, reply.status, reply.body)
-    if mend is not None and mend not in done and len(done) < _MAX_MENDS:
+    may_mend = len(done) - plan.known_mends < _MAX_MENDS
+    if mend is not None and mend not in done and may_mend:
         body = mended_body(plan, mend)
         if body is not None:
             return SendMended(mend, body)

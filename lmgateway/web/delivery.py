@@ -40,6 +40,7 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
     failures, dialect = 0, planned.relay.dialect
     generates = dialect is not None and dialect.generates
     while True:
+        exchange.mended_as(planned.relay.mended)
         box = admit(rules)
         try:
             response = await box.http.send(address(planned, box), silence=planned.silence_seconds)
@@ -62,6 +63,7 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
         response.close()
         if not isinstance(verdict, SendMended):
             exchange.replaced(verdict)
+            verdict.headers = planned.relay.fields
             raise verdict
         box.refusals.add(planned.model, verdict.mend)
         planned = planned.with_mend(verdict.mend, verdict.body)

@@ -42,6 +42,7 @@ async def relay(
             # The client has no head yet, so it gets the error instead.
             if isinstance(failure, ContextLengthExceeded):
                 exchange.replaced(failure)
+                failure.headers = options.fields
             raise failure
         writer = await downstream.begin(
             upstream.status,
@@ -87,8 +88,7 @@ def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CI
         fields["X-Accel-Buffering"] = "no"
     if isinstance(meter, StreamMeter):
         fields.popall("Content-Length", None)  # removing the usage makes the body shorter
-    if delivered.options.mended:
-        fields["X-Mended"] = ", ".join(delivered.options.mended)
+    fields.update(delivered.options.fields)
     return fields
 
 
