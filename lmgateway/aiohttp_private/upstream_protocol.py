@@ -153,7 +153,8 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
         body, self._head_due = self._payload, None
         super().set_exception(exc, *cause)
         if body is not None and not body.is_eof() and body.exception() is None:
-            fail_reader(body, aiohttp.ClientPayloadError("Response framing is broken"), exc)
+            broken = aiohttp.ClientPayloadError("Response framing is broken")
+            fail_reader(body, exc if isinstance(exc, aiohttp.ServerTimeoutError) else broken, exc)
 
 
 def _descriptor(transport: asyncio.BaseTransport) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..schema.common import Mend
+from ..text import NAME_CHARACTERS
 from .health import Health
 
 MAX_MODELS = 1000
@@ -28,5 +29,7 @@ class Refusals:
 
     def add(self, model: str | None, mend: Mend) -> None:
         known = self.of(model)
-        if mend not in known and len(self._mends) < MAX_MODELS:
+        if model is not None and len(model) > NAME_CHARACTERS:
+            return  # clients choose it
+        if mend not in known and (known or len(self._mends) < MAX_MODELS):
             self._mends[model] = (*known, mend)

@@ -20,8 +20,10 @@ from .studio_errors import (
 
 # The first attempt and one retry.
 _MAX_ATTEMPTS = 2
-# A request is sent mended at most so often: three rounds in all.
+# A request is sent again, mended, at most so often: three rounds in all.
 _MAX_MENDS = 2
+# Of an error that LM Studio reports with status 200, and of any other.
+_DISGUISED = re.compile(rb'\s*\{\s*"error"')
 _ERROR_BEGINNING = re.compile(rb'\s*\{\s*"(?:error|type|message)"')
 
 
@@ -53,9 +55,10 @@ class SendMended(Struct, frozen=True):
 Verdict = Literal["pass"] | SendMended | GatewayError
 
 
-def may_be_error(beginning: bytes) -> bool:
+def may_be_error(status: int, beginning: bytes) -> bool:
     """True if this may be the beginning of an error's body, which is then read to its end."""
-    return _ERROR_BEGINNING.match(beginning) is not None
+    pattern = _DISGUISED if status < 400 else _ERROR_BEGINNING
+    return pattern.match(beginning) is not None
 
 
 def judge(reply: Reply, plan: Plan) -> Verdict:
@@ -63,7 +66,7 @@ def judge(reply: Reply, plan: Plan) -> Verdict:
     if plan.method == "HEAD":
         is_missing = reply.status == 200 and reply.length in unexpected_lengths("HEAD", plan.target)
         return _endpoint_not_found(plan) if is_missing else "pass"
-    if not reply.is_whole or not may_be_error(reply.body):
+    if not reply.is_whole or not may_be_error(reply.status, reply.body):
         return "pass"
     sentence = sentence_of(reply.body)
     if reply.status == 200 and is_unexpected_endpoint(sentence):
@@ -82,7 +85,8 @@ def _endpoint_not_found(plan: Plan) -> EndpointNotFound:
 def _judge_refusal(reply: Reply, plan: Plan) -> Verdict:
     path, done = plan.relay.path, plan.relay.mended
     mend = refused(path, reply.status, reply.body)
-    if mend is not None and mend not in done and len(done) < _MAX_MENDS:
+    may_mend = len(done) - plan.known_mends < _MAX_MENDS
+    if mend is not None and mend not in done and may_mend:
         body = mended_body(plan, mend)
         if body is not None:
             return SendMended(mend, body)

@@ -9,6 +9,8 @@ from msgspec import Raw
 
 from .raw_json import Members, items, members, raw, text
 
+MAX_TOOLS = 8192
+"""The schemas of more tools aren't completed: that takes 4 µs each, in which other requests wait."""
 _SCHEMA = msgspec.json.Decoder(Members | None)
 _KNOWN_TYPES = frozenset({"function", "mcp"})
 _NULL = Raw(b"null")
@@ -77,6 +79,8 @@ def complete_response_schemas(body: Members) -> Members | None:
 
 def _with_each_tool(body: Members, change: Callable[[Raw], Raw]) -> Members | None:
     offered = items(body.get("tools"))
+    if len(offered) > MAX_TOOLS:
+        return None
     tools = [change(tool) if text(members(tool).get("type")) == "function" else tool for tool in offered]
     return None if tools == offered else {**body, "tools": raw(tools)}
 

@@ -15,15 +15,13 @@ from typing import Protocol
 from ..observe.tokens import TokenCount
 from .body_meter import BodyMeter
 from .headers import EVENT_STREAM, JSON
-from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, fault_of, is_error, may_be_error, shortened
-from .studio_errors import StreamOverflowed, overflow_of, sentence_of
+from .stream_end import FAILED, LAST_EVENTS, LONG_BYTES, HeldEnd, fault_of, is_error, may_be_error, shortened
+from .studio_errors import StreamOverflowed, check_overflow
 from .usage import read, without_usage
 
 # A longer event isn't parsed. The last event of /v1/responses repeats the whole answer.
 MAX_EVENT_BYTES = 1024**2
 MAX_STRIPPED_BYTES = 64 * 1024
-# Of an answer without a token, at most so much of the end is held until its usage is known.
-MAX_ENDING_BYTES = 64 * 1024
 # The model's name isn't searched for in later events: comments may precede the one that has it.
 NAMING_EVENTS = 8
 
@@ -81,8 +79,8 @@ class StreamMeter:
         self._strips = strips
         self._end = end
         self._mends = mends
-        # What is held of the end, None once there was a token.
-        self._ending: list[bytes] | None = [] if mends else None
+        # None once there was a token.
+        self._ending = HeldEnd(end) if mends else None
         # The last event with a token and what followed it: a stream that has ended generates no more.
         self._tail: deque[bytes] = deque(maxlen=LAST_EVENTS)
         self._rest = b""
@@ -122,7 +120,7 @@ class StreamMeter:
         if len(rest) > self._max_event_bytes:
             self._tail.append(shortened(rest))
             self._long_tail, self._rest, self._relayed = rest[-3:], b"", 0
-            return rest[relayed:]
+            return self._release_end() + rest[relayed:]
         # Before the first token an incomplete event is held, because its end may have to be.
         if not relayed and (self._strips or self._ending is not None or (self._mends and may_be_error(rest))):
             self._relayed = 0
@@ -147,14 +145,18 @@ class StreamMeter:
         held, self._ending = self._ending, None
         if self._rest:  # a last event without its empty line: counted, and relayed unchanged as it is broken
             self._find_model(self._rest)
-            self._see(self._rest)
+            try:
+                self._see(self._rest)
+            except StreamOverflowed as exc:
+                exc.is_cut = self._relayed > 0
+                raise
         if self._end is not None and self.count.fault is None:
             self.count.fault = fault_of(self._tail, self._end)
         self._ending = held
         return self.held_back()
 
     def held_back(self) -> bytes:
-        return b"".join([*(self._ending or ()), self._rest[self._relayed :]])
+        return self._release_end() + self._rest[self._relayed :]
 
     def _find_model(self, event: bytes) -> None:
         """Read the model's name, if it isn't known and this is one of the first events."""
@@ -176,9 +178,10 @@ class StreamMeter:
                 # Nothing is removed from a long chunk, in which that would take long; LM Studio's is short.
                 is_stripped = self._strips and len(event) <= MAX_STRIPPED_BYTES
                 passed = without_usage(event, data) if is_stripped else event
-                return passed if self._ending is None else self._hold_end(passed)
+                return self._hold_end(passed)
         if find(_ERROR) >= 0 and is_error(event, _data(event)):
-            self._check_overflow(event)
+            if self._mends:
+                check_overflow(_data(event))
             self.count.fault = FAILED
         elif _is_token(event):
             self.count.seen += 1
@@ -189,17 +192,15 @@ class StreamMeter:
 
     def _hold_end(self, event: bytes) -> bytes:
         """Hold the end of a stream that has no token yet; return what is relayed."""
-        held = [*(self._ending or ()), event]
-        if self.count.seen or sum(map(len, held)) > MAX_ENDING_BYTES:
-            self._ending = None
-        elif self._ending or (self._end is not None and self._end.search(event) is not None):
-            self._ending = held
-            return b""
-        return b"".join(held)
+        ending = self._ending
+        if ending is not None and (self.count.seen or not ending.has_room(event)):
+            return self._release_end() + event
+        return b"" if ending is not None and ending.add(event) else event
 
-    def _check_overflow(self, event: bytes) -> None:
-        if self._mends and (overflow := overflow_of(sentence_of(_data(event)))) is not None:
-            raise StreamOverflowed(overflow)
+    def _release_end(self) -> bytes:
+        """Return what is held of the end, and hold nothing more."""
+        held, self._ending = self._ending, None
+        return b"" if held is None else held.joined()
 
 
 def _data(event: bytes) -> bytes:

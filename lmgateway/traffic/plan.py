@@ -62,11 +62,17 @@ class RelayOptions(Struct, frozen=True, gc=False):
     model: str | None = None
     mended: tuple[Mend, ...] = ()
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """The header fields that the response has of the gateway."""
+        return {"X-Mended": ", ".join(self.mended)} if self.mended else {}
+
 
 class Plan(Struct, frozen=True):
     """A request to LM Studio, without the parts that depend on the box.
 
-    `silence_seconds` limits how long LM Studio may take for each next byte; None is no limit.
+    `silence_seconds` limits how long LM Studio may take for each next byte; None is no limit. `known_mends`
+    of the body's mends were known to be needed; each other one followed a refusal of this request.
     """
 
     method: str
@@ -76,15 +82,16 @@ class Plan(Struct, frozen=True):
     silence_seconds: float | None
     relay: RelayOptions
     streaming: bool = False
+    known_mends: int = 0
 
     @property
     def model(self) -> str | None:
         return self.relay.model
 
-    def with_mend(self, mend: Mend, body: bytes) -> Plan:
+    def with_mend(self, mend: Mend, body: bytes, *, is_known: bool = False) -> Plan:
         """Return the plan for the same request with this mend, and the body that it has then."""
         relay = structs.replace(self.relay, mended=(*self.relay.mended, mend))
-        return structs.replace(self, body=body, relay=relay)
+        return structs.replace(self, body=body, relay=relay, known_mends=self.known_mends + is_known)
 
 
 def plan(
@@ -127,7 +134,7 @@ def plan(
     )
     for mend in known_refusals(filled.model) if mends else ():
         if (better := mended_body(planned, mend)) is not None:
-            planned = planned.with_mend(mend, better)
+            planned = planned.with_mend(mend, better, is_known=True)
     return planned
 
 

@@ -16,6 +16,8 @@ LAST_EVENTS = 4
 # A longer event is shortened to its beginning, which has its name, and its end, which has the finish_reason.
 LONG_BYTES = 4096
 _HALF = LONG_BYTES // 2
+# Of an answer without a token, at most so much of the end is held until its usage is known.
+MAX_HELD_BYTES = 64 * 1024
 
 
 def _named(names: bytes) -> re.Pattern[bytes]:
@@ -37,6 +39,29 @@ _ERROR_BEGINNINGS = (b"event: error", b"event: response.failed", b'data: {"error
 
 class _Payload(Struct):
     error: Raw = Raw(b"null")
+
+
+class HeldEnd:
+    """The end of a stream without a token, which is held back because it may report a context overflow."""
+
+    def __init__(self, end: re.Pattern[bytes] | None) -> None:
+        self._end = end
+        self._events: list[bytes] = []
+        self._bytes = 0
+
+    def has_room(self, event: bytes) -> bool:
+        return self._bytes + len(event) <= MAX_HELD_BYTES
+
+    def add(self, event: bytes) -> bool:
+        """Hold the event if the end has begun; return whether it is held."""
+        if not self._events and (self._end is None or self._end.search(event) is None):
+            return False
+        self._events.append(event)
+        self._bytes += len(event)
+        return True
+
+    def joined(self) -> bytes:
+        return b"".join(self._events)
 
 
 def is_error(event: bytes, data: bytes) -> bool:

@@ -113,6 +113,12 @@ def overflow_of(sentence: str | None) -> Overflow | None:
     return None
 
 
+def check_overflow(data: bytes) -> None:
+    """Raise StreamOverflowed if the data of an error event reports a context overflow."""
+    if (overflow := overflow_of(sentence_of(data))) is not None:
+        raise StreamOverflowed(overflow)
+
+
 def is_unexpected_endpoint(sentence: str | None) -> bool:
     """True for LM Studio's answer to a path or method that it doesn't have. Its status is 200."""
     return sentence is not None and _UNEXPECTED.match(sentence) is not None

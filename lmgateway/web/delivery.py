@@ -41,6 +41,7 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
     """
     failures = 0
     while True:
+        exchange.mended_as(planned.relay.mended)
         box = admit(rules)
         try:
             response = await box.http.send(address(planned, box), silence=planned.silence_seconds)
@@ -58,12 +59,13 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
         except BaseException:
             response.close()
             raise
-        verdict = judged(response, first, planned)
+        verdict = judged(response, kind, first, planned)
         if verdict == "pass":
             return Delivered(response, kind, first, box, planned.relay)
         response.close()
         if not isinstance(verdict, SendMended):
             exchange.replaced(verdict)
+            verdict.headers = planned.relay.fields
             raise verdict
         box.refusals.add(planned.model, verdict.mend)
         planned = planned.with_mend(verdict.mend, verdict.body)
@@ -91,20 +93,21 @@ async def look(response: UpstreamResponse, kind: str, dialect: Dialect | None) -
     if not (is_stream or kind.startswith(JSON)) or "Content-Encoding" in response.headers:
         return b""
     body = response.read_ready()
-    decides = is_stream or response.status >= 400
-    if not body and decides and dialect is not None and dialect.generates and not response.has_ended:
-        body = await response.read()
-    if not is_stream and may_be_error(body):
+    if is_stream:
+        if not body and dialect is not None and dialect.generates and not response.has_ended:
+            body = await response.read()
+        return body
+    if (dialect is not None and response.status >= 400) or may_be_error(response.status, body):
         while not response.has_ended and len(body) <= MAX_ERROR_BYTES:
             body += await response.read()
     return body
 
 
-def judged(response: UpstreamResponse, first: bytes, planned: Plan) -> Verdict:
+def judged(response: UpstreamResponse, kind: str, first: bytes, planned: Plan) -> Verdict:
     """Return what follows a response whose beginning was read."""
-    if planned.method != "HEAD" and not may_be_error(first):
+    if planned.method != "HEAD" and not may_be_error(response.status, first):
         return "pass"
-    length = response.headers.get("Content-Length", "")
+    length = response.headers.get("Content-Length", "") if kind.startswith(JSON) else ""
     reply = Reply(
         status=response.status,
         length=int(length) if length.isdecimal() else None,

@@ -56,7 +56,6 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
             delivered = await deliver(planned, context.rules, exchange)
-            exchange.mended_as(delivered.options.mended)
             del planned  # free the body, which may be large, before the response is relayed
         return await relay(delivered, exchange, context.downstream, activity.faults)
 

@@ -42,6 +42,7 @@ async def relay(
                 await check_context(delivered, transfer, exchange)
             except ContextLengthExceeded as exc:
                 exchange.replaced(exc)  # the client has no head yet, so it gets the error instead
+                exc.headers = options.fields
                 raise
         writer = await downstream.begin(
             upstream.status,
@@ -52,9 +53,9 @@ async def relay(
         )
         if not is_whole:
             await writer.write(unsent)
-            await transfer.run(downstream.connection, writer)
-            unsent = transfer.finish()
-            if transfer.failure is not None or _is_empty(delivered, meter):
+            unsent = await transfer.run(downstream.connection, writer)
+            # Nothing after the head of plain JSON can report an error, and its client may have all of it.
+            if is_stream and _is_empty(delivered, meter):
                 await check_context(delivered, transfer, exchange)
         response = downstream.response
         if response is None:
@@ -71,12 +72,11 @@ def _meter_of(delivered: Delivered) -> Meter | None:
     upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
     if dialect is None or "Content-Encoding" in upstream.headers:
         return None
-    is_answer = upstream.status == 200
     return meter_for(
         delivered.kind,
         hides_usage=options.hides_usage,
-        end=dialect.stream_end if is_answer else None,
-        mends=options.mends and is_answer,
+        end=dialect.stream_end if upstream.status == 200 else None,
+        mends=options.mends,
     )
 
 
@@ -87,8 +87,7 @@ def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CI
         fields["X-Accel-Buffering"] = "no"
     if isinstance(meter, StreamMeter):
         fields.popall("Content-Length", None)  # removing the usage makes the body shorter
-    if delivered.options.mended:
-        fields["X-Mended"] = ", ".join(delivered.options.mended)
+    fields.update(delivered.options.fields)
     return fields
 
 

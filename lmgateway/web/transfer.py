@@ -93,8 +93,11 @@ class Transfer:
         self._meter = None
         return meter.held_back()
 
-    async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> None:
-        """Relay the body to its end. Raises ConnectionResetError if the client has disconnected."""
+    async def run(self, client: ServerProtocol, writer: AbstractStreamWriter) -> bytes:
+        """Relay the body, and return what the meter held back of its end.
+
+        Raises ConnectionResetError if the client has disconnected, and the failure of LM Studio.
+        """
         self._client, self._writer, self._loop = client, writer, asyncio.get_running_loop()
         client.on_writable = self._pass_on
         if self.left:
@@ -104,11 +107,14 @@ class Transfer:
         finally:
             client.on_writable = None
             self._is_passing = True  # from here on, only this task reads
-        if self.failure is not None:
-            raise self.failure
-        while chunk := self._take_left() or await self._upstream.read():
+        while self.failure is None and (chunk := self._take_left() or await self._upstream.read()):
             await writer.write(self.piece_of(chunk))
             await asyncio.sleep(0)
+        unsent = self.finish() if self.failure is None else b""
+        if self.failure is not None:
+            await writer.write(unsent)
+            raise self.failure
+        return unsent
 
     def _take_left(self) -> bytes:
         left, self.left = self.left, b""

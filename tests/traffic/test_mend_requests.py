@@ -319,6 +319,16 @@ def test_a_body_that_takes_long_is_not_mended(body):
     assert time.thread_time() - began < 0.1
 
 
+@pytest.mark.parametrize(
+    ("path", "tool"), [(RESPONSES, b'{"type":"function"}'), (CHAT, b'{"type":"function","function":{}}')]
+)
+def test_more_tools_than_anybody_has_are_not_completed(path, tool):
+    """Each takes a hundred times as long as its separators, so they have a limit of their own."""
+    began = time.thread_time()
+    assert mended("tool_schema", path, b'{"tools":[' + b",".join([tool] * 39_000) + b"]}") is None
+    assert time.thread_time() - began < 0.1
+
+
 names = st.sampled_from(["a", "b", "c"])
 tools = st.lists(
     st.builds(flat, names, parameters=odd_json)

@@ -19,6 +19,12 @@ CHOICE_REFUSED = {
     "error": "Invalid tool_choice type: 'object'. Supported string values: none, auto, required"
 }
 FORMAT_REFUSED = {"error": "'response_format.type' must be 'json_schema' or 'text'"}
+SCHEMA_ISSUE = {
+    "code": "invalid_type",
+    "path": [0, "function", "parameters", "properties"],
+    "message": "Required",
+}
+SCHEMA_REFUSED: dict[str, object] = {"error": json.dumps([SCHEMA_ISSUE])}
 TYPES_REFUSED = {
     "error": {
         "message": "Invalid discriminator value. Expected 'function' | 'mcp'",
@@ -45,7 +51,8 @@ def refusing(**refusals: dict[str, object]) -> Script:
         body = json.loads(request.body)
         for name, refusal in refusals.items():
             asked = body.get(name)
-            if asked not in (None, "required") and "json_schema" not in str(asked):
+            is_mended = any(part in str(asked) for part in ("json_schema", "properties"))
+            if asked not in (None, "required") and not is_mended:
                 await answer(json.dumps(refusal).encode(), status="400 Bad Request")(request, reader, writer)
                 return
         await answer(b'{"choices": []}')(request, reader, writer)
@@ -99,6 +106,40 @@ async def test_two_refusals_of_one_request(start_gateway: StartGateway, upstream
         {"choices": []},
     )
     assert len(upstream.received) == 3
+
+
+async def test_a_third_refusal_is_mended_at_the_next_request(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Mends that are known already take no round."""
+    upstream.script = refusing(
+        tool_choice=CHOICE_REFUSED, response_format=FORMAT_REFUSED, tools=SCHEMA_REFUSED
+    )
+    gateway = await start_gateway(upstream.base_url)
+    body = WITH_CHOICE | WITH_FORMAT | {"tools": [{"type": "function", "function": {"name": "two"}}]}
+    status, named, _ = await ask(gateway, CHAT, body)
+    assert (status, named) == (400, "tool_choice, json_object")
+    status, named, _ = await ask(gateway, CHAT, body)
+    assert (status, named) == (200, "tool_choice, json_object, tool_schema")
+    assert len(upstream.received) == 3 + 2
+
+
+async def test_a_mended_request_that_overflows_is_still_booked_as_mended(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """The error in place of LM Studio's answer names the mends too."""
+    refuse = refusing(tool_choice=CHOICE_REFUSED)
+    too_long = answer(b'{"error": "Context size has been exceeded."}', status="400 Bad Request")
+
+    async def script(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await (too_long if b"required" in request.body else refuse)(request, reader, writer)
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    status, named, body = await ask(gateway, CHAT, WITH_CHOICE)
+    assert (status, named, body["error"]["code"]) == (400, "tool_choice", "context_length_exceeded")
+    async with gateway.client.get(gateway.url("/debug/requests")) as response:
+        assert (await response.json())["recent"][-1]["mended"] == ["tool_choice"]
 
 
 async def test_a_mended_request_that_is_refused_again_gets_the_refusal(

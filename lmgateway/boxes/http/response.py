@@ -11,7 +11,7 @@ import aiohttp
 
 from ...aiohttp_private.direct_client import DirectResponse
 from ...aiohttp_private.upstream_protocol import UpstreamProtocol
-from ...errors import UpstreamBroke, UpstreamSilent
+from ...errors import DO_NOT_RETRY, UpstreamBroke, UpstreamSilent
 from .sockets import PEER_GONE, is_peer_gone
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,8 @@ class UpstreamResponse:
         try:
             return await self._response.content.readany()
         except aiohttp.ServerTimeoutError as exc:
-            raise UpstreamSilent("LM Studio stopped sending in the middle of its answer.") from exc
+            message = "LM Studio stopped sending in the middle of its answer."
+            raise UpstreamSilent(message, headers=DO_NOT_RETRY) from exc
         except (aiohttp.ClientError, OSError) as exc:
             if is_peer_gone(exc):
                 logger.warning("a response of LM Studio's ends here: %s", PEER_GONE)
