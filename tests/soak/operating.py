@@ -41,7 +41,8 @@ async def look(client: Client) -> str:
         await expect(answer, status)
         await answer.read()
         etag = answer.headers.get("ETag")
-    if etag is not None:
+    # LM Studio's list has the time in it, so its tag changes.
+    if etag is not None and not path.startswith("/v1"):
         async with client.request("GET", path, headers={**HEADERS, "If-None-Match": etag}) as answer:
             await expect(answer, 304)
     return "complete"

@@ -33,7 +33,8 @@ async def upload(client: Client) -> str:
         return "complete, read whole"
     form = aiohttp.FormData({"model": "whisper"})
     form.add_field("file", bytes(size), filename="speech.wav", content_type="audio/wav")
-    await client.ask("POST", PASSED_ON, data=form)
+    # LM Studio reads it, and has no such endpoint.
+    await client.ask("POST", PASSED_ON, data=form, status=404)
     return "complete, passed on"
 
 

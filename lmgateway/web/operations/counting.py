@@ -18,7 +18,7 @@ COUNT_TOKENS = Operation(
     tag="Anthropic's API",
     summary="Count a conversation's tokens",
     description="No model is loaded for it. With `compat.mend` off, it is forwarded.",
-    body=json_of(examples.MESSAGE),
+    body=json_of(examples.CONVERSATION),
     answers={200: answer("The tokens of the prompt.", examples.COUNT_ANSWER)},
     raises=(*OF_BODIES, RequestCancelled, ModelNotLoaded, StudioFailed),
 )

@@ -69,6 +69,15 @@ class MessageTurn(Struct, frozen=True, kw_only=True):
     content: str | Parts
 
 
+class Conversation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A prompt whose tokens are counted."""
+
+    model: str | None = None
+    messages: list[MessageTurn]
+    system: str | Parts | None = None
+    tools: Parts | None = None
+
+
 class Messages(Sampling, frozen=True, kw_only=True, omit_defaults=True):
     messages: list[MessageTurn]
     system: str | Parts | None = None

@@ -88,6 +88,7 @@ RESPONSE_STREAM = _sse(
 
 # ── Anthropic's API ────────────────────────────────────────────────────────────────────────────────────────
 
+CONVERSATION = bodies.Conversation(messages=[bodies.MessageTurn(role="user", content=_HELLO)])
 MESSAGE = bodies.Messages(messages=[bodies.MessageTurn(role="user", content=_HELLO)], max_tokens=200)
 MESSAGE_ANSWER = {
     "id": "msg_1f8a",
