@@ -81,7 +81,9 @@ async def test_the_keyboard_opens_an_operation(open_dashboard: OpenDashboard) ->
 
 
 @pytest.mark.parametrize(
-    ("device", "looks"), [(DESKTOP, ["light", "dark"]), (PHONE, ["light"])], ids=["desktop", "phone"]
+    ("device", "looks"),
+    [(DESKTOP, ["light", "dark"]), pytest.param(PHONE, ["light"], marks=pytest.mark.long)],
+    ids=["desktop", "phone"],
 )
 async def test_everybody_can_read_it(
     open_dashboard: OpenDashboard, device: dict[str, Any], looks: list[Any]

@@ -47,6 +47,7 @@ async def descriptors_are_back(gateway: Process, before: int) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.long
 async def test_a_thousand_idle_connections_of_one_address_exclude_no_other(
     served: tuple[Process, int],
 ) -> None:
@@ -87,6 +88,7 @@ async def test_a_thousand_times_connecting_and_leaving_leaks_nothing(served: tup
     await is_served(port)
 
 
+@pytest.mark.long
 async def test_a_gateway_without_descriptors_serves_its_connections_and_recovers(
     served: tuple[Process, int],
 ) -> None:

@@ -27,7 +27,11 @@ BODIES: dict[str, dict[str, object]] = {
     "/v1/messages": {"messages": TEXT, "max_tokens": 10},
     "/api/v1/chat": {"input": TOO_LONG},
 }
-OF_PROMPTS = [overflow for overflow in get_args(Overflow) if not overflow.startswith("mid_generation")]
+OF_PROMPTS = [
+    overflow if overflow in {"usual", "empty"} else pytest.param(overflow, marks=pytest.mark.long)
+    for overflow in get_args(Overflow)
+    if not overflow.startswith("mid_generation")
+]
 
 
 @pytest.fixture
