@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 from anthropic import AsyncAnthropic
 from anthropic import AuthenticationError as AnthropicAuthenticationError
+from anthropic import NotFoundError as AnthropicNotFoundError
 from openai import AsyncOpenAI, AuthenticationError, BadRequestError, InternalServerError
 
 from lmgateway.schema.models import ActivateRequest
@@ -104,8 +105,14 @@ async def test_anthropic_messages(clients: Clients) -> None:
     assert message.model == CHAT
     async with clients.anthropic.messages.stream(model="", max_tokens=200, messages=HELLO) as stream:
         assert "simulated" in await stream.get_final_text()
+
+
+async def test_anthropic_counts_tokens(clients: Clients) -> None:
+    """And its exception for a model that isn't loaded is the one that clients handle."""
     count = await clients.anthropic.messages.count_tokens(model="", messages=HELLO)
     assert count.input_tokens > 0
+    with pytest.raises(AnthropicNotFoundError):
+        await clients.anthropic.messages.count_tokens(model="llama-3.2-3b-instruct", messages=HELLO)
 
 
 async def test_anthropic_errors(clients: Clients) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic, NotFoundError
-from anthropic.types import ToolParam
 
 from lmgateway.simulator.engine import speech
 from tests.conftest import StartGateway
@@ -235,16 +233,3 @@ async def test_other_methods_pass_through(start_gateway: StartGateway, upstream:
     async with gateway.client.get(gateway.url(PATH)) as response:
         assert response.status == 200
     assert upstream.last.target == PATH
-
-
-async def test_anthropics_library_counts(home: Home) -> None:
-    """And its exception for a model that isn't loaded is the one that clients handle."""
-    await loaded(home)
-    tool = cast("ToolParam", WEATHER)
-    async with AsyncAnthropic(base_url=home.gateway.base_url, api_key="none") as client:
-        counted = await client.messages.count_tokens(
-            model=LLM, messages=[{"role": "user", "content": "Hello you!"}], tools=[tool], system="Hm."
-        )
-        assert counted.input_tokens == await tokens(home, "Hello you!", tools=[WEATHER], system="Hm.")
-        with pytest.raises(NotFoundError):
-            await client.messages.count_tokens(model="x", messages=[{"role": "user", "content": "Hello"}])
