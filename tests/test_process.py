@@ -68,17 +68,23 @@ async def test_killed_client_stops_lm_studio_at_once(
     assert simulator.ledger.aborts[0].left_at - left < within
 
 
+async def importing_seconds() -> float:
+    """The processor time in which Python imports the two largest libraries, on this machine and now."""
+    code = "import time, aiohttp.web, lmstudio; print(time.process_time())"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    return float((await process.communicate())[0])
+
+
 async def test_listens_soon_and_stays_small(tmp_path: Path) -> None:
-    """After less than a second of work, with LM Studio down, in under 60 MB."""
+    """With LM Studio down, after little more work than the imports of its libraries, in under 60 MB."""
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(lmgateway(*SERVE, cwd=tmp_path, is_covered=False))
         client = await stack.enter_async_context(raw_client(await gateway.port()))
         await client.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in await client.head()
-        # The machine may be busy with something else: what counts is what the gateway itself takes.
         process = psutil.Process(gateway.pid)
         spent = process.cpu_times()
-        assert spent.user + spent.system < 1
+        assert spent.user + spent.system < 2.5 * await importing_seconds()
         assert process.memory_info().rss < 60 * 1024**2
 
 
