@@ -9,8 +9,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
 
 from .text import NAME_CHARACTERS, bounded, repaired
+
+T = TypeVar("T")
 
 # Tokens: a hundred times the longest context. Sums of millions of them are exact in a double.
 MAX_COUNT = 10**9
@@ -98,6 +103,14 @@ def parse_json(document: str) -> object:
     Python's own parser raises on a number of 4,300 digits. Raises ValueError, RecursionError.
     """
     return json.loads(document, parse_int=_int, parse_float=_float, parse_constant=lambda _: math.nan)
+
+
+def decoded(data: bytes | msgspec.Raw, kind: type[T]) -> T | None:
+    """Return JSON data as this type, None if it is malformed or another type's."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
 def parse_number(digits: bytes) -> int | float | None:

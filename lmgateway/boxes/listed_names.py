@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TypeVar
 
-import msgspec
 from msgspec import Raw, Struct
 
 from ..text import clean_name
-from ..untrusted import count
+from ..untrusted import count, decoded
 
 MAX_NAMES = 10_000
 T = TypeVar("T")
@@ -57,10 +56,7 @@ class _List(Struct):
 
 def names_in(body: bytes) -> list[str]:
     """Return the names in a list that LM Studio sent over HTTP; [] for anything else."""
-    # msgspec raises on halves of characters wherever they are, so they are replaced.
-    listed = _decoded(body, _List) or _decoded(_HALVES.sub(rb"\\ufffd", body), _List)
-    entries = [] if listed is None else [_decoded(entry, _Entry) for entry in listed.data[:MAX_NAMES]]
-    return [entry.id for entry in entries if entry is not None]
+    return [entry.id for entry in _entries(body, _Entry)]
 
 
 def context_in(body: bytes, name: str | None) -> int | None:
@@ -68,17 +64,16 @@ def context_in(body: bytes, name: str | None) -> int | None:
 
     Without such an instance, it is that of the only one in memory: LM Studio then answers to any name.
     """
-    listed = _decoded(body, _List) or _decoded(_HALVES.sub(rb"\\ufffd", body), _List)
-    entries = [] if listed is None else [_decoded(entry, _Instance) for entry in listed.data[:MAX_NAMES]]
-    loaded = {entry.id: count(entry.loaded_context_length) for entry in entries if entry is not None}
+    loaded = {entry.id: count(entry.loaded_context_length) for entry in _entries(body, _Instance)}
     contexts = {identifier: context for identifier, context in loaded.items() if context}
     if name in contexts:
         return contexts[name]
     return next(iter(contexts.values())) if len(contexts) == 1 else None
 
 
-def _decoded(data: bytes | Raw, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return None
+def _entries(body: bytes, kind: type[T]) -> list[T]:
+    """Return the entries of a list that have this form."""
+    # msgspec raises on halves of characters wherever they are, so they are replaced.
+    listed = decoded(body, _List) or decoded(_HALVES.sub(rb"\\ufffd", body), _List)
+    entries = [] if listed is None else [decoded(entry, kind) for entry in listed.data[:MAX_NAMES]]
+    return [entry for entry in entries if entry is not None]

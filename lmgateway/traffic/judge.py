@@ -8,7 +8,8 @@ from typing import Literal
 from msgspec import Struct
 
 from ..errors import BadRequest, EndpointNotFound, GatewayError, UpstreamNotReached
-from .mend_requests import Mend, advice, refused
+from ..schema.common import Mend
+from .mend_requests import advice, refused
 from .plan import Plan, mended_body
 from .studio_errors import (
     context_length_exceeded,
@@ -66,7 +67,7 @@ def judge(reply: Reply, plan: Plan) -> Verdict:
     if plan.method == "HEAD":
         is_missing = reply.status == 200 and reply.length in unexpected_lengths("HEAD", plan.target)
         return _endpoint_not_found(plan) if is_missing else "pass"
-    if not reply.is_whole or not may_be_error(reply.status, reply.body):
+    if not reply.is_whole:
         return "pass"
     sentence = sentence_of(reply.body)
     if reply.status == 200 and is_unexpected_endpoint(sentence):

@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
+from ..schema.common import Mend
 from .mend_tools import choose_tool, complete_chat_schemas, complete_response_schemas, leave_out_types
 from .raw_json import Members, members, raw, text
 from .surrogates import Masked, is_costly
 
-Mend = Literal["tool_choice", "json_object", "tool_types", "tool_schema"]
 # Returns the changed members, None if nothing changes.
 Mender = Callable[[Members], Members | None]
 

@@ -10,19 +10,16 @@ from multidict import CIMultiDict
 
 from ..config import Config, seconds
 from ..errors import GatewayError
+from ..schema.common import Mend
 from ..schema.models import ActiveModels, DefaultInference
 from .dialects import Dialect
 from .long_body import LongBody, Parts
-from .mend_requests import MEND_BYTES, Mend, mended
+from .mend_requests import MEND_BYTES, mended
 from .rewrite import fill
 from .target import Target
 
 KnownRefusals = Callable[[str | None], tuple[Mend, ...]]
 """The mends that a model's requests are known to need."""
-
-
-def no_refusals(_model: str | None) -> tuple[Mend, ...]:
-    return ()
 
 
 class PassingBody(Protocol):
@@ -99,7 +96,7 @@ def plan(
     active: ActiveModels,
     profiles: Mapping[str, DefaultInference],
     config: Config,
-    known_refusals: KnownRefusals = no_refusals,
+    known_refusals: KnownRefusals,
 ) -> Plan:
     """Return the request to send, with the active model and default parameters where they are missing.
 

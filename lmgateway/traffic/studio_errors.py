@@ -9,17 +9,13 @@ text of an answer.
 from __future__ import annotations
 
 import re
-from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
 from ..errors import ContextLengthExceeded
-from ..untrusted import count
+from ..untrusted import count, decoded
 
-T = TypeVar("T")
-
-_MALFORMED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # N are the context's tokens, M the prompt's.
 _SENTENCES = (
     (
@@ -84,24 +80,17 @@ class _Event(Struct):
 
 def sentence_of(payload: bytes | Raw) -> str | None:
     """Return the sentence of an error body, or of the data of an error event; None if it has none."""
-    event = _decoded(payload, _Event)
+    event = decoded(payload, _Event)
     if event is None:
         return None
-    if bytes(event.error) == b"null" and (failed := _decoded(event.response, _Failed)) is not None:
+    if bytes(event.error) == b"null" and (failed := decoded(event.response, _Failed)) is not None:
         return _text(failed.error)
     return _text(event.error)
 
 
 def _text(error: Raw) -> str | None:
-    reason = _decoded(error, _Reason)
-    return _decoded(error, str) if reason is None else reason.message
-
-
-def _decoded(data: bytes | Raw, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except _MALFORMED:
-        return None
+    reason = decoded(error, _Reason)
+    return decoded(error, str) if reason is None else reason.message
 
 
 def overflow_of(sentence: str | None) -> Overflow | None:

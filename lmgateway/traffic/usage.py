@@ -13,7 +13,17 @@ from msgspec import Meta, Raw, Struct
 
 from ..observe.tokens import TokenCount
 from ..text import KEY_CHARACTERS, NAME_CHARACTERS
-from ..untrusted import MAX_COUNT, MAX_PER_SECOND, MAX_SECONDS, count, parse_number, per_second, seconds, text
+from ..untrusted import (
+    MAX_COUNT,
+    MAX_PER_SECOND,
+    MAX_SECONDS,
+    count,
+    decoded,
+    parse_number,
+    per_second,
+    seconds,
+    text,
+)
 from .surrogates import Masked, without_masks
 
 T = TypeVar("T")
@@ -25,7 +35,6 @@ _USAGE_NAME = re.compile(rb'"usage"\s*:\s*')
 _MAX_CUTS = 8
 # Members of every chunk. A chunk with usage and no other members was sent only to report the usage.
 _COMMON = frozenset({"id", "object", "created", "model", "system_fingerprint", "choices", "usage"})
-_NOT_READABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)] | None
 Seconds = Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None
@@ -92,7 +101,7 @@ def read(data: bytes, figures: TokenCount) -> bool:
 
     Figures that aren't plausible are unknown. The first model that is named counts. Never raises.
     """
-    payload = _decode(data, _Payload) or _repair(data, _Payload) or _repair(Masked(data).text, _Payload)
+    payload = decoded(data, _Payload) or _repair(data, _Payload) or _repair(Masked(data).text, _Payload)
     if payload is None:
         return False
     for part in (payload, payload.response, payload.result):
@@ -109,16 +118,9 @@ def read(data: bytes, figures: TokenCount) -> bool:
     return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 
-def _decode(data: bytes | Raw, kind: type[T]) -> T | None:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except _NOT_READABLE:
-        return None
-
-
 def _repair(data: bytes | Raw, kind: type[T]) -> T | None:
     """Decode each member on its own, so that one of an unexpected form or size spoils no other."""
-    members = _decode(data, _UNREAD[kind])
+    members = decoded(data, _UNREAD[kind])
     if members is None:
         return None
     return kind(**{name: repair(getattr(members, name)) for name, repair in _REPAIRS[kind].items()})
@@ -137,7 +139,7 @@ def _per_second(spelled: Raw) -> float | None:
 
 
 def _name(spelled: Raw) -> str | None:
-    name = _decode(spelled, str)
+    name = decoded(spelled, str)
     return None if name is None else without_masks(name)
 
 
@@ -217,7 +219,7 @@ def without_usage(event: bytes, data: bytes) -> bytes:
     llama-server and LM Studio put `timings` or `stats` into the same chunk, which stay byte for byte. A chunk
     that can't be decoded, because of a lone surrogate, is returned unchanged.
     """
-    fields = _decode(data, dict[str, Raw])
+    fields = decoded(data, dict[str, Raw])
     if fields is None:
         return event
     if fields.keys() <= _COMMON:
@@ -243,4 +245,4 @@ def _cuts(data: bytes, usage: bytes) -> Iterator[bytes]:
 
 
 def _is(data: bytes, fields: Mapping[str, Raw]) -> bool:
-    return _decode(data, dict[str, Raw]) == fields
+    return decoded(data, dict[str, Raw]) == fields

@@ -22,7 +22,7 @@ def _about(text: str) -> msgspec.Meta:
 
 
 class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Each one's description is shown by `lmgateway simulate --help`."""
+    """Each one's description is shown by `lmgateway simulate --switch help`."""
 
     version: Annotated[str, _about("the version that the SDK reports")] = "0.4.0"
     jit: Annotated[bool, _about("load a model that a request names, if it isn't loaded")] = True
