@@ -9,6 +9,7 @@ from functools import partial
 from aiohttp import web
 
 from . import background
+from .access.keys import Keys
 from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
@@ -19,6 +20,7 @@ from .observe.event_stream import Events
 from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
+from .storage.keys import SavedKeys
 from .storage.state_folder import state_directory
 from .turns import Turns
 from .web.held_bodies import held_bodies
@@ -36,6 +38,7 @@ from .web.state import (
     EVENTS,
     FLEET,
     HELD_BODIES,
+    KEYS,
     METRICS,
     MODELS,
     RULES_IN_FORCE,
@@ -63,6 +66,12 @@ def create_app(
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
     )
+    app[KEYS] = Keys(
+        SavedKeys(app[DATABASE]),
+        app[EVENTS],
+        owner_key=lambda: app[RULES_IN_FORCE].current.config.auth.api_key,
+        on_change=lambda ring: app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring)),
+    )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     app[METRICS].label_models(
         lambda name: (
@@ -74,7 +83,7 @@ def create_app(
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _fleet, _models, _vitals))
+    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -85,7 +94,7 @@ def create_app(
 
 def make_rules(app: web.Application, config: Config) -> Ruleset:
     """Return the rules of a new configuration. Nothing has changed before they are put in force."""
-    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio))
+    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring)
 
 
 def put_in_force(app: web.Application, rules: Ruleset) -> None:
@@ -104,6 +113,14 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
         yield
     finally:
         await app[DATABASE].close()
+
+
+async def _keys(app: web.Application) -> AsyncIterator[None]:
+    keys = app[KEYS]
+    await keys.restore()
+    async with background.running(keys.watch_ends, keys.save_uses):
+        yield
+    await keys.close()
 
 
 async def _fleet(app: web.Application) -> AsyncIterator[None]:

@@ -115,6 +115,18 @@ class Forbidden(GatewayError):
     status, type, code, title = 403, "permission_error", "forbidden", "Forbidden"
 
 
+class ScopeMissing(Forbidden):
+    """The caller's key lacks a scope that the request needs."""
+
+    code = "scope_missing"
+
+
+class ModelNotAllowed(Forbidden):
+    """The caller's key may not use this model."""
+
+    code, header_names = "model_not_allowed", (REFUSED_REASON,)
+
+
 class NotFound(GatewayError):
     """Nothing with this path or name exists."""
 
@@ -137,6 +149,12 @@ class ModelNotLoaded(NotFound):
     """The model isn't in memory, or LM Studio's SDK can't be reached, so nothing can be counted."""
 
     code, header_names = "model_not_loaded", (REFUSED_REASON,)
+
+
+class KeyNotFound(NotFound):
+    """There is no named key of this name."""
+
+    code = "key_not_found"
 
 
 class MethodNotAllowed(GatewayError):
@@ -194,6 +212,13 @@ class TooManyConnections(GatewayError):
     status, type, code = 429, "rate_limit_error", "too_many_connections"
 
 
+class RateLimitExceeded(GatewayError):
+    """The caller's key has used up one of its limits; `Retry-After` says when there is room again."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    header_names = ("Retry-After", REFUSED_REASON)
+
+
 class HeadTooLarge(GatewayError):
     """The request's head is larger than the configuration allows."""
 
@@ -238,7 +263,14 @@ class Overloaded(GatewayError):
     """The gateway has reached a configured limit; `Retry-After` says when to retry."""
 
     status, type, code = 503, "overloaded_error", "overloaded"
-    header_names = ("Retry-After",)
+    header_names: ClassVar[tuple[str, ...]] = ("Retry-After",)
+
+
+class KeysUnreadable(Overloaded):
+    """The stored keys can't be read, so only the owner's key is accepted."""
+
+    code = "keys_unreadable"
+    header_names = ("Retry-After", REFUSED_REASON)
 
 
 class GatewayEnding(Overloaded):

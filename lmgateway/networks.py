@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
 
 from .caching import cached_for_short
 
@@ -26,6 +27,29 @@ def parse_address(text: str) -> Address:
     return address
 
 
+class Network(NamedTuple):
+    """A network, by the version of IP, the number of its host bits and the other bits of its addresses.
+
+    One inside the IPv4-mapped IPv6 addresses is that IPv4 network.
+    """
+
+    version: int
+    host_bits: int
+    number: int
+
+
+@cached_for_short
+def parse_network(entry: str) -> Network:
+    """Return the network that an address or CIDR network names. Raises ValueError."""
+    # Not strict about host bits: 192.168.1.7/24 is the network of that machine.
+    network = ip_network(entry, strict=False)
+    address, length = network.network_address, network.prefixlen
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None and length >= 96:
+        address, length = address.ipv4_mapped, length - 96
+    host_bits = address.max_prefixlen - length
+    return Network(address.version, host_bits, int(address) >> host_bits)
+
+
 class Networks:
     """A set of networks that answers as fast for a thousand entries as for one.
 
@@ -44,15 +68,10 @@ class Networks:
 
     def _add(self, entry: str) -> None:
         try:
-            # Not strict about host bits: 192.168.1.7/24 is the network of that machine.
-            network = ip_network(entry, strict=False)
+            network = parse_network(entry)
         except ValueError as exc:
             raise ValueError(f"{entry!r} is no address and no network") from exc
-        address, length = network.network_address, network.prefixlen
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None and length >= 96:
-            address, length = address.ipv4_mapped, length - 96
-        host_bits = address.max_prefixlen - length
-        self._prefixes.setdefault((address.version, host_bits), set()).add(int(address) >> host_bits)
+        self._prefixes.setdefault((network.version, network.host_bits), set()).add(network.number)
 
     def __contains__(self, address: Address) -> bool:
         if self.everybody:

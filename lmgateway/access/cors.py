@@ -39,14 +39,15 @@ class PageRefused(Forbidden):
 class Cors:
     """The configured origins. `proxied` is true for LM Studio's paths, false for the gateway's own."""
 
-    def __init__(self, config: Config) -> None:
-        self._needs_key = bool(config.auth.api_key)
+    def __init__(self, config: Config, *, needs_key: bool) -> None:
         listed = config.cors.origins
         names = frozenset(listed or ()) - {_EVERYBODY}
         # Such as chrome-extension://*, which lists all of a browser's extensions.
         self._extensions = tuple(name.removesuffix("*") for name in names if name.endswith("*"))
         self._listed = frozenset(name for name in names if not name.endswith("*"))
-        self._open = _EVERYBODY in listed if listed is not None else self._needs_key
+        # A listed * opens the proxied paths to requests without a key too; the default doesn't.
+        self._open_without_key = listed is not None and _EVERYBODY in listed
+        self._open = _EVERYBODY in listed if listed is not None else needs_key
 
     def response_headers(self, origin: str | None, *, proxied: bool) -> Mapping[str, str]:
         """Return the fields that let a page of this origin read the response; none if it may not.
@@ -77,28 +78,28 @@ class Cors:
             granted["Access-Control-Allow-Private-Network"] = "true"
         return granted
 
-    def admit_origin(self, headers: CIMultiDictProxy[str], *, proxied: bool) -> None:
+    def admit_origin(self, headers: CIMultiDictProxy[str], *, proxied: bool, with_key: bool) -> None:
         """Raise PageRefused for a request by another site's page, unless its origin is listed.
 
         Browsers send simple requests without a preflight, and they do harm even if the page can't read the
         response. On proxied paths only a request without a key is checked: a page that sends one has it.
         """
-        if proxied and (self._needs_key or self._open):
+        if proxied and (with_key or self._open_without_key):
             return
         origins = headers.getall("Origin", ())
-        if not self._is_foreign(origins, headers):
+        if not self._is_foreign(origins, headers, with_key=with_key):
             return
         if not (origins and all(self._lists(origin, proxied=proxied) for origin in origins)):
             sentence = _KEYLESS_PAGE if proxied else _FOREIGN_PAGE
             raise PageRefused(f"Forbidden: {sentence}", details=sentence)
 
-    def _is_foreign(self, origins: Sequence[str], headers: CIMultiDictProxy[str]) -> bool:
+    def _is_foreign(self, origins: Sequence[str], headers: CIMultiDictProxy[str], *, with_key: bool) -> bool:
         sites = headers.getall("Sec-Fetch-Site", ())
         if "cross-site" in sites:
             return True
         # A page can't forge Sec-Fetch-Site, and a proxy may have replaced Host. Without a key only Host
         # counts: a page that points its own name here (DNS rebinding) is same-origin too.
-        if self._needs_key and list(sites) == ["same-origin"]:
+        if with_key and list(sites) == ["same-origin"]:
             return False
         host = headers.get("Host", "").lower()
         # A proxy may add the port that browsers leave out (nginx: $host:$server_port).

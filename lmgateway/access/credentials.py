@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _HIDDEN = "********"
 # The form of a named key, the same as that of LM Studio's API tokens. Only a named key's hash is stored, so
 # redaction can search only for the form.
-_PREFIX = "sk-lm-"
-_SHAPE = re.compile(rf"{_PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
+PREFIX = "sk-lm-"
+SHAPE = re.compile(rf"{PREFIX}[A-Za-z0-9]{{8}}:[A-Za-z0-9]{{20}}")
 # A shorter key is a part of ordinary words, so it is searched only as a word of its own.
 SHORTEST_WITHIN_WORDS = 6
 
@@ -86,14 +86,14 @@ class Redaction:
 
     def holds_key(self, text: str) -> bool:
         """True if the text contains a known key, or anything in a named key's form."""
-        return (_PREFIX in text and _SHAPE.search(text) is not None) or self.holds_known_key(text)
+        return (PREFIX in text and SHAPE.search(text) is not None) or self.holds_known_key(text)
 
     def redact(self, text: str) -> str:
         """Return the text without keys."""
         for key in self._keys:
             if key in text:
                 text = re.sub(_pattern(key), _HIDDEN, text)
-        return _SHAPE.sub(_HIDDEN, text) if _PREFIX in text else text
+        return SHAPE.sub(_HIDDEN, text) if PREFIX in text else text
 
     def redact_json(self, value: Any) -> Any:
         """Return JSON without keys in its texts. Field names are the gateway's own, and stay."""

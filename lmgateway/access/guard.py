@@ -22,6 +22,10 @@ _UNKNOWN_CLIENT = (
     "Its X-Forwarded-For must end in the client's address (nginx: proxy_set_header X-Forwarded-For "
     "$proxy_add_x_forwarded_for)."
 )
+_FIRST_KEY = (
+    "Without a key, the first key can only be made on the gateway's machine, with a direct connection. Make "
+    "it there (`lmgateway keys add NAME --scope admin`), or set auth.api_key and send that."
+)
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[0-9]*)?\Z", re.ASCII)
 # Domains that can't be registered: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
 _LOCAL_DOMAINS = (".local", ".internal", ".home.arpa")
@@ -31,9 +35,9 @@ _SIGNS_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
 class Guard:
     """The configured rules for addresses and host names."""
 
-    def __init__(self, config: Config) -> None:
-        self._needs_key = bool(config.auth.api_key)
-        self._protected = config.protected
+    def __init__(self, config: Config, *, needs_key: bool) -> None:
+        self._needs_key = needs_key
+        self._protected = not needs_key and config.network.ip_allowlist is None
         self._allowlist = config.network.ip_allowlist
         self._trusted = config.network.trusted_proxies
         self._names = {name.lower().rstrip(".") for name in config.server.names}
@@ -58,18 +62,26 @@ class Guard:
             raise _not_admitted(f"{client} is not on the gateway's allowlist (network.ip_allowlist).")
         return client
 
-    def admit_host(self, host: str) -> None:
-        """Raise BadRequest for a malformed host name, Misdirected for one that may be another site's.
+    def admit_first_key(self, peer: Address, headers: CIMultiDictProxy[str]) -> None:
+        """Raise Forbidden unless the client is on this machine, and connects to the gateway directly.
 
-        Names are checked only without a key. By DNS rebinding, a page can make a browser send requests under
-        the page's name to an address of the LAN, but it can't add a key that it doesn't have.
+        Anybody else could make the first key, and with it shut out everybody.
         """
-        match = _HOST.match(host)
-        if match is None or (host.startswith("[") and not _is_address(match["name"].strip("[]"))):
-            raise BadRequest("The Host header is malformed.")
-        name = match["name"].strip("[]").lower().rstrip(".")
-        if self._needs_key:
-            return
+        if not peer.is_loopback or any(name in headers for name in _SIGNS_OF_A_PROXY):
+            raise _not_admitted(_FIRST_KEY)
+
+    def admit_host(self, host: str) -> None:
+        """Raise BadRequest for a malformed host name; without a key, also as `admit_local_host`."""
+        name = name_in(host)
+        if not self._needs_key:
+            self.admit_local_host(name)
+
+    def admit_local_host(self, name: str) -> None:
+        """Raise Misdirected for a host name that may be another site's.
+
+        Names are checked only for requests without a key. By DNS rebinding, a page can make a browser send
+        requests under the page's name to an address of the LAN, but it can't add a key that it doesn't have.
+        """
         if self._protected:
             if not _is_loopback(name):
                 raise Misdirected(f"{_HOW_TO_OPEN} Until then, use the host name localhost.")
@@ -77,6 +89,14 @@ class Guard:
             raise Misdirected(
                 "This host name isn't the gateway's. Use its address, set a key, or add it to server.names."
             )
+
+
+def name_in(host: str) -> str:
+    """Return the host's name, without port and in lower case. Raises BadRequest if it is malformed."""
+    match = _HOST.match(host)
+    if match is None or (host.startswith("[") and not _is_address(match["name"].strip("[]"))):
+        raise BadRequest("The Host header is malformed.")
+    return match["name"].strip("[]").lower().rstrip(".")
 
 
 def _not_admitted(sentence: str) -> Forbidden:

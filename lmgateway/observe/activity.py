@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from .exchange import Exchange
 from .history import History
 from .operations import ModelOperation, Operations, OperationType
 from .prometheus import Metrics
+from .record import RequestRecord
 from .recorder import Recorder
 from .served_model import ModelOf
 
@@ -69,6 +71,10 @@ class Activity:
     def flush(self) -> None:
         """Update metrics and events for all exchanges that have ended."""
         self._recorder.flush()
+
+    def add_consumer(self, consumer: Callable[[RequestRecord], None]) -> None:
+        """Call `consumer` with the record of each exchange that ends."""
+        self._recorder.add_consumer(consumer)
 
     def operation(self, kind: OperationType, model_key: str) -> AbstractContextManager[ModelOperation]:
         """Run a model operation inside."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ..schema.debug import TokenUsage
+from ..schema.keys import Change
 from ..schema.models import DefaultInference, LoadConfig
 from .clock import iso_timestamp
 
@@ -97,6 +98,13 @@ class InferenceComplete(Event, frozen=True, kw_only=True):
     key: str
     served_model: str | UnsetType = UNSET
     mended: tuple[str, ...] | UnsetType = UNSET
+
+
+class KeyChanged(Event, frozen=True, kw_only=True):
+    name = "key_changed"
+    most_bytes = 256
+    key: str
+    change: Change
 
 
 class ErrorEvent(Event, frozen=True, kw_only=True):

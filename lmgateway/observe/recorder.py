@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from msgspec import UNSET
 
@@ -38,9 +39,14 @@ class Recorder:
         self._errors = 0
         # Exchanges that began (conclusion None) or ended, in this order, with the time.
         self._pending: list[tuple[Exchange, Conclusion | None, float]] = []
+        self._consumers: list[Callable[[RequestRecord], None]] = []
         self._timer: asyncio.Handle | None = None
         self._flushed_at = 0.0
         events.before_each(self.flush)
+
+    def add_consumer(self, consumer: Callable[[RequestRecord], None]) -> None:
+        """Call `consumer` with each record, within 50 ms of the exchange's end."""
+        self._consumers.append(consumer)
 
     @property
     def history(self) -> History:
@@ -99,6 +105,8 @@ class Recorder:
         record = make_record(exchange, conclusion, at, self._model_of)
         self._history.add(record)
         self._metrics.ended(record)
+        for consume in self._consumers:
+            consume(record)
         self._events.publish_first(_end_event(record))
 
 

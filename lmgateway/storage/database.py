@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .. import background
 from ..errors import StateNotSaved
-from .database_file import BUSY_SECONDS, copy_in_memory, open_for_writing
+from .database_file import BUSY_SECONDS, copy_in_memory, has_renamed, open_for_writing
 from .state_folder import why_unwritable
 from .writer_thread import WriterThread
 
@@ -41,6 +41,8 @@ class Database:
         self.path = folder / FILE_NAME
         self._busy_seconds = busy_seconds
         self.errors = 0
+        # Whether an earlier database couldn't be read: it may have had anything.
+        self.is_incomplete = False
         self._thread = WriterThread(begin=self._open, end=self._close, on_failure=on_failure)
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
@@ -74,7 +76,8 @@ class Database:
             # SQLite's own message would only be "unable to open database file".
             self._unwritable = why_unwritable(self.path.parent) or _reason(exc)
             logger.warning("the state can't be saved in %s: %s", self.path.parent, self._unwritable)
-            self._connection = copy_in_memory(self.path)
+            self._connection, self.is_incomplete = copy_in_memory(self.path)
+        self.is_incomplete |= has_renamed(self.path)
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 BUSY_SECONDS = 5
 # The files that SQLite keeps beside a database.
 _COMPANIONS = ("-wal", "-shm", "-journal")
+# How the name of a malformed file ends.
+_RENAMED = ".broken"
 _MALFORMED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -56,24 +58,32 @@ def open_for_writing(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.
     return connection
 
 
-def copy_in_memory(path: Path) -> sqlite3.Connection:
+def copy_in_memory(path: Path) -> tuple[sqlite3.Connection, bool]:
     """Return a read-only copy of the database in memory, empty if there is no file.
 
-    An unreadable file leaves it empty too, with a warning. Raises ConfigError for a newer schema.
+    An unreadable file leaves it empty too, with a warning; the second value is true then. Raises ConfigError
+    for a newer schema.
     """
     connection = sqlite3.connect(":memory:", isolation_level=None)
+    is_unreadable = False
     try:
         try:
             if path.exists():
                 examine(path, immutable=is_at_rest(path), copy=connection)
         except (OSError, sqlite3.Error, Malformed) as exc:
+            is_unreadable = True
             logger.warning("%s can't be read, so the gateway starts without its saved state: %s", path, exc)
         migrate(connection, path.parent)
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, is_unreadable
+
+
+def has_renamed(path: Path) -> bool:
+    """True if a malformed file of this database was renamed, and is still in the folder."""
+    return any(path.parent.glob(f"{path.name}.*{_RENAMED}"))
 
 
 def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | None = None) -> None:
@@ -108,7 +118,7 @@ def is_at_rest(path: Path) -> bool:
 
 
 def _rename_malformed(path: Path, why: Malformed) -> None:
-    renamed = path.with_name(f"{path.name}.{time.time_ns()}.broken")
+    renamed = path.with_name(f"{path.name}.{time.time_ns()}{_RENAMED}")
     # The database last: if the process is killed before, the next start renames the rest.
     for suffix in (*_COMPANIONS, ""):
         with suppress(FileNotFoundError):

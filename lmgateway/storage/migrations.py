@@ -25,9 +25,16 @@ def _active_models(connection: sqlite3.Connection, folder: Path) -> None:
             )
 
 
+def _keys(connection: sqlite3.Connection, _folder: Path) -> None:
+    # The JSON of a key, and the Unix time of its last use, which changes more often.
+    connection.execute(
+        "CREATE TABLE keys (name TEXT PRIMARY KEY, key TEXT NOT NULL, used REAL) WITHOUT ROWID"
+    )
+
+
 # `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
 # every change of the schema is a new one at the end.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models,)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models, _keys)
 
 
 def migrate(connection: sqlite3.Connection, folder: Path) -> None:

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..access.callers import ANYONE, SCOPES, Caller
+from ..access.callers import ANYONE, Caller
+from ..schema.keys import SCOPES
 from .operations.areas import Area
 from .ruleset import RequestHead, Ruleset
 from .state import CONTEXT
 
 
-def admit_caller(head: RequestHead, rules: Ruleset, area: Area) -> Caller:
+def identify_caller(head: RequestHead, rules: Ruleset, area: Area) -> Caller:
     """Return the caller of a request with this head, made under these rules.
 
-    Raises Unauthorized, Forbidden for a missing scope, PageRefused for a page of a forbidden origin.
+    Raises Unauthorized, KeysUnreadable.
     """
-    caller = ANYONE
-    if not area.is_open(health_is_open=rules.health_is_open):
-        caller = rules.callers.identify(head.credential)
-        if area.scope in SCOPES:
-            caller.require(area.scope)
-    if area.is_closed_to_pages or (area.is_for_pages and not rules.callers.needs_key):
-        head.admit_page(proxied=area.is_for_pages)
-    return caller
+    if area.is_open(health_is_open=rules.health_is_open):
+        return ANYONE
+    return rules.callers.identify(head.credential, head.address)
+
+
+def admit(caller: Caller, head: RequestHead, area: Area) -> None:
+    """Raise ScopeMissing for a missing scope, PageRefused for a page of a forbidden origin, Misdirected."""
+    if area.scope in SCOPES:
+        caller.require(area.scope)
+    if caller.is_named and not caller.sent_key:
+        head.admit_without_key()
+    if area.is_closed_to_pages or (area.is_for_pages and not caller.sent_key):
+        head.admit_page(proxied=area.is_for_pages, with_key=caller.sent_key)
 
 
 def admit_again(request: web.Request, rules: Ruleset) -> None:
@@ -30,4 +36,5 @@ def admit_again(request: web.Request, rules: Ruleset) -> None:
     head = rules.head(request.remote or "", request.version, request.raw_headers)
     _ = head.client
     head.check_framing()
-    admit_caller(head, rules, request[CONTEXT].area)
+    area = request[CONTEXT].area
+    admit(identify_caller(head, rules, area), head, area)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 from msgspec import Struct, field
 
 from ..access.callers import ANYONE, Caller
+from ..errors import GatewayError
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
@@ -20,8 +22,8 @@ class RequestContext(Struct, eq=False, kw_only=True):
     """The state of a request, which the middlewares fill in.
 
     `rules` are those in force when it began. `client` is the address behind trusted proxies once it is known,
-    `caller` the authenticated caller. `started` is by the monotonic clock, `began` the same moment in Unix
-    seconds.
+    `caller` the authenticated caller. `end`, which a handler may replace, ends a request whose caller isn't
+    admitted any more. `started` is by the monotonic clock, `began` the same moment in Unix seconds.
     """
 
     rules: Ruleset
@@ -33,6 +35,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
     path: str
     cancellation: Cancellation
     downstream: Downstream
+    end: Callable[[GatewayError], None]
     caller: Caller = ANYONE
     error_code: str | None = None
     started: float = field(default_factory=time.monotonic)

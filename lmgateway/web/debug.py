@@ -77,6 +77,7 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     events.InferenceStart,
     events.InferenceComplete,
     events.ErrorEvent,
+    events.KeyChanged,
     log_events.DebugLog,
     log_events.ChatStart,
     log_events.ProcessingStart,
@@ -126,17 +127,21 @@ def _as_long_as_admitted(request: web.Request, subscription: Subscription) -> It
     context, loop = request[CONTEXT], asyncio.get_running_loop()
     cutting: asyncio.TimerHandle | None = None
 
-    def judge(rules: Ruleset) -> None:
+    def end(error: GatewayError) -> None:
         nonlocal cutting
+        if cutting is None:
+            context.error_code = error.code
+            subscription.cut()
+            cutting = loop.call_later(CUT_SECONDS, context.cancellation.interrupt, error)
+            logger.info("%s may no longer read events: %s", context.client, error.message)
+
+    def judge(rules: Ruleset) -> None:
         try:
             admit_again(request, rules)
         except GatewayError as error:
-            if cutting is None:
-                context.error_code = error.code
-                subscription.cut()
-                cutting = loop.call_later(CUT_SECONDS, context.cancellation.interrupt, error)
-                logger.info("%s may no longer read events: %s", context.client, error.message)
+            end(error)
 
+    context.end = end
     try:
         with request.app[RULES_IN_FORCE].judged_by(judge):
             yield

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import PageRefused, is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
-from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
+from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, Unauthorized
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
 from ..text import METHOD_CHARACTERS, clean_name, clean_path
-from .admission import admit_caller
+from .admission import admit, identify_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .state import ACTIVITY, AREAS, CONTEXT, RULES_IN_FORCE
+from .ruleset import Ruleset
+from .state import ACTIVITY, AREAS, CONTEXT, KEYS, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
+
+_REVOKED = "Unauthorized: the request's key was revoked or rotated, or has expired."
 
 
 @web.middleware
@@ -29,6 +33,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     app, client = request.app, request.remote or ""
     rules = app[RULES_IN_FORCE].current
     head = rules.head(client, request.version, request.raw_headers)
+    cancellation = Cancellation(request.task.cancel)
     context = request[CONTEXT] = RequestContext(
         rules=rules,
         head=head,
@@ -37,7 +42,8 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         client=client,
         method=request.method[:METHOD_CHARACTERS],
         path=clean_path(head.redaction.redact(request.path)),
-        cancellation=Cancellation(request.task.cancel),
+        cancellation=cancellation,
+        end=cancellation.interrupt,
         downstream=Downstream(request),
     )
     response = None
@@ -109,12 +115,22 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     head.check_framing()
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
+    caller = context.caller = identify_caller(head, rules, area)
     try:
-        context.caller = admit_caller(head, rules, area)
+        admit(caller, head, area)
     except PageRefused:
         _log_refused_page(context, request.headers.get("Origin"))
         raise
-    return await handler(request)
+    if not caller.is_named:
+        return await handler(request)
+    request.app[KEYS].uses.add(caller.name, context.client)
+    with request.app[RULES_IN_FORCE].judged_by(partial(_end_if_revoked, context)):
+        return await handler(request)
+
+
+def _end_if_revoked(context: RequestContext, rules: Ruleset) -> None:
+    if not rules.callers.is_valid(context.caller):
+        context.end(Unauthorized(_REVOKED))
 
 
 def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from codecs import BOM_UTF8
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from itertools import chain
-from typing import Never, TypeVar
+from typing import Any, Never, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -16,6 +16,7 @@ from ..errors import (
     BadRequest,
     ContentTooLarge,
     GatewayError,
+    Mistake,
     RequestTimeout,
     UnsupportedMediaType,
     ValidationFailed,
@@ -36,6 +37,9 @@ _SMALL_READ_BYTES = 16 * 1024
 # msgspec raises ValueError for a number that is too large.
 _NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
 T = TypeVar("T", bound=RequestBody)
+V = TypeVar("V")
+# Neither can be sent by a page's form. The second is that of RFC 7396.
+_JSON_TYPES = ("application/json", "application/merge-patch+json")
 
 
 class Upload:
@@ -155,21 +159,54 @@ async def read_json(request: web.Request, kind: type[T]) -> T:
     and can be decoded, ContentTooLarge, Overloaded, BadRequest if it isn't JSON or contains the key,
     ValidationFailed if it doesn't match the Struct.
     """
-    if request.content_type != "application/json":
+    return await _read(request, lambda body: _parsed(body, kind))
+
+
+async def read_members(request: web.Request) -> dict[str, Any]:
+    """Return the members of the request's JSON object, not validated yet, to be applied as a merge patch.
+
+    Raises as `read_json`.
+    """
+    members = await _read(request, _any_json)
+    if not isinstance(members, dict):
+        raise ValidationFailed("Validation failed", details=[Mistake(path="", message="Expected an object")])
+    return members
+
+
+def validated(members: Mapping[str, Any], kind: type[T]) -> T:
+    """Return the Struct with these members. Raises ValidationFailed with all mistakes."""
+    value = with_whole_numbers(dict(members))
+    if details := mistakes(value, kind):
+        raise ValidationFailed("Validation failed", details=details)
+    return msgspec.convert(value, kind)
+
+
+async def _read(request: web.Request, parse: Callable[[bytes | bytearray], V]) -> V:
+    if request.content_type not in _JSON_TYPES:
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     context = request[CONTEXT]
     with HeldBody(request.app[HELD_BODIES], context.client, context.rules.config) as held:
         body = await Upload(request, MAX_ADMIN_BODY_BYTES).read(held, context.head.content_coding)
-        read = _parsed(body.removeprefix(BOM_UTF8), kind)
+        body = body.removeprefix(BOM_UTF8)
+        if not body:
+            raise BadRequest("The body is empty. Send JSON, at least {}.")
+        read = parse(body)
     # A key in it would be sent to LM Studio, published in events, and saved in the database.
     if any(map(context.head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body contains the gateway's key. Send it as Authorization or X-API-Key.")
     return read
 
 
+def _any_json(body: bytes | bytearray) -> Any:
+    if len(body) > SHORT_BYTES:
+        raise ContentTooLarge(f"The body is larger than {SHORT_BYTES} bytes, the limit on this path.")
+    try:
+        return msgspec.json.decode(body)
+    except _NO_JSON as exc:
+        raise BadRequest(f"The body is not JSON: {exc}") from exc
+
+
 def _parsed(body: bytes | bytearray, kind: type[T]) -> T:
-    if not body:
-        raise BadRequest("The body is empty. Send JSON, at least {}.")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as exc:

@@ -9,15 +9,16 @@ from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ..access.callers import Callers
+from ..access.callers import Caller, Callers
 from ..access.cors import Cors
 from ..access.credentials import Credential, Redaction, presented
-from ..access.guard import Guard
+from ..access.guard import Guard, name_in
+from ..access.keyring import NO_KEYS, Keyring
 from ..boxes.box import Box
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
-from ..networks import parse_address
+from ..networks import Address, parse_address
 from ..traffic.content_coding import coding_of
 from ..traffic.headers import RequestFields
 
@@ -32,22 +33,26 @@ _LENGTHS = (b"Content-Length", b"content-length")
 
 
 class Ruleset:
-    """A configuration, the rules made from it, and LM Studio as it describes it.
+    """The configuration and the keys, the rules made from them, and LM Studio as the former describes it.
 
     A request keeps the rules that it began with, so that a reload changes nothing for it.
     """
 
-    def __init__(self, config: Config, box: Box) -> None:
+    def __init__(self, config: Config, box: Box, ring: Keyring = NO_KEYS) -> None:
         self.config = config
         self.box = box
+        self.ring = ring
         self.profiles = profiles_of(config.models)
-        self.cors = Cors(config)
-        self.guard = Guard(config)
-        self.callers = Callers(config)
+        self.callers = Callers(config, ring)
+        self.cors = Cors(config, needs_key=self.callers.needs_key)
+        self.guard = Guard(config, needs_key=self.callers.needs_key)
         self.health_is_open = not config.auth.require_for_health
         self.request_fields = RequestFields()
         # Cached, because most clients send the same head with each request.
         self._known = lru_cache(HEADS)(self._head)
+
+    def with_keys(self, ring: Keyring) -> Ruleset:
+        return Ruleset(self.config, self.box, ring)
 
     def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
         """Return the head with these header fields, sent by this peer in this version of HTTP."""
@@ -69,16 +74,22 @@ class RequestHead:
         self._rules = rules
         self._peer = peer
         self._version = version
+        self._admitted_pages: set[tuple[bool, bool]] = set()
         self.fields = CIMultiDictProxy(
             CIMultiDict([(_decode(name), _decode(value)) for name, value in raw_fields])
         )
 
     @cached_property
-    def client(self) -> str:
+    def address(self) -> Address:
         """The client's address behind trusted proxies. Raises Forbidden if it isn't in the allowlist."""
         if not self._peer:
             raise Forbidden("Forbidden: the connection has no address.")
-        return str(self._rules.guard.admit_address(parse_address(self._peer), self.fields))
+        return self._rules.guard.admit_address(parse_address(self._peer), self.fields)
+
+    @cached_property
+    def client(self) -> str:
+        """As `address`."""
+        return str(self.address)
 
     @cached_property
     def credential(self) -> Credential:
@@ -116,19 +127,21 @@ class RequestHead:
             self._rules.guard.admit_host(host)
         return True
 
-    def admit_page(self, *, proxied: bool) -> None:
+    def admit_page(self, *, proxied: bool, with_key: bool) -> None:
         """Raise PageRefused if another site's page may not send this request to a path of this kind."""
-        _ = self._page_may_use_lm_studio if proxied else self._page_may_use_gateway
+        if (proxied, with_key) not in self._admitted_pages:
+            self._rules.cors.admit_origin(self.fields, proxied=proxied, with_key=with_key)
+            self._admitted_pages.add((proxied, with_key))
 
-    @cached_property
-    def _page_may_use_lm_studio(self) -> bool:
-        self._rules.cors.admit_origin(self.fields, proxied=True)
-        return True
+    def admit_without_key(self) -> None:
+        """Raise Misdirected for a host name that may be another site's."""
+        for host in self.fields.getall("Host", ()):
+            self._rules.guard.admit_local_host(name_in(host))
 
-    @cached_property
-    def _page_may_use_gateway(self) -> bool:
-        self._rules.cors.admit_origin(self.fields, proxied=False)
-        return True
+    def admit_first_key(self, caller: Caller) -> None:
+        """Raise Forbidden if a key is to be made without a key, and not from this machine."""
+        if not caller.sent_key:
+            self._rules.guard.admit_first_key(parse_address(self._peer), self.fields)
 
     @cached_property
     def asks_for_another_protocol(self) -> bool:

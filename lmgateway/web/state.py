@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.keys import Keys
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -22,6 +23,7 @@ from .ruleset import RulesInForce
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 AREAS = web.AppKey("areas", Areas)
+KEYS = web.AppKey("keys", Keys)
 DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)

@@ -7,10 +7,12 @@ from contextlib import nullcontext
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from lmgateway.access.callers import SCOPES, Caller, Callers, Scope
+from lmgateway.access.callers import Caller, Callers
 from lmgateway.access.credentials import presented
 from lmgateway.config import Auth, Config
 from lmgateway.errors import Forbidden, Unauthorized
+from lmgateway.networks import parse_address
+from lmgateway.schema.keys import SCOPES, Scope
 
 KEY = "Open Sesame"
 RIGHT, OTHER = ("X-API-Key", KEY), ("X-API-Key", "other")
@@ -20,7 +22,7 @@ BEARER, FOREIGN = ("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer 
 def identified(*pairs: tuple[str, str], key: str = KEY) -> Caller:
     """The caller that a gateway with this key identifies by these fields."""
     fields = CIMultiDictProxy(CIMultiDict(pairs))
-    return Callers(Config(auth=Auth(api_key=key))).identify(presented(fields))
+    return Callers(Config(auth=Auth(api_key=key))).identify(presented(fields), parse_address("127.0.0.1"))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,13 @@ ALLOW = "Access-Control-Allow-Origin"
 
 
 def cors(tables: dict[str, object]) -> Cors:
-    return Cors(msgspec.convert(tables, Config, dec_hook=decode_custom))
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    return Cors(config, needs_key=bool(config.auth.api_key))
+
+
+def admit(tables: dict[str, object], headers: CIMultiDictProxy[str], *, proxied: bool) -> None:
+    """Admit a page that sends the key, if the gateway has one."""
+    cors(tables).admit_origin(headers, proxied=proxied, with_key="auth" in tables)
 
 
 def fields(**values: str) -> CIMultiDictProxy[str]:
@@ -147,7 +153,7 @@ def test_only_own_and_listed_pages_may_use_admin(tables, sent, admitted):
     """Another site's page can't load a model."""
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(Forbidden):
-        cors(tables).admit_origin(headers, proxied=False)
+        admit(tables, headers, proxied=False)
 
 
 KEYLESS_LISTED = {"cors": {"origins": [PAGE]}}
@@ -192,13 +198,13 @@ def test_a_page_without_a_key_uses_no_model(tables, sent, admitted):
     """Its visitor's address isn't a key: any page that is open on this machine could use it."""
     headers = fields(**{"Host": "gateway:8002", **sent})
     with nullcontext() if admitted else pytest.raises(PageRefused, match=r"cors\.origins"):
-        cors(tables).admit_origin(headers, proxied=True)
+        admit(tables, headers, proxied=True)
 
 
 def test_the_refusal_says_what_a_proxy_must_pass_on():
     """The dashboard behind a proxy that replaces Host, in a browser without Sec-Fetch-Site."""
     with pytest.raises(Forbidden) as caught:
-        cors(OPEN).admit_origin(fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"), proxied=False)
+        admit(OPEN, fields(Host="127.0.0.1:8002", Origin="http://llm.example.com"), proxied=False)
     assert "proxy_set_header Host $http_host" in str(caught.value.details)
 
 
@@ -207,7 +213,7 @@ def test_two_values_of_sec_fetch_site_are_ignored():
     headers = CIMultiDict({"Host": "gateway:8002", "Origin": PAGE, "Sec-Fetch-Site": "same-origin"})
     headers.add("Sec-Fetch-Site", "cross-site")
     with pytest.raises(Forbidden):
-        cors(OPEN).admit_origin(CIMultiDictProxy(headers), proxied=False)
+        admit(OPEN, CIMultiDictProxy(headers), proxied=False)
 
 
 @pytest.mark.parametrize("origins", [(OWN, STRANGER), (STRANGER, OWN), (PAGE, STRANGER), (STRANGER, PAGE)])
@@ -216,7 +222,7 @@ def test_each_of_two_origins_must_be_allowed(origins):
     headers = CIMultiDict({"Host": "gateway:8002"})
     headers.extend(("Origin", origin) for origin in origins)
     with pytest.raises(Forbidden):
-        cors(LISTED).admit_origin(CIMultiDictProxy(headers), proxied=False)
+        admit(LISTED, CIMultiDictProxy(headers), proxied=False)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ KEY = "Open Sesame"
 
 
 def guard(**tables: dict[str, object]) -> Guard:
-    return Guard(msgspec.convert(tables, Config, dec_hook=decode_custom))
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    return Guard(config, needs_key=bool(config.auth.api_key))
 
 
 def fields(*pairs: tuple[str, str]) -> CIMultiDictProxy[str]:

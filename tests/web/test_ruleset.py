@@ -55,10 +55,10 @@ def test_heads_that_differ_only_in_content_length_are_computed_once(monkeypatch:
 def test_a_verdict_on_a_key_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two equal requests the second is refused if the key was revoked in between."""
     rules = ruleset()
-    assert rules.callers.identify(head(rules).credential).name == "owner"
+    assert rules.callers.identify(head(rules).credential, head(rules).address).name == "owner"
     monkeypatch.setattr(rules, "callers", Callers(Config(auth=Auth(api_key="another"))))
     with pytest.raises(Unauthorized):
-        rules.callers.identify(head(rules).credential)
+        rules.callers.identify(head(rules).credential, head(rules).address)
 
 
 @pytest.mark.parametrize(

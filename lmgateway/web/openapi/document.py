@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import msgspec
 
 from ... import __version__
-from ...access.callers import SCOPES
 from ...errors import MethodNotAllowed, Unauthorized
+from ...schema.keys import SCOPES
 from ...traffic.dialects import DIALECTS
 from ..operations.error_kinds import EVERYWHERE
 from ..operations.examples import REQUEST_ID

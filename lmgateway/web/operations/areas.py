@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.web import AbstractRoute
 from msgspec import Struct
 
-from ...access.callers import Scope
 from ...caching import cached_for_short
 from ...errors import GatewayError
+from ...schema.keys import Scope
 from ...traffic import target
 
 ApiStyle = Literal["own", "openai", "anthropic"]

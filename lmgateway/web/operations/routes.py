@@ -10,11 +10,17 @@ from ..proxy import proxy
 from .admin import ADMIN_OPERATIONS
 from .areas import Areas, studio_area
 from .debug import DEBUG_OPERATIONS
+from .keys import KEY_OPERATIONS
 from .operation import Operation
 from .pages import PAGE_OPERATIONS
 from .studio import STUDIO_OPERATIONS
 
-OWN_OPERATIONS: tuple[Operation, ...] = (*ADMIN_OPERATIONS, *DEBUG_OPERATIONS, *PAGE_OPERATIONS)
+OWN_OPERATIONS: tuple[Operation, ...] = (
+    *ADMIN_OPERATIONS,
+    *KEY_OPERATIONS,
+    *DEBUG_OPERATIONS,
+    *PAGE_OPERATIONS,
+)
 OPERATIONS: tuple[Operation, ...] = (*STUDIO_OPERATIONS, *OWN_OPERATIONS)
 
 

@@ -8,39 +8,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...errors import (
-    ContextLengthExceeded,
-    EndpointNotFound,
-    LoopDetected,
-    NotFound,
-    RequestCancelled,
-    UpstreamBroke,
-    UpstreamSilent,
-    UpstreamUnavailable,
-)
 from ...traffic.target import SHORT_PATHS
 from ..proxy import proxy
 from . import studio_examples as examples
 from .areas import studio_area
 from .counting import COUNT_TOKENS
-from .error_kinds import OF_BODIES, Kinds
+from .error_kinds import OF_PROXIED
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
 OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", COUNT_TOKENS.tag, "LM Studio's own API"
 SHORT = "Short paths"
 # All methods of OpenAPI except TRACE, which isn't forwarded.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-RAISES: Kinds = (
-    NotFound,
-    EndpointNotFound,
-    ContextLengthExceeded,
-    *OF_BODIES,
-    RequestCancelled,
-    UpstreamUnavailable,
-    UpstreamBroke,
-    UpstreamSilent,
-    LoopDetected,
-)
 _CHANGES = "Like `/admin`, this changes the machine, so pages of other origins may not call it."
 _ANYTHING = Body(media_type="*/*", example="…")
 # Paths of both OpenAI's and Anthropic's API; the header `anthropic-version` identifies Anthropic's clients.
@@ -77,7 +56,7 @@ def _operation(
         styles=area.styles,
         summary=summary,
         answers={200: answer("LM Studio's response, unchanged.", *answers)},
-        raises=RAISES,
+        raises=OF_PROXIED,
         passes_on=True,
         **more,
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from aiohttp import web
 
-from lmgateway.access.callers import SCOPES, Caller, Callers, Scope
+from lmgateway.access.callers import Caller, Callers
+from lmgateway.schema.keys import SCOPES, Scope
 from lmgateway.traffic.target import PROXIED_PREFIXES
 from lmgateway.web.operations.operation import Operation
 from lmgateway.web.operations.routes import OPERATIONS, OWN_OPERATIONS
@@ -33,7 +34,7 @@ def call_as(monkeypatch: pytest.MonkeyPatch) -> Callable[[frozenset[Scope]], Non
 
     def become(scopes: frozenset[Scope]) -> None:
         caller = Caller(name="guest", scopes=scopes)
-        monkeypatch.setattr(Callers, "identify", lambda _callers, _credential: caller)
+        monkeypatch.setattr(Callers, "identify", lambda _callers, _credential, _address: caller)
 
     return become
 

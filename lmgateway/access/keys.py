@@ -1,0 +1,199 @@
+"""The owner of the named keys."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import structs
+
+from ..background import DetachedTasks
+from ..errors import StateNotSaved
+from ..observe.clock import unix_time
+from ..observe.event_stream import Events
+from ..observe.events import KeyChanged
+from ..schema.keys import Change, KeySettings
+from ..storage.keys import SavedKeys
+from . import keyring
+from .key_settings import CheckedSettings
+from .key_uses import KeyUses
+from .keyring import Keyring, NamedKey
+from .secrets import id_of, make_key, secret_of
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+USES_SECONDS = 5.0
+# A timer that is longer could miss a change of the clock.
+_LONGEST_SLEEP = 60.0
+
+
+class Keys:
+    """The keys, whose changes are saved first: one that can't be saved isn't made.
+
+    `on_change` is called with the keys after each change, and when a key or a previous secret has ended.
+    """
+
+    def __init__(
+        self,
+        storage: SavedKeys,
+        events: Events,
+        *,
+        owner_key: Callable[[], str],
+        on_change: Callable[[Keyring], None],
+    ) -> None:
+        self._storage = storage
+        self._events = events
+        self._owner_key = owner_key
+        self._on_change = on_change
+        self._lock = asyncio.Lock()
+        self._changes = DetachedTasks()
+        self._changed = asyncio.Event()
+        self.ring = Keyring()
+        self.uses = KeyUses()
+
+    async def restore(self) -> None:
+        """Load the saved keys. A key that can't be decoded is refused, with a warning."""
+        rows = await self._storage.load()
+        keys: dict[str, NamedKey] = {}
+        for row in rows or ():
+            try:
+                keys[row.name] = msgspec.json.decode(row.key, type=NamedKey)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                logger.warning("the saved key %s can't be decoded, so it is refused", row.name)
+        if rows is None:
+            logger.warning("the saved keys can't be read, so only the owner's key is accepted")
+        self.uses.restore({row.name: row.used for row in rows or () if row.used is not None})
+        self._put(Keyring(keys, rows is not None, len(keys) < len(rows or ())))
+
+    async def close(self) -> None:
+        await self._changes.close()
+        await self._save_uses(all_of_them=True)
+
+    async def make(self, name: str, checked: CheckedSettings, *, is_anonymous: bool) -> tuple[NamedKey, str]:
+        """Return the new key, and its secret, which isn't stored.
+
+        `is_anonymous`: the caller had no key, so only the first key can be made. Raises Conflict,
+        Unauthorized, StateNotSaved.
+        """
+
+        async def make() -> tuple[NamedKey, str]:
+            text = self._new_secret()
+            key = NamedKey(
+                name=name,
+                settings=checked.settings,
+                secret=secret_of(text),
+                created=unix_time(),
+                expires=checked.expires,
+            )
+            has_owner = bool(self._owner_key())
+            keyring.check_new(self.ring, key, has_owner=has_owner, is_anonymous=is_anonymous)
+            await self._save(key, "made")
+            return key, text
+
+        return await self._run(make)
+
+    async def change(self, name: str, edit: Callable[[KeySettings], CheckedSettings]) -> NamedKey:
+        """Return the key with the settings that `edit` makes of its current ones.
+
+        Raises KeyNotFound, Conflict, StateNotSaved, and what `edit` raises.
+        """
+
+        async def change() -> NamedKey:
+            before = self.ring.get(name)
+            checked = edit(before.settings)
+            key = structs.replace(before, settings=checked.settings, expires=checked.expires)
+            keyring.check_change(self.ring, key, unix_time(), has_owner=bool(self._owner_key()))
+            await self._save(key, "changed")
+            return key
+
+        return await self._run(change)
+
+    async def rotate(self, name: str, grace_seconds: float) -> tuple[NamedKey, str]:
+        """Return the key and its new secret; the current one stays valid for so long.
+
+        Raises KeyNotFound, StateNotSaved.
+        """
+
+        async def rotate() -> tuple[NamedKey, str]:
+            text = self._new_secret()
+            before = self.ring.get(name)
+            key = keyring.refreshed(before, secret_of(text), now=unix_time(), grace_seconds=grace_seconds)
+            await self._save(key, "rotated")
+            return key, text
+
+        return await self._run(rotate)
+
+    async def revoke(self, name: str) -> None:
+        """Raises KeyNotFound, Conflict, StateNotSaved."""
+
+        async def revoke() -> None:
+            self.ring.get(name)
+            keyring.check_leave(self.ring, name, unix_time(), has_owner=bool(self._owner_key()))
+            await self._storage.delete(name)
+            self.uses.forget(name)
+            self._put(self.ring.replacing(name, None))
+            self._events.publish(KeyChanged(key=name, change="revoked"))
+
+        await self._run(revoke)
+
+    async def _run(self, change: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Make one change at a time, to its end even if its caller is cancelled."""
+
+        async def alone() -> T:
+            async with self._lock:
+                return await change()
+
+        return await self._changes.run(alone())
+
+    async def _save(self, key: NamedKey, change: Change) -> None:
+        await self._storage.save(key.name, msgspec.json.encode(key).decode())
+        self._put(self.ring.replacing(key.name, key))
+        self._events.publish(KeyChanged(key=key.name, change=change))
+
+    def _put(self, ring: Keyring) -> None:
+        self.ring = ring
+        self._changed.set()
+        self._on_change(ring)
+
+    def _new_secret(self) -> str:
+        taken = {*self.ring.secrets, id_of(self._owner_key())}
+        while id_of(text := make_key()) in taken:
+            pass
+        return text
+
+    async def watch_ends(self) -> None:
+        """Call `on_change` when a key or a previous secret ends."""
+        now = unix_time()
+        while True:
+            ends = self.ring.ends_after(now)
+            pause = _LONGEST_SLEEP if ends is None else min(ends - now, _LONGEST_SLEEP)
+            try:
+                async with asyncio.timeout(max(pause, 0.01) if ends is not None else None):
+                    await self._changed.wait()
+                self._changed.clear()
+            except TimeoutError:
+                pass
+            now = unix_time()
+            if ends is not None and ends <= now:
+                self._on_change(self.ring)
+
+    async def save_uses(self) -> None:
+        """Save now and then when the keys were used last."""
+        while True:
+            await asyncio.sleep(USES_SECONDS)
+            await self._save_uses()
+
+    async def _save_uses(self, *, all_of_them: bool = False) -> None:
+        times = self.uses.unsaved(all_of_them=all_of_them)
+        if not times:
+            return
+        try:
+            await self._storage.save_uses(times)
+        except StateNotSaved:
+            return  # logged and counted by the database; the times are saved later
+        self.uses.saved(times)
