@@ -46,8 +46,8 @@ KEY_OPERATIONS = (
         tag=TAG,
         summary="Get one's own key",
         description=(
-            "Any caller may ask, with any scopes. `used` has what counts against the limits of a minute, and the "
-            "tokens of today; `left` has what each limit leaves."
+            "Any caller may ask, with any scopes. `used` has what counts against the limits of a minute, and "
+            "the tokens of today; `left` has what each limit leaves."
         ),
         answers={200: answer("The caller's key, what it has used, and what is left.", examples.OWN)},
     ),
