@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lmgateway.access.buckets import day_of
-from lmgateway.simulator import Pace, Simulator
+from lmgateway.simulator import Pace, Simulator, Switches
 from lmgateway.web.state import RATE_LIMITS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
@@ -32,6 +32,7 @@ from tests.support.studio import Studio, running_studio
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 from tests.support.waiting import PATIENCE_SECONDS
 
+EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
 
@@ -43,7 +44,9 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> LimitClocks:
 @pytest.fixture
 async def studio() -> AsyncIterator[Studio]:
     async with running_studio(Simulator(pace=Pace.instant())) as studio:
-        studio.simulator.load(LLM)
+        for model in (LLM, EMBEDDING):
+            studio.simulator.load(model)
+        studio.simulator.switches = Switches(embedding_usage=True)
         yield studio
 
 
@@ -65,6 +68,7 @@ async def gateway(start_gateway: StartGateway, studio: Studio) -> Gateway:
         ("/v1/messages", {"model": LLM, "max_tokens": 9, "messages": MESSAGES, "stream": True}),
         ("/api/v1/chat", {"model": LLM, "input": "Hello", "stream": True}),
         ("/api/v0/chat/completions", HELLO),
+        ("/v1/embeddings", {"model": EMBEDDING, "input": "Hello you"}),
     ],
 )
 async def test_every_kind_of_answer_costs_its_tokens(
