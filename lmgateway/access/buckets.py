@@ -12,6 +12,7 @@ from msgspec import Struct
 MINUTE_SECONDS = 60
 # A sum of floats may be this much less than the whole number that it stands for.
 _ROUNDING = 1e-6
+_ONE = 1 - _ROUNDING
 
 
 class Standing(NamedTuple):
@@ -49,19 +50,22 @@ class Bucket(Struct):
         overdrawn = max(used - self.capacity, 0.0)
         self.capacity, self.used, self.at = capacity, min(used, capacity + overdrawn), now
 
+    def has_room(self, now: float) -> bool:
+        return self.capacity - self._used(now) >= _ONE
+
     def standing(self, now: float) -> Standing:
         used = self._used(now)
         left, seconds = self.capacity - used, MINUTE_SECONDS / self.capacity
-        short = 1 - left
         return Standing(
             self.capacity,
             floor(left + _ROUNDING),
             used * seconds,
-            short * seconds if short > _ROUNDING else 0.0,
+            0.0 if left >= _ONE else (1 - left) * seconds,
         )
 
     def _used(self, now: float) -> float:
-        return max(self.used - (now - self.at) * self.capacity / MINUTE_SECONDS, 0.0)
+        used = self.used - (now - self.at) * self.capacity / MINUTE_SECONDS
+        return max(used, 0.0)
 
 
 class Day(NamedTuple):
@@ -106,7 +110,7 @@ class DayCount:
 
 def format_seconds(seconds: float) -> str:
     """Write a duration as OpenAI's x-ratelimit-reset does: `120ms`, `1s`, `6m0s`, `1h2m3s`. Rounded up."""
-    if 0 < (milliseconds := ceil(round(seconds * 1000, 3))) < 1000:
+    if 0 < (milliseconds := ceil(seconds * 1000 - _ROUNDING)) < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(whole_seconds(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -117,4 +121,4 @@ def format_seconds(seconds: float) -> str:
 
 def whole_seconds(seconds: float) -> int:
     """Round up, but for what a sum of floats adds."""
-    return ceil(round(seconds, 6))
+    return ceil(seconds - _ROUNDING)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import Literal
+
+from multidict import istr
 
 from ..errors import DO_NOT_RETRY, RateLimitExceeded
 from ..observe.clock import unix_time
@@ -14,6 +16,7 @@ from .buckets import Bucket, DayCount, Standing, format_seconds, whole_seconds
 from .callers import ANYONE, OWNER
 from .keyring import NO_KEYS, Keyring
 
+Fields = tuple[tuple[str, str], ...]
 Dimension = Literal["requests_per_minute", "tokens_per_minute", "tokens_per_day"]
 
 # What a limit is called in an error: the setting, what it counts, and in what time.
@@ -22,6 +25,14 @@ _WORDS: Mapping[Dimension, tuple[str, str]] = {
     "tokens_per_minute": ("tokensPerMinute", "tokens per minute"),
     "tokens_per_day": ("tokensPerDay", "tokens per day"),
 }
+_OF_REQUESTS, _OF_TOKENS = (
+    (
+        istr(f"x-ratelimit-limit-{kind}"),
+        istr(f"x-ratelimit-remaining-{kind}"),
+        istr(f"x-ratelimit-reset-{kind}"),
+    )
+    for kind in ("requests", "tokens")
+)
 # They have no limits, but their tokens of the day are shown.
 _WITHOUT_LIMITS = frozenset({OWNER.name, ANYONE.name})
 
@@ -44,21 +55,28 @@ class Account:
             limits.requests_per_minute or limits.tokens_per_minute or limits.tokens_per_day
         ) is not None
 
-    def standings(self) -> Iterator[tuple[Dimension, Standing]]:
-        """Yield what each limit leaves now."""
-        now = monotonic()
+    def standings(self, now: float, unix: float) -> dict[Dimension, Standing]:
+        """Return what each limit leaves at this moment of both clocks."""
+        standings: dict[Dimension, Standing] = {}
         if self.requests is not None:
-            yield "requests_per_minute", self.requests.standing(now)
+            standings["requests_per_minute"] = self.requests.standing(now)
         if self.tokens is not None:
-            yield "tokens_per_minute", self.tokens.standing(now)
+            standings["tokens_per_minute"] = self.tokens.standing(now)
         if self.tokens_per_day is not None:
-            yield "tokens_per_day", self.day.standing(self.tokens_per_day, unix_time())
+            standings["tokens_per_day"] = self.day.standing(self.tokens_per_day, unix)
+        return standings
 
     def check(self, key: str) -> None:
         """Raise RateLimitExceeded if a limit is used up."""
-        exceeded = {name: standing for name, standing in self.standings() if standing.wait > 0}
-        if exceeded:
-            raise _refusal(key, exceeded)
+        now, unix = monotonic(), unix_time()
+        # The standings of a request that is admitted would take 2 µs more.
+        if not (
+            (self.requests is None or self.requests.has_room(now))
+            and (self.tokens is None or self.tokens.has_room(now))
+            and (self.tokens_per_day is None or self.day.used(unix) < self.tokens_per_day)
+        ):
+            standings = self.standings(now, unix)
+            raise _refusal(key, {name: one for name, one in standings.items() if one.wait > 0})
 
     def take_request(self) -> None:
         if self.requests is not None:
@@ -119,25 +137,23 @@ class RateLimits:
         if (account := self._account(exchange.key)) is not None:
             account.take_tokens(tokens)
 
-    def headers(self, key: str) -> list[tuple[str, str]]:
+    def headers(self, key: str) -> Fields:
         """Return the x-ratelimit header fields of a response to this key; none if it isn't limited."""
         account = self._account(key)
         if account is None or not account.is_limited:
-            return []
-        standings = dict(account.standings())
-        fields = []
-        if (requests := standings.pop("requests_per_minute", None)) is not None:
-            fields += _fields("requests", requests)
-        if standings:
-            # The tighter one; of two that are used up, the one that lasts longer.
-            tokens = min(standings.values(), key=lambda one: (max(one.left, 0), -one.reset))
-            fields += _fields("tokens", tokens)
-        return fields
+            return ()
+        standings = account.standings(monotonic(), unix_time())
+        requests = standings.get("requests_per_minute")
+        tokens, day = standings.get("tokens_per_minute"), standings.get("tokens_per_day")
+        if tokens is None or (day is not None and _is_tighter(day, tokens)):
+            tokens = day
+        of_requests = () if requests is None else _fields(_OF_REQUESTS, requests)
+        return of_requests if tokens is None else (*of_requests, *_fields(_OF_TOKENS, tokens))
 
     def used_and_left(self, key: str) -> tuple[Counted, Counted]:
         """Return what the key has used, and what its limits leave."""
         account = self._account(key) or Account(KeyLimits())
-        standings = dict(account.standings())
+        standings = account.standings(monotonic(), unix_time())
         used = {name: standing.limit - standing.left for name, standing in standings.items()}
         left = {name: max(standing.left, 0) for name, standing in standings.items()}
         return Counted(**{**used, "tokens_per_day": account.day.used(unix_time())}), Counted(**left)
@@ -180,9 +196,15 @@ def _refusal(key: str, exceeded: Mapping[Dimension, Standing]) -> RateLimitExcee
     return RateLimitExceeded(f"{sentence} There is room again {until}.", headers=headers)
 
 
-def _fields(kind: str, standing: Standing) -> list[tuple[str, str]]:
-    return [
-        (f"x-ratelimit-limit-{kind}", str(standing.limit)),
-        (f"x-ratelimit-remaining-{kind}", str(max(standing.left, 0))),
-        (f"x-ratelimit-reset-{kind}", format_seconds(standing.reset)),
-    ]
+def _is_tighter(day: Standing, minute: Standing) -> bool:
+    """True if the day leaves less. If both leave nothing, it lasts longer."""
+    return day.left <= max(minute.left, 0)
+
+
+def _fields(names: tuple[istr, istr, istr], standing: Standing) -> Fields:
+    limit, left, reset, _ = standing
+    return (
+        (names[0], str(limit)),
+        (names[1], str(left) if left > 0 else "0"),
+        (names[2], format_seconds(reset)),
+    )
