@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from time import monotonic
 
 from ..observe.exchange import Exchange
 from .keyring import NO_KEYS, Keyring
@@ -45,12 +45,12 @@ class KeyQueues:
         if not queue.waiting and self._has_room(key, queue):
             queue.running.add(exchange)
             return False
-        began = time.monotonic()
+        began = monotonic()
         turn = queue.waiting[exchange] = asyncio.get_running_loop().create_future()
         try:
             await turn
         finally:
-            exchange.waited(time.monotonic() - began)
+            exchange.waited(monotonic() - began)
         return True
 
     def exchange_ended(self, exchange: Exchange) -> None:

@@ -201,6 +201,21 @@ async def test_a_new_limit_counts_what_runs_already(line: Line) -> None:
     assert await line.arrives() == "waiting"
 
 
+async def test_the_wait_is_recorded(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds; a request that doesn't wait has none."""
+    now = 100.0
+    monkeypatch.setattr("lmgateway.access.key_queues.monotonic", lambda: now)
+    key = await make_key(line.gateway, limits={"running": 1})
+    await line.ask(key, "first")
+    await line.ask(key, "second")
+    first, second = line.gateway.app[ACTIVITY].running
+    assert await line.arrives() == "first"
+    now += 2.5
+    line.answer_one()
+    assert await line.arrives() == "second"
+    assert (first.queued_ms, second.queued_ms) == (0, 2500)
+
+
 async def test_a_failed_request_makes_room(line: Line) -> None:
     """LM Studio's errors and the gateway's end a request as well."""
     key = await make_key(line.gateway, limits={"running": 1})
