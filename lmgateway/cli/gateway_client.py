@@ -14,10 +14,10 @@ import aiohttp
 from yarl import URL
 
 from ..text import clean_name
-from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
+from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
-_EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+_EXIT_STATUS = {400: 65, 401: EX_NOPERM, 403: EX_NOPERM, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
 # For the longest line of an event: aiohttp fails for one that is longer than twice its buffer.
 EVENT_BYTES = 512 * 1024
