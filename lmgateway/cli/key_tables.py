@@ -95,7 +95,7 @@ def _end(key: Json, now: float) -> str:
 
 
 def relative(timestamp: str, now: float) -> str:
-    """Return `3 days ago` or `in 2 hours`, rounded down."""
+    """Return `3 days ago` or `in 2 hours`, rounded."""
     seconds = _unix(timestamp) - now
     span = _span(abs(seconds))
     return f"in {span}" if seconds > 0 else f"{span} ago"
@@ -103,8 +103,8 @@ def relative(timestamp: str, now: float) -> str:
 
 def _span(seconds: float) -> str:
     for name, length in _UNITS:
-        count = int(seconds // length)
-        if count:
+        if seconds >= length:
+            count = round(seconds / length)
             return f"{count:,} {name}{'' if count == 1 else 's'}"
     return "less than a minute"
 

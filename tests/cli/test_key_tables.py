@@ -49,6 +49,7 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("2026-02-10T09:30:00.000Z", "2 hours ago"),
         ("2026-02-08T12:00:00.000Z", "2 days ago"),
         ("2026-02-11T12:00:00.000Z", "in 1 day"),
+        ("2026-03-12T11:59:58.000Z", "in 30 days"),
         ("2026-02-10T12:00:00.000Z", "less than a minute ago"),
     ],
 )
