@@ -74,14 +74,21 @@ async def change(request: web.Request) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     asked = await read_json(request, RotateRequest)
     keys = request.app[KEYS]
+    _outlive_key(request)
     key, secret = await keys.rotate(request.match_info["name"], asked.grace_seconds)
     return json_response(_with_secret(_shown(key, keys.uses), secret))
 
 
 async def revoke(request: web.Request) -> web.Response:
     name = request.match_info["name"]
+    _outlive_key(request)
     await request.app[KEYS].revoke(name)
     return json_response(KeyRevoked(name=name))
+
+
+def _outlive_key(request: web.Request) -> None:
+    """Don't end this request with its key: the response to a key that rotates itself has the new secret."""
+    request[CONTEXT].end = lambda _error: None
 
 
 def _checked(request: web.Request, settings: KeySettings) -> CheckedSettings:
