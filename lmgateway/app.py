@@ -17,11 +17,14 @@ from .models.lifecycle import ModelLifecycle
 from .observe import vitals
 from .observe.activity import Activity
 from .observe.event_stream import Events
+from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
+from .storage.ledger import Ledger
 from .storage.state_folder import state_directory
+from .storage.usage import SavedUsage
 from .turns import Turns
 from .web.held_bodies import held_bodies
 from .web.middleware import MIDDLEWARES, add_headers
@@ -39,7 +42,9 @@ from .web.state import (
     FLEET,
     HELD_BODIES,
     KEYS,
+    LEDGER,
     METRICS,
+    MODEL_LABELS,
     MODELS,
     RULES_IN_FORCE,
     STARTED,
@@ -73,17 +78,26 @@ def create_app(
         on_change=lambda ring: app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring)),
     )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
-    app[METRICS].label_models(
+    app[MODEL_LABELS] = ModelLabels(
         lambda name: (
             app[FLEET].lists(name)
             or app[ACTIVE_MODELS].is_active(name)
             or name in app[RULES_IN_FORCE].current.config.models
-        )
+        ),
+        app[FLEET].list_names,
+    )
+    app[MODEL_LABELS].add_consumer(app[METRICS].ended)
+    app[ACTIVITY].add_consumer(app[MODEL_LABELS].add)
+    app[LEDGER] = Ledger(
+        SavedUsage(app[DATABASE]),
+        app[MODEL_LABELS],
+        model_of=app[FLEET].model_of,
+        keep_days=lambda: app[RULES_IN_FORCE].current.config.usage.keep_days,
     )
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _vitals))
+    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _ledger, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -134,6 +148,14 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
     # Before the registry: an unload that is cancelled here still deactivates the model that it has unloaded.
     await app[MODELS].close()
     await app[ACTIVE_MODELS].close()
+
+
+async def _ledger(app: web.Application) -> AsyncIterator[None]:
+    ledger = app[LEDGER]
+    async with background.running(ledger.write_regularly, ledger.delete_regularly):
+        yield
+    app[ACTIVITY].flush()
+    await ledger.close()
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:

@@ -37,7 +37,12 @@ async def count_tokens(request: web.Request) -> web.Response:
         model = conversation.model or (None if active is None else active.name)
         exchange.resolved(model, stream=False)
         app[ACTIVITY].announce(exchange)
-        counted = await count(conversation, model, context.rules.box)
+        exchange.sent_to(context.rules.box.name)
+        try:
+            counted = await count(conversation, model, context.rules.box)
+        except ModelNotLoaded:
+            exchange.not_sent()
+            raise
         exchange.answered(200, stream=False, count=None)
         return json_response(CountedTokens(input_tokens=counted))
 

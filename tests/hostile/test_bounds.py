@@ -16,7 +16,7 @@ import pytest
 
 from lmgateway.observe.event_stream import EVENT_BYTES, HISTORY_BYTES
 from lmgateway.observe.events import ModelActivate
-from lmgateway.observe.prometheus import MAX_UNLISTED
+from lmgateway.observe.model_labels import MAX_UNLISTED
 from lmgateway.schema.models import DefaultInference
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.web.state import EVENTS
