@@ -78,22 +78,7 @@ def create_app(
         on_change=lambda ring: app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring)),
     )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
-    app[MODEL_LABELS] = ModelLabels(
-        lambda name: (
-            app[FLEET].lists(name)
-            or app[ACTIVE_MODELS].is_active(name)
-            or name in app[RULES_IN_FORCE].current.config.models
-        ),
-        app[FLEET].list_names,
-    )
-    app[MODEL_LABELS].add_consumer(app[METRICS].ended)
-    app[ACTIVITY].add_consumer(app[MODEL_LABELS].add)
-    app[LEDGER] = Ledger(
-        SavedUsage(app[DATABASE]),
-        app[MODEL_LABELS],
-        model_of=app[FLEET].model_of,
-        keep_days=lambda: app[RULES_IN_FORCE].current.config.usage.keep_days,
-    )
+    _add_accounting(app)
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
@@ -104,6 +89,27 @@ def create_app(
     app[DOCUMENTS] = Documents(OPERATIONS)
     add_routes(app.router, app[AREAS])
     return app
+
+
+def _add_accounting(app: web.Application) -> None:
+    """Have the metrics and the ledger count each exchange that ends."""
+    app[MODEL_LABELS] = ModelLabels(
+        lambda name: (
+            app[FLEET].lists(name)
+            or app[ACTIVE_MODELS].is_active(name)
+            or name in app[RULES_IN_FORCE].current.config.models
+        ),
+        app[FLEET].list_names,
+        app[EVENTS].faults,
+    )
+    app[MODEL_LABELS].add_consumer(app[METRICS].ended)
+    app[ACTIVITY].add_consumer(app[MODEL_LABELS].add)
+    app[LEDGER] = Ledger(
+        SavedUsage(app[DATABASE]),
+        app[MODEL_LABELS],
+        model_of=app[FLEET].model_of,
+        keep_days=lambda: app[RULES_IN_FORCE].current.config.usage.keep_days,
+    )
 
 
 def make_rules(app: web.Application, config: Config) -> Ruleset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from .faults import Faults
 from .record import RequestRecord
 
 # Clients choose names, so only those that LM Studio lists are used. All others share this one.
@@ -23,12 +24,14 @@ class ModelLabels:
 
     def __init__(
         self,
-        is_listed: Callable[[str], bool] = lambda _: False,
-        list_names: Callable[[], Awaitable[None]] | None = None,
+        is_listed: Callable[[str], bool],
+        list_names: Callable[[], Awaitable[None]],
+        faults: Faults,
     ) -> None:
         """`list_names` requests newer lists, by which `is_listed` decides from then on."""
         self._is_listed = is_listed
         self._list_names = list_names
+        self._faults = faults
         self._unlisted: list[RequestRecord] = []
         self._consumers: list[Consumer] = []
 
@@ -48,8 +51,7 @@ class ModelLabels:
     async def settle_by_newer_list(self) -> None:
         """Request a newer list, which may take a second, if records wait for one, and pass them on."""
         if self._unlisted:
-            if self._list_names is not None:
-                await self._list_names()
+            await self._list_names()
             self.settle()
 
     def settle(self) -> None:
@@ -60,7 +62,10 @@ class ModelLabels:
 
     def _pass_on(self, record: RequestRecord, name: str) -> None:
         for consume in self._consumers:
-            consume(record, name)
+            try:
+                consume(record, name)
+            except Exception:  # raised here, the other consumers and the other records would miss it
+                self._faults.log("Counting a request")
 
     def _name_for(self, record: RequestRecord) -> str:
         """Return the name of the model that answered; of the one that was asked for if no other did."""
