@@ -11,6 +11,8 @@ from .record import RequestRecord
 OTHER = "other"
 # How many records with names that weren't listed when they ended wait for a newer list.
 MAX_UNLISTED = 1000
+# How many listed names are remembered.
+MAX_LISTED = 1000
 
 Consumer = Callable[[RequestRecord, str], None]
 
@@ -32,6 +34,8 @@ class ModelLabels:
         self._is_listed = is_listed
         self._list_names = list_names
         self._faults = faults
+        # Names that were listed once. Searching the lists takes as long as counting a request.
+        self._listed: set[str] = set()
         self._unlisted: list[RequestRecord] = []
         self._consumers: list[Consumer] = []
 
@@ -50,14 +54,14 @@ class ModelLabels:
 
     async def settle_by_newer_list(self) -> None:
         """Request a newer list, which may take a second, if records wait for one, and pass them on."""
-        if self._unlisted:
+        if number := len(self._unlisted):
             await self._list_names()
-            self.settle()
+            self.settle(number)
 
-    def settle(self) -> None:
-        """Pass on all records that wait, with the names that are listed by now."""
-        unlisted, self._unlisted = self._unlisted, []
-        for record in unlisted:
+    def settle(self, number: int | None = None) -> None:
+        """Pass on all records that wait, or so many, with the names that are listed by now."""
+        settled, self._unlisted = self._unlisted[:number], [] if number is None else self._unlisted[number:]
+        for record in settled:
             self._pass_on(record, self._name_for(record))
 
     def _pass_on(self, record: RequestRecord, name: str) -> None:
@@ -72,4 +76,10 @@ class ModelLabels:
         name = record.served_model or record.model
         if name is None:
             return ""
-        return name if self._is_listed(name) else OTHER
+        if name in self._listed:
+            return name
+        if not self._is_listed(name):
+            return OTHER
+        if len(self._listed) < MAX_LISTED:
+            self._listed.add(name)
+        return name

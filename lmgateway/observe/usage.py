@@ -1,9 +1,10 @@
-"""What one request adds to the ledger."""
+"""The counts of the ledger, and what one request adds to them."""
 
 from __future__ import annotations
 
-from operator import add
 from typing import NamedTuple
+
+from msgspec import Struct, structs
 
 from .record import RequestRecord
 
@@ -21,8 +22,8 @@ class UsageRow(NamedTuple):
     box: str
 
 
-class Counts(NamedTuple):
-    """Sums. Requests that the gateway refused are only in `refused`.
+class Counts(Struct):
+    """Sums, which the owner adds to. Requests that the gateway refused are only in `refused`.
 
     `untold` are the requests whose tokens LM Studio didn't report, or not all of them.
     """
@@ -37,21 +38,26 @@ class Counts(NamedTuple):
     wait_ms: int = 0
     untold: int = 0
 
-    def plus(self, other: Counts) -> Counts:
-        return Counts(*map(add, self, other))
+    def add_record(self, record: RequestRecord) -> None:
+        if record.counts_as == "refused":
+            self.refused += 1
+            return
+        self.requests += 1
+        self.errors += record.counts_as == "error"
+        if (usage := record.usage) is not None:
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
+            self.reasoning_tokens += usage.reasoning_tokens or 0
+        self.gpu_ms += record.gpu_ms
+        self.wait_ms += record.queued_ms
+        self.untold += record.is_untold
+
+    def add(self, other: Counts) -> None:
+        for name in COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def values(self) -> tuple[int, ...]:
+        return structs.astuple(self)
 
 
-def counts_of(record: RequestRecord) -> Counts:
-    if record.counts_as == "refused":
-        return Counts(refused=1)
-    usage = record.usage
-    return Counts(
-        requests=1,
-        errors=int(record.counts_as == "error"),
-        prompt_tokens=0 if usage is None else usage.prompt_tokens,
-        completion_tokens=0 if usage is None else usage.completion_tokens,
-        reasoning_tokens=0 if usage is None else usage.reasoning_tokens or 0,
-        gpu_ms=record.gpu_ms,
-        wait_ms=record.queued_ms,
-        untold=int(record.is_untold),
-    )
+COUNTS = Counts.__struct_fields__

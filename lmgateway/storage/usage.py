@@ -9,18 +9,18 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from ..observe.usage import Counts, UsageRow
+from ..observe.usage import COUNTS, Counts, UsageRow
 from .database import Database
 
 Dimension = Literal["day", "hour", "key", "model", "box"]
 Unsaved = Mapping[UsageRow, Counts]
 
-_FIELDS = (*UsageRow._fields, *Counts._fields)
+_FIELDS = (*UsageRow._fields, *COUNTS)
 _COLUMNS = ", ".join(_FIELDS)
 _UPSERT = (
     f"INSERT INTO usage ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
     f" ON CONFLICT ({', '.join(UsageRow._fields)}) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in Counts._fields)
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTS)
 )
 # The rows in the database and those that aren't written yet, which are a parameter, as JSON.
 _JSON_COLUMNS = ", ".join(
@@ -28,7 +28,7 @@ _JSON_COLUMNS = ", ".join(
 )
 _ROWS = f"(SELECT {_COLUMNS} FROM usage UNION ALL SELECT {_JSON_COLUMNS} FROM json_each(:unsaved))"
 _BETWEEN = "WHERE hour >= :since AND hour < :until"
-_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in Counts._fields)
+_SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in COUNTS)
 _EXPRESSIONS: Mapping[Dimension, str] = {
     "day": "strftime('%Y-%m-%d', hour, 'unixepoch', 'localtime')",
     "hour": "hour",
@@ -53,7 +53,7 @@ class SavedUsage:
 
     async def add(self, rows: Unsaved) -> None:
         """Add these counts to those in the table. If it raises StateNotSaved, nothing has changed."""
-        values = [(*row, *counts) for row, counts in rows.items()]
+        values = [(*row, *counts.values()) for row, counts in rows.items()]
         await self._database.write(lambda connection: connection.executemany(_UPSERT, values))
 
     async def sums(
@@ -80,7 +80,7 @@ class SavedUsage:
     async def _select(
         self, query: str, since: int, until: int, unsaved: Unsaved, *, limit: int = 1
     ) -> list[tuple[int, ...]]:
-        values = [(*row, *counts) for row, counts in unsaved.items()]
+        values = [(*row, *counts.values()) for row, counts in unsaved.items()]
         parameters = {
             "since": since,
             "until": until,

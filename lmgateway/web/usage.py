@@ -15,7 +15,7 @@ from multidict import MultiMapping
 
 from ..errors import Mistake, ValidationFailed
 from ..observe.clock import day_start, hour_start, iso_timestamp, parse_time, unix_time
-from ..observe.usage import Counts
+from ..observe.usage import COUNTS
 from ..schema.usage import UsageReport, UsageSum
 from ..storage.usage import Dimension, Sum
 from .responses import json_response
@@ -62,7 +62,7 @@ async def usage(request: web.Request) -> web.Response:
             until=iso_timestamp(query.until),
             by=query.by,
             rows=[_row(query.by, one) for one in sums],
-            total=UsageSum(**total._asdict()),
+            total=UsageSum(**structs.asdict(total)),
         )
     )
 
@@ -131,7 +131,7 @@ def _values(by: Sequence[Dimension], one: Sum) -> dict[str, Any]:
 
 
 def _row(by: Sequence[Dimension], one: Sum) -> UsageSum:
-    return UsageSum(**_values(by, one), **one.counts._asdict())
+    return UsageSum(**_values(by, one), **structs.asdict(one.counts))
 
 
 def _csv_response(query: UsageQuery, sums: Iterable[Sum]) -> web.Response:
@@ -148,9 +148,9 @@ def csv_of(by: Sequence[Dimension], sums: Iterable[Sum]) -> str:
     """Return the sums as CSV (RFC 4180), without cells that a spreadsheet takes for a formula."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow((*by, *map(_COLUMNS.__getitem__, Counts._fields)))
+    writer.writerow((*by, *map(_COLUMNS.__getitem__, COUNTS)))
     for one in sums:
-        writer.writerow((*map(_safe, _values(by, one).values()), *one.counts))
+        writer.writerow((*map(_safe, _values(by, one).values()), *one.counts.values()))
     return text.getvalue()
 
 

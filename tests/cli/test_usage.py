@@ -68,7 +68,7 @@ async def test_csv(commands: Commands) -> None:
     await add(commands, (NOON, "alice", "=1+1", ALICE))
     status, output = await commands.run("usage", *DAY, "--by", "model", "--csv")
     head, line = csv.reader(output.splitlines(), strict=True)
-    assert (status, head[:2], line) == (0, ["model", "requests"], ["'=1+1", *map(str, ALICE)])
+    assert (status, head[:2], line) == (0, ["model", "requests"], ["'=1+1", *map(str, ALICE.values())])
 
 
 @pytest.mark.parametrize(

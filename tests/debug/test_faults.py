@@ -12,7 +12,7 @@ from lmgateway.observe.events import ModelUnloadStart
 from lmgateway.observe.history import History
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.recorder import Recorder
-from lmgateway.storage import ledger
+from lmgateway.observe.usage import Counts
 from lmgateway.traffic import body_meter, metering
 from lmgateway.traffic.body_meter import BodyMeter
 from lmgateway.traffic.metering import StreamMeter
@@ -36,7 +36,7 @@ PLACES = [
     (Recorder, "exchange_ended"),
     (History, "add"),
     (Metrics, "_label"),
-    (ledger, "counts_of"),
+    (Counts, "add_record"),
     (event_stream, "NumberedEvent"),
     (sse, "sse_frame"),
     (access_log, "write"),

@@ -24,9 +24,9 @@ from lmgateway.errors import (
     UpstreamSilent,
 )
 from lmgateway.observe.exchange import Cancellation, Exchange
-from lmgateway.observe.record import Conclusion, conclude, make_record
+from lmgateway.observe.record import Conclusion, RequestRecord, conclude, make_record
 from lmgateway.observe.tokens import TokenCount
-from lmgateway.observe.usage import Counts, counts_of
+from lmgateway.observe.usage import Counts
 
 LEFT = asyncio.CancelledError()
 WHOLE = TokenCount(seen=3, prompt_tokens=7, completion_tokens=4, reasoning_tokens=2)
@@ -45,6 +45,12 @@ def exchange_of(*, generates: bool = True, runs_model: bool = True) -> Exchange:
         started=1000.0,
         began=5000.0,
     )
+
+
+def counts_of(record: RequestRecord) -> Counts:
+    counts = Counts()
+    counts.add_record(record)
+    return counts
 
 
 def counted(
@@ -113,10 +119,10 @@ def test_what_is_ended_while_it_runs_is_a_request_without_an_error(reason: Gatew
 def test_an_answer_in_other_words_is_an_answer() -> None:
     """The 400 or 404 that replaces LM Studio's own isn't a refusal."""
     exchange = exchange_of()
-    exchange.sent_to("lmstudio")
+    exchange.sent = 1001.0
     exchange.replaced(ContextLengthExceeded("x"))
     record = make_record(exchange, conclude(None, None, status=400, stream_fault=None), 1002.0)
-    assert counts_of(record)._replace(gpu_ms=0) == REQUEST
+    assert counts_of(record) == Counts(requests=1, gpu_ms=1000)
 
 
 @pytest.mark.parametrize(

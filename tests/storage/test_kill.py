@@ -142,10 +142,10 @@ async def test_kill_9_loses_at_most_the_last_second_of_the_counts(tmp_path: Path
     body = {"model": "qwen2.5-7b-instruct", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     async with running_studio(simulator) as studio, aiohttp.ClientSession() as client:
         for _ in range(kills):
-            ended = []
+            ended: list[float] = []
             async with serving(tmp_path, "--set", f"lmstudio.base_url={studio.base_url}") as (process, port):
-                lives_until = time.monotonic() + moments.uniform(1.2, 1.8)
-                while time.monotonic() < lives_until:
+                lifetime = moments.uniform(1.2, 1.8)
+                while not ended or time.monotonic() < ended[0] + lifetime:
                     url = f"http://127.0.0.1:{port}/v1/chat/completions"
                     async with client.post(url, json=body) as response:
                         assert response.status == 200

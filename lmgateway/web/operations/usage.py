@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from ...errors import ValidationFailed
 from ...observe.usage import Counts
 from ...schema.usage import UsageReport, UsageSum
@@ -29,8 +31,8 @@ EXAMPLE = UsageReport(
     since="2026-03-07T23:00:00.000Z",
     until="2026-03-14T10:00:00.000Z",
     by=("day", "key", "model"),
-    rows=[UsageSum(day=_DAY, key=NAME, model=MODEL, **_COUNTS._asdict())],
-    total=UsageSum(**_COUNTS._asdict()),
+    rows=[UsageSum(day=_DAY, key=NAME, model=MODEL, **structs.asdict(_COUNTS))],
+    total=UsageSum(**structs.asdict(_COUNTS)),
 )
 _TIME = "A date, which begins at midnight of the gateway's zone, or ISO 8601."
 
