@@ -20,8 +20,8 @@ Consumer = Callable[[RequestRecord, str], None]
 class ModelLabels:
     """Passes each record on with the model's name, empty if it has none.
 
-    It owns the records that wait because LM Studio got a name that it hasn't listed: it may be on a newer
-    list. They wait until `settle` is called.
+    It owns the records that wait because their box hasn't listed the name: it may be on a newer list. They
+    wait until `settle` is called.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ModelLabels:
     def add(self, record: RequestRecord) -> None:
         """Pass a record on, at once or when `settle` is called."""
         name = self._name_for(record)
-        if name == OTHER and record.was_sent:
+        if name == OTHER and record.box:
             self._unlisted.append(record)
             if len(self._unlisted) >= MAX_UNLISTED:
                 self.settle()

@@ -56,7 +56,6 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     `served_model` is the model that answered, None if it is `model` or unknown. `mended` names the changes by
     which a request that LM Studio had refused was mended.
-    `was_sent` is true if the box got all of it.
     `counts_as` says whether it is a request, one with an error of LM Studio's, or was refused by the gateway.
     `is_untold`: LM Studio generated or embedded, and didn't report all of its tokens. `gpu_ms` is the time
     from sending it to LM Studio to its end, 0 if no model ran.
@@ -74,7 +73,6 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     model: str | None
     served_model: str | None
     box: str
-    was_sent: bool
     mended: tuple[str, ...]
     stream: bool
     outcome: Outcome
@@ -136,7 +134,6 @@ def make_record(
         model=exchange.model,
         served_model=exchange.served_model(model_of),
         box=exchange.box,
-        was_sent=sent is not None,
         mended=exchange.mended,
         stream=exchange.stream,
         outcome=outcome,

@@ -25,7 +25,7 @@ from lmgateway.web.state import DATABASE, LEDGER
 from lmgateway.web.usage import csv_of
 from tests.conftest import StartGateway
 from tests.support.gate import Gate
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running_gateway
 from tests.support.home import QUICK
 from tests.support.studio import Studio, running_studio
 from tests.support.waiting import until
@@ -229,6 +229,55 @@ async def test_a_full_gateway_refuses(start_gateway: StartGateway, studio: Studi
     assert await running == 200
     row = (await rows(gateway, "key"))["owner",]
     assert (row["requests"], row["errors"], row["refused"]) == (1, 0, 1)
+
+
+async def test_what_the_drain_ends_is_counted(
+    start_gateway: StartGateway, studio: Studio, tmp_path: Path
+) -> None:
+    """A request that a restart cuts off is no error of LM Studio's, and what it took is unknown."""
+    tables: dict[str, Any] = {
+        "lmstudio": {"base_url": studio.base_url},
+        "server": {"state_dir": str(tmp_path / "state"), "drain_seconds": 0},
+        "auth": {"api_key": OWNER},
+    }
+    studio.simulator.pace = gate = Gate(holds="token")
+    async with running_gateway(tables) as first:
+        body = {"model": LLM, "messages": MESSAGES}
+        running = asyncio.create_task(ask(first, OWNER, "/v1/chat/completions", body))
+        await asyncio.wait_for(gate.reached.wait(), 5)
+    running.cancel()
+    second = await start_gateway(studio.base_url, auth={"api_key": OWNER})
+    row = (await rows(second, "key"))["owner",]
+    assert [row[name] for name in ("requests", "errors", "refused", "untold")] == [1, 0, 0, 1]
+
+
+async def test_an_upload_that_is_too_large_is_refused(start_gateway: StartGateway, studio: Studio) -> None:
+    """Although LM Studio got its beginning."""
+    limits = {"max_upload_bytes": 100_000}
+    gateway = await start_gateway(studio.base_url, auth={"api_key": OWNER}, proxy=limits)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield bytes(10_000)
+
+    headers = {"X-API-Key": OWNER}
+    async with gateway.client.post(gateway.url("/v1/files"), data=pieces(), headers=headers) as response:
+        assert response.status == 413
+    row = (await rows(gateway, "key"))["owner",]
+    assert [row[name] for name in ("requests", "errors", "refused")] == [0, 0, 1]
+
+
+async def test_counting_tokens_is_a_request_that_runs_no_model(gateway: Gateway) -> None:
+    """A model that isn't loaded isn't loaded for it: that 404 is the gateway's."""
+    for model, status in ((LLM, 200), ("llama-3.2-3b-instruct", 404)):
+        body = {"model": model, "messages": MESSAGES}
+        assert await ask(gateway, OWNER, "/v1/messages/count_tokens", body) == status
+    by_model = await rows(gateway, "model,box")
+    assert {name: (row["requests"], row["refused"]) for name, row in by_model.items()} == {
+        (LLM, "lmstudio"): (1, 0),
+        ("llama-3.2-3b-instruct", "lmstudio"): (0, 1),
+    }
+    assert sum(row["gpuMs"] + row["untold"] + row["promptTokens"] for row in by_model.values()) == 0
 
 
 async def test_counts_survive_a_restart_and_are_complete_after_the_drain(
