@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeVar, get_args
 
 from aiohttp import web
@@ -18,16 +18,18 @@ from ..observe.clock import day_start, hour_start, iso_timestamp, parse_time, un
 from ..observe.usage import COUNTS
 from ..schema.usage import UsageReport, UsageSum
 from ..storage.usage import Dimension, Sum
+from ..turns import Turns
 from .responses import json_response
-from .state import ACTIVITY, LEDGER
+from .state import ACTIVITY, LEDGER, TURNS
 from .validation import MAX_MISTAKES, suggestion
 
 T = TypeVar("T")
 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 FORMATS = ("json", "csv")
-# More rows would hold up other requests while they are written as JSON.
-MAX_ROWS = 50_000
+MAX_ROWS = 20_000
+# So many rows are written in one turn of the event loop.
+_TURN_ROWS = 250
 _DEFAULT_BY: tuple[Dimension, ...] = ("day", "key")
 _DEFAULT_DAYS = 7
 _HOUR_SECONDS = 3600
@@ -55,16 +57,23 @@ async def usage(request: web.Request) -> web.Response:
         message = f"These are more than {MAX_ROWS:,} rows; name fewer dimensions, or less time"
         raise ValidationFailed("Validation failed", details=[Mistake(path="by", message=message)])
     if query.format == "csv":
-        return _csv_response(query, sums)
+        pieces = [csv_of(query.by, part) async for part in _in_turns(sums, app[TURNS])]
+        return _csv_response(query, csv_head(query.by) + "".join(pieces))
     return json_response(
         UsageReport(
             since=iso_timestamp(query.since),
             until=iso_timestamp(query.until),
             by=query.by,
-            rows=[_row(query.by, one) for one in sums],
+            rows=[_row(query.by, one) async for part in _in_turns(sums, app[TURNS]) for one in part],
             total=UsageSum(**structs.asdict(total)),
         )
     )
+
+
+async def _in_turns(sums: Sequence[Sum], turns: Turns) -> AsyncIterator[Sequence[Sum]]:
+    for start in range(0, len(sums), _TURN_ROWS):
+        await turns.next()
+        yield sums[start : start + _TURN_ROWS]
 
 
 def parse_query(query: MultiMapping[str], now: float) -> UsageQuery:
@@ -134,23 +143,28 @@ def _row(by: Sequence[Dimension], one: Sum) -> UsageSum:
     return UsageSum(**_values(by, one), **structs.asdict(one.counts))
 
 
-def _csv_response(query: UsageQuery, sums: Iterable[Sum]) -> web.Response:
+def _csv_response(query: UsageQuery, text: str) -> web.Response:
     days = (time.strftime("%Y-%m-%d", time.localtime(at)) for at in (query.since, query.until - 1))
     return web.Response(
-        text=csv_of(query.by, sums),
+        text=text,
         content_type="text/csv",
         charset="utf-8",
         headers={"Content-Disposition": f'attachment; filename="usage-{"-to-".join(days)}.csv"'},
     )
 
 
+def csv_head(by: Sequence[Dimension]) -> str:
+    return _lines([(*by, *map(_COLUMNS.__getitem__, COUNTS))])
+
+
 def csv_of(by: Sequence[Dimension], sums: Iterable[Sum]) -> str:
-    """Return the sums as CSV (RFC 4180), without cells that a spreadsheet takes for a formula."""
+    """Return the sums as lines of CSV, without cells that a spreadsheet takes for a formula."""
+    return _lines((*map(_safe, _values(by, one).values()), *one.counts.values()) for one in sums)
+
+
+def _lines(rows: Iterable[Sequence[str | int]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow((*by, *map(_COLUMNS.__getitem__, COUNTS)))
-    for one in sums:
-        writer.writerow((*map(_safe, _values(by, one).values()), *one.counts.values()))
+    csv.writer(text).writerows(rows)  # its default dialect is that of RFC 4180
     return text.getvalue()
 
 

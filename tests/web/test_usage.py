@@ -19,10 +19,9 @@ import pytest
 
 from lmgateway.observe.usage import Counts, UsageRow
 from lmgateway.simulator import Pace, Simulator
-from lmgateway.storage.usage import SavedUsage, Sum
+from lmgateway.storage.usage import SavedUsage
 from lmgateway.web import usage
 from lmgateway.web.state import DATABASE, LEDGER
-from lmgateway.web.usage import csv_of
 from tests.conftest import StartGateway
 from tests.support.gate import Gate
 from tests.support.gateway import Gateway, running_gateway
@@ -384,9 +383,21 @@ async def test_csv(gateway: Gateway) -> None:
     assert all(line[1:] == ["bob", "1", *["0"] * 7, "1"] for line in lines)
 
 
-def test_csv_of_nothing_is_its_head() -> None:
-    assert csv_of(("day",), []).startswith("day,requests,")
-    assert csv_of((), [Sum((), Counts(requests=3))]).splitlines()[1] == "3,0,0,0,0,0,0,0,0"
+async def test_csv_of_nothing_is_its_head(gateway: Gateway) -> None:
+    _, text = await asked(gateway, "?by=day&format=csv")
+    assert text.splitlines() == [
+        "day,requests,errors,refused,promptTokens,completionTokens,reasoningTokens,gpuMs,waitMs,untold"
+    ]
+
+
+async def test_many_rows_hold_up_no_request(gateway: Gateway) -> None:
+    """They are written in turns, whole and in order."""
+    for number in range(3000):
+        gateway.app[LEDGER].refused(f"{number:04}")
+    _, report = await asked(gateway, "?by=key")
+    assert [row["key"] for row in report["rows"]] == [f"{number:04}" for number in range(3000)]
+    _, text = await asked(gateway, "?by=key&format=csv")
+    assert [line[:4] for line in text.splitlines()[1:]] == [f"{number:04}" for number in range(3000)]
 
 
 async def test_a_full_disk_stops_no_request_and_loses_no_count(

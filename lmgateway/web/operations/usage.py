@@ -7,7 +7,7 @@ from msgspec import structs
 from ...errors import ValidationFailed
 from ...observe.usage import Counts
 from ...schema.usage import UsageReport, UsageSum
-from ...storage.usage import Sum
+from ...storage.usage import Dimension, Sum
 from .. import usage
 from .examples import MODEL
 from .key_examples import NAME
@@ -27,10 +27,11 @@ _COUNTS = Counts(
     untold=2,
 )
 _DAY = "2026-03-14"
-EXAMPLE = UsageReport(
+_BY: tuple[Dimension, ...] = ("day", "key", "model")
+_REPORT = UsageReport(
     since="2026-03-07T23:00:00.000Z",
     until="2026-03-14T10:00:00.000Z",
-    by=("day", "key", "model"),
+    by=_BY,
     rows=[UsageSum(day=_DAY, key=NAME, model=MODEL, **structs.asdict(_COUNTS))],
     total=UsageSum(**structs.asdict(_COUNTS)),
 )
@@ -78,10 +79,10 @@ USAGE_OPERATIONS = (
         answers={
             200: answer(
                 "The sums, as JSON or as a CSV file (RFC 4180) with a header line.",
-                EXAMPLE,
+                _REPORT,
                 Body(
                     media_type="text/csv",
-                    example=usage.csv_of(("day", "key", "model"), [Sum((_DAY, NAME, MODEL), _COUNTS)]),
+                    example=usage.csv_head(_BY) + usage.csv_of(_BY, [Sum((_DAY, NAME, MODEL), _COUNTS)]),
                 ),
             )
         },
