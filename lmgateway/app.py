@@ -19,12 +19,16 @@ from .models.active import ActiveModelRegistry
 from .models.lifecycle import ModelLifecycle
 from .observe import vitals
 from .observe.activity import Activity
+from .observe.clock import day_start, unix_time
 from .observe.event_stream import Events
+from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
+from .storage.ledger import Ledger
 from .storage.state_folder import state_directory
+from .storage.usage import SavedUsage
 from .turns import Turns
 from .web.held_bodies import held_bodies
 from .web.middleware import MIDDLEWARES, add_headers
@@ -43,7 +47,9 @@ from .web.state import (
     HELD_BODIES,
     KEY_QUEUES,
     KEYS,
+    LEDGER,
     METRICS,
+    MODEL_LABELS,
     MODELS,
     RATE_LIMITS,
     RULES_IN_FORCE,
@@ -81,23 +87,38 @@ def create_app(
         on_change=partial(_apply_keys, app),
     )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
-    app[METRICS].label_models(
-        lambda name: (
-            app[FLEET].lists(name)
-            or app[ACTIVE_MODELS].is_active(name)
-            or name in app[RULES_IN_FORCE].current.config.models
-        )
-    )
+    _add_accounting(app)
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _vitals))
+    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _ledger, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
     app[DOCUMENTS] = Documents(OPERATIONS)
     add_routes(app.router, app[AREAS])
     return app
+
+
+def _add_accounting(app: web.Application) -> None:
+    """Have the metrics and the ledger count each exchange that ends."""
+    app[MODEL_LABELS] = ModelLabels(
+        lambda name: (
+            app[FLEET].lists(name)
+            or app[ACTIVE_MODELS].is_active(name)
+            or name in app[RULES_IN_FORCE].current.config.models
+        ),
+        app[FLEET].list_names,
+        app[EVENTS].faults,
+    )
+    app[MODEL_LABELS].add_consumer(app[METRICS].ended)
+    app[ACTIVITY].add_consumer(app[MODEL_LABELS].add)
+    app[LEDGER] = Ledger(
+        SavedUsage(app[DATABASE]),
+        app[MODEL_LABELS],
+        model_of=app[FLEET].model_of,
+        keep_days=lambda: app[RULES_IN_FORCE].current.config.usage.keep_days,
+    )
 
 
 def make_rules(app: web.Application, config: Config) -> Ruleset:
@@ -133,6 +154,7 @@ async def _database(app: web.Application) -> AsyncIterator[None]:
 async def _keys(app: web.Application) -> AsyncIterator[None]:
     keys = app[KEYS]
     await keys.restore()
+    app[RATE_LIMITS].restore(await app[LEDGER].tokens_since(day_start(unix_time())))
     async with background.running(keys.watch_ends, keys.save_uses):
         yield
     await keys.close()
@@ -149,6 +171,14 @@ async def _models(app: web.Application) -> AsyncIterator[None]:
     # Before the registry: an unload that is cancelled here still deactivates the model that it has unloaded.
     await app[MODELS].close()
     await app[ACTIVE_MODELS].close()
+
+
+async def _ledger(app: web.Application) -> AsyncIterator[None]:
+    ledger = app[LEDGER]
+    async with background.running(ledger.write_regularly, ledger.delete_regularly):
+        yield
+    app[ACTIVITY].flush()
+    await ledger.close()
 
 
 async def _vitals(app: web.Application) -> AsyncIterator[None]:

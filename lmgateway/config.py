@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 from yarl import URL
 
-from .networks import Allowlist, Networks, TrustedProxies
+from .networks import HOST, Allowlist, Networks, TrustedProxies, parse_base_url
 from .schema.models import DefaultInference, LoadConfig
 
 
@@ -42,12 +42,10 @@ Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of byte
 HeadBytes = Annotated[int, Meta(ge=1024, le=10**9, description="a whole number of bytes from 1,024 to 10^9")]
 Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
 CountOrHalf = Annotated[int, Meta(ge=0, le=10**9, description="a whole number up to 10^9, 0 for half")]
-# The lengths are those of RFC 1035 section 2.3.4; Python can't resolve longer names. Also matches addresses.
-_HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
 BaseUrl = Annotated[
     URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
 ]
-Host = Annotated[str, Meta(pattern=f"^{_HOST}", description="an address or a host name of this machine")]
+Host = Annotated[str, Meta(pattern=f"^{HOST}", description="an address or a host name of this machine")]
 Path = Annotated[FilePath, Meta(description="a path without control characters")]
 # HTTP strips outer white space from header values, so a key with it would never match.
 Key = Annotated[
@@ -82,6 +80,7 @@ LogLevel = Annotated[
     Literal["error", "warn", "warning", "info", "debug"], Meta(description="error, warn, info or debug")
 ]
 LogFormat = Annotated[Literal["auto", "plain", "json"], Meta(description="auto, plain or json")]
+Days = Annotated[int, Meta(ge=1, le=36_500, description="a whole number of days from 1 to 36,500")]
 Environment = Annotated[
     Literal["development", "production", "test"], Meta(description="development, production or test")
 ]
@@ -173,6 +172,10 @@ class Compat(Table, frozen=True, kw_only=True):
     mend: Annotated[Flag, env("COMPAT_MEND")] = True
 
 
+class Usage(Table, frozen=True, kw_only=True):
+    keep_days: Annotated[Days, env("USAGE_KEEP_DAYS")] = 400
+
+
 class ModelProfile(Table, frozen=True, kw_only=True):
     """How a model is loaded, and the defaults for fields that its requests omit."""
 
@@ -194,6 +197,7 @@ class Config(Table, frozen=True, kw_only=True):
     limits: Limits = Limits()
     cors: Cors = Cors()
     compat: Compat = Compat()
+    usage: Usage = Usage()
     # By model key.
     models: Mapping[str, ModelProfile] = MappingProxyType({})
 
@@ -218,25 +222,6 @@ def decode_custom(kind: type, value: Any) -> Any:
     if issubclass(kind, Networks):
         return kind(msgspec.convert(value, tuple[str, ...]))
     raise NotImplementedError(kind)
-
-
-def parse_base_url(text: object) -> URL:
-    """Return LM Studio's URL. Its path, if any, is prepended to every forwarded path."""
-    if not isinstance(text, str):
-        raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
-    # Not allowed in a URL; yarl would drop them silently.
-    if re.search(r"[\s\x00-\x1f\x7f]", text):
-        raise ValueError("contains blanks or control characters")
-    url = URL(text)
-    if url.scheme not in {"http", "https"} or not url.raw_host:
-        raise ValueError("not an http:// or https:// URL")
-    if re.match(_HOST, url.raw_host) is None:
-        raise ValueError("its host name is invalid")
-    if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
-        raise ValueError("contains more than scheme, host, port and path")
-    if url.raw_path.rstrip("/").endswith("/v1"):
-        raise ValueError("ends in /v1, which each request adds")
-    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 
 def _file_path(text: object) -> FilePath:

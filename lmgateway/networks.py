@@ -1,4 +1,4 @@
-"""IP addresses and sets of networks, for the allowlist and the trusted proxies."""
+"""IP addresses, sets of networks for the allowlist and the trusted proxies, and LM Studio's URL."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 
+from yarl import URL
+
 from .caching import cached_for_short
 
 Address = IPv4Address | IPv6Address
+
+# The lengths are those of RFC 1035 section 2.3.4; Python can't resolve longer names. Also matches addresses.
+HOST = r"(?=.{1,253}\Z)([A-Za-z0-9_:%-]{1,63}\.)*[A-Za-z0-9_:%-]{1,63}\.?\Z"
 
 # A hop of X-Forwarded-For: `10.0.0.1`, `10.0.0.1:4711`, `[2001:db8::1]:4711`.
 _WITH_PORT = re.compile(r"(\[(?P<bracketed>[^\[\]]+)\]|(?P<bare>[^:]+))(:[0-9]{1,5})?\Z", re.ASCII)
@@ -138,3 +143,22 @@ def forwarded_client(peer: Address, forwarded_for: Iterable[str], trusted: Netwo
 def _without_port(hop: str) -> str:
     match = _WITH_PORT.match(hop)
     return hop if match is None else match["bracketed"] or match["bare"]
+
+
+def parse_base_url(text: object) -> URL:
+    """Return LM Studio's URL. Its path, if any, is prepended to every forwarded path."""
+    if not isinstance(text, str):
+        raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
+    # Not allowed in a URL; yarl would drop them silently.
+    if re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ValueError("contains blanks or control characters")
+    url = URL(text)
+    if url.scheme not in {"http", "https"} or not url.raw_host:
+        raise ValueError("not an http:// or https:// URL")
+    if re.match(HOST, url.raw_host) is None:
+        raise ValueError("its host name is invalid")
+    if url.user is not None or url.password is not None or url.raw_query_string or url.raw_fragment:
+        raise ValueError("contains more than scheme, host, port and path")
+    if url.raw_path.rstrip("/").endswith("/v1"):
+        raise ValueError("ends in /v1, which each request adds")
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
 
 from msgspec import Struct, structs
 
 from ..errors import Mistake, ValidationFailed
 from ..networks import parse_network
-from ..observe.clock import iso_timestamp
+from ..observe.clock import iso_timestamp, parse_time
 from ..schema.keys import KeySettings
 from .globs import Globs
 
@@ -38,14 +37,6 @@ def check_settings(settings: KeySettings, now: float, key_of: KeyOf = str) -> Ch
         expires_at=None if expires is None else iso_timestamp(expires),
     )
     return CheckedSettings(once, expires)
-
-
-def parse_time(text: str) -> float:
-    """Return the Unix time of a date or of ISO 8601; without a zone, it is local. Raises ValueError."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except OverflowError as exc:
-        raise ValueError(text) from exc
 
 
 def _mistakes(settings: KeySettings, now: float, key_of: KeyOf) -> Iterator[Mistake]:

@@ -56,6 +56,13 @@ class GatewayClient:
                 raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
             return answer
 
+    async def text(self, path: str, media_type: str) -> str:
+        """Return the text of a response of this type. Raises RequestFailed."""
+        async with self._response("GET", path) as response:
+            if response.content_type != media_type:
+                raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
+            return await response.text()
+
     async def events(self, *names: str, last_id: str | None = None) -> AsyncIterator[Event]:
         """Yield each event as it is published, `connected` first; with `names`, only those kinds.
 

@@ -37,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_running(commands, configured, listening)
     remote = _remote(configured)
     _add_monitoring(commands, remote)
+    _add_usage(commands, remote)
     _add_models(commands, remote)
     add_keys(commands, remote)
     return parser
@@ -136,6 +137,22 @@ def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None
         commands, "models", parents=[remote], summary="list the models of a running gateway"
     )
     listing.set_defaults(command="models.listing")
+
+
+def _add_usage(commands: Commands, remote: argparse.ArgumentParser) -> None:
+    usage = add_command(
+        commands, "usage", parents=[remote], summary="show who used what: requests, tokens and times"
+    )
+    when = "a date, ISO 8601, or how long ago, such as 30d or 12h"
+    usage.add_argument("--since", metavar="TIME", help=f"{when}; by default six days before today")
+    usage.add_argument("--until", metavar="TIME", help=f"{when}; by default now")
+    usage.add_argument(
+        "--by",
+        metavar="NAME,...",
+        help="a row for each of these: day, hour, key, model, box; by default day,key",
+    )
+    usage.add_argument("--csv", action="store_true", help="print CSV, for a spreadsheet")
+    usage.set_defaults(command="usage.usage")
 
 
 def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:

@@ -35,7 +35,7 @@ class Activity:
             "{} requests of this address are running already, as many as limits.requests_per_address allows.",
         )
         self.model_of = model_of
-        self._recorder = Recorder(events, metrics, model_of)
+        self._recorder = Recorder(events, model_of)
         self._end_listeners: list[Callable[[Exchange], None]] = []
 
     @property
@@ -126,6 +126,7 @@ class Activity:
         share = limits.share_of_requests
         self._capacity.claim(exchange.client, 1, limit=limits.requests, share=share)
         self._running[exchange] = False
+        exchange.has_begun = True
 
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         is_announced = self._running.pop(exchange)

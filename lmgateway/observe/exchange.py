@@ -53,6 +53,8 @@ class Exchange(Struct, eq=False, kw_only=True):
     An HTTP request has at most one, a socket one for each prediction. `client` is the address behind trusted
     proxies, `key` the name of the caller's key. `started` is by the monotonic clock, `began` the same moment
     in Unix seconds. `redact` removes keys from a text. `path` and `model`, which clients choose, are cleaned.
+    `runs_model` is true if LM Studio generates or embeds for it. `box` is empty until one is chosen,
+    which got it at `sent`, by the monotonic clock; `queued_ms` is how long it waited in the gateway before.
     """
 
     request_id: str
@@ -64,9 +66,14 @@ class Exchange(Struct, eq=False, kw_only=True):
     redact: Callable[[str], str] = str
     route: str = OTHER_ROUTE
     generates: bool = False
+    runs_model: bool = False
+    has_begun: bool = False
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
     model: str | None = None
+    box: str = ""
+    queued_ms: int = 0
+    sent: float | None = None
     stream: bool = False
     status: int = CLIENT_LEFT
     count: TokenCount | None = None
@@ -75,7 +82,6 @@ class Exchange(Struct, eq=False, kw_only=True):
     first_token: float | None = None
     last_token: float | None = None
     mended: tuple[str, ...] = ()
-    queued_ms: int = 0
 
     def resolved(self, model: str | None, *, stream: bool) -> None:
         """Record the model and whether a stream is requested, when the request's body has been read."""
@@ -86,6 +92,16 @@ class Exchange(Struct, eq=False, kw_only=True):
     def waited(self, seconds: float) -> None:
         """Record for how long the request waited in line."""
         self.queued_ms += round(seconds * 1000)
+
+    def sent_to(self, box: str) -> None:
+        """Record that the request is sent to this box now. Of several attempts the first counts."""
+        self.box = box
+        if self.sent is None:
+            self.sent = time.monotonic()
+
+    def not_sent(self) -> None:
+        """Record that the box didn't get the request, or not all of it."""
+        self.sent = None
 
     def answered(self, status: int, *, stream: bool, count: TokenCount | None) -> None:
         """Record the head of LM Studio's response. The response's meter goes on updating `count`."""

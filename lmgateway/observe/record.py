@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from ..errors import INTERNAL_FAILURE, GatewayError, RequestCancelled, UpstreamBroke
+from ..errors import (
+    INTERNAL_FAILURE,
+    GatewayError,
+    RequestCancelled,
+    StudioFailed,
+    UpstreamBroke,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
 from ..schema.debug import Outcome, TokenUsage
 from ..text import clean_sentence
 from .exchange import Exchange
 from .served_model import ModelOf
+
+CountsAs = Literal["request", "error", "refused"]
+_UPSTREAM_FAILURES = (UpstreamUnavailable, UpstreamSilent, UpstreamBroke, StudioFailed)
 
 
 class Conclusion(NamedTuple):
@@ -23,6 +34,21 @@ class Conclusion(NamedTuple):
         """True if it counts as an error. A client's disconnection doesn't."""
         return self.outcome in {"failed", "cancelled"}
 
+    @property
+    def is_upstream_failure(self) -> bool:
+        """True if LM Studio failed, or the gateway by a bug."""
+        error = self.error
+        if self.outcome != "failed":
+            return False
+        # Without an error it is LM Studio's response with a 5xx.
+        return error is None or isinstance(error, _UPSTREAM_FAILURES) or type(error) is GatewayError
+
+    def counts_as(self, *, was_sent: bool) -> CountsAs:
+        """Return as what it is counted: a request, also as an error, or only as refused by the gateway."""
+        if self.is_upstream_failure:
+            return "error"
+        return "request" if was_sent or self.error is None else "refused"
+
 
 # gc=False: thousands of them live for long, and none is part of a reference cycle.
 class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
@@ -30,6 +56,9 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
 
     `served_model` is the model that answered, None if it is `model` or unknown. `mended` names the changes by
     which a request that LM Studio had refused was mended.
+    `counts_as` says whether it is a request, one with an error of LM Studio's, or was refused by the gateway.
+    `is_untold`: LM Studio generated or embedded, and didn't report all of its tokens. `gpu_ms` is the time
+    from sending it to LM Studio to its end, 0 if no model ran.
     `status` is the client's, or that of an error which occurred after the head was sent. `error` is the
     error with which the gateway ended the exchange, without keys. `started` is by the monotonic clock;
     `began` and `ended` are in Unix seconds.
@@ -43,14 +72,19 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     route: str
     model: str | None
     served_model: str | None
+    box: str
     mended: tuple[str, ...]
     stream: bool
     outcome: Outcome
+    counts_as: CountsAs
     status: int
     error: str | None
     error_code: str | None
     usage: TokenUsage | None
     tokens: int
+    is_untold: bool
+    gpu_ms: int
+    queued_ms: int
     ttft_ms: int | None
     tokens_per_second: float | None
     total_ms: int
@@ -89,6 +123,7 @@ def make_record(
     """Return the record of an exchange with this conclusion; `now` is its end by the monotonic clock."""
     count = exchange.count
     outcome, error = conclusion
+    sent = exchange.sent
     return RequestRecord(
         request_id=exchange.request_id,
         key=exchange.key,
@@ -98,14 +133,19 @@ def make_record(
         route=exchange.route,
         model=exchange.model,
         served_model=exchange.served_model(model_of),
+        box=exchange.box,
         mended=exchange.mended,
         stream=exchange.stream,
         outcome=outcome,
+        counts_as=conclusion.counts_as(was_sent=sent is not None),
         status=exchange.status if error is None else error.status,
         error=None if error is None else clean_sentence(error.message, exchange.redact),
         error_code=None if error is None else error.code,
         usage=None if count is None else count.usage,
         tokens=0 if count is None else count.generated,
+        is_untold=_is_untold(exchange, conclusion),
+        gpu_ms=round((now - sent) * 1000) if sent is not None and exchange.runs_model else 0,
+        queued_ms=exchange.queued_ms,
         ttft_ms=exchange.ttft_ms,
         tokens_per_second=exchange.tokens_per_second(now),
         total_ms=exchange.elapsed_ms(now),
@@ -113,3 +153,19 @@ def make_record(
         began=exchange.began,
         ended=exchange.began + now - exchange.started,
     )
+
+
+def _is_untold(exchange: Exchange, conclusion: Conclusion) -> bool:
+    """True if LM Studio generated or embedded, or may have, and didn't report all of its tokens."""
+    if not exchange.runs_model or exchange.sent is None:
+        return False
+    if conclusion.outcome != "completed":
+        # It has ended early: what was reported until then may not be all. A 5xx has generated nothing.
+        return conclusion.outcome != "failed" or conclusion.error is not None
+    count = exchange.count
+    is_told = (
+        count is not None
+        and count.prompt_tokens is not None
+        and (count.completion_tokens is not None or not exchange.generates)
+    )
+    return 200 <= exchange.status < 300 and not is_told

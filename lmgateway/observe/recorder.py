@@ -14,7 +14,6 @@ from .event_stream import PAUSE_SECONDS, Events
 from .events import ErrorEvent, Event, InferenceComplete, InferenceStart
 from .exchange import Exchange
 from .history import History
-from .prometheus import Metrics
 from .record import Conclusion, RequestRecord, conclude, make_record
 from .served_model import ModelOf
 
@@ -29,9 +28,8 @@ class Recorder:
     with 64 clients and a reader of the events, because the code is no longer in the processor's caches.
     """
 
-    def __init__(self, events: Events, metrics: Metrics, model_of: ModelOf) -> None:
+    def __init__(self, events: Events, model_of: ModelOf) -> None:
         self._events = events
-        self._metrics = metrics
         self._faults = events.faults
         self._model_of = model_of
         self._history = History()
@@ -104,7 +102,6 @@ class Recorder:
             return
         record = make_record(exchange, conclusion, at, self._model_of)
         self._history.add(record)
-        self._metrics.ended(record)
         for consume in self._consumers:
             consume(record)
         self._events.publish_first(_end_event(record))

@@ -32,9 +32,21 @@ def _keys(connection: sqlite3.Connection, _folder: Path) -> None:
     )
 
 
+def _usage(connection: sqlite3.Connection, _folder: Path) -> None:
+    # `hour` is the Unix second at which a local hour began.
+    connection.execute(
+        "CREATE TABLE usage ("
+        "hour INTEGER NOT NULL, key TEXT NOT NULL, model TEXT NOT NULL, box TEXT NOT NULL,"
+        " requests INTEGER NOT NULL, errors INTEGER NOT NULL, refused INTEGER NOT NULL,"
+        " prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,"
+        " reasoning_tokens INTEGER NOT NULL, gpu_ms INTEGER NOT NULL, wait_ms INTEGER NOT NULL,"
+        " untold INTEGER NOT NULL, PRIMARY KEY (hour, key, model, box)) WITHOUT ROWID"
+    )
+
+
 # `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
 # every change of the schema is a new one at the end.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models, _keys)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models, _keys, _usage)
 
 
 def migrate(connection: sqlite3.Connection, folder: Path) -> None:

@@ -38,12 +38,13 @@ class RequestContext(Struct, eq=False, kw_only=True):
     end: Callable[[GatewayError], None]
     caller: Caller = ANYONE
     error_code: str | None = None
+    latest_exchange: Exchange | None = None
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
 
-    def exchange(self, *, route: str, generates: bool) -> Exchange:
+    def exchange(self, *, route: str, generates: bool, runs_model: bool = False) -> Exchange:
         """Return an exchange that begins with this request; cancelling the request cancels it."""
-        return Exchange(
+        exchange = self.latest_exchange = Exchange(
             request_id=self.request_id,
             client=self.client,
             method=self.method,
@@ -53,9 +54,16 @@ class RequestContext(Struct, eq=False, kw_only=True):
             redact=self.head.redaction.redact,
             route=route,
             generates=generates,
+            runs_model=runs_model,
             started=self.started,
             began=self.began,
         )
+        return exchange
+
+    @property
+    def has_exchange(self) -> bool:
+        """True if it is an exchange, of which a record is made."""
+        return self.latest_exchange is not None and self.latest_exchange.has_begun
 
     def access_line(self, response: web.StreamResponse | None) -> AccessLine:
         """Return the access line of a request that ends now; `response` is None if its handler raised."""

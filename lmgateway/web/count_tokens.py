@@ -38,7 +38,12 @@ async def count_tokens(request: web.Request) -> web.Response:
         exchange.resolved(model, stream=False)
         app[ACTIVITY].announce(exchange)
         app[RATE_LIMITS].admit(exchange.key)
-        counted = await count(conversation, model, context.rules.box)
+        exchange.sent_to(context.rules.box.name)
+        try:
+            counted = await count(conversation, model, context.rules.box)
+        except ModelNotLoaded:
+            exchange.not_sent()
+            raise
         exchange.answered(200, stream=False, count=None)
         return json_response(CountedTokens(input_tokens=counted))
 

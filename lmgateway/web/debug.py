@@ -33,6 +33,7 @@ from .state import (
     EVENTS,
     FLEET,
     METRICS,
+    MODEL_LABELS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -215,8 +216,7 @@ async def cancel_request(request: web.Request) -> web.Response:
 async def prometheus(request: web.Request) -> web.Response:
     app, events = request.app, request.app[EVENTS]
     app[ACTIVITY].flush()
-    if app[METRICS].awaits_list:
-        await app[FLEET].list_names()
+    await app[MODEL_LABELS].settle_by_newer_list()
     pieces = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
         reachable=app[FLEET].only.health.answered,

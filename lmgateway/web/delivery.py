@@ -9,7 +9,7 @@ from msgspec import Struct
 from ..boxes.box import Box
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import UpstreamResponse
-from ..errors import GatewayError
+from ..errors import GatewayError, Overloaded, UpstreamUnavailable
 from ..observe.exchange import Exchange
 from ..traffic.dialects import Dialect
 from ..traffic.headers import EVENT_STREAM, JSON, media_type
@@ -43,10 +43,13 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
     while True:
         exchange.mended_as(planned.relay.mended)
         box = admit(rules)
+        exchange.sent_to(box.name)
         try:
             response = await box.http.send(address(planned, box), silence=planned.silence_seconds)
         except GatewayError as exc:
             failure, failures = cause_of(exc, planned), failures + 1
+            if failure is not exc or isinstance(exc, (UpstreamUnavailable, Overloaded)):
+                exchange.not_sent()
             if judge_failure(failure, failures) == "fail":
                 raise failure from exc
             await asyncio.sleep(RETRY_PAUSE_SECONDS)

@@ -20,7 +20,7 @@ from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
 from .ruleset import Ruleset
-from .state import ACTIVITY, AREAS, CONTEXT, KEYS, RATE_LIMITS, RULES_IN_FORCE
+from .state import ACTIVITY, AREAS, CONTEXT, KEYS, LEDGER, RATE_LIMITS, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
@@ -117,10 +117,20 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         return _answer_preflight(request, context)
     caller = context.caller = identify_caller(head, rules, area)
     try:
-        admit(caller, head, area)
-    except PageRefused:
-        _log_refused_page(context, request.headers.get("Origin"))
+        return await _admitted(request, handler)
+    except GatewayError as exc:
+        if isinstance(exc, PageRefused):
+            _log_refused_page(context, request.headers.get("Origin"))
+        if area.is_proxied and not context.has_exchange:
+            request.app[LEDGER].refused(caller.name)
         raise
+
+
+async def _admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Handle the request if its caller is admitted, and end it if the caller's key ends."""
+    context = request[CONTEXT]
+    caller = context.caller
+    admit(caller, context.head, context.area)
     if not caller.is_named:
         return await handler(request)
     request.app[KEYS].uses.add(caller.name, context.client)

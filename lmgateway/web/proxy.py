@@ -42,6 +42,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
+        runs_model=dialect is not None and dialect is not COUNTING,
     )
     with activity.exchange(exchange, config.limits):
         with HeldBody(app[HELD_BODIES], context.client, config) as held:

@@ -13,8 +13,10 @@ from ..models.lifecycle import ModelLifecycle
 from ..observe.activity import Activity
 from ..observe.capacity import Capacity
 from ..observe.event_stream import Events
+from ..observe.model_labels import ModelLabels
 from ..observe.prometheus import Metrics
 from ..storage.database import Database
+from ..storage.ledger import Ledger
 from ..turns import Turns
 from .context import RequestContext
 from .openapi.published import Documents
@@ -32,7 +34,9 @@ DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)
 HELD_BODIES = web.AppKey("held_bodies", Capacity)
+LEDGER = web.AppKey("ledger", Ledger)
 METRICS = web.AppKey("metrics", Metrics)
+MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)

@@ -12,6 +12,7 @@ from lmgateway.observe.events import ModelUnloadStart
 from lmgateway.observe.history import History
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.recorder import Recorder
+from lmgateway.observe.usage import Counts
 from lmgateway.traffic import body_meter, metering
 from lmgateway.traffic.body_meter import BodyMeter
 from lmgateway.traffic.metering import StreamMeter
@@ -34,7 +35,8 @@ PLACES = [
     (Recorder, "exchange_began"),
     (Recorder, "exchange_ended"),
     (History, "add"),
-    (Metrics, "ended"),
+    (Metrics, "_label"),
+    (Counts, "add_record"),
     (event_stream, "NumberedEvent"),
     (sse, "sse_frame"),
     (access_log, "write"),

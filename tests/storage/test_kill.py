@@ -6,31 +6,48 @@ import asyncio
 import os
 import random
 import signal
+import sqlite3
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from lmgateway.observe.faults import Faults
+from lmgateway.observe.model_labels import ModelLabels
 from lmgateway.schema.models import ActiveModel, ActiveModels, DefaultInference
+from lmgateway.simulator import Pace, Simulator
+from lmgateway.storage.database import Database
+from lmgateway.storage.ledger import Ledger
+from lmgateway.storage.usage import SavedUsage
 from tests.storage.conftest import saved_in, warnings
+from tests.support.process import serving
+from tests.support.studio import running_studio
 
 # Forks a child for each number that it reads: importing the gateway each time would take minutes. The child
-# saves states of ever higher numbers, beginning with that one, and prints each when its save has returned.
+# saves states of ever higher numbers, beginning with that one, and counts a request with each of them. It
+# prints each number when both are saved.
 SAVES_UNTIL_KILLED = """
 import asyncio, itertools, os, sys
 from pathlib import Path
-from tests.storage.conftest import opened
-from tests.storage.test_kill import state
+from lmgateway.storage.active_models import SavedActiveModels
+from lmgateway.storage.database import Database
+from tests.storage.test_kill import ledger_of, state
 
 def say(number):
     os.write(1, b"%d\\n" % number)
 
 async def save_for_ever(first):
     say(os.getpid())
-    async with opened(Path(sys.argv[1])) as saved:
-        for number in itertools.count(first):
-            await saved.save(state(number))
-            say(number)
+    database = Database(Path(sys.argv[1]))
+    await database.open()
+    saved, ledger = SavedActiveModels(database), ledger_of(database)
+    for number in itertools.count(first):
+        ledger.refused("alice")
+        await asyncio.gather(saved.save(state(number)), ledger.close())
+        say(number)
 
 for line in sys.stdin:
     child = os.fork()
@@ -39,6 +56,21 @@ for line in sys.stdin:
     os.waitpid(child, 0)
     os.write(1, b"gone\\n")
 """
+
+
+def ledger_of(database: Database) -> Ledger:
+    async def list_names() -> None:
+        pass
+
+    labels = ModelLabels(lambda _: False, list_names, Faults())
+    return Ledger(SavedUsage(database), labels, model_of=str, keep_days=lambda: 400)
+
+
+def counted_in(folder: Path, count: str) -> int:
+    """The sum that another program finds."""
+    with closing(sqlite3.connect(folder / "lmgateway.db")) as other:
+        number: int = other.execute(f"SELECT coalesce(sum({count}), 0) FROM usage").fetchone()[0]
+    return number
 
 
 def state(number: int) -> ActiveModels:
@@ -62,8 +94,8 @@ def number_of(active: ActiveModels) -> int:
 async def test_kill_9_never_loses_the_state(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kills: int
 ) -> None:
-    """The state is the last one whose save returned, or the one that was being saved."""
-    moments, latest = random.Random(9), 0
+    """The state is the last one whose save returned, or the one that was being saved; so are the counts."""
+    moments, latest, counted = random.Random(9), 0, 0
     saver = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
@@ -80,7 +112,7 @@ async def test_kill_9_never_loses_the_state(
         for _ in range(kills):
             saver.stdin.write(b"%d\n" % (latest + 1))
             child = int(await asyncio.wait_for(saver.stdout.readline(), 20))
-            acknowledged = latest
+            acknowledged = before = latest
             # One in three while the database is opened, and the others while it is written.
             if moments.random() > 1 / 3:
                 acknowledged = int(await asyncio.wait_for(saver.stdout.readline(), 20))
@@ -91,8 +123,39 @@ async def test_kill_9_never_loses_the_state(
             active = await saved_in(tmp_path)
             latest = number_of(active) if active != ActiveModels() else 0
             assert latest in (acknowledged, acknowledged + 1)
+            counts, counted = counted_in(tmp_path, "refused") - counted, counted_in(tmp_path, "refused")
+            assert counts in (acknowledged - before, acknowledged - before + 1)
     finally:
         os.killpg(saver.pid, signal.SIGKILL)
         await saver.communicate()
     assert latest > kills / 2
     assert not warnings(caplog)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+async def test_kill_9_loses_at_most_the_last_second_of_the_counts(tmp_path: Path, kills: int) -> None:
+    """What had ended a second before is counted, once, and nothing that wasn't sent."""
+    moments, counted = random.Random(9), 0
+    simulator = Simulator(pace=Pace.instant())
+    simulator.load("qwen2.5-7b-instruct")
+    body = {"model": "qwen2.5-7b-instruct", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    async with running_studio(simulator) as studio, aiohttp.ClientSession() as client:
+        for _ in range(kills):
+            ended: list[float] = []
+            async with serving(tmp_path, "--set", f"lmstudio.base_url={studio.base_url}") as (process, port):
+                lifetime = moments.uniform(1.2, 1.8)
+                while not ended or time.monotonic() < ended[0] + lifetime:
+                    url = f"http://127.0.0.1:{port}/v1/chat/completions"
+                    async with client.post(url, json=body) as response:
+                        assert response.status == 200
+                        await response.read()
+                    ended.append(time.monotonic())
+                process.send(signal.SIGKILL)
+                killed = time.monotonic()
+                await process.ends()
+            new = counted_in(tmp_path / "state" / "lmgateway", "requests") - counted
+            assert sum(at < killed - 1 for at in ended) <= new <= len(ended)
+            assert sum(at < killed - 1 for at in ended) > 0
+            counted += new
+    assert counted_in(tmp_path / "state" / "lmgateway", "untold") == 0

@@ -41,6 +41,11 @@ class Area(Struct, frozen=True, kw_only=True, dict=True):
         return self.scope in {"inference", "tools"}
 
     @cached_property
+    def is_proxied(self) -> bool:
+        """True for LM Studio's paths, whose errors have the shapes of its APIs."""
+        return self.styles[0] != "own"
+
+    @cached_property
     def is_closed_to_pages(self) -> bool:
         """True if a page of another origin may not send any request, not even one that needs no preflight."""
         return not self.is_for_pages and self.scope not in {"open", "health"}

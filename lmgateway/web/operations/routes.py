@@ -14,10 +14,12 @@ from .keys import KEY_OPERATIONS
 from .operation import Operation
 from .pages import PAGE_OPERATIONS
 from .studio import STUDIO_OPERATIONS
+from .usage import USAGE_OPERATIONS
 
 OWN_OPERATIONS: tuple[Operation, ...] = (
     *ADMIN_OPERATIONS,
     *KEY_OPERATIONS,
+    *USAGE_OPERATIONS,
     *DEBUG_OPERATIONS,
     *PAGE_OPERATIONS,
 )

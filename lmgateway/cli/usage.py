@@ -1,0 +1,99 @@
+"""`lmgateway usage`: who used what, as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from ..observe.clock import iso_timestamp, unix_time
+from ..text import printable
+from .failures import EX_DATAERR, EX_USAGE, RequestFailed
+from .gateway_client import GatewayClient
+from .models import ask_gateway
+from .output import say, say_json, say_lines
+
+_AGO = re.compile(r"([0-9]{1,6})([dh])")
+_HOURS = {"d": 24, "h": 1}
+_COUNTS = {
+    "requests": "REQUESTS",
+    "errors": "ERRORS",
+    "refused": "REFUSED",
+    "promptTokens": "PROMPT",
+    "completionTokens": "COMPLETION",
+    "reasoningTokens": "REASONING",
+    "untold": "UNTOLD",
+    "gpuMs": "GPU TIME",
+    "waitMs": "WAITED",
+}
+
+
+def usage(options: argparse.Namespace) -> int:
+    if options.csv and options.json:
+        raise RequestFailed("Choose one of --csv and --json", EX_USAGE)
+    query = {"since": _time(options.since), "until": _time(options.until), "by": options.by}
+    asked = urlencode({name: value for name, value in query.items() if value is not None})
+
+    async def ask(gateway: GatewayClient) -> int:
+        if options.csv:
+            text = await gateway.text(f"/admin/usage?{asked}&format=csv", "text/csv")
+            say_lines(text.replace("\r\n", "\n").rstrip("\n"))
+            return 0
+        report = await gateway.request("GET", f"/admin/usage?{asked}")
+        if options.json:
+            say_json(report, indent=2)
+        else:
+            _print_table(report)
+        return 0
+
+    return ask_gateway(options, ask)
+
+
+def _time(text: str | None) -> str | None:
+    """Return the ISO 8601 of a time such as `30d` or `12h` ago; another text unchanged."""
+    ago = None if text is None else _AGO.fullmatch(text)
+    if ago is None:
+        return text
+    seconds = unix_time() - int(ago[1]) * _HOURS[ago[2]] * 3600
+    if seconds < 0:
+        raise RequestFailed(f"{text} is too long ago", EX_DATAERR)
+    return iso_timestamp(seconds)
+
+
+def _print_table(report: dict[str, Any]) -> None:
+    by: Sequence[str] = report["by"]
+    rows = [[*(row[name] for name in by), *_shown(row)] for row in report["rows"]]
+    if not rows:
+        say(f"No request ended from {report['since']} to {report['until']}.")
+        return
+    head = [*map(str.upper, by), *_COUNTS.values()]
+    if by:
+        rows.append(["total", *[""] * (len(by) - 1), *_shown(report["total"])])
+    _align([head, *rows], left=len(by))
+
+
+def _shown(counts: dict[str, Any]) -> Iterable[str]:
+    return (_duration(counts[name]) if name.endswith("Ms") else f"{counts[name]:,}" for name in _COUNTS)
+
+
+def _duration(milliseconds: int) -> str:
+    """Return a duration as 59.9s or 1:02:03."""
+    if milliseconds < 60_000:
+        return f"{milliseconds / 1000:.1f}s"
+    minutes, seconds = divmod(milliseconds // 1000, 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _align(rows: Iterable[Sequence[str]], *, left: int) -> None:
+    """Print a table whose first columns are texts, and the others numbers."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        cells = zip(row, widths, strict=True)
+        aligned = (
+            cell.ljust(width) if number < left else cell.rjust(width)
+            for number, (cell, width) in enumerate(cells)
+        )
+        say("  ".join(aligned).rstrip())
