@@ -182,6 +182,7 @@ def _running(exchange: Exchange, now: float, model_of: ModelOf) -> RunningReques
         model=exchange.model,
         served_model=exchange.served_model(model_of),
         client=exchange.client,
+        key=exchange.key,
         stream=exchange.stream,
         phase=exchange.phase,
         prompt_progress=exchange.prompt_progress,
@@ -200,6 +201,7 @@ def _ended(record: RequestRecord) -> EndedRequest:
         model=record.model,
         served_model=record.served_model,
         client=record.client,
+        key=record.key,
         outcome=record.outcome,
         # An aborted or cancelled request got no status, or the 200 of a stream that then broke off.
         status=None if record.outcome in {"aborted", "cancelled"} else record.status,

@@ -117,7 +117,10 @@ class MetricsReport(Message, frozen=True, kw_only=True):
 
 
 class RunningRequest(Message, frozen=True, kw_only=True):
-    """`served_model` answers in place of `model`; null if it is the same model, or unknown."""
+    """`served_model` answers in place of `model`; null if it is the same model, or unknown.
+
+    `key` is the name of the caller's key.
+    """
 
     request_id: str
     method: str
@@ -125,6 +128,7 @@ class RunningRequest(Message, frozen=True, kw_only=True):
     model: str | None
     served_model: str | None
     client: str
+    key: str
     stream: bool
     phase: Phase
     prompt_progress: float | None
@@ -138,6 +142,7 @@ class EndedRequest(Message, frozen=True, kw_only=True):
     """`served_model` answered in place of `model`; null if it is the same model, or unknown.
 
     `mended` names what the gateway changed in the request, because LM Studio had refused it.
+    `key` is the name of the caller's key.
     """
 
     request_id: str
@@ -146,6 +151,7 @@ class EndedRequest(Message, frozen=True, kw_only=True):
     model: str | None
     served_model: str | None
     client: str
+    key: str
     outcome: Outcome
     status: int | None
     error: str | None

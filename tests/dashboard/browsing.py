@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, expect
 
 from tests.support.gateway import Gateway
 from tests.support.studio import Held, Studio
@@ -95,18 +95,46 @@ class Visit:
     def button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
 
+    async def log_in(self, key: str) -> None:
+        await self.page.get_by_label("Key", exact=True).fill(key)
+        await self.page.keyboard.press("Enter")
+        await expect(self.page.locator("#login")).to_be_hidden()
+
+    async def go_to(self, view: str) -> None:
+        """Open a view by its link in the header."""
+        await self.page.get_by_role("link", name=view, exact=True).click()
+
+    async def make_key(self, name: str, **settings: object) -> str:
+        """Make a named key, and return its secret."""
+        made = await self.post("/admin/keys", name=name, **settings)
+        return str(made["key"])
+
+    async def status_of(self, key: str) -> int:
+        """The status of a request with this key."""
+        async with self.gateway.client.get(
+            self.gateway.url("/admin/keys/self"), headers={"X-API-Key": key}
+        ) as response:
+            return response.status
+
+    async def change_key(self, method: str, name: str, **patch: object) -> None:
+        """Change or revoke a named key as the owner."""
+        url, headers = self.gateway.url(f"/admin/keys/{name}"), {"X-API-Key": self.api_key}
+        async with self.gateway.client.request(method, url, json=patch, headers=headers) as response:
+            assert response.status == 200
+
     async def post(self, path: str, **body: object) -> Any:
         headers = {"X-API-Key": self.api_key}
         async with self.gateway.client.post(self.gateway.url(path), json=body, headers=headers) as response:
             return await response.json()
 
     @asynccontextmanager
-    async def chat(self, **body: object) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def chat(self, key: str = "", **body: object) -> AsyncIterator[aiohttp.ClientResponse]:
         """A streaming chat of some client, held before its second token."""
         message = {"role": "user", "content": "Tell me everything."}
         asked = {"model": MODEL, "messages": [message], "stream": True, **body}
         url = self.gateway.url("/v1/chat/completions")
-        async with self.gateway.client.post(url, json=asked) as response:
+        headers = {"X-API-Key": key} if key else {}
+        async with self.gateway.client.post(url, json=asked, headers=headers) as response:
             yield response
 
     async def tab_to(self, name: str) -> None:

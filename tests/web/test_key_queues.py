@@ -72,7 +72,9 @@ class Line:
 
     async def arrives(self) -> str:
         """Return the text of the next request that reaches LM Studio."""
-        received = await asyncio.wait_for(self.upstream.arrivals.get(), PATIENCE_SECONDS)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (received := await self.upstream.arrivals.get()).method != "POST":
+                pass  # the ledger asks for the list of models
         return received.body.decode().split('"user": "')[1].split('"')[0]
 
     def none_arrives(self) -> bool:

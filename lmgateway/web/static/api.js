@@ -1,6 +1,7 @@
 // The client of the gateway's API: the key, requests, and error messages.
 
-const ROOT = new URL("../../", import.meta.url);
+/** The gateway's URL, with a final slash. */
+export const ROOT = new URL("../../", import.meta.url);
 const KEY = "lmgateway.key";
 
 /** A request that failed. `status` is 0 without a response; `body` is the response's JSON, if it has one. */
@@ -25,6 +26,15 @@ export function onRefused(callback) {
   refused = callback;
 }
 
+let keyChange = Promise.resolve();
+
+/** Run an action that may replace this tab's key. A 401 meanwhile is judged when the action has ended. */
+export function replacingKey(action) {
+  const running = action();
+  keyChange = running.catch(() => {});
+  return running;
+}
+
 /** Send a request; returns the Response if it succeeded. Throws ApiError. */
 export async function request(method, path, { headers = {}, body, signal } = {}) {
   const sent = key.get();
@@ -38,7 +48,12 @@ export async function request(method, path, { headers = {}, body, signal } = {})
   }
   if (response.ok) return response;
   const answer = await response.json().catch(() => null);
-  if (response.status === 401 && sent === key.get()) refused();
+  if (response.status === 401) {
+    await keyChange;
+    const current = key.get();
+    if (sent === current) refused();
+    else if (current !== null) return request(method, path, { headers, body, signal });
+  }
   throw new ApiError(response.status, sentence(answer, response.status), answer);
 }
 
@@ -52,6 +67,11 @@ export async function call(method, path, message) {
   } catch {
     throw new ApiError(0, "The connection to the gateway was lost in the middle of a response.");
   }
+}
+
+/** The mistakes that a 400 lists, as {path, message}. */
+export function mistakesOf(error) {
+  return Array.isArray(error.body?.details) ? error.body.details : [];
 }
 
 // fetch() takes a header as one byte a character; the gateway decodes the bytes as UTF-8.

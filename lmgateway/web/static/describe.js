@@ -12,7 +12,7 @@ const SENTENCES = {
   model_unload_start: model,
   model_unload_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}`,
   model_activate: model,
-  inference_start: (data) => parts(`${data.method} ${data.path}`, data.model, data.client && `from ${data.client}`),
+  inference_start: (data) => parts(`${data.method} ${data.path}`, data.model, callerOf(data)),
   inference_complete: (data) =>
     parts(
       data.status && `status ${data.status}`,
@@ -24,11 +24,20 @@ const SENTENCES = {
       duration(data.totalTimeMs),
       data.mended && `mended: ${data.mended.join(", ")}`,
     ),
+  key_changed: (data) => `${data.key} ${CHANGES[data.change]}`,
   error: (data) => parts(data.operation, data.modelKey, data.error),
 };
 
 /** Say which model answered, if another one was asked for. */
 export const answeredBy = ({ model, servedModel }) => model && servedModel && `answered by ${servedModel}`;
+
+// Those of no named key are called by their address alone.
+const UNNAMED = new Set([undefined, "anyone", "owner"]);
+
+/** Say who sent a request. */
+export const callerOf = ({ key, client }) => client && (UNNAMED.has(key) ? `from ${client}` : `by ${key} from ${client}`);
+
+const CHANGES = { made: "was made", changed: "was changed", rotated: "has a new secret", revoked: "was revoked" };
 
 export function describe({ name, data }) {
   return SENTENCES[name]?.(data) ?? data.message ?? fields(data);

@@ -18,6 +18,12 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Replace the children unless they are equal, for the reasons of setText. */
+export function setChildren(parent, nodes) {
+  const isSame = nodes.length === parent.children.length && nodes.every((node, index) => node.isEqualNode(parent.children[index]));
+  if (!isSame) parent.replaceChildren(...nodes);
+}
+
 /**
  * Make the parent's children match the items, in order. Nodes of unchanged items are reused, so that focus,
  * selection and hover survive. If a removed node has the focus, it moves to the section's heading.
@@ -68,3 +74,6 @@ export function actionButton(label, action, attributes = {}) {
   });
   return button;
 }
+
+/** A select's options from [value, label] pairs. */
+export const options = (pairs) => pairs.map(([value, label]) => make("option", { value }, label));

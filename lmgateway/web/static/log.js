@@ -12,7 +12,9 @@ export class Log {
   #paused = false;
   #frame = 0;
 
-  constructor() {
+  /** Without the scope `log`, the stream has none of LM Studio's log. */
+  constructor(hasLog) {
+    byId("log-kind-studio").hidden = !hasLog;
     byId("log-filter").addEventListener("input", () => this.#filter());
     byId("log-kind").addEventListener("change", () => this.#filter());
     byId("log-pause").addEventListener("click", () => this.#pause(!this.#paused));

@@ -1,18 +1,30 @@
 // The login: asks for the key once a tab, if the gateway requires one.
 
 import { ApiError, call, key } from "./api.js";
+import { Caller } from "./caller.js";
 import { byId, setText } from "./dom.js";
 
 const REFUSED = "lmgateway.refused";
+const ENDED = "The gateway doesn't accept this key any more.";
 
-/** Resolves when the key is known, or none is needed. */
+/** Resolves to the caller when the key is known, or none is needed. */
 export async function logIn() {
   const wasRefused = sessionStorage.getItem(REFUSED) !== null;
   sessionStorage.removeItem(REFUSED);
-  if (wasRefused) await askForKey("The gateway doesn't accept this key any more.");
-  else if (key.get() === null && (await isKeyNeeded())) await askForKey("");
+  const caller = wasRefused ? await askForKey(ENDED) : await callerWithoutAsking();
   byId("forget-key").hidden = key.get() === null;
   byId("forget-key").addEventListener("click", () => startOver(false));
+  return caller;
+}
+
+async function callerWithoutAsking() {
+  if (key.get() === null && (await isKeyNeeded())) return askForKey("");
+  try {
+    return await Caller.get();
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return askForKey(error.status === 401 ? ENDED : error.message);
+  }
 }
 
 /** Reload the page without the key. */
@@ -39,31 +51,34 @@ function askForKey(reason) {
   return new Promise((resolve) => {
     byId("login-form").addEventListener("submit", async (event) => {
       event.preventDefault();
-      const mistake = await tryKey(input.value.trim());
+      let caller = null;
+      let mistake = "";
+      try {
+        caller = await callerWith(input.value.trim());
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        mistake = error.status === 401 ? "The gateway has no such key, or it has ended." : error.message;
+      }
       setText(byId("key-error"), mistake);
       input.setAttribute("aria-invalid", String(mistake !== ""));
-      if (mistake !== "") {
+      if (caller === null) {
         input.select();
         return;
       }
       input.value = "";
       byId("login").hidden = true;
-      resolve();
+      resolve(caller);
     });
   });
 }
 
-/** Store the key if the gateway accepts it; returns what is wrong, or "". */
-async function tryKey(text) {
+/** Store the key if the gateway accepts it. Throws ApiError. */
+async function callerWith(text) {
   key.keep(text);
   try {
-    await call("GET", "admin/models/active");
+    return await Caller.get();
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
-    // Another error than 401 doesn't mean that the key is wrong.
-    if (error.status !== 0 && error.status !== 401) return "";
     key.forget();
-    return error.status === 401 ? "That isn't the gateway's key." : error.message;
+    throw error;
   }
-  return "";
 }

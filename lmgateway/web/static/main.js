@@ -1,33 +1,61 @@
-// The dashboard's entry point: logs in, then starts everything that listens to events.
+// The dashboard's entry point: logs in, then starts what the caller may see.
 
-import { onRefused } from "./api.js";
+import { key, onRefused } from "./api.js";
+import { Connect } from "./connect.js";
 import { byId, setText } from "./dom.js";
 import { timeOfDay } from "./format.js";
+import { Keys } from "./keys.js";
 import { prepareLoadDialog } from "./load-dialog.js";
 import { Log } from "./log.js";
 import { logIn, startOver } from "./login.js";
 import { Models } from "./models.js";
+import { notifyError } from "./notices.js";
 import { Requests } from "./requests.js";
 import { Stream } from "./stream.js";
 import { watchStudio } from "./studio.js";
+import { Usage } from "./usage.js";
+import { Views } from "./views.js";
+import { soon } from "./visible.js";
 
 const STATES = { live: "Live", lost: "Connection lost, trying again", paused: "Paused" };
 
-await logIn();
-onRefused(() => startOver(true));
+const caller = await logIn();
+// Without a key, the first one was made elsewhere.
+onRefused(() => startOver(key.get() !== null));
 byId("dashboard").hidden = false;
+
+const views = new Views();
+const isShown = (name) => () => views.isShown(name);
+const models = caller.has("models") ? new Models() : null;
+const requests = caller.has("observe") ? new Requests(caller) : null;
+const log = caller.has("observe") ? new Log(caller.has("log")) : null;
+const usage = caller.has("observe") ? new Usage() : null;
+const keys = caller.has("admin") ? new Keys(caller, { isShown: isShown("keys"), modelKeys: () => models.keys() }) : null;
+const connect = new Connect(caller, isShown("connect"));
+const listeners = [models, requests, log, keys, { onEvent: rightsChanged }].filter((listener) => listener !== null);
+
+views.start({
+  ...(caller.has("observe") && { overview: () => {} }),
+  ...(usage && { usage: () => usage.shown() }),
+  ...(keys && { keys: () => keys.shown() }),
+  connect: () => connect.shown(),
+});
 byId("content").focus({ preventScroll: true });
-prepareLoadDialog();
 
-const models = new Models();
-const requests = new Requests();
-const log = new Log();
-const listeners = [models, requests, log];
+byId("models").hidden = models === null;
+byId("tile-active").hidden = models === null;
+if (models !== null) {
+  prepareLoadDialog();
+  models.start();
+}
+requests?.start();
+const askStudio = caller.has("observe") ? watchStudio(() => models?.refresh()) : null;
+const refreshCaller = soon(100, () => caller.refresh().catch(notifyError));
+if (caller.has("observe")) new Stream((event) => listeners.forEach((listener) => listener.onEvent(event)), showState, refreshCaller);
 
-models.start();
-requests.start();
-const askStudio = watchStudio(() => models.refresh());
-new Stream((event) => listeners.forEach((listener) => listener.onEvent(event)), showState);
+function rightsChanged({ name, data }) {
+  if (name === "key_changed" && data.key === caller.name) refreshCaller();
+}
 
 let state = "";
 let asOf = Date.now();
@@ -42,7 +70,7 @@ function showState(changed) {
   setText(line, STATES[state]);
   showStale(state === "lost");
   if (state === "live") {
-    models.reconnected();
+    models?.reconnected();
     requests.refresh();
     askStudio();
   }

@@ -30,6 +30,11 @@ export class Models {
     this.#refreshSoon();
   }
 
+  /** The keys of the models on disk; none while they are unknown. */
+  keys() {
+    return this.#listing?.downloaded.map((model) => model.modelKey) ?? [];
+  }
+
   /** Handle an event of the gateway. */
   onEvent({ name, data }) {
     const operation = name === "error" ? `${data.operation ?? ""}_` : name;

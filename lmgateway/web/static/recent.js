@@ -1,6 +1,6 @@
 // The last requests that ended, newest first.
 
-import { answeredBy } from "./describe.js";
+import { answeredBy, callerOf } from "./describe.js";
 import { byId, make, reconcile } from "./dom.js";
 import { count, duration, speed, timeOfDay } from "./format.js";
 
@@ -41,7 +41,7 @@ function reasoningOf(usage) {
 function detailOf(one) {
   const what = one.model === null && one.servedModel === null ? one.method : `${one.method} ${one.path}`;
   const mended = one.mended.length > 0 && `mended: ${one.mended.join(", ")}`;
-  return [answeredBy(one), what, one.client, mended, one.error].filter(Boolean).join(" · ");
+  return [answeredBy(one), what, callerOf(one), mended, one.error].filter(Boolean).join(" · ");
 }
 
 // A completed exchange may still be an error response: show the status too.

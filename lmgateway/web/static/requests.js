@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { showCharts } from "./charts.js";
-import { answeredBy } from "./describe.js";
+import { answeredBy, callerOf } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
 import { notify, notifyError } from "./notices.js";
@@ -15,9 +15,14 @@ const CHART_SECONDS = 30;
 const OF_REQUESTS = /^(inference_|error$|lagged$)/;
 
 export class Requests {
+  #caller;
   #timer = 0;
   #lastHour = [];
   #refreshSoon = soon(250, () => this.#refresh());
+
+  constructor(caller) {
+    this.#caller = caller;
+  }
 
   start() {
     document.addEventListener("visibilitychange", () => this.#refreshSoon());
@@ -39,7 +44,7 @@ export class Requests {
     if (document.hidden) return;
     try {
       const { running, recent, lastHour } = await call("GET", "debug/requests");
-      showRunning(running);
+      showRunning(running, this.#caller);
       showRecent(recent);
       showCharts(lastHour);
       showSpeed(lastHour);
@@ -48,15 +53,16 @@ export class Requests {
       if (running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
     } catch (error) {
       setText(byId("requests-mistake"), error.message);
-      showRunning(null);
+      showRunning(null, this.#caller);
       this.#timer = setTimeout(this.#refreshSoon, AGAIN_MS);
     }
   }
 }
 
 /** Show the running requests; null if they are unknown. */
-function showRunning(running) {
-  reconcile(byId("running"), running ?? [], (one) => one.requestId, runningRow, updateRunning);
+function showRunning(running, caller) {
+  const mayCancel = (one) => caller.has("admin") || (caller.has("inference") && one.key === caller.name);
+  reconcile(byId("running"), running ?? [], (one) => one.requestId, (one) => runningRow(one, mayCancel(one)), updateRunning);
   byId("running").hidden = !running?.length;
   byId("running-empty").hidden = running?.length !== 0;
   const [big, sub] = byId("tile-running").querySelectorAll("p");
@@ -77,7 +83,7 @@ function showSpeed(lastHour) {
   setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "No tokens in the last hour");
 }
 
-function runningRow(one) {
+function runningRow(one, mayCancel) {
   const cancel = actionButton("Cancel", () => cancelRequest(one.requestId), {
     "aria-label": `Cancel the request ${one.method} ${one.path} from ${one.client}`,
   });
@@ -85,14 +91,14 @@ function runningRow(one) {
     "li",
     { class: "row" },
     make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "phase" }), make("progress", { max: 1 }), make("p", { class: "sub" })),
-    make("div", { class: "actions" }, cancel),
+    make("div", { class: "actions" }, mayCancel ? cancel : ""),
   );
 }
 
 function updateRunning(node, one) {
   setText(node.querySelector(".name"), one.model ?? one.servedModel ?? "No model");
   setText(node.querySelector(".phase"), phaseOf(one));
-  const details = [answeredBy(one), duration(one.elapsedMs), `${one.method} ${one.path}`, `from ${one.client}`];
+  const details = [answeredBy(one), duration(one.elapsedMs), `${one.method} ${one.path}`, callerOf(one)];
   setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");

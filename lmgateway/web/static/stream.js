@@ -10,19 +10,24 @@ const SILENCE_MS = 75_000;
 // A browser opens at most six connections to a host for all tabs together, so a hidden tab closes its own.
 const HIDDEN_MS = 30_000;
 
-/** Calls `onEvent({name, data})` for each event and `onState("live" | "lost" | "paused")` when that changes. */
+/**
+ * Calls `onEvent({name, data})` for each event, `onState("live" | "lost" | "paused")` when that changes, and
+ * `onForbidden()` if the key may no longer read events.
+ */
 export class Stream {
   #onEvent;
   #onState;
+  #onForbidden;
   // 0 replays the whole history, so that loads in progress are known.
   #lastId = "0";
   #pauseMs = FIRST_PAUSE_MS;
   #connection = null;
   #timer = 0;
 
-  constructor(onEvent, onState) {
+  constructor(onEvent, onState, onForbidden) {
     this.#onEvent = onEvent;
     this.#onState = onState;
+    this.#onForbidden = onForbidden;
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
     addEventListener("online", () => this.#again(0));
     this.#connect();
@@ -59,8 +64,9 @@ export class Stream {
     this.#connection = connection;
     try {
       await this.#read(connection);
-    } catch {
+    } catch (error) {
       // Reconnect after any failure. A refused key reloads the page.
+      if (error.status === 403) this.#onForbidden();
     } finally {
       connection.abort();
       this.#connection = null;

@@ -1,0 +1,47 @@
+// The page's views, which the fragment of its URL selects.
+
+import { byId } from "./dom.js";
+
+const LINKS = "#views a";
+
+export class Views {
+  #views = new Map();
+  #current = null;
+
+  /** `views` are those that the caller may see: what to do when one is shown, by name. The first is the default. */
+  start(views) {
+    this.#views = new Map(Object.entries(views));
+    for (const link of document.querySelectorAll(LINKS)) link.hidden = !this.#views.has(link.hash.slice(1));
+    byId("views").hidden = this.#views.size < 2;
+    addEventListener("hashchange", () => this.#show());
+    // A link to the content would take the view's place in the URL.
+    document.querySelector(".skip").addEventListener("click", (event) => {
+      event.preventDefault();
+      byId("content").focus();
+    });
+    this.#show();
+  }
+
+  isShown(name) {
+    return this.#current === name;
+  }
+
+  #show() {
+    const before = this.#current;
+    const asked = location.hash.slice(1);
+    this.#current = this.#views.has(asked) ? asked : this.#views.keys().next().value;
+    if (this.#current === before) return;
+    for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== `view-${this.#current}`;
+    for (const link of document.querySelectorAll(LINKS)) {
+      const isCurrent = this.isShown(link.hash.slice(1));
+      if (isCurrent) document.title = `${link.textContent} · lmgateway`;
+      if (isCurrent) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    if (before !== null) {
+      scrollTo(0, 0);
+      (byId(`${this.#current}-title`) ?? byId("content")).focus({ preventScroll: true });
+    }
+    this.#views.get(this.#current)();
+  }
+}
