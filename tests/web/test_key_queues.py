@@ -26,6 +26,7 @@ from tests.support.upstream import Received, ScriptedUpstream, answer
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 ANSWER = answer(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 7}}')
+NO_LIST = answer(status="404 Not Found")
 
 
 class Line:
@@ -33,6 +34,7 @@ class Line:
 
     def __init__(self, gateway: Gateway, upstream: ScriptedUpstream) -> None:
         self.gateway, self.upstream = gateway, upstream
+        self._arrived: asyncio.Queue[Received] = asyncio.Queue()
         self._answers = asyncio.Semaphore(0)
         self._asking: set[asyncio.Task[tuple[int, str]]] = set()
         upstream.script = self._script
@@ -40,6 +42,10 @@ class Line:
     async def _script(
         self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if request.method == "GET":  # the ledger asks for the list of models
+            await NO_LIST(request, reader, writer)
+            return
+        self._arrived.put_nowait(request)
         waiting = {asyncio.ensure_future(self._answers.acquire()), asyncio.ensure_future(reader.read(1))}
         done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
@@ -72,13 +78,11 @@ class Line:
 
     async def arrives(self) -> str:
         """Return the text of the next request that reaches LM Studio."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (received := await self.upstream.arrivals.get()).method != "POST":
-                pass  # the ledger asks for the list of models
+        received = await asyncio.wait_for(self._arrived.get(), PATIENCE_SECONDS)
         return received.body.decode().split('"user": "')[1].split('"')[0]
 
     def none_arrives(self) -> bool:
-        return self.upstream.arrivals.empty()
+        return self._arrived.empty()
 
     async def close(self) -> None:
         for task in self._asking:
