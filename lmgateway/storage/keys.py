@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from .database import Database
 
+# In Unix seconds, in the year 5138.
+_LATEST = 1e11
+
 logger = logging.getLogger(__name__)
 
 
@@ -16,7 +19,7 @@ class SavedKey(NamedTuple):
     """A key's JSON, which has no secret, only its hash; `used` is the Unix time of its last use."""
 
     name: str
-    key: str
+    key: bytes
     used: float | None
 
 
@@ -31,7 +34,11 @@ class SavedKeys:
 
         That is so while a damaged database lies in the folder, and no key was made since it was renamed.
         """
-        rows = await self._database.read(_rows)
+        try:
+            rows = await self._database.read(_rows)
+        except sqlite3.Error as exc:
+            logger.warning("the keys can't be read from the database: %s", exc)
+            return None
         return None if not rows and self._database.is_incomplete else rows
 
     async def save(self, name: str, key: str) -> None:
@@ -61,4 +68,13 @@ class SavedKeys:
 
 
 def _rows(connection: sqlite3.Connection) -> list[SavedKey]:
-    return [SavedKey(*row) for row in connection.execute("SELECT name, key, used FROM keys")]
+    # As bytes: sqlite3 fails for all rows if the text of one isn't UTF-8.
+    rows = connection.execute("SELECT CAST(name AS BLOB), CAST(key AS BLOB), used FROM keys")
+    return [
+        SavedKey(
+            name.decode("utf-8", "replace"),
+            key,
+            used if isinstance(used, float) and 0 <= used < _LATEST else None,
+        )
+        for name, key, used in rows
+    ]
