@@ -8,7 +8,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from ..errors import Mistake, ValidationFailed
-from ..networks import parse_network
+from ..networks import Network, parse_network
 from ..observe.clock import iso_timestamp
 from ..schema.keys import KeySettings
 from .globs import Globs
@@ -93,4 +93,7 @@ def _mistakes(
 
 
 def _without_repeated(addresses: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple({parse_network(entry): entry for entry in addresses}.values())
+    first: dict[Network, str] = {}
+    for entry in addresses:
+        first.setdefault(parse_network(entry), entry)
+    return tuple(first.values())
