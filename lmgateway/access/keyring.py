@@ -82,7 +82,7 @@ class Keyring(Struct, frozen=True, kw_only=True, dict=True):
     def replacing(self, name: str, key: NamedKey | None) -> Keyring:
         """Return the ring with this key in place of the one of its name; without it if `key` is None.
 
-        Copying the mappings takes 0.1 ms for 5,000 keys; building them anew would take 30 ms.
+        Copying the mappings takes 0.5 ms for 5,000 keys; building them anew would take 40 ms.
         """
         keys, secrets, networks = {**self.keys}, {**self.secrets}, {**self.networks}
         if (before := keys.pop(name, None)) is not None:
