@@ -97,7 +97,11 @@ def test_a_taken_name_is_a_conflict() -> None:
     ("first", "has_owner", "refusal"),
     [
         (key("a"), False, "must have the scope admin"),
-        (key("a", scopes=["inference", "tools", "models", "observe", "log"]), False, "must have the scope admin"),
+        (
+            key("a", scopes=["inference", "tools", "models", "observe", "log"]),
+            False,
+            "must have the scope admin",
+        ),
         (admin("a", expires=NOW + 9), False, "can't expire"),
         (admin("a"), False, None),
         (key("a"), True, None),
@@ -129,7 +133,9 @@ def test_the_last_key_with_admin_stays(
     """Without an owner nobody could make another."""
     keys = ring(admin("a"), *others)
     refused = is_last and not has_owner
-    with pytest.raises(Conflict, match="a is the last key with the scope admin") if refused else nullcontext():
+    with (
+        pytest.raises(Conflict, match="a is the last key with the scope admin") if refused else nullcontext()
+    ):
         match change:
             case "revoke":
                 keyring.check_leave(keys, "a", NOW, has_owner=has_owner)

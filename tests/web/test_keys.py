@@ -363,5 +363,7 @@ async def test_keys_outlive_a_restart(start_gateway: StartGateway, upstream: Scr
             key.pop("recentAddresses")
     before["keys"][0]["lastUsedAt"] = after["keys"][0]["lastUsedAt"] = "used"
     assert after == before
-    statuses = [(await call(again, "GET", "/v1/models", key=key)).status for key in (former, rotated, revoked)]
+    statuses = [
+        (await call(again, "GET", "/v1/models", key=key)).status for key in (former, rotated, revoked)
+    ]
     assert statuses == [200, 200, 401]

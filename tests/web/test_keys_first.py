@@ -99,7 +99,9 @@ async def test_not_by_a_page(gateway: Gateway) -> None:
     ]:
         assert await make_raw(gateway, *lines, host=host) == status, lines
     async with gateway.client.post(
-        gateway.url("/admin/keys"), data='{"name": "a", "scopes": ["admin"]}', headers={"Content-Type": "text/plain"}
+        gateway.url("/admin/keys"),
+        data='{"name": "a", "scopes": ["admin"]}',
+        headers={"Content-Type": "text/plain"},
     ) as response:
         assert response.status == 415
 
@@ -155,14 +157,19 @@ async def test_the_last_admin_key_stays(gateway: Gateway) -> None:
     ]
     for method, path, body in refused:
         reply = await call(gateway, method, path, body, key=key)
-        assert (reply.status, "boss is the last key with the scope admin" in reply.body["error"]) == (409, True)
+        assert (reply.status, "boss is the last key with the scope admin" in reply.body["error"]) == (
+            409,
+            True,
+        )
     assert (await call(gateway, "DELETE", "/admin/keys/anna", key=key)).status == 200
     other = await make_key(gateway, "other", by=key, scopes=["admin"])
     assert (await call(gateway, "DELETE", "/admin/keys/boss", key=other)).status == 200
     assert (await call(gateway, "DELETE", "/admin/keys/other", key=other)).status == 409
 
 
-async def test_with_an_owner_every_key_can_go(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
+async def test_with_an_owner_every_key_can_go(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
     """And the gateway is the owner's alone again."""
     gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER})
     await make_key(gateway, "boss", scopes=["admin"])

@@ -15,7 +15,25 @@ async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Ga
     return await start_gateway(upstream.base_url, auth={"api_key": OWNER})
 
 
-NAMES = ["", "A", "ä", "a b", "-a", ".a", "_a", "a/b", "a\n", "a" * 65, "..", "owner", "anyone", "self", 1, [], {}]
+NAMES = [
+    "",
+    "A",
+    "ä",
+    "a b",
+    "-a",
+    ".a",
+    "_a",
+    "a/b",
+    "a\n",
+    "a" * 65,
+    "..",
+    "owner",
+    "anyone",
+    "self",
+    1,
+    [],
+    {},
+]
 SETTINGS = [
     ("scopes", ["everything"], "scopes[0]"),
     ("scopes", ["inference", "Admin"], "scopes[1]"),
@@ -101,7 +119,10 @@ async def test_all_mistakes_at_once(gateway: Gateway) -> None:
     reply = await call(gateway, "POST", "/admin/keys", body)
     assert sorted(reply.paths) == ["clas", "limits.running", "name", "share"]
     reply = await call(
-        gateway, "POST", "/admin/keys", {"name": "a", "models": [" a"], "model": "b", "expiresAt": "1999-01-01"}
+        gateway,
+        "POST",
+        "/admin/keys",
+        {"name": "a", "models": [" a"], "model": "b", "expiresAt": "1999-01-01"},
     )
     assert sorted(reply.paths) == ["expiresAt", "model", "models[0]"]
 
@@ -173,9 +194,7 @@ async def test_no_field_holds_a_key(gateway: Gateway) -> None:
     assert (await call(gateway, "PATCH", "/admin/keys/a", {"note": key})).status == 400
 
 
-async def test_an_expired_key_can_be_changed(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_expired_key_can_be_changed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """It stays expired until it gets another time, and then opens again."""
     key = await make_key(gateway, "a", expiresAt="2999-01-01")
     later = 33_000_000_000.0  # in the year 3015

@@ -71,9 +71,7 @@ def test_an_error_has_the_shape_of_the_paths_clients(raw: str, version: bool, st
         ("open", "own", False, False),
     ],
 )
-def test_pages_of_other_origins(
-    scope: Need, style: ApiStyle, for_pages: bool, closed_to_pages: bool
-) -> None:
+def test_pages_of_other_origins(scope: Need, style: ApiStyle, for_pages: bool, closed_to_pages: bool) -> None:
     """They may use LM Studio, see that the gateway lives, and nothing else."""
     area = Area(scope=scope, styles=(style,))
     assert (area.is_for_pages, area.is_closed_to_pages) == (for_pages, closed_to_pages)
