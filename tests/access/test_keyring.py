@@ -166,7 +166,7 @@ def test_an_expired_key_can_be_revoked() -> None:
 
 
 def test_what_counts_as_configured() -> None:
-    """A key that has expired, one that can't be decoded, and keys that can't be read: none opens the gateway."""
+    """No key that has expired, can't be decoded or can't be read opens the gateway."""
     assert not NO_KEYS.is_configured
     assert ring(key("a", expires=NOW - 1)).is_configured
     assert Keyring.of([], has_unreadable=True).is_configured

@@ -98,11 +98,8 @@ async def test_not_by_a_page(gateway: Gateway) -> None:
         ((), b"Host: evil.example\r\n", 421),
     ]:
         assert await make_raw(gateway, *lines, host=host) == status, lines
-    async with gateway.client.post(
-        gateway.url("/admin/keys"),
-        data='{"name": "a", "scopes": ["admin"]}',
-        headers={"Content-Type": "text/plain"},
-    ) as response:
+    url, form = gateway.url("/admin/keys"), {"Content-Type": "text/plain"}
+    async with gateway.client.post(url, data='{"name": "a", "scopes": ["admin"]}', headers=form) as response:
         assert response.status == 415
 
 
