@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from lmgateway.access.keyring import Keyring, NamedKey
-from lmgateway.access.secrets import Secret, secret_of
+from lmgateway.access.secrets import Secret, make_key, secret_of
 from lmgateway.schema.keys import KeySettings
 
 NOW = 1_800_000_000.0
@@ -50,3 +51,13 @@ def admin(name: str, *, expires: float | None = None, **fields: Any) -> NamedKey
 
 def ring(*keys: NamedKey) -> Keyring:
     return Keyring.of(keys)
+
+
+def many(count: int) -> dict[str, NamedKey]:
+    """Return keys with real secrets and addresses, by secret."""
+    keys = {}
+    for number in range(count):
+        text = make_key()
+        base = key(f"key{number}", addresses=[f"10.{number // 250}.{number % 250}.1"])
+        keys[text] = structs.replace(base, secret=secret_of(text))
+    return keys

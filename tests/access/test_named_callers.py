@@ -7,7 +7,6 @@ import hmac
 from collections.abc import Callable
 
 import pytest
-from msgspec import structs
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from lmgateway.access import callers as callers_module
@@ -21,7 +20,7 @@ from lmgateway.errors import KeysUnreadable, ScopeMissing, Unauthorized
 from lmgateway.networks import parse_address
 from tests.support.processor import processor_seconds
 
-from .making import NOW, REST, admin, key, ring
+from .making import NOW, REST, admin, key, many, ring
 
 OWNERS = "Open Sesame"
 HOME, AWAY = "10.0.0.1", "11.0.0.1"
@@ -200,16 +199,6 @@ def test_a_change_that_waited_is_judged_again(
     else:
         with pytest.raises(refusal):
             check_author(now, author)
-
-
-def many(count: int) -> dict[str, NamedKey]:
-    """Return keys with real secrets and addresses, by secret."""
-    keys = {}
-    for number in range(count):
-        text = make_key()
-        base = key(f"key{number}", addresses=[f"10.{number // 250}.{number % 250}.1"])
-        keys[text] = structs.replace(base, secret=secret_of(text))
-    return keys
 
 
 def test_a_request_costs_one_hash_and_one_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
