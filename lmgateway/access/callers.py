@@ -138,7 +138,11 @@ class Callers:
 
         It is empty if the gateway has no key: then the client's credential is LM Studio's, and is forwarded.
         """
-        return Redaction((*self._owner_spellings, *credential.values) if self.needs_key else ())
+        if not self.needs_key:
+            return Redaction(())
+        # A Bearer of a named key's id is that key, and no token for LM Studio.
+        ours = (bearer for bearer in credential.beside if id_of(bearer) in self._ring.secrets)
+        return Redaction((*self._owner_spellings, *credential.values, *ours))
 
 
 def check_caller(ring: Keyring, caller: Caller) -> NamedKey | None:

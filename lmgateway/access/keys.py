@@ -30,7 +30,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_UNREADABLE = (
+    "the saved keys can't be read, so only the owner's key (auth.api_key) is accepted. Restore a copy of the "
+    "database, or make a key with the owner's. If there were no keys, remove the damaged files (.broken) "
+    "from the state folder, and start the gateway again"
+)
+
 USES_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 600.0
 # How often the clock is looked at while a key is to end: it may be set forward, as on a machine without a
 # battery for its clock, and timers don't count the time in which a machine sleeps.
 CLOCK_SECONDS = 0.5
@@ -73,7 +80,7 @@ class Keys:
                     printable(row.name),
                 )
         if rows is None:
-            logger.warning("the saved keys can't be read, so only the owner's key is accepted")
+            logger.warning(_UNREADABLE)
         self.uses.restore({row.name: row.used for row in rows or () if row.used is not None})
         self._put(Keyring.of(keys, is_readable=rows is not None, has_unreadable=len(keys) < len(rows or ())))
 
@@ -189,20 +196,22 @@ class Keys:
                 self._on_change(self.ring)
 
     async def save_uses(self) -> None:
-        """Save now and then when the keys were used last."""
+        """Save now and then when the keys were used last; after a failure less often, as each is logged."""
+        pause = USES_SECONDS
         while True:
-            await asyncio.sleep(USES_SECONDS)
-            await self._save_uses()
+            await asyncio.sleep(pause)
+            pause = USES_SECONDS if await self._save_uses() else min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _save_uses(self, *, all_of_them: bool = False) -> None:
+    async def _save_uses(self, *, all_of_them: bool = False) -> bool:
         times = self.uses.unsaved(all_of_them=all_of_them)
         if not times:
-            return
+            return True
         try:
             await self._storage.save_uses(times)
         except StateNotSaved:
-            return  # logged and counted by the database; the times are saved later
+            return False  # logged and counted by the database; the times are saved later
         self.uses.saved(times)
+        return True
 
 
 def _decoded(row: SavedKey) -> NamedKey:

@@ -243,3 +243,20 @@ def test_a_change_among_5000_keys_holds_up_nobody() -> None:
         Callers(Config(), after)
 
     assert processor_seconds(change) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("bearer", "is_ours"),
+    [
+        (text_of(ANNA), True),
+        (f"sk-lm-LMSTUDIO:{REST}", False),
+        ("dummy", False),
+    ],
+)
+def test_a_named_key_beside_an_x_api_key_is_not_forwarded(bearer: str, is_ours: bool) -> None:
+    """A token of LM Studio, which has the same form, is."""
+    fields = {"X-API-Key": OWNERS, "Authorization": f"Bearer {bearer}"}
+    credential = presented(CIMultiDictProxy(CIMultiDict(fields)))
+    redaction = Callers(Config(auth=Auth(api_key=OWNERS)), ring(ANNA)).redaction(credential)
+    assert redaction.holds_known_key(f"Bearer {bearer}") is is_ours
+    assert redaction.holds_known_key(OWNERS)

@@ -15,6 +15,7 @@ import pytest
 from lmgateway.web.state import DATABASE
 from tests.access.making import many
 from tests.conftest import StartGateway
+from tests.support.clock import Clock
 from tests.support.gateway import Gateway
 from tests.support.keys import OWNER, Reply, call, make_key
 from tests.support.process import run
@@ -318,3 +319,25 @@ def test_5000_keys_are_read_in_less_than_a_second(tmp_path: Path) -> None:
 
     asyncio.run(prepare())
     assert processor_seconds(lambda: asyncio.run(restore())) < 1
+
+
+async def test_times_of_use_that_cant_be_saved_fill_no_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each failure is logged and counted; they become rare."""
+    opened, keys = await keys_in(tmp_path)
+    (tmp_path / NAME).unlink()
+    keys.uses.add("anna", "10.0.0.1")
+    clock = Clock(monkeypatch)
+    saving = asyncio.create_task(keys.save_uses())
+    await asyncio.sleep(0)
+    passed, times = 0.0, []
+    while len(times) < 12:
+        await clock.pass_seconds(2.5)
+        passed += 2.5
+        await opened.read(lambda _connection: None)  # what was submitted before is done then
+        if opened.errors > len(times):
+            times.append(passed)
+    saving.cancel()
+    await opened.close()
+    assert times[-1] > 3000
