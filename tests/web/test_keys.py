@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 import time
 from collections import Counter
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.keys import OWNER, call, make_key
 from tests.support.upstream import ScriptedUpstream
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 FORM = re.compile(r"sk-lm-[A-Za-z0-9]{8}:[A-Za-z0-9]{20}", re.ASCII)
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -279,27 +282,39 @@ async def test_a_key_that_changes_itself_gets_the_answer(gateway: Gateway, by: s
     assert (await call(gateway, "GET", "/admin/keys", key=key)).status == 401
 
 
-async def test_a_caller_by_address_makes_keys(gateway: Gateway) -> None:
-    """It has all rights of its key."""
-    await make_key(gateway, "boss", scopes=["admin"], addresses=["127.0.0.1"])
-    key = await make_key(gateway, "other", by=None)
-    assert (await call(gateway, "GET", "/v1/models", key=key)).status == 200
+async def test_a_caller_by_address_makes_keys(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """It has all rights of its key, also from another machine and through a proxy."""
+    network = {"trusted_proxies": ["127.0.0.1"]}
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER}, network=network)
+    await make_key(gateway, "boss", scopes=["admin"], addresses=["10.0.0.1"])
+    made = await call(gateway, "POST", "/admin/keys", {"name": "other"}, key=None, x_forwarded_for="10.0.0.1")
+    assert made.status == 201
+    assert (await call(gateway, "GET", "/v1/models", key=made.body["key"])).status == 200
 
 
-async def test_a_revoked_admin_makes_no_key_that_it_had_asked_for(gateway: Gateway) -> None:
-    """Fifty calls of a thief wait behind the revocation of the stolen key."""
+async def test_a_revoked_admins_waiting_changes_are_not_made(gateway: Gateway, tmp_path: Path) -> None:
+    """A thief's calls wait for the disk behind the revocation of the stolen key."""
     stolen = await make_key(gateway, "stolen", scopes=["admin"])
-
-    async def steal(number: int) -> int:
-        body = {"name": f"thief{number}", "scopes": ["admin"]}
-        return (await call(gateway, "POST", "/admin/keys", body, key=stolen)).status
-
-    revoking = asyncio.create_task(call(gateway, "DELETE", "/admin/keys/stolen"))
-    statuses = await asyncio.gather(*(steal(number) for number in range(50)))
+    await make_key(gateway, "anna")
+    keys = gateway.app[KEYS]
+    changes = [
+        ("POST", "/admin/keys", {"name": "thief", "scopes": ["admin"]}),
+        ("PATCH", "/admin/keys/anna", {"scopes": ["admin"]}),
+        ("POST", "/admin/keys/anna/rotate", {}),
+        ("DELETE", "/admin/keys/anna", None),
+    ]
+    with closing(sqlite3.connect(tmp_path / "state" / "lmgateway.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        revoking = asyncio.create_task(call(gateway, "DELETE", "/admin/keys/stolen"))
+        await until(lambda: len(keys._changes._running) == 1)
+        waiting = [asyncio.create_task(call(gateway, *change, key=stolen)) for change in changes]
+        await until(lambda: len(keys._changes._running) == 1 + len(changes))
     assert (await revoking).status == 200
-    assert set(statuses) <= {201, 401}
-    names = [key["name"] for key in (await call(gateway, "GET", "/admin/keys")).body["keys"]]
-    assert len(names) == statuses.count(201) < 50
+    assert [(await each).status for each in waiting] == [401] * len(changes)
+    [anna] = (await call(gateway, "GET", "/admin/keys")).body["keys"]
+    assert (anna["name"], anna["scopes"]) == ("anna", ["inference"])
 
 
 async def test_each_change_is_an_event(gateway: Gateway) -> None:
