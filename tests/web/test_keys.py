@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import re
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -382,3 +386,24 @@ async def test_keys_outlive_a_restart(start_gateway: StartGateway, upstream: Scr
         (await call(again, "GET", "/v1/models", key=key)).status for key in (former, rotated, revoked)
     ]
     assert statuses == [200, 200, 401]
+
+
+async def test_a_request_costs_one_hash_and_one_comparison(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On its whole way through the gateway, also with header fields that weren't seen before."""
+    key = await make_key(gateway, "anna")
+    await make_key(gateway, "ben")
+    calls = []
+    for module, name in ((hashlib, "sha256"), (hmac, "compare_digest")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, partial(counted, calls, name, real))
+    for number, (sent, status) in enumerate([(key, 200), (OWNER, 200), (f"{key[:-1]}!", 401), ("x", 401)]):
+        calls.clear()
+        reply = await call(gateway, "GET", "/v1/models", key=sent, x_number=str(number))
+        assert (reply.status, sorted(calls)) == (status, ["compare_digest", "sha256"])
+
+
+def counted(calls: list[str], name: str, real: Callable[..., object], *arguments: Any) -> object:
+    calls.append(name)
+    return real(*arguments)
