@@ -9,7 +9,10 @@ from functools import partial
 from aiohttp import web
 
 from . import background
+from .access.key_queues import KeyQueues
+from .access.keyring import Keyring
 from .access.keys import Keys
+from .access.limits import RateLimits
 from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
@@ -38,9 +41,11 @@ from .web.state import (
     EVENTS,
     FLEET,
     HELD_BODIES,
+    KEY_QUEUES,
     KEYS,
     METRICS,
     MODELS,
+    RATE_LIMITS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -66,11 +71,14 @@ def create_app(
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
     )
+    app[RATE_LIMITS], app[KEY_QUEUES] = RateLimits(), KeyQueues()
+    app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
+    app[ACTIVITY].add_end_listener(app[KEY_QUEUES].exchange_ended)
     app[KEYS] = Keys(
         SavedKeys(app[DATABASE]),
         app[EVENTS],
         owner_key=lambda: app[RULES_IN_FORCE].current.config.auth.api_key,
-        on_change=lambda ring: app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring)),
+        on_change=partial(_apply_keys, app),
     )
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     app[METRICS].label_models(
@@ -105,6 +113,13 @@ def put_in_force(app: web.Application, rules: Ruleset) -> None:
     """
     app[FLEET].replace(rules.box)
     app[RULES_IN_FORCE].replace(rules)
+
+
+def _apply_keys(app: web.Application, ring: Keyring) -> None:
+    # The rules first: they end the requests of a key that is gone, so that none of its waiting ones runs.
+    app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring))
+    app[RATE_LIMITS].apply(ring)
+    app[KEY_QUEUES].apply(ring)
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:

@@ -199,12 +199,12 @@ class Config(Table, frozen=True, kw_only=True):
 
     @property
     def protected(self) -> bool:
-        """True if only this machine is served, because neither a key nor an allowlist is set."""
+        """True if only this machine is served unless there are named keys: no key or allowlist is set."""
         return not self.auth.api_key and self.network.ip_allowlist is None
 
     @property
     def unguarded(self) -> bool:
-        """True if every client is served: there is no key, and the allowlist is `*`."""
+        """True if, unless there are named keys, every client is served: no key, and the allowlist is `*`."""
         allowlist = self.network.ip_allowlist
         return not self.auth.api_key and allowlist is not None and allowlist.everybody
 

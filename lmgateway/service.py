@@ -15,6 +15,7 @@ from functools import partial
 from aiohttp import web
 
 from . import background
+from .access.keyring import Keyring
 from .app import create_app, make_rules, put_in_force
 from .boxes.sdk import library as sdk
 from .config import Config
@@ -29,7 +30,7 @@ from .server.sockets import bind, inherited
 from .server.tls import ServerTls
 from .storage.folder_lock import FolderLock, Holder
 from .storage.state_folder import state_directory
-from .web.state import ACTIVITY
+from .web.state import ACTIVITY, KEYS
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ class Service:
         self._manager = ServiceManager(os.environ)
         configure_logging(self.config)
 
-    async def run(self, signals: Signals, on_listening: Callable[[int], None]) -> None:
-        """Serve until `signals.stop` is set. `on_listening` is called with the port.
+    async def run(self, signals: Signals, on_listening: Callable[[int, Keyring], None]) -> None:
+        """Serve until `signals.stop` is set. `on_listening` is called with the port and the named keys.
 
         Raises CannotListen, StateInUse, and ConfigError for a database that is newer than this program.
         """
@@ -91,7 +92,7 @@ class Service:
         signals: Signals,
         sockets: Sequence[socket.socket],
         lock: FolderLock,
-        on_listening: Callable[[int], None],
+        on_listening: Callable[[int, Keyring], None],
     ) -> None:
         app = create_app(self.config, on_failure=signals.fail)
         async with listening(
@@ -102,7 +103,7 @@ class Service:
             hurry=signals.hurry,
             on_failure=signals.fail,
         ) as port:
-            on_listening(port)
+            on_listening(port, app[KEYS].ring)
             _settle_garbage_collector()
             self._manager.ready()
             feeding = background.start_vital(

@@ -11,14 +11,17 @@ import pytest
 from anthropic import AsyncAnthropic
 from anthropic import AuthenticationError as AnthropicAuthenticationError
 from anthropic import NotFoundError as AnthropicNotFoundError
-from openai import AsyncOpenAI, AuthenticationError, BadRequestError, InternalServerError
+from anthropic import RateLimitError as AnthropicRateLimitError
+from openai import AsyncOpenAI, AuthenticationError, BadRequestError, InternalServerError, RateLimitError
 
+from lmgateway.access.buckets import day_of
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.simulator import Pace, Simulator, serve
-from lmgateway.web.state import MODELS
+from lmgateway.web.state import ACTIVITY, MODELS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.upstream import Received, ScriptedUpstream
+from tests.support.limited_keys import OWNER_KEY, LimitClocks, make_key
+from tests.support.upstream import Received, ScriptedUpstream, answer
 
 KEY = "the key"
 CHAT, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
@@ -95,7 +98,7 @@ async def test_openai_errors(clients: Clients) -> None:
     """LM Studio's errors and the gateway's own are both the library's exceptions."""
     with pytest.raises(BadRequestError, match="Invalid model identifier"):
         await clients.openai.chat.completions.create(model="no-such-model", messages=HELLO)
-    with pytest.raises(AuthenticationError, match="send the gateway's key"):
+    with pytest.raises(AuthenticationError, match="send a key"):
         await clients.openai.with_options(api_key="wrong").models.list()
 
 
@@ -159,3 +162,55 @@ async def test_openai_begins_one_generation(start_gateway: StartGateway, upstrea
             await openai.chat.completions.create(model=CHAT, messages=HELLO)
     assert caught.value.status_code == 504
     assert len(upstream.received) == 1
+
+
+async def test_a_limit_is_the_libraries_own_error(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """With the header fields from which programs learn how long to wait."""
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
+    key = (await make_key(gateway, limits={"requestsPerMinute": 1}))["Authorization"].removeprefix("Bearer ")
+    openai = AsyncOpenAI(base_url=f"{gateway.base_url}/v1", api_key=key, max_retries=0)
+    anthropic = AsyncAnthropic(base_url=gateway.base_url, api_key=key, max_retries=0)
+    async with openai, anthropic:
+        response = await openai.chat.completions.with_raw_response.create(model=CHAT, messages=HELLO)
+        assert response.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(RateLimitError, match="1 requests per minute") as caught:
+            await openai.chat.completions.create(model=CHAT, messages=HELLO)
+        headers = caught.value.response.headers
+        assert (caught.value.code, headers["x-ratelimit-limit-requests"]) == ("rate_limit_exceeded", "1")
+        assert 1 <= int(headers["retry-after"]) <= 60
+        with pytest.raises(AnthropicRateLimitError, match="1 requests per minute") as refused:
+            await anthropic.messages.create(model=CHAT, max_tokens=1, messages=HELLO)
+        assert refused.value.response.headers["x-refused-reason"] == "rate_limit_exceeded"
+    assert len(upstream.received) == 1
+
+
+@pytest.mark.parametrize("library", ["openai", "anthropic"])
+async def test_no_library_retries_a_limit_of_the_day(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, library: str
+) -> None:
+    """Also not shortly before midnight, when Retry-After is a time that it would sleep for."""
+    upstream.script = answer(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 7}}')
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
+    key = (await make_key(gateway, limits={"tokensPerDay": 10}))["Authorization"].removeprefix("Bearer ")
+    asked = []
+    gateway.app[ACTIVITY].add_consumer(asked.append)
+    with pytest.MonkeyPatch.context() as patch:
+        clocks = LimitClocks(patch)
+        clocks.unix = day_of(clocks.unix).ends - 5
+        if library == "openai":
+            openai = AsyncOpenAI(base_url=f"{gateway.base_url}/v1", api_key=key)
+            async with openai:
+                await openai.chat.completions.create(model=CHAT, messages=HELLO)
+                with pytest.raises(RateLimitError) as caught:
+                    await openai.chat.completions.create(model=CHAT, messages=HELLO)
+        else:
+            anthropic = AsyncAnthropic(base_url=gateway.base_url, api_key=key)
+            async with anthropic:
+                await anthropic.messages.create(model=CHAT, max_tokens=1, messages=HELLO)
+                with pytest.raises(AnthropicRateLimitError) as caught:
+                    await anthropic.messages.create(model=CHAT, max_tokens=1, messages=HELLO)
+    assert caught.value.response.headers["retry-after"] == "5"
+    gateway.app[ACTIVITY].flush()
+    assert [record.status for record in asked] == [200, 429]

@@ -135,9 +135,25 @@ async def test_a_closed_pipe_is_no_fault(tmp_path: Path) -> None:
 
 async def test_serving_every_client_without_a_key_is_logged(tmp_path: Path) -> None:
     async with lmgateway(*SERVE, "--set", "network.ip_allowlist=*", cwd=tmp_path) as gateway:
+        await gateway.says("Any client that can reach this machine is served, because there is no key.")
+
+
+async def test_keys_that_cant_be_read_are_said_at_the_start(tmp_path: Path) -> None:
+    """Clients with a key are refused, and not because of their key."""
+    (tmp_path / "lmgateway.db").write_bytes(b"no database" * 1000)
+    async with lmgateway(*SERVE, "--set", "server.state_dir=.", cwd=tmp_path) as gateway:
         await gateway.says(
-            "Any client that can reach this machine is served, because auth.api_key isn't set."
+            "The saved keys can't be read, so only the owner's key (auth.api_key) is accepted.\n"
         )
+
+
+async def test_check_doesnt_know_the_named_keys(tmp_path: Path) -> None:
+    """So its sentence about who is served holds with them, and without them."""
+    status, output = await run("check", cwd=tmp_path)
+    assert status == 0
+    assert output.splitlines()[-1].startswith(
+        "Neither auth.api_key nor network.ip_allowlist is set: without a"
+    )
 
 
 async def test_a_log_that_cant_be_written_stops_the_simulator(tmp_path: Path) -> None:

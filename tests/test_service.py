@@ -44,7 +44,8 @@ async def serving(
         return outcome
 
     signals, listening = Signals(), asyncio.Queue[int]()
-    running = asyncio.create_task(service.Service(load).run(signals, listening.put_nowait))
+    started = service.Service(load).run(signals, lambda port, _keys: listening.put_nowait(port))
+    running = asyncio.create_task(started)
     yield signals, await asyncio.wait_for(listening.get(), 5)
     signals.stop.set()
     await asyncio.wait_for(running, 5)
@@ -79,7 +80,7 @@ async def test_a_reload_that_fails_in_the_middle_changes_nothing(
         lmstudio={"base_url": "http://127.0.0.1:9"},
     )
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **_options: object) -> None:
         raise RuntimeError("nobody thought of this")
 
     def logged(words: str) -> bool:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 
 from ..server.tls import server_context
-from .options import PROTECTED, load_to_serve
+from .options import load_to_serve
 from .output import say
+
+_PROTECTED = (
+    "Neither auth.api_key nor network.ip_allowlist is set: without a named key (`lmgateway keys list`), only "
+    "clients on this machine are served."
+)
 
 
 def check(options: argparse.Namespace) -> int:
@@ -20,5 +25,5 @@ def check(options: argparse.Namespace) -> int:
     for line, origin in shown:
         say(f"{line:<{width}}  # {origin}")
     if loaded.config.protected:
-        say(PROTECTED)
+        say(_PROTECTED)
     return 0

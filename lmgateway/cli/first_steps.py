@@ -17,6 +17,7 @@ from .discovery import SearchResult
 from .urls import lan_urls, named_url, own_url
 
 MODEL_TO_CHOOSE = "your-model"
+_LIMITED_KEY = "keys add chat-app --model 'qwen*' --limit requestsPerMinute=30"
 
 
 def describe(
@@ -34,10 +35,13 @@ def describe(
         *_allowed_clients(loaded.config, interfaces),
         _addresses(loaded.config, urls),
         "",
-        f"Start the gateway with `{_serve(path)}`. Its dashboard is at {access.base_url}/dashboard.",
+        f"Start the gateway with `{_command('serve', path)}`.",
+        f"Its dashboard is at {access.base_url}/dashboard.",
         "If something doesn't work, run `lmgateway doctor`.",
         "",
-        "Settings for clients, with the key. In PowerShell, write $env:NAME = 'value' for export NAME=value.",
+        *_about_keys(path),
+        "",
+        "Settings for clients, with a key. In PowerShell, write $env:NAME = 'value' for export NAME=value.",
         *_about_models(model),
         "",
         client_snippets.all_lines(access),
@@ -69,7 +73,7 @@ def _lm_studio(config: Config, search: SearchResult, path: Path) -> Iterator[str
 
 def _allowed_clients(config: Config, interfaces: machine.Interfaces) -> Iterator[str]:
     allowlist = config.network.ip_allowlist
-    yield f"Clients that may connect with the key: {allowlist or 'all'}."
+    yield f"Clients that may connect with a key: {allowlist or 'all'}."
     if allowlist is None:
         return
     for one in interfaces.lan:
@@ -96,9 +100,17 @@ def _addresses(config: Config, urls: Sequence[str]) -> str:
     return f"Other machines can connect to the gateway at {', '.join([*urls, named] if named else urls)}."
 
 
-def _serve(path: Path) -> str:
+def _about_keys(path: Path) -> Iterator[str]:
+    yield "The key below is yours: it has every right. While the gateway runs, make one for each person"
+    yield "and app. It opens the models and, unless --scope says so, nothing else:"
+    yield f"  {_command('keys add alice', path)}"
+    yield f"  {_command(_LIMITED_KEY, path)}"
+    yield "Each is printed once. An app takes it as its API key, in place of yours, with the same base URL."
+
+
+def _command(command: str, path: Path) -> str:
     is_usual = files.find_file(None, os.environ) == path
-    return "lmgateway serve" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
+    return f"lmgateway {command}" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
 
 
 def _about_models(model: str | None) -> Iterator[str]:

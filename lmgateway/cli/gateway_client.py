@@ -14,16 +14,19 @@ import aiohttp
 from yarl import URL
 
 from ..text import clean_name
-from .failures import EX_UNAVAILABLE, EX_USAGE, RequestFailed
+from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
-_EXIT_STATUS = {400: 65, 401: 77, 403: 77, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
+_EXIT_STATUS = {400: 65, 401: EX_NOPERM, 403: EX_NOPERM, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
 CONNECT_SECONDS = 5
 # For the longest line of an event: aiohttp fails for one that is longer than twice its buffer.
 EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
 _HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
-_WRONG_KEY = "The gateway doesn't accept this key. Give its own with --key, or in GATEWAY_API_KEY."
+_WRONG_KEY = (
+    "The gateway doesn't accept this key: it is wrong, was revoked, or has expired. Give another one with "
+    "--key, or in GATEWAY_API_KEY."
+)
 _NO_KEY = "The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY."
 
 
@@ -39,6 +42,10 @@ class GatewayClient:
     def __init__(self, session: aiohttp.ClientSession, place: URL) -> None:
         self._session = session
         self._place = place
+
+    @property
+    def sends_key(self) -> bool:
+        return "X-API-Key" in self._session.headers
 
     async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Return the response's JSON. Raises RequestFailed."""
@@ -97,7 +104,7 @@ class GatewayClient:
         if not isinstance(sentence, str):
             return RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
         if response.status == 401:
-            return RequestFailed(_WRONG_KEY if "X-API-Key" in self._session.headers else _NO_KEY, status)
+            return RequestFailed(_WRONG_KEY if self.sends_key else _NO_KEY, status)
         if answer.get("status") == "not_found":
             return RequestFailed(str(answer["message"]), status)
         details = answer.get("details")

@@ -6,21 +6,17 @@ import argparse
 import asyncio
 import getpass
 import os
-import secrets
 import sys
 from pathlib import Path
 
 from .. import settings
+from ..access.secrets import make_key
 from ..errors import ConfigError
 from ..settings import destinations, files
 from . import discovery, first_steps, machine, manual, private_file
 from .advice import MAKE_A_TOKEN
 from .options import command_line, warn_of_foreign_files
 from .output import say, say_lines
-
-# With the prefix a key can't begin with "-", like an option, and a leaked key is recognizable.
-KEY_PREFIX = "lmg-"
-KEY_BYTES = 32
 
 
 def init(options: argparse.Namespace) -> int:
@@ -79,7 +75,7 @@ def _values(
         allowlist.append(machine.LINK_LOCAL_V6)
     detected: dict[str, object] = {
         "server.host": host,
-        "auth.api_key": KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES),
+        "auth.api_key": make_key(),
         "network.ip_allowlist": list(dict.fromkeys(allowlist)),
     }
     if search.server is not None:

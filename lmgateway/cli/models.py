@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ..settings import destinations
-from ..text import printable
-from .failures import EX_DATAERR, EX_USAGE, RequestFailed
+from .assignments import assigned_values
 from .gateway_client import GatewayClient, gateway_client
 from .options import load_settings
-from .output import say, say_json
+from .output import say, say_answer, say_table
 from .progress import Progress
 from .urls import own_url
 
@@ -23,9 +21,9 @@ def listing(options: argparse.Namespace) -> int:
     async def ask(gateway: GatewayClient) -> int:
         models = await gateway.request("GET", "/admin/models")
         if options.json:
-            return _print_json(models)
+            return say_answer(models)
         active = await gateway.request("GET", "/admin/models/active")
-        _print_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(models, active)])
+        say_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(models, active)])
         return 0
 
     return ask_gateway(options, ask)
@@ -53,9 +51,9 @@ def _rows(models: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str,
 def load(options: argparse.Namespace) -> int:
     body = _body(
         options,
-        loadConfig=_values("--with", options.settings),
+        loadConfig=assigned_values("--with", options.settings),
         ttlSeconds=options.ttl,
-        defaultInference=_values("--default", options.defaults),
+        defaultInference=assigned_values("--default", options.defaults),
         activate=not options.no_activate,
         another=options.another or None,
     )
@@ -76,7 +74,7 @@ def load(options: argparse.Namespace) -> int:
         for warning in answer["warnings"]:
             say(f"Warning: {warning}", error=True)
         if options.json:
-            return _print_json(answer)
+            return say_answer(answer)
         # The message ends with the warnings, which stderr has already.
         say(answer["message"].removesuffix(" ".join(["", *answer["warnings"]])))
         return 0
@@ -93,7 +91,7 @@ def unload(options: argparse.Namespace) -> int:
 
 
 def activate(options: argparse.Namespace) -> int:
-    default = _values("--default", options.defaults)
+    default = assigned_values("--default", options.defaults)
     return _post(options, "/admin/models/activate", type=options.type, defaultInference=default)
 
 
@@ -111,7 +109,7 @@ def deactivate(options: argparse.Namespace) -> int:
         body = {} if options.type is None else {"type": options.type}
         active = await gateway.request("POST", "/admin/models/deactivate", body)
         if options.json:
-            return _print_json(active)
+            return say_answer(active)
         kind = "embedding model" if options.type == "embedding" else "model"
         say(f"No {kind} is active now: requests must name one.")
         return 0
@@ -152,43 +150,11 @@ def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
     return {name: value for name, value in named.items() if value is not None and value != {}}
 
 
-def _values(option: str, items: list[str]) -> dict[str, Any]:
-    """Return options such as `contextLength=8192` and `gpu.ratio=0.5` as a JSON object."""
-    config: dict[str, Any] = {}
-    for item in items:
-        path, equals, text = item.partition("=")
-        if not equals:
-            raise RequestFailed(f"{option} {item}: write NAME=VALUE", EX_USAGE)
-        *tables, name = path.split(".")
-        table = config
-        for step in tables:
-            table = table.setdefault(step, {})
-            if not isinstance(table, dict):
-                raise RequestFailed(f"{option} {item}: {step} already has a value", EX_DATAERR)
-        try:
-            table[name] = json.loads(text)
-        except json.JSONDecodeError:
-            table[name] = text
-    return config
-
-
 def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
     if options.json:
-        return _print_json(answer)
+        return say_answer(answer)
     say(answer["message"])
     return 0
-
-
-def _print_json(answer: object) -> int:
-    say_json(answer, indent=2)
-    return 0
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    shown = [tuple(map(printable, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _size(size: int | None) -> str:

@@ -12,9 +12,11 @@ from ..observe.log_sink import write_without_waiting
 from ..settings import destinations, ownership, paths
 
 PROTECTED = (
-    "Only clients on this machine are served, because neither auth.api_key nor network.ip_allowlist is set."
+    "Only clients on this machine are served, because there is no key, and network.ip_allowlist isn't set."
 )
-OPEN = "Any client that can reach this machine is served, because auth.api_key isn't set."
+OPEN = "Any client that can reach this machine is served, because there is no key."
+UNREADABLE = "The saved keys can't be read, so only the owner's key (auth.api_key) is accepted."
+KEYS_ONLY = "Clients need a named key: auth.api_key isn't set."
 
 _HOW_TO_SET = (
     "write SETTING=VALUE. Put a name with characters other than letters, digits, _ and - in double quotes, "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple, TextIO
 
 import msgspec
@@ -45,6 +46,20 @@ def say_json(value: object, *, indent: int | None = None) -> None:
     """Print the value as JSON, in which characters that aren't printable are escaped."""
     text = json.dumps(msgspec.to_builtins(value), indent=indent, ensure_ascii=False)
     print("\n".join(replace_unprintable(line, _escape_in_json) for line in text.split("\n")), flush=True)
+
+
+def say_answer(answer: object) -> int:
+    """Print a response of the gateway as JSON, and return the exit status."""
+    say_json(answer, indent=2)
+    return 0
+
+
+def say_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print the rows in aligned columns."""
+    shown = [tuple(map(printable, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _shown(word: str | Coloured, stream: TextIO) -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from .. import __version__
 from ..config import Config
 from ..schema.common import ModelType
+from .keys_parser import add_keys
+from .subcommands import Commands, add_command
 
 KINDS = get_args(ModelType)
-
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -40,6 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     remote = _remote(configured)
     _add_monitoring(commands, remote)
     _add_models(commands, remote)
+    add_keys(commands, remote)
     return parser
 
 
@@ -49,7 +48,7 @@ def _add_setup(
     configured: argparse.ArgumentParser,
     listening: argparse.ArgumentParser,
 ) -> None:
-    start = _command(
+    start = add_command(
         commands,
         "init",
         parents=[setting, listening],
@@ -63,7 +62,7 @@ def _add_setup(
     )
     start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
     start.set_defaults(command="init.init")
-    diagnose = _command(
+    diagnose = add_command(
         commands,
         "doctor",
         parents=[configured, listening],
@@ -76,16 +75,16 @@ def _add_setup(
 def _add_running(
     commands: Commands, configured: argparse.ArgumentParser, listening: argparse.ArgumentParser
 ) -> None:
-    serve = _command(commands, "serve", parents=[configured, listening], summary="run the gateway")
+    serve = add_command(commands, "serve", parents=[configured, listening], summary="run the gateway")
     serve.set_defaults(command="running.serve")
-    check = _command(
+    check = add_command(
         commands,
         "check",
         parents=[configured, listening],
         summary="show every setting in force, and where its value comes from",
     )
     check.set_defaults(command="check.check")
-    simulate = _command(commands, "simulate", summary="run a simulated LM Studio")
+    simulate = add_command(commands, "simulate", summary="run a simulated LM Studio")
     simulate.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     simulate.add_argument(
         "--port", type=_port, default=1234, help="the port, 0 for any free one (%(default)s)"
@@ -99,7 +98,7 @@ def _add_running(
         help='how this LM Studio behaves, such as jit=false; may be repeated; "help" lists them',
     )
     simulate.set_defaults(command="demo.simulate")
-    demo = _command(commands, "demo", summary="run the gateway in front of a simulated LM Studio")
+    demo = add_command(commands, "demo", summary="run the gateway in front of a simulated LM Studio")
     demo.add_argument(
         "--port",
         type=_port,
@@ -107,13 +106,6 @@ def _add_running(
         help="the gateway's port, 0 for any free one (%(default)s)",
     )
     demo.set_defaults(command="demo.demo")
-
-
-def _command(
-    commands: Commands, name: str, *, summary: str, parents: Sequence[argparse.ArgumentParser] = ()
-) -> argparse.ArgumentParser:
-    description = f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(name, parents=parents, help=summary, description=description)
 
 
 def _port(text: str) -> int:
@@ -131,7 +123,7 @@ def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    watch = _command(commands, "events", parents=[remote], summary="follow the gateway's events")
+    watch = add_command(commands, "events", parents=[remote], summary="follow the gateway's events")
     watch.add_argument(
         "--type",
         action="append",
@@ -140,7 +132,9 @@ def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None
         help="only events of these names, such as error,model_load_progress",
     )
     watch.set_defaults(command="events.events")
-    listing = _command(commands, "models", parents=[remote], summary="list the models of a running gateway")
+    listing = add_command(
+        commands, "models", parents=[remote], summary="list the models of a running gateway"
+    )
     listing.set_defaults(command="models.listing")
 
 
@@ -157,7 +151,7 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a default for requests that omit the field, such as temperature=0.7 or maxTokens=500",
     )
-    load = _command(
+    load = add_command(
         commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
     )
     load.add_argument(
@@ -176,11 +170,11 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         help="a load setting, such as contextLength=8192, parallel=2 or gpu.ratio=0.5",
     )
     load.set_defaults(command="models.load")
-    cancel = _command(commands, "cancel", parents=[named], summary="cancel a model's load")
+    cancel = add_command(commands, "cancel", parents=[named], summary="cancel a model's load")
     cancel.set_defaults(command="models.cancel")
-    unload = _command(commands, "unload", parents=[named], summary="unload a model from memory")
+    unload = add_command(commands, "unload", parents=[named], summary="unload a model from memory")
     unload.set_defaults(command="models.unload")
-    activate = _command(
+    activate = add_command(
         commands,
         "activate",
         parents=[named, defaults],
@@ -188,7 +182,7 @@ def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
     )
     activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
     activate.set_defaults(command="models.activate")
-    deactivate = _command(
+    deactivate = add_command(
         commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"
     )
     deactivate.add_argument("--type", choices=KINDS, help="only this type; by default both")

@@ -35,6 +35,7 @@ class Activity:
         )
         self.model_of = model_of
         self._recorder = Recorder(events, metrics, model_of)
+        self._end_listeners: list[Callable[[Exchange], None]] = []
 
     @property
     def running(self) -> tuple[Exchange, ...]:
@@ -74,6 +75,13 @@ class Activity:
     def add_consumer(self, consumer: Callable[[RequestRecord], None]) -> None:
         """Call `consumer` with the record of each exchange that ends."""
         self._recorder.add_consumer(consumer)
+
+    def add_end_listener(self, listener: Callable[[Exchange], None]) -> None:
+        """Call `listener` at once with each exchange that ends.
+
+        A record is up to 50 ms late, in which a key's next request could exceed the key's limits.
+        """
+        self._end_listeners.append(listener)
 
     def operation(self, kind: OperationType, model_key: str) -> AbstractContextManager[ModelOperation]:
         """Run a model operation inside."""
@@ -118,6 +126,11 @@ class Activity:
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         is_announced = self._running.pop(exchange)
         self._capacity.give_back(exchange.client, 1)
+        for listener in self._end_listeners:
+            try:
+                listener(exchange)
+            except Exception:  # as above
+                self.faults.log("Counting a request that has ended")
         try:
             if not is_announced:
                 self._recorder.exchange_began(exchange)

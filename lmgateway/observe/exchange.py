@@ -75,12 +75,17 @@ class Exchange(Struct, eq=False, kw_only=True):
     first_token: float | None = None
     last_token: float | None = None
     mended: tuple[str, ...] = ()
+    queued_ms: int = 0
 
     def resolved(self, model: str | None, *, stream: bool) -> None:
         """Record the model and whether a stream is requested, when the request's body has been read."""
         self.stream = stream
         if model is not None:
             self.model = clean_name(model, self.redact)
+
+    def waited(self, seconds: float) -> None:
+        """Record for how long the request waited in line."""
+        self.queued_ms += round(seconds * 1000)
 
     def answered(self, status: int, *, stream: bool, count: TokenCount | None) -> None:
         """Record the head of LM Studio's response. The response's meter goes on updating `count`."""

@@ -37,10 +37,16 @@ class TokenCount(Struct):
         return TokenUsage(
             prompt_tokens=prompt,
             completion_tokens=completion,
-            total_tokens=prompt + completion,
+            total_tokens=self.total,
             reasoning_tokens=self.reasoning_tokens,
             cached_tokens=self.cached_tokens,
         )
+
+    @property
+    def total(self) -> int:
+        """The tokens of prompt and completion, as far as they are known."""
+        completion = self.seen if self.completion_tokens is None else self.completion_tokens
+        return (self.prompt_tokens or 0) + completion
 
     @property
     def generated(self) -> int:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from .. import background
 from ..errors import StateNotSaved
-from .database_file import BUSY_SECONDS, copy_in_memory, has_renamed, open_for_writing
+from .database_file import BUSY_SECONDS, copy_in_memory, open_for_writing, renamed
 from .state_folder import why_unwritable
 from .writer_thread import WriterThread
 
@@ -77,7 +77,7 @@ class Database:
             self._unwritable = why_unwritable(self.path.parent) or _reason(exc)
             logger.warning("the state can't be saved in %s: %s", self.path.parent, self._unwritable)
             self._connection, self.is_incomplete = copy_in_memory(self.path)
-        self.is_incomplete |= has_renamed(self.path)
+        self.is_incomplete |= bool(renamed(self.path))
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -81,9 +81,9 @@ def copy_in_memory(path: Path) -> tuple[sqlite3.Connection, bool]:
     return connection, is_unreadable
 
 
-def has_renamed(path: Path) -> bool:
-    """True if a malformed file of this database was renamed, and is still in the folder."""
-    return any(path.parent.glob(f"{path.name}.*{_RENAMED}"))
+def renamed(path: Path) -> list[Path]:
+    """Return the malformed files of this database that were renamed, and are still in the folder."""
+    return sorted(path.parent.glob(f"{path.name}.*{_RENAMED}"))
 
 
 def examine(path: Path, *, immutable: bool = False, copy: sqlite3.Connection | None = None) -> None:

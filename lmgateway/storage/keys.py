@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import NamedTuple
 
 from .database import Database
+from .database_file import copy_in_memory, renamed
 
 # In Unix seconds, in the year 5138.
 _LATEST = 1e11
@@ -65,6 +68,17 @@ class SavedKeys:
         await self._database.write(
             lambda connection: connection.executemany("UPDATE keys SET used = ? WHERE name = ?", rows)
         )
+
+
+def read_saved(path: Path) -> list[SavedKey] | None:
+    """Return the keys in a database's file, which isn't changed; None as `SavedKeys.load`.
+
+    Raises ConfigError for a newer schema.
+    """
+    connection, is_unreadable = copy_in_memory(path)
+    with closing(connection):
+        rows = _rows(connection)
+    return None if not rows and (is_unreadable or renamed(path)) else rows
 
 
 def _rows(connection: sqlite3.Connection) -> list[SavedKey]:

@@ -20,7 +20,7 @@ from .context import RequestContext
 from .held_bodies import HeldBody
 from .request_bodies import Upload
 from .responses import json_response
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RATE_LIMITS, TURNS
 
 PATH = "/v1/messages/count_tokens"
 
@@ -37,6 +37,7 @@ async def count_tokens(request: web.Request) -> web.Response:
         model = conversation.model or (None if active is None else active.name)
         exchange.resolved(model, stream=False)
         app[ACTIVITY].announce(exchange)
+        app[RATE_LIMITS].admit(exchange.key)
         counted = await count(conversation, model, context.rules.box)
         exchange.answered(200, stream=False, count=None)
         return json_response(CountedTokens(input_tokens=counted))

@@ -21,12 +21,13 @@ from ..schema.keys import (
     KeySettings,
     KeyWithSecret,
     NewKey,
+    OwnKey,
     RotateRequest,
 )
 from .merge_patch import merge_patch
 from .request_bodies import read_json, read_members, validated
 from .responses import json_response
-from .state import CONTEXT, FLEET, KEYS
+from .state import CONTEXT, FLEET, KEYS, RATE_LIMITS
 
 _SETTINGS = KeySettings.__struct_fields__
 _CHANGING = {"lastUsedAt", "recentAddresses"}
@@ -41,6 +42,13 @@ async def list_keys(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     keys = request.app[KEYS]
     return json_response(_shown(keys.ring.get(request.match_info["name"]), keys.uses))
+
+
+async def show_own(request: web.Request) -> web.Response:
+    caller, keys = request[CONTEXT].caller, request.app[KEYS]
+    key = _shown(keys.ring.get(caller.name), keys.uses) if caller.is_named else _unnamed(caller)
+    used, left = request.app[RATE_LIMITS].used_and_left(caller.name)
+    return json_response(OwnKey(key=key, used=used, left=left))
 
 
 async def make(request: web.Request) -> web.Response:
@@ -123,6 +131,20 @@ def _shown(key: NamedKey, uses: KeyUses) -> Key:
         created_at=iso_timestamp(key.created),
         last_used_at=UNSET if last is None else iso_timestamp(last),
         recent_addresses=uses.recent_addresses(key.name),
+    )
+
+
+def _unnamed(caller: Caller) -> Key:
+    """Return the owner, or anyone, in the form of a key: it has every right and no limits."""
+    defaults = KeySettings()
+    return Key(
+        name=caller.name,
+        scopes=tuple(sorted(caller.scopes)),
+        models=defaults.models,
+        addresses=defaults.addresses,
+        share=defaults.share,
+        priority=defaults.priority,
+        limits=defaults.limits,
     )
 
 

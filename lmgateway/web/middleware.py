@@ -20,7 +20,7 @@ from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
 from .ruleset import Ruleset
-from .state import ACTIVITY, AREAS, CONTEXT, KEYS, RULES_IN_FORCE
+from .state import ACTIVITY, AREAS, CONTEXT, KEYS, RATE_LIMITS, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
 
@@ -159,6 +159,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.force_close()
         headers["Connection"] = "close"
     headers["X-Request-Id"] = context.request_id
+    if context.caller.is_named:
+        headers.update(request.app[RATE_LIMITS].headers(context.caller.name))
     for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
         headers.add(name, value)  # in addition to LM Studio's own Vary
 

@@ -17,6 +17,7 @@ from .context import RequestContext
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver
 from .held_bodies import HeldBody
+from .key_limits import take_turn
 from .relay import relay
 from .request_bodies import Upload, find_members
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, TURNS
@@ -55,6 +56,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
+            if dialect is not None:
+                await take_turn(app, exchange, waits=dialect is not COUNTING)
             delivered = await deliver(planned, context.rules, exchange)
             del planned  # free the body, which may be large, before the response is relayed
         return await relay(delivered, exchange, context.downstream, activity.faults)

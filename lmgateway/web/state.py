@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.key_queues import KeyQueues
 from ..access.keys import Keys
+from ..access.limits import RateLimits
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -24,6 +26,7 @@ ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 AREAS = web.AppKey("areas", Areas)
 KEYS = web.AppKey("keys", Keys)
+KEY_QUEUES = web.AppKey("key_queues", KeyQueues)
 DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
@@ -31,6 +34,7 @@ FLEET = web.AppKey("fleet", Fleet)
 HELD_BODIES = web.AppKey("held_bodies", Capacity)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
+RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)

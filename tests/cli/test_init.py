@@ -87,7 +87,7 @@ async def test_writes_a_private_file_with_lm_studio_and_a_new_key(place: Place, 
     port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
     assert written["lmstudio"] == {"base_url": f"http://127.0.0.1:{port}"}
     assert {"127.0.0.0/8", "::1"} <= set(written["network"]["ip_allowlist"])
-    assert len(place.key()) > 40
+    assert re.fullmatch(r"sk-lm-[A-Za-z0-9]{8}:[A-Za-z0-9]{20}", place.key())
     assert place.key() in output
     manual = [line for line in MANUAL.partition("\n\n")[2].splitlines() if not line.startswith("#api_key =")]
     changed = [line for line in manual if line not in place.config.read_text().splitlines()]
@@ -156,6 +156,8 @@ async def test_may_write_elsewhere(place: Place, studio: Simulator, way: str) ->
     assert "api_key = " in (place.home / "real.toml").read_text()
     command = "`lmgateway serve --config link.toml`" if way == "--output" else "`lmgateway serve`"
     assert f"Start the gateway with {command}" in output
+    serve = command.strip("`")
+    assert f"\n  {serve.replace('serve', 'keys add alice')}\n" in output
 
 
 @pytest.fixture

@@ -31,10 +31,12 @@ CLIENTS = [
     ["activate", MODEL],
     ["deactivate"],
     ["events"],
+    ["keys", "list"],
+    ["keys", "add", "alice"],
 ]
 
 
-@pytest.mark.parametrize("command", CLIENTS, ids=[command[0] for command in CLIENTS])
+@pytest.mark.parametrize("command", CLIENTS, ids=" ".join)
 async def test_the_key_is_not_sent_where_the_folder_says(tmp_path: Path, command: list[str]) -> None:
     """No request is made, and one line names both sources and what to do."""
     (tmp_path / "config.toml").write_text(GATEWAY)

@@ -46,7 +46,11 @@ from .reader import reading
 CHAT = DEMO_MODELS["llm"]
 # Words that a page's output contains when its commands did what the page says.
 SHOWN = {
-    "docs/commands.md": ("llama-3.2-3b-instruct is loaded", f"{CHAT} is now the active model"),
+    "docs/commands.md": (
+        "llama-3.2-3b-instruct is loaded",
+        f"{CHAT} is now the active model",
+        "The key alice is revoked",
+    ),
     "docs/keys-and-sharing.md": ("ben has the key with the id", '"status":"revoked","name":"backup-agent"'),
     "docs/http.md": ('"contextLength":8192', f"{CHAT} (active)\n", "spare \n"),
 }

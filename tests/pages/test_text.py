@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ EVENT_MODULES = {Event.__module__, log_events.__name__, event_kinds.__name__}
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_in_the_text_exists(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     _, name, *rest = shlex.split(command)
+    # With the action and the names, as in `lmgateway keys add alice --note TEXT`.
+    words = takewhile(lambda word: not word.startswith("-"), rest)
     with pytest.raises(SystemExit) as ended:
-        main([name, "--help"])
+        main([name, *words, "--help"])
     assert ended.value.code == 0
     described = capsys.readouterr().out
     assert [word for word in rest if word.startswith("--") and word not in described] == []

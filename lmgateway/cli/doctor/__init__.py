@@ -14,6 +14,7 @@ import msgspec
 from ... import __version__, settings
 from ...config import LMStudio
 from ...errors import ConfigError
+from ...observe.clock import unix_time
 from ...settings import destinations
 from .. import machine
 from ..options import read_settings
@@ -25,6 +26,7 @@ from . import (
     exposure,
     firewall,
     installation,
+    keys,
     listening,
     lm_studio,
     service,
@@ -58,20 +60,23 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
-    studio, access, gateway = await asyncio.gather(
+    studio, access, gateway, facts = await asyncio.gather(
         lm_studio.examine(_with_its_token(loaded), config.models),
         direct_access.examine(config.lmstudio, networks, Path.home()),
         _examine_gateway(loaded, networks),
+        keys.read(loaded),
     )
+    needs_key = bool(config.auth.api_key) or facts.exist
     return [
         *installation.examine(),
         *clock.examine(loaded.file),
-        *configuration.examine(loaded),
-        *exposure.examine(config, networks),
+        *configuration.examine(loaded, has_named_keys=facts.exist),
+        *exposure.examine(config, networks, needs_key=needs_key),
         *storage.examine(config.server.state_dir),
         *studio,
         *access,
         *gateway,
+        *keys.examine(facts, unix_time()),
         *service.examine(),
         *firewall.examine(config, networks),
     ]

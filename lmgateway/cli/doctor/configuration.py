@@ -23,15 +23,15 @@ SHORTEST_KEY = 16
 _MAKE_A_KEY = "`lmgateway init` generates one. Set it in the clients too."
 
 
-def examine(loaded: settings.Loaded) -> Iterator[Finding]:
-    """Check the key, LM Studio's log folder, the files' owners and permissions, and the certificate.
+def examine(loaded: settings.Loaded, *, has_named_keys: bool = False) -> Iterator[Finding]:
+    """Check the owner's key, LM Studio's log folder, the files' owners and permissions, and the certificate.
 
     Also report a secret that isn't sent, because a less trusted source names its receiver.
     """
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
     origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
     yield Finding.ok(_CHECK, f"{origin}. `lmgateway check` shows every setting.")
-    yield from _key(loaded.config)
+    yield from _key(loaded.config, has_named_keys=has_named_keys)
     yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
@@ -49,14 +49,17 @@ def examine(loaded: settings.Loaded) -> Iterator[Finding]:
             yield Finding.problem(_CHECK, problem)
 
 
-def _key(config: Config) -> Iterator[Finding]:
+def _key(config: Config, *, has_named_keys: bool) -> Iterator[Finding]:
     key = config.auth.api_key
+    if not key and has_named_keys:
+        return
     if config.protected:
-        message = "Neither auth.api_key nor network.ip_allowlist is set, so only this machine is served."
+        message = "There is no key, and network.ip_allowlist isn't set, so only this machine is served."
         yield Finding.note(_CHECK, message, "`lmgateway init` sets both for this machine.")
     elif not key:
-        message = "No key is set (auth.api_key), so every client on network.ip_allowlist has all rights."
-        yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
+        message = "There is no key, so every client on network.ip_allowlist has all rights."
+        remedy = f"{_MAKE_A_KEY}\nOr make a named one: lmgateway keys add NAME --scope admin"
+        yield Finding.warning(_CHECK, message, remedy)
     elif len(key) < SHORTEST_KEY:
         message = f"The key (auth.api_key) has only {len(key)} characters, so it can be guessed."
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)

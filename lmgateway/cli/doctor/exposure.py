@@ -14,28 +14,24 @@ from .findings import Finding
 _CHECK = "network"
 
 
-def examine(config: Config, networks: Sequence[LanAddress]) -> Iterator[Finding]:
+def examine(config: Config, networks: Sequence[LanAddress], *, needs_key: bool) -> Iterator[Finding]:
     """Compare the allowlist with the listening address and with this machine's networks.
 
-    Also report if web pages are refused.
+    Also report if web pages are refused, because the gateway has no key.
     """
     host, allowlist = config.server.host, config.network.ip_allowlist
     if is_loopback(host):
         yield from _loopback_only(host, allowlist)
     elif allowlist is None or allowlist.everybody:
-        who = (
-            "Every client that reaches this machine"
-            if config.auth.api_key or allowlist
-            else "This machine only"
-        )
-        yield Finding.ok(_CHECK, f"{who} may connect{', with the key' if config.auth.api_key else ''}.")
+        who = "Every client that reaches this machine" if needs_key or allowlist else "This machine only"
+        yield Finding.ok(_CHECK, f"{who} may connect{', with a key' if needs_key else ''}.")
     else:
         yield from _restricted(allowlist, networks)
-    if config.cors.origins is None and not config.auth.api_key:
+    if config.cors.origins is None and not needs_key:
         yield Finding.note(
             _CHECK,
-            "No key is set, so web pages are refused, and apps that run as web pages, such as Obsidian.",
-            'Set a key, or list their origins, which the log shows: cors.origins = ["app://obsidian.md"].',
+            "There is no key, so web pages are refused, and apps that run as web pages, such as Obsidian.",
+            'Make a key, or list their origins, which the log shows: cors.origins = ["app://obsidian.md"].',
         )
 
 

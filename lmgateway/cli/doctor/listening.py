@@ -39,7 +39,7 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
         ssl = trusting(config.server.tls_cert) if config.server.tls_cert else True
     except RequestFailed:  # configuration.examine() reports it
         return []
-    if not _is_own_address(config.server.host):
+    if not is_own_address(config.server.host):
         message = f"The gateway can't listen at {config.server.host}, which isn't an address of this machine."
         return [
             Finding.problem(
@@ -69,7 +69,7 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
         ]
 
 
-def _is_own_address(host: str) -> bool:
+def is_own_address(host: str) -> bool:
     """True if a server can listen there. Otherwise a request would go to another machine."""
     try:
         for bound in bind(host, 0):
@@ -122,6 +122,11 @@ async def _same_configuration(session: aiohttp.ClientSession, config: Config) ->
     key = {"X-API-Key": config.auth.api_key} if config.auth.api_key else {}
     ready = await _get(session, f"{own_url(config)}/health/ready", **key)
     if ready is None:
+        return
+    if ready.status == HTTPStatus.UNAUTHORIZED and not config.auth.api_key:
+        message = "The running gateway requires a key, and this configuration has none (auth.api_key)."
+        remedy = f"If it has named keys, set GATEWAY_API_KEY to one for this command. Otherwise: {_RELOAD}"
+        yield Finding.note(_CHECK, message, remedy)
         return
     if ready.status == HTTPStatus.UNAUTHORIZED:
         yield Finding.warning(_CHECK, "The running gateway's key differs from this configuration's.", _RELOAD)

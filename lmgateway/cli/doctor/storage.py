@@ -11,9 +11,10 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...storage.database import FILE_NAME
-from ...storage.database_file import Malformed, is_at_rest
+from ...storage.database_file import Malformed, is_at_rest, renamed
 from ...storage.database_file import examine as examine_database
 from ...storage.folder_lock import holder_of
+from ...storage.keys import read_saved
 from ...storage.state_folder import state_directory, why_unwritable
 from .findings import Finding
 
@@ -49,6 +50,7 @@ def examine(state_dir: str) -> Iterator[Finding]:
         )
         return
     yield _saved(path)
+    yield from _renamed(path)
 
 
 def _saved(path: Path) -> Finding:
@@ -62,6 +64,26 @@ def _saved(path: Path) -> Finding:
         )
     user = f" The folder is in use by {holder}." if holder else ""
     return Finding.ok(_CHECK, f"The state is saved in {path}.{user}")
+
+
+def _renamed(path: Path) -> Iterator[Finding]:
+    """Report damaged databases that were set aside. They may have had keys, so the gateway admits nobody."""
+    damaged = renamed(path)
+    if not damaged:
+        return
+    shown = ", ".join(str(one) for one in damaged)
+    if read_saved(path):
+        message = f"A damaged database was renamed to {shown}. The gateway doesn't use it."
+        yield Finding.note(_CHECK, message, "Delete it when you don't need its contents any more.")
+        return
+    yield Finding.warning(
+        _CHECK,
+        f"A damaged database was renamed to {shown}. It may have had keys, so until one is made only the "
+        "owner's key (auth.api_key) is accepted.",
+        "Make the keys again, with the owner's key: lmgateway keys add NAME\n"
+        "If it had no keys: move it out of the folder, and start the gateway again.\n"
+        f"If you have a backup: stop the gateway, move it out, and put the backup at {path}.",
+    )
 
 
 def _writable_by_all(folder: Path) -> Finding | None:

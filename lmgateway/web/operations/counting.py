@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import ModelNotLoaded, RequestCancelled, StudioFailed
+from ...errors import ModelNotLoaded, RateLimitExceeded, RequestCancelled, StudioFailed
 from ..count_tokens import PATH
 from ..proxy import proxy
 from . import studio_examples as examples
@@ -20,5 +20,5 @@ COUNT_TOKENS = Operation(
     description="No model is loaded for it. With `compat.mend` off, it is forwarded.",
     body=json_of(examples.CONVERSATION),
     answers={200: answer("The tokens of the prompt.", examples.COUNT_ANSWER)},
-    raises=(*OF_BODIES, RequestCancelled, ModelNotLoaded, StudioFailed),
+    raises=(*OF_BODIES, RateLimitExceeded, RequestCancelled, ModelNotLoaded, StudioFailed),
 )

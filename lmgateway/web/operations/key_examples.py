@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from ...schema.keys import (
+    Counted,
     Key,
     KeyLimits,
     KeyList,
@@ -12,6 +13,7 @@ from ...schema.keys import (
     KeySettings,
     KeyWithSecret,
     NewKey,
+    OwnKey,
     RotateRequest,
 )
 from .examples import MODEL, NOW
@@ -35,6 +37,11 @@ KEY = Key(
     created_at=NOW,
     last_used_at=NOW,
     recent_addresses=1,
+)
+OWN = OwnKey(
+    key=KEY,
+    used=Counted(requests_per_minute=2, tokens_per_day=1_500),
+    left=Counted(requests_per_minute=28, tokens_per_day=198_500),
 )
 KEYS = KeyList(keys=(KEY,))
 # Not in a key's form, so that no search for keys finds it.

@@ -37,6 +37,20 @@ KEY_OPERATIONS = (
         answers={201: answer("The key. `key` is the secret, which is shown only now.", examples.MADE)},
         raises=(*OF_JSON_BODIES, Conflict, StateNotSaved),
     ),
+    # Before {name}: the router takes the first path that fits.
+    Operation(
+        "GET",
+        "/admin/keys/self",
+        keys.show_own,
+        scope="any",
+        tag=TAG,
+        summary="Get one's own key",
+        description=(
+            "Any caller may ask, with any scopes. `used` has what counts against the limits of a minute, and "
+            "the tokens of today; `left` has what each limit leaves."
+        ),
+        answers={200: answer("The caller's key, what it has used, and what is left.", examples.OWN)},
+    ),
     Operation(
         "GET",
         "/admin/keys/{name}",

@@ -17,12 +17,12 @@ from tests.cli.doctor.conftest import KEY, Patient, messages
             "warning",
             "The key (auth.api_key) has only 5 characters, so it can be guessed.",
         ),
-        ({"api_key": ""}, {}, "note", "Neither auth.api_key nor network.ip_allowlist is set, so only"),
+        ({"api_key": ""}, {}, "note", "There is no key, and network.ip_allowlist isn't set, so only"),
         (
             {"api_key": ""},
             {"ip_allowlist": ["::1"]},
             "warning",
-            "No key is set (auth.api_key), so every client",
+            "There is no key, so every client",
         ),
     ],
 )
@@ -34,6 +34,13 @@ def test_keys(
     (_, finding) = examine(patient.load())
     assert (finding.level, finding.message[: len(message)]) == (level, message)
     assert "`lmgateway init`" in finding.remedy
+
+
+@pytest.mark.parametrize("network", [{}, {"ip_allowlist": ["*"]}])
+def test_named_keys_are_keys_too(patient: Patient, network: dict[str, object]) -> None:
+    """They end protected mode, and nobody has all rights."""
+    patient.configure(auth={"api_key": ""}, network=network)
+    assert [finding.level for finding in examine(patient.load(), has_named_keys=True)] == ["ok"]
 
 
 @pytest.mark.parametrize("name", ["config.toml", ".env"])

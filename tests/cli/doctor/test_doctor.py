@@ -10,7 +10,7 @@ from tests.cli.doctor.conftest import KEY, Patient
 from tests.support.process import lmgateway
 from tests.support.terminal import on_terminal
 
-CHECKS = ("installation", "clock", "configuration", "network", "state", "LM Studio", "gateway")
+CHECKS = ("installation", "clock", "configuration", "network", "state", "LM Studio", "gateway", "keys")
 
 
 async def test_good_health(patient: Patient) -> None:

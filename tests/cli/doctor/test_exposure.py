@@ -27,7 +27,7 @@ NOT_HERE = "network.ip_allowlist contains no network of this machine, which is n
         ("localhost", ["127.0.0.1"], ["The gateway listens at localhost, so only this machine"]),
         ("127.0.0.1", BOTH, [FOR_OTHERS]),
         ("::1", ["*"], [FOR_OTHERS]),
-        ("0.0.0.0", None, ["Every client that reaches this machine may connect, with the key"]),
+        ("0.0.0.0", None, ["Every client that reaches this machine may connect, with a key"]),
         ("0.0.0.0", BOTH, ["Clients that may connect: 127.0.0.0/8, ::1, 192.168.1.0/24."]),
         ("0.0.0.0", HOME, ["Clients that may connect", NOT_ITSELF]),
         ("0.0.0.0", MOVED, ["Clients that may connect", NOT_HERE]),
@@ -38,24 +38,26 @@ NOT_HERE = "network.ip_allowlist contains no network of this machine, which is n
 def test_doors_that_do_not_fit(host: str, allowlist: list[str] | None, starts: list[str]) -> None:
     """An allowlist whose networks can't reach the gateway, or that misses this machine's networks."""
     network = {} if allowlist is None else {"ip_allowlist": allowlist}
-    tables = {"server": {"host": host}, "auth": {"api_key": "k"}, "network": network}
-    findings = list(examine(msgspec.convert(tables, Config, dec_hook=decode_custom), [HERE]))
+    tables = {"server": {"host": host}, "network": network}
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    findings = list(examine(config, [HERE], needs_key=True))
     assert [finding.message[: len(text)] for finding, text in zip(findings, starts, strict=True)] == starts
     as_it_should_be = [text not in {FOR_OTHERS, NOT_ITSELF, NOT_HERE} for text in starts]
     assert [finding.level == "ok" for finding in findings] == as_it_should_be
 
 
 @pytest.mark.parametrize(
-    ("tables", "noted"),
+    ("tables", "needs_key", "noted"),
     [
-        ({}, True),
-        ({"network": {"ip_allowlist": ["*"]}}, True),
-        ({"auth": {"api_key": "k"}}, False),
-        ({"cors": {"origins": ["app://obsidian.md"]}}, False),
+        ({}, False, True),
+        ({"network": {"ip_allowlist": ["*"]}}, False, True),
+        ({}, True, False),
+        ({"cors": {"origins": ["app://obsidian.md"]}}, False, False),
     ],
 )
-def test_pages_that_are_refused(tables: dict[str, object], noted: bool) -> None:
+def test_pages_that_are_refused(tables: dict[str, object], needs_key: bool, noted: bool) -> None:
     """A page's user sees a failure without a reason; here is how to let it in."""
-    findings = list(examine(msgspec.convert(tables, Config, dec_hook=decode_custom), [HERE]))
+    config = msgspec.convert(tables, Config, dec_hook=decode_custom)
+    findings = list(examine(config, [HERE], needs_key=needs_key))
     notes = [finding.remedy for finding in findings if "web pages are refused" in finding.message]
     assert [("cors.origins" in remedy) for remedy in notes] == [True] * noted

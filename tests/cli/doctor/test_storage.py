@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 import pytest
 
 from lmgateway.cli.doctor import storage
-from tests.cli.doctor.conftest import Patient, messages
+from tests.cli.doctor.conftest import KEY, Patient, messages
+from tests.support.gateway import running_gateway
 from tests.support.process import lmgateway
 
 
@@ -31,6 +33,25 @@ def test_it_uses_the_folder_itself_not_at_all(patient: Patient) -> None:
     """Nor does it make the lock's file."""
     assert len(messages(storage.examine(str(patient.folder)))) == 1
     assert not (patient.folder / "lmgateway.lock").exists()
+
+
+async def test_a_damaged_database_that_lies_in_the_folder(patient: Patient) -> None:
+    """It may have had keys, so only the owner is admitted; the remedies say how to go on."""
+    (patient.folder / "lmgateway.db").write_bytes(b"no database" * 1000)
+    async with running_gateway(patient.tables(), patient.port) as gateway:
+        _, damaged = storage.examine(str(patient.folder))
+        assert damaged.level == "warning"
+        assert re.search(
+            r"renamed to \S+/lmgateway\.db\.\d+\.broken\. .* only the owner's key", damaged.message
+        )
+        assert "lmgateway keys add NAME" in damaged.remedy
+        headers = {"X-API-Key": KEY}
+        async with gateway.client.post(
+            f"{gateway.base_url}/admin/keys", json={"name": "alice"}, headers=headers
+        ) as response:
+            assert response.status == 201
+        _, damaged = storage.examine(str(patient.folder))
+    assert damaged.level == "note"
 
 
 def test_a_folder_that_cant_be_locked_is_a_warning(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
