@@ -108,6 +108,9 @@ class Unauthorized(GatewayError):
     status, type, code, title = 401, "authentication_error", "invalid_api_key", "Unauthorized"
     header_names = ("WWW-Authenticate",)
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(f"Unauthorized: {sentence}", headers={"WWW-Authenticate": "Bearer"})
+
 
 class Forbidden(GatewayError):
     """This client's address, key or web page isn't allowed to use this path."""

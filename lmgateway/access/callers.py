@@ -17,8 +17,9 @@ from .globs import EVERY_MODEL, Globs
 from .keyring import NO_KEYS, Keyring, NamedKey
 from .secrets import id_of
 
-_HOW_TO_SEND = "Unauthorized: send a key as 'Authorization: Bearer <key>' or as 'X-API-Key: <key>'."
-_CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_HOW_TO_SEND = "send a key as 'Authorization: Bearer <key>' or as 'X-API-Key: <key>'."
+_TWO_KEYS = "the request has two key headers with different values. Send one."
+_ENDED = "the request's key was revoked or rotated, or has expired."
 _UNREADABLE = (
     "The gateway's keys can't be read, so only its owner's key (auth.api_key) is accepted. The gateway's log "
     "says why, and its owner can restore a copy of the database, or make new keys."
@@ -46,6 +47,11 @@ class Caller(Struct, frozen=True, kw_only=True):
     is_named: bool = False
     sent_key: bool = False
 
+    @property
+    def is_anonymous(self) -> bool:
+        """True if neither a key nor an address identifies the caller."""
+        return not (self.is_named or self.sent_key)
+
     def has(self, scope: Scope) -> bool:
         """True if the caller has this scope. `admin` includes all."""
         return scope in self.scopes or "admin" in self.scopes
@@ -53,8 +59,12 @@ class Caller(Struct, frozen=True, kw_only=True):
     def require(self, scope: Scope) -> None:
         """Raise ScopeMissing, which names the scope, if the caller lacks it."""
         if not self.has(scope):
-            sentence = f"The key {self.name} lacks the scope {scope}, which this request needs."
-            raise ScopeMissing(f"Forbidden: {sentence}", details=sentence)
+            raise lacks(self.name, scope)
+
+
+def lacks(name: str, scope: Scope) -> ScopeMissing:
+    sentence = f"The key {name} lacks the scope {scope}, which this request needs."
+    return ScopeMissing(f"Forbidden: {sentence}", details=sentence)
 
 
 OWNER = Caller(name="owner", scopes=SCOPES, sent_key=True)
@@ -83,32 +93,31 @@ class Callers:
         if not self.needs_key:
             return ANYONE
         if credential.is_contradictory:
-            raise Unauthorized(
-                "Unauthorized: the request has two key headers with different values. Send one.",
-                headers=_CHALLENGE,
-            )
+            raise Unauthorized(_TWO_KEYS)
         now = unix_time()
         caller = self._with_key(credential, now) if credential.key else self._at_address(client, now)
         if caller is not None:
             return caller
         if not self._ring.is_readable:
             raise KeysUnreadable(_UNREADABLE, headers={"Retry-After": "30"})
-        raise Unauthorized(_HOW_TO_SEND, headers=_CHALLENGE)
+        raise Unauthorized(_HOW_TO_SEND)
 
     def _with_key(self, credential: Credential, now: float) -> Caller | None:
         # One comparison, with the only secret that it can be. Digests have one length, so the comparison's
         # time doesn't reveal the key's.
         secret_id = id_of(credential.key or "")
-        named = None
-        if secret_id is not None and secret_id != self._owner_id:
-            named = self._ring.secrets.get(secret_id)
-        expected = self._owner_digest if named is None else named[1].digest
-        if credential.digest is None or not hmac.compare_digest(credential.digest, expected):
-            return None
-        if named is None:
-            return OWNER if self.has_owner else None
+        named = None if secret_id is None else self._ring.secrets.get(secret_id)
+        # Two if auth.api_key has a named key's id, which only somebody who set it so can bring about.
+        is_owner = (named is None or secret_id == self._owner_id) and self._is_owner(credential)
+        if is_owner or named is None:
+            return OWNER if is_owner else None
         key, secret = named
+        if not _equal(credential.digest, secret.digest):
+            return None
         return self._caller(key, secret.id) if key.is_valid(now) and secret.is_valid(now) else None
+
+    def _is_owner(self, credential: Credential) -> bool:
+        return _equal(credential.digest, self._owner_digest) and self.has_owner
 
     def _at_address(self, client: Address, now: float) -> Caller | None:
         key = self._ring.at_address(client, now)
@@ -120,23 +129,48 @@ class Callers:
             caller = self._named[key.name, secret_id] = _make_caller(key, secret_id)
         return caller
 
-    def is_valid(self, caller: Caller) -> bool:
-        """True unless the key of a named caller was revoked or rotated, or has expired."""
-        if not caller.is_named:
-            return True
-        now = unix_time()
-        if caller.secret_id is None:
-            key = self._ring.keys.get(caller.name)
-            return key is not None and key.is_valid(now)
-        named = self._ring.secrets.get(caller.secret_id)
-        return named is not None and named[0].is_valid(now) and named[1].is_valid(now)
+    def check(self, caller: Caller) -> None:
+        """Raise Unauthorized if the key of a named caller was revoked or rotated, or has expired."""
+        check_caller(self._ring, caller)
 
     def redaction(self, credential: Credential) -> Redaction:
         """Return the redaction of the keys that a request with this credential may contain.
 
         It is empty if the gateway has no key: then the client's credential is LM Studio's, and is forwarded.
         """
-        return Redaction((*self._owner_spellings, *credential.values) if self.needs_key else ())
+        if not self.needs_key:
+            return Redaction(())
+        # A Bearer of a named key's id is that key, and no token for LM Studio.
+        ours = (bearer for bearer in credential.beside if id_of(bearer) in self._ring.secrets)
+        return Redaction((*self._owner_spellings, *credential.values, *ours))
+
+
+def check_caller(ring: Keyring, caller: Caller) -> NamedKey | None:
+    """Return the key of a caller whom an earlier ring admitted, None if the caller isn't a named key's.
+
+    Raises Unauthorized if the key was revoked or rotated, or has expired.
+    """
+    if not caller.is_named:
+        return None
+    key = ring.holder(caller.name, caller.secret_id, unix_time())
+    if key is None:
+        raise Unauthorized(_ENDED)
+    return key
+
+
+def check_author(ring: Keyring, caller: Caller) -> None:
+    """Raise Unauthorized or ScopeMissing if a change of the keys has taken from a caller the right to change
+    them, while the caller's own change waited.
+    """
+    key = check_caller(ring, caller)
+    if key is not None and "admin" not in key.settings.scopes:
+        raise lacks(caller.name, "admin")
+    if caller.is_anonymous and ring.is_configured:
+        raise Unauthorized("a key was made meanwhile. Send it.")
+
+
+def _equal(presented: bytes | None, stored: bytes) -> bool:
+    return presented is not None and hmac.compare_digest(presented, stored)
 
 
 def _make_caller(key: NamedKey, secret_id: str | None) -> Caller:

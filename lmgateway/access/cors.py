@@ -26,7 +26,7 @@ _HOW_TO_ALLOW = (
 _FOREIGN_PAGE = f"{_REFUSED}{_HOW_TO_ALLOW}"
 _KEYLESS_PAGE = (
     "A page of another origin may not use a gateway without a key, because it would use its visitor's "
-    f"address. Set auth.api_key, which the page then sends. {_HOW_TO_ALLOW}"
+    f"address. The page must send a key: auth.api_key, or a named one. {_HOW_TO_ALLOW}"
 )
 
 

@@ -26,11 +26,13 @@ SHORTEST_WITHIN_WORDS = 6
 class Credential(Struct, frozen=True, dict=True):
     """The keys in a request's header fields. `key` is None if there are several.
 
-    With several, a proxy in front may have checked another one than the gateway would.
+    With several, a proxy in front may have checked another one than the gateway would. `beside` are the
+    Bearers that an X-API-Key overrules: the client's own, for LM Studio.
     """
 
     values: tuple[str, ...] = ()
     is_contradictory: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def key(self) -> str | None:
@@ -54,16 +56,15 @@ def spellings(key: str) -> tuple[str, ...]:
 
 
 def presented(headers: CIMultiDictProxy[str]) -> Credential:
-    """Return the credential in these fields.
-
-    With an X-API-Key, Authorization is ignored: it is the client's own, for LM Studio.
-    """
+    """Return the credential in these fields."""
     api_keys, authorizations = (
         tuple(dict.fromkeys(headers.getall(name, ()))) for name in ("X-API-Key", "Authorization")
     )
     bearers = tuple(key for key in map(_bearer, authorizations) if key is not None)
     is_contradictory = len(api_keys) > 1 or len(authorizations) > 1
-    return Credential(api_keys or bearers, is_contradictory)
+    if api_keys:
+        return Credential(api_keys, is_contradictory, bearers)
+    return Credential(bearers, is_contradictory)
 
 
 def _bearer(authorization: str) -> str | None:

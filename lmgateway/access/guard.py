@@ -30,6 +30,8 @@ _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+(%[\w.~-]+)?\]|[A-Za-z0-9._-]+)(:[
 # Domains that can't be registered: RFC 6762, ICANN's resolution on .internal of 2024, and RFC 8375.
 _LOCAL_DOMAINS = (".local", ".internal", ".home.arpa")
 _SIGNS_OF_A_PROXY = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+# Of proxies that don't say whose request it is, or say it in a field of their own.
+_FURTHER_SIGNS = ("Via", "X-Forwarded-Host", "X-Forwarded-Proto", "CF-Connecting-IP", "True-Client-IP")
 
 
 class Guard:
@@ -67,7 +69,8 @@ class Guard:
 
         Anybody else could make the first key, and with it shut out everybody.
         """
-        if not peer.is_loopback or any(name in headers for name in _SIGNS_OF_A_PROXY):
+        signs = (*_SIGNS_OF_A_PROXY, *_FURTHER_SIGNS)
+        if not peer.is_loopback or any(name in headers for name in signs):
             raise _not_admitted(_FIRST_KEY)
 
     def admit_host(self, host: str) -> None:

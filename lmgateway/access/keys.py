@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,12 +13,14 @@ from msgspec import structs
 
 from ..background import DetachedTasks
 from ..errors import StateNotSaved
-from ..observe.clock import unix_time
+from ..observe.clock import iso_timestamp, unix_time
 from ..observe.event_stream import Events
 from ..observe.events import KeyChanged
 from ..schema.keys import Change, KeySettings
-from ..storage.keys import SavedKeys
+from ..storage.keys import SavedKey, SavedKeys
+from ..text import printable
 from . import keyring
+from .callers import Caller, check_author
 from .key_settings import CheckedSettings
 from .key_uses import KeyUses
 from .keyring import Keyring, NamedKey
@@ -27,9 +30,17 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_UNREADABLE = (
+    "the saved keys can't be read, so only the owner's key (auth.api_key) is accepted. Restore a copy of the "
+    "database, or make a key with the owner's. If there were no keys, remove the damaged files (.broken) "
+    "from the state folder, and start the gateway again"
+)
+
 USES_SECONDS = 5.0
-# A timer that is longer could miss a change of the clock.
-_LONGEST_SLEEP = 60.0
+LONGEST_PAUSE_SECONDS = 600.0
+# How often the clock is looked at while a key is to end: it may be set forward, as on a machine without a
+# battery for its clock, and timers don't count the time in which a machine sleeps.
+CLOCK_SECONDS = 0.5
 
 
 class Keys:
@@ -59,26 +70,28 @@ class Keys:
     async def restore(self) -> None:
         """Load the saved keys. A key that can't be decoded is refused, with a warning."""
         rows = await self._storage.load()
-        keys: dict[str, NamedKey] = {}
+        keys: list[NamedKey] = []
         for row in rows or ():
             try:
-                keys[row.name] = msgspec.json.decode(row.key, type=NamedKey)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                logger.warning("the saved key %s can't be decoded, so it is refused", row.name)
+                keys.append(_decoded(row))
+            except (msgspec.MsgspecError, ValueError, OverflowError, OSError):
+                logger.warning(
+                    "the saved key %s can't be decoded, so it is refused. A new key of that name replaces it",
+                    printable(row.name),
+                )
         if rows is None:
-            logger.warning("the saved keys can't be read, so only the owner's key is accepted")
+            logger.warning(_UNREADABLE)
         self.uses.restore({row.name: row.used for row in rows or () if row.used is not None})
-        self._put(Keyring(keys, rows is not None, len(keys) < len(rows or ())))
+        self._put(Keyring.of(keys, is_readable=rows is not None, has_unreadable=len(keys) < len(rows or ())))
 
     async def close(self) -> None:
         await self._changes.close()
         await self._save_uses(all_of_them=True)
 
-    async def make(self, name: str, checked: CheckedSettings, *, is_anonymous: bool) -> tuple[NamedKey, str]:
+    async def make(self, name: str, checked: CheckedSettings, *, by: Caller) -> tuple[NamedKey, str]:
         """Return the new key, and its secret, which isn't stored.
 
-        `is_anonymous`: the caller had no key, so only the first key can be made. Raises Conflict,
-        Unauthorized, StateNotSaved.
+        Raises Conflict, StateNotSaved, and as `check_author`.
         """
 
         async def make() -> tuple[NamedKey, str]:
@@ -90,17 +103,18 @@ class Keys:
                 created=unix_time(),
                 expires=checked.expires,
             )
-            has_owner = bool(self._owner_key())
-            keyring.check_new(self.ring, key, has_owner=has_owner, is_anonymous=is_anonymous)
-            await self._save(key, "made")
+            keyring.check_new(self.ring, key, has_owner=bool(self._owner_key()))
+            await self._save(key, "made", by)
             return key, text
 
         return await self._run(make)
 
-    async def change(self, name: str, edit: Callable[[KeySettings], CheckedSettings]) -> NamedKey:
+    async def change(
+        self, name: str, edit: Callable[[KeySettings], CheckedSettings], *, by: Caller
+    ) -> NamedKey:
         """Return the key with the settings that `edit` makes of its current ones.
 
-        Raises KeyNotFound, Conflict, StateNotSaved, and what `edit` raises.
+        Raises KeyNotFound, Conflict, StateNotSaved, what `edit` raises, and as `check_author`.
         """
 
         async def change() -> NamedKey:
@@ -108,32 +122,33 @@ class Keys:
             checked = edit(before.settings)
             key = structs.replace(before, settings=checked.settings, expires=checked.expires)
             keyring.check_change(self.ring, key, unix_time(), has_owner=bool(self._owner_key()))
-            await self._save(key, "changed")
+            await self._save(key, "changed", by)
             return key
 
         return await self._run(change)
 
-    async def rotate(self, name: str, grace_seconds: float) -> tuple[NamedKey, str]:
+    async def rotate(self, name: str, grace_seconds: float, *, by: Caller) -> tuple[NamedKey, str]:
         """Return the key and its new secret; the current one stays valid for so long.
 
-        Raises KeyNotFound, StateNotSaved.
+        Raises KeyNotFound, StateNotSaved, and as `check_author`.
         """
 
         async def rotate() -> tuple[NamedKey, str]:
             text = self._new_secret()
             before = self.ring.get(name)
             key = keyring.refreshed(before, secret_of(text), now=unix_time(), grace_seconds=grace_seconds)
-            await self._save(key, "rotated")
+            await self._save(key, "rotated", by)
             return key, text
 
         return await self._run(rotate)
 
-    async def revoke(self, name: str) -> None:
-        """Raises KeyNotFound, Conflict, StateNotSaved."""
+    async def revoke(self, name: str, *, by: Caller) -> None:
+        """Raises KeyNotFound, Conflict, StateNotSaved, and as `check_author`."""
 
         async def revoke() -> None:
             self.ring.get(name)
             keyring.check_leave(self.ring, name, unix_time(), has_owner=bool(self._owner_key()))
+            check_author(self.ring, by)
             await self._storage.delete(name)
             self.uses.forget(name)
             self._put(self.ring.replacing(name, None))
@@ -150,7 +165,8 @@ class Keys:
 
         return await self._changes.run(alone())
 
-    async def _save(self, key: NamedKey, change: Change) -> None:
+    async def _save(self, key: NamedKey, change: Change, by: Caller) -> None:
+        check_author(self.ring, by)
         await self._storage.save(key.name, msgspec.json.encode(key).decode())
         self._put(self.ring.replacing(key.name, key))
         self._events.publish(KeyChanged(key=key.name, change=change))
@@ -161,8 +177,7 @@ class Keys:
         self._on_change(ring)
 
     def _new_secret(self) -> str:
-        taken = {*self.ring.secrets, id_of(self._owner_key())}
-        while id_of(text := make_key()) in taken:
+        while (new := id_of(text := make_key())) in self.ring.secrets or new == id_of(self._owner_key()):
             pass
         return text
 
@@ -171,29 +186,41 @@ class Keys:
         now = unix_time()
         while True:
             ends = self.ring.ends_after(now)
-            pause = _LONGEST_SLEEP if ends is None else min(ends - now, _LONGEST_SLEEP)
-            try:
-                async with asyncio.timeout(max(pause, 0.01) if ends is not None else None):
+            pause = None if ends is None else max(min(ends - now, CLOCK_SECONDS), 0.01)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
                     await self._changed.wait()
-                self._changed.clear()
-            except TimeoutError:
-                pass
+            self._changed.clear()
             now = unix_time()
             if ends is not None and ends <= now:
                 self._on_change(self.ring)
 
     async def save_uses(self) -> None:
-        """Save now and then when the keys were used last."""
+        """Save now and then when the keys were used last; after a failure less often, as each is logged."""
+        pause = USES_SECONDS
         while True:
-            await asyncio.sleep(USES_SECONDS)
-            await self._save_uses()
+            await asyncio.sleep(pause)
+            pause = USES_SECONDS if await self._save_uses() else min(2 * pause, LONGEST_PAUSE_SECONDS)
 
-    async def _save_uses(self, *, all_of_them: bool = False) -> None:
+    async def _save_uses(self, *, all_of_them: bool = False) -> bool:
         times = self.uses.unsaved(all_of_them=all_of_them)
         if not times:
-            return
+            return True
         try:
             await self._storage.save_uses(times)
         except StateNotSaved:
-            return  # logged and counted by the database; the times are saved later
+            return False  # logged and counted by the database; the times are saved later
         self.uses.saved(times)
+        return True
+
+
+def _decoded(row: SavedKey) -> NamedKey:
+    """Return the key of a row. Raises MsgspecError, ValueError and, for times, OverflowError and OSError."""
+    key = msgspec.json.decode(row.key, type=NamedKey)
+    if key.name != row.name:
+        raise ValueError("the row has another key's name")
+    # What would fail only when it is used.
+    _ = key.networks
+    for seconds in (key.created, key.expires):
+        iso_timestamp(seconds)
+    return key

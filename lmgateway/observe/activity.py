@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 
 from ..config import Limits
-from ..errors import RequestCancelled
 from ..schema.debug import Status
 from .capacity import Capacity
 from .event_stream import Events
@@ -115,12 +114,9 @@ class Activity:
         if len(waiting) == 1:
             waiting[0].prompt_progressed(fraction)
 
-    def cancel(self, request_id: str) -> bool:
-        """Cancel the running exchanges of this request; return whether there were any."""
-        matching = [exchange for exchange in self._running if exchange.request_id == request_id]
-        for exchange in matching:
-            exchange.cancellation.interrupt(RequestCancelled("The request was cancelled at the gateway."))
-        return bool(matching)
+    def find(self, request_id: str) -> list[Exchange]:
+        """Return the running exchanges of requests with this id, which clients may choose."""
+        return [exchange for exchange in self._running if exchange.request_id == request_id]
 
     def _began(self, exchange: Exchange, limits: Limits) -> None:
         share = limits.share_of_requests

@@ -19,9 +19,11 @@ def iso_timestamp(seconds: float | None = None) -> str:
 def parse_time(text: str) -> float:
     """Return the Unix time of a date or of ISO 8601; without a zone, it is local. Raises ValueError."""
     try:
-        return datetime.fromisoformat(text).timestamp()
+        seconds = datetime.fromisoformat(text).timestamp()
+        iso_timestamp(seconds)  # in UTC, it may be after the last year or before the first
     except (OverflowError, OSError) as exc:  # a year that the platform doesn't support
         raise ValueError(text) from exc
+    return seconds
 
 
 def hour_start(seconds: float) -> int:

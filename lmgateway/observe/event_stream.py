@@ -40,6 +40,10 @@ class Subscription:
         self._missed = missed
         self._has_ended = False
 
+    def select(self, names: Collection[str]) -> None:
+        """From now on, enqueue only events of these names; all, if no names are given."""
+        self._names = names
+
     def offer(self, batch: Batch) -> int:
         """Enqueue a batch without waiting; return how many older events were dropped for it."""
         batch = batch.only(self._names)

@@ -15,11 +15,13 @@ from .clock import iso_timestamp
 class Event(Struct, frozen=True, kw_only=True, rename="camel", gc=False):
     """The base of all events. `name` is the event's name on the stream.
 
+    `holds_prompts` is true if it may hold what people wrote: only readers with the scope `log` get it.
     `most_bytes` is an upper bound of its size on the stream. Without one, the event is encoded when it is
     published, to measure it.
     """
 
     name: ClassVar[str]
+    holds_prompts: ClassVar[bool] = False
     most_bytes: ClassVar[int | None] = None
     timestamp: str = field(default_factory=iso_timestamp)
 

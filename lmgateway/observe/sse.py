@@ -87,4 +87,5 @@ class Batch:
         """Return the events of these names; all, if no names are given."""
         if not names:
             return self
-        return Batch([event for event in self.events if event.name in names])
+        chosen = [event for event in self.events if event.name in names]
+        return self if len(chosen) == len(self.events) else Batch(chosen)

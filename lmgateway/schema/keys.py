@@ -112,9 +112,12 @@ class KeyWithSecret(Key, frozen=True, kw_only=True):
 
 
 class RotateRequest(RequestBody, frozen=True, kw_only=True):
-    grace_seconds: Annotated[
-        float, Meta(ge=0, le=10**9, description="How long the previous key stays valid. By default 0.")
-    ] = 0.0
+    grace_seconds: (
+        Annotated[
+            float, Meta(ge=0, le=10**9, description="How long the previous key stays valid. By default 0.")
+        ]
+        | None
+    ) = None
 
 
 class KeyRevoked(Message, frozen=True, kw_only=True):

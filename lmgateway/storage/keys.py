@@ -12,6 +12,9 @@ from typing import NamedTuple
 from .database import Database
 from .database_file import copy_in_memory, renamed
 
+# In Unix seconds, in the year 5138.
+_LATEST = 1e11
+
 logger = logging.getLogger(__name__)
 
 
@@ -19,7 +22,7 @@ class SavedKey(NamedTuple):
     """A key's JSON, which has no secret, only its hash; `used` is the Unix time of its last use."""
 
     name: str
-    key: str
+    key: bytes
     used: float | None
 
 
@@ -34,7 +37,11 @@ class SavedKeys:
 
         That is so while a damaged database lies in the folder, and no key was made since it was renamed.
         """
-        rows = await self._database.read(_rows)
+        try:
+            rows = await self._database.read(_rows)
+        except sqlite3.Error as exc:
+            logger.warning("the keys can't be read from the database: %s", exc)
+            return None
         return None if not rows and self._database.is_incomplete else rows
 
     async def save(self, name: str, key: str) -> None:
@@ -75,4 +82,13 @@ def read_saved(path: Path) -> list[SavedKey] | None:
 
 
 def _rows(connection: sqlite3.Connection) -> list[SavedKey]:
-    return [SavedKey(*row) for row in connection.execute("SELECT name, key, used FROM keys")]
+    # As bytes: sqlite3 fails for all rows if the text of one isn't UTF-8.
+    rows = connection.execute("SELECT CAST(name AS BLOB), CAST(key AS BLOB), used FROM keys")
+    return [
+        SavedKey(
+            name.decode("utf-8", "replace"),
+            key,
+            used if isinstance(used, float) and 0 <= used < _LATEST else None,
+        )
+        for name, key, used in rows
+    ]

@@ -23,18 +23,24 @@ def identify_caller(head: RequestHead, rules: Ruleset, area: Area) -> Caller:
 
 def admit(caller: Caller, head: RequestHead, area: Area) -> None:
     """Raise ScopeMissing for a missing scope, PageRefused for a page of a forbidden origin, Misdirected."""
-    if area.scope in SCOPES:
-        caller.require(area.scope)
+    # Before the scope: a refusal names the caller, which another site's page must not read.
     if caller.is_named and not caller.sent_key:
         head.admit_without_key()
+    if area.scope in SCOPES:
+        caller.require(area.scope)
     if area.is_closed_to_pages or (area.is_for_pages and not caller.sent_key):
         head.admit_page(proxied=area.is_for_pages, with_key=caller.sent_key)
 
 
-def admit_again(request: web.Request, rules: Ruleset) -> None:
-    """Raise what a running request would be refused with if it began under these rules."""
+def admit_again(request: web.Request, rules: Ruleset) -> Caller:
+    """Return the caller of a running request.
+
+    Raises what would refuse it if it began under these rules.
+    """
     head = rules.head(request.remote or "", request.version, request.raw_headers)
     _ = head.client
     head.check_framing()
     area = request[CONTEXT].area
-    admit(identify_caller(head, rules, area), head, area)
+    caller = identify_caller(head, rules, area)
+    admit(caller, head, area)
+    return caller

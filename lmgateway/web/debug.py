@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
@@ -14,15 +14,15 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..aiohttp_private.server_protocol import protocol_of
-from ..boxes.log import events as log_events
-from ..errors import GatewayError, Mistake, NotFound, ValidationFailed
-from ..observe import events
+from ..errors import GatewayError, NotFound, RequestCancelled
 from ..observe.event_stream import Subscription
 from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
+from ..text import clean_name
 from .admission import admit_again
+from .event_kinds import Connected, Lagged, readable_names, requested_names
 from .responses import json_response
 from .ruleset import Ruleset
 from .state import (
@@ -38,7 +38,6 @@ from .state import (
     STARTED,
     TURNS,
 )
-from .validation import MAX_MISTAKES, suggestion
 
 logger = logging.getLogger(__name__)
 
@@ -52,60 +51,21 @@ _DISABLED = 365 * 86400
 _EVENT_NUMBER = re.compile(r"[0-9]{1,18}\Z")
 
 
-class Connected(Event, frozen=True, kw_only=True):
-    """The first event of every stream."""
-
-    name = "connected"
-    message: str
-
-
-class Lagged(Event, frozen=True, kw_only=True):
-    """The client reads too slowly, and lost `missed` events."""
-
-    name = "lagged"
-    missed: int
-
-
-EVENT_KINDS: tuple[type[Event], ...] = (
-    Connected,
-    Lagged,
-    events.ModelLoadStart,
-    events.ModelLoadProgress,
-    events.ModelLoadComplete,
-    events.ModelUnloadStart,
-    events.ModelUnloadComplete,
-    events.ModelActivate,
-    events.InferenceStart,
-    events.InferenceComplete,
-    events.ErrorEvent,
-    events.KeyChanged,
-    log_events.DebugLog,
-    log_events.ChatStart,
-    log_events.ProcessingStart,
-    log_events.SamplingParams,
-    log_events.PromptProgress,
-    log_events.CacheStats,
-    log_events.TokenInfo,
-    log_events.MonthTransition,
-)
-EVENT_NAMES = tuple(kind.name for kind in EVENT_KINDS)
-
-
 async def stream(request: web.Request) -> web.StreamResponse:
     """Send events until the client disconnects or the gateway stops.
 
     `types` selects kinds of events. Last-Event-ID replays the events after that one that are still in the
-    history. Raises ValidationFailed, Overloaded.
+    history. Raises ValidationFailed, Overloaded, ScopeMissing.
     """
-    names = _requested_names(request.query.getall("types", ()))
+    requested = requested_names(request.query.getall("types", ()))
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if _EVENT_NUMBER.match(last) else None
     publisher, context = request.app[EVENTS], request[CONTEXT]
     protocol_of(request).limit_send_buffer(SEND_BUFFER_BYTES)
     with (
         publisher.admitted(context.client, context.rules.config.limits),
-        publisher.subscribe(names, after=after) as subscription,
-        _as_long_as_admitted(request, subscription),
+        publisher.subscribe(readable_names(requested, context.caller), after=after) as subscription,
+        _as_long_as_admitted(request, subscription, requested),
     ):
         # aiohttp-sse's own pings are off: it sends them even while events are being sent.
         async with sse_response(
@@ -120,8 +80,10 @@ async def stream(request: web.Request) -> web.StreamResponse:
 
 
 @contextmanager
-def _as_long_as_admitted(request: web.Request, subscription: Subscription) -> Iterator[None]:
-    """End the stream if a reload takes away its reader's right to it.
+def _as_long_as_admitted(
+    request: web.Request, subscription: Subscription, requested: frozenset[str]
+) -> Iterator[None]:
+    """End the stream if its reader loses the right to it, or limit it to the events that are left.
 
     A reader that keeps up gets a complete response, and the reason when it reconnects.
     """
@@ -138,7 +100,7 @@ def _as_long_as_admitted(request: web.Request, subscription: Subscription) -> It
 
     def judge(rules: Ruleset) -> None:
         try:
-            admit_again(request, rules)
+            subscription.select(readable_names(requested, admit_again(request, rules)))
         except GatewayError as error:
             end(error)
 
@@ -149,18 +111,6 @@ def _as_long_as_admitted(request: web.Request, subscription: Subscription) -> It
     finally:
         if cutting is not None:
             cutting.cancel()
-
-
-def _requested_names(lists: Iterable[str]) -> frozenset[str]:
-    """Return the event names in comma-separated lists. Raises ValidationFailed for an unknown name."""
-    names = frozenset(filter(None, map(str.strip, ",".join(lists).split(","))))
-    if unknown := sorted(names.difference(EVENT_NAMES)):
-        details = [
-            Mistake(path="types", message=f"Unknown event; {suggestion(name, EVENT_NAMES)}")
-            for name in unknown[:MAX_MISTAKES]
-        ]
-        raise ValidationFailed("Validation failed", details=details)
-    return names
 
 
 async def _send_events(response: EventSourceResponse, subscription: Subscription) -> None:
@@ -207,9 +157,16 @@ async def requests(request: web.Request) -> web.Response:
 
 
 async def cancel_request(request: web.Request) -> web.Response:
-    request_id = request.match_info["request_id"]
-    if not request.app[ACTIVITY].cancel(request_id):
-        raise NotFound(f"No request with the id {request_id} is running.")
+    """Cancel a request of the caller's own key, or with the scope `admin` any request."""
+    request_id, caller = request.match_info["request_id"], request[CONTEXT].caller
+    running = request.app[ACTIVITY].find(request_id)
+    own = running if caller.has("admin") else [one for one in running if one.key == caller.name]
+    if running and not own:
+        caller.require("admin")
+    if not own:
+        raise NotFound(f"No request with the id {clean_name(request_id)} is running.")
+    for exchange in own:
+        exchange.cancellation.interrupt(RequestCancelled("The request was cancelled at the gateway."))
     return json_response(CancelledRequest(request_id=request_id))
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import UNSET, structs
 
 from ..access.callers import Caller
-from ..access.key_settings import CheckedSettings, check_settings
+from ..access.key_settings import CheckedSettings, check_name, check_settings
 from ..access.key_uses import KeyUses
 from ..access.keyring import NamedKey
 from ..errors import Mistake, ValidationFailed
@@ -30,11 +30,13 @@ from .responses import json_response
 from .state import CONTEXT, FLEET, KEYS, RATE_LIMITS
 
 _SETTINGS = KeySettings.__struct_fields__
+_CHANGING = {"lastUsedAt", "recentAddresses"}
 
 
 async def list_keys(request: web.Request) -> web.Response:
     keys = request.app[KEYS]
-    return json_response(KeyList(keys=tuple(_shown(key, keys.uses) for key in keys.ring.keys.values())))
+    by_name = sorted(keys.ring.keys.items())
+    return json_response(KeyList(keys=tuple(_shown(key, keys.uses) for _, key in by_name)))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -51,11 +53,12 @@ async def show_own(request: web.Request) -> web.Response:
 
 async def make(request: web.Request) -> web.Response:
     new = validated(merge_patch({}, await read_members(request)), NewKey)
+    if details := list(check_name(new.name)):
+        raise ValidationFailed("Validation failed", details=details)
     context, keys = request[CONTEXT], request.app[KEYS]
     context.head.admit_first_key(context.caller)
     settings = KeySettings(**{name: getattr(new, name) for name in _SETTINGS})
-    checked = _checked(request, settings)
-    key, secret = await keys.make(new.name, checked, is_anonymous=not context.caller.sent_key)
+    key, secret = await keys.make(new.name, _checked(request, settings), by=_author(request))
     return json_response(_with_secret(_shown(key, keys.uses), secret), status=201)
 
 
@@ -66,49 +69,55 @@ async def change(request: web.Request) -> web.Response:
 
     def edit(settings: KeySettings) -> CheckedSettings:
         patched = merge_patch(msgspec.to_builtins(settings), _without_unchanged(patch, shown))
-        return _checked(request, validated(patched, KeySettings))
+        return _checked(request, validated(patched, KeySettings), before=settings)
 
-    return json_response(_shown(await keys.change(name, edit), keys.uses))
+    key = await keys.change(name, edit, by=_author(request))
+    return json_response(_shown(key, keys.uses))
 
 
 async def rotate(request: web.Request) -> web.Response:
     asked = await read_json(request, RotateRequest)
     keys = request.app[KEYS]
-    _outlive_key(request)
-    key, secret = await keys.rotate(request.match_info["name"], asked.grace_seconds)
+    grace = asked.grace_seconds or 0.0
+    key, secret = await keys.rotate(request.match_info["name"], grace, by=_author(request))
     return json_response(_with_secret(_shown(key, keys.uses), secret))
 
 
 async def revoke(request: web.Request) -> web.Response:
     name = request.match_info["name"]
-    _outlive_key(request)
-    await request.app[KEYS].revoke(name)
+    await request.app[KEYS].revoke(name, by=_author(request))
     return json_response(KeyRevoked(name=name))
 
 
-def _outlive_key(request: web.Request) -> None:
-    """Don't end this request with its key: the response to a key that rotates itself has the new secret."""
+def _author(request: web.Request) -> Caller:
+    """Return the caller of a change, whose answer is sent even if the change ends the caller's own key.
+
+    Otherwise the new secret of a key that replaces itself would be lost.
+    """
     request[CONTEXT].end = lambda _error: None
+    return request[CONTEXT].caller
 
 
-def _checked(request: web.Request, settings: KeySettings) -> CheckedSettings:
-    return check_settings(settings, unix_time(), request.app[FLEET].model_of)
+def _checked(
+    request: web.Request, settings: KeySettings, before: KeySettings | None = None
+) -> CheckedSettings:
+    return check_settings(settings, unix_time(), request.app[FLEET].model_of, before=before)
 
 
 def _without_unchanged(patch: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:
     """Return the patch without the read-only members of a key that was read and is sent back.
 
-    Raises ValidationFailed if one of them has another value.
+    Raises ValidationFailed if one of them has another value, unless it changes by itself with each use.
     """
     editable = {info.encode_name for info in structs.fields(KeySettings)}
     read_only = {info.encode_name for info in structs.fields(Key)} - editable
     details = [
         Mistake(path=name, message="This can't be changed")
-        for name in read_only & patch.keys()
+        for name in sorted((read_only - _CHANGING) & patch.keys())
         if patch[name] != shown.get(name)
     ]
     if details:
-        raise ValidationFailed("Validation failed", details=sorted(details, key=lambda one: one["path"]))
+        raise ValidationFailed("Validation failed", details=details)
     return {name: value for name, value in patch.items() if name not in read_only}
 
 

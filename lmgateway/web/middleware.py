@@ -24,8 +24,6 @@ from .state import ACTIVITY, AREAS, CONTEXT, KEYS, LEDGER, RATE_LIMITS, RULES_IN
 
 logger = logging.getLogger(__name__)
 
-_REVOKED = "Unauthorized: the request's key was revoked or rotated, or has expired."
-
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -139,8 +137,10 @@ async def _admitted(request: web.Request, handler: Handler) -> web.StreamRespons
 
 
 def _end_if_revoked(context: RequestContext, rules: Ruleset) -> None:
-    if not rules.callers.is_valid(context.caller):
-        context.end(Unauthorized(_REVOKED))
+    try:
+        rules.callers.check(context.caller)
+    except Unauthorized as error:
+        context.end(error)
 
 
 def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:

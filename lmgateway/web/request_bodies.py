@@ -38,8 +38,8 @@ _SMALL_READ_BYTES = 16 * 1024
 _NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
 T = TypeVar("T", bound=RequestBody)
 V = TypeVar("V")
-# Neither can be sent by a page's form. The second is that of RFC 7396.
-_JSON_TYPES = ("application/json", "application/merge-patch+json")
+# Neither can be sent by a page's form.
+_JSON_TYPE, _MERGE_PATCH_TYPE = "application/json", "application/merge-patch+json"
 
 
 class Upload:
@@ -182,7 +182,8 @@ def validated(members: Mapping[str, Any], kind: type[T]) -> T:
 
 
 async def _read(request: web.Request, parse: Callable[[bytes | bytearray], V]) -> V:
-    if request.content_type not in _JSON_TYPES:
+    types = (_JSON_TYPE, _MERGE_PATCH_TYPE) if request.method == "PATCH" else (_JSON_TYPE,)
+    if request.content_type not in types:
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
     context = request[CONTEXT]
     with HeldBody(request.app[HELD_BODIES], context.client, context.rules.config) as held:
@@ -216,7 +217,7 @@ def _parsed(body: bytes | bytearray, kind: type[T]) -> T:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield the texts in a decoded body, except field names, which are known. A list's texts are joined."""
+    """Yield the texts in a decoded body, also its field names. Those of a list or an object are joined."""
     match value:
         case str():
             yield value
@@ -225,6 +226,7 @@ def _texts(value: object) -> Iterator[str]:
             yield "\0".join([item for item in value if isinstance(item, str)])
             yield from chain.from_iterable(_texts(item) for item in value if not isinstance(item, str))
         case dict():
+            yield "\0".join(value)
             yield from chain.from_iterable(map(_texts, value.values()))
 
 

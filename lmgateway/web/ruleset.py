@@ -139,8 +139,8 @@ class RequestHead:
             self._rules.guard.admit_local_host(name_in(host))
 
     def admit_first_key(self, caller: Caller) -> None:
-        """Raise Forbidden if a key is to be made without a key, and not from this machine."""
-        if not caller.sent_key:
+        """Raise Forbidden if a key is to be made by anybody, and not from this machine."""
+        if caller.is_anonymous:
             self._rules.guard.admit_first_key(parse_address(self._peer), self.fields)
 
     @cached_property

@@ -7,6 +7,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+import aiohttp
 
 from .accounts import Account
 from .asking import Asking
@@ -23,6 +26,11 @@ JEMALLOC = {
     "MALLOC_CONF": "background_thread:true,narenas:1",
 }
 NETWORKS = ("127.0.0.1", "192.168.0.0/16", "fd00::/8")
+_NEW_KEY = {
+    "name": "bench",
+    "scopes": ["inference", "models", "observe"],
+    "limits": {"requestsPerMinute": 10**6, "tokensPerDay": 10**9},
+}
 _ACTIVE = {
     "modelKey": "qwen2.5-7b-instruct",
     "type": "llm",
@@ -57,14 +65,25 @@ async def everything_on(
     subscribers: int = 1,
     allocator: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Running]:
-    """Key, allowlist, active model and its parameters, usage, events, metrics, access log, readers."""
+    """A named key with limits, allowlist, active model, parameters, usage, events, access log, readers."""
     door = Door(free_port(), KEY)
     environ = {"GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": ",".join(networks), **(allocator or {})}
     async with lmgateway(place, door, environ) as gateway:
         async with Asking.connected(door.port) as client:
             await client.ask(door.post(json.dumps(_ACTIVE).encode(), "/admin/models/activate"))
+        key = await _named_key(door)
         async with subscribed(door, subscribers):
-            yield gateway
+            yield replace(gateway, door=replace(door, key=key))
+
+
+async def _named_key(door: Door) -> str:
+    """Make a named key whose limits are counted and never reached."""
+    url = f"http://127.0.0.1:{door.port}/admin/keys"
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(url, json=_NEW_KEY, headers=door.fields, raise_for_status=True) as response,
+    ):
+        return str((await response.json())["key"])
 
 
 def with_jemalloc(place: Place) -> AbstractAsyncContextManager[Running]:

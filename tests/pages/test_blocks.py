@@ -51,6 +51,7 @@ SHOWN = {
         f"{CHAT} is now the active model",
         "The key alice is revoked",
     ),
+    "docs/keys-and-sharing.md": ("ben has the key with the id", '"status":"revoked","name":"backup-agent"'),
     "docs/http.md": ('"contextLength":8192', f"{CHAT} (active)\n", "spare \n"),
 }
 # Each page of docs/ with a block to run.

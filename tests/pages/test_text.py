@@ -16,7 +16,7 @@ from lmgateway.cli import INTERRUPTED, UNREAD, failures, main
 from lmgateway.errors import GatewayError
 from lmgateway.observe.events import Event
 from lmgateway.settings import SETTINGS
-from lmgateway.web import debug
+from lmgateway.web import event_kinds
 
 from .documents import DOCS, PAGES, README, ROOT, anchors, inline_code, links, read, table_rows
 
@@ -24,7 +24,7 @@ INLINE = inline_code(*PAGES)
 COMMANDS = sorted({code for code in INLINE if re.match(r"lmgateway [a-z]", code)})
 TOOL = ("python -m tests.", "LMGATEWAY_")
 # The modules that define events.
-EVENT_MODULES = {Event.__module__, log_events.__name__, debug.__name__}
+EVENT_MODULES = {Event.__module__, log_events.__name__, event_kinds.__name__}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

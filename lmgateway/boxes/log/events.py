@@ -33,7 +33,13 @@ _CACHE = re.compile(
 MAX_PERCENT = 101
 
 
-class DebugLog(Event, frozen=True, kw_only=True):
+class LogEvent(Event, frozen=True, kw_only=True):
+    """The base of these events."""
+
+    holds_prompts = True
+
+
+class DebugLog(LogEvent, frozen=True, kw_only=True):
     """One line of the log. `timestamp` is the record's own, as LM Studio wrote it: local time, no zone."""
 
     name = "debug_log"
@@ -42,23 +48,23 @@ class DebugLog(Event, frozen=True, kw_only=True):
     raw: str
 
 
-class ChatStart(Event, frozen=True, kw_only=True):
+class ChatStart(LogEvent, frozen=True, kw_only=True):
     name = "lmstudio_chat_start"
     message: str
 
 
-class ProcessingStart(Event, frozen=True, kw_only=True):
+class ProcessingStart(LogEvent, frozen=True, kw_only=True):
     name = "lmstudio_processing_start"
     message: str
 
 
-class SamplingParams(Event, frozen=True, kw_only=True):
+class SamplingParams(LogEvent, frozen=True, kw_only=True):
     """The sampling parameters of a request. Its fields depend on the log; `sampling_params` defines them."""
 
     name = "lmstudio_sampling_params"
 
 
-class PromptProgress(Event, frozen=True, kw_only=True):
+class PromptProgress(LogEvent, frozen=True, kw_only=True):
     """`progress` is in percent."""
 
     name = "lmstudio_prompt_progress"
@@ -66,7 +72,7 @@ class PromptProgress(Event, frozen=True, kw_only=True):
     message: str
 
 
-class CacheStats(Event, frozen=True, kw_only=True):
+class CacheStats(LogEvent, frozen=True, kw_only=True):
     """Of a prompt's `total` tokens, `reused` were in the cache: `prefix` at its beginning, or elsewhere.
 
     The engines of LM Studio 0.4 log one number of cached tokens. It is the prefix; `non_prefix` is 0.
@@ -81,7 +87,7 @@ class CacheStats(Event, frozen=True, kw_only=True):
     message: str
 
 
-class TokenInfo(Event, frozen=True, kw_only=True):
+class TokenInfo(LogEvent, frozen=True, kw_only=True):
     """A number that LM Studio didn't log is left out."""
 
     name = "lmstudio_token_info"
@@ -93,7 +99,7 @@ class TokenInfo(Event, frozen=True, kw_only=True):
     prompt_tokens_to_decode: int | UnsetType = UNSET
 
 
-class MonthTransition(Event, frozen=True, kw_only=True):
+class MonthTransition(LogEvent, frozen=True, kw_only=True):
     name = "lmstudio_month_transition"
     old_directory: str
     new_directory: str

@@ -38,7 +38,7 @@ class Area(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def is_for_pages(self) -> bool:
         """True if cors.origins may allow every origin: LM Studio's paths, except those that change models."""
-        return self.scope in {"inference", "tools"}
+        return self.scope in {"inference", "tools"} and self.styles != ("own",)
 
     @cached_property
     def is_proxied(self) -> bool:

@@ -6,7 +6,7 @@ import msgspec
 
 from ...errors import NotFound, Overloaded, ValidationFailed
 from ...observe.sse import sse_frame
-from .. import debug
+from .. import debug, event_kinds
 from . import examples
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer
 
@@ -14,7 +14,7 @@ TAG = "Monitoring"
 
 
 def _stream_example() -> str:
-    connected = debug.Connected(timestamp=examples.NOW, message="Listening to the gateway's events")
+    connected = event_kinds.Connected(timestamp=examples.NOW, message="Listening to the gateway's events")
     frames = [sse_frame(connected.name, msgspec.json.encode(connected))]
     for number, event in enumerate(examples.EVENTS, 41):
         frames.append(sse_frame(event.name, msgspec.json.encode(event), number))
@@ -32,7 +32,8 @@ DEBUG_OPERATIONS = (
         description=(
             "An endless stream of Server-Sent Events. Each event but the first, `connected`, has a number as "
             "its `id`. After 30 s without an event, a comment is sent to keep the connection alive. A client "
-            "that reads too slowly loses the oldest events, and gets a `lagged` event with their number."
+            "that reads too slowly loses the oldest events, and gets a `lagged` event with their number. "
+            "`debug_log` and the `lmstudio_*` events may hold prompts and answers: they need the scope `log`."
         ),
         parameters=(
             Parameter(
@@ -40,7 +41,7 @@ DEBUG_OPERATIONS = (
                 place="query",
                 description="The kinds of events to send; by default all.",
                 example="inference_start,inference_complete",
-                listed=debug.EVENT_NAMES,
+                listed=event_kinds.EVENT_NAMES,
             ),
             Parameter(
                 name="Last-Event-ID",
@@ -55,7 +56,7 @@ DEBUG_OPERATIONS = (
         answers={
             200: answer(
                 "The stream of events.",
-                Body(media_type=EVENT_STREAM, example=_stream_example(), events=debug.EVENT_KINDS),
+                Body(media_type=EVENT_STREAM, example=_stream_example(), events=event_kinds.EVENT_KINDS),
                 Cache_Control="`no-cache`",
                 X_Accel_Buffering="`no`",
             )
@@ -107,10 +108,13 @@ DEBUG_OPERATIONS = (
         "DELETE",
         "/debug/requests/{request_id}",
         debug.cancel_request,
-        scope="admin",
+        scope="inference",
         tag=TAG,
         summary="Cancel a running request",
-        description="LM Studio stops generating, and the client gets an error.",
+        description=(
+            "LM Studio stops generating, and the client gets an error. With the scope `inference`, a key may "
+            "cancel its own requests, with `admin` any."
+        ),
         parameters=(
             Parameter(
                 name="request_id",

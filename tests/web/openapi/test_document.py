@@ -93,7 +93,7 @@ async def test_every_event_is_described(gateway: Gateway) -> None:
     """The stream's schema lists them."""
     stream = (await fetch(gateway))["paths"]["/debug/stream"]["get"]["responses"]["200"]
     published = {event["title"] for event in stream["content"]["text/event-stream"]["schema"]["anyOf"]}
-    assert published == {kind.name for kind in ours(Event) if kind is not Event}
+    assert published == {kind.name for kind in ours(Event) if hasattr(kind, "name")}
 
 
 async def test_examples_are_what_their_schemas_say(gateway: Gateway) -> None:

@@ -56,20 +56,22 @@ def test_an_error_has_the_shape_of_the_paths_clients(raw: str, version: bool, st
 
 
 @pytest.mark.parametrize(
-    ("scope", "for_pages", "closed_to_pages"),
+    ("scope", "style", "for_pages", "closed_to_pages"),
     [
-        ("inference", True, False),
-        ("tools", True, False),
-        ("models", False, True),
-        ("observe", False, True),
-        ("log", False, True),
-        ("admin", False, True),
-        ("any", False, True),
-        ("health", False, False),
-        ("open", False, False),
+        ("inference", "openai", True, False),
+        ("inference", "anthropic", True, False),
+        ("inference", "own", False, True),
+        ("tools", "openai", True, False),
+        ("models", "openai", False, True),
+        ("observe", "own", False, True),
+        ("log", "own", False, True),
+        ("admin", "own", False, True),
+        ("any", "own", False, True),
+        ("health", "own", False, False),
+        ("open", "own", False, False),
     ],
 )
-def test_pages_of_other_origins(scope: Need, for_pages: bool, closed_to_pages: bool) -> None:
+def test_pages_of_other_origins(scope: Need, style: ApiStyle, for_pages: bool, closed_to_pages: bool) -> None:
     """They may use LM Studio, see that the gateway lives, and nothing else."""
-    area = Area(scope=scope)
+    area = Area(scope=scope, styles=(style,))
     assert (area.is_for_pages, area.is_closed_to_pages) == (for_pages, closed_to_pages)
