@@ -10,6 +10,7 @@ from aiohttp import web
 
 from . import background
 from .access.keys import Keys
+from .access.response_ids import ResponseIds
 from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
@@ -21,6 +22,7 @@ from .observe.prometheus import Metrics
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
+from .storage.response_ids import SavedResponseIds
 from .storage.state_folder import state_directory
 from .turns import Turns
 from .web.held_bodies import held_bodies
@@ -41,6 +43,7 @@ from .web.state import (
     KEYS,
     METRICS,
     MODELS,
+    RESPONSE_IDS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -72,6 +75,7 @@ def create_app(
         owner_key=lambda: app[RULES_IN_FORCE].current.config.auth.api_key,
         on_change=lambda ring: app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring)),
     )
+    app[RESPONSE_IDS] = ResponseIds(SavedResponseIds(app[DATABASE]))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     app[METRICS].label_models(
         lambda name: (
@@ -83,7 +87,7 @@ def create_app(
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _vitals))
+    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _models, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -121,6 +125,13 @@ async def _keys(app: web.Application) -> AsyncIterator[None]:
     async with background.running(keys.watch_ends, keys.save_uses):
         yield
     await keys.close()
+
+
+async def _response_ids(app: web.Application) -> AsyncIterator[None]:
+    await app[RESPONSE_IDS].restore()
+    async with background.running(app[RESPONSE_IDS].save):
+        yield
+    await app[RESPONSE_IDS].close()
 
 
 async def _fleet(app: web.Application) -> AsyncIterator[None]:

@@ -59,8 +59,8 @@ Key = Annotated[
 ]
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
 PROXIES = Meta(description="a list of addresses and CIDR networks")
-# Origins as browsers send them; others would never match. A default port is omitted, and a name is ASCII and
-# lower case, except in the scheme of an app or an extension. A page from a local file sends null or file://.
+# As browsers send them; others never match. A default port is omitted, and a name is ASCII and lower case,
+# except in the scheme of an app or an extension. A page from a local file sends null or file://.
 Origin = Annotated[
     str,
     Meta(
@@ -72,12 +72,14 @@ Origin = Annotated[
 Origins = Annotated[
     tuple[Origin, ...],
     Meta(
-        description="a list of origins as browsers send them (https://name[:port] in lower case, "
-        "app://name, chrome-extension://id or chrome-extension://*, null, file://) or *"
+        description="a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+        "chrome-extension://id or chrome-extension://*, null, file://) or *"
     ),
 ]
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
 HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]
+Alias = Annotated[str, Meta(pattern=r"^(?!\s)[^\x00-\x1f\x7f]{1,200}(?<!\s)\Z")]
+Aliases = Annotated[tuple[Alias, ...], Meta(description="a list of names or globs of 1 to 200 characters")]
 LogLevel = Annotated[
     Literal["error", "warn", "warning", "info", "debug"], Meta(description="error, warn, info or debug")
 ]
@@ -151,7 +153,6 @@ class Limits(Table, frozen=True, kw_only=True):
     send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
     connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
     requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000
-    # 0 is half of `requests`.
     requests_per_address: Annotated[
         CountOrHalf, env("LIMIT_REQUESTS_PER_ADDRESS", "LIMITS_REQUESTS_PER_ADDRESS")
     ] = 0
@@ -160,7 +161,7 @@ class Limits(Table, frozen=True, kw_only=True):
 
     @property
     def share_of_requests(self) -> int:
-        """How many of the requests may be of one address."""
+        """How many of the requests may be of one address: half of them if that is 0."""
         return self.requests_per_address or (self.requests + 1) // 2
 
 
@@ -174,15 +175,16 @@ class Compat(Table, frozen=True, kw_only=True):
 
 
 class ModelProfile(Table, frozen=True, kw_only=True):
-    """How a model is loaded, and the defaults for fields that its requests omit."""
+    """A model's other names, how it is loaded, and the defaults for fields that its requests omit."""
 
+    aliases: Aliases = ()
     # None means not set. An empty one means LM Studio's own settings.
     load: LoadConfig | None = None
     defaults: DefaultInference = DefaultInference()
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """All settings. Immutable: a reload makes a new object."""
+    """All settings."""
 
     environment: Annotated[Environment, env("GATEWAY_ENV", "NODE_ENV")] = "development"
     lmstudio: LMStudio = LMStudio()
@@ -194,8 +196,7 @@ class Config(Table, frozen=True, kw_only=True):
     limits: Limits = Limits()
     cors: Cors = Cors()
     compat: Compat = Compat()
-    # By model key.
-    models: Mapping[str, ModelProfile] = MappingProxyType({})
+    models: Mapping[str, ModelProfile] = MappingProxyType({})  # by model key
 
     @property
     def protected(self) -> bool:
@@ -224,8 +225,7 @@ def parse_base_url(text: object) -> URL:
     """Return LM Studio's URL. Its path, if any, is prepended to every forwarded path."""
     if not isinstance(text, str):
         raise ValueError("not text")  # noqa: TRY004 - msgspec turns a ValueError into its own
-    # Not allowed in a URL; yarl would drop them silently.
-    if re.search(r"[\s\x00-\x1f\x7f]", text):
+    if re.search(r"[\s\x00-\x1f\x7f]", text):  # yarl would drop them silently
         raise ValueError("contains blanks or control characters")
     url = URL(text)
     if url.scheme not in {"http", "https"} or not url.raw_host:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from msgspec import UNSET, structs
 from ..access.key_settings import CheckedSettings, check_settings
 from ..access.key_uses import KeyUses
 from ..access.keyring import NamedKey
-from ..errors import Mistake, ValidationFailed
+from ..errors import Mistake, UpstreamUnavailable, ValidationFailed
+from ..models.names import known_model
 from ..observe.clock import iso_timestamp, unix_time
 from ..schema.keys import (
     Key,
@@ -25,7 +27,7 @@ from ..schema.keys import (
 from .merge_patch import merge_patch
 from .request_bodies import read_json, read_members, validated
 from .responses import json_response
-from .state import CONTEXT, FLEET, KEYS
+from .state import CONTEXT, KEYS
 
 _SETTINGS = KeySettings.__struct_fields__
 
@@ -45,6 +47,7 @@ async def make(request: web.Request) -> web.Response:
     context, keys = request[CONTEXT], request.app[KEYS]
     context.head.admit_first_key(context.caller)
     settings = KeySettings(**{name: getattr(new, name) for name in _SETTINGS})
+    await _look_at_models(request, settings.model)
     checked = _checked(request, settings)
     key, secret = await keys.make(new.name, checked, is_anonymous=not context.caller.sent_key)
     return json_response(_with_secret(_shown(key, keys.uses), secret), status=201)
@@ -54,6 +57,7 @@ async def change(request: web.Request) -> web.Response:
     name, patch = request.match_info["name"], await read_members(request)
     keys = request.app[KEYS]
     shown = msgspec.to_builtins(_shown(keys.ring.get(name), keys.uses))
+    await _look_at_models(request, keys.ring.get(name).settings.model or patch.get("model"))
 
     def edit(settings: KeySettings) -> CheckedSettings:
         patched = merge_patch(msgspec.to_builtins(settings), _without_unchanged(patch, shown))
@@ -75,8 +79,20 @@ async def revoke(request: web.Request) -> web.Response:
     return json_response(KeyRevoked(name=name))
 
 
+async def _look_at_models(request: web.Request, default_model: object) -> None:
+    """Request LM Studio's models, by which a default model is checked against the globs."""
+    if default_model is not None:
+        with suppress(UpstreamUnavailable):
+            await request[CONTEXT].rules.box.fresh_models()
+
+
 def _checked(request: web.Request, settings: KeySettings) -> CheckedSettings:
-    return check_settings(settings, unix_time(), request.app[FLEET].model_of)
+    rules = request[CONTEXT].rules
+
+    def key_of(name: str) -> str:
+        return known_model(name, rules.box.catalogue.find, rules.profiles.aliases).key
+
+    return check_settings(settings, unix_time(), key_of)
 
 
 def _without_unchanged(patch: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:

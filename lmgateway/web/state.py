@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from ..access.keys import Keys
+from ..access.response_ids import ResponseIds
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -31,6 +32,7 @@ FLEET = web.AppKey("fleet", Fleet)
 HELD_BODIES = web.AppKey("held_bodies", Capacity)
 METRICS = web.AppKey("metrics", Metrics)
 MODELS = web.AppKey("models", ModelLifecycle)
+RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)
