@@ -79,7 +79,7 @@ async def test_a_reload_that_fails_in_the_middle_changes_nothing(
         lmstudio={"base_url": "http://127.0.0.1:9"},
     )
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **_named: object) -> None:
         raise RuntimeError("nobody thought of this")
 
     def logged(words: str) -> bool:

@@ -11,6 +11,7 @@ from msgspec import structs
 from .. import background
 from ..errors import GatewayError, UpstreamUnavailable
 from ..schema.models import DownloadedModel, LoadedModel
+from ..text import clean_name
 from .listing import KnownModel, Listing, Names, names_in, parse_native, parse_older
 
 # An older snapshot is refreshed before a request is judged by it.
@@ -36,6 +37,8 @@ class Catalogue:
         self._listed_at: float | None = None
         self._on_disk: Names = {}
         self._in_memory: Names = {}
+        # By names as they are recorded, if that isn't as they are.
+        self._cleaned: Names = {}
         self._refresh: asyncio.Task[None] | None = None
 
     def put_downloaded(self, models: Iterable[DownloadedModel]) -> None:
@@ -53,8 +56,9 @@ class Catalogue:
         return self._listed_at is not None and self._clock() - self._listed_at <= FRESH_SECONDS
 
     def find(self, name: str) -> KnownModel | None:
-        """Return the model that any list has under this name, however old it is."""
-        return self._in_memory.get(name) or self.listing.find(name) or self._on_disk.get(name)
+        """Return the model that any list has under this name, or this cleaned name, however old it is."""
+        known = self._in_memory.get(name) or self.listing.find(name) or self._on_disk.get(name)
+        return known or self._cleaned.get(name)
 
     async def refresh(self, read: Read, tasks: background.DetachedTasks) -> None:
         """Request the lists over HTTP; concurrent calls share one request (single-flight).
@@ -72,9 +76,8 @@ class Catalogue:
                 native, served = await asyncio.gather(read("/api/v1/models"), read("/v1/models"))
                 listing = parse_native(native)
                 if listing is None:  # LM Studio before 0.4, or another server
-                    listing = self._with_keys(
-                        parse_older(await read("/api/v0/models")) or parse_older(served)
-                    )
+                    older = parse_older(await read("/api/v0/models"))
+                    listing = self._with_keys(older if older and older.models else parse_older(served))
         except (TimeoutError, GatewayError) as exc:
             raise UpstreamUnavailable(_UNREADABLE) from exc
         if listing is None:
@@ -87,6 +90,9 @@ class Catalogue:
         listed = self._listed.models
         paths = {name: one for name, one in self._on_disk.items() if name not in listed and one.key in listed}
         self.listing = structs.replace(self._listed, models={**paths, **listed})
+        names = {**self._on_disk, **listed, **self._listed.instances}
+        cleaned = ((clean_name(name), one) for name, one in names.items())
+        self._cleaned = {name: one for name, one in cleaned if name not in names}
 
     def _with_keys(self, listing: Listing | None) -> Listing | None:
         """Return the list with the keys of the instances that the SDK has listed too."""
