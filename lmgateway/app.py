@@ -13,6 +13,7 @@ from .access.key_queues import KeyQueues
 from .access.keyring import Keyring
 from .access.keys import Keys
 from .access.limits import RateLimits
+from .access.response_ids import ResponseIds
 from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
@@ -27,6 +28,7 @@ from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
 from .storage.ledger import Ledger
+from .storage.response_ids import SavedResponseIds
 from .storage.state_folder import state_directory
 from .storage.usage import SavedUsage
 from .turns import Turns
@@ -52,6 +54,7 @@ from .web.state import (
     MODEL_LABELS,
     MODELS,
     RATE_LIMITS,
+    RESPONSE_IDS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -86,12 +89,13 @@ def create_app(
         owner_key=lambda: app[RULES_IN_FORCE].current.config.auth.api_key,
         on_change=partial(_apply_keys, app),
     )
+    app[RESPONSE_IDS] = ResponseIds(SavedResponseIds(app[DATABASE]))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     _add_accounting(app)
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _keys, _fleet, _models, _ledger, _vitals))
+    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _models, _ledger, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -158,6 +162,13 @@ async def _keys(app: web.Application) -> AsyncIterator[None]:
     async with background.running(keys.watch_ends, keys.save_uses):
         yield
     await keys.close()
+
+
+async def _response_ids(app: web.Application) -> AsyncIterator[None]:
+    await app[RESPONSE_IDS].restore()
+    async with background.running(app[RESPONSE_IDS].save):
+        yield
+    await app[RESPONSE_IDS].close()
 
 
 async def _fleet(app: web.Application) -> AsyncIterator[None]:

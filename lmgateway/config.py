@@ -57,8 +57,8 @@ Key = Annotated[
 ]
 NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
 PROXIES = Meta(description="a list of addresses and CIDR networks")
-# Origins as browsers send them; others would never match. A default port is omitted, and a name is ASCII and
-# lower case, except in the scheme of an app or an extension. A page from a local file sends null or file://.
+# As browsers send them; others never match. A default port is omitted, and a name is ASCII and lower case,
+# except in the scheme of an app or an extension. A page from a local file sends null or file://.
 Origin = Annotated[
     str,
     Meta(
@@ -70,12 +70,14 @@ Origin = Annotated[
 Origins = Annotated[
     tuple[Origin, ...],
     Meta(
-        description="a list of origins as browsers send them (https://name[:port] in lower case, "
-        "app://name, chrome-extension://id or chrome-extension://*, null, file://) or *"
+        description="a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
+        "chrome-extension://id or chrome-extension://*, null, file://) or *"
     ),
 ]
 HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
 HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]
+Alias = Annotated[str, Meta(pattern=r"^(?!\s)[^\x00-\x1f\x7f]{1,200}(?<!\s)\Z")]
+Aliases = Annotated[tuple[Alias, ...], Meta(description="a list of names or globs of 1 to 200 characters")]
 LogLevel = Annotated[
     Literal["error", "warn", "warning", "info", "debug"], Meta(description="error, warn, info or debug")
 ]
@@ -150,7 +152,6 @@ class Limits(Table, frozen=True, kw_only=True):
     send_stall_ms: Annotated[Milliseconds, env("LIMIT_SEND_STALL")] = 60_000
     connections_per_address: Annotated[Count, env("LIMIT_CONNECTIONS_PER_ADDRESS")] = 2_000
     requests: Annotated[Count, env("LIMIT_REQUESTS")] = 2_000
-    # 0 is half of `requests`.
     requests_per_address: Annotated[
         CountOrHalf, env("LIMIT_REQUESTS_PER_ADDRESS", "LIMITS_REQUESTS_PER_ADDRESS")
     ] = 0
@@ -159,7 +160,7 @@ class Limits(Table, frozen=True, kw_only=True):
 
     @property
     def share_of_requests(self) -> int:
-        """How many of the requests may be of one address."""
+        """How many of the requests may be of one address: half of them if that is 0."""
         return self.requests_per_address or (self.requests + 1) // 2
 
 
@@ -177,15 +178,16 @@ class Usage(Table, frozen=True, kw_only=True):
 
 
 class ModelProfile(Table, frozen=True, kw_only=True):
-    """How a model is loaded, and the defaults for fields that its requests omit."""
+    """A model's other names, how it is loaded, and the defaults for fields that its requests omit."""
 
+    aliases: Aliases = ()
     # None means not set. An empty one means LM Studio's own settings.
     load: LoadConfig | None = None
     defaults: DefaultInference = DefaultInference()
 
 
 class Config(Table, frozen=True, kw_only=True):
-    """All settings. Immutable: a reload makes a new object."""
+    """All settings."""
 
     environment: Annotated[Environment, env("GATEWAY_ENV", "NODE_ENV")] = "development"
     lmstudio: LMStudio = LMStudio()
@@ -198,8 +200,7 @@ class Config(Table, frozen=True, kw_only=True):
     cors: Cors = Cors()
     compat: Compat = Compat()
     usage: Usage = Usage()
-    # By model key.
-    models: Mapping[str, ModelProfile] = MappingProxyType({})
+    models: Mapping[str, ModelProfile] = MappingProxyType({})  # by model key
 
     @property
     def protected(self) -> bool:

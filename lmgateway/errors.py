@@ -148,6 +148,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class PreviousResponseNotFound(NotFound):
+    """The response that a request continues belongs to another key."""
+
+    code = "previous_response_not_found"
+
+
 class ModelNotLoaded(NotFound):
     """The model isn't in memory, or LM Studio's SDK can't be reached, so nothing can be counted."""
 

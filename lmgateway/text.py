@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from fnmatch import translate
 
 NAME_CHARACTERS = 256
 METHOD_CHARACTERS = 32
@@ -78,3 +79,16 @@ def _redacted_start(text: str, characters: int, redact: Callable[[str], str]) ->
     if len(text) <= characters + KEY_CHARACTERS:
         return redact(text)
     return f"{redact(text[: characters + KEY_CHARACTERS])[:-KEY_CHARACTERS]}…"
+
+
+def is_glob(text: str) -> bool:
+    return "*" in text or "?" in text
+
+
+def compiled_glob(glob: str) -> re.Pattern[str]:
+    """Return the pattern of a glob: `*` is any characters, also slashes, and `?` is one.
+
+    It is case-sensitive, and takes no exponential time to match.
+    """
+    # fnmatch's sets of characters, in brackets, aren't supported.
+    return re.compile(translate(glob.replace("[", "[[]")))

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 SHOWN_FOR_NOT_SET = {"network.ip_allowlist": '["*"]', "cors.origins": '["*"]'}
 
 EXAMPLE = ModelProfile(
+    aliases=("gpt-4o", "claude-*"),
     load=LoadConfig(context_length=8192, flash_attention=True, gpu=Gpu(ratio=0.5)),
     defaults=DefaultInference(temperature=0.7, max_tokens=500, stop_strings=("<|im_end|>",)),
 )
@@ -39,7 +40,9 @@ def test_example_configuration_is_the_defaults(tmp_path: Path) -> None:
 def test_example_configuration_names_every_setting_of_a_profile() -> None:
     """Its reader sees them nowhere else."""
     comment = (ROOT / "config.example.toml").read_text().partition("# Profiles: ")[2]
-    fields = [field for kind in (LoadConfig, Gpu, DefaultInference) for field in structs.fields(kind)]
+    fields = [
+        field for kind in (ModelProfile, LoadConfig, Gpu, DefaultInference) for field in structs.fields(kind)
+    ]
     names = [field.encode_name for field in fields]
     assert [name for name in names if not re.search(rf"\b{name}\b", comment)] == []
 

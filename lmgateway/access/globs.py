@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from fnmatch import translate
 from functools import cached_property
 
 from msgspec import Struct
+
+from ..text import compiled_glob
 
 
 class Globs(Struct, frozen=True, dict=True):
@@ -24,8 +25,7 @@ class Globs(Struct, frozen=True, dict=True):
 
     @cached_property
     def _compiled(self) -> list[re.Pattern[str]]:
-        # fnmatch's sets of characters, in brackets, aren't supported.
-        return [re.compile(translate(pattern.replace("[", "[[]"))) for pattern in self.patterns]
+        return [*map(compiled_glob, self.patterns)]
 
 
 EVERY_MODEL = Globs()

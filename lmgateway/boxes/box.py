@@ -12,15 +12,16 @@ from .. import background
 from ..config import LMStudio
 from ..errors import GatewayError, UpstreamUnavailable
 from ..schema.health import Reachability
+from .catalogue import Catalogue
 from .connections import Connections
 from .health import Health
 from .http.client import HttpClient
-from .listed_names import ListedNames, context_in, names_in
+from .listing import Listing, context_in
 from .refusals import Refusals
 from .sdk.calls import SdkCalls
 
 PROBE_SECONDS = 2
-# For the list of names, which a scrape of the metrics waits for.
+# For the context of an instance.
 LIST_SECONDS = 1
 LIST_BYTES = 4 * 1024**2
 
@@ -38,16 +39,16 @@ class Box:
         config: LMStudio,
         connections: Connections,
         health: Health | None = None,
-        names: ListedNames | None = None,
+        catalogue: Catalogue | None = None,
         refusals: Refusals | None = None,
     ) -> None:
         self.name = name
         self.config = config
         self.health = health or Health()
         self.http = HttpClient(config, connections.pool, self.health)
-        self.names = names or ListedNames()
+        self.catalogue = catalogue or Catalogue()
         self.refusals = refusals or Refusals(self.health)
-        self.sdk = SdkCalls(config, connections.links, self.names)
+        self.sdk = SdkCalls(config, connections.links, self.catalogue)
         self.loads = connections.loads
         self._connections = connections
         self._probe: asyncio.Task[Reachability] | None = None
@@ -57,18 +58,19 @@ class Box:
         if config == self.config:
             return self
         # What is known of another address says nothing about this one.
-        known = (self.health, self.names, self.refusals) if config.base_url == self.config.base_url else ()
+        known = (
+            (self.health, self.catalogue, self.refusals) if config.base_url == self.config.base_url else ()
+        )
         return Box(self.name, config, self._connections, *known)
 
-    async def list_names(self) -> None:
-        """Request the list of models over HTTP, for `names`. If that fails, they are unchanged."""
-        with suppress(TimeoutError, GatewayError):
-            async with asyncio.timeout(LIST_SECONDS):
-                # LM Studio's own list has all models; the one that other servers have may not.
-                for path in ("/api/v0/models", "/v1/models"):
-                    if listed := names_in(await self._read(path)):
-                        self.names.replace("over HTTP", ((name, name) for name in listed))
-                        return
+    async def list_models(self) -> Listing:
+        """Request the models over HTTP, and return them. Raises UpstreamUnavailable."""
+        await self.catalogue.refresh(self._read, self._connections.probes)
+        return self.catalogue.listing
+
+    async def fresh_models(self) -> Listing:
+        """Return the models, as LM Studio listed them in the last 5 s. Raises as `list_models`."""
+        return self.catalogue.listing if self.catalogue.is_fresh else await self.list_models()
 
     async def context_length(self, model: str | None) -> int | None:
         """Return the context of the instance that answers to this name, in tokens, None if it is unknown.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from ..config import LMStudio
+from ..errors import GatewayError
 from ..observe.activity import Activity
 from .box import Box
 from .connections import Connections
 
 ONLY_BOX = "lmstudio"
+# A scrape of the metrics waits for it.
+LIST_SECONDS = 1
 
 
 class Fleet:
@@ -42,13 +46,19 @@ class Fleet:
 
     def lists(self, name: str) -> bool:
         """True if a model or an instance of this name was in the list that a box sent last."""
-        return any(name in box.names for box in self._boxes.values())
+        return any(box.catalogue.find(name) for box in self._boxes.values())
 
     def model_of(self, name: str) -> str:
         """Return the key of the model that a box listed last under this name, the name itself if none did."""
-        keys = (box.names.model_of(name) for box in self._boxes.values())
-        return next((key for key in keys if key != name), name)
+        models = (box.catalogue.find(name) for box in self._boxes.values())
+        return next((model.key for model in models if model is not None), name)
 
     async def list_names(self) -> None:
-        """Request each box's list of names. Takes about a second at most."""
-        await asyncio.gather(*(box.list_names() for box in self._boxes.values()))
+        """Request each box's list of models, for a second at most. If that fails, they are unchanged."""
+
+        async def list_models(box: Box) -> None:
+            with suppress(TimeoutError, GatewayError):
+                async with asyncio.timeout(LIST_SECONDS):
+                    await box.list_models()
+
+        await asyncio.gather(*map(list_models, self._boxes.values()))

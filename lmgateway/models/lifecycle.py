@@ -27,7 +27,7 @@ from ..schema.models import (
     ModelList,
 )
 from .active import ActiveModelRegistry
-from .names import Availability, look_up, model_not_found, refers_to
+from .names import Availability, likely_type, look_up, model_not_found, refers_to
 
 _UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
 
@@ -117,7 +117,7 @@ class ModelLifecycle:
         """Return the type of the active model with this key, otherwise guess it from LM Studio's prefix."""
         embedding = self._active.current.active_embedding_model
         is_active = embedding is not None and embedding.model_key == model_key
-        return "embedding" if is_active or model_key.startswith("text-embedding-") else "llm"
+        return "embedding" if is_active else likely_type(model_key)
 
     async def unload(self, request: InstanceRequest, box: Box) -> Unloaded:
         """Unload exactly the named instance, or every one of the model.

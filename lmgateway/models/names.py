@@ -1,18 +1,20 @@
-"""The names of models: which instances a name refers to, and which names are near a misspelt one."""
+"""The names of models: which model or instances a name refers to, and which names are near a misspelt one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import SequenceMatcher
 from heapq import nlargest
 from itertools import islice
 from typing import Literal, NamedTuple
 
 from ..boxes import inventory
+from ..boxes.listing import KnownModel, Listing
 from ..errors import ModelNotFound
 from ..schema.common import ModelType
 from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, LoadedModel
+from .aliases import Aliases
 
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
@@ -33,6 +35,35 @@ class Availability(NamedTuple):
     place: Literal["loaded", "on disk", "missing", "unknown"]
     type: ModelType | None = None
     near: tuple[str, ...] = ()
+
+
+class Resolved(NamedTuple):
+    """A model, and the name by which LM Studio is asked for it."""
+
+    name: str
+    model: KnownModel
+
+
+def resolve(name: str, listing: Listing, aliases: Aliases) -> Resolved | None:
+    """Return what a name refers to: LM Studio's own names come before an alias. None if it is unknown."""
+    if (model := listing.find(name)) is not None:
+        return Resolved(name, model)
+    key = aliases.match(name)
+    model = None if key is None else listing.find(key)
+    return None if key is None or model is None else Resolved(key, model)
+
+
+def known_model(name: str, find: Callable[[str], KnownModel | None], aliases: Aliases) -> KnownModel:
+    """Return the model that a name refers to by what `find` knows; one with this key if it knows none."""
+    if (model := find(name)) is not None:
+        return model
+    key = aliases.match(name) or name
+    return find(key) or KnownModel(key)
+
+
+def likely_type(name: str) -> ModelType:
+    """Guess a model's type from the prefix that LM Studio gives to the keys of embedding models."""
+    return "embedding" if name.startswith("text-embedding-") else "llm"
 
 
 def look_up(
@@ -62,15 +93,20 @@ def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFo
 
 def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
     """Return the keys that are most similar to `name`, the most similar first."""
+    return near_keys(name, (model.model_key for model in models))
+
+
+def near_keys(name: str, keys: Iterable[str]) -> list[str]:
+    """As `near_names`, of these keys."""
     lower = _comparable(name)
     words, start = set(_WORD.findall(lower)), lower[:_RATIO_CHARACTERS]
     bound = SequenceMatcher(b=start)
     # By key: how many words it shares, and an upper bound of the ratio. Its time grows only with the length.
     promise: dict[str, tuple[int, float]] = {}
-    for model in islice(models, _COMPARED_MODELS):
-        key = _comparable(model.model_key)
+    for each in islice(keys, _COMPARED_MODELS):
+        key = _comparable(each)
         bound.set_seq1(key[:_RATIO_CHARACTERS])
-        promise[model.model_key] = (len(words & set(_WORD.findall(key))), bound.quick_ratio())
+        promise[each] = (len(words & set(_WORD.findall(key))), bound.quick_ratio())
 
     def likeness(key: str) -> tuple[int, float]:
         ratio = SequenceMatcher(None, start, _comparable(key)[:_RATIO_CHARACTERS]).ratio()

@@ -1,4 +1,4 @@
-"""The configured profiles of single models: load settings, and default parameters of requests."""
+"""The configured profiles of single models: aliases, load settings, and default parameters of requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..config import ModelProfile
 from ..schema.models import DefaultInference, LoadConfig
+from .aliases import Aliases
 
 
 class Profiles(NamedTuple):
@@ -14,6 +15,7 @@ class Profiles(NamedTuple):
 
     loads: Mapping[str, LoadConfig]
     defaults: Mapping[str, DefaultInference]
+    aliases: Aliases
 
 
 def profiles_of(tables: Mapping[str, ModelProfile]) -> Profiles:
@@ -22,4 +24,5 @@ def profiles_of(tables: Mapping[str, ModelProfile]) -> Profiles:
     return Profiles(
         loads={key: table.load for key, table in tables.items() if table.load is not None},
         defaults={key: table.defaults for key, table in tables.items() if table.defaults != nothing},
+        aliases=Aliases(tables),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from ..schema.debug import TokenUsage
@@ -14,7 +16,8 @@ class TokenCount(Struct):
     """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
     `model` is the identifier of the instance that answers, as LM Studio spells it. `fault` says what is wrong
-    with a stream that LM Studio ended without breaking it off.
+    with a stream that LM Studio ended without breaking it off. `on_response` is called with the id of the
+    response before the client gets it.
     """
 
     seen: int = 0
@@ -26,6 +29,7 @@ class TokenCount(Struct):
     time_to_first_token: float | None = None
     model: str | None = None
     fault: str | None = None
+    on_response: Callable[[str], None] | None = None
 
     @property
     def usage(self) -> TokenUsage | None:

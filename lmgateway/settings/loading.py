@@ -11,6 +11,7 @@ from msgspec import Struct
 from ..config import Config
 from ..errors import ConfigError
 from . import files, paths
+from .aliases import shared_aliases
 from .collector import Collector, SettingValue
 from .leaf import Setting
 from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Trust, file_source
@@ -66,11 +67,12 @@ def load(
     collector.take_command_line(command_line or {})
     if collector.problems:
         raise ConfigError(collector.problems)
+    config = cast("Config", collector.build())
+    if problems := [*shared_aliases(config.models)]:
+        raise ConfigError(problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
-    return Loaded(
-        cast("Config", collector.build()), path, dotenv if in_dotenv else None, {**defaults, **taken}
-    )
+    return Loaded(config, path, dotenv if in_dotenv else None, {**defaults, **taken})
 
 
 def _default(setting: Setting) -> SettingValue:

@@ -44,9 +44,22 @@ def _usage(connection: sqlite3.Connection, _folder: Path) -> None:
     )
 
 
+def _response_ids(connection: sqlite3.Connection, _folder: Path) -> None:
+    # In the order in which they were received. The ids themselves aren't stored, only their digests.
+    connection.execute(
+        "CREATE TABLE response_ids (number INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
+        " key TEXT NOT NULL, box TEXT NOT NULL)"
+    )
+
+
 # `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
 # every change of the schema is a new one at the end.
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (_active_models, _keys, _usage)
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
+    _active_models,
+    _keys,
+    _usage,
+    _response_ids,
+)
 
 
 def migrate(connection: sqlite3.Connection, folder: Path) -> None:

@@ -15,7 +15,7 @@ END_BYTES = 16 * 1024
 # What is read is a few members from an end. Others of the same names are nested, or in the text of a tool.
 MAX_PARTS = 8
 _NAMED = re.compile(rb'"model(?:_instance_id)?"\s*:\s*"(?>(?:[^"\\]|\\.)*)"')
-_NAME = re.compile(rb'"(?:usage|stats|model|model_instance_id)"\s*:')
+_NAME = re.compile(rb'"(?:usage|stats|model|model_instance_id|response_id)"\s*:')
 
 
 class BodyMeter:

@@ -52,7 +52,7 @@ class Dialect(Struct, frozen=True):
 
     `generates`: its requests generate text, which keeps the GPU busy. `stream_end` matches the end of a
     complete stream, whose events are those of `protocol`. `usage_on_request`: a stream reports usage only if
-    the request asks for it.
+    the request asks for it. `continues`: its answers have ids, by which a later request continues them.
     """
 
     model_type: ModelType
@@ -61,6 +61,10 @@ class Dialect(Struct, frozen=True):
     usage_on_request: bool = False
     stream_end: re.Pattern[bytes] | None = None
     protocol: Protocol = "openai"
+
+    @property
+    def continues(self) -> bool:
+        return self.protocol in {"responses", "native"}
 
 
 _CHOICES = Dialect("llm", _CHAT, generates=True, usage_on_request=True, stream_end=stream_end.OF_CHOICES)

@@ -1,4 +1,4 @@
-"""A body that is too long for `rewrite.fill` to decode: its members, and what is filled in."""
+"""A body that is too long to decode at once: the members that are looked for, and what is filled in."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from msgspec import Raw, Struct
 from .json_patterns import ESCAPE, SPACE_CHARACTERS, UTF8
 from .members import MemberScan
 
-# A shorter body takes at most 8 ms to fill in, whatever it contains.
-SHORT_BYTES = 64 * 1024
 # A longer value of one of the members has no meaning, and is cut off.
 VALUE_BYTES = 4096
 _TEXT_BEGINNING = re.compile(rb'"(?>(?:[^"\\\x80-\xff]|%s|%s){0,300})' % (ESCAPE, UTF8))
@@ -46,6 +44,13 @@ class LongBody(Struct, frozen=True):
             return cls(text, None)
         fields = {name: Raw(_beginning(text, start, end)) for name, (start, end) in scan.spans.items()}
         return cls(text, fields, scan.start, scan.is_empty, scan.spans)
+
+    def value(self, name: str) -> bytes | memoryview | None:
+        """Return a member's complete value; None if there is no such member, or it isn't looked for."""
+        if (span := self.spans.get(name)) is not None:
+            return memoryview(self.text)[slice(*span)]
+        value = (self.fields or {}).get(name)
+        return None if value is None else bytes(value)
 
     def with_members(self, added: Mapping[str, object]) -> Parts:
         """Return the body with these members; a member that it has already gets the new value.

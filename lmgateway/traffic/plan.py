@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, cast
 
 from msgspec import Struct, structs
@@ -11,11 +11,11 @@ from multidict import CIMultiDict
 from ..config import Config, seconds
 from ..errors import GatewayError
 from ..schema.common import Mend
-from ..schema.models import ActiveModels, DefaultInference
 from .dialects import Dialect
 from .long_body import LongBody, Parts
 from .mend_requests import MEND_BYTES, mended
-from .rewrite import fill
+from .rewrite import Body, Choice, fill
+from .short_body import ShortBody
 from .target import Target
 
 KnownRefusals = Callable[[str | None], tuple[Mend, ...]]
@@ -40,7 +40,7 @@ class Incoming(Struct, frozen=True):
     target: Target
     headers: CIMultiDict[str]
     dialect: Dialect | None
-    body: bytes | LongBody | PassingBody | None
+    body: Body | PassingBody | None
 
 
 class RelayOptions(Struct, frozen=True, gc=False):
@@ -91,28 +91,18 @@ class Plan(Struct, frozen=True):
         return structs.replace(self, body=body, relay=relay, known_mends=self.known_mends + is_known)
 
 
-def plan(
-    incoming: Incoming,
-    active: ActiveModels,
-    profiles: Mapping[str, DefaultInference],
-    config: Config,
-    known_refusals: KnownRefusals,
-) -> Plan:
-    """Return the request to send, with the active model and default parameters where they are missing.
-
-    `profiles` holds the default parameters of models by model key.
-    """
+def plan(incoming: Incoming, choice: Choice, config: Config, known_refusals: KnownRefusals) -> Plan:
+    """Return the request to send, with the chosen model and default parameters where they are missing."""
     limits, mends, path = config.proxy, config.compat.mend, incoming.target.path
     silence, stream_silence = seconds(limits.timeout_ms), seconds(limits.stream_timeout_ms)
     dialect, body, headers = incoming.dialect, incoming.body, incoming.headers
-    if dialect is None or not isinstance(body, (bytes, LongBody)):
+    if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         body = cast("PassingBody | None", body)
         options = RelayOptions(path, stream_silence, mends=mends)
         return Plan(incoming.method, incoming.target.raw, headers, body, silence, options)
     if "Accept-Encoding" in headers:
         headers["Accept-Encoding"] = "identity"  # tokens can't be counted in a compressed response
-    active_model = active.of(dialect.model_type)
-    filled = fill(body, dialect, active_model, profiles, account_streams=limits.account_streams)
+    filled = fill(body, dialect, choice, account_streams=limits.account_streams)
     planned = Plan(
         incoming.method,
         incoming.target.raw,
@@ -125,11 +115,11 @@ def plan(
             dialect,
             hides_usage=filled.asks_usage,
             mends=mends,
-            model=filled.model,
+            model=choice.model,
         ),
         filled.streaming,
     )
-    for mend in known_refusals(filled.model) if mends else ():
+    for mend in known_refusals(choice.model) if mends else ():
         if (better := mended_body(planned, mend)) is not None:
             planned = planned.with_mend(mend, better, is_known=True)
     return planned

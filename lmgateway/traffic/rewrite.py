@@ -1,44 +1,57 @@
-"""What the gateway fills into a request's JSON body: the active model and its default parameters.
+"""What the gateway fills into a request's JSON body: the model and default parameters.
 
 Pure functions. The client's fields are preserved byte for byte: order, spelling of numbers, unknown fields.
 """
 
 from __future__ import annotations
 
-from codecs import BOM_UTF8
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import cast
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ..schema.models import ActiveModel, DefaultInference
+from ..schema.models import DefaultInference
 from .dialects import DIALECTS, Dialect
 from .long_body import VALUE_BYTES, LongBody, Parts
-from .surrogates import Masked
+from .short_body import ShortBody
 from .wanted_members import WantedMembers
+
+# A body whose members are decoded. Both kinds have `fields`, which is None if it isn't a JSON object,
+# `value(name)`, a member's complete value, and `with_members(added)`, the body with these members.
+Body = ShortBody | LongBody
 
 # msgspec raises UnicodeDecodeError only when it decodes the string that isn't UTF-8.
 _NO_TEXT = (msgspec.MsgspecError, UnicodeDecodeError)
-NO_PROFILES: Mapping[str, DefaultInference] = MappingProxyType({})
 _EMPTY = (b"null", b'""')
 _TRUE = Raw(b"true")
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+_TEXT = msgspec.json.Decoder(str)
 
 # A parameter that a client may send under a newer name.
 _SYNONYMS = {"max_tokens": "max_completion_tokens"}
-# The members that `fill` looks at.
+# The members that are looked at, here and by the checks of rights.
 WANTED = WantedMembers(
-    {"model", "stream", "stream_options", *_SYNONYMS.values()}.union(
-        *(dialect.parameters.values() for dialect in DIALECTS.values())
-    )
+    {
+        *("model", "stream", "stream_options", *_SYNONYMS.values()),
+        *("tools", "integrations", "previous_response_id"),
+    }.union(*(dialect.parameters.values() for dialect in DIALECTS.values()))
 )
 
 
 # A longer body is scanned in pieces, with other requests in between. Decoding a megabyte takes up to 4 ms,
 # scanning it up to 40.
 _DECODED_BYTES = 2 * 1024**2
+
+
+class Choice(Struct, frozen=True, gc=False):
+    """What a request lacks. `model` is the name that it goes to; `named` is the name that its body gets.
+
+    `named` is None if the body keeps its own. `defaults` are the sources of parameters, the first one first.
+    """
+
+    model: str | None = None
+    named: str | None = None
+    defaults: tuple[DefaultInference, ...] = ()
 
 
 class Filled(Struct, frozen=True, gc=False):
@@ -48,54 +61,51 @@ class Filled(Struct, frozen=True, gc=False):
     """
 
     body: bytes | Parts
-    model: str | None = None
     streaming: bool = False
     asks_usage: bool = False
 
 
-def fill(
-    body: bytes | LongBody,
-    dialect: Dialect,
-    active: ActiveModel | None,
-    profiles: Mapping[str, DefaultInference] = NO_PROFILES,
-    *,
-    account_streams: bool = False,
-) -> Filled:
-    """Return the body with the active model and default parameters where the client left them out.
+def fill(body: Body, dialect: Dialect, choice: Choice, *, account_streams: bool = False) -> Filled:
+    """Return the body with the chosen model, and default parameters where the client left them out.
 
-    Each parameter is taken from the profile of the request's model, else from the active model; `profiles`
-    are by model key. With `account_streams`, usage is requested of every stream. A body that isn't a JSON
-    object is returned unchanged, so that LM Studio rejects it.
+    With `account_streams`, usage is requested of every stream. A body that isn't a JSON object is returned
+    unchanged.
     """
-    if isinstance(body, LongBody):
-        fields = body.fields
-        if fields is None:
-            return Filled(body.with_members({}))
-    else:
-        try:
-            fields = _MEMBERS.decode(body)
-        except (*_NO_TEXT, RecursionError):
-            return _fill_odd(body, dialect, active, profiles, account_streams=account_streams)
+    fields = body.fields
+    if fields is None:
+        return Filled(body.with_members({}))
     added: dict[str, object] = {}
-    named = fields.get("model")
-    model = _text(named)
-    if active is not None and (named is None or bytes(named) in _EMPTY):
-        added["model"] = model = active.name
-    if profiles and (profile := _profile(model, active, profiles)) is not None:
-        _add_defaults(added, fields, dialect, profile)
-    if active is not None:
-        _add_defaults(added, fields, dialect, active.default_inference)
+    if choice.named is not None:
+        added["model"] = choice.named
+    for defaults in choice.defaults:
+        _add_defaults(added, fields, dialect, defaults)
     streaming = added.get("stream") is True or fields.get("stream") == _TRUE
     asks_usage = False
     if streaming and account_streams and dialect.usage_on_request:
         options = _with_usage(fields.get("stream_options"))
         if options is not None:
             added["stream_options"], asks_usage = options, True
-    return Filled(_merge(body, fields, added), model, streaming, asks_usage)
+    return Filled(body.with_members(added), streaming, asks_usage)
 
 
-def decode_long(text: bytes | bytearray) -> LongBody | None:
-    """Decode a body at once, for `fill`. None if it has to be scanned in pieces instead."""
+def is_empty(value: Raw) -> bool:
+    """True for null and for an empty string."""
+    return bytes(value) in _EMPTY
+
+
+def text_of(value: Raw | bytes | memoryview | None) -> str | None:
+    """Return a JSON string's text; None for anything else, also for one with a lone surrogate."""
+    try:
+        return None if value is None else _TEXT.decode(value)
+    except _NO_TEXT:
+        return None
+
+
+def decode_long(text: bytes | bytearray, may_rename: Callable[[str], bool]) -> LongBody | None:
+    """Decode a body at once, for `fill`. None if it has to be scanned in pieces instead.
+
+    `may_rename`: whether a model of this name may get another one.
+    """
     if len(text) > _DECODED_BYTES:
         return None
     try:
@@ -105,29 +115,9 @@ def decode_long(text: bytes | bytearray) -> LongBody | None:
     model, options = fields.get("model", _TRUE), fields.get("stream_options", _TRUE)
     if max(len(model), len(options)) > VALUE_BYTES:
         return None
-    if bytes(model) in _EMPTY or _with_usage(options) is not None:
+    if is_empty(model) or may_rename(text_of(model) or "") or _with_usage(options) is not None:
         return None  # it may get a new value, and the decoder doesn't tell its place
     return LongBody.decoded(text, fields)
-
-
-def _fill_odd(
-    body: bytes,
-    dialect: Dialect,
-    active: ActiveModel | None,
-    profiles: Mapping[str, DefaultInference],
-    *,
-    account_streams: bool,
-) -> Filled:
-    """As `fill`, for a short body that msgspec rejects."""
-    if body.startswith(BOM_UTF8):  # RFC 8259 section 8.1 lets a reader ignore it
-        text = body.removeprefix(BOM_UTF8)
-        filled = fill(text, dialect, active, profiles, account_streams=account_streams)
-        return msgspec.structs.replace(filled, body=body) if filled.body == text else filled
-    masked = Masked(body)
-    if not masked:
-        return Filled(body)
-    filled = fill(masked.text, dialect, active, profiles, account_streams=account_streams)
-    return msgspec.structs.replace(filled, body=masked.restore(cast("bytes", filled.body)))
 
 
 def _with_usage(options: Raw | None) -> dict[str, object] | None:
@@ -143,26 +133,6 @@ def _with_usage(options: Raw | None) -> dict[str, object] | None:
     return {**fields, "include_usage": True}
 
 
-def _text(value: Raw | None) -> str | None:
-    """Return a JSON string's text; None for anything else."""
-    try:
-        return None if value is None else msgspec.json.decode(value, type=str)
-    except _NO_TEXT:
-        return None
-
-
-def _profile(
-    model: str | None, active: ActiveModel | None, profiles: Mapping[str, DefaultInference]
-) -> DefaultInference | None:
-    """Return the profile of the named model; `model` is a model key or the active instance's identifier."""
-    if model is None:
-        return None
-    profile = profiles.get(model)
-    if profile is None and active is not None and model == active.name:
-        return profiles.get(active.model_key)
-    return profile
-
-
 def _add_defaults(
     added: dict[str, object], fields: Mapping[str, Raw], dialect: Dialect, defaults: DefaultInference
 ) -> None:
@@ -172,16 +142,3 @@ def _add_defaults(
         if value is None or name in fields or name in added or _SYNONYMS.get(name) in fields:
             continue
         added[name] = value
-
-
-def _merge(body: bytes | LongBody, fields: Mapping[str, Raw], added: Mapping[str, object]) -> bytes | Parts:
-    if isinstance(body, LongBody):
-        return body.with_members(added)
-    if not added:
-        return body
-    if not fields.keys().isdisjoint(added):  # the client sent an empty model name, which is replaced
-        return msgspec.json.encode({**fields, **added})
-    # Inserted after the opening brace, so that the client's bytes stay unchanged.
-    members = msgspec.json.encode(added)[1:-1]
-    start = body.index(b"{") + 1
-    return b"".join((body[:start], members, b"," if fields else b"", memoryview(body)[start:]))

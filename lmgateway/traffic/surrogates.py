@@ -69,7 +69,7 @@ class Masked:
     def __bool__(self) -> bool:
         return bool(self._masks)
 
-    def restore(self, text: bytes) -> bytes:
+    def restore(self, text: bytes | msgspec.Raw) -> bytes:
         """Return `text`, made of pieces of the masked text, with the surrogates restored."""
         return _MASK.sub(lambda match: self._surrogates.get(_code(match[0]), match[0]), text)
 

@@ -36,6 +36,7 @@ _SEPARATORS = re.compile(r"[/\\]+")
 _SLASHES = re.compile(r"/{2,}")
 _DOUBLED_VERSION = re.compile(r"(?:/v1){2,}(?=/|\Z)")
 _MAX_DECODINGS = 4
+_OF_A_MODEL = re.compile(r"(?:/v1|/api/v[01])/models/(.+)", re.IGNORECASE | re.DOTALL)
 _RESERVED = re.compile(r"/v1/(admin|debug|health)(/|\Z)")
 
 
@@ -67,6 +68,19 @@ def parse(raw: str) -> Target:
     if not path.startswith(("/v1/", "/api/v0/", "/api/v1/")) or _RESERVED.match(meaning):
         raise NotFound("There is nothing here; LM Studio's APIs are below /v1, /api/v0 and /api/v1.")
     return Target(f"{path}{mark}{query}", meaning)
+
+
+def model_in(target: Target) -> str | None:
+    """Return the model that a path such as `/v1/models/{model}` names, "" if it is encoded more than once.
+
+    None for any other path.
+    """
+    if _OF_A_MODEL.match(target.path) is None:
+        return None
+    path = target.raw.partition("?")[0]
+    decoded = unquote(path)
+    named = _OF_A_MODEL.match(decoded.rstrip("/"))
+    return named[1] if named is not None and _decode(path) == decoded else ""
 
 
 def _once(path: str) -> str:

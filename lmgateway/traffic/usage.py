@@ -24,6 +24,7 @@ from ..untrusted import (
     seconds,
     text,
 )
+from .response_ids import announce_response
 from .surrogates import Masked, without_masks
 
 T = TypeVar("T")
@@ -115,6 +116,7 @@ def read(data: bytes, figures: TokenCount) -> bool:
         if figures.model is None:
             parts = (payload.response, payload.message, payload.result)
             figures.model = next(filter(None, map(_model_in, parts)), None)
+    announce_response(data, figures.on_response)
     return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 

@@ -12,14 +12,14 @@ from . import json_patterns as json
 _ABSENT = Raw()
 
 
-def _spellings(name: str) -> bytes:
-    """Return a pattern for this name, whose characters may be escaped."""
+def spellings(name: str) -> bytes:
+    """Return a pattern for this text of letters and underscores, whose characters may be escaped."""
 
-    def spellings(character: str) -> str:
+    def spelled(character: str) -> str:
         code = f"{ord(character):02x}"
         return f"(?:{character}|\\\\u00{code[0]}[{code[1]}{code[1].upper()}])"
 
-    return "".join(map(spellings, name)).encode()
+    return "".join(map(spelled, name)).encode()
 
 
 class WantedMembers:
@@ -30,7 +30,7 @@ class WantedMembers:
         self._decoder = msgspec.json.Decoder(
             msgspec.defstruct("Members", [(name, Raw, _ABSENT) for name in names])
         )
-        wanted, spelled = (b"|".join(map(spell, sorted(self._names))) for spell in (str.encode, _spellings))
+        wanted, spelled = (b"|".join(map(spell, sorted(self._names))) for spell in (str.encode, spellings))
         plain = rb'(?!(?:%s)")[^"\\\x00-\x1f\x80-\xff]*+"' % wanted
         escaped = rb'(?!(?:%s)")(?>(?:[^"\\\x00-\x1f\x80-\xff]++|%s|%s)*)"' % (
             spelled,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TypeVar
 
 from aiohttp import web
+from msgspec import structs
 
 from ..boxes.load_order import LoadedInstance
 from ..models.names import WHERE_TO_LOOK, Availability
@@ -19,9 +21,13 @@ from ..schema.models import (
     LoadRequest,
     UnloadAnswer,
 )
+from .choosing import without_alias
 from .request_bodies import read_json
 from .responses import json_response
+from .ruleset import Ruleset
 from .state import ACTIVE_MODELS, CONTEXT, MODELS
+
+R = TypeVar("R", LoadRequest, InstanceRequest, ActivateRequest)
 
 _WITHOUT_ACTIVE: dict[ModelType, str] = {
     "llm": "No model is active any more: requests must name one until you activate another.",
@@ -36,9 +42,9 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def load(request: web.Request) -> web.Response:
-    asked = await read_json(request, LoadRequest)
-    started = time.monotonic()
     rules = request[CONTEXT].rules
+    asked = await _by_key(await read_json(request, LoadRequest), rules)
+    started = time.monotonic()
     instance = await request.app[MODELS].load(asked, rules.box, rules.profiles.loads)
     subject = "It has" if instance.was_loaded else "LM Studio applied"
     warnings = tuple(f"{subject} {difference}." for difference in instance.differences)
@@ -63,8 +69,9 @@ def _loaded(instance: LoadedInstance, asked: LoadRequest) -> str:
 
 
 async def cancel_load(request: web.Request) -> web.Response:
-    asked = await read_json(request, InstanceRequest)
-    cancelled = await request.app[MODELS].cancel_load(asked, request[CONTEXT].rules.box)
+    rules = request[CONTEXT].rules
+    asked = await _by_key(await read_json(request, InstanceRequest), rules)
+    cancelled = await request.app[MODELS].cancel_load(asked, rules.box)
     return json_response(
         CancelAnswer(
             model_key=asked.model_key,
@@ -75,9 +82,10 @@ async def cancel_load(request: web.Request) -> web.Response:
 
 
 async def unload(request: web.Request) -> web.Response:
-    asked = await read_json(request, InstanceRequest)
+    rules = request[CONTEXT].rules
+    asked = await _by_key(await read_json(request, InstanceRequest), rules)
     started = time.monotonic()
-    unloaded, deactivated = await request.app[MODELS].unload(asked, request[CONTEXT].rules.box)
+    unloaded, deactivated = await request.app[MODELS].unload(asked, rules.box)
     if not unloaded:
         name = asked.instance_id or asked.model_key
         return json_response(
@@ -103,8 +111,9 @@ async def unload(request: web.Request) -> web.Response:
 
 
 async def activate(request: web.Request) -> web.Response:
-    asked, box = await read_json(request, ActivateRequest), request[CONTEXT].rules.box
-    active, availability = await request.app[MODELS].activate(asked, box)
+    rules = request[CONTEXT].rules
+    asked = await _by_key(await read_json(request, ActivateRequest), rules)
+    active, availability = await request.app[MODELS].activate(asked, rules.box)
     return json_response(
         ActivateAnswer(
             model_key=active.model_key,
@@ -134,6 +143,11 @@ async def deactivate(request: web.Request) -> web.Response:
 
 async def active_models(request: web.Request) -> web.Response:
     return json_response(request.app[ACTIVE_MODELS].current)
+
+
+async def _by_key(asked: R, rules: Ruleset) -> R:
+    """Return the request with the model's key in place of an alias."""
+    return structs.replace(asked, model_key=await without_alias(asked.model_key, rules))
 
 
 def _ms_since(started: float) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access.globs import Globs
 from ..boxes.box import Box
 from ..errors import (
     DO_NOT_RETRY,
@@ -16,6 +17,7 @@ from ..errors import (
 from ..schema.tokens import CountedTokens
 from ..traffic import anthropic_prompt
 from ..traffic.anthropic_prompt import Conversation
+from .choosing import choose_model
 from .context import RequestContext
 from .held_bodies import HeldBody
 from .request_bodies import Upload
@@ -33,14 +35,15 @@ async def count_tokens(request: web.Request) -> web.Response:
         HeldBody(app[HELD_BODIES], context.client, context.rules.config) as held,
     ):
         conversation = await read(request, context, held)
-        active = app[ACTIVE_MODELS].current.of("llm")
-        model = conversation.model or (None if active is None else active.name)
+        active, caller = app[ACTIVE_MODELS].current.of("llm"), context.caller
+        chosen = await choose_model(conversation.model or None, "llm", caller, context.rules, active)
+        model = chosen.name
         exchange.resolved(model, stream=False)
         app[ACTIVITY].announce(exchange)
         app[RATE_LIMITS].admit(exchange.key)
         exchange.sent_to(context.rules.box.name)
         try:
-            counted = await count(conversation, model, context.rules.box)
+            counted = await count(conversation, model, context.rules.box, caller.models)
         except ModelNotLoaded:
             exchange.not_sent()
             raise
@@ -56,7 +59,7 @@ async def read(request: web.Request, context: RequestContext, held: HeldBody) ->
     return anthropic_prompt.parse(body)
 
 
-async def count(conversation: Conversation, model: str | None, box: Box) -> int:
+async def count(conversation: Conversation, model: str | None, box: Box, allowed: Globs) -> int:
     """Return the prompt's tokens. Raises ModelNotLoaded, after which clients estimate, and StudioFailed."""
     if model is None:
         raise ModelNotLoaded("The request names no model, and none is active.")
@@ -66,7 +69,7 @@ async def count(conversation: Conversation, model: str | None, box: Box) -> int:
         instance = next((each for each in loaded if each.identifier == model), None) or next(
             (each for each in loaded if model in {each.model_key, each.path}), None
         )
-        if instance is None:
+        if instance is None or not allowed.allow(instance.model_key):
             raise ModelNotLoaded(f"The model {model} isn't loaded, and counting tokens doesn't load it.")
         return await box.sdk.count_prompt(instance.identifier, conversation.history, conversation.tools)
     except ModelNotFound as exc:

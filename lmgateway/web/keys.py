@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,7 +13,8 @@ from ..access.callers import Caller
 from ..access.key_settings import CheckedSettings, check_name, check_settings
 from ..access.key_uses import KeyUses
 from ..access.keyring import NamedKey
-from ..errors import Mistake, ValidationFailed
+from ..errors import Mistake, UpstreamUnavailable, ValidationFailed
+from ..models.names import known_model
 from ..observe.clock import iso_timestamp, unix_time
 from ..schema.keys import (
     Key,
@@ -27,7 +29,7 @@ from ..schema.keys import (
 from .merge_patch import merge_patch
 from .request_bodies import read_json, read_members, validated
 from .responses import json_response
-from .state import CONTEXT, FLEET, KEYS, RATE_LIMITS
+from .state import CONTEXT, KEYS, RATE_LIMITS
 
 _SETTINGS = KeySettings.__struct_fields__
 _CHANGING = {"lastUsedAt", "recentAddresses"}
@@ -58,6 +60,7 @@ async def make(request: web.Request) -> web.Response:
     context, keys = request[CONTEXT], request.app[KEYS]
     context.head.admit_first_key(context.caller)
     settings = KeySettings(**{name: getattr(new, name) for name in _SETTINGS})
+    await _look_at_models(request, settings.model)
     key, secret = await keys.make(new.name, _checked(request, settings), by=_author(request))
     return json_response(_with_secret(_shown(key, keys.uses), secret), status=201)
 
@@ -66,6 +69,7 @@ async def change(request: web.Request) -> web.Response:
     name, patch = request.match_info["name"], await read_members(request)
     keys = request.app[KEYS]
     shown = msgspec.to_builtins(_shown(keys.ring.get(name), keys.uses))
+    await _look_at_models(request, keys.ring.get(name).settings.model or patch.get("model"))
 
     def edit(settings: KeySettings) -> CheckedSettings:
         patched = merge_patch(msgspec.to_builtins(settings), _without_unchanged(patch, shown))
@@ -98,10 +102,22 @@ def _author(request: web.Request) -> Caller:
     return request[CONTEXT].caller
 
 
+async def _look_at_models(request: web.Request, default_model: object) -> None:
+    """Request LM Studio's models, by which a default model is checked against the globs."""
+    if default_model is not None:
+        with suppress(UpstreamUnavailable):
+            await request[CONTEXT].rules.box.fresh_models()
+
+
 def _checked(
     request: web.Request, settings: KeySettings, before: KeySettings | None = None
 ) -> CheckedSettings:
-    return check_settings(settings, unix_time(), request.app[FLEET].model_of, before=before)
+    rules = request[CONTEXT].rules
+
+    def key_of(name: str) -> str:
+        return known_model(name, rules.box.catalogue.find, rules.profiles.aliases).key
+
+    return check_settings(settings, unix_time(), key_of, before=before)
 
 
 def _without_unchanged(patch: dict[str, Any], shown: dict[str, Any]) -> dict[str, Any]:

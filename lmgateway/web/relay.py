@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -15,11 +17,13 @@ from .delivery import Delivered
 from .downstream import Downstream
 from .transfer import Transfer
 
+Bind = Callable[[str], None]
+
 
 async def relay(
-    delivered: Delivered, exchange: Exchange, downstream: Downstream, faults: Faults
+    delivered: Delivered, exchange: Exchange, downstream: Downstream, faults: Faults, bind: Bind
 ) -> web.StreamResponse:
-    """Relay the response while it is received, and count its tokens.
+    """Relay the response while it is received, and count its tokens. `bind` as for TokenCount.on_response.
 
     Raises UpstreamBroke and UpstreamSilent if LM Studio stops in the middle, ContextLengthExceeded if its
     answer says so, and ConnectionResetError if the client has disconnected.
@@ -27,7 +31,7 @@ async def relay(
     upstream, options = delivered.response, delivered.options
     # LM Studio's response decides, not the request: a request for a stream may get plain JSON.
     is_stream = delivered.kind.startswith(EVENT_STREAM)
-    meter = _meter_of(delivered)
+    meter = _meter_of(delivered, bind)
     exchange.answered(upstream.status, stream=is_stream, count=None if meter is None else meter.count)
     try:
         if is_stream:
@@ -67,17 +71,20 @@ async def relay(
         upstream.close()
 
 
-def _meter_of(delivered: Delivered) -> Meter | None:
+def _meter_of(delivered: Delivered, bind: Bind) -> Meter | None:
     """Return the meter for the response's tokens, None if they aren't counted."""
     upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
     if dialect is None or "Content-Encoding" in upstream.headers:
         return None
-    return meter_for(
+    meter = meter_for(
         delivered.kind,
         hides_usage=options.hides_usage,
         end=dialect.stream_end if upstream.status == 200 else None,
         mends=options.mends,
     )
+    if meter is not None and dialect.continues:
+        meter.count.on_response = bind
+    return meter
 
 
 def _fields(delivered: Delivered, meter: Meter | None, *, is_stream: bool) -> CIMultiDict[str]:

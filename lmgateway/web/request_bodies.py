@@ -23,10 +23,7 @@ from ..errors import (
 )
 from ..schema.common import RequestBody
 from ..traffic.content_coding import BodyDecoder
-from ..traffic.long_body import SHORT_BYTES, LongBody
-from ..traffic.members import MemberScan
-from ..traffic.rewrite import WANTED, decode_long
-from ..turns import Turns
+from ..traffic.short_body import SHORT_BYTES
 from .held_bodies import HeldBody
 from .state import CONTEXT, EXPECTS_CONTINUE, HELD_BODIES, TURNS
 from .validation import is_about_a_fraction, mistake_of, mistakes, with_whole_numbers
@@ -138,18 +135,6 @@ class Upload:
         except (web.RequestPayloadError, web.HTTPException) as exc:
             self.failure = BadRequest("The body broke off, or its framing is wrong.")
             raise self.failure from exc
-
-
-async def find_members(text: bytes | bytearray, turns: Turns) -> LongBody:
-    """Return a long body for `fill`. It is scanned in pieces if it takes long to decode."""
-    await turns.next()
-    body = decode_long(text)
-    if body is None:
-        scan = MemberScan(text, WANTED)
-        while scan.step():
-            await turns.next()
-        body = LongBody.scanned(text, scan)
-    return body
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:

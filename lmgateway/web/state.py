@@ -7,6 +7,7 @@ from aiohttp import web
 from ..access.key_queues import KeyQueues
 from ..access.keys import Keys
 from ..access.limits import RateLimits
+from ..access.response_ids import ResponseIds
 from ..boxes.fleet import Fleet
 from ..models.active import ActiveModelRegistry
 from ..models.lifecycle import ModelLifecycle
@@ -39,6 +40,7 @@ METRICS = web.AppKey("metrics", Metrics)
 MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
+RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.boxes.listed_names import ListedNames
 from lmgateway.observe.exchange import Cancellation, Exchange
 from lmgateway.observe.record import Conclusion, make_record
 from lmgateway.observe.served_model import other_model
@@ -35,17 +34,6 @@ def test_an_instance_is_no_other_model(asked: str | None, answered: str, is_same
     """LM Studio answers with the instance's identifier, which may be `key:2` or chosen freely."""
     served = other_model(asked, answered, lambda name: LISTED.get(name, name))
     assert served == (None if is_same else answered)
-
-
-def test_lists_map_instances_and_paths_to_models() -> None:
-    """The list of instances tells more than the one over HTTP, which has only names."""
-    names = ListedNames()
-    names.replace("over HTTP", [("fast", "fast"), ("key", "key")])
-    names.replace("on disk", [("key", "key"), ("path", "key")])
-    names.replace("in memory", [("fast", "key")])
-    assert [names.model_of(name) for name in ("fast", "path", "key", "unknown")] == ["key"] * 3 + ["unknown"]
-    names.replace("in memory", [])
-    assert names.model_of("fast") == "fast"
 
 
 def exchange_of(asked: str | None, answered: str | None) -> Exchange:

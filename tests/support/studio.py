@@ -38,12 +38,16 @@ class Held(Pace):
 
 @dataclass
 class Studio:
-    """`upgrades` counts the sockets that were opened, by namespace; `sockets` those that are open."""
+    """`upgrades` counts the sockets that were opened, by namespace; `sockets` those that are open.
+
+    `requests` are the methods and paths of all others.
+    """
 
     simulator: Simulator
     port: int = 0
     upgrades: dict[str, int] = field(default_factory=dict)
     sockets: int = 0
+    requests: list[str] = field(default_factory=list)
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -58,6 +62,7 @@ class Studio:
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
             if not request.headers.get("Upgrade"):
+                self.requests.append(f"{request.method} {request.path}")
                 return await handler(request)
             self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
             self.sockets += 1

@@ -12,11 +12,14 @@ from msgspec import Raw
 from lmgateway.traffic.dialects import Dialect
 from lmgateway.traffic.long_body import LongBody
 from lmgateway.traffic.members import MemberScan
-from lmgateway.traffic.rewrite import WANTED, Filled, decode_long, fill
+from lmgateway.traffic.rewrite import WANTED, Body, Filled, decode_long
+from lmgateway.traffic.short_body import ShortBody
 from lmgateway.traffic.surrogates import Masked
 from tests.support.properties import checked, often
+from tests.traffic.filling import choice_of, fill
 from tests.traffic.test_rewrite_properties import (
     ACTIVE,
+    JUDGED,
     KNOWN,
     bodies,
     dialects,
@@ -70,7 +73,7 @@ def decoded(body: bytes) -> dict[str, bytes] | None:
         fields = msgspec.json.decode(Masked(text).text, type=dict[str, Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return {name: bytes(value) for name, value in fields.items() if name in KNOWN}
+    return {name: bytes(value) for name, value in fields.items() if name in {*KNOWN, *JUDGED}}
 
 
 def agree(body: bytes, window: int) -> None:
@@ -127,6 +130,10 @@ def scanned(body: bytes) -> LongBody:
     return LongBody.scanned(body, scan)
 
 
+def model_of(body: Body) -> str | None:
+    return choice_of(body, ACTIVE).model
+
+
 def joined(filled: Filled) -> bytes:
     return filled.body if isinstance(filled.body, bytes) else b"".join(filled.body)
 
@@ -144,12 +151,13 @@ def test_a_long_body_is_filled_in_like_a_short_one(
     """With the same members, and byte for byte the same where none of them gets a new value."""
     text = b"\xef\xbb\xbf" + body if is_marked else body
     short = fill(text, dialect, ACTIVE, account_streams=account_streams)
-    for long in (scanned(text), decode_long(text)):
+    for long in (scanned(text), decode_long(text, lambda _: False)):
         if long is None:
             continue
         filled = fill(long, dialect, ACTIVE, account_streams=account_streams)
-        told = [(each.model, each.streaming, each.asks_usage) for each in (short, filled)]
+        told = [(each.streaming, each.asks_usage) for each in (short, filled)]
         assert told[0] == told[1]
+        assert model_of(long) == model_of(ShortBody.decoded(text))
         bare = [joined(each).removeprefix(b"\xef\xbb\xbf") for each in (short, filled)]
         assert members_of(bare[0]) == members_of(bare[1])
         if members_of(body).items() <= members_of(bare[0]).items():
@@ -161,4 +169,4 @@ def test_a_long_body_is_filled_in_like_a_short_one(
 def test_a_long_body_that_is_no_object_is_untouched(body: bytes, dialect: Dialect) -> None:
     filled = fill(scanned(body), dialect, ACTIVE, account_streams=True)
     if decoded(body) is None:
-        assert (joined(filled), filled.model, filled.streaming) == (body, None, False)
+        assert (joined(filled), filled.streaming) == (body, False)

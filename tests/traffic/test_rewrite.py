@@ -8,8 +8,8 @@ import pytest
 
 from lmgateway.schema.models import ActiveModel, DefaultInference
 from lmgateway.traffic.dialects import DIALECTS
-from lmgateway.traffic.rewrite import fill
 from tests.support.processor import processor_seconds
+from tests.traffic.filling import fill
 
 CHAT, EMBEDDINGS = DIALECTS["/v1/chat/completions"], DIALECTS["/v1/embeddings"]
 BARE = ActiveModel(model_key="qwen")
@@ -131,7 +131,7 @@ def test_a_large_body_that_is_no_json_doesnt_block_the_event_loop():
 def test_a_profile_fills_in_beside_a_lone_surrogate():
     """Such a body is parsed like any other."""
     body = rb'{"model":"other","a":"\ud83d"}'
-    assert fill(body, CHAT, FULL, {"other": DefaultInference(top_k=1)}).body.endswith(
+    assert fill(body, CHAT, FULL, DefaultInference(top_k=1)).body.endswith(
         rb'"top_k":1,"temperature":0.5,"max_tokens":9,"top_p":0.9,"repeat_penalty":1.1,"stop":["#"],'
         rb'"stream":true,"model":"other","a":"\ud83d"}'
     )

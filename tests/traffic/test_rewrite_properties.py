@@ -13,8 +13,9 @@ from msgspec import Raw
 
 from lmgateway.schema.models import ActiveModel, DefaultInference
 from lmgateway.traffic.dialects import DIALECTS, Dialect
-from lmgateway.traffic.rewrite import Filled, fill
+from lmgateway.traffic.rewrite import Filled
 from tests.support.properties import checked
+from tests.traffic.filling import fill
 
 ACTIVE = ActiveModel(
     model_key="active",
@@ -31,6 +32,7 @@ ACTIVE = ActiveModel(
 EXPECTED = {"temperature": 0.5, "max_tokens": 100, "top_p": 0.25, "top_k": 7, "repeat_penalty": 1.5}
 EXPECTED |= {"stop": ["end"], "stop_sequences": ["end"], "max_output_tokens": 100, "stream": True}
 KNOWN = sorted({"model", "stream_options", "max_completion_tokens", *EXPECTED})
+JUDGED = ["tools", "integrations", "previous_response_id"]
 
 dialects = st.sampled_from(list(DIALECTS.values()))
 spaces = st.sampled_from(["", "", " ", "\n\t ", "\r\n"])
@@ -39,7 +41,7 @@ strings = st.builds(json.dumps, st.text(max_size=8), ensure_ascii=st.booleans())
 )
 numbers = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 scalars = st.sampled_from(["null", "true", "false", '""']) | strings | numbers
-known_names = st.sampled_from(KNOWN)
+known_names = st.sampled_from([*KNOWN, *JUDGED])
 vital_names = st.sampled_from(['"model"', '"stream"', '"stream_options"'])
 escaped_names = known_names.map(lambda name: f'"\\u{ord(name[0]):04x}{name[1:]}"')
 names = vital_names | known_names.map(json.dumps) | escaped_names | strings

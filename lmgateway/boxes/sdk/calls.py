@@ -12,7 +12,7 @@ from ...errors import LinkLost, UpstreamSilent
 from ...schema.common import ModelType
 from ...schema.models import DownloadedModel, LoadedModel
 from .. import inventory
-from ..listed_names import ListedNames
+from ..catalogue import Catalogue
 from ..origin import Origin
 from . import library as sdk
 from . import prompts
@@ -27,15 +27,15 @@ class SdkCalls:
     library.translate returns.
     """
 
-    def __init__(self, config: LMStudio, links: SdkLinks, names: ListedNames | None = None) -> None:
+    def __init__(self, config: LMStudio, links: SdkLinks, catalogue: Catalogue | None = None) -> None:
         """Each call uses the link to the configured address, with the configured token.
 
-        `names` receives the names on each list.
+        `catalogue` receives each list.
         """
         self.origin = Origin.of(config)
         self._config = config
         self._links = links
-        self._names = ListedNames() if names is None else names
+        self._catalogue = Catalogue() if catalogue is None else catalogue
         self._oddities = inventory.Oddities()
 
     async def version(self) -> str | None:
@@ -46,8 +46,7 @@ class SdkCalls:
         """Return the models on disk. `attempts` as for SdkLinks.connection."""
         entries = await self._call("system", "listDownloadedModels", attempts=attempts)
         models = self._oddities.read(inventory.downloaded, entries)
-        names = ((name, model.model_key) for model in models for name in (model.model_key, model.path))
-        self._names.replace("on disk", names)
+        self._catalogue.put_downloaded(models)
         return models
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
@@ -57,8 +56,7 @@ class SdkCalls:
         instances = tuple(
             instance for answer in lists for instance in self._oddities.read(inventory.loaded, answer)
         )
-        names = ((instance.identifier, instance.model_key) for instance in instances)
-        self._names.replace("in memory", names)
+        self._catalogue.put_loaded(instances)
         return instances
 
     async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:

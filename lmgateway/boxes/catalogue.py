@@ -1,0 +1,103 @@
+"""What an LM Studio has on disk and in memory: a snapshot with its age, refreshed over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from msgspec import structs
+
+from .. import background
+from ..errors import GatewayError, UpstreamUnavailable
+from ..schema.models import DownloadedModel, LoadedModel
+from ..text import clean_name
+from .listing import KnownModel, Listing, Names, names_in, parse_native, parse_older
+
+# An older snapshot is refreshed before a request is judged by it.
+FRESH_SECONDS = 5.0
+REFRESH_SECONDS = 5.0
+
+_UNREADABLE = "LM Studio's list of models can't be read, so the request's model can't be checked."
+
+Read = Callable[[str], Awaitable[bytes]]
+"""Returns LM Studio's answer to GET of a path, b"" for an error. Raises GatewayError."""
+
+
+class Catalogue:
+    """The owner of the snapshot: `listing`, which is refreshed over HTTP, and the SDK's last lists.
+
+    Only the SDK's list of models on disk has their paths.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # The last list over HTTP, and the same with the paths of its models where they are known.
+        self._listed, self.listing = Listing(), Listing()
+        self._listed_at: float | None = None
+        self._on_disk: Names = {}
+        self._in_memory: Names = {}
+        # By names as they are recorded, if that isn't as they are.
+        self._cleaned: Names = {}
+        self._refresh: asyncio.Task[None] | None = None
+
+    def put_downloaded(self, models: Iterable[DownloadedModel]) -> None:
+        """Replace the SDK's list of models on disk."""
+        known = [(KnownModel(model.model_key, model.kind), model) for model in models]
+        self._on_disk = {name: one for one, model in known for name in (model.path, model.model_key)}
+        self._merge()
+
+    def put_loaded(self, instances: Iterable[LoadedModel]) -> None:
+        """Replace the SDK's list of instances in memory."""
+        self._in_memory = {one.identifier: KnownModel(one.model_key, one.kind) for one in instances}
+
+    @property
+    def is_fresh(self) -> bool:
+        return self._listed_at is not None and self._clock() - self._listed_at <= FRESH_SECONDS
+
+    def find(self, name: str) -> KnownModel | None:
+        """Return the model that any list has under this name, or this cleaned name, however old it is."""
+        known = self._in_memory.get(name) or self.listing.find(name) or self._on_disk.get(name)
+        return known or self._cleaned.get(name)
+
+    async def refresh(self, read: Read, tasks: background.DetachedTasks) -> None:
+        """Request the lists over HTTP; concurrent calls share one request (single-flight).
+
+        Raises UpstreamUnavailable, and the snapshot is unchanged.
+        """
+        if self._refresh is None or self._refresh.done():
+            self._refresh = tasks.start(self._request(read))
+        await background.join(self._refresh)
+
+    async def _request(self, read: Read) -> None:
+        began = self._clock()
+        try:
+            async with asyncio.timeout(REFRESH_SECONDS):
+                native, served = await asyncio.gather(read("/api/v1/models"), read("/v1/models"))
+                listing = parse_native(native)
+                if listing is None:  # LM Studio before 0.4, or another server
+                    older = parse_older(await read("/api/v0/models"))
+                    listing = self._with_keys(older if older and older.models else parse_older(served))
+        except (TimeoutError, GatewayError) as exc:
+            raise UpstreamUnavailable(_UNREADABLE) from exc
+        if listing is None:
+            raise UpstreamUnavailable(_UNREADABLE)
+        on_demand = names_in(served) - listing.instances.keys()
+        self._listed, self._listed_at = structs.replace(listing, on_demand=on_demand), began
+        self._merge()
+
+    def _merge(self) -> None:
+        listed = self._listed.models
+        paths = {name: one for name, one in self._on_disk.items() if name not in listed and one.key in listed}
+        self.listing = structs.replace(self._listed, models={**paths, **listed})
+        names = {**self._on_disk, **listed, **self._listed.instances}
+        cleaned = ((clean_name(name), one) for name, one in names.items())
+        self._cleaned = {name: one for name, one in cleaned if name not in names}
+
+    def _with_keys(self, listing: Listing | None) -> Listing | None:
+        """Return the list with the keys of the instances that the SDK has listed too."""
+        if listing is None:
+            return None
+        known = {name: one for name, one in self._in_memory.items() if name in listing.models}
+        others = {name: one for name, one in listing.models.items() if known.get(name, one).key == name}
+        return structs.replace(listing, instances={**listing.instances, **known}, models=others)

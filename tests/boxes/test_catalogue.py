@@ -1,0 +1,128 @@
+"""The snapshot of what an LM Studio has: its age, and how it is refreshed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from lmgateway.background import DetachedTasks
+from lmgateway.boxes import inventory
+from lmgateway.boxes.catalogue import Catalogue
+from lmgateway.boxes.listing import KnownModel
+from lmgateway.errors import UpstreamBroke, UpstreamUnavailable
+
+NATIVE = {"models": [{"key": "key", "type": "llm", "loaded_instances": [{"id": "fast"}]}]}
+SERVED = {"data": [{"id": "key"}, {"id": "fast"}]}
+ON_DISK = {"type": "llm", "modelKey": "key", "path": "pub/key.gguf"}
+KEY = KnownModel("key", "llm")
+
+
+class Lists:
+    """Answers by path, once `gate` is set; counts the requests."""
+
+    def __init__(self, answers: Mapping[str, object]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def read(self, path: str) -> bytes:
+        self.asked.append(path)
+        await self.gate.wait()
+        if path not in self.answers:
+            return b""
+        return json.dumps(self.answers[path]).encode()
+
+
+def native() -> Lists:
+    return Lists({"/api/v1/models": NATIVE, "/v1/models": SERVED})
+
+
+async def test_many_at_once_share_one_request() -> None:
+    """A crowd that needs the list asks LM Studio for it once."""
+    catalogue, lists, tasks = Catalogue(), native(), DetachedTasks()
+    lists.gate.clear()
+    crowd = [asyncio.create_task(catalogue.refresh(lists.read, tasks)) for _ in range(20)]
+    left = asyncio.create_task(catalogue.refresh(lists.read, tasks))
+    await asyncio.sleep(0)
+    left.cancel()
+    lists.gate.set()
+    await asyncio.gather(*crowd)
+    assert sorted(lists.asked) == ["/api/v1/models", "/v1/models"]
+    assert catalogue.listing.find("fast") == KEY
+    await asyncio.gather(left, return_exceptions=True)
+    await tasks.close()
+
+
+async def test_a_snapshot_is_fresh_for_five_seconds() -> None:
+    """From when it was requested."""
+    now = 100.0
+    catalogue, lists = Catalogue(clock=lambda: now), native()
+    assert not catalogue.is_fresh
+    await catalogue.refresh(lists.read, DetachedTasks())
+    now = 105.0
+    assert catalogue.is_fresh
+    now = 105.1
+    assert not catalogue.is_fresh
+
+
+async def test_a_list_that_cannot_be_read_leaves_the_snapshot_as_it_was() -> None:
+    """And it doesn't become fresh."""
+    now = 0.0
+    catalogue, lists = Catalogue(clock=lambda: now), native()
+    await catalogue.refresh(lists.read, DetachedTasks())
+    now, lists.answers = 10.0, {}
+    with pytest.raises(UpstreamUnavailable):
+        await catalogue.refresh(lists.read, DetachedTasks())
+    assert (catalogue.listing.find("fast"), catalogue.is_fresh) == (KEY, False)
+
+    async def broken(_path: str) -> bytes:
+        raise UpstreamBroke("broken")
+
+    with pytest.raises(UpstreamUnavailable):
+        await catalogue.refresh(broken, DetachedTasks())
+
+
+@pytest.mark.parametrize("path", ["/api/v0/models", "/v1/models"])
+async def test_other_servers_lists_are_read_too(path: str) -> None:
+    """LM Studio before 0.4 has no /api/v1, and other servers have only OpenAI's list."""
+    catalogue, lists = Catalogue(), Lists({path: SERVED, "/api/v1/models": {"error": "Unexpected endpoint"}})
+    catalogue.put_loaded([inventory.loaded({**ON_DISK, "identifier": "fast"}, set())])
+    await catalogue.refresh(lists.read, DetachedTasks())
+    assert catalogue.listing.find("key") == KnownModel("key")
+    # The SDK told the key of this instance.
+    assert catalogue.listing.find("fast") == KEY
+
+
+async def test_paths_are_those_of_models_that_are_listed() -> None:
+    """The SDK's list, which has the paths, may be older."""
+    catalogue, lists = Catalogue(), native()
+    gone = {**ON_DISK, "modelKey": "gone", "path": "pub/gone.gguf"}
+    catalogue.put_downloaded([inventory.downloaded(fields, set()) for fields in (ON_DISK, gone)])
+    await catalogue.refresh(lists.read, DetachedTasks())
+    assert catalogue.listing.find("pub/key.gguf") == KEY
+    assert catalogue.listing.find("pub/gone.gguf") is None
+    assert catalogue.find("pub/gone.gguf") == KnownModel("gone", "llm")
+
+
+async def test_a_foreign_instance_does_not_count_as_the_model_of_its_name() -> None:
+    """Its name in the list of what is served doesn't mean that the model of that key is loaded on demand."""
+    models = [{"key": "a", "loaded_instances": [{"id": "b"}]}, {"key": "b", "loaded_instances": []}]
+    lists = Lists({"/api/v1/models": {"models": models}, "/v1/models": {"data": [{"id": "b"}]}})
+    catalogue = Catalogue()
+    await catalogue.refresh(lists.read, DetachedTasks())
+    assert catalogue.listing.find("b") == KnownModel("a")
+    assert not catalogue.listing.answers(KnownModel("b"))
+
+
+def test_the_sdks_lists_map_instances_and_paths_to_models() -> None:
+    """Also before any list over HTTP was read."""
+    catalogue = Catalogue()
+    catalogue.put_downloaded([inventory.downloaded(ON_DISK, set())])
+    catalogue.put_loaded([inventory.loaded({**ON_DISK, "identifier": "fast"}, set())])
+    assert [catalogue.find(name) for name in ("fast", "pub/key.gguf", "key", "?")] == [KEY, KEY, KEY, None]
+    catalogue.put_loaded([])
+    assert catalogue.find("fast") is None
