@@ -82,7 +82,18 @@ async def test_writes_a_private_file_with_lm_studio_and_a_new_key(place: Place, 
     assert status == 0, output
     assert stat.S_IMODE(place.config.stat().st_mode) == 0o600
     written = tomllib.loads(place.config.read_text())
-    tables = {"lmstudio", "server", "auth", "network", "logging", "proxy", "limits", "cors", "compat"}
+    tables = {
+        "lmstudio",
+        "server",
+        "auth",
+        "network",
+        "logging",
+        "proxy",
+        "limits",
+        "cors",
+        "compat",
+        "usage",
+    }
     assert set(written) == tables
     port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
     assert written["lmstudio"] == {"base_url": f"http://127.0.0.1:{port}"}

@@ -244,7 +244,8 @@ async def test_a_rotation_replaces_the_secret(gateway: Gateway) -> None:
     assert settings_of(rotated.body) == FULL
     assert rotated.body["id"] == rotated.body["key"][6:14] != former[6:14]
     assert [
-        (await call(gateway, "GET", "/v1/models", key=each)).status for each in (former, rotated.body["key"])
+        (await call(gateway, "GET", "/admin/keys/self", key=each)).status
+        for each in (former, rotated.body["key"])
     ] == [401, 200]
 
 
@@ -255,7 +256,7 @@ async def test_with_grace_both_are_good_until_the_next_rotation(gateway: Gateway
     for grace in (1000, 1000, None, 0):
         rotated = await call(gateway, "POST", "/admin/keys/a/rotate", {"graceSeconds": grace})
         secrets.append(rotated.body["key"])
-        seen.append([(await call(gateway, "GET", "/v1/models", key=each)).status for each in secrets])
+        seen.append([(await call(gateway, "GET", "/admin/keys/self", key=each)).status for each in secrets])
     assert seen == [[200, 200], [401, 200, 200], [401, 401, 401, 200], [401, 401, 401, 401, 200]]
 
 
@@ -369,7 +370,7 @@ async def test_keys_outlive_a_restart(start_gateway: StartGateway, upstream: Scr
     """With their settings, a grace that isn't over, and their last use."""
     gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER})
     former = await make_key(gateway, "a", **FULL)
-    await call(gateway, "GET", "/v1/models", key=former)
+    await call(gateway, "GET", "/admin/keys/self", key=former)
     rotated = (await call(gateway, "POST", "/admin/keys/a/rotate", {"graceSeconds": 1000})).body["key"]
     revoked = await make_key(gateway, "b")
     await call(gateway, "DELETE", "/admin/keys/b")
@@ -383,7 +384,7 @@ async def test_keys_outlive_a_restart(start_gateway: StartGateway, upstream: Scr
     before["keys"][0]["lastUsedAt"] = after["keys"][0]["lastUsedAt"] = "used"
     assert after == before
     statuses = [
-        (await call(again, "GET", "/v1/models", key=key)).status for key in (former, rotated, revoked)
+        (await call(again, "GET", "/admin/keys/self", key=key)).status for key in (former, rotated, revoked)
     ]
     assert statuses == [200, 200, 401]
 
