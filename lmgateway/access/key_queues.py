@@ -35,23 +35,27 @@ class KeyQueues:
         for key, queue in self._queues.items():
             self._advance(key, queue)
 
-    async def wait(self, exchange: Exchange) -> bool:
-        """Return when the request may run; True if it had to wait."""
+    def enter(self, exchange: Exchange) -> bool:
+        """Return whether the request may run at once. Otherwise it must wait."""
         key = exchange.key
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = _Queue()
         # Also those count that run without a limit: it may get one.
-        if not queue.waiting and self._has_room(key, queue):
-            queue.running.add(exchange)
+        if queue.waiting or not self._has_room(key, queue):
             return False
+        queue.running.add(exchange)
+        return True
+
+    async def wait(self, exchange: Exchange) -> None:
+        """Return when a request that may not run at once has its turn."""
+        queue = self._queues[exchange.key]
         began = monotonic()
         turn = queue.waiting[exchange] = asyncio.get_running_loop().create_future()
         try:
             await turn
         finally:
             exchange.waited(monotonic() - began)
-        return True
 
     def exchange_ended(self, exchange: Exchange) -> None:
         queue = self._queues.get(exchange.key)

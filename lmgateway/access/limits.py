@@ -66,21 +66,28 @@ class Account:
             standings["tokens_per_day"] = self.day.standing(self.tokens_per_day, unix)
         return standings
 
-    def check(self, key: str) -> None:
-        """Raise RateLimitExceeded if a limit is used up."""
+    def token_fields(self, now: float) -> Fields:
+        """Return the header fields of the tighter limit of tokens: the one that leaves less."""
+        minute = None if self.tokens is None else (self.tokens.capacity, *self.tokens.left_and_reset(now))
+        if self.tokens_per_day is None:
+            return () if minute is None else _fields(_OF_TOKENS, *minute)
+        limit, left, reset, _ = self.day.standing(self.tokens_per_day, unix_time())
+        # If both leave nothing, the day lasts longer.
+        if minute is not None and left > max(minute[1], 0):
+            return _fields(_OF_TOKENS, *minute)
+        return _fields(_OF_TOKENS, limit, left, reset)
+
+    def admit(self, key: str) -> None:
+        """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
         now, unix = monotonic(), unix_time()
         # The standings of a request that is admitted would take 2 µs more.
         if not (
-            (self.requests is None or self.requests.has_room(now))
-            and (self.tokens is None or self.tokens.has_room(now))
+            (self.tokens is None or self.tokens.has_room(now))
             and (self.tokens_per_day is None or self.day.used(unix) < self.tokens_per_day)
+            and (self.requests is None or self.requests.take_one(now))
         ):
             standings = self.standings(now, unix)
             raise _refusal(key, {name: one for name, one in standings.items() if one.wait > 0})
-
-    def take_request(self) -> None:
-        if self.requests is not None:
-            self.requests.take(1, monotonic())
 
     def give_request_back(self) -> None:
         if self.requests is not None:
@@ -118,17 +125,14 @@ class RateLimits:
         """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
         account = self._account(key)
         if account is not None and account.is_limited:
-            account.check(key)
-            account.take_request()
+            account.admit(key)
 
     def admit_after_wait(self, key: str) -> None:
         """Check the limits again for a request that was counted, and then had to wait. Raises as `admit`."""
         account = self._account(key)
-        if account is None or not account.is_limited:
-            return
-        account.give_request_back()
-        account.check(key)
-        account.take_request()
+        if account is not None and account.is_limited:
+            account.give_request_back()
+            account.admit(key)
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """Count the tokens of an exchange: those that LM Studio reported, else those that were relayed."""
@@ -142,13 +146,11 @@ class RateLimits:
         account = self._account(key)
         if account is None or not account.is_limited:
             return ()
-        standings = account.standings(monotonic(), unix_time())
-        requests = standings.get("requests_per_minute")
-        tokens, day = standings.get("tokens_per_minute"), standings.get("tokens_per_day")
-        if tokens is None or (day is not None and _is_tighter(day, tokens)):
-            tokens = day
-        of_requests = () if requests is None else _fields(_OF_REQUESTS, requests)
-        return of_requests if tokens is None else (*of_requests, *_fields(_OF_TOKENS, tokens))
+        now = monotonic()
+        fields: Fields = ()
+        if account.requests is not None:
+            fields = _fields(_OF_REQUESTS, account.requests.capacity, *account.requests.left_and_reset(now))
+        return (*fields, *account.token_fields(now))
 
     def used_and_left(self, key: str) -> tuple[Counted, Counted]:
         """Return what the key has used, and what its limits leave."""
@@ -196,13 +198,7 @@ def _refusal(key: str, exceeded: Mapping[Dimension, Standing]) -> RateLimitExcee
     return RateLimitExceeded(f"{sentence} There is room again {until}.", headers=headers)
 
 
-def _is_tighter(day: Standing, minute: Standing) -> bool:
-    """True if the day leaves less. If both leave nothing, it lasts longer."""
-    return day.left <= max(minute.left, 0)
-
-
-def _fields(names: tuple[istr, istr, istr], standing: Standing) -> Fields:
-    limit, left, reset, _ = standing
+def _fields(names: tuple[istr, istr, istr], limit: int, left: int, reset: float) -> Fields:
     return (
         (names[0], str(limit)),
         (names[1], str(left) if left > 0 else "0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..boxes.listing import Listing
+from ..caching import cached_for_short
 from ..errors import BadRequest, ModelNotAllowed, ModelNotFound
 from ..models.names import Resolved, near_keys
 from ..schema.common import ModelType
@@ -61,6 +62,7 @@ def check_body(caller: Caller, path: str, body: Body, content_types: Sequence[st
         caller.require("tools")
 
 
+@cached_for_short
 def _is_plain(content_type: str) -> bool:
     """True unless this type has another reading of the body's bytes than JSON in UTF-8."""
     kind, *parameters = content_type.lower().split(";")
