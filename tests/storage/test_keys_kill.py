@@ -113,13 +113,13 @@ async def test_kill_9_loses_no_change_of_a_key(
     try:
         for kill in range(kills):
             changer.stdin.write(b"%d\n" % kill)
-            child = int(await asyncio.wait_for(changer.stdout.readline(), 20))
+            child = int(await asyncio.wait_for(changer.stdout.readline(), 60))
             # Some while the database is opened, the others amid the changes.
             for _ in range(moments.choice([0, 1, 5, 20, 40])):
-                note(answered, await asyncio.wait_for(changer.stdout.readline(), 20))
+                note(answered, await asyncio.wait_for(changer.stdout.readline(), 60))
             await asyncio.sleep(moments.uniform(0, 0.01))
             os.kill(child, signal.SIGKILL)
-            while (line := await asyncio.wait_for(changer.stdout.readline(), 5)) != b"gone\n":
+            while (line := await asyncio.wait_for(changer.stdout.readline(), 60)) != b"gone\n":
                 note(answered, line)
             check(answered, await restored_ids(tmp_path))
     finally:

@@ -10,19 +10,18 @@ from ...schema.keys import (
     KeyLimits,
     KeyList,
     KeyRevoked,
-    KeySettings,
     KeyWithSecret,
-    NewKey,
     OwnKey,
     RotateRequest,
 )
 from .examples import MODEL, NOW
+from .key_bodies import KeyPatch, NewKeyBody
 
 NAME = "alice"
 _LIMITS = KeyLimits(requests_per_minute=30, tokens_per_day=200_000)
 
-NEW = NewKey(name=NAME, models=("qwen*",), model=MODEL, limits=_LIMITS, note="Alice's laptop")
-PATCH = KeySettings(scopes=("inference", "tools"), limits=_LIMITS)
+NEW = NewKeyBody(name=NAME, models=("qwen*",), model=MODEL, limits=_LIMITS, note="Alice's laptop")
+PATCH = KeyPatch(scopes=("inference", "tools"), limits=_LIMITS)
 KEY = Key(
     name=NAME,
     id="3fB1xQ7z",
