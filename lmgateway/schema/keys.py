@@ -18,7 +18,7 @@ KeyName = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z",
-        description="Lower-case letters, digits, `.`, `_` and `-`; at most 64 characters.",
+        description="At most 64 lower-case letters, digits, `.`, `_` and `-`; the first is a letter or a digit.",
     ),
 ]
 Time = Annotated[
@@ -36,7 +36,13 @@ _Addresses = Annotated[
     ),
 ]
 _Limit = Annotated[int, Meta(ge=1, le=10**12)]
-_HeaderName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")]
+_HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z",
+        description="A header field's name of at most 64 characters, such as `X-User`.",
+    ),
+]
 
 
 class KeyLimits(RequestBody, frozen=True, kw_only=True, omit_defaults=True):

@@ -44,3 +44,13 @@ async def test_a_long_prompt_is_explained(codex: Program, setup: Setup) -> None:
     is_explained = "ran out of room in the model's context window" in finished.output
     assert (finished.status, is_explained) == (1, True), finished.output
     assert [path for path, _ in await setup.requests()] == [RESPONSES]
+
+
+async def test_a_limit_of_the_day_is_explained(codex: Program, setup: Setup) -> None:
+    """A person's key works until its limit. Then the program ends, and says why."""
+    await setup.load(LARGE)
+    program = codex.with_environ(LMGATEWAY_API_KEY=await setup.make_key(limits={"tokensPerDay": 1}))
+    finished = await program.run(*EXEC, "Hello!")
+    assert finished.status == 0, finished.output
+    finished = await program.run(*EXEC, "Hello!")
+    assert (finished.status, "used up its 1 tokens per day" in finished.output) == (1, True), finished.output
