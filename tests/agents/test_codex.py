@@ -46,11 +46,15 @@ async def test_a_long_prompt_is_explained(codex: Program, setup: Setup) -> None:
     assert [path for path, _ in await setup.requests()] == [RESPONSES]
 
 
-async def test_a_limit_of_the_day_is_explained(codex: Program, setup: Setup) -> None:
-    """A person's key works until its limit. Then the program ends, and says why."""
+async def test_it_waits_for_a_limit(codex: Program, setup: Setup) -> None:
+    """A person's key works. At its limit the program waits for Retry-After, and retries once."""
     await setup.load(LARGE)
-    program = codex.with_environ(LMGATEWAY_API_KEY=await setup.make_key(limits={"tokensPerDay": 1}))
-    finished = await program.run(*EXEC, "Hello!")
+    key = await setup.make_key(limits={"requestsPerMinute": 2})
+    chat = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1}
+    for _ in range(2):
+        url, headers = setup.gateway.url("/v1/chat/completions"), {"X-API-Key": key}
+        async with setup.gateway.client.post(url, json=chat, headers=headers) as response:
+            assert response.status == 200
+    finished = await codex.with_environ(LMGATEWAY_API_KEY=key).run(*EXEC, "Hello!")
     assert finished.status == 0, finished.output
-    finished = await program.run(*EXEC, "Hello!")
-    assert (finished.status, "used up its 1 tokens per day" in finished.output) == (1, True), finished.output
+    assert (await setup.requests())[-2:] == [(RESPONSES, 429), (RESPONSES, 200)]

@@ -93,7 +93,7 @@ def test_activate_request(body: object, paths: list[str]) -> None:
     [
         (
             "name",
-            "Expected at most 64 lower-case letters, digits, `.`, `_` and `-`; the first is a letter or a digit",
+            "Expected at most 64 lower-case letters, digits, `.`, `_` and `-`; first a letter or a digit",
         ),
         ("userHeader", "Expected a header field's name of at most 64 characters, such as `X-User`"),
     ],
