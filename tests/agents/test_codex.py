@@ -44,17 +44,3 @@ async def test_a_long_prompt_is_explained(codex: Program, setup: Setup) -> None:
     is_explained = "ran out of room in the model's context window" in finished.output
     assert (finished.status, is_explained) == (1, True), finished.output
     assert [path for path, _ in await setup.requests()] == [RESPONSES]
-
-
-async def test_it_waits_for_a_limit(codex: Program, setup: Setup) -> None:
-    """A person's key works. At its limit the program waits for Retry-After, and retries once."""
-    await setup.load(LARGE)
-    key = await setup.make_key(limits={"requestsPerMinute": 2})
-    chat = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 1}
-    for _ in range(2):
-        url, headers = setup.gateway.url("/v1/chat/completions"), {"X-API-Key": key}
-        async with setup.gateway.client.post(url, json=chat, headers=headers) as response:
-            assert response.status == 200
-    finished = await codex.with_environ(LMGATEWAY_API_KEY=key).run(*EXEC, "Hello!")
-    assert finished.status == 0, finished.output
-    assert (await setup.requests())[-2:] == [(RESPONSES, 429), (RESPONSES, 200)]
