@@ -102,7 +102,7 @@ def _addresses(config: Config, urls: Sequence[str]) -> str:
 
 def _about_keys(path: Path) -> Iterator[str]:
     yield "The key below is yours: it has every right. While the gateway runs, make one for each person"
-    yield "and app. It opens the models and, unless --scope says so, nothing else:"
+    yield "and app. Such a key may use the models, and nothing else unless you add --scope:"
     yield f"  {_command('keys add alice', path)}"
     yield f"  {_command(_LIMITED_KEY, path)}"
     yield "Each is printed once. An app takes it as its API key, in place of yours, with the same base URL."

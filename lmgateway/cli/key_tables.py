@@ -61,7 +61,7 @@ def _settings(key: Json, now: float) -> Iterator[Row]:
     yield "defaults", ", ".join(f"{name}={value}" for name, value in defaults if value is not None)
     yield "user header", key.get("userHeader", "")
     yield "note", key.get("note", "")
-    yield "made", _date(key["createdAt"]) if "createdAt" in key else ""
+    yield "made", local_time(key["createdAt"]) if "createdAt" in key else ""
     # The owner, which has no such time, isn't a named key.
     yield "last used", _last_use(key, now) if "createdAt" in key else ""
     yield "addresses today", f"{key['recentAddresses']:,}" if key.get("recentAddresses") else ""
@@ -91,7 +91,11 @@ def _last_use(key: Json, now: float) -> str:
 
 
 def _end(key: Json, now: float) -> str:
-    return f"{_date(key['expiresAt'])}, {relative(key['expiresAt'], now)}" if "expiresAt" in key else "never"
+    return (
+        f"{local_time(key['expiresAt'])}, {relative(key['expiresAt'], now)}"
+        if "expiresAt" in key
+        else "never"
+    )
 
 
 def relative(timestamp: str, now: float) -> str:
@@ -109,7 +113,7 @@ def _span(seconds: float) -> str:
     return "less than a minute"
 
 
-def _date(timestamp: str) -> str:
+def local_time(timestamp: str) -> str:
     """Return the time in this machine's zone."""
     return f"{datetime.fromisoformat(timestamp).astimezone():%Y-%m-%d %H:%M}"
 

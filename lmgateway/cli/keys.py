@@ -51,6 +51,11 @@ def listing(options: argparse.Namespace) -> int:
 
 def add(options: argparse.Namespace) -> int:
     body = {"name": options.name, **_settings(options)}
+    if body.get("models", ()) is None:
+        # An unset variable of a script mustn't open all models.
+        raise RequestFailed(
+            "--model is empty. Name a model, or leave the option out for all of them.", EX_USAGE
+        )
 
     async def ask(gateway: GatewayClient) -> int:
         key = await gateway.request("POST", _KEYS, body)
@@ -58,6 +63,8 @@ def add(options: argparse.Namespace) -> int:
             return say_answer(key)
         say(f"The key {key['name']} is made. {_may_use(key)}")
         _say_secret(options, key["key"])
+        if key["addresses"]:
+            say(f"Clients at {', '.join(key['addresses'])} need no key.")
         if not gateway.sends_key:
             say(_FIRST)
         return 0

@@ -12,6 +12,7 @@ from ..observe.clock import iso_timestamp, unix_time
 from ..text import printable
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient
+from .key_tables import local_time
 from .models import ask_gateway
 from .output import say, say_json, say_lines
 
@@ -64,14 +65,18 @@ def _time(text: str | None) -> str | None:
 
 def _print_table(report: dict[str, Any]) -> None:
     by: Sequence[str] = report["by"]
-    rows = [[*(row[name] for name in by), *_shown(row)] for row in report["rows"]]
+    rows = [[*(_cell(name, row[name]) for name in by), *_shown(row)] for row in report["rows"]]
     if not rows:
-        say(f"No request ended from {report['since']} to {report['until']}.")
+        say(f"No request ended from {local_time(report['since'])} to {local_time(report['until'])}.")
         return
     head = [*map(str.upper, by), *_COUNTS.values()]
     if by:
         rows.append(["total", *[""] * (len(by) - 1), *_shown(report["total"])])
     _align([head, *rows], left=len(by))
+
+
+def _cell(name: str, text: str) -> str:
+    return local_time(text) if name == "hour" else text
 
 
 def _shown(counts: dict[str, Any]) -> Iterable[str]:

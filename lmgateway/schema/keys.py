@@ -18,7 +18,7 @@ KeyName = Annotated[
     str,
     Meta(
         pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z",
-        description="Lower-case letters, digits, `.`, `_` and `-`; at most 64 characters.",
+        description="At most 64 lower-case letters, digits, `.`, `_` and `-`; first a letter or a digit.",
     ),
 ]
 Time = Annotated[
@@ -36,7 +36,13 @@ _Addresses = Annotated[
     ),
 ]
 _Limit = Annotated[int, Meta(ge=1, le=10**12)]
-_HeaderName = Annotated[str, Meta(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")]
+_HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z",
+        description="A header field's name of at most 64 characters, such as `X-User`.",
+    ),
+]
 
 
 class KeyLimits(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,18 +61,21 @@ class KeySettings(RequestBody, frozen=True, kw_only=True):
     models: _Globs = ("*",)
     addresses: _Addresses = ()
     share: Annotated[
-        float, Meta(ge=0.1, le=100, description="Its weight when several keys wait for the machine.")
+        float, Meta(ge=0.1, le=100, description="Its weight beside other keys. It has no effect yet.")
     ] = 1.0
-    priority: Annotated[Priority, about("`background` requests wait for interactive ones.")] = field(
+    priority: Annotated[Priority, about("`interactive` or `background`. It has no effect yet.")] = field(
         default="interactive", name="class"
     )
     model: Annotated[Name, about("The model of requests that name none.")] | None = None
     default_inference: (
         Annotated[DefaultInference, about("The defaults of fields that requests omit.")] | None
     ) = None
-    user_header: Annotated[_HeaderName, about("The header field in which an app names its user.")] | None = (
-        None
-    )
+    user_header: (
+        Annotated[
+            _HeaderName, about("The header field in which an app names its user. It has no effect yet.")
+        ]
+        | None
+    ) = None
     limits: KeyLimits = KeyLimits()
     note: Annotated[str, Meta(max_length=1000)] | None = None
     expires_at: Time | None = None

@@ -21,6 +21,7 @@ MAX_MISTAKES = 20
 MAX_NAME_LENGTH = 64
 MAX_SENTENCE_LENGTH = 256
 _NO_CHOICE = "Invalid enum value"
+_NO_MATCH = "Expected `str` matching regex"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
 
@@ -74,6 +75,8 @@ def _own_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, st
         sentence = mistake["message"]
         if sentence.startswith(_NO_CHOICE):
             sentence += f"; there are {', '.join(_choices(kind))}"
+        elif sentence.startswith(_NO_MATCH):
+            sentence = _described_form(kind) or sentence
         yield path + mistake["path"], sentence
 
 
@@ -122,6 +125,15 @@ def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return [str(word) for word in get_args(kind)]
     return [word for part in get_args(kind) for word in _choices(part)]
+
+
+def _described_form(kind: Any) -> str | None:
+    """Return the description beside a type's regular expression, as a mistake; None if it has none."""
+    for part in (kind, *get_args(kind)):
+        for meta in getattr(part, "__metadata__", ()):
+            if meta.pattern is not None and meta.description is not None:
+                return f"Expected {meta.description[0].lower()}{meta.description[1:].rstrip('.')}"
+    return None
 
 
 def _join(path: str, name: str) -> str:

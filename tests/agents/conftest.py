@@ -54,6 +54,14 @@ class Setup:
         async with self.gateway.client.post(url, json=order, headers=headers) as response:
             assert response.status == 200, await response.text()
 
+    async def make_key(self, **settings: object) -> str:
+        """Make a named key, and return its secret."""
+        url, headers = self.gateway.url("/admin/keys"), {"X-API-Key": KEY}
+        async with self.gateway.client.post(
+            url, json={"name": "anna", **settings}, headers=headers
+        ) as response:
+            return str((await response.json())["key"])
+
     async def requests(self) -> list[tuple[str, int]]:
         """Return path and status of each request that the gateway has answered, oldest first."""
         url, headers = self.gateway.url("/debug/requests"), {"X-API-Key": KEY}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # Claude Code's ten retries take three minutes, which no test may wait for.
@@ -25,6 +25,9 @@ class Program:
     command: Path
     folder: Path
     environ: dict[str, str]
+
+    def with_environ(self, **variables: str) -> Program:
+        return replace(self, environ={**self.environ, **variables})
 
     async def run(self, *arguments: str) -> Finished:
         """Raises TimeoutError, and ends the program and its children, after PROGRAM_SECONDS."""

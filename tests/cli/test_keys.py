@@ -78,6 +78,12 @@ async def test_add_prints_the_key_on_a_line_of_its_own(commands: Commands, keys:
         assert response.status == 200
 
 
+async def test_add_names_the_clients_without_a_key(keys: Keys) -> None:
+    """An app that can't send a key isn't given one to enter."""
+    ended = await keys("add", "tablet", "--address", "192.168.1.7", "--address", "fd00::/64")
+    assert ended.output.endswith("\nClients at 192.168.1.7, fd00::/64 need no key.\n")
+
+
 async def test_every_setting(keys: Keys) -> None:
     """Options become the settings of the API, whose names `--limit` takes in kebab case too."""
     arguments = (
@@ -296,6 +302,7 @@ FAILURES = [
     pytest.param(["add", "bob", "--default", "temprature=1"], 65, "mean temperature?", id="default"),
     pytest.param(["add", "bob", "--class", "fast"], 65, "there are interactive, background", id="class"),
     pytest.param(["add", "bob", "--share", "x"], 65, "share", id="share"),
+    pytest.param(["add", "bob", "--model", ""], 64, "--model is empty", id="an unset variable"),
     pytest.param(["add", "bob", "--address", "home"], 65, "addresses[0]", id="address"),
     pytest.param(["add", "bob", "--expires", "30x"], 65, "expiresAt", id="date"),
     pytest.param(["add", "bob", "--expires", "1999-01-01"], 65, "in the future", id="past"),

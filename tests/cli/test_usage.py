@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -43,11 +44,20 @@ total                    1,200       3       19  1,234,567      89,012      4,00
     )
 
 
+async def test_hours_are_shown_in_this_machines_zone(commands: Commands) -> None:
+    """As a date and a time, not as ISO 8601."""
+    await add(commands, (NOON, "alice", "", Counts(requests=1)))
+    status, output = await commands.run("usage", *DAY, "--by", "hour")
+    noon = datetime.fromtimestamp(NOON).strftime("%Y-%m-%d %H:%M")  # noqa: DTZ006
+    assert (status, output.splitlines()[1].startswith(f"{noon}  ")) == (0, True)
+
+
 async def test_without_requests_it_says_so(commands: Commands) -> None:
-    assert await commands.run("usage", *DAY) == (
-        0,
-        "No request ended from 2026-11-30T00:00:00.000Z to 2026-12-01T00:00:00.000Z.\n",
+    """With the times in this machine's zone."""
+    since, until = (
+        datetime.fromisoformat(day).astimezone().strftime("%Y-%m-%d %H:%M") for day in (DAY[1], DAY[3])
     )
+    assert await commands.run("usage", *DAY) == (0, f"No request ended from {since} to {until}.\n")
 
 
 @pytest.mark.parametrize(("since", "keys"), [("2h", {"now"}), ("2d", {"now", "yesterday"})])

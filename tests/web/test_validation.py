@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lmgateway.schema.keys import NewKey
 from lmgateway.schema.models import ActivateRequest, LoadRequest
 from lmgateway.web.validation import MAX_MISTAKES, mistakes
 from tests.conftest import StartGateway
@@ -85,6 +86,22 @@ def test_load_request(body: object, expected: dict[str, str]) -> None:
 def test_activate_request(body: object, paths: list[str]) -> None:
     """Activating has its own fields, and the same rules."""
     assert sorted(mistake["path"] for mistake in mistakes(body, ActivateRequest)) == paths
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (
+            "name",
+            "Expected at most 64 lower-case letters, digits, `.`, `_` and `-`; first a letter or a digit",
+        ),
+        ("userHeader", "Expected a header field's name of at most 64 characters, such as `X-User`"),
+    ],
+)
+def test_a_form_is_described(field: str, expected: str) -> None:
+    """In words: few people read regular expressions."""
+    body = {"name": "anna", field: "Anna B"}
+    assert mistakes(body, NewKey) == [{"path": field, "message": expected}]
 
 
 @pytest.mark.parametrize("kind", [LoadRequest, ActivateRequest])

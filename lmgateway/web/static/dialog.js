@@ -23,6 +23,8 @@ export function openDialog({ title, content, confirm, mood = "primary", cancel =
     try {
       const result = await submit?.();
       dialog.close();
+      // Not at the close event, which follows later: a secret would be in the page for so long.
+      dialog.remove();
       return result;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

@@ -84,9 +84,10 @@ const RARE = [
     path: "class",
     label: "Class",
     kind: "choice",
-    attributes: { choices: [["interactive", "interactive"], ["background", "background: waits for interactive requests"]] },
+    hint: "It has no effect yet.",
+    attributes: { choices: [["interactive", "interactive"], ["background", "background"]] },
   },
-  { path: "share", label: "Share", kind: "number", hint: "Its weight when several keys wait for the machine.", attributes: { min: 0.1, max: 100, step: "any", placeholder: "1" } },
+  { path: "share", label: "Share", kind: "number", hint: "Its weight beside other keys. It has no effect yet.", attributes: { min: 0.1, max: 100, step: "any", placeholder: "1" } },
 ];
 
 /** The fields of a new key, or of one that is changed. */
