@@ -47,6 +47,25 @@ async def test_without_the_owner_the_gateway_stays_closed(
     assert (await call(gateway, "DELETE", "/admin/keys/boss", key=boss)).status == 200
 
 
+async def test_a_warning_says_that_no_key_can_change_the_keys(
+    gateway: Gateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever removes auth.api_key would learn it only when a key must be revoked."""
+    without_owner = {"lmstudio": {"base_url": upstream.base_url}}
+    reload(gateway, **without_owner)  # there are no keys to change
+    reload(gateway, auth={"api_key": OWNER}, **without_owner)
+    await make_key(gateway, "anna")
+    reload(gateway, auth={"api_key": OWNER}, **without_owner)
+    assert "no key can change the keys" not in caplog.text
+    reload(gateway, **without_owner)
+    assert caplog.text.count("no key can change the keys") == 1
+    caplog.clear()
+    reload(gateway, auth={"api_key": OWNER}, **without_owner)
+    await make_key(gateway, "boss", scopes=["admin"])
+    reload(gateway, **without_owner)
+    assert "no key can change the keys" not in caplog.text
+
+
 async def test_a_new_owners_key_of_the_named_form(gateway: Gateway, upstream: ScriptedUpstream) -> None:
     """A named key that is set as auth.api_key has every right, and is still the owner's once revoked."""
     key = await make_key(gateway, "anna")
