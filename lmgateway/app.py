@@ -138,6 +138,7 @@ def put_in_force(app: web.Application, rules: Ruleset) -> None:
     """
     app[FLEET].replace(rules.box)
     app[RULES_IN_FORCE].replace(rules)
+    app[KEYS].warn_if_unmanaged()
 
 
 def _apply_keys(app: web.Application, ring: Keyring) -> None:

@@ -35,6 +35,10 @@ _UNREADABLE = (
     "database, or make a key with the owner's. If there were no keys, remove the damaged files (.broken) "
     "from the state folder, and start the gateway again"
 )
+_UNMANAGED = (
+    "no key can change the keys: auth.api_key isn't set, and no named key that is valid has the scope admin. "
+    "Set auth.api_key, and make one"
+)
 
 USES_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 600.0
@@ -83,6 +87,7 @@ class Keys:
             logger.warning(_UNREADABLE)
         self.uses.restore({row.name: row.used for row in rows or () if row.used is not None})
         self._put(Keyring.of(keys, is_readable=rows is not None, has_unreadable=len(keys) < len(rows or ())))
+        self.warn_if_unmanaged()
 
     async def close(self) -> None:
         await self._changes.close()
@@ -176,6 +181,12 @@ class Keys:
         self._changed.set()
         self._on_change(ring)
 
+    def warn_if_unmanaged(self) -> None:
+        """Log a warning if there are keys, and none of them nor the owner's can change them."""
+        now, ring = unix_time(), self.ring
+        if ring.keys and not (self._owner_key() or any(key.manages_keys(now) for key in ring.keys.values())):
+            logger.warning(_UNMANAGED)
+
     def _new_secret(self) -> str:
         while (new := id_of(text := make_key())) in self.ring.secrets or new == id_of(self._owner_key()):
             pass
@@ -194,6 +205,7 @@ class Keys:
             now = unix_time()
             if ends is not None and ends <= now:
                 self._on_change(self.ring)
+                self.warn_if_unmanaged()
 
     async def save_uses(self) -> None:
         """Save now and then when the keys were used last; after a failure less often, as each is logged."""

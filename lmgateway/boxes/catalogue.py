@@ -35,6 +35,8 @@ class Catalogue:
         # The last list over HTTP, and the same with the paths of its models where they are known.
         self._listed, self.listing = Listing(), Listing()
         self._listed_at: float | None = None
+        # How often LM Studio's models were changed, and how often before that list was requested.
+        self._changes = self._listed_changes = self._refresh_changes = 0
         self._on_disk: Names = {}
         self._in_memory: Names = {}
         # By names as they are recorded, if that isn't as they are.
@@ -53,7 +55,13 @@ class Catalogue:
 
     @property
     def is_fresh(self) -> bool:
-        return self._listed_at is not None and self._clock() - self._listed_at <= FRESH_SECONDS
+        if self._listed_at is None or self._listed_changes != self._changes:
+            return False
+        return self._clock() - self._listed_at <= FRESH_SECONDS
+
+    def expire(self) -> None:
+        """Have the snapshot refreshed before a request is judged by it: a load or an unload has ended."""
+        self._changes += 1
 
     def find(self, name: str) -> KnownModel | None:
         """Return the model that any list has under this name, or this cleaned name, however old it is."""
@@ -63,14 +71,16 @@ class Catalogue:
     async def refresh(self, read: Read, tasks: background.DetachedTasks) -> None:
         """Request the lists over HTTP; concurrent calls share one request (single-flight).
 
-        Raises UpstreamUnavailable, and the snapshot is unchanged.
+        One that began before the last change isn't shared. Raises UpstreamUnavailable, and the snapshot is
+        unchanged.
         """
-        if self._refresh is None or self._refresh.done():
+        if self._refresh is None or self._refresh.done() or self._refresh_changes != self._changes:
+            self._refresh_changes = self._changes
             self._refresh = tasks.start(self._request(read))
         await background.join(self._refresh)
 
     async def _request(self, read: Read) -> None:
-        began = self._clock()
+        began, changes = self._clock(), self._changes
         try:
             async with asyncio.timeout(REFRESH_SECONDS):
                 native, served = await asyncio.gather(read("/api/v1/models"), read("/v1/models"))
@@ -82,6 +92,9 @@ class Catalogue:
             raise UpstreamUnavailable(_UNREADABLE) from exc
         if listing is None:
             raise UpstreamUnavailable(_UNREADABLE)
+        if changes < self._listed_changes:
+            return  # a request that began later was answered sooner
+        self._listed_changes = changes
         on_demand = names_in(served) - listing.instances.keys()
         self._listed, self._listed_at = structs.replace(listing, on_demand=on_demand), began
         self._merge()

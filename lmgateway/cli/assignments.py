@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
+
+import msgspec
 
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 
 
 def json_or_text(text: str) -> Any:
-    """Return the value of a JSON text; another text as it is."""
+    """Return the value of a JSON text; another text as it is, such as `Infinity`, which isn't JSON."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return text
 
 

@@ -88,13 +88,13 @@ def change(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    path = f"{_KEYS}/self" if options.name is None else _path(options.name)
+    is_own = options.name in {None, "self"}  # no key has that name
+    path = f"{_KEYS}/self" if is_own else _path(options.name)
 
     async def ask(gateway: GatewayClient) -> int:
         answer = await gateway.request("GET", path)
         if options.json:
             return say_answer(answer)
-        is_own = options.name is None
         key, used, left = (answer[name] for name in ("key", "used", "left")) if is_own else (answer, {}, {})
         say_table(describe(key, used, left, unix_time()))
         return 0

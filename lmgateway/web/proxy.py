@@ -62,7 +62,11 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             activity.announce(exchange)
             if dialect is not None:
                 await take_turn(app, exchange, waits=dialect is not COUNTING)
-            delivered = await deliver(planned, rules, exchange)
+            try:
+                delivered = await deliver(planned, rules, exchange)
+            finally:
+                if context.area.scope == "models":  # LM Studio's own load or unload
+                    rules.box.catalogue.expire()
             del planned  # free the body, which may be large, before the response is relayed
         if listing is not None:
             return await list_response(delivered, destination.path, caller, listing, exchange)

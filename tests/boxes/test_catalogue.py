@@ -13,6 +13,7 @@ from lmgateway.boxes import inventory
 from lmgateway.boxes.catalogue import Catalogue
 from lmgateway.boxes.listing import KnownModel
 from lmgateway.errors import UpstreamBroke, UpstreamUnavailable
+from tests.support.waiting import until
 
 NATIVE = {"models": [{"key": "key", "type": "llm", "loaded_instances": [{"id": "fast"}]}]}
 SERVED = {"data": [{"id": "key"}, {"id": "fast"}]}
@@ -126,3 +127,37 @@ def test_the_sdks_lists_map_instances_and_paths_to_models() -> None:
     assert [catalogue.find(name) for name in ("fast", "pub/key.gguf", "key", "?")] == [KEY, KEY, KEY, None]
     catalogue.put_loaded([])
     assert catalogue.find("fast") is None
+
+
+async def test_a_change_ends_its_freshness() -> None:
+    """Also that of lists that were requested before the change."""
+    catalogue, lists, tasks = Catalogue(), native(), DetachedTasks()
+    await catalogue.refresh(lists.read, tasks)
+    catalogue.expire()
+    assert not catalogue.is_fresh
+    early = asyncio.create_task(catalogue.refresh(lists.read, tasks))
+    lists.gate.clear()
+    await until(lambda: len(lists.asked) == 4)
+    catalogue.expire()
+    lists.gate.set()
+    await early
+    assert not catalogue.is_fresh
+    await catalogue.refresh(lists.read, tasks)
+    assert catalogue.is_fresh
+
+
+async def test_a_request_of_before_a_change_is_not_shared() -> None:
+    """Its answer doesn't replace a newer one either."""
+    catalogue, lists, tasks = Catalogue(), native(), DetachedTasks()
+    lists.gate.clear()
+    early = asyncio.create_task(catalogue.refresh(lists.read, tasks))
+    await until(lambda: len(lists.asked) == 2)
+    catalogue.expire()
+    late_lists = native()
+    await catalogue.refresh(late_lists.read, tasks)
+    assert (len(late_lists.asked), catalogue.is_fresh) == (2, True)
+    lists.answers = {"/api/v1/models": {"models": []}, "/v1/models": {"data": []}}
+    lists.gate.set()
+    await early
+    assert catalogue.is_fresh
+    assert catalogue.find("key") == KEY

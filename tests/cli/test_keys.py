@@ -224,12 +224,13 @@ OWN = {
 }
 
 
+@pytest.mark.parametrize("name", [(), ("self",)])
 async def test_show_without_a_name_is_about_the_key_that_is_sent(
-    keys: Keys, upstream: ScriptedUpstream
+    keys: Keys, upstream: ScriptedUpstream, name: tuple[str, ...]
 ) -> None:
     """Its use and what is left stand beside its settings; --json prints the response."""
     upstream.script = answer(json.dumps(OWN).encode())
-    ended = await keys("show", url=upstream.base_url, key="mine")
+    ended = await keys("show", *name, url=upstream.base_url, key="mine")
     assert ended.output.splitlines()[-3:] == [
         "requests this minute  3, 27 left",
         "tokens this minute    120",
@@ -314,6 +315,8 @@ FAILURES = [
     pytest.param(["revoke", ""], 65, "can't be a key's name", id="empty name"),
     pytest.param(["revoke", "bob"], 66, "There is no key bob", id="revoke unknown"),
     pytest.param(["rotate", "alice", "--grace", "-1"], 65, "graceSeconds", id="grace"),
+    pytest.param(["rotate", "alice", "--grace", "1e400"], 65, "graceSeconds", id="endless grace"),
+    pytest.param(["add", "bob", "--share", "Infinity"], 65, "share", id="endless share"),
 ]
 
 

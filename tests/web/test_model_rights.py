@@ -69,6 +69,26 @@ async def test_a_model_inside_the_globs_answers(start_gateway: StartGateway, pat
         assert [one.identifier for one in home.simulator.memory.instances()] == [instance.identifier]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/admin/models/unload", {"modelKey": LLM}),
+        ("/api/v1/models/unload", {"instance_id": LLM}),
+    ],
+)
+async def test_an_unload_through_the_gateway_counts_at_once(
+    start_gateway: StartGateway, path: str, body: dict[str, Any]
+) -> None:
+    """Without loading on demand LM Studio would answer with the other model that is in memory."""
+    async with household(start_gateway, Switches(jit=False)) as home:
+        home.simulator.load(LLM)
+        home.simulator.load(OTHER_LLM)
+        kid = await home.key(models=[LLM])
+        assert (await home.ask(kid, CHAT, {**HELLO, "model": LLM})).status == 200
+        assert (await home.ask(OWNER, path, body)).status == 200
+        assert (await home.ask(kid, CHAT, {**HELLO, "model": LLM})).status == 404
+
+
 @pytest.mark.parametrize("jit", [True, False])
 @pytest.mark.parametrize("name", [LLM, "qwen2.5-7b-mine"])
 async def test_an_identifier_that_looks_like_an_allowed_key_opens_nothing(

@@ -76,7 +76,10 @@ class SdkCalls:
 
     async def unload(self, kind: ModelType, identifier: str) -> None:
         """Unload an instance. Raises ModelNotFound if no instance has this identifier."""
-        await self._call(kind, "unloadModel", {"identifier": identifier}, retry=False)
+        try:
+            await self._call(kind, "unloadModel", {"identifier": identifier}, retry=False)
+        finally:
+            self._catalogue.expire()
 
     async def load(
         self,
@@ -114,6 +117,8 @@ class SdkCalls:
                 raise UpstreamSilent("The load made no progress. LM Studio may be frozen.") from exc
             except sdk.SdkError as exc:
                 raise sdk.translate(exc) from exc
+            finally:
+                self._catalogue.expire()
 
     async def _call(
         self,
