@@ -26,12 +26,12 @@ from tests.conftest import StartGateway
 from tests.support.gate import Gate
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.home import QUICK
+from tests.support.keys import OWNER, bearer, make_key
 from tests.support.studio import Studio, running_studio
 from tests.support.waiting import until
 from tests.support.zone import local_zone
 
 LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
-OWNER = "the key of the house"
 HELLO = "Say something in 5 words."
 MESSAGES = [{"role": "user", "content": HELLO}]
 GENERATING: dict[str, dict[str, Any]] = {
@@ -75,17 +75,9 @@ async def gateway(start_gateway: StartGateway, studio: Studio) -> Gateway:
     return gateway
 
 
-async def make_key(gateway: Gateway, name: str, **settings: object) -> str:
-    body, headers = {"name": name, **settings}, {"X-API-Key": OWNER}
-    async with gateway.client.post(gateway.url("/admin/keys"), json=body, headers=headers) as response:
-        assert response.status == 201, await response.text()
-        return str((await response.json())["key"])
-
-
 async def ask(gateway: Gateway, key: str, path: str, body: dict[str, Any]) -> int:
-    headers = {"Authorization": f"Bearer {key}"}
     with suppress(aiohttp.ClientError):
-        async with gateway.client.post(gateway.url(path), json=body, headers=headers) as response:
+        async with gateway.client.post(gateway.url(path), json=body, headers=bearer(key)) as response:
             await response.read()
             return response.status
     return 0
@@ -93,10 +85,9 @@ async def ask(gateway: Gateway, key: str, path: str, body: dict[str, Any]) -> in
 
 async def leave_after(gateway: Gateway, key: str, tokens: int) -> None:
     """Read so many tokens of a stream, and disconnect."""
-    headers = {"Authorization": f"Bearer {key}"}
     body = {"model": LLM, "messages": MESSAGES, "stream": True}
     url = gateway.url("/v1/chat/completions")
-    async with gateway.client.post(url, json=body, headers=headers) as response:
+    async with gateway.client.post(url, json=body, headers=bearer(key)) as response:
         async for line in response.content:
             tokens -= b'"content":"' in line and b'"content":""' not in line
             if not tokens:
@@ -427,10 +418,9 @@ async def test_a_full_disk_stops_no_request_and_loses_no_count(
 async def test_it_holds_no_address_prompt_or_answer(gateway: Gateway, tmp_path: Path) -> None:
     """Nor a key: the folder has only names and numbers of who used what."""
     key = await make_key(gateway, "alice")
-    headers = {"Authorization": f"Bearer {key}"}
     body = {"model": LLM, "messages": [{"role": "user", "content": "a secret of ours: xyzzy"}]}
     async with gateway.client.post(
-        gateway.url("/v1/chat/completions?note=xyzzy"), json=body, headers=headers
+        gateway.url("/v1/chat/completions?note=xyzzy"), json=body, headers=bearer(key)
     ) as response:
         answer = (await response.json())["choices"][0]["message"]["content"]
     assert await ask(gateway, key, "/v1/chat/completions", {**body, "model": "xyzzy"}) in {400, 404}
