@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio.constants
+import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -23,9 +24,18 @@ traceback.extract_stack.__defaults__ = (None, 1)
 # any machine, without the time in which other processes ran: /proc has how many nanoseconds a thread waited
 # for the processor.
 SLOW_SECONDS = 2.0
+SLOW = "Executing %s took %.3f seconds"
 SCHEDULED = Path("/proc/thread-self/schedstat")
 
 start_children_interruptible()
+
+
+def _is_no_short_delay(record: logging.LogRecord) -> bool:
+    return record.msg != SLOW or record.args[1] >= SLOW_SECONDS  # type: ignore[index, operator]
+
+
+# asyncio's own limit is 0.1 s, which a callback takes on a busy machine: tests that expect no record failed.
+logging.getLogger("asyncio").addFilter(_is_no_short_delay)
 
 StartGateway = Callable[..., Awaitable[Gateway]]
 
@@ -37,7 +47,7 @@ def nothing_holds_the_loop(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     allowed = SLOW_SECONDS + _seconds_kept_waiting() - began
     for phase in ("setup", "call"):
         for record in caplog.get_records(phase):
-            if record.name == "asyncio" and record.msg == "Executing %s took %.3f seconds":
+            if record.name == "asyncio" and record.msg == SLOW:
                 assert record.args[1] < allowed, record.getMessage()  # type: ignore[index, operator]
 
 
