@@ -108,7 +108,10 @@ class Stops(Pace):
         await super().token(speed)
 
 
-async def test_300_mixed_requests_are_what_lm_studio_says(gateway: Gateway, studio: Studio) -> None:
+@pytest.mark.parametrize(("whole", "aborted"), [(60, 6), pytest.param(260, 30, marks=pytest.mark.long)])
+async def test_mixed_requests_are_what_lm_studio_says(
+    gateway: Gateway, studio: Studio, whole: int, aborted: int
+) -> None:
     """Requests, errors and tokens of each key, whole or aborted, streamed or not, of every API."""
     dice = random.Random(19)
     keys = {name: await make_key(gateway, name) for name in ("alice", "bob", "carol")}
@@ -136,7 +139,7 @@ async def test_300_mixed_requests_are_what_lm_studio_says(gateway: Gateway, stud
         expected[name]["refused"] += 1
 
     kinds = (generate, generate, generate, embed, refused_by_lm_studio, refused_by_the_gateway)
-    await asyncio.gather(*(dice.choice(kinds)(dice.choice(list(keys))) for _ in range(260)))
+    await asyncio.gather(*(dice.choice(kinds)(dice.choice(list(keys))) for _ in range(whole)))
     # LM Studio reports 0 for the prompts of embeddings.
     prompt = told.total.prompt_tokens - told.apis["embeddings"].prompt_tokens
     completion = told.total.completion_tokens
@@ -145,7 +148,7 @@ async def test_300_mixed_requests_are_what_lm_studio_says(gateway: Gateway, stud
     assert sum(row["completionTokens"] for row in by_key.values()) == completion
     assert told.total.aborted == 0
 
-    for number in range(30):
+    for number in range(aborted):
         name = dice.choice(list(keys))
         studio.simulator.pace = Stops(3)
         await leave_after(gateway, keys[name], 3)
@@ -162,9 +165,12 @@ async def test_300_mixed_requests_are_what_lm_studio_says(gateway: Gateway, stud
     for (name,), row in by_key.items():
         for count in ("requests", "errors", "refused", "untold"):
             assert row[count] == expected[name][count], (name, count)
-    assert sum(sum(row[name] for name in ("requests", "refused")) for row in by_key.values()) == 300
-    assert sum(row["completionTokens"] for row in by_key.values()) == completion + 30 * 3
-    assert (told.total.completion_tokens, told.total.aborted) == (completion + 30 * 3, 30)
+    assert (
+        sum(sum(row[name] for name in ("requests", "refused")) for row in by_key.values())
+        == whole + aborted + 10
+    )
+    assert sum(row["completionTokens"] for row in by_key.values()) == completion + aborted * 3
+    assert (told.total.completion_tokens, told.total.aborted) == (completion + aborted * 3, aborted)
     by_model = await rows(gateway, "model,box")
     assert set(by_model) == {(LLM, "lmstudio"), (EMBEDDING, "lmstudio"), ("", "")}
     assert by_model[EMBEDDING, "lmstudio"]["untold"] == by_model[EMBEDDING, "lmstudio"]["requests"]
