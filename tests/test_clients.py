@@ -20,7 +20,8 @@ from lmgateway.simulator import Pace, Simulator, serve
 from lmgateway.web.state import ACTIVITY, MODELS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.limited_keys import OWNER_KEY, LimitClocks, make_key
+from tests.support.key_limits import LimitClocks
+from tests.support.keys import OWNER, make_key
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 KEY = "the key"
@@ -168,8 +169,8 @@ async def test_a_limit_is_the_libraries_own_error(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """With the header fields from which programs learn how long to wait."""
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
-    key = (await make_key(gateway, limits={"requestsPerMinute": 1}))["Authorization"].removeprefix("Bearer ")
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER})
+    key = await make_key(gateway, limits={"requestsPerMinute": 1})
     openai = AsyncOpenAI(base_url=f"{gateway.base_url}/v1", api_key=key, max_retries=0)
     anthropic = AsyncAnthropic(base_url=gateway.base_url, api_key=key, max_retries=0)
     async with openai, anthropic:
@@ -192,8 +193,8 @@ async def test_no_library_retries_a_limit_of_the_day(
 ) -> None:
     """Also not shortly before midnight, when Retry-After is a time that it would sleep for."""
     upstream.script = answer(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 7}}')
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
-    key = (await make_key(gateway, limits={"tokensPerDay": 10}))["Authorization"].removeprefix("Bearer ")
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER})
+    key = await make_key(gateway, limits={"tokensPerDay": 10})
     asked = []
     gateway.app[ACTIVITY].add_consumer(asked.append)
     with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,7 @@ from lmgateway.simulator import Simulator
 from tests.conftest import StartGateway
 from tests.support.gate import Gate
 from tests.support.gateway import Gateway
-from tests.support.process import run
+from tests.support.process import run_here
 from tests.support.studio import running_studio
 from tests.support.terminal import Terminal, on_terminal
 
@@ -36,10 +36,10 @@ class Commands:
 
     async def run(self, *arguments: str, **environ: str) -> tuple[int, str]:
         """Run a command with the gateway's address and key."""
-        return await run(*arguments, *self.access, cwd=self.folder, **environ)
+        return await run_here(*arguments, *self.access, cwd=self.folder, **environ)
 
     async def run_bare(self, *arguments: str, **environ: str) -> tuple[int, str]:
-        return await run(*arguments, cwd=self.folder, **environ)
+        return await run_here(*arguments, cwd=self.folder, **environ)
 
     def on_terminal(
         self, *arguments: str, stdout: int | None = None

@@ -6,28 +6,28 @@ import json
 import re
 import stat
 import tomllib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
-from lmgateway.cli import first_steps, main
+from lmgateway.cli import discovery, first_steps
 from lmgateway.cli.discovery import SearchResult
 from lmgateway.cli.machine import Interfaces, LanAddress, OtherNetwork
 from lmgateway.networks import parse_address
-from lmgateway.settings import SETTINGS, load
+from lmgateway.settings import load
 from lmgateway.simulator import Pace, Simulator, serve
-from tests.support.process import run
+from tests.support.process import run_here
 from tests.support.terminal import on_terminal
+from tests.support.waiting import PATIENCE_SECONDS
 
 MODEL = "qwen2.5-7b-instruct"
 TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 MANUAL = (Path(__file__).parents[2] / "config.example.toml").read_text()
+NOWHERE = "http://127.0.0.1:9"
 ALONE = ("--set", "server.host=127.0.0.1")
-
-RunHere = Callable[..., tuple[int, str]]
 
 
 @dataclass
@@ -48,14 +48,16 @@ class Place:
         settings.write_text(json.dumps({"port": port, "networkInterface": "127.0.0.1"}))
 
     async def run(self, *arguments: str, **environ: str) -> tuple[int, str]:
-        return await run(*arguments, cwd=self.folder, HOME=str(self.home), **environ)
+        return await run_here(*arguments, cwd=self.folder, HOME=str(self.home), **environ)
 
     def key(self) -> str:
         return str(tomllib.loads(self.config.read_text())["auth"]["api_key"])
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    # The simulator, in this process too, may take longer on a busy machine.
+    monkeypatch.setattr(discovery.probe, "__kwdefaults__", {"seconds": PATIENCE_SECONDS})
     for name in ("home", "folder"):
         (tmp_path / name).mkdir()
     return Place(tmp_path / "home", tmp_path / "folder")
@@ -122,7 +124,7 @@ async def test_finds_lm_studio_by_its_pointer_file(place: Place, studio: Simulat
 
 async def test_finds_no_lm_studio(place: Place) -> None:
     """It says how to start it, assumes the usual address, and leaves a placeholder for the model."""
-    status, output = await place.run("init", LMSTUDIO_BASE_URL="http://127.0.0.1:9")
+    status, output = await place.run("init", LMSTUDIO_BASE_URL=NOWHERE)
     assert status == 0
     assert "LM Studio doesn't answer. The gateway will connect to http://127.0.0.1:9." in output
     assert "lms server start" in output
@@ -171,24 +173,10 @@ async def test_may_write_elsewhere(place: Place, studio: Simulator, way: str) ->
     assert f"\n  {serve.replace('serve', 'keys add alice')}\n" in output
 
 
-@pytest.fixture
-def run_here(place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunHere:
-    """Run the command in this process, with an address where no LM Studio listens."""
-    for variable in {name for setting in SETTINGS.values() for name in setting.env}:
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.chdir(place.folder)
-    monkeypatch.setenv("LMSTUDIO_BASE_URL", "http://127.0.0.1:9")
-
-    def run(*arguments: str) -> tuple[int, str]:
-        return main(["init", *arguments]), capsys.readouterr().err
-
-    return run
-
-
 @pytest.mark.parametrize("output", ["nowhere/config.toml", "/dev/null/config.toml"])
-def test_cannot_write(run_here: RunHere, output: str) -> None:
+async def test_cannot_write(place: Place, output: str) -> None:
     """A missing folder is named, with a status of its own."""
-    status, message = run_here("--output", output)
+    status, message = await place.run("init", "--output", output, LMSTUDIO_BASE_URL=NOWHERE)
     assert status == 73
     assert re.fullmatch(r"lmgateway: \S+ can't be written: [\w ]+\. Choose a writable folder.*\n", message)
 
@@ -239,18 +227,11 @@ async def test_options_of_named_tables_are_written(place: Place, studio: Simulat
         ([], {"GATEWAY_PORT": "http"}, "environment: GATEWAY_PORT: invalid value"),
     ],
 )
-def test_bad_settings(
-    place: Place,
-    run_here: RunHere,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    environ: dict[str, str],
-    message: str,
+async def test_bad_settings(
+    place: Place, arguments: list[str], environ: dict[str, str], message: str
 ) -> None:
     """They are reported before anything is written."""
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
-    status, output = run_here(*arguments)
+    status, output = await place.run("init", *arguments, LMSTUDIO_BASE_URL=NOWHERE, **environ)
     assert status == 78
     assert message in output
     assert not place.config.exists()

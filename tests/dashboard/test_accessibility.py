@@ -11,6 +11,7 @@ from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, TITLE, Visit,
 from tests.dashboard.conftest import OpenDashboard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+LOOKS = [DESKTOP, pytest.param(PHONE, marks=pytest.mark.long)]
 
 
 async def fill_the_page(visit: Visit) -> None:
@@ -23,7 +24,7 @@ async def fill_the_page(visit: Visit) -> None:
     await expect(visit.page.get_by_role("progressbar", name="Loading Qwen2.5 7B Instruct")).to_be_visible()
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", LOOKS, ids=["desktop", "phone"])
 async def test_axe_finds_nothing(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
     """Names, roles, contrast, structure, in each look that the page has."""
     visit = await open_dashboard(loaded=True, color_scheme="light", **device)

@@ -20,6 +20,7 @@ from tests.dashboard.key_pages import (
 from tests.dashboard.test_usage import ROWS, open_usage, table, used
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+LOOKS = [DESKTOP, pytest.param(PHONE, marks=pytest.mark.long)]
 
 
 async def test_the_keyboard_is_enough_for_keys(open_dashboard: OpenDashboard) -> None:
@@ -53,7 +54,7 @@ async def test_the_keyboard_is_enough_for_keys(open_dashboard: OpenDashboard) ->
     await expect(page.get_by_role("heading", name="Keys", exact=True)).to_be_focused()
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", LOOKS, ids=["desktop", "phone"])
 async def test_axe_finds_nothing_about_keys(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
     """In the list and in the dialogs, in both schemes."""
     visit = await open_keys(open_dashboard, color_scheme="light", **device)
@@ -94,7 +95,7 @@ async def test_keys_fit_a_phone(open_dashboard: OpenDashboard) -> None:
     assert await dialog(visit).evaluate("node => node.scrollWidth <= node.clientWidth")
 
 
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("device", LOOKS, ids=["desktop", "phone"])
 async def test_axe_finds_nothing_about_usage(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
     """In both schemes; also the view of one's own key."""
     visit, _ = await open_usage(open_dashboard, color_scheme="light", **device)

@@ -82,8 +82,12 @@ async def test_the_keyboard_opens_an_operation(open_dashboard: OpenDashboard) ->
 
 @pytest.mark.parametrize(
     ("device", "looks"),
-    [(DESKTOP, ["light", "dark"]), pytest.param(PHONE, ["light"], marks=pytest.mark.long)],
-    ids=["desktop", "phone"],
+    [
+        (DESKTOP, ["light"]),
+        pytest.param(DESKTOP, ["dark"], marks=pytest.mark.long),
+        pytest.param(PHONE, ["light"], marks=pytest.mark.long),
+    ],
+    ids=["desktop", "dark", "phone"],
 )
 async def test_everybody_can_read_it(
     open_dashboard: OpenDashboard, device: dict[str, Any], looks: list[Any]

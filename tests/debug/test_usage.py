@@ -26,7 +26,7 @@ APIS: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": ("/v1/messages", {"messages": HELLO, "max_tokens": 50}),
     "native": ("/api/v1/chat", {"input": "Say something in 5 words.", "model": LLM}),
 }
-ANSWERS = 50
+ANSWERS = 15
 
 
 async def ask(home: Home, path: str, body: dict[str, Any]) -> bytes:

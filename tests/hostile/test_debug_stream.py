@@ -126,6 +126,7 @@ async def test_key_is_in_no_debug_event_and_no_debug_response_wherever_it_was_se
     assert KEY.upper().encode() not in seen
 
 
+@pytest.mark.long
 async def test_10_debug_clients_that_never_read_cost_nothing(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
@@ -166,6 +167,7 @@ async def test_10_debug_clients_that_never_read_cost_nothing(
         assert await until(watcher, b'"requestId":"mine"')
 
 
+@pytest.mark.long
 async def test_300_debug_clients_are_served_beside_requests_and_their_disconnection_is_noticed(
     connect: Connect, upstream: ScriptedUpstream
 ) -> None:

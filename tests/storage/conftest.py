@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import signal
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +17,7 @@ import pytest
 from lmgateway.schema.models import ActiveModel, ActiveModels, DefaultInference
 from lmgateway.storage.active_models import SavedActiveModels
 from lmgateway.storage.database import Database
+from tests.support.waiting import PATIENCE_SECONDS
 
 ONE = ActiveModels(active_model=ActiveModel(model_key="one"))
 TWO = ActiveModels(
@@ -89,3 +93,29 @@ def make_read_only(mount: Mount) -> Iterator[Callable[[Path], None]]:
                 stack.callback(folder.chmod, 0o700)
 
         yield make_read_only
+
+
+@asynccontextmanager
+async def forking(
+    script: str, folder: Path
+) -> AsyncIterator[tuple[Callable[[bytes], None], Callable[[], Awaitable[bytes]]]]:
+    """Run a script that forks a child for each line that it reads. Yield what sends and what reads a line."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, str(folder)),
+        cwd=Path(__file__).parents[2],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None
+    assert stdout is not None
+
+    async def read_line() -> bytes:
+        return await asyncio.wait_for(stdout.readline(), PATIENCE_SECONDS)
+
+    try:
+        yield stdin.write, read_line
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        await process.communicate()

@@ -19,10 +19,12 @@ from lmgateway.errors import StateInUse
 from lmgateway.storage import folder_lock
 from lmgateway.storage.folder_lock import FILE_NAME, FolderLock, Holder, holder_of
 from tests.storage.conftest import warnings
+from tests.support.clock import Clock
 from tests.support.process import lmgateway, run
 from tests.support.raw_client import raw_client
 from tests.support.requests import request
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
+from tests.support.waiting import until
 
 SERVE = ("serve", "--host", "127.0.0.1", "--port", "0")
 US = Holder(pid=os.getpid(), address="127.0.0.1:8002", since="2026-01-01T00:00:00.000Z")
@@ -128,6 +130,7 @@ async def test_sigterm_ends_the_waiting(tmp_path: Path, upstream: ScriptedUpstre
 async def test_one_that_doesnt_end_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_lock, "CLOSE_SECONDS", 0.0)
     monkeypatch.setattr(folder_lock, "NOTICE_SECONDS", 0.0)
+    clock = Clock(monkeypatch)
     first, second, waits = FolderLock(tmp_path), FolderLock(tmp_path), list[tuple[str, float]]()
     assert await acquire(first)
     with pytest.raises(
@@ -135,9 +138,14 @@ async def test_one_that_doesnt_end_in_time(tmp_path: Path, monkeypatch: pytest.M
     ):
         await acquire(second, drain_seconds=NEVER)
     first.mark_ending()
+    acquiring = asyncio.create_task(
+        acquire(second, drain_seconds=NEVER, waits=lambda *wait: waits.append(wait))
+    )
+    await until(lambda: waits)
+    assert waits == [(f"{tmp_path} is in use by {US}; waiting for its end", NEVER)]
+    await clock.pass_seconds(NEVER)
     with pytest.raises(StateInUse, match="and is still ending"):
-        await acquire(second, drain_seconds=0.2, waits=lambda *wait: waits.append(wait))
-    assert waits == [(f"{tmp_path} is in use by {US}; waiting for its end", 0.2)]
+        await acquiring
     first.release()
     assert await acquire(second)
     second.release()

@@ -16,7 +16,7 @@ from lmgateway.observe.event_stream import Events
 from lmgateway.storage.database import Database
 from lmgateway.storage.keys import SavedKeys
 
-from .conftest import warnings
+from .conftest import forking, warnings
 
 # Forks a child for each number that it reads, as test_kill.py does. Four workers of the child make keys with
 # that number in their names, rotate each, and revoke every other one. What has returned is printed.
@@ -98,33 +98,18 @@ async def test_kill_9_loses_no_change_of_a_key(
 ) -> None:
     """No made key is gone, no replaced secret and no revoked key is back, and no database is lost."""
     moments, answered = random.Random(7), dict[str, list[str]]()
-    changer = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        CHANGES_UNTIL_KILLED,
-        str(tmp_path),
-        cwd=Path(__file__).parents[2],
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert changer.stdin is not None
-    assert changer.stdout is not None
-    try:
+    async with forking(CHANGES_UNTIL_KILLED, tmp_path) as (send, read_line):
         for kill in range(kills):
-            changer.stdin.write(b"%d\n" % kill)
-            child = int(await asyncio.wait_for(changer.stdout.readline(), 60))
+            send(b"%d\n" % kill)
+            child = int(await read_line())
             # Some while the database is opened, the others amid the changes.
             for _ in range(moments.choice([0, 1, 5, 20, 40])):
-                note(answered, await asyncio.wait_for(changer.stdout.readline(), 60))
+                note(answered, await read_line())
             await asyncio.sleep(moments.uniform(0, 0.01))
             os.kill(child, signal.SIGKILL)
-            while (line := await asyncio.wait_for(changer.stdout.readline(), 60)) != b"gone\n":
+            while (line := await read_line()) != b"gone\n":
                 note(answered, line)
             check(answered, await restored_ids(tmp_path))
-    finally:
-        os.killpg(changer.pid, signal.SIGKILL)
-        await changer.communicate()
     assert len(answered) > kills
     assert not warnings(caplog)
     assert not list(tmp_path.glob("*.broken*"))

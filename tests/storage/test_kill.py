@@ -22,7 +22,7 @@ from lmgateway.simulator import Pace, Simulator
 from lmgateway.storage.database import Database
 from lmgateway.storage.ledger import Ledger
 from lmgateway.storage.usage import SavedUsage
-from tests.storage.conftest import saved_in, warnings
+from tests.storage.conftest import forking, saved_in, warnings
 from tests.support.process import serving
 from tests.support.studio import running_studio
 
@@ -96,38 +96,23 @@ async def test_kill_9_never_loses_the_state(
 ) -> None:
     """The state is the last one whose save returned, or the one that was being saved; so are the counts."""
     moments, latest, counted = random.Random(9), 0, 0
-    saver = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        SAVES_UNTIL_KILLED,
-        str(tmp_path),
-        cwd=Path(__file__).parents[2],
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert saver.stdin is not None
-    assert saver.stdout is not None
-    try:
+    async with forking(SAVES_UNTIL_KILLED, tmp_path) as (send, read_line):
         for _ in range(kills):
-            saver.stdin.write(b"%d\n" % (latest + 1))
-            child = int(await asyncio.wait_for(saver.stdout.readline(), 20))
+            send(b"%d\n" % (latest + 1))
+            child = int(await read_line())
             acknowledged = before = latest
             # One in three while the database is opened, and the others while it is written.
             if moments.random() > 1 / 3:
-                acknowledged = int(await asyncio.wait_for(saver.stdout.readline(), 20))
+                acknowledged = int(await read_line())
             await asyncio.sleep(moments.uniform(0, 0.01))
             os.kill(child, signal.SIGKILL)
-            while (line := await asyncio.wait_for(saver.stdout.readline(), 5)) != b"gone\n":
+            while (line := await read_line()) != b"gone\n":
                 acknowledged = int(line)
             active = await saved_in(tmp_path)
             latest = number_of(active) if active != ActiveModels() else 0
             assert latest in (acknowledged, acknowledged + 1)
             counts, counted = counted_in(tmp_path, "refused") - counted, counted_in(tmp_path, "refused")
             assert counts in (acknowledged - before, acknowledged - before + 1)
-    finally:
-        os.killpg(saver.pid, signal.SIGKILL)
-        await saver.communicate()
     assert latest > kills / 2
     assert not warnings(caplog)
 

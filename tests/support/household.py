@@ -11,12 +11,13 @@ from typing import Any
 
 from lmgateway.simulator import Pace, Simulator, Switches
 from tests.conftest import StartGateway
+from tests.support import keys
 from tests.support.gateway import Gateway
 from tests.support.home import QUICK
 from tests.support.studio import Studio, running_studio
 
-OWNER = {"X-API-Key": "the owner's key"}
-KEYED: dict[str, Any] = {"auth": {"api_key": OWNER["X-API-Key"]}, "lmstudio": QUICK}
+OWNER = {"X-API-Key": keys.OWNER}
+KEYED: dict[str, Any] = {"auth": {"api_key": keys.OWNER}, "lmstudio": QUICK}
 LLM, OTHER_LLM = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct"
 EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 CHAT, RESPONSES, NATIVE = "/v1/chat/completions", "/v1/responses", "/api/v1/chat"
@@ -43,10 +44,7 @@ class Reply:
 
 async def make_key(gateway: Gateway, name: str = "kid", **settings: object) -> Key:
     """Make a named key, and return the header field that sends it."""
-    body = {"name": name, **settings}
-    async with gateway.client.post(gateway.url("/admin/keys"), json=body, headers=OWNER) as response:
-        assert response.status == 201, await response.text()
-        return {"Authorization": f"Bearer {(await response.json())['key']}"}
+    return keys.bearer(await keys.make_key(gateway, name, **settings))
 
 
 async def ask(

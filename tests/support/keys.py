@@ -22,6 +22,11 @@ class Reply(NamedTuple):
         return [mistake["path"] for mistake in self.body["details"]]
 
 
+def bearer(key: str) -> dict[str, str]:
+    """Return the header field that sends this key."""
+    return {"Authorization": f"Bearer {key}"}
+
+
 async def call(
     gateway: Gateway,
     method: str,
@@ -34,7 +39,7 @@ async def call(
     """Make a request with this key, if any, and header fields such as `x_forwarded_for`."""
     headers = {name.replace("_", "-"): value for name, value in fields.items()}
     if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
+        headers |= bearer(key)
     json = {} if body is None else {"json": body}
     async with gateway.client.request(method, gateway.url(path), headers=headers, **json) as response:
         is_json = response.content_type == "application/json" and method != "HEAD"
@@ -43,13 +48,20 @@ async def call(
         )
 
 
-async def make_key(gateway: Gateway, name: str, *, by: str | None = OWNER, **settings: object) -> str:
+async def make_key(
+    gateway: Gateway, name: str = "alice", *, by: str | None = OWNER, **settings: object
+) -> str:
     """Make a key with these settings, in the names of JSON, and return it."""
     made = await call(gateway, "POST", "/admin/keys", {"name": name, **settings}, key=by)
     assert made.status == 201, made.body
     return str(made.body["key"])
 
 
-async def change_key(gateway: Gateway, name: str, **settings: object) -> None:
+async def change_key(gateway: Gateway, name: str = "alice", **settings: object) -> None:
     changed = await call(gateway, "PATCH", f"/admin/keys/{name}", settings)
     assert changed.status == 200, changed.body
+
+
+async def revoke_key(gateway: Gateway, name: str = "alice") -> None:
+    revoked = await call(gateway, "DELETE", f"/admin/keys/{name}")
+    assert revoked.status == 200, revoked.body

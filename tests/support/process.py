@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+from lmgateway.cli import main
 from tests.support.waiting import ENDING_SECONDS, STARTING_SECONDS
 
 _LISTENING = re.compile(r"https?://\S+:(\d+)")
@@ -74,15 +77,14 @@ async def lmgateway(
 
     Measuring which lines were run takes time and memory, which not every test can spare.
     """
-    names = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if is_covered else ("PATH", "HOME")
-    inherited = {name: os.environ[name] for name in names if name in os.environ}
+    inherited = ("PATH", "HOME", "COVERAGE_PROCESS_CONFIG") if is_covered else ("PATH", "HOME")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "lmgateway",
         *arguments,
         cwd=cwd,
-        env={**inherited, "XDG_STATE_HOME": str(cwd / "state"), **environ},
+        env=_environment(cwd, inherited) | environ,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=stdout,
         stderr=asyncio.subprocess.STDOUT,
@@ -99,3 +101,32 @@ async def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str]:
     """Run the command to its end: its exit status, and everything that it printed."""
     async with lmgateway(*arguments, cwd=cwd, **environ) as command:
         return await command.ends()
+
+
+async def run_here(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str]:
+    """Do what run() does in a thread of this process, which saves the imports of a new one.
+
+    One at a time: environment, working directory and output are those of the whole process.
+    """
+    return await asyncio.to_thread(_run_here, arguments, cwd, _environment(cwd, ("PATH", "HOME")) | environ)
+
+
+def _run_here(arguments: Sequence[str], cwd: Path, environ: dict[str, str]) -> tuple[int, str]:
+    output = io.StringIO()
+    with (
+        patch.dict(os.environ, environ, clear=True),
+        chdir(cwd),
+        Path(os.devnull).open() as nothing,
+        patch("sys.stdin", nothing),
+        redirect_stdout(output),
+        redirect_stderr(output),
+    ):
+        try:
+            return main(arguments), output.getvalue()
+        except SystemExit as exc:  # of argparse
+            return int(exc.code or 0), output.getvalue()
+
+
+def _environment(cwd: Path, inherited: Iterable[str]) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in inherited if name in os.environ}
+    return {**kept, "XDG_STATE_HOME": str(cwd / "state")}

@@ -7,13 +7,8 @@ import pytest
 from lmgateway.access.buckets import day_of
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.limited_keys import (
-    OWNER_KEY,
-    LimitClocks,
-    ask,
-    make_key,
-    own_key,
-)
+from tests.support.key_limits import LimitClocks, ask, own_key
+from tests.support.keys import OWNER, make_key
 from tests.support.upstream import ScriptedUpstream, answer, raw
 
 HOUR = 3600
@@ -28,7 +23,7 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> LimitClocks:
 async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> Gateway:
     """A gateway whose LM Studio answers every request with 10 tokens."""
     upstream.script = answer(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10}}')
-    return await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
+    return await start_gateway(upstream.base_url, auth={"api_key": OWNER})
 
 
 async def test_requests_per_minute(gateway: Gateway, upstream: ScriptedUpstream, clocks: LimitClocks) -> None:

@@ -14,20 +14,8 @@ from lmgateway.simulator import Pace, Simulator, Switches
 from lmgateway.web.state import RATE_LIMITS
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.limited_keys import (
-    AS_OWNER,
-    CHAT,
-    HELLO,
-    LLM,
-    OWNER_KEY,
-    LimitClocks,
-    ask,
-    change_key,
-    make_key,
-    own_key,
-    rate_fields,
-    revoke_key,
-)
+from tests.support.key_limits import CHAT, HELLO, LLM, LimitClocks, ask, own_key, rate_fields
+from tests.support.keys import OWNER, bearer, change_key, make_key, revoke_key
 from tests.support.studio import Studio, running_studio
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 from tests.support.waiting import PATIENCE_SECONDS
@@ -52,7 +40,7 @@ async def studio() -> AsyncIterator[Studio]:
 
 @pytest.fixture
 async def gateway(start_gateway: StartGateway, studio: Studio) -> Gateway:
-    return await start_gateway(studio.base_url, auth={"api_key": OWNER_KEY})
+    return await start_gateway(studio.base_url, auth={"api_key": OWNER})
 
 
 @pytest.mark.parametrize(
@@ -99,11 +87,11 @@ async def test_an_aborted_stream_costs_what_was_relayed(
         await reader.read()
 
     upstream.script = three_tokens
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY})
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER})
     key = await make_key(gateway, limits={"tokensPerMinute": 100})
     body = HELLO | {"stream": True}
-    async with gateway.client.post(gateway.url(CHAT), json=body, headers=key) as response:
-        assert rate_fields(response)["remaining-tokens"] == "100"
+    async with gateway.client.post(gateway.url(CHAT), json=body, headers=bearer(key)) as response:
+        assert rate_fields(response.headers)["remaining-tokens"] == "100"
         received = b""
         while received.count(b"data:") < 3:
             received += await response.content.readany()
@@ -146,8 +134,8 @@ async def test_a_rotated_key_keeps_what_was_used_and_a_revoked_one_does_not(gate
     key = await make_key(gateway, limits=limits)
     assert (await ask(gateway, key))[0] == 200
     url = gateway.url("/admin/keys/alice/rotate")
-    async with gateway.client.post(url, json={}, headers=AS_OWNER) as response:
-        key = {"X-API-Key": (await response.json())["key"]}
+    async with gateway.client.post(url, json={}, headers=bearer(OWNER)) as response:
+        key = str((await response.json())["key"])
     assert (await ask(gateway, key))[0] == 429
     await revoke_key(gateway)
     key = await make_key(gateway, limits=limits)
@@ -160,7 +148,7 @@ async def test_what_was_used_today_is_restored(gateway: Gateway, clocks: LimitCl
     key = await make_key(gateway, limits={"tokensPerDay": 100})
     gateway.app[RATE_LIMITS].restore({"alice": 99, "owner": 5, "gone": 7})
     assert (await own_key(gateway, key))["left"] == {"tokensPerDay": 1}
-    assert (await own_key(gateway, AS_OWNER))["used"] == {"tokensPerDay": 5}
+    assert (await own_key(gateway, OWNER))["used"] == {"tokensPerDay": 5}
     bob = await make_key(gateway, "gone")
     assert (await own_key(gateway, bob))["used"] == {"tokensPerDay": 0}
     clocks.unix = day_of(clocks.unix).ends
@@ -173,15 +161,15 @@ async def test_keys_are_limited_apart(gateway: Gateway) -> None:
     bob = await make_key(gateway, "bob", limits={"requestsPerMinute": 1})
     assert [(await ask(gateway, alice))[0] for _ in range(2)] == [200, 429]
     assert (await ask(gateway, bob))[0] == 200
-    assert [(await ask(gateway, AS_OWNER))[:2] for _ in range(3)] == [(200, {})] * 3
+    assert [(await ask(gateway, OWNER))[:2] for _ in range(3)] == [(200, {})] * 3
 
 
 async def test_what_the_gateway_itself_refuses_costs_nothing(gateway: Gateway) -> None:
     """A body that can't be read never gets as far as the limits."""
     key = await make_key(gateway, limits={"requestsPerMinute": 1})
-    headers = key | {"Content-Encoding": "br"}
+    headers = bearer(key) | {"Content-Encoding": "br"}
     async with gateway.client.post(gateway.url(CHAT), data=b"x", headers=headers) as response:
-        assert (response.status, rate_fields(response)["remaining-requests"]) == (415, "1")
+        assert (response.status, rate_fields(response.headers)["remaining-requests"]) == (415, "1")
     assert (await ask(gateway, key))[0] == 200
 
 
@@ -204,18 +192,18 @@ async def test_a_key_sees_itself(gateway: Gateway) -> None:
     assert shown["key"]["scopes"] == []
     assert shown["key"]["note"] == "For the hall"
     assert shown["key"]["limits"] == {"tokensPerDay": 9, "running": 2}
-    assert key["Authorization"].removeprefix("Bearer ") not in json.dumps(shown)
+    assert key not in json.dumps(shown)
     assert (shown["used"], shown["left"]) == ({"tokensPerDay": 0}, {"tokensPerDay": 9})
     url = gateway.url("/admin/keys/self")
-    async with gateway.client.head(url, headers=key) as response:
-        assert (response.status, rate_fields(response)["limit-tokens"]) == (200, "9")
+    async with gateway.client.head(url, headers=bearer(key)) as response:
+        assert (response.status, rate_fields(response.headers)["limit-tokens"]) == (200, "9")
     async with gateway.client.get(url) as response:
         assert response.status == 401
 
 
 async def test_the_owner_and_anyone_see_themselves(gateway: Gateway) -> None:
     """They have every scope, no limits, and neither an id nor a beginning."""
-    shown = await own_key(gateway, AS_OWNER)
+    shown = await own_key(gateway, OWNER)
     assert shown["key"].keys() == {
         *("name", "scopes", "models", "addresses", "share", "class", "limits", "recentAddresses")
     }
@@ -228,8 +216,8 @@ async def test_anyone_sees_themselves(start_gateway: StartGateway, upstream: Scr
     """Without any key, everybody is `anyone`, whose tokens of the day are counted."""
     upstream.script = answer(b'{"usage": {"prompt_tokens": 3, "completion_tokens": 7}}')
     gateway = await start_gateway(upstream.base_url)
-    assert (await ask(gateway, {}))[:2] == (200, {})
-    shown: Any = await own_key(gateway, {})
+    assert (await ask(gateway, None))[:2] == (200, {})
+    shown: Any = await own_key(gateway, None)
     assert (shown["key"]["name"], shown["used"]) == ("anyone", {"tokensPerDay": 10})
 
 
@@ -237,5 +225,5 @@ async def test_anyone_sees_themselves(start_gateway: StartGateway, upstream: Scr
 async def test_self_is_no_name_of_a_key(gateway: Gateway, method: str) -> None:
     """The path is only for looking."""
     url = gateway.url("/admin/keys/self")
-    async with gateway.client.request(method, url, json={}, headers=AS_OWNER) as response:
+    async with gateway.client.request(method, url, json={}, headers=bearer(OWNER)) as response:
         assert response.status == 404

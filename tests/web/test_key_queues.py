@@ -11,17 +11,8 @@ from lmgateway.errors import RequestCancelled
 from lmgateway.web.state import ACTIVITY, KEY_QUEUES
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
-from tests.support.limited_keys import (
-    AS_OWNER,
-    CHAT,
-    HELLO,
-    OWNER_KEY,
-    LimitClocks,
-    ask,
-    change_key,
-    make_key,
-    revoke_key,
-)
+from tests.support.key_limits import CHAT, HELLO, LimitClocks, ask
+from tests.support.keys import OWNER, bearer, change_key, make_key, revoke_key
 from tests.support.upstream import Received, ScriptedUpstream, answer
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -57,13 +48,13 @@ class Line:
     def answer_one(self) -> None:
         self._answers.release()
 
-    async def ask(self, key: dict[str, str], text: str, path: str = CHAT) -> asyncio.Task[tuple[int, str]]:
+    async def ask(self, key: str, text: str, path: str = CHAT) -> asyncio.Task[tuple[int, str]]:
         """Begin a request, which is in line or with LM Studio when this returns."""
         before = len(self.gateway.app[ACTIVITY].running)
 
         async def asking() -> tuple[int, str]:
             body, url = HELLO | {"user": text}, self.gateway.url(path)
-            async with self.gateway.client.post(url, json=body, headers=key) as response:
+            async with self.gateway.client.post(url, json=body, headers=bearer(key)) as response:
                 return response.status, await response.text()
 
         task = asyncio.create_task(asking())
@@ -93,7 +84,7 @@ class Line:
 
 @pytest.fixture
 async def line(start_gateway: StartGateway, upstream: ScriptedUpstream) -> AsyncIterator[Line]:
-    line = Line(await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY}), upstream)
+    line = Line(await start_gateway(upstream.base_url, auth={"api_key": OWNER}), upstream)
     yield line
     await line.close()  # nothing leaked
 
@@ -122,7 +113,7 @@ async def test_two_at_a_time(line: Line) -> None:
     other = await make_key(line.gateway, "bob", limits={"running": 1})
     await line.ask(other, "bob")
     assert await line.arrives() == "bob"
-    await line.ask(AS_OWNER, "owner")
+    await line.ask(OWNER, "owner")
     assert await line.arrives() == "owner"
     assert line.none_arrives()
 
@@ -236,7 +227,7 @@ async def test_the_time_limit_begins_when_it_is_sent(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """proxy.timeout_ms isn't used up in line."""
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY}, proxy={"timeout_ms": 300})
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER}, proxy={"timeout_ms": 300})
     line = Line(gateway, upstream)
     key = await make_key(gateway, limits={"running": 1})
     silent = [await line.ask(key, text) for text in ("first", "second", "third")]
@@ -268,7 +259,7 @@ async def test_counting_tokens_and_listings_do_not_wait(
     start_gateway: StartGateway, upstream: ScriptedUpstream
 ) -> None:
     """Only requests that keep a model busy count as running."""
-    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER_KEY}, compat={"mend": False})
+    gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER}, compat={"mend": False})
     line = Line(gateway, upstream)
     key = await make_key(gateway, limits={"running": 1})
     await line.ask(key, "running")

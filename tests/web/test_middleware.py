@@ -82,6 +82,10 @@ async def test_every_answer_has_a_request_id(
             assert kept or (answered.one("X-Request-Id") or "").startswith("req_")
 
 
+def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "access" in record.name]
+
+
 async def test_access_line_has_client_request_and_status_but_no_secret(
     start_gateway: StartGateway, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -91,7 +95,9 @@ async def test_access_line_has_client_request_and_status_but_no_secret(
     headers = {"X-API-Key": "a key", "X-Request-Id": "id-1"}
     async with gateway.client.post(gateway.url("/v1/embeddings?secret=1"), data=b'"prompt"', headers=headers):
         pass
-    (line,) = [record.getMessage() for record in caplog.records if "access" in record.name]
+    # The client has its answer before the request has ended.
+    await until(lambda: lines_of(caplog))
+    (line,) = lines_of(caplog)
     assert line.startswith("127.0.0.1 owner POST /v1/embeddings 200 ")
     assert line.endswith(" ms id-1")
     for secret in ("secret", "a key", "prompt"):

@@ -55,41 +55,40 @@ PADDINGS = [0, 80_000, 3_000_000]
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize(("path", "member"), USES)
 async def test_a_key_without_the_scope_cannot_run_tools(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, member: bytes, padding: int
+    start_gateway: StartGateway, upstream: ScriptedUpstream, padding: int
 ) -> None:
     """In whatever way they are spelled; the request doesn't reach LM Studio."""
     gateway = await start_gateway(upstream.base_url, **KEYED)
     key = await make_key(gateway)
-    body = b'{"model":"m","x":"%s",%s}' % (b"y" * padding, member)
-    reply = await ask(gateway, key, path, body)
-    assert (reply.status, reply.code) == (403, "scope_missing")
-    assert "lacks the scope tools" in reply.json["error"]["message"]
+    for path, member in USES:
+        reply = await ask(gateway, key, path, b'{"model":"m","x":"%s",%s}' % (b"y" * padding, member))
+        assert (reply.status, reply.code) == (403, "scope_missing"), member
+        assert "lacks the scope tools" in reply.json["error"]["message"]
     assert upstream.received == []
 
 
-@pytest.mark.parametrize(("path", "member"), USES)
-async def test_keys_with_the_scope_can(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, member: bytes
-) -> None:
+async def test_keys_with_the_scope_can(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
     gateway = await start_gateway(upstream.base_url, **KEYED)
-    body = b'{"model":"m",%s}' % member
-    for key in (OWNER, await make_key(gateway, scopes=["inference", "tools"])):
-        assert (await ask(gateway, key, path, body)).status == 200
-        assert upstream.last.body == body
+    keys = (OWNER, await make_key(gateway, scopes=["inference", "tools"]))
+    for path, member in USES:
+        body = b'{"model":"m",%s}' % member
+        for key in keys:
+            assert (await ask(gateway, key, path, body)).status == 200, member
+            assert upstream.last.body == body
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize(("path", "member"), HARMLESS)
 async def test_what_runs_nothing_passes(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, path: str, member: bytes, padding: int
+    start_gateway: StartGateway, upstream: ScriptedUpstream, padding: int
 ) -> None:
     """Functions are run by the client, and other text only looks like a tool."""
     gateway = await start_gateway(upstream.base_url, **KEYED)
-    body = b'{"model":"m","x":"%s",%s}' % (b"y" * padding, member)
-    assert (await ask(gateway, await make_key(gateway), path, body)).status == 200
-    assert upstream.last.body == body
+    key = await make_key(gateway)
+    for path, member in HARMLESS:
+        body = b'{"model":"m","x":"%s",%s}' % (b"y" * padding, member)
+        assert (await ask(gateway, key, path, body)).status == 200, member
+        assert upstream.last.body == body
 
 
 async def test_tools_that_are_too_long_to_be_judged_are_refused(
