@@ -66,9 +66,9 @@ def test_thousands_of_comments_behind_the_end_take_little_time() -> None:
     """Each event costs the same, however many are held."""
     metering, piece = meter(), COMMENT * 5000
     metering.feed(FINISH)
-    started = time.perf_counter()
+    started = time.thread_time()
     assert [metering.feed(piece) for _ in range(4)] == [b""] * 4
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 @pytest.mark.parametrize("cut", [8, len(OVERFLOW)])
