@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import KeysUnreadable, ScopeMissing, Unauthorized
 from ..networks import Address
 from ..observe.clock import unix_time
-from ..schema.keys import SCOPES, KeyLimits, Priority, Scope
+from ..schema.keys import SCOPES, Scope
 from ..schema.models import DefaultInference
 from .credentials import Credential, Redaction, digest, spellings
 from .globs import EVERY_MODEL, Globs
@@ -37,12 +37,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     name: str
     scopes: frozenset[Scope]
     models: Globs = EVERY_MODEL
-    limits: KeyLimits = KeyLimits()
     model: str | None = None
     default_inference: DefaultInference | None = None
-    share: float = 1.0
-    priority: Priority = "interactive"
-    user_header: str | None = None
     secret_id: str | None = None
     is_named: bool = False
     sent_key: bool = False
@@ -179,12 +175,8 @@ def _make_caller(key: NamedKey, secret_id: str | None) -> Caller:
         name=key.name,
         scopes=frozenset(settings.scopes),
         models=Globs(settings.models),
-        limits=settings.limits,
         model=settings.model,
         default_inference=settings.default_inference,
-        share=settings.share,
-        priority=settings.priority,
-        user_header=settings.user_header,
         secret_id=secret_id,
         is_named=True,
         sent_key=secret_id is not None,

@@ -104,7 +104,6 @@ class ModelLifecycle:
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        # If the request has the type, activation works without LM Studio.
         availability = Availability("unknown")
         # If the request has the type, activation works without LM Studio.
         if box is not None and request.type is None:

@@ -42,6 +42,11 @@ class ModelLabels:
     def add_consumer(self, consumer: Consumer) -> None:
         self._consumers.append(consumer)
 
+    @property
+    def has_unlisted(self) -> bool:
+        """True if records wait for a newer list."""
+        return bool(self._unlisted)
+
     def add(self, record: RequestRecord) -> None:
         """Pass a record on, at once or when `settle` is called."""
         name = self._name_for(record)

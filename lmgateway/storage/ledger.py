@@ -97,6 +97,8 @@ class Ledger:
         settling: asyncio.Task[None] | None = None
         while True:
             await asyncio.sleep(pause)
+            if not (self._latest or self._unsaved or self._labels.has_unlisted):
+                continue
             if settling is None or settling.done():
                 settling = self._lists.start(self._labels.settle_by_newer_list())
             await asyncio.wait([settling], timeout=LIST_SECONDS)

@@ -28,8 +28,6 @@ from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RESPONSE_IDS
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-# The pause before a retry, in which a box that refused a connection may begin to listen.
-RETRY_PAUSE_SECONDS = 0.2
 # Whatever way its path is spelled.
 COUNTING = DIALECTS[PATH]
 

@@ -49,11 +49,7 @@ def test_a_key_identifies_its_caller_with_the_keys_rights() -> None:
         scopes=["inference", "observe"],
         models=["qwen*"],
         model="qwen3",
-        share=2,
-        limits={"running": 3},
-        userHeader="X-User",
         defaultInference={"temperature": 0.5},
-        **{"class": "background"},
     )
     for header in ("Authorization", "X-API-Key"):
         caller = identify(ring(anna, key("bob")), text_of(anna), header=header)
@@ -61,12 +57,8 @@ def test_a_key_identifies_its_caller_with_the_keys_rights() -> None:
             name="anna",
             scopes=frozenset({"inference", "observe"}),
             models=caller.models,
-            limits=anna.settings.limits,
             model="qwen3",
             default_inference=anna.settings.default_inference,
-            share=2,
-            priority="background",
-            user_header="X-User",
             secret_id=anna.secret.id,
             is_named=True,
             sent_key=True,
