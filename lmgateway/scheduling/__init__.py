@@ -1,0 +1,1 @@
+"""Who runs next: pure decisions, with the clock handed in."""

@@ -1,0 +1,105 @@
+"""The requests that wait, in groups that differ in nothing but the order of arrival and their size."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from ..schema.keys import Priority
+from .tickets import Account, Ticket
+
+# So long a request may be overtaken by smaller ones; then nobody enters its context before it.
+OVERTAKEN_SECONDS = 30.0
+Reason = Literal["slot", "key_limit", "context", "model", "box"]
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A request that waits since `since`, by the monotonic clock; `number` is its place among all arrivals.
+
+    `overtaken_since` is when another request was first let into the context that has no room for this one.
+    """
+
+    ticket: Ticket
+    number: int
+    since: float
+    reason: Reason = "slot"
+    overtaken_since: float | None = None
+
+    @property
+    def promoted_at(self) -> float:
+        """When it begins to count as interactive."""
+        return self.since + self.ticket.background_seconds
+
+    @property
+    def expires_at(self) -> float:
+        return self.since + self.ticket.max_wait
+
+    @property
+    def dues(self) -> Iterator[float]:
+        """The times at which something changes for it."""
+        yield self.expires_at
+        yield self.promoted_at
+        if self.overtaken_since is not None:
+            yield self.overtaken_since + OVERTAKEN_SECONDS
+
+
+class _Group(NamedTuple):
+    """Requests that are served in the order in which they arrived."""
+
+    account: Account
+    user: str | None
+    priority: Priority
+    model: str
+    instance: str | None
+
+
+class Waiting:
+    """The owner of the waiting requests."""
+
+    def __init__(self) -> None:
+        self._groups: dict[_Group, deque[Waiter]] = {}
+        self._by_id: dict[str, Waiter] = {}
+        self.of_account: Counter[tuple[Account, str | None]] = Counter()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Waiter]:
+        return iter(self._by_id.values())
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._by_id
+
+    def __getitem__(self, request_id: str) -> Waiter:
+        return self._by_id[request_id]
+
+    def add(self, waiter: Waiter) -> None:
+        ticket = waiter.ticket
+        self._by_id[ticket.request_id] = waiter
+        self._groups.setdefault(_group(ticket), deque()).append(waiter)
+        self.of_account[ticket.account, ticket.user] += 1
+        self.bytes += ticket.body_bytes
+
+    def remove(self, waiter: Waiter) -> None:
+        ticket = waiter.ticket
+        del self._by_id[ticket.request_id]
+        group = self._groups[_group(ticket)]
+        group.remove(waiter)
+        if not group:
+            del self._groups[_group(ticket)]
+        self.of_account[ticket.account, ticket.user] -= 1
+        if not self.of_account[ticket.account, ticket.user]:
+            del self.of_account[ticket.account, ticket.user]
+        self.bytes -= ticket.body_bytes
+
+    def groups(self) -> Collection[Sequence[Waiter]]:
+        """Return the groups, each in the order of arrival."""
+        return self._groups.values()
+
+
+def _group(ticket: Ticket) -> _Group:
+    return _Group(ticket.account, ticket.user, ticket.priority, ticket.model, ticket.instance)

@@ -1,0 +1,109 @@
+"""A schedule: keys whose requests run on an instance, by a clock that the schedule advances."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from lmgateway.scheduling.line import Line
+from lmgateway.scheduling.slots import Instance, InstanceId, Lease
+from lmgateway.scheduling.tickets import Account, Ticket
+
+MODEL = "qwen"
+
+
+def instance(slots: int = 4, *, name: str = MODEL, context: int | None = None) -> Instance:
+    return Instance(InstanceId("lmstudio", name), MODEL, slots, context=context)
+
+
+_numbers = count()
+
+
+def ticket(key: str = "alice", **facts: object) -> Ticket:
+    address = facts.pop("address", None)
+    return Ticket(
+        request_id=f"req_{next(_numbers)}",
+        account=Account(key, address),  # type: ignore[arg-type]
+        **{"model": MODEL, **facts},  # type: ignore[arg-type]
+    )
+
+
+@dataclass
+class Client:
+    """Keeps so many requests in line or running, each of which takes so many seconds once it runs."""
+
+    key: str
+    outstanding: int
+    seconds: Callable[[], float]
+    facts: dict[str, object] = field(default_factory=dict)
+    begins: float = 0.0
+    ends: float = float("inf")
+    patience: float = float("inf")
+
+
+class Schedule:
+    """Runs clients on a line. An answer takes as long beside others as alone."""
+
+    def __init__(self, *clients: Client, slots: int = 4) -> None:
+        self.line = Line()
+        self.line.put(instance(slots), 0.0)
+        self.clients = clients
+        self.now = 0.0
+        self.waits: dict[str, list[float]] = {client.key: [] for client in clients}
+        self.answers: dict[str, int] = {client.key: 0 for client in clients}
+        self.most_running = 0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._began: dict[str, tuple[Client, float]] = {}
+        for client in clients:
+            for _ in range(client.outstanding):
+                self._at(client.begins, lambda client=client: self._arrive(client))  # type: ignore[misc]
+
+    def run(self, seconds: float) -> Iterator[float]:
+        """Run so long, and yield the time after each event."""
+        while self._events and self._events[0][0] <= seconds:
+            due = self.line.due(self.now)
+            at, _, act = self._events[0]
+            if due is not None and due < at:
+                self.now = due
+                expired, leases = self.line.tick(due)
+                for waiter in expired:
+                    client, _ = self._began.pop(waiter.ticket.request_id)
+                    self._arrive(client)
+                self._start(leases)
+            else:
+                heapq.heappop(self._events)
+                self.now = at
+                act()
+            self.most_running = max(self.most_running, len(self.line.running))
+            yield self.now
+
+    def seconds(self, key: str) -> float:
+        return self.line.accounts.seconds.get(key, 0.0)
+
+    def _at(self, time: float, act: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (time, next(self._order), act))
+
+    def _arrive(self, client: Client) -> None:
+        if self.now >= client.ends:
+            return
+        facts = {"max_wait": client.patience, **client.facts}
+        arriving = ticket(client.key, **facts)
+        self._began[arriving.request_id] = (client, self.now)
+        leases = self.line.arrive(arriving, self.now)
+        assert not isinstance(leases, str)
+        self._start(leases)
+
+    def _start(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            client, began = self._began[lease.ticket.request_id]
+            self.waits[client.key].append(self.now - began)
+            self._at(self.now + client.seconds(), lambda lease=lease: self._end(lease))  # type: ignore[misc]
+
+    def _end(self, lease: Lease) -> None:
+        client, _ = self._began.pop(lease.ticket.request_id)
+        self.answers[client.key] += 1
+        self._start(self.line.release(lease, self.now))
+        self._arrive(client)
