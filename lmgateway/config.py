@@ -83,6 +83,11 @@ LogLevel = Annotated[
 ]
 LogFormat = Annotated[Literal["auto", "plain", "json"], Meta(description="auto, plain or json")]
 Days = Annotated[int, Meta(ge=1, le=36_500, description="a whole number of days from 1 to 36,500")]
+Pause = Annotated[
+    int, Meta(ge=0, le=10**9, description="a whole number of milliseconds up to 10^9, 0 for never")
+]
+KeepAliveForm = Annotated[Literal["comment", "chunk"], Meta(description="comment or chunk")]
+Slots = Annotated[int, Meta(ge=0, le=10**6, description="a whole number up to 10^6, 0 for LM Studio's own")]
 Environment = Annotated[
     Literal["development", "production", "test"], Meta(description="development, production or test")
 ]
@@ -177,10 +182,23 @@ class Usage(Table, frozen=True, kw_only=True):
     keep_days: Annotated[Days, env("USAGE_KEEP_DAYS")] = 400
 
 
+class Queue(Table, frozen=True, kw_only=True):
+    enabled: Annotated[Flag, env("QUEUE_ENABLED")] = True
+    max_waiting: Annotated[Count, env("QUEUE_MAX_WAITING")] = 1_000
+    max_waiting_per_key: Annotated[Count, env("QUEUE_MAX_WAITING_PER_KEY")] = 400
+    max_waiting_bytes: Annotated[Bytes, env("QUEUE_MAX_WAITING_BYTES")] = 256 * 1024**2
+    max_wait_ms: Annotated[Milliseconds, env("QUEUE_MAX_WAIT")] = 600_000
+    max_wait_plain_ms: Annotated[Milliseconds, env("QUEUE_MAX_WAIT_PLAIN")] = 240_000
+    keepalive_ms: Annotated[Pause, env("QUEUE_KEEPALIVE")] = 15_000
+    keepalive_chat: Annotated[KeepAliveForm, env("QUEUE_KEEPALIVE_CHAT")] = "comment"
+
+
 class ModelProfile(Table, frozen=True, kw_only=True):
     """A model's other names, how it is loaded, and the defaults for fields that its requests omit."""
 
     aliases: Aliases = ()
+    slots: Slots = 0
+    context_guard: Flag = True
     # None means not set. An empty one means LM Studio's own settings.
     load: LoadConfig | None = None
     defaults: DefaultInference = DefaultInference()
@@ -200,6 +218,7 @@ class Config(Table, frozen=True, kw_only=True):
     cors: Cors = Cors()
     compat: Compat = Compat()
     usage: Usage = Usage()
+    queue: Queue = Queue()
     models: Mapping[str, ModelProfile] = MappingProxyType({})  # by model key
 
     @property

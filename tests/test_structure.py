@@ -17,6 +17,7 @@ LAYERS = (
     {"app"},
     {"server"},
     {"web"},
+    {"scheduling"},
     {"access"},
     {"models"},
     {"traffic"},
