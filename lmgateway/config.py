@@ -9,88 +9,46 @@ import os.path
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
 from yarl import URL
 
-from .networks import HOST, Allowlist, Networks, TrustedProxies, parse_base_url
+from .networks import Allowlist, Networks, TrustedProxies, parse_base_url
 from .schema.models import DefaultInference, LoadConfig
+from .setting_types import (
+    NETWORKS,
+    PROXIES,
+    Aliases,
+    BaseUrl,
+    Bytes,
+    Count,
+    CountOrHalf,
+    Days,
+    Environment,
+    FilePath,
+    Flag,
+    HeadBytes,
+    Host,
+    HostNames,
+    KeepAliveForm,
+    Key,
+    LogFormat,
+    LogLevel,
+    Milliseconds,
+    Origins,
+    Path,
+    Pause,
+    Port,
+    Seconds,
+    Slots,
+)
 
 
 def env(*names: str, secret: bool = False) -> Meta:
     """Name the environment variables of a setting; the first that is set counts. A secret is never shown."""
     return Meta(extra={"env": names, "secret": secret})
-
-
-class FilePath(str):
-    """A path, with a leading ~ replaced by the home folder. Empty if none is set."""
-
-    __slots__ = ()
-
-
-# A type's description completes "expected …". Each number has bounds, because a parser or a timer would
-# reject a larger one only when a request uses it.
-Flag = Annotated[bool, Meta(description="true or false")]
-Port = Annotated[int, Meta(ge=0, le=65535, description="a whole number from 0 to 65535")]
-Milliseconds = Annotated[
-    int, Meta(ge=0, le=10**12, description="a whole number of milliseconds up to 10^12, 0 for no limit")
-]
-Seconds = Annotated[float, Meta(ge=0, le=10**9, description="a number of seconds from 0 to 10^9")]
-Bytes = Annotated[int, Meta(ge=1, le=10**15, description="a whole number of bytes from 1 to 10^15")]
-HeadBytes = Annotated[int, Meta(ge=1024, le=10**9, description="a whole number of bytes from 1,024 to 10^9")]
-Count = Annotated[int, Meta(ge=1, le=10**9, description="a whole number from 1 to 10^9")]
-CountOrHalf = Annotated[int, Meta(ge=0, le=10**9, description="a whole number up to 10^9, 0 for half")]
-BaseUrl = Annotated[
-    URL, Meta(description="an http:// or https:// URL with a host, without query, fragment or user name")
-]
-Host = Annotated[str, Meta(pattern=f"^{HOST}", description="an address or a host name of this machine")]
-Path = Annotated[FilePath, Meta(description="a path without control characters")]
-# HTTP strips outer white space from header values, so a key with it would never match.
-Key = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!\s)[^\x00-\x1f\x7f]*(?<!\s)\Z",
-        description="text without control characters or outer spaces",
-    ),
-]
-NETWORKS = Meta(description="a list of addresses, CIDR networks or *")
-PROXIES = Meta(description="a list of addresses and CIDR networks")
-# As browsers send them; others never match. A default port is omitted, and a name is ASCII and lower case,
-# except in the scheme of an app or an extension. A page from a local file sends null or file://.
-Origin = Annotated[
-    str,
-    Meta(
-        pattern=r"^(?!http:.*:80\Z|https:.*:443\Z|(http|https|file):.*[A-Z])"
-        r"(\*|null|file://|[a-z][a-z0-9+.-]*-extension://\*"
-        r"|[a-z][a-z0-9+.-]*://([A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?)\Z"
-    ),
-]
-Origins = Annotated[
-    tuple[Origin, ...],
-    Meta(
-        description="a list of origins as browsers send them (https://name[:port] in lower case, app://name, "
-        "chrome-extension://id or chrome-extension://*, null, file://) or *"
-    ),
-]
-HostName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]+\Z")]
-HostNames = Annotated[tuple[HostName, ...], Meta(description="a list of host names, without port")]
-Alias = Annotated[str, Meta(pattern=r"^(?!\s)[^\x00-\x1f\x7f]{1,200}(?<!\s)\Z")]
-Aliases = Annotated[tuple[Alias, ...], Meta(description="a list of names or globs of 1 to 200 characters")]
-LogLevel = Annotated[
-    Literal["error", "warn", "warning", "info", "debug"], Meta(description="error, warn, info or debug")
-]
-LogFormat = Annotated[Literal["auto", "plain", "json"], Meta(description="auto, plain or json")]
-Days = Annotated[int, Meta(ge=1, le=36_500, description="a whole number of days from 1 to 36,500")]
-Pause = Annotated[
-    int, Meta(ge=0, le=10**9, description="a whole number of milliseconds up to 10^9, 0 for never")
-]
-KeepAliveForm = Annotated[Literal["comment", "chunk"], Meta(description="comment or chunk")]
-Slots = Annotated[int, Meta(ge=0, le=10**6, description="a whole number up to 10^6, 0 for LM Studio's own")]
-Environment = Annotated[
-    Literal["development", "production", "test"], Meta(description="development, production or test")
-]
 
 
 def seconds(limit: Milliseconds) -> float | None:

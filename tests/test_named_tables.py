@@ -157,7 +157,7 @@ FORBIDDEN_VALUES = [
 MISTAKES = [
     *((path, value, f"invalid value {value}, {allowed}") for path, value, allowed in FORBIDDEN_VALUES),
     ("laod", "{}", "no such setting; did you mean load?"),
-    ("zzz", "{}", "no such setting; known are aliases, load, defaults"),
+    ("zzz", "{}", "no such setting; known are aliases, slots, context_guard, load, defaults"),
     ("load", "8192", IS_TABLE),
     ("load", "[]", IS_TABLE),
     ("load.contextLenght", "1", "no such setting; did you mean contextLength?"),

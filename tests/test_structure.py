@@ -26,6 +26,7 @@ LAYERS = (
     {"observe"},
     {"settings"},
     {"config"},
+    {"setting_types"},
     {"schema", "networks"},
     {"background", "caching", "errors", "text", "turns", "untrusted"},
     {"aiohttp_private"},

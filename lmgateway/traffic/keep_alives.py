@@ -35,8 +35,8 @@ def keep_alive(protocol: Protocol, path: str, form: ChatForm, *, for_codex: bool
 
 def _empty_chunk(path: str) -> dict[str, object]:
     is_chat = path.endswith("/chat/completions")
-    choice: dict[str, object] = {"index": 0, "finish_reason": None}
-    choice |= {"delta": {}} if is_chat else {"text": ""}
+    empty: dict[str, object] = {"delta": {}} if is_chat else {"text": ""}
+    choice = {"index": 0, "finish_reason": None, **empty}
     kind = "chat.completion.chunk" if is_chat else "text_completion"
     return {"id": "waiting", "object": kind, "created": 0, "model": "", "choices": [choice]}
 

@@ -79,7 +79,7 @@ def test_the_table_of_settings_is_right() -> None:
     rows = re.findall(
         r"^\| `(\w+\.\w+)` \| `(\w+)` \| (?:`(.*?)`)? ?\|", read("docs/configuration.md"), re.MULTILINE
     )
-    assert len(rows) == 12
+    assert len(rows) == 14
     for path, variable, default in rows:
         setting = SETTINGS[path]
         assert variable == setting.env[0]
