@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterator, Mapping
 
+from .box_times import BoxTime
 from .slots import Instance, Lease
 from .tickets import Account, Ticket
-from .virtual_times import VirtualTimes
+from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
 RECENT_SECONDS = 600.0
@@ -16,14 +16,28 @@ RECENT_SECONDS = 600.0
 class Accounts:
     """The owner of the accounts: seconds used, virtual times, and who was active lately."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: float = 0.0) -> None:
         self._turns: VirtualTimes[Account] = VirtualTimes()
         # By key with a user header, the times of its users.
         self._users: dict[str, VirtualTimes[str]] = {}
-        self._recent: OrderedDict[Account, float] = OrderedDict()
-        self.seconds: dict[str, float] = {}
-        self.outside_seconds = 0.0
-        self.busy_seconds = 0.0
+        # When each account that isn't active had its last request; the oldest is the first.
+        self._recent: dict[Account, float] = {}
+        self._boxes: dict[str, BoxTime] = {}
+        # Of leases that have ended, by key.
+        self._seconds: dict[str, float] = {}
+        self._now = now
+
+    def box(self, name: str) -> BoxTime:
+        time = self._boxes.get(name)
+        if time is None:
+            time = self._boxes[name] = BoxTime(self._now)
+        return time
+
+    def advance(self, now: float) -> None:
+        """Charge the time that has passed to what runs."""
+        self._now = now
+        for box in self._boxes.values():
+            box.advance(now)
 
     def rank(self, ticket: Ticket) -> tuple[float, float]:
         """Return the order of a request's account: the one with the least comes first."""
@@ -31,54 +45,92 @@ class Accounts:
         return self._turns.of(ticket.account), of_user
 
     def behind(self, account: Account) -> float:
-        """Return how many seconds less the account has had than the one that has had the most."""
+        """Return how many seconds less an active account has had than the one that has had the most."""
         return self._turns.most() - self._turns.of(account)
 
-    def joined(self, ticket: Ticket) -> None:
+    def joined(self, ticket: Ticket, share: float) -> None:
         """Count a request that waits or runs."""
-        self._turns.activate(ticket.account)
+        self._turns.activate(ticket.account, share)
+        self._recent.pop(ticket.account, None)
         if ticket.user is not None:
             self._users.setdefault(ticket.account.key, VirtualTimes()).activate(ticket.user)
 
-    def left(self, ticket: Ticket, now: float) -> None:
+    def left(self, ticket: Ticket) -> None:
         """Count a request less."""
-        account = ticket.account
-        self._turns.deactivate(account)
+        if self._turns.deactivate(ticket.account):
+            self._recent[ticket.account] = self._now
+            self._forget_old()
         if ticket.user is not None:
-            self._users[account.key].deactivate(ticket.user)
-        self._recent.pop(account, None)
-        self._recent[account] = now
+            self._users[ticket.account.key].deactivate(ticket.user)
+
+    def began(self, lease: Lease) -> None:
+        """Charge a lease from now on."""
+        self._run(lease, 1)
+        lease.began_part = lease.box.part
+
+    def ended(self, lease: Lease) -> None:
+        """Charge a lease no more."""
+        lease.gpu_seconds = lease.seconds_so_far
+        self._run(lease, -1)
+        key = lease.ticket.account.key
+        self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
+
+    def _run(self, lease: Lease, more: int) -> None:
+        ticket, box = lease.ticket, lease.box
+        self._turns.run(ticket.account, box, more)
+        if ticket.user is not None:
+            self._users[ticket.account.key].run(ticket.user, box, more)
+        box.running += more
+
+    def set_outside(self, instance: Instance, count: int) -> None:
+        """Take in how many requests of others run on an instance."""
+        self.box(instance.id.box).outside += count - instance.outside
+        instance.outside = count
+
+    def set_shares(self, share_of: Callable[[str], float]) -> None:
+        """Put new shares in force, by key."""
+        for account in self._turns.active:
+            self._turns.set_share(account, share_of(account.key))
 
     @property
-    def active(self) -> Collection[Account]:
+    def active(self) -> Mapping[Account, Standing]:
         return self._turns.active
 
-    def has_company(self, account: Account, now: float) -> bool:
+    def has_company(self, account: Account) -> bool:
         """True if another account had a request in line or running within the last ten minutes."""
-        while self._recent and next(iter(self._recent.values())) <= now - RECENT_SECONDS:
-            self._recent.popitem(last=False)
+        self._forget_old()
         active = self._turns.active
-        if len(active) > (account in active):
-            return True
-        return len(self._recent) > (account in self._recent)
+        others = len(active) - (account in active) + len(self._recent) - (account in self._recent)
+        return others > 0
 
-    def pass_time(self, seconds: float, instances: Iterable[Instance]) -> None:
-        """Charge the time that has passed on one box to what runs there."""
-        running = [lease for instance in instances for lease in instance.leases]
-        outside = sum(instance.outside for instance in instances)
-        runners = len(running) + outside
-        if not runners:
-            return
-        part = seconds / runners
-        self.busy_seconds += seconds
-        self.outside_seconds += part * outside
-        for lease in running:
-            self._charge(lease, part)
+    def _forget_old(self) -> None:
+        while self._recent:
+            oldest = next(iter(self._recent))
+            if self._recent[oldest] > self._now - RECENT_SECONDS:
+                return
+            del self._recent[oldest]
 
-    def _charge(self, lease: Lease, seconds: float) -> None:
-        ticket = lease.ticket
-        lease.gpu_seconds += seconds
-        self.seconds[ticket.account.key] = self.seconds.get(ticket.account.key, 0.0) + seconds
-        self._turns.charge(ticket.account, seconds / ticket.share)
-        if ticket.user is not None:
-            self._users[ticket.account.key].charge(ticket.user, seconds)
+    # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def standings(self) -> Iterator[tuple[Account, Standing]]:
+        """Yield what each account has had, also those that aren't active."""
+        return self._turns.all()
+
+    def users(self, key: str) -> Iterator[tuple[str, Standing]]:
+        """Yield what each user of a key has had."""
+        return iter(()) if key not in self._users else self._users[key].all()
+
+    @property
+    def ended_seconds(self) -> Mapping[str, float]:
+        """The seconds of the leases that have ended, by key."""
+        return self._seconds
+
+    @property
+    def busy_seconds(self) -> float:
+        """The seconds in which something ran, of all boxes."""
+        return sum(box.busy for box in self._boxes.values())
+
+    @property
+    def outside_seconds(self) -> float:
+        """The seconds that requests of others have had."""
+        return sum(box.outside_seconds for box in self._boxes.values())

@@ -6,18 +6,20 @@ waits or does I/O, so that a schedule of hours is tested in a moment.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
 from .accounts import Accounts
 from .machines import Machines
-from .slots import Instance, Lease
-from .tickets import Ticket
-from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
+from .places import Places
+from .slots import Instance, Lease, usual_slots
+from .tickets import Terms, Ticket
+from .waiting import Waiter, Waiting
 
 RefusalCode = Literal["queue_full", "key_queue_full"]
+UNLIMITED = Terms()
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
@@ -32,17 +34,30 @@ DEFAULT_BOUNDS = Bounds()
 
 
 class Line:
-    """The owner of waiters, leases and accounts, and of the instances on which they run."""
+    """The owner of waiters, leases and accounts, and of the instances on which they run.
 
-    def __init__(self, bounds: Bounds = DEFAULT_BOUNDS, now: float = 0.0) -> None:
+    `terms` returns those of a key, `slots` how many requests a model runs at once if it isn't in memory.
+    """
+
+    def __init__(
+        self,
+        bounds: Bounds = DEFAULT_BOUNDS,
+        now: float = 0.0,
+        *,
+        terms: Callable[[str], Terms] = lambda key: UNLIMITED,
+        slots: Callable[[Ticket], int] = lambda ticket: usual_slots(ticket.kind),
+    ) -> None:
         self.bounds = bounds
-        self.accounts = Accounts()
+        self.accounts = Accounts(now)
         self.machines = Machines()
         self.waiting = Waiting()
-        self.running: dict[str, Lease] = {}
-        self._of_key: Counter[str] = Counter()
+        self.running: dict[Ticket, Lease] = {}
+        # Seconds in which a request waited that could have run, because an event came late.
+        self.late_seconds = 0.0
+        self.places = Places(self.machines, self.accounts, self.waiting, terms, slots)
+        self._terms = terms
         self._arrivals = 0
-        self._now = now
+        self._next_due: float | None = None
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,78 +66,100 @@ class Line:
 
         A refused request is in line no more.
         """
-        self._pass_time(now)
-        self.accounts.joined(ticket)
+        self.accounts.advance(now)
+        self.accounts.joined(ticket, self._terms(ticket.account.key).share)
+        if not self.waiting and isinstance(place := self.places.find(ticket, now), Instance):
+            return [self._let_in(ticket, place, now)]
         waiter = Waiter(ticket, self._arrivals, now)
         self._arrivals += 1
-        if not self.waiting and (lease := self._let_in(waiter, now)) is not None:
-            return [lease]
         self.waiting.add(waiter)
         leases = self._dispatch(now)
-        code = self._why_full(ticket) if ticket.request_id in self.waiting else None
+        code = self._why_full(ticket) if ticket in self.waiting else None
         if code is None:
             return leases
-        self._forget(waiter, now)
+        self._forget(waiter)
         return code
 
-    def leave(self, request_id: str, now: float) -> list[Lease]:
+    def leave(self, ticket: Ticket, now: float) -> list[Lease]:
         """Take a waiting request out of the line."""
-        self._pass_time(now)
-        self._forget(self.waiting[request_id], now)
+        self.accounts.advance(now)
+        self._forget(self.waiting[ticket])
         return self._dispatch(now)
 
     def linger(self, lease: Lease, until: float, now: float) -> None:
         """Record that a request's client has left in its prompt, which LM Studio still processes."""
-        self._pass_time(now)
+        self.accounts.advance(now)
         lease.phase, lease.lingers_until = "lingering", until
 
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
-        self._pass_time(now)
-        self._end(lease, now)
-        return self._dispatch(now)
+        self.accounts.advance(now)
+        self._end(lease)
+        return self._dispatch(now) if self.waiting else []
 
-    def observe(self, instance: Instance, running: int, now: float) -> list[Lease]:
+    def observe(self, instance: Instance, counted: int, now: float, *, unsure: int = 0) -> list[Lease]:
         """Take in how many requests LM Studio says that an instance has.
 
         Those that aren't the gateway's are of others. If there are fewer than the gateway's, lingering ones
-        are done.
+        are done. `unsure` of the gateway's are so new that LM Studio may not have counted them.
         """
-        self._pass_time(now)
+        self.accounts.advance(now)
         lingering = [lease for lease in instance.leases if lease.phase == "lingering"]
-        for lease in lingering[: max(len(instance.leases) - running, 0)]:
-            self._end(lease, now)
-        instance.outside = max(running - len(instance.leases), 0)
+        for lease in lingering[: max(len(instance.leases) - unsure - counted, 0)]:
+            self._end(lease)
+        self.accounts.set_outside(instance, max(counted - len(instance.leases), 0))
         return self._dispatch(now)
 
     def put(self, instance: Instance, now: float) -> list[Lease]:
-        """Add an instance, or take in that one has changed."""
-        self._pass_time(now)
+        """Add an instance, or take in that one, or the terms of keys, or the bounds have changed."""
+        self.accounts.advance(now)
         self.machines.add(instance)
+        return self._dispatch(now)
+
+    def remove(self, instance: Instance, now: float) -> list[Lease]:
+        """Take in that an instance isn't in memory any more. What runs on it ends in its own way."""
+        self.accounts.advance(now)
+        self.accounts.set_outside(instance, 0)
+        instance.is_listed, instance.context = False, None
+        self._drop_if_idle(instance)
+        return self._dispatch(now)
+
+    def change_terms(self, now: float) -> list[Lease]:
+        """Put new terms of keys and new bounds in force."""
+        self.accounts.advance(now)
+        self.accounts.set_shares(lambda key: self._terms(key).share)
         return self._dispatch(now)
 
     def tick(self, now: float) -> tuple[list[Waiter], list[Lease]]:
         """Return the requests that have waited too long, which are in line no more, and the new leases."""
-        self._pass_time(now)
+        self.accounts.advance(now)
         expired = [waiter for waiter in self.waiting if waiter.expires_at <= now]
         for waiter in expired:
-            self._forget(waiter, now)
+            self._forget(waiter)
         for lease in [lease for lease in self.running.values() if (lease.lingers_until or now + 1) <= now]:
-            self._end(lease, now)
-        return expired, self._dispatch(now)
+            self._end(lease)
+        leases = self._dispatch(now)
+        if leases and self._next_due is not None:
+            self.late_seconds += max(now - self._next_due, 0.0)
+        return expired, leases
 
     def due(self, now: float) -> float | None:
         """Return when `tick` is needed next, None if it isn't."""
         times = [time for waiter in self.waiting for time in waiter.dues if time > now]
         times += [lease.lingers_until for lease in self.running.values() if lease.lingers_until is not None]
-        return min(times, default=None)
+        self._next_due = min(times, default=None)
+        return self._next_due
 
     # ── Decisions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def order(self, now: float) -> list[Waiter]:
+        """Return the waiting requests in the order in which they would run now if all could."""
+        return sorted(self.waiting, key=lambda waiter: self._order(waiter, now))
 
     def _dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""
         leases: list[Lease] = []
-        while (lease := self._let_next_in(now)) is not None:
+        while self.waiting and (lease := self._let_next_in(now)) is not None:
             leases.append(lease)
         return leases
 
@@ -130,11 +167,12 @@ class Line:
         groups = sorted(self.waiting.groups(), key=lambda group: self._order(group[0], now))
         for group in groups:
             for waiter in group:
-                lease = self._let_in(waiter, now)
-                if lease is not None:
+                place = self.places.find(waiter.ticket, now, waiter)
+                if isinstance(place, Instance):
                     self.waiting.remove(waiter)
-                    return lease
-                if waiter.reason != "context":
+                    return self._let_in(waiter.ticket, place, now)
+                waiter.reason = place
+                if place != "context":
                     break  # the others of the group wait for the same
         return None
 
@@ -142,64 +180,17 @@ class Line:
         """Interactive before background, then the account with the least, then the oldest."""
         return waiter.promoted_at > now, self.accounts.rank(waiter.ticket), waiter.number
 
-    def _let_in(self, waiter: Waiter, now: float) -> Lease | None:
-        """Return a lease if the request may run now; otherwise record why not."""
-        found = self._instance_for(waiter, now)
-        if not isinstance(found, Instance):
-            waiter.reason = found
-            return None
-        ticket = waiter.ticket
-        lease = Lease(ticket, found, now, self.machines.needs(found, ticket))
-        found.add(lease)
-        self.running[ticket.request_id] = lease
-        self._of_key[ticket.account.key] += 1
-        if found.context is not None:
+    def _let_in(self, ticket: Ticket, place: Instance, now: float) -> Lease:
+        box = self.accounts.box(place.id.box)
+        lease = Lease(ticket, place, box, now, self.machines.needs(place, ticket))
+        self.running[ticket] = lease
+        self.places.taken(lease)
+        self.accounts.began(lease)
+        if place.context is not None:
             for other in self.waiting:
-                if other.reason == "context" and other.ticket.model == ticket.model and other is not waiter:
+                if other.reason == "context" and other.ticket.model == ticket.model:
                     other.overtaken_since = now if other.overtaken_since is None else other.overtaken_since
         return lease
-
-    def _instance_for(self, waiter: Waiter, now: float) -> Instance | Reason:
-        """Return the instance with the most free slots that the request may run on, or why there is none."""
-        ticket = waiter.ticket
-        if ticket.key_limit is not None and self._of_key[ticket.account.key] >= ticket.key_limit:
-            return "key_limit"
-        instances = self.machines.of(ticket)
-        if not instances:
-            return "model"
-        spares = [one for one in instances if self._has_slot(one, waiter, now)]
-        if not spares:
-            return "slot"
-        if any(one.context is not None for one in spares) and self._is_closed_to(waiter, now):
-            return "context"
-        roomy = [one for one in spares if one.has_room_for(self.machines.needs(one, ticket))]
-        if not roomy:
-            return "context"
-        return max(roomy, key=lambda one: one.free)
-
-    def _has_slot(self, instance: Instance, waiter: Waiter, now: float) -> bool:
-        """True if the instance has a slot free that this request may take."""
-        if instance.free <= 0:
-            return False
-        if instance.slots < 2:
-            return True
-        if waiter.promoted_at > now and instance.free < 2:
-            return False  # the last one is for interactive requests
-        account = waiter.ticket.account
-        holds_all_but_one = instance.held.get(account, 0) >= instance.slots - 1
-        return not (holds_all_but_one and self.accounts.has_company(account, now))
-
-    def _is_closed_to(self, waiter: Waiter, now: float) -> bool:
-        """True if another request, which was overtaken for too long, lets nobody in before it."""
-        overtaken = (
-            other
-            for other in self.waiting
-            if other.ticket.model == waiter.ticket.model
-            and other.overtaken_since is not None
-            and other.overtaken_since + OVERTAKEN_SECONDS <= now
-        )
-        first = min(overtaken, key=lambda other: other.number, default=waiter)
-        return first is not waiter
 
     def _why_full(self, ticket: Ticket) -> RefusalCode | None:
         bounds, waiting = self.bounds, self.waiting
@@ -211,17 +202,20 @@ class Line:
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _pass_time(self, now: float) -> None:
-        for instances in self.machines.by_box():
-            self.accounts.pass_time(now - self._now, instances)
-        self._now = now
-
-    def _forget(self, waiter: Waiter, now: float) -> None:
+    def _forget(self, waiter: Waiter) -> None:
         self.waiting.remove(waiter)
-        self.accounts.left(waiter.ticket, now)
+        self.accounts.left(waiter.ticket)
 
-    def _end(self, lease: Lease, now: float) -> None:
-        lease.instance.remove(lease)
-        del self.running[lease.ticket.request_id]
-        self._of_key[lease.ticket.account.key] -= 1
-        self.accounts.left(lease.ticket, now)
+    def _end(self, lease: Lease) -> None:
+        del self.running[lease.ticket]
+        self.places.left(lease)
+        self.accounts.ended(lease)
+        lease.phase = "ended"
+        self.accounts.left(lease.ticket)
+        if not lease.instance.is_listed:
+            self._drop_if_idle(lease.instance)
+
+    def _drop_if_idle(self, instance: Instance) -> None:
+        # Clients choose the names of models, so one that isn't in memory is forgotten.
+        if not instance.leases:
+            self.machines.discard(instance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .context_guard import ContextNeeds
 from .slots import Instance, InstanceId
@@ -14,7 +14,6 @@ class Machines:
 
     def __init__(self) -> None:
         self.instances: dict[InstanceId, Instance] = {}
-        self._by_box: dict[str, list[Instance]] = {}
         self._by_model: dict[str, list[Instance]] = {}
         self._needs: dict[str, ContextNeeds] = {}
 
@@ -22,18 +21,26 @@ class Machines:
         """Add an instance, unless it is there."""
         if instance.id not in self.instances:
             self.instances[instance.id] = instance
-            self._by_box.setdefault(instance.id.box, []).append(instance)
             self._by_model.setdefault(instance.model, []).append(instance)
+
+    def discard(self, instance: Instance) -> None:
+        """Forget an instance on which nothing runs."""
+        if self.instances.pop(instance.id, None) is None:
+            return
+        others = self._by_model[instance.model]
+        others.remove(instance)
+        if not others:
+            del self._by_model[instance.model]
 
     def of(self, ticket: Ticket) -> Sequence[Instance]:
         """Return the instances on which a request may run."""
         instances = self._by_model.get(ticket.model, ())
-        if ticket.instance is None:
+        if ticket.instance is not None:
+            return [one for one in instances if one.id.name == ticket.instance]
+        if len(instances) < 2:
             return instances
-        return [one for one in instances if one.id.name == ticket.instance]
-
-    def by_box(self) -> Iterable[Sequence[Instance]]:
-        return self._by_box.values()
+        # One that LM Studio doesn't list only gets new requests if there is no other.
+        return [one for one in instances if one.is_listed] or instances
 
     def learned(self, model: str) -> ContextNeeds:
         return self._needs.setdefault(model, ContextNeeds())

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from msgspec import Struct, field
+
+from ..schema.common import ModelType
+from .box_times import BoxTime
 from .tickets import Account, Ticket
 
-USUAL_SLOTS = 4
-LeasePhase = Literal["prompt", "generating", "lingering"]
+LeasePhase = Literal["running", "lingering", "ended"]
+
+
+def usual_slots(kind: ModelType) -> int:
+    """Return how many requests a model runs at once, if LM Studio doesn't say."""
+    return 1 if kind == "embedding" else 4
 
 
 class InstanceId(NamedTuple):
@@ -16,26 +23,32 @@ class InstanceId(NamedTuple):
     name: str
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(Struct, eq=False):
     """The right of a request to run on an instance, until LM Studio is done with it.
 
     `lingering`: its client has left, and LM Studio still processes its prompt, at the latest until
-    `lingers_until`. Times are in seconds of the monotonic clock.
+    `lingers_until`. Times are in seconds of the monotonic clock. `began_part` is what `box.part` was at its
+    beginning; `gpu_seconds` is right once it has ended.
     """
 
     ticket: Ticket
     instance: Instance
+    box: BoxTime
     began: float
     reserved: int = 0
+    began_part: float = 0.0
     gpu_seconds: float = 0.0
-    phase: LeasePhase = "prompt"
+    phase: LeasePhase = "running"
     lingers_until: float | None = None
 
+    @property
+    def seconds_so_far(self) -> float:
+        """Its part of the box's time until the last event."""
+        return self.gpu_seconds if self.phase == "ended" else self.box.part - self.began_part
 
-@dataclass(slots=True, eq=False)
-class Instance:
-    """A model in memory.
+
+class Instance(Struct, eq=False):
+    """A model in memory, or one that isn't: `is_listed` is false if LM Studio hasn't it in its list.
 
     `outside`: how many requests that aren't the gateway's run on it. `context` is its length in tokens if its
     requests share it, else None.
@@ -43,9 +56,11 @@ class Instance:
 
     id: InstanceId
     model: str
-    slots: int = USUAL_SLOTS
+    slots: int
+    kind: ModelType = "llm"
     outside: int = 0
     context: int | None = None
+    is_listed: bool = True
     leases: list[Lease] = field(default_factory=list)
     held: dict[Account, int] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from ..schema.common import ModelType
 from ..schema.keys import Priority
 
 # After so long a background request counts as interactive, or after half of its own limit.
@@ -19,24 +20,31 @@ class Account(NamedTuple):
     address: str | None = None
 
 
-class Ticket(Struct, frozen=True, kw_only=True):
+class Terms(NamedTuple):
+    """A key's weight beside others, and how many of its requests may run at once, None for any number."""
+
+    share: float = 1.0
+    running: int | None = None
+
+
+# Without equality, two requests with the same id, which clients may choose, are two.
+class Ticket(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """A request in the line.
 
     `user` is None unless the key's turn is split among its users; "" for a request that names none.
-    `instance` is the identifier of the only instance that may answer, if the request names one. `key_limit`
-    is how many requests of its key may run at once. `max_wait` is in seconds, infinite for no limit. The last
-    three are for the context guard: the prompt's bytes of text, the tokens of the conversation that it
-    continues, and the most tokens that it may generate, if it says so.
+    `instance` is the identifier of the only instance that may answer, if the request names one. `max_wait` is
+    in seconds, infinite for no limit. The last three are for the context guard: the prompt's bytes of text,
+    the tokens of the conversation that it continues, and the most tokens that it may generate, if it says so.
     """
 
     request_id: str
     account: Account
     user: str | None = None
-    share: float = 1.0
     priority: Priority = "interactive"
     model: str
+    kind: ModelType = "llm"
+    box: str
     instance: str | None = None
-    key_limit: int | None = None
     body_bytes: int = 0
     max_wait: float = float("inf")
     prompt_bytes: int = 0

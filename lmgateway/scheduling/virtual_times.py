@@ -5,13 +5,53 @@ Source: VTC, "Fairness in Serving Large Language Models" (arXiv 2401.00588), wit
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
+
+from .box_times import BoxTime
 
 Member = TypeVar("Member", bound=Hashable)
 
 # Of members that aren't active, whose times only matter while they are above those of the active ones.
 MAX_IDLE = 10_000
+
+
+class Standing:
+    """What one member has had: `seconds`, and `time`, which is the same divided by its share.
+
+    Both are right after `settle`. `count` is how many requests it has running or waiting.
+    """
+
+    __slots__ = ("_runs", "count", "seconds", "share", "time")
+
+    def __init__(self, share: float) -> None:
+        self.count = 0
+        self.seconds = 0.0
+        self.share = share
+        self.time = 0.0
+        # By box: how many of its requests run there, and the box's part up to which they are charged.
+        self._runs: dict[BoxTime, tuple[int, float]] = {}
+
+    def run(self, box: BoxTime, more: int) -> None:
+        """Count requests that begin to run on a box, or fewer that do."""
+        self.settle()
+        count = more + (self._runs[box][0] if box in self._runs else 0)
+        if count:
+            self._runs[box] = (count, box.part)
+        else:
+            del self._runs[box]
+
+    def settle(self) -> None:
+        """Charge what its requests have had since the last call."""
+        for box, (count, mark) in self._runs.items():
+            had = (box.part - mark) * count
+            self._runs[box] = (count, box.part)
+            self.seconds += had
+            self.time += had / self.share
+
+    @property
+    def running(self) -> int:
+        return sum(count for count, _ in self._runs.values())
 
 
 class VirtualTimes(Generic[Member]):
@@ -22,47 +62,65 @@ class VirtualTimes(Generic[Member]):
     """
 
     def __init__(self) -> None:
-        self._times: dict[Member, float] = {}
-        self._active: dict[Member, int] = {}
+        self._active: dict[Member, Standing] = {}
+        # The one that has been idle for the longest time is the first.
+        self._idle: dict[Member, Standing] = {}
         # The time of the member that was active last, for the first one that becomes active again.
         self._floor = 0.0
 
+    @property
+    def active(self) -> Mapping[Member, Standing]:
+        return self._active
+
     def of(self, member: Member) -> float:
-        return self._times.get(member, self._floor)
+        """Return the virtual time of an active member."""
+        standing = self._active[member]
+        standing.settle()
+        return standing.time
 
     def least(self) -> float:
         """Return the least time of the active members."""
-        return min((self._times[member] for member in self._active), default=self._floor)
+        return min((self.of(member) for member in self._active), default=self._floor)
 
     def most(self) -> float:
         """Return the greatest time of the active members."""
-        return max((self._times[member] for member in self._active), default=self._floor)
+        return max((self.of(member) for member in self._active), default=self._floor)
 
-    def activate(self, member: Member) -> None:
-        """Count one more thing that the member has running or waiting."""
-        count = self._active.get(member, 0)
-        if not count:
-            level = max(self._times.pop(member, 0.0), self.least())
-            self._times[member] = level
-        self._active[member] = count + 1
+    def activate(self, member: Member, share: float = 1.0) -> None:
+        """Count one more request that the member has running or waiting."""
+        standing = self._active.get(member)
+        if standing is None:
+            standing = self._idle.pop(member, None) or Standing(share)
+            standing.share, standing.time = share, max(standing.time, self.least())
+            self._active[member] = standing
+        standing.count += 1
 
-    def deactivate(self, member: Member) -> None:
-        """Count one thing less."""
-        count = self._active[member] - 1
-        if count:
-            self._active[member] = count
-            return
-        del self._active[member]
+    def deactivate(self, member: Member) -> bool:
+        """Count one request less, and return whether it was the last."""
+        standing = self._active[member]
+        standing.count -= 1
+        if standing.count:
+            return False
+        standing.settle()
+        self._idle[member] = self._active.pop(member)
         if not self._active:
-            self._floor = max(self._floor, self._times[member])
-        if len(self._times) - len(self._active) > MAX_IDLE:
-            oldest = next(one for one in self._times if one not in self._active)
-            del self._times[oldest]
+            self._floor = max(self._floor, standing.time)
+        if len(self._idle) > MAX_IDLE:
+            del self._idle[next(iter(self._idle))]
+        return True
 
-    def charge(self, member: Member, amount: float) -> None:
-        """Add to the time of an active member."""
-        self._times[member] += amount
+    def run(self, member: Member, box: BoxTime, more: int) -> None:
+        """Count requests of an active member that begin to run on a box, or fewer that do."""
+        self._active[member].run(box, more)
 
-    @property
-    def active(self) -> dict[Member, int]:
-        return self._active
+    def set_share(self, member: Member, share: float) -> None:
+        """Change the share of an active member from now on."""
+        standing = self._active[member]
+        standing.settle()
+        standing.share = share
+
+    def all(self) -> Iterator[tuple[Member, Standing]]:
+        """Yield the settled standings, of idle members too."""
+        for member, standing in (*self._active.items(), *self._idle.items()):
+            standing.settle()
+            yield member, standing

@@ -61,32 +61,32 @@ class Waiting:
 
     def __init__(self) -> None:
         self._groups: dict[_Group, deque[Waiter]] = {}
-        self._by_id: dict[str, Waiter] = {}
+        self._by_ticket: dict[Ticket, Waiter] = {}
         self.of_account: Counter[tuple[Account, str | None]] = Counter()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._by_ticket)
 
     def __iter__(self) -> Iterator[Waiter]:
-        return iter(self._by_id.values())
+        return iter(self._by_ticket.values())
 
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._by_id
+    def __contains__(self, ticket: Ticket) -> bool:
+        return ticket in self._by_ticket
 
-    def __getitem__(self, request_id: str) -> Waiter:
-        return self._by_id[request_id]
+    def __getitem__(self, ticket: Ticket) -> Waiter:
+        return self._by_ticket[ticket]
 
     def add(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        self._by_id[ticket.request_id] = waiter
+        self._by_ticket[ticket] = waiter
         self._groups.setdefault(_group(ticket), deque()).append(waiter)
         self.of_account[ticket.account, ticket.user] += 1
         self.bytes += ticket.body_bytes
 
     def remove(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        del self._by_id[ticket.request_id]
+        del self._by_ticket[ticket]
         group = self._groups[_group(ticket)]
         group.remove(waiter)
         if not group:

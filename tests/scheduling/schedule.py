@@ -9,7 +9,7 @@ from itertools import count
 
 from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
-from lmgateway.scheduling.tickets import Account, Ticket
+from lmgateway.scheduling.tickets import Account, Terms, Ticket
 
 MODEL = "qwen"
 
@@ -26,7 +26,7 @@ def ticket(key: str = "alice", **facts: object) -> Ticket:
     return Ticket(
         request_id=f"req_{next(_numbers)}",
         account=Account(key, address),  # type: ignore[arg-type]
-        **{"model": MODEL, **facts},  # type: ignore[arg-type]
+        **{"model": MODEL, "box": "lmstudio", **facts},  # type: ignore[arg-type]
     )
 
 
@@ -38,6 +38,7 @@ class Client:
     outstanding: int
     seconds: Callable[[], float]
     facts: dict[str, object] = field(default_factory=dict)
+    share: float = 1.0
     begins: float = 0.0
     ends: float = float("inf")
     patience: float = float("inf")
@@ -47,7 +48,8 @@ class Schedule:
     """Runs clients on a line. An answer takes as long beside others as alone."""
 
     def __init__(self, *clients: Client, slots: int = 4) -> None:
-        self.line = Line()
+        terms = {client.key: Terms(client.share) for client in clients}
+        self.line = Line(terms=terms.__getitem__)
         self.line.put(instance(slots), 0.0)
         self.clients = clients
         self.now = 0.0
@@ -56,7 +58,7 @@ class Schedule:
         self.most_running = 0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
-        self._began: dict[str, tuple[Client, float]] = {}
+        self._began: dict[Ticket, tuple[Client, float]] = {}
         for client in clients:
             for _ in range(client.outstanding):
                 self._at(client.begins, lambda client=client: self._arrive(client))  # type: ignore[misc]
@@ -70,7 +72,7 @@ class Schedule:
                 self.now = due
                 expired, leases = self.line.tick(due)
                 for waiter in expired:
-                    client, _ = self._began.pop(waiter.ticket.request_id)
+                    client, _ = self._began.pop(waiter.ticket)
                     self._arrive(client)
                 self._start(leases)
             else:
@@ -81,7 +83,8 @@ class Schedule:
             yield self.now
 
     def seconds(self, key: str) -> float:
-        return self.line.accounts.seconds.get(key, 0.0)
+        running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
+        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.seconds_so_far for lease in running)
 
     def _at(self, time: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._order), act))
@@ -91,19 +94,19 @@ class Schedule:
             return
         facts = {"max_wait": client.patience, **client.facts}
         arriving = ticket(client.key, **facts)
-        self._began[arriving.request_id] = (client, self.now)
+        self._began[arriving] = (client, self.now)
         leases = self.line.arrive(arriving, self.now)
         assert not isinstance(leases, str)
         self._start(leases)
 
     def _start(self, leases: list[Lease]) -> None:
         for lease in leases:
-            client, began = self._began[lease.ticket.request_id]
+            client, began = self._began[lease.ticket]
             self.waits[client.key].append(self.now - began)
             self._at(self.now + client.seconds(), lambda lease=lease: self._end(lease))  # type: ignore[misc]
 
     def _end(self, lease: Lease) -> None:
-        client, _ = self._began.pop(lease.ticket.request_id)
+        client, _ = self._began.pop(lease.ticket)
         self.answers[client.key] += 1
         self._start(self.line.release(lease, self.now))
         self._arrive(client)

@@ -39,7 +39,7 @@ def test_two_keys_get_half_each(slots: int) -> None:
 
 
 def test_shares_of_two_to_one() -> None:
-    clients = Client("a", 20, about(8), {"share": 2.0}), Client("b", 20, about(8, seed=2))
+    clients = Client("a", 20, about(8), share=2.0), Client("b", 20, about(8, seed=2))
     assert part(run(*clients), "a") == pytest.approx(2 / 3, abs=0.05)
 
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.scheduling.line import DEFAULT_BOUNDS, Bounds, Line
+from lmgateway.scheduling.line import DEFAULT_BOUNDS, UNLIMITED, Bounds, Line
 from lmgateway.scheduling.slots import Lease
-from lmgateway.scheduling.tickets import Ticket
+from lmgateway.scheduling.tickets import Terms, Ticket
 from tests.scheduling.schedule import instance, ticket
 
 
-def line(slots: int = 4, *, context: int | None = None, bounds: Bounds = DEFAULT_BOUNDS) -> Line:
-    made = Line(bounds)
+def line(
+    slots: int = 4,
+    *,
+    context: int | None = None,
+    bounds: Bounds = DEFAULT_BOUNDS,
+    terms: Terms = UNLIMITED,
+    key: str = "large",
+) -> Line:
+    """`terms` are those of `key`."""
+    made = Line(bounds, terms=lambda name: terms if name == key else UNLIMITED)
     made.put(instance(slots, context=context), 0.0)
     return made
 
@@ -28,11 +36,11 @@ def leases(outcome: list[Lease] | str) -> list[Lease]:
 
 def finish(of: Line, request: Ticket, now: float) -> list[str]:
     """Return the ids of those that may run after this one."""
-    return [lease.ticket.request_id for lease in of.release(of.running[request.request_id], now)]
+    return [lease.ticket.request_id for lease in of.release(of.running[request], now)]
 
 
 def reason(of: Line, request: Ticket) -> str:
-    return of.waiting[request.request_id].reason
+    return of.waiting[request].reason
 
 
 def test_no_more_run_than_there_are_slots() -> None:
@@ -74,8 +82,8 @@ def test_idle_time_saves_nothing_up() -> None:
 
 def test_a_share_of_two_gets_twice_the_time() -> None:
     """Its account grows by half of the seconds that it used."""
-    made = line(1)
-    large = [ticket("large", share=2.0) for _ in range(3)]
+    made = line(1, terms=Terms(2.0))
+    large = [ticket("large") for _ in range(3)]
     small = [ticket("small") for _ in range(2)]
     arrive(made, large[0], *large[1:], *small)
     # 10 s of large are 5; then small has 10, large runs twice until it has had 15 > 10.
@@ -141,18 +149,32 @@ def test_one_key_alone_takes_all_slots() -> None:
 
 def test_a_keys_own_limit_makes_wait() -> None:
     """`limits.running`, over all its requests."""
-    made = line(4)
-    requests = [ticket(key_limit=1) for _ in range(2)]
+    made = line(4, terms=Terms(1.0, 1))
+    requests = [ticket("large") for _ in range(2)]
     arrive(made, *requests)
     assert reason(made, requests[1]) == "key_limit"
     assert finish(made, requests[0], 1.0) == [requests[1].request_id]
 
 
-def test_a_model_that_is_on_no_instance_waits() -> None:
+def test_a_model_that_is_not_loaded_counts_as_one_instance_with_the_usual_slots() -> None:
+    """Four for text, one for embeddings; nothing is left of it when nothing runs on it."""
     made = line()
-    other = ticket(model="llama")
-    arrive(made, other)
-    assert reason(made, other) == "model"
+    text = [ticket(model="llama") for _ in range(5)]
+    embeddings = [ticket(model="bge", kind="embedding") for _ in range(2)]
+    assert arrive(made, *text, *embeddings) == [one.request_id for one in (*text[:4], embeddings[0])]
+    for one in (*text, *embeddings):
+        finish(made, one, 1.0)
+    assert [one.id.name for one in made.machines.instances.values()] == ["qwen"]
+
+
+def test_a_model_that_is_unloaded_gets_no_more_than_the_usual_slots() -> None:
+    """What runs on it ends in its own way, and counts until then."""
+    made = line(1)
+    requests = [ticket() for _ in range(6)]
+    arrive(made, *requests)
+    [here] = made.machines.instances.values()
+    assert made.remove(here, 1.0) == []
+    assert finish(made, requests[0], 2.0) == [one.request_id for one in requests[1:5]]
 
 
 def test_slots_of_others_are_left_to_them() -> None:
@@ -171,14 +193,14 @@ def test_a_client_that_left_in_its_prompt_holds_its_slot() -> None:
         made = line(1)
         gone, waiting = ticket("alice"), ticket("bob")
         arrive(made, gone, waiting)
-        made.linger(made.running[gone.request_id], 30.0, 5.0)
+        made.linger(made.running[gone], 30.0, 5.0)
         assert made.due(5.0) == 30.0
         assert reason(made, waiting) == "slot"
         [here] = made.machines.instances.values()
         let_in = made.observe(here, 0, 10.0) if is_observed else made.tick(30.0)[1]
         assert [lease.ticket.request_id for lease in let_in] == [waiting.request_id]
         # It pays until then.
-        assert made.accounts.seconds["alice"] == pytest.approx(10.0 if is_observed else 30.0)
+        assert made.accounts.ended_seconds["alice"] == pytest.approx(10.0 if is_observed else 30.0)
 
 
 def test_passing_time_is_split_evenly_among_what_runs() -> None:
@@ -188,7 +210,7 @@ def test_passing_time_is_split_evenly_among_what_runs() -> None:
     [here] = made.machines.instances.values()
     made.observe(here, 4, 9.0)
     made.tick(13.0)
-    seconds = made.accounts.seconds
+    seconds = {account.key: standing.seconds for account, standing in made.accounts.standings()}
     assert seconds == {"alice": pytest.approx(8.0), "bob": pytest.approx(4.0)}
     assert made.accounts.outside_seconds == pytest.approx(1.0)
     assert made.accounts.busy_seconds == pytest.approx(13.0)
@@ -210,7 +232,7 @@ def test_addresses_have_accounts_of_their_own() -> None:
     second = ticket("owner", address="10.0.0.2")
     arrive(made, *first, second)
     assert finish(made, first[0], 10.0) == [second.request_id]
-    assert made.accounts.seconds == {"owner": pytest.approx(10.0)}
+    assert made.accounts.ended_seconds == {"owner": pytest.approx(10.0)}
 
 
 @pytest.mark.parametrize(
@@ -256,7 +278,7 @@ def test_leaving_the_line_leaves_nothing() -> None:
     made = line(1)
     requests = [ticket("alice"), ticket("bob"), ticket("carol")]
     arrive(made, *requests)
-    assert made.leave(requests[1].request_id, 1.0) == []
+    assert made.leave(requests[1], 1.0) == []
     assert finish(made, requests[0], 2.0) == [requests[2].request_id]
     assert finish(made, requests[2], 3.0) == []
     assert (len(made.waiting), made.running, list(made.accounts.active)) == (0, {}, [])

@@ -8,7 +8,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from lmgateway.scheduling.accounts import RECENT_SECONDS
 from lmgateway.scheduling.line import Bounds, Line
 from lmgateway.scheduling.slots import Instance, Lease
-from lmgateway.scheduling.tickets import Account
+from lmgateway.scheduling.tickets import Account, Terms
 from lmgateway.scheduling.waiting import OVERTAKEN_SECONDS, Waiter
 from tests.scheduling.schedule import instance, ticket
 
@@ -24,7 +24,10 @@ class Lines(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.line = Line(Bounds(waiting=12, waiting_per_key=6, waiting_bytes=400), 0.0)
+        self.line = Line(
+            Bounds(waiting=12, waiting_per_key=6, waiting_bytes=400),
+            terms=lambda key: Terms(1.0, LIMITS[key]),
+        )
         self.instances = [instance(1, name="one"), instance(3, name="three", context=4_000)]
         for one in self.instances:
             self.line.put(one, 0.0)
@@ -53,7 +56,6 @@ class Lines(RuleBasedStateMachine):
             body_bytes=10,
             max_tokens=100,
             max_wait=300.0,
-            key_limit=LIMITS[key],
             user=user if key == "carol" and user else None if key != "carol" else "",
         )
         self.arrived += 1
@@ -65,7 +67,7 @@ class Lines(RuleBasedStateMachine):
 
     @rule(target=leases, lease=consumes(leases))
     def end(self, lease: Lease) -> object:
-        if lease.ticket.request_id not in self.line.running:  # it lingered, and its time is over
+        if lease.ticket not in self.line.running:  # it lingered, and its time is over
             return multiple()
         self.ended += 1
         self.seen[lease.ticket.account] = self.now
@@ -73,7 +75,7 @@ class Lines(RuleBasedStateMachine):
 
     @rule(lease=leases)
     def linger(self, lease: Lease) -> None:
-        if lease.ticket.request_id in self.line.running:
+        if lease.ticket in self.line.running:
             self.line.linger(lease, self.now + 50, self.now)
 
     @rule(target=leases, index=st.integers(0, 11))
@@ -83,7 +85,7 @@ class Lines(RuleBasedStateMachine):
             return multiple()
         self.ended += 1
         self.seen[waiters[index].ticket.account] = self.now
-        return multiple(*self.note(self.line.leave(waiters[index].ticket.request_id, self.now)))
+        return multiple(*self.note(self.line.leave(waiters[index].ticket, self.now)))
 
     @rule(target=leases, seconds=st.sampled_from([0.5, 20.0, 700.0]))
     def wait(self, seconds: float) -> object:
@@ -119,7 +121,7 @@ class Lines(RuleBasedStateMachine):
         request, now = waiter.ticket, self.now
         ours = max(one.slots - one.outside, 1)
         of_key = [lease for lease in self.line.running.values() if lease.ticket.account == request.account]
-        if request.key_limit is not None and len(of_key) >= request.key_limit:
+        if (limit := LIMITS[request.account.key]) is not None and len(of_key) >= limit:
             return False
         is_background = request.priority == "background" and now - waiter.since < 120
         if len(one.leases) + (is_background and one.slots > 1) >= ours:
@@ -147,7 +149,9 @@ class Lines(RuleBasedStateMachine):
     @invariant()
     def the_accounts_add_up_to_the_busy_time(self) -> None:
         accounts = self.line.accounts
-        total = sum(accounts.seconds.values()) + accounts.outside_seconds
+        ended = sum(accounts.ended_seconds.values())
+        running = sum(lease.seconds_so_far for lease in self.line.running.values())
+        total = ended + running + accounts.outside_seconds
         assert abs(total - accounts.busy_seconds) < 1e-6 * max(self.now, 1)
 
     @invariant()
