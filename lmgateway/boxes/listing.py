@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from msgspec import Raw, Struct
 
 from ..schema.common import ModelType
-from ..untrusted import MAX_COUNT, count, decoded, whole
+from ..untrusted import MAX_COUNT, count, decoded, flag, whole
 
 MAX_NAMES = 10_000
 # Far above what any machine has. An instance without a slot or a context is none.
@@ -34,10 +34,19 @@ class KnownModel(NamedTuple):
 
 
 class InstanceDetails(NamedTuple):
-    """How many requests an instance runs at once, and its context in tokens. None is unknown."""
+    """How many requests an instance runs at once, and its context in tokens. None is unknown.
+
+    With a `unified_cache` all of them share that context. Only the SDK reports this.
+    """
 
     slots: int | None = None
     context: int | None = None
+    unified_cache: bool | None = None
+
+    @classmethod
+    def plausible(cls, slots: object, context: object, unified_cache: object = None) -> InstanceDetails:
+        """Return what LM Studio reported, without the values that no machine has."""
+        return cls(whole(slots, 1, MAX_SLOTS), whole(context, 1, MAX_COUNT), flag(unified_cache))
 
 
 Names = Mapping[str, KnownModel]
@@ -136,11 +145,8 @@ def parse_older(body: bytes) -> Listing | None:
     entries = list(_each(listed.data, _Entry))
     models = {entry.id: KnownModel(entry.id, _type(entry.type)) for entry in entries}
     loaded = {entry.id: context for entry in entries if (context := entry.loaded_context_length) is not None}
-    details = {
-        name: InstanceDetails(context=known)
-        for name, context in loaded.items()
-        if (known := whole(context, 1, MAX_COUNT))
-    }
+    known = {name: InstanceDetails.plausible(None, context) for name, context in loaded.items()}
+    details = {name: one for name, one in known.items() if any(one)}
     return Listing({name: models[name] for name in loaded}, models, details=details)
 
 
@@ -167,7 +173,7 @@ def context_in(body: bytes, name: str | None) -> int | None:
 def _details(config: Raw) -> InstanceDetails:
     known = decoded(config, _NativeConfig) or _NativeConfig()
     slots, context = (decoded(value, int) for value in (known.parallel, known.context_length))
-    return InstanceDetails(whole(slots, 1, MAX_SLOTS), whole(context, 1, MAX_COUNT))
+    return InstanceDetails.plausible(slots, context)
 
 
 def _decoded(body: bytes, kind: type[T]) -> T | None:
