@@ -27,8 +27,11 @@ Read = Callable[[str], Awaitable[bytes]]
 class Catalogue:
     """The owner of the snapshot: `listing`, which is refreshed over HTTP, and the SDK's last lists.
 
-    Only the SDK's list of models on disk has their paths.
+    Only the SDK's list of models on disk has their paths. `on_refresh` is called with a snapshot that was
+    refreshed over HTTP, if it is the first one or differs from the one before.
     """
+
+    on_refresh: Callable[[Listing], None] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -96,8 +99,14 @@ class Catalogue:
             return  # a request that began later was answered sooner
         self._listed_changes = changes
         on_demand = names_in(served) - listing.instances.keys()
-        self._listed, self._listed_at = structs.replace(listing, on_demand=on_demand), began
+        listing = structs.replace(listing, on_demand=on_demand)
+        is_news = self._listed_at is None or listing != self._listed
+        self._listed, self._listed_at = listing, began
         self._merge()
+        if is_news and self.on_refresh is not None:
+            # The event loop logs its failure, which is none of the refresh. It runs before those who wait for
+            # the refresh go on.
+            asyncio.get_running_loop().call_soon(self.on_refresh, self.listing)
 
     def _merge(self) -> None:
         listed = self._listed.models

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -12,8 +14,11 @@ from ..errors import GatewayError
 from ..observe.activity import Activity
 from .box import Box
 from .connections import Connections
+from .listing import Listing
 
 ONLY_BOX = "lmstudio"
+OnListing = Callable[[str, Listing], None]
+"""Receives the name of a box in force and its snapshot."""
 # A scrape of the metrics waits for it.
 LIST_SECONDS = 1
 
@@ -24,6 +29,7 @@ class Fleet:
     def __init__(self, config: LMStudio, activity: Activity) -> None:
         self._connections = Connections(config, activity)
         self._boxes = {ONLY_BOX: Box(ONLY_BOX, config, self._connections)}
+        self._on_listing: OnListing | None = None
 
     @property
     def only(self) -> Box:
@@ -40,9 +46,20 @@ class Fleet:
 
     def replace(self, box: Box) -> None:
         """Put a box in force, as `Box.reconfigured` returned it. Requests of the previous one go on."""
-        if box is not self.only:
+        previous = self.only
+        if box is not previous:
             self._boxes[ONLY_BOX] = box
             self._connections.prefer(box.config)
+        if self._on_listing is not None and box.catalogue is not previous.catalogue:
+            previous.catalogue.on_refresh = None
+            self.watch(self._on_listing)
+
+    def watch(self, on_listing: OnListing) -> None:
+        """Call this with each box's snapshot: now, whenever a refresh changes it, and for a new address."""
+        self._on_listing = on_listing
+        for box in self._boxes.values():
+            box.catalogue.on_refresh = partial(on_listing, box.name)
+            on_listing(box.name, box.catalogue.listing)
 
     def lists(self, name: str) -> bool:
         """True if a model or an instance of this name was in the list that a box sent last."""

@@ -14,9 +14,11 @@ from typing import NamedTuple, TypeVar
 from msgspec import Raw, Struct
 
 from ..schema.common import ModelType
-from ..untrusted import count, decoded
+from ..untrusted import MAX_COUNT, count, decoded, flag, whole
 
 MAX_NAMES = 10_000
+# Far above what any machine has. An instance without a slot or a context is none.
+MAX_SLOTS = 10_000
 T = TypeVar("T")
 _HALVES = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _TYPES: Mapping[str, ModelType] = MappingProxyType(
@@ -31,11 +33,29 @@ class KnownModel(NamedTuple):
     type: ModelType | None = None
 
 
+class InstanceDetails(NamedTuple):
+    """How many requests an instance runs at once, and its context in tokens. None is unknown.
+
+    With a `unified_cache` all of them share that context. Only the SDK reports this.
+    """
+
+    slots: int | None = None
+    context: int | None = None
+    unified_cache: bool | None = None
+
+    @classmethod
+    def plausible(cls, slots: object, context: object, unified_cache: object = None) -> InstanceDetails:
+        """Return what LM Studio reported, without the values that no machine has."""
+        return cls(whole(slots, 1, MAX_SLOTS), whole(context, 1, MAX_COUNT), flag(unified_cache))
+
+
 Names = Mapping[str, KnownModel]
 
 
 class Listing(Struct, frozen=True):
     """`instances` are by identifier; `models` by key, `key@variant` and path. An identifier comes first.
+
+    `details` has the identifiers of `instances` of which something is known.
 
     `on_demand` are the models that LM Studio loads for a request. Without its just-in-time loading there are
     none, and then any model in memory may answer a request for another one.
@@ -44,6 +64,7 @@ class Listing(Struct, frozen=True):
     instances: Names = MappingProxyType({})
     models: Names = MappingProxyType({})
     on_demand: frozenset[str] = frozenset()
+    details: Mapping[str, InstanceDetails] = MappingProxyType({})
 
     def find(self, name: str) -> KnownModel | None:
         return self.instances.get(name) or self.models.get(name)
@@ -69,6 +90,14 @@ class _NativeList(Struct):
 
 class _NativeInstance(Struct):
     id: str
+    config: Raw = Raw()
+
+
+class _NativeConfig(Struct):
+    """An embedding model has no `parallel`."""
+
+    parallel: Raw = Raw()
+    context_length: Raw = Raw()
 
 
 class _Entry(Struct):
@@ -91,6 +120,7 @@ def parse_native(body: bytes) -> Listing | None:
     models: dict[str, KnownModel] = {}
     instances: dict[str, KnownModel] = {}
     variants: dict[str, KnownModel] = {}
+    details: dict[str, InstanceDetails] = {}
     for entry in _each(listed.models, _NativeModel):
         model = models[entry.key] = KnownModel(entry.key, _type(entry.type))
         chosen = decoded(entry.selected_variant, str)
@@ -99,7 +129,9 @@ def parse_native(body: bytes) -> Listing | None:
             variants[name] = model
         for instance in _each(_items(entry.loaded_instances), _NativeInstance):
             instances[instance.id] = model
-    return Listing(instances, {**variants, **models})
+            if any(known := _details(instance.config)):
+                details[instance.id] = known
+    return Listing(instances, {**variants, **models}, details=details)
 
 
 def parse_older(body: bytes) -> Listing | None:
@@ -112,8 +144,10 @@ def parse_older(body: bytes) -> Listing | None:
         return None
     entries = list(_each(listed.data, _Entry))
     models = {entry.id: KnownModel(entry.id, _type(entry.type)) for entry in entries}
-    loaded = [entry.id for entry in entries if entry.loaded_context_length is not None]
-    return Listing({name: models[name] for name in loaded}, models)
+    loaded = {entry.id: context for entry in entries if (context := entry.loaded_context_length) is not None}
+    known = {name: InstanceDetails.plausible(None, context) for name, context in loaded.items()}
+    details = {name: one for name, one in known.items() if any(one)}
+    return Listing({name: models[name] for name in loaded}, models, details=details)
 
 
 def names_in(body: bytes) -> frozenset[str]:
@@ -134,6 +168,12 @@ def context_in(body: bytes, name: str | None) -> int | None:
     if name in contexts:
         return contexts[name]
     return next(iter(contexts.values())) if len(contexts) == 1 else None
+
+
+def _details(config: Raw) -> InstanceDetails:
+    known = decoded(config, _NativeConfig) or _NativeConfig()
+    slots, context = (decoded(value, int) for value in (known.parallel, known.context_length))
+    return InstanceDetails.plausible(slots, context)
 
 
 def _decoded(body: bytes, kind: type[T]) -> T | None:

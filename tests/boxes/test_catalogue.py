@@ -11,7 +11,7 @@ import pytest
 from lmgateway.background import DetachedTasks
 from lmgateway.boxes import inventory
 from lmgateway.boxes.catalogue import Catalogue
-from lmgateway.boxes.listing import KnownModel
+from lmgateway.boxes.listing import InstanceDetails, KnownModel, Listing
 from lmgateway.errors import UpstreamBroke, UpstreamUnavailable
 from tests.support.waiting import until
 
@@ -144,6 +144,41 @@ async def test_a_change_ends_its_freshness() -> None:
     assert not catalogue.is_fresh
     await catalogue.refresh(lists.read, tasks)
     assert catalogue.is_fresh
+
+
+async def test_changes_are_announced_before_the_refresh_is_over() -> None:
+    """Once for each change, of slots too; whoever waits for the refresh sees what the listener did."""
+    catalogue, lists, tasks, seen = Catalogue(), native(), DetachedTasks(), list[Listing]()
+    catalogue.on_refresh = seen.append
+    for parallel in (2, 2, 3):
+        instance = {"id": "fast", "config": {"parallel": parallel}}
+        lists.answers = {"/api/v1/models": {"models": [{"key": "key", "loaded_instances": [instance]}]}}
+        await catalogue.refresh(lists.read, tasks)
+        assert seen[-1].details == {"fast": InstanceDetails(slots=parallel)}
+    assert len(seen) == 2
+
+
+async def test_the_first_snapshot_is_announced_even_if_it_is_empty() -> None:
+    """An LM Studio without models is known to have none."""
+    catalogue, lists, seen = Catalogue(), Lists({"/api/v1/models": {"models": []}}), list[Listing]()
+    catalogue.on_refresh = seen.append
+    for _ in range(2):
+        await catalogue.refresh(lists.read, DetachedTasks())
+    assert seen == [Listing()]
+
+
+async def test_a_listener_that_fails_breaks_no_refresh() -> None:
+    """The event loop's exception handler gets the failure."""
+    catalogue, failures = Catalogue(), list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what["exception"]))
+    failure = LookupError("a listener's own")
+
+    def fail(_listing: Listing) -> None:
+        raise failure
+
+    catalogue.on_refresh = fail
+    await catalogue.refresh(native().read, DetachedTasks())
+    assert (catalogue.is_fresh, failures) == (True, [failure])
 
 
 async def test_a_request_of_before_a_change_is_not_shared() -> None:

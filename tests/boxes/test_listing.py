@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from lmgateway.boxes.listing import KnownModel, Listing, names_in, parse_native, parse_older
+from lmgateway.boxes.listing import (
+    InstanceDetails,
+    KnownModel,
+    Listing,
+    names_in,
+    parse_native,
+    parse_older,
+)
 
 GOOD = b'{"id":"a","object":"model"},{"id":"b"}'
 LLM, EMBEDDING = KnownModel("pub/llm", "llm"), KnownModel("pub/embed", "embedding")
@@ -98,6 +105,33 @@ def test_the_older_list_names_types_and_instances() -> None:
         "e": KnownModel("e", "embedding"),
     }
     assert listing.instances == {"mine": KnownModel("mine", "llm")}
+
+    assert listing.details == {"mine": InstanceDetails(context=4096)}
+
+
+@pytest.mark.parametrize(
+    ("config", "details"),
+    [
+        ({"context_length": 8192, "parallel": 4, "flash_attention": True}, InstanceDetails(4, 8192)),
+        ({"context_length": 2048}, InstanceDetails(None, 2048)),  # an embedding model
+        ({"context_length": 1, "parallel": 1}, InstanceDetails(1, 1)),
+        ({"context_length": 10**9, "parallel": 10**4}, InstanceDetails(10**4, 10**9)),
+        ({"context_length": 0, "parallel": 2}, InstanceDetails(2, None)),
+        ({"context_length": 10**30, "parallel": -1}, None),
+        ({"context_length": "8192", "parallel": 10**4 + 1}, None),
+        ({"context_length": [1], "parallel": True}, None),
+        (7, None),
+        ([4, 8192], None),
+        (None, None),
+    ],
+)
+def test_an_instance_has_slots_and_a_context(config: object, details: InstanceDetails | None) -> None:
+    """A number that no machine has is unknown, and doesn't hide the other one."""
+    entry = {"key": "a", "loaded_instances": [{"id": "fast", "config": config}, {"id": "bare"}]}
+    listing = parse_native(json.dumps({"models": [entry]}).encode())
+    assert listing is not None
+    assert listing.instances.keys() == {"fast", "bare"}
+    assert listing.details == ({} if details is None else {"fast": details})
 
 
 @pytest.mark.parametrize(

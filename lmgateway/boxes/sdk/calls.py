@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal
 
 from ...config import LMStudio, seconds
-from ...errors import LinkLost, UpstreamSilent
+from ...errors import LinkLost, StudioFailed, UpstreamSilent
 from ...schema.common import ModelType
 from ...schema.models import DownloadedModel, LoadedModel
+from ...untrusted import count
 from .. import inventory
 from ..catalogue import Catalogue
+from ..listing import InstanceDetails
 from ..origin import Origin
 from . import library as sdk
 from . import prompts
@@ -20,6 +22,8 @@ from .library import Parameter, SdkClient
 from .links import SdkLinks
 
 Namespace = Literal["llm", "embedding", "system"]
+# Far above what LM Studio can have open.
+MAX_REQUESTS = 10**6
 
 
 class SdkCalls:
@@ -59,16 +63,39 @@ class SdkCalls:
         self._catalogue.put_loaded(instances)
         return instances
 
-    async def load_config(self, kind: ModelType, identifier: str) -> dict[str, object]:
-        """Return the settings that an instance was loaded with, by the names of a LoadConfig."""
-        specifier = {"specifier": {"type": "query", "query": {"identifier": identifier}}}
-        return sdk.parse_load_config(await self._call(kind, "getLoadConfig", specifier))
+    async def load_config(
+        self, kind: ModelType, identifier: str, *, attempts: int | None = None
+    ) -> dict[str, object]:
+        """Return the settings that an instance was loaded with, by the names of a LoadConfig.
+
+        `attempts` as for SdkLinks.connection.
+        """
+        parameter = {"specifier": _specifier(identifier)}
+        return sdk.parse_load_config(await self._call(kind, "getLoadConfig", parameter, attempts=attempts))
+
+    async def details(self, kind: ModelType, identifier: str) -> InstanceDetails:
+        """Return an instance's slots and context. Makes one attempt to connect."""
+        config = await self.load_config(kind, identifier, attempts=1)
+        return InstanceDetails.plausible(*map(config.get, ("parallel", "contextLength", "useUnifiedKvCache")))
+
+    async def count_requests(self, kind: ModelType, identifier: str) -> int:
+        """Return how many requests LM Studio counts on an instance, also those that wait inside it.
+
+        Makes one attempt to connect. Raises ModelNotFound if no instance has this identifier. An LM Studio
+        that lacks this call doesn't answer to it: UpstreamSilent.
+        """
+        parameter = {"specifier": _specifier(identifier), "throwIfNotFound": True}
+        state = await self._call(kind, "getInstanceProcessingState", parameter, attempts=1)
+        counted = count(state.get("queued"), MAX_REQUESTS) if isinstance(state, dict) else None
+        if counted is None:
+            raise StudioFailed(sdk.NOT_UNDERSTOOD)
+        return counted
 
     async def count_prompt(
         self, identifier: str, history: Mapping[str, object], tools: Sequence[Mapping[str, object]]
     ) -> int:
         """Return the tokens of the prompt that the instance's template makes of a conversation."""
-        specifier = {"type": "query", "query": {"identifier": identifier}}
+        specifier = _specifier(identifier)
         conversation = prompts.template_parameter(specifier, history, tools)
         rendered = await self._call("llm", "applyPromptTemplate", conversation)
         text = {"specifier": specifier, "inputString": prompts.parse_prompt(rendered)}
@@ -153,6 +180,10 @@ class SdkCalls:
             raise UpstreamSilent(f"LM Studio didn't answer to {endpoint}. It may be frozen.") from exc
         except sdk.SdkError as exc:
             raise sdk.translate(exc) from exc
+
+
+def _specifier(identifier: str) -> dict[str, object]:
+    return {"type": "query", "query": {"identifier": identifier}}
 
 
 @asynccontextmanager
