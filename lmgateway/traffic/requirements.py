@@ -1,4 +1,4 @@
-"""What a request's body says of its answer: how long it may be, and whether it has time."""
+"""What a body asks for beside its prompt: what it continues, how long the answer may be, its priority."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def most_tokens(body: Body, dialect: Dialect, defaults: Iterable[DefaultInferenc
     limits = [whole(parse_number(bytes(value)), 1, MAX_COUNT) for value in asked if not is_empty(value)]
     known = [limit for limit in limits if limit is not None]
     return max(known, default=None) if len(known) == len(limits) else None
+
+
+def previous_response(body: Body, dialect: Dialect) -> str | None:
+    """Return the id of the response that the request continues, None if it continues none."""
+    return text_of((body.fields or {}).get("previous_response_id")) if dialect.continues else None
 
 
 def is_flexible(body: Body) -> bool:
