@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from aiohttp import web
+from msgspec import structs
+
 from ..scheduling.instances import wanted
 from ..scheduling.tickets import Account, Ticket
 from ..text import clean_name
 from ..traffic.dialects import Dialect
-from ..traffic.long_body import LongBody
-from ..traffic.plan import Incoming, Plan
-from ..traffic.short_body import ShortBody
+from ..traffic.plan import Plan
+from ..traffic.requirements import is_flexible, most_tokens, previous_response
+from ..traffic.rewrite import Body, Choice
 from .context import RequestContext
+from .reading import prompt_bytes
+from .state import RESPONSE_IDS, TURNS
 
-_FLEX = b'"flex"'  # OpenAI's service_tier for requests that may wait
 
-
-def make_ticket(context: RequestContext, dialect: Dialect, incoming: Incoming, planned: Plan) -> Ticket:
-    """Return the ticket of a request to a model."""
+def make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Ticket:
+    """Return the ticket of a request to a model. `body` is the client's."""
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
     box = rules.box
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
     model, instance = wanted(planned.model, dialect.model_type, box.catalogue.listing)
-    is_background = caller.priority == "background" or context.head.is_background or _is_flexible(incoming)
+    is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
     return Ticket(
         request_id=context.request_id,
         account=Account(caller.name, None if rules.callers.are_several else context.client),
@@ -35,9 +38,16 @@ def make_ticket(context: RequestContext, dialect: Dialect, incoming: Incoming, p
     )
 
 
-def _is_flexible(incoming: Incoming) -> bool:
-    body = incoming.body
-    return isinstance(body, (ShortBody, LongBody)) and body.value("service_tier") == _FLEX
+async def with_context_needs(
+    ticket: Ticket, app: web.Application, dialect: Dialect, body: Body, choice: Choice
+) -> Ticket:
+    """Return the ticket of a request to a model whose requests share a context, with what it may need."""
+    return structs.replace(
+        ticket,
+        prompt_bytes=await prompt_bytes(body, app[TURNS]),
+        earlier_tokens=app[RESPONSE_IDS].tokens(previous_response(body, dialect)),
+        max_tokens=most_tokens(body, dialect, choice.defaults),
+    )
 
 
 def _user(context: RequestContext, header: str) -> str:
