@@ -55,6 +55,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
+            if planned.streaming:
+                context.downstream.keep_alive(planned.relay, config.queue, since=context.started)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
