@@ -8,7 +8,6 @@ Each stage takes a value and returns the next one. The record is made when the `
 from __future__ import annotations
 
 from functools import partial
-from typing import cast
 
 from aiohttp import web
 
@@ -18,7 +17,6 @@ from ..scheduling.runs import Run
 from ..traffic import target
 from ..traffic.dialects import DIALECTS
 from ..traffic.plan import plan
-from ..traffic.rewrite import Body
 from .choosing import choose
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver
@@ -27,7 +25,7 @@ from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RATE_LIMITS, RESPONSE_IDS, SCHEDULER
-from .tickets import make_ticket, with_context_needs
+from .tickets import ticket_for
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -43,7 +41,6 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     app, context = request.app, request[CONTEXT]
     activity, config, caller = app[ACTIVITY], context.rules.config, context.caller
     ids, rates, rules = app[RESPONSE_IDS], app[RATE_LIMITS], context.rules
-    scheduler = app[SCHEDULER]
     if dialect is COUNTING and config.compat.mend:
         return await count_tokens(request)
     exchange = context.exchange(
@@ -51,7 +48,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         generates=dialect is not None and dialect.generates,
         runs_model=dialect is not None and dialect is not COUNTING,
     )
-    with activity.exchange(exchange, config.limits), Run(scheduler, exchange) as run:
+    with activity.exchange(exchange, config.limits), Run(app[SCHEDULER], exchange) as run:
         with HeldBody(app[HELD_BODIES], context.client, config) as held:
             incoming = await read(request, context, destination, dialect, held)
             listing = None
@@ -59,13 +56,9 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
-            ticket = None
-            if dialect is not None and dialect is not COUNTING and not scheduler.passes(exchange.key):
-                body = cast("Body", incoming.body)  # as for any request with a dialect
-                ticket = make_ticket(context, dialect, body, planned)
-                if scheduler.shares_context(ticket):
-                    ticket = await with_context_needs(ticket, app, dialect, body, choice)
-                del body
+            ticket = await ticket_for(app, context, exchange, incoming, choice, planned)
+            if planned.streaming:
+                context.downstream.keep_alive(planned.relay, config.queue, since=context.started)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
