@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import __version__
-from ...observe.events import InferenceComplete, InferenceStart
+from ...observe.events import InferenceComplete, InferenceStart, RequestDispatched, RequestQueued
 from ...schema.debug import (
     CancelledRequest,
     CurrentOperation,
@@ -45,6 +45,7 @@ MODEL = "qwen2.5-7b-instruct"
 EMBEDDING_MODEL = "text-embedding-nomic-embed-text-v1.5"
 NOW = "2026-03-14T09:26:53.589Z"
 CLIENT = "192.168.1.20"
+BOX = "lmstudio"
 
 _DEFAULTS = DefaultInference(temperature=0.7, max_tokens=500)
 _ACTIVE = ActiveModel(model_key=MODEL, default_inference=_DEFAULTS)
@@ -230,17 +231,32 @@ EVENTS = (
         model=MODEL,
         client=CLIENT,
         key="owner",
+        box=BOX,
     ),
+    RequestQueued(
+        timestamp=NOW,
+        request_id=REQUEST_ID,
+        key="owner",
+        model=MODEL,
+        priority="interactive",
+        reason="slot",
+        ahead=2,
+        eta_ms=9_000,
+    ),
+    RequestDispatched(timestamp=NOW, request_id=REQUEST_ID, waited_ms=8_200, model=MODEL, box=BOX),
     InferenceComplete(
         timestamp=NOW,
         request_id=REQUEST_ID,
-        total_time_ms=3300,
+        total_time_ms=11_500,
         token_usage=_USAGE,
         status=200,
         ttft_ms=210,
         tokens_per_second=41.2,
         stream=True,
         key="owner",
+        box=BOX,
+        queued_ms=8_200,
+        gpu_ms=3_300,
     ),
 )
 PROMETHEUS = f"""\
