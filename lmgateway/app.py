@@ -9,7 +9,6 @@ from functools import partial
 from aiohttp import web
 
 from . import background
-from .access.key_queues import KeyQueues
 from .access.keyring import Keyring
 from .access.keys import Keys
 from .access.limits import RateLimits
@@ -24,6 +23,8 @@ from .observe.clock import day_start, unix_time
 from .observe.event_stream import Events
 from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
+from .scheduling.notices import Notices
+from .scheduling.scheduler import Scheduler
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
@@ -47,7 +48,6 @@ from .web.state import (
     EVENTS,
     FLEET,
     HELD_BODIES,
-    KEY_QUEUES,
     KEYS,
     LEDGER,
     METRICS,
@@ -56,6 +56,7 @@ from .web.state import (
     RATE_LIMITS,
     RESPONSE_IDS,
     RULES_IN_FORCE,
+    SCHEDULER,
     STARTED,
     TURNS,
 )
@@ -80,9 +81,8 @@ def create_app(
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
     )
-    app[RATE_LIMITS], app[KEY_QUEUES] = RateLimits(), KeyQueues()
+    app[RATE_LIMITS] = RateLimits()
     app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
-    app[ACTIVITY].add_end_listener(app[KEY_QUEUES].exchange_ended)
     app[KEYS] = Keys(
         SavedKeys(app[DATABASE]),
         app[EVENTS],
@@ -92,11 +92,12 @@ def create_app(
     app[RESPONSE_IDS] = ResponseIds(SavedResponseIds(app[DATABASE]))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     _add_accounting(app)
+    app[SCHEDULER] = Scheduler(config, app[FLEET], Notices(app[LEDGER]))
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
-    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _models, _ledger, _vitals))
-    app.on_shutdown.append(_end_events)
+    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
+    app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
     app[DOCUMENTS] = Documents(OPERATIONS)
@@ -138,6 +139,7 @@ def put_in_force(app: web.Application, rules: Ruleset) -> None:
     """
     app[FLEET].replace(rules.box)
     app[RULES_IN_FORCE].replace(rules)
+    app[SCHEDULER].reconfigure(rules.config)
     app[KEYS].warn_if_unmanaged()
 
 
@@ -145,7 +147,7 @@ def _apply_keys(app: web.Application, ring: Keyring) -> None:
     # The rules first: they end the requests of a key that is gone, so that none of its waiting ones runs.
     app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring))
     app[RATE_LIMITS].apply(ring)
-    app[KEY_QUEUES].apply(ring)
+    app[SCHEDULER].apply(ring)
 
 
 async def _database(app: web.Application) -> AsyncIterator[None]:
@@ -177,6 +179,11 @@ async def _fleet(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+async def _scheduler(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[SCHEDULER].close()
+
+
 async def _models(app: web.Application) -> AsyncIterator[None]:
     await app[ACTIVE_MODELS].restore()
     yield
@@ -205,3 +212,7 @@ async def _vitals(app: web.Application) -> AsyncIterator[None]:
 async def _end_events(app: web.Application) -> None:
     # At the start of the drain: an open event stream is a running request that would never end by itself.
     app[EVENTS].close()
+
+
+async def _end_waiting(app: web.Application) -> None:
+    app[SCHEDULER].end_waiting()

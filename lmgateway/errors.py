@@ -228,6 +228,25 @@ class RateLimitExceeded(GatewayError):
     header_names = ("Retry-After", REFUSED_REASON)
 
 
+class QueueFull(GatewayError):
+    """As many requests wait for the GPU as may."""
+
+    status, type, code = 429, "rate_limit_error", "queue_full"
+    header_names = ("Retry-After", REFUSED_REASON)
+
+
+class KeyQueueFull(QueueFull):
+    """As many requests of the caller's key wait for the GPU as may."""
+
+    code = "key_queue_full"
+
+
+class WaitExpired(QueueFull):
+    """The request has waited for the GPU as long as it may."""
+
+    code = "wait_expired"
+
+
 class HeadTooLarge(GatewayError):
     """The request's head is larger than the configuration allows."""
 

@@ -10,7 +10,7 @@ from ..config import Config
 from ..errors import KeysUnreadable, ScopeMissing, Unauthorized
 from ..networks import Address
 from ..observe.clock import unix_time
-from ..schema.keys import SCOPES, Scope
+from ..schema.keys import SCOPES, Priority, Scope
 from ..schema.models import DefaultInference
 from .credentials import Credential, Redaction, digest, spellings
 from .globs import EVERY_MODEL, Globs
@@ -29,6 +29,7 @@ _UNREADABLE = (
 class Caller(Struct, frozen=True, kw_only=True):
     """A client's identity and rights.
 
+    `user_header` is the header field in which the key's app names its user.
     `secret_id` is the id of the secret that was sent; None for a caller who sent none of a named key.
     `is_named`: a named key's caller. `sent_key`: the request had a key, so no other site's page can have made
     it.
@@ -40,6 +41,8 @@ class Caller(Struct, frozen=True, kw_only=True):
     model: str | None = None
     default_inference: DefaultInference | None = None
     secret_id: str | None = None
+    priority: Priority = "interactive"
+    user_header: str | None = None
     is_named: bool = False
     sent_key: bool = False
 
@@ -78,6 +81,8 @@ class Callers:
         self._owner_spellings = spellings(owner_key)
         self.has_owner = bool(owner_key)
         self.needs_key = self.has_owner or ring.is_configured
+        # Expired keys count, and `anyone` if no key is configured.
+        self.are_several = self.has_owner + len(ring.keys) > 1
         # By name, and by the id of the secret that was sent.
         self._named: dict[tuple[str, str | None], Caller] = {}
 
@@ -177,6 +182,8 @@ def _make_caller(key: NamedKey, secret_id: str | None) -> Caller:
         models=Globs(settings.models),
         model=settings.model,
         default_inference=settings.default_inference,
+        priority=settings.priority,
+        user_header=settings.user_header,
         secret_id=secret_id,
         is_named=True,
         sent_key=secret_id is not None,

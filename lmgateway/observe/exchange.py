@@ -54,8 +54,9 @@ class Exchange(Struct, eq=False, kw_only=True):
     proxies, `key` the name of the caller's key. `started` is by the monotonic clock, `began` the same moment
     in Unix seconds. `redact` removes keys from a text. `path` and `model`, which clients choose, are cleaned.
     `runs_model` is true if LM Studio generates or embeds for it. `only_box` is the box to which it can only
-    go, empty if there are several. `box` is empty until one is chosen,
-    which got it at `sent`, by the monotonic clock; `queued_ms` is how long it waited in the gateway before.
+    go, empty if there are several. `box` is empty until one is chosen, which got it at `sent`, by the
+    monotonic clock; `queued_ms` is how long it waited in the gateway before, `gpu_ms` what it had of the
+    machine's time, None if it wasn't measured.
     """
 
     request_id: str
@@ -75,6 +76,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     model: str | None = None
     box: str = ""
     queued_ms: int = 0
+    gpu_ms: int | None = None
     sent: float | None = None
     stream: bool = False
     status: int = CLIENT_LEFT
@@ -94,6 +96,10 @@ class Exchange(Struct, eq=False, kw_only=True):
     def waited(self, seconds: float) -> None:
         """Record for how long the request waited in line."""
         self.queued_ms += round(seconds * 1000)
+
+    def spent(self, seconds: float) -> None:
+        """Record what the request had of the machine's time until now."""
+        self.gpu_ms = round(seconds * 1000)
 
     def sent_to(self, box: str) -> None:
         """Record that the request is sent to this box now. Of several attempts the first counts."""
@@ -150,9 +156,9 @@ class Exchange(Struct, eq=False, kw_only=True):
 
     @property
     def ttft_ms(self) -> int | None:
-        """Time to first token: measured in a stream, else as LM Studio reports it."""
+        """Time to first token, since it was sent to LM Studio: measured in a stream, else as it reports."""
         if self.first_token is not None:
-            return round((self.first_token - self.started) * 1000)
+            return round((self.first_token - (self.sent or self.started)) * 1000)
         reported = self.count.time_to_first_token if self.count else None
         return None if reported is None else round(reported * 1000)
 

@@ -57,8 +57,8 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     `served_model` is the model that answered, None if it is `model` or unknown. `mended` names the changes by
     which a request that LM Studio had refused was mended.
     `counts_as` says whether it is a request, one with an error of LM Studio's, or was refused by the gateway.
-    `is_untold`: LM Studio generated or embedded, and didn't report all of its tokens. `gpu_ms` is the time
-    from sending it to LM Studio to its end, 0 if no model ran.
+    `is_untold`: LM Studio generated or embedded, and didn't report all of its tokens. `gpu_ms` is its part of
+    the machine's time or, if that wasn't measured, the time from sending it to its end; 0 if no model ran.
     `status` is the client's, or that of an error which occurred after the head was sent. `error` is the
     error with which the gateway ended the exchange, without keys. `started` is by the monotonic clock;
     `began` and `ended` are in Unix seconds.
@@ -144,7 +144,7 @@ def make_record(
         usage=None if count is None else count.usage,
         tokens=0 if count is None else count.generated,
         is_untold=_is_untold(exchange, conclusion),
-        gpu_ms=round((now - sent) * 1000) if sent is not None and exchange.runs_model else 0,
+        gpu_ms=_gpu_ms(exchange, now),
         queued_ms=exchange.queued_ms,
         ttft_ms=exchange.ttft_ms,
         tokens_per_second=exchange.tokens_per_second(now),
@@ -153,6 +153,12 @@ def make_record(
         began=exchange.began,
         ended=exchange.began + now - exchange.started,
     )
+
+
+def _gpu_ms(exchange: Exchange, now: float) -> int:
+    if exchange.gpu_ms is not None:
+        return exchange.gpu_ms
+    return round((now - exchange.sent) * 1000) if exchange.sent is not None and exchange.runs_model else 0
 
 
 def _is_untold(exchange: Exchange, conclusion: Conclusion) -> bool:

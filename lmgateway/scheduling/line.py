@@ -54,6 +54,8 @@ class Line:
         self.running: dict[Ticket, Lease] = {}
         # Seconds in which a request waited that could have run, because an event came late.
         self.late_seconds = 0.0
+        self.lingering = 0
+        self._ended_lingering: list[Lease] = []
         self.places = Places(self.machines, self.accounts, self.waiting, terms, slots)
         self._terms = terms
         self._arrivals = 0
@@ -90,6 +92,7 @@ class Line:
         """Record that a request's client has left in its prompt, which LM Studio still processes."""
         self.accounts.advance(now)
         lease.phase, lease.lingers_until = "lingering", until
+        self.lingering += 1
 
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
@@ -142,6 +145,11 @@ class Line:
         if leases and self._next_due is not None:
             self.late_seconds += max(now - self._next_due, 0.0)
         return expired, leases
+
+    def take_ended(self) -> list[Lease]:
+        """Return the leases that lingered and have ended since the last call."""
+        ended, self._ended_lingering = self._ended_lingering, []
+        return ended
 
     def due(self, now: float) -> float | None:
         """Return when `tick` is needed next, None if it isn't."""
@@ -210,6 +218,9 @@ class Line:
         del self.running[lease.ticket]
         self.places.left(lease)
         self.accounts.ended(lease)
+        if lease.phase == "lingering":
+            self.lingering -= 1
+            self._ended_lingering.append(lease)
         lease.phase = "ended"
         self.accounts.left(lease.ticket)
         if not lease.instance.is_listed:

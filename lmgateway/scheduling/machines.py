@@ -18,15 +18,19 @@ class Machines:
         self._needs: dict[str, ContextNeeds] = {}
 
     def add(self, instance: Instance) -> None:
-        """Add an instance, unless it is there."""
-        if instance.id not in self.instances:
+        """Add an instance, unless it is there; one of the same name is forgotten."""
+        other = self.instances.get(instance.id)
+        if other is not None and other is not instance:
+            self.discard(other)
+        if other is not instance:
             self.instances[instance.id] = instance
             self._by_model.setdefault(instance.model, []).append(instance)
 
     def discard(self, instance: Instance) -> None:
         """Forget an instance on which nothing runs."""
-        if self.instances.pop(instance.id, None) is None:
+        if self.instances.get(instance.id) is not instance:
             return
+        del self.instances[instance.id]
         others = self._by_model[instance.model]
         others.remove(instance)
         if not others:

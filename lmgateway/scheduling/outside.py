@@ -23,6 +23,10 @@ class CountTrust:
         """True if the counts are believed no more: there is no use in asking for them."""
         return self._strikes >= STRIKES
 
+    def lose(self) -> None:
+        """Believe no count any more: LM Studio can't count."""
+        self._strikes = STRIKES
+
     def look(self, ours: int, counted: int) -> Verdict:
         """Judge a count. `ours` are the gateway's requests that run for certain.
 

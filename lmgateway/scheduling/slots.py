@@ -28,7 +28,8 @@ class Lease(Struct, eq=False):
 
     `lingering`: its client has left, and LM Studio still processes its prompt, at the latest until
     `lingers_until`. Times are in seconds of the monotonic clock. `began_part` is what `box.part` was at its
-    beginning; `gpu_seconds` is right once it has ended.
+    beginning; `gpu_seconds` is right once it has ended; `recorded_seconds` is how much of them was
+    recorded when the client left.
     """
 
     ticket: Ticket
@@ -40,6 +41,7 @@ class Lease(Struct, eq=False):
     gpu_seconds: float = 0.0
     phase: LeasePhase = "running"
     lingers_until: float | None = None
+    recorded_seconds: float | None = None
 
     @property
     def seconds_so_far(self) -> float:

@@ -62,6 +62,11 @@ class Ledger:
         """Count a request of this key that was refused before it became an exchange."""
         self._latest.setdefault((int(unix_time()) // _MINUTE, key, "", ""), Counts()).refused += 1
 
+    def spent(self, key: str, model: str, box: str, gpu_ms: int) -> None:
+        """Count the machine's time for a request that was counted before."""
+        latest = (int(unix_time()) // _MINUTE, key, model, box)
+        self._latest.setdefault(latest, Counts()).gpu_ms += gpu_ms
+
     def _collect(self) -> dict[UsageRow, Counts]:
         """Return the rows that aren't written yet."""
         latest, self._latest = self._latest, {}

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ..errors import MethodNotAllowed
 from ..observe.exchange import OTHER_ROUTE
+from ..scheduling.runs import Run
 from ..traffic import target
 from ..traffic.dialects import DIALECTS
 from ..traffic.plan import plan
@@ -20,11 +21,11 @@ from .choosing import choose
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver
 from .held_bodies import HeldBody
-from .key_limits import take_turn
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RESPONSE_IDS
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RATE_LIMITS, RESPONSE_IDS, SCHEDULER
+from .tickets import make_ticket
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -39,7 +40,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     app, context = request.app, request[CONTEXT]
     activity, config, caller = app[ACTIVITY], context.rules.config, context.caller
-    ids, rules = app[RESPONSE_IDS], context.rules
+    ids, rates, rules = app[RESPONSE_IDS], app[RATE_LIMITS], context.rules
     if dialect is COUNTING and config.compat.mend:
         return await count_tokens(request)
     exchange = context.exchange(
@@ -47,7 +48,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         generates=dialect is not None and dialect.generates,
         runs_model=dialect is not None and dialect is not COUNTING,
     )
-    with activity.exchange(exchange, config.limits):
+    with activity.exchange(exchange, config.limits), Run(app[SCHEDULER], exchange) as run:
         with HeldBody(app[HELD_BODIES], context.client, config) as held:
             incoming = await read(request, context, destination, dialect, held)
             listing = None
@@ -55,17 +56,25 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
+            ticket = None
+            if dialect is not None and dialect is not COUNTING and not app[SCHEDULER].passes(exchange.key):
+                ticket = make_ticket(context, dialect, incoming, planned)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)
             if dialect is not None:
-                await take_turn(app, exchange, waits=dialect is not COUNTING)
+                rates.admit(exchange.key)
+            if ticket is not None and not run.begin(ticket):
+                await run.wait()
+                # Those before it in line may have used up the tokens meanwhile.
+                rates.admit_after_wait(exchange.key)
             try:
                 delivered = await deliver(planned, rules, exchange)
             finally:
                 if context.area.scope == "models":  # LM Studio's own load or unload
                     rules.box.catalogue.expire()
             del planned  # free the body, which may be large, before the response is relayed
+        run.ends_with(delivered.response)
         if listing is not None:
             return await list_response(delivered, destination.path, caller, listing, exchange)
         bind = partial(ids.bind, key=caller.name, box=delivered.box.name)

@@ -114,6 +114,11 @@ class RequestHead:
         sent = self.fields.get("X-Request-Id", "")
         return sent if _SANE_ID.match(sent) and not self.redaction.holds_key(sent) else None
 
+    @cached_property
+    def is_background(self) -> bool:
+        """True if the request lets interactive ones go first."""
+        return self.fields.get("X-Priority", "").strip().lower() == "background"
+
     def check_framing(self) -> None:
         """Raise BadRequest for framing that servers interpret differently, Misdirected for a wrong Host."""
         # A cached property, so that a head that passed isn't checked again.

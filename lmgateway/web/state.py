@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from ..access.key_queues import KeyQueues
 from ..access.keys import Keys
 from ..access.limits import RateLimits
 from ..access.response_ids import ResponseIds
@@ -16,6 +15,7 @@ from ..observe.capacity import Capacity
 from ..observe.event_stream import Events
 from ..observe.model_labels import ModelLabels
 from ..observe.prometheus import Metrics
+from ..scheduling.scheduler import Scheduler
 from ..storage.database import Database
 from ..storage.ledger import Ledger
 from ..turns import Turns
@@ -29,7 +29,6 @@ ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 AREAS = web.AppKey("areas", Areas)
 KEYS = web.AppKey("keys", Keys)
-KEY_QUEUES = web.AppKey("key_queues", KeyQueues)
 DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)
 EVENTS = web.AppKey("events", Events)
@@ -42,6 +41,7 @@ MODELS = web.AppKey("models", ModelLifecycle)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
+SCHEDULER = web.AppKey("scheduler", Scheduler)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)
 

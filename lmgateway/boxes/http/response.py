@@ -53,6 +53,10 @@ class UpstreamResponse:
                 raise UpstreamBroke(PEER_GONE) from exc
             raise UpstreamBroke("LM Studio broke off in the middle of its answer.") from exc
 
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call `callback`, which must not raise, when LM Studio has sent all of the response."""
+        self._response.content.on_eof(callback)
+
     async def wait_end(self, on_data: Callable[[], None]) -> None:
         """Call `on_data` now and whenever read_ready() may have more, until the response has ended.
 

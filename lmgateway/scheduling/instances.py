@@ -1,0 +1,130 @@
+"""What the line knows of the models in memory, from what LM Studio lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple
+
+from ..boxes.listing import InstanceDetails, KnownModel, Listing
+from ..config import Config
+from ..schema.common import ModelType
+from ..text import clean_name
+from .line import Line
+from .slots import Instance, InstanceId, Lease, usual_slots
+from .tickets import Ticket
+
+_UNKNOWN = InstanceDetails()
+# While the line is off.
+_ANY_NUMBER = 10**9
+
+
+class Wanted(NamedTuple):
+    """The model that a request goes to, and the only instance that may answer, if there is one."""
+
+    model: str
+    instance: str | None = None
+
+
+def wanted(name: str | None, kind: ModelType, listing: Listing) -> Wanted:
+    """Return what LM Studio answers a name with: the identifier of an instance, else a model's key or path.
+
+    Without a name, or with one that it doesn't know, the only instance of this type answers.
+    """
+    if name:
+        if (model := listing.instances.get(name)) is not None:
+            return Wanted(model.key, name)
+        if (model := listing.models.get(name)) is not None:
+            return Wanted(model.key)
+    loaded = [(one.key, identifier) for identifier, one in listing.instances.items() if one.type == kind]
+    if len(loaded) == 1:
+        return Wanted(*loaded[0])
+    return Wanted(clean_name(name or ""))
+
+
+class Instances:
+    """Keeps the line's instances as LM Studio lists them, with the slots of the configuration."""
+
+    def __init__(self, line: Line, config: Callable[[], Config]) -> None:
+        self._line = line
+        self._config = config
+        # What LM Studio reports of each.
+        self._details: dict[InstanceId, InstanceDetails] = {}
+        # Those that the SDK wasn't asked about since they were loaded.
+        self._unlearned: dict[InstanceId, None] = {}
+
+    def slots_of(self, ticket: Ticket) -> int:
+        """Return how many requests a model that isn't in memory may run at once."""
+        return self._slots(ticket.model, ticket.kind, None)
+
+    def take(self, box: str, listing: Listing) -> list[Lease]:
+        """Take in what a box has in memory. Return the leases that this allows."""
+        leases: list[Lease] = []
+        for one in self.listed(box):
+            if listing.instances.get(one.id.name, _NO_MODEL).key != one.model:
+                del self._details[one.id]
+                self._unlearned.pop(one.id, None)
+                leases += self._line.remove(one, monotonic())
+        for name, model in listing.instances.items():
+            leases += self._put(InstanceId(box, name), model, listing.details.get(name, _UNKNOWN))
+        return leases
+
+    def _put(self, key: InstanceId, model: KnownModel, details: InstanceDetails) -> list[Lease]:
+        instance = self._line.machines.instances.get(key)
+        if instance is None or instance.model != model.key:
+            instance = Instance(key, model.key, 1)
+        instance.kind, instance.is_listed = model.type or "llm", True
+        known = self._details.get(key)
+        if known is None or (known.slots, known.context) != (details.slots, details.context):
+            self._details[key] = details
+            self._unlearned[key] = None
+        self._apply(instance)
+        return self._line.put(instance, monotonic())
+
+    def put_details(self, instance: Instance, details: InstanceDetails) -> list[Lease]:
+        """Take in what the SDK reports of an instance in memory. Return the leases that this allows."""
+        known = self._details.get(instance.id)
+        if known is None:
+            return []
+        self._details[instance.id] = known._replace(unified_cache=details.unified_cache)
+        self._apply(instance)
+        return self._line.put(instance, monotonic())
+
+    def take_unlearned(self, box: str) -> list[Instance]:
+        """Return the instances of a box that the SDK is to be asked about, once."""
+        taken = [one for one in self.listed(box) if one.id in self._unlearned]
+        for one in taken:
+            del self._unlearned[one.id]
+        return taken
+
+    def update(self) -> None:
+        """Give the instances what the configuration in force says."""
+        for instance in self._line.machines.instances.values():
+            self._apply(instance)
+
+    def listed(self, box: str) -> list[Instance]:
+        """Return the instances that are in a box's memory."""
+        return [one for one in self._line.machines.instances.values() if one.is_listed and one.id.box == box]
+
+    def has_guard(self, model: str) -> bool:
+        """True if the requests of a model may be kept from overfilling a context that they share."""
+        config = self._config()
+        profile = config.models.get(model)
+        return config.queue.enabled and (profile is None or profile.context_guard)
+
+    def _apply(self, instance: Instance) -> None:
+        details = self._details.get(instance.id, _UNKNOWN)
+        instance.slots = self._slots(instance.model, instance.kind, details.slots)
+        is_shared = details.unified_cache and self.has_guard(instance.model)
+        instance.context = details.context if is_shared else None
+
+    def _slots(self, model: str, kind: ModelType, reported: int | None) -> int:
+        config = self._config()
+        if not config.queue.enabled:
+            return _ANY_NUMBER
+        profile = config.models.get(model)
+        configured = 0 if profile is None else profile.slots
+        return configured or (1 if kind == "embedding" else reported) or usual_slots(kind)
+
+
+_NO_MODEL = KnownModel("")

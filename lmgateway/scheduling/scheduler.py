@@ -1,0 +1,217 @@
+"""The owner of the line: it carries out what the line decides, and knows the time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+from typing import Protocol
+
+from ..access.keyring import NO_KEYS, Keyring
+from ..boxes.fleet import Fleet
+from ..boxes.listing import Listing
+from ..config import Config
+from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
+from .instances import Instances
+from .line import UNLIMITED, Bounds, Line, RefusalCode
+from .prompt_times import PromptTimes
+from .runs import Run
+from .slots import Lease
+from .tickets import Terms, Ticket
+from .waiting import Waiter
+from .watch import Watch
+
+_RETRY = {"Retry-After": "5"}
+_EXPIRED = (
+    "The request has waited {} s for a free slot, as long as it may (queue.max_wait_ms, "
+    "queue.max_wait_plain_ms). Try again, or with stream: true."
+)
+_ENDING = "The gateway is stopping. Try again when it has started again."
+
+
+class Onlooker(Protocol):
+    """Is told what happens in the line. None of it may raise."""
+
+    def queued(self, waiter: Waiter) -> None:
+        """A request begins to wait."""
+
+    def dispatched(self, lease: Lease, waited: float) -> None:
+        """A request that has waited so many seconds runs now."""
+
+    def gave_up(self, ticket: Ticket, waited: float) -> None:
+        """A request has left the line: its client did, or it was ended, or it had waited too long."""
+
+    def refused(self, error: GatewayError) -> None:
+        """A request was refused, or has waited too long."""
+
+    def ended(self, lease: Lease) -> None:
+        """LM Studio is done with a request, maybe long after its client has left."""
+
+
+class Scheduler:
+    """Lets requests run. Each has a Run, which begins and ends in one place."""
+
+    def __init__(self, config: Config, fleet: Fleet, onlooker: Onlooker) -> None:
+        self._config = config
+        self._onlooker = onlooker
+        self._ring = NO_KEYS
+        self._terms: dict[str, Terms] = {}
+        self._waiting: dict[Ticket, Run] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_ending = False
+        self.line = Line(
+            _bounds(config),
+            monotonic(),
+            terms=self._terms_of,
+            slots=lambda ticket: self.instances.slots_of(ticket),
+        )
+        self.instances = Instances(self.line, lambda: self._config)
+        self.prompt_times = PromptTimes()
+        self._watch = Watch(self.line, self.instances, fleet, self._dispatch)
+        fleet.watch(self._listed)
+
+    # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def reconfigure(self, config: Config) -> None:
+        """Have what waits and what arrives follow a new configuration."""
+        self._config = config
+        self.line.bounds = _bounds(config)
+        self.instances.update()
+        self._dispatch(self.line.change_terms(monotonic()))
+
+    def apply(self, ring: Keyring) -> None:
+        """Put the shares and limits of these keys in force."""
+        self._ring = ring
+        self._terms.clear()
+        self._dispatch(self.line.change_terms(monotonic()))
+
+    def _listed(self, box: str, listing: Listing) -> None:
+        self._dispatch(self.instances.take(box, listing))
+
+    def end_waiting(self) -> None:
+        """Refuse what waits, now and from now on: the gateway is stopping."""
+        self._is_ending = True
+        for run in tuple(self._waiting.values()):
+            run.fail(GatewayEnding(_ENDING, headers=_RETRY))
+
+    async def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._watch.close()
+
+    # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def passes(self, key: str) -> bool:
+        """True if a request of this key needs no place in the line."""
+        return not self._config.queue.enabled and self._terms_of(key).running is None
+
+    def begin(self, run: Run, ticket: Ticket) -> Lease | None:
+        """Return the lease of a request that may run now, or None: then it waits.
+
+        Raises QueueFull, KeyQueueFull, GatewayEnding.
+        """
+        now = monotonic()
+        self._watch.look(now)
+        outcome = self.line.arrive(ticket, now)
+        if isinstance(outcome, str):
+            self._dispatch([])
+            error = self._refusal(outcome, ticket)
+            self._onlooker.refused(error)
+            raise error
+        if len(outcome) == 1 and outcome[0].ticket is ticket:
+            return outcome[0]
+        if self._is_ending:
+            self._dispatch([*outcome, *self.line.leave(ticket, now)])
+            raise GatewayEnding(_ENDING, headers=_RETRY)
+        return self._begin_to_wait(run, ticket, outcome)
+
+    def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: Iterable[Lease]) -> Lease | None:
+        self._waiting[ticket] = run
+        self._dispatch(outcome)
+        if ticket not in self._waiting:
+            return run.lease
+        self._onlooker.queued(self.line.waiting[ticket])
+        return None
+
+    def give_up(self, run: Run, ticket: Ticket) -> None:
+        """Take a request that waits out of the line."""
+        if self._waiting.pop(ticket, None) is not None:
+            self._dispatch(self.line.leave(ticket, monotonic()))
+            self._onlooker.gave_up(ticket, run.waited)
+
+    def finish(self, lease: Lease) -> None:
+        """End a lease, because LM Studio is done with it. Only the first call has an effect."""
+        if lease.phase != "ended":
+            self._dispatch(self.line.release(lease, monotonic()))
+            self._onlooker.ended(lease)
+
+    def linger(self, lease: Lease) -> None:
+        """Keep the slot of a client that has left in its prompt, which LM Studio still processes."""
+        now = monotonic()
+        seconds = self.prompt_times.linger_seconds(lease.ticket.model, lease.ticket.body_bytes)
+        self.line.linger(lease, lease.began + seconds, now)
+        self._dispatch([])
+
+    def _dispatch(self, leases: Iterable[Lease]) -> None:
+        """Let requests run which waited until now, and have the timer set for what is due next."""
+        for lease in self.line.take_ended():
+            self._onlooker.ended(lease)
+        for lease in leases:
+            run = self._waiting.pop(lease.ticket)
+            self._onlooker.dispatched(lease, run.waited)
+            run.may_run(lease)
+        if self._timer is None and not self.line.waiting and not self.line.lingering:
+            return
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        now = monotonic()
+        due = self.line.due(now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later(due - now, self._tick)
+        self._watch.attend()
+
+    def _tick(self) -> None:
+        self._timer = None
+        expired, leases = self.line.tick(monotonic())
+        for waiter in expired:
+            run = self._waiting.pop(waiter.ticket)
+            error = WaitExpired(_EXPIRED.format(round(waiter.ticket.max_wait)), headers=_RETRY)
+            self._onlooker.gave_up(waiter.ticket, run.waited)
+            self._onlooker.refused(error)
+            run.fail(error)
+        self._dispatch(leases)
+
+    def _refusal(self, code: RefusalCode, ticket: Ticket) -> GatewayError:
+        bounds = self.line.bounds
+        if code == "key_queue_full":
+            who = ticket.account.address or ticket.user or ticket.account.key
+            message = f"{bounds.waiting_per_key} requests of {who} wait for the GPU already"
+            return KeyQueueFull(f"{message} (queue.max_waiting_per_key).", headers=_RETRY)
+        return QueueFull(
+            f"{bounds.waiting} requests wait for the GPU already, or their bodies take "
+            f"{bounds.waiting_bytes} bytes (queue.max_waiting, queue.max_waiting_bytes).",
+            headers=_RETRY,
+        )
+
+    def _terms_of(self, key: str) -> Terms:
+        terms = self._terms.get(key)
+        if terms is None:
+            named = self._ring.keys.get(key)
+            if named is None:
+                return UNLIMITED
+            settings = named.settings
+            terms = self._terms[key] = Terms(settings.share, settings.limits.running)
+        return terms
+
+
+def _bounds(config: Config) -> Bounds:
+    queue = config.queue
+    return Bounds(
+        waiting=queue.max_waiting,
+        waiting_per_key=queue.max_waiting_per_key,
+        waiting_bytes=queue.max_waiting_bytes,
+    )

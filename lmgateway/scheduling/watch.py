@@ -1,0 +1,117 @@
+"""Asks LM Studio what the line must know: what is in memory, and what others run there."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+
+from .. import background
+from ..boxes.box import Box
+from ..boxes.fleet import Fleet
+from ..errors import GatewayError, UpstreamUnavailable
+from .instances import Instances
+from .line import Line
+from .outside import CountTrust
+from .slots import Instance, InstanceId, Lease
+
+logger = logging.getLogger(__name__)
+
+# How often the list of models is requested, at most, and only by requests.
+LOOK_SECONDS = 5.0
+# How often an instance's requests are counted, at most, and only while a request waits or a slot lingers.
+COUNT_SECONDS = 2.0
+# LM Studio may not have read a request that was sent later than so long ago.
+_UNSURE_SECONDS = 0.5
+
+Dispatch = Callable[[Iterable[Lease]], None]
+
+
+class Watch:
+    """The owner of the tasks that ask. None runs while nothing waits, and no request waits for one."""
+
+    def __init__(self, line: Line, instances: Instances, fleet: Fleet, dispatch: Dispatch) -> None:
+        self._line = line
+        self._instances = instances
+        self._fleet = fleet
+        self._dispatch = dispatch
+        self._next_look = self._next_count = 0.0
+        self._trust: dict[InstanceId, CountTrust] = {}
+        self._tasks = background.DetachedTasks()
+        self._counting: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    def look(self, now: float) -> None:
+        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one."""
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            if not self._fleet.only.catalogue.is_fresh:
+                self._tasks.start(self._refresh(self._fleet.only))
+
+    async def _refresh(self, box: Box) -> None:
+        with suppress(GatewayError):  # it is logged where LM Studio is called
+            await box.list_models()
+        await asyncio.sleep(0)  # the line takes in the new list
+        for instance in self._instances.take_unlearned(box.name):
+            self._trust[instance.id] = CountTrust()
+            if instance.kind == "llm" and self._instances.has_guard(instance.model):
+                with suppress(GatewayError):
+                    details = await box.sdk.details(instance.kind, instance.id.name)
+                    self._dispatch(self._instances.put_details(instance, details))
+
+    def attend(self) -> None:
+        """Count the requests of the instances while a request waits or a slot lingers."""
+        if self._is_needed and (self._counting is None or self._counting.done()):
+            self._counting = self._tasks.start(self._count_regularly())
+
+    @property
+    def _is_needed(self) -> bool:
+        return bool(self._line.waiting) or self._line.lingering > 0
+
+    async def _count_regularly(self) -> None:
+        while self._is_needed:
+            await asyncio.sleep(max(self._next_count - monotonic(), 0.0))
+            self._next_count = monotonic() + COUNT_SECONDS
+            models = {waiter.ticket.model for waiter in self._line.waiting}
+            box = self._fleet.only
+            for instance in self._instances.listed(box.name):
+                is_lingering = any(lease.phase == "lingering" for lease in instance.leases)
+                if is_lingering or instance.model in models:
+                    await self._count(box, instance)
+        # From now on nothing tells when the requests of others end.
+        for instance in self._instances.listed(self._fleet.only.name):
+            self._take(instance, len(instance.leases))
+
+    async def _count(self, box: Box, instance: Instance) -> None:
+        trust = self._trust.setdefault(instance.id, CountTrust())
+        if trust.is_lost:
+            return
+        leases, began = tuple(instance.leases), monotonic()
+        try:
+            counted = await box.sdk.count_requests(instance.kind, instance.id.name)
+        except UpstreamUnavailable:
+            return
+        except GatewayError as exc:
+            trust.lose()
+            logger.info("LM Studio can't say what others run on %s: %s", instance.id.name, exc)
+            return
+        if leases != tuple(instance.leases):
+            return  # it is uncertain which of them are counted
+        unsure = sum(began - lease.began < _UNSURE_SECONDS for lease in leases)
+        lingering = sum(lease.phase == "lingering" for lease in leases)
+        verdict = trust.look(max(len(leases) - unsure - lingering, 0), counted)
+        if verdict == "use":
+            self._take(instance, counted, unsure)
+        elif verdict == "give up":
+            logger.info(
+                "LM Studio doesn't count all requests on %s, so what others run there isn't seen",
+                instance.id.name,
+            )
+            self._take(instance, len(leases))
+
+    def _take(self, instance: Instance, counted: int, unsure: int = 0) -> None:
+        self._dispatch(self._line.observe(instance, counted, monotonic(), unsure=unsure))
