@@ -1,4 +1,4 @@
-"""Which key got the response of an id: another key's requests can't continue it."""
+"""Which key got the response of an id, and its tokens: another key's requests can't continue it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class ResponseIds:
         self._storage = storage
         # By a digest, which takes less memory than the id. The oldest first.
         self._owners: dict[bytes, Owner] = {}
+        # Of responses since the start: the tokens of their conversations.
+        self._tokens: dict[bytes, int] = {}
         self._known: dict[Owner, Owner] = {}
         self._unsaved: dict[bytes, Owner] = {}
         self._has_unsaved = asyncio.Event()
@@ -31,20 +33,33 @@ class ResponseIds:
     async def close(self) -> None:
         await self._save()
 
-    def bind(self, response_id: str, key: str, box: str) -> None:
-        """Record that a key got this response from this box. Only the first key counts."""
+    def bind(self, response_id: str, key: str, box: str, tokens: int = 0) -> None:
+        """Record that a key got this response from this box. Only the first key counts.
+
+        `tokens` are those of its prompt and its completion, as far as they are known by now.
+        """
         digest, owner = _digest(response_id), Owner(key, box)
-        if digest in self._owners:
+        known = self._owners.get(digest)
+        if tokens and known in {None, owner}:
+            self._tokens[digest] = tokens
+        if known is not None:
             return
         owner = self._known.setdefault(owner, owner)
         self._owners[digest] = self._unsaved[digest] = owner
         for ids in (self._owners, self._unsaved):
             if len(ids) > self._storage.max_ids:
-                del ids[next(iter(ids))]
+                oldest = next(iter(ids))
+                del ids[oldest]
+                if ids is self._owners:
+                    self._tokens.pop(oldest, None)
         self._has_unsaved.set()
 
     def owner(self, response_id: str) -> Owner | None:
         return self._owners.get(_digest(response_id))
+
+    def tokens(self, response_id: str | None) -> int:
+        """Return the tokens of the conversation up to this response, 0 if they are unknown."""
+        return 0 if response_id is None else self._tokens.get(_digest(response_id), 0)
 
     def check(self, response_id: str | None, key: str) -> None:
         """Raise PreviousResponseNotFound if another key got this response."""

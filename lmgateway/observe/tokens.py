@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -12,12 +12,17 @@ from ..schema.debug import TokenUsage
 _FEWEST_TOKENS = 2
 
 
+class OnResponse(Protocol):
+    def __call__(self, response_id: str, *, tokens: int) -> None: ...
+
+
 class TokenCount(Struct):
     """Tokens of one answer so far. `seen` counts streamed ones; LM Studio reports the other figures.
 
     `model` is the identifier of the instance that answers, as LM Studio spells it. `fault` says what is wrong
     with a stream that LM Studio ended without breaking it off. `on_response` is called with the id of the
-    response before the client gets it.
+    response, and the tokens that are known by then, before the client gets it: in a stream at its beginning
+    and its end.
     """
 
     seen: int = 0
@@ -29,7 +34,8 @@ class TokenCount(Struct):
     time_to_first_token: float | None = None
     model: str | None = None
     fault: str | None = None
-    on_response: Callable[[str], None] | None = None
+    response_id: str | None = None
+    on_response: OnResponse | None = None
 
     @property
     def usage(self) -> TokenUsage | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from msgspec import Struct
 
+from ..observe.tokens import TokenCount
 from ..untrusted import decoded
 from .surrogates import masked_text
 
@@ -22,10 +21,16 @@ class _Payload(_Nested):
     result: _Nested | None = None
 
 
-def announce_response(data: bytes, on_response: Callable[[str], None] | None) -> None:
-    """Call `on_response`, if there is one, with the id of the response, if the data has one."""
-    if on_response is not None and (response_id := id_in(data)) is not None:
-        on_response(response_id)
+def announce_response(data: bytes, figures: TokenCount) -> None:
+    """Call `figures.on_response`, if there is one, with the response's id, if it is known by now.
+
+    The data whose figures were just read may have the id, or other data before.
+    """
+    if figures.on_response is None:
+        return
+    figures.response_id = id_in(data) or figures.response_id
+    if figures.response_id is not None:
+        figures.on_response(figures.response_id, tokens=figures.total)
 
 
 def id_in(data: bytes) -> str | None:

@@ -28,12 +28,12 @@ _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 _TEXT = msgspec.json.Decoder(str)
 
 # A parameter that a client may send under a newer name.
-_SYNONYMS = {"max_tokens": "max_completion_tokens"}
-# The members that are looked at, here and by the checks of rights.
+SYNONYMS = {"max_tokens": "max_completion_tokens"}
+# The members that are looked at: here, by the checks of rights, and by the line before the GPU.
 WANTED = WantedMembers(
     {
-        *("model", "stream", "stream_options", *_SYNONYMS.values()),
-        *("tools", "integrations", "previous_response_id"),
+        *("model", "stream", "stream_options", *SYNONYMS.values()),
+        *("tools", "integrations", "previous_response_id", "service_tier"),
     }.union(*(dialect.parameters.values() for dialect in DIALECTS.values()))
 )
 
@@ -139,6 +139,6 @@ def _add_defaults(
     """Add the parameters that neither the client nor an earlier source has set."""
     for attribute, name in dialect.parameters.items():
         value = getattr(defaults, attribute)
-        if value is None or name in fields or name in added or _SYNONYMS.get(name) in fields:
+        if value is None or name in fields or name in added or SYNONYMS.get(name) in fields:
             continue
         added[name] = value

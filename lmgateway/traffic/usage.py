@@ -116,7 +116,7 @@ def read(data: bytes, figures: TokenCount) -> bool:
         if figures.model is None:
             parts = (payload.response, payload.message, payload.result)
             figures.model = next(filter(None, map(_model_in, parts)), None)
-    announce_response(data, figures.on_response)
+    announce_response(data, figures)
     return payload.usage is not None and _EMPTY_LIST.match(payload.choices) is not None
 
 

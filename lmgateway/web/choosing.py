@@ -21,6 +21,7 @@ from ..schema.common import ModelType
 from ..schema.models import ActiveModel, ActiveModels, DefaultInference
 from ..traffic.long_body import VALUE_BYTES, LongBody
 from ..traffic.plan import Incoming
+from ..traffic.requirements import previous_response
 from ..traffic.rewrite import Body, Choice, is_empty, text_of
 from ..traffic.short_body import ShortBody
 from .ruleset import Ruleset
@@ -53,8 +54,7 @@ async def choose(
     fields = body.fields
     if fields is None:
         return Choice()
-    if "previous_response_id" in fields and dialect.continues:
-        ids.check(text_of(fields["previous_response_id"]), caller.name)
+    ids.check(previous_response(body, dialect), caller.name)
     kind, active, value = dialect.model_type, models.of(dialect.model_type), fields.get("model")
     named = text_of(value)
     if named and not is_limited and rules.profiles.aliases.match(named) is None:

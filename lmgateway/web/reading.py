@@ -10,6 +10,7 @@ from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
 from ..traffic.members import MemberScan
 from ..traffic.plan import Incoming
+from ..traffic.prompt_size import PromptScan
 from ..traffic.rewrite import WANTED, Body, decode_long
 from ..traffic.short_body import SHORT_BYTES, ShortBody
 from ..traffic.target import Target
@@ -50,6 +51,14 @@ async def read(
         if request.body_exists:
             body = upload
     return Incoming(request.method, target, headers, dialect, body)
+
+
+async def prompt_bytes(body: Body, turns: Turns) -> int:
+    """Return the bytes of text in a body. A long one is read in pieces."""
+    scan = PromptScan(body.text)
+    while scan.step():
+        await turns.next()
+    return scan.text_bytes
 
 
 async def _find_members(

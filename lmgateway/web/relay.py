@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from aiohttp import web
 from multidict import CIMultiDict
 
 from ..errors import ContextLengthExceeded
 from ..observe.exchange import Exchange
 from ..observe.faults import Faults
+from ..observe.tokens import OnResponse
 from ..traffic.headers import EVENT_STREAM, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
 from ..traffic.studio_errors import Overflow, context_length_exceeded
@@ -17,11 +16,9 @@ from .delivery import Delivered
 from .downstream import Downstream
 from .transfer import Transfer
 
-Bind = Callable[[str], None]
-
 
 async def relay(
-    delivered: Delivered, exchange: Exchange, downstream: Downstream, faults: Faults, bind: Bind
+    delivered: Delivered, exchange: Exchange, downstream: Downstream, faults: Faults, bind: OnResponse
 ) -> web.StreamResponse:
     """Relay the response while it is received, and count its tokens. `bind` as for TokenCount.on_response.
 
@@ -71,7 +68,7 @@ async def relay(
         upstream.close()
 
 
-def _meter_of(delivered: Delivered, bind: Bind) -> Meter | None:
+def _meter_of(delivered: Delivered, bind: OnResponse) -> Meter | None:
     """Return the meter for the response's tokens, None if they aren't counted."""
     upstream, options, dialect = delivered.response, delivered.options, delivered.options.dialect
     if dialect is None or "Content-Encoding" in upstream.headers:

@@ -84,6 +84,24 @@ async def test_the_first_key_counts(tmp_path: Path) -> None:
             ids.check("resp_1", "bob")
 
 
+async def test_the_tokens_of_a_conversation_are_known_when_its_response_ends(tmp_path: Path) -> None:
+    """At first only the id is; another key changes nothing, and a restart forgets them."""
+    async with opened(tmp_path, 2) as (ids, _):
+        ids.bind("resp_1", *ALICE)
+        assert ids.tokens("resp_1") == 0
+        ids.bind("resp_1", *ALICE, tokens=1200)
+        ids.bind("resp_1", *ALICE)
+        ids.bind("resp_1", "bob", "box", tokens=7)
+        assert [ids.tokens(name) for name in ("resp_1", "resp_2", None)] == [1200, 0, 0]
+        ids.bind("resp_2", *ALICE, tokens=30)
+        ids.bind("resp_3", *ALICE)
+        assert [ids.tokens(name) for name in ("resp_1", "resp_2", "resp_3")] == [0, 30, 0]
+    async with opened(tmp_path, 2) as (ids, _):
+        assert ids.tokens("resp_2") == 0
+        ids.bind("resp_2", *ALICE, tokens=31)
+        assert ids.tokens("resp_2") == 31
+
+
 async def test_ids_that_cannot_be_saved_are_kept_and_the_failure_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,6 +150,8 @@ def load_config() -> Document:
             {"key": "llm.load.seed", "value": {"checked": True, "value": 7}},
             {"key": "llm.load.llama.acceleration.offloadRatio", "value": "max"},
             {"key": "llm.load.llama.flashAttention", "value": True},
+            {"key": "llm.load.numParallelSessions", "value": 4},
+            {"key": "llm.load.useUnifiedKvCache", "value": True},
             {"key": "llm.load.llama.kCacheQuantizationType", "value": {"checked": True, "value": "f16"}},
         ]
     }

@@ -55,6 +55,8 @@ def _result(request: Message, namespace: str) -> Message:
             return {**answer, "result": documents.loaded(namespace)}
         case "getLoadConfig":
             return {**answer, "result": documents.load_config()}
+        case "getInstanceProcessingState":
+            return {**answer, "result": {"status": "generating", "queued": 1}}
         case "version":
             return {**answer, "result": {"version": "0.3.36", "build": "1"}}
     return answer

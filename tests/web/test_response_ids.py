@@ -11,7 +11,7 @@ import pytest
 from lmgateway.web.state import RESPONSE_IDS
 from tests.conftest import StartGateway
 from tests.support.household import KEYED, LLM, NATIVE, OWNER, RESPONSES, Reply, ask, household, make_key
-from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 
 BODIES: dict[str, dict[str, Any]] = {
     RESPONSES: {"model": LLM, "input": "Hello"},
@@ -53,6 +53,40 @@ async def test_only_the_same_key_continues_a_response(
         unknown = await home.ask(bob, path, {**body, "previous_response_id": "resp_unknown"})
         assert unknown.status != 200
         assert home.studio.requests[-1] == f"POST {path}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", BODIES)
+async def test_a_response_has_the_tokens_of_its_conversation(
+    start_gateway: StartGateway, path: str, stream: bool
+) -> None:
+    """Those of prompt and completion that LM Studio reported, when the client has all of the answer."""
+    async with household(start_gateway) as home:
+        home.simulator.load(LLM)
+        alice = await home.key("alice")
+        reply = await home.ask(alice, path, {**BODIES[path], "stream": stream})
+        shown = reply.json if not stream else events_in(reply.body)[-1]
+        if stream:
+            shown = shown["response" if path == RESPONSES else "result"]
+        usage = shown["usage" if path == RESPONSES else "stats"]
+        total = usage["input_tokens"] + usage["output_tokens" if path == RESPONSES else "total_output_tokens"]
+        assert total > 1
+        ids = home.gateway.app[RESPONSE_IDS]
+        assert ids.tokens(id_of(path, reply, stream=stream)) == total
+
+
+async def test_a_long_answer_has_its_tokens_too(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Of a long body only the two ends are read: the id may be at one, and the usage at the other."""
+    text = "x" * 300_000
+    usage = {"input_tokens": 1000, "output_tokens": 234, "total_tokens": 1234}
+    body = {"id": "resp_1", "model": "m", "output": [{"text": text}], "usage": usage}
+    upstream.script = answer(json.dumps(body).encode())
+    gateway = await start_gateway(upstream.base_url)
+    reply = await ask(gateway, {}, RESPONSES, {"model": "m", "input": "x"})
+    assert reply.status == 200
+    assert gateway.app[RESPONSE_IDS].tokens("resp_1") == 1234
 
 
 async def test_the_id_is_bound_before_the_client_has_it(
