@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import UNSET
 
@@ -14,7 +14,7 @@ from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
 from .shares import key_seconds, shares
-from .slots import Instance, InstanceId, Lease
+from .slots import Instance, Lease
 from .waiting import Waiter
 
 
@@ -23,20 +23,18 @@ def report(
     now: float,
     *,
     durations: Durations,
-    phase_of: Callable[[str], Phase],
-    idle_since: Mapping[InstanceId, float],
+    phases: Mapping[str, Phase],
 ) -> QueueReport:
     """Return the report. It charges the accounts for the time that has passed.
 
-    `phase_of` returns the phases of the running requests that have a client, by their ids. `idle_since` has
-    the times at which the last leases of instances ended.
+    `phases` are those of the requests that have a client, by their ids.
     """
     line.accounts.advance(now)
     expected = forecast(line, now, durations)
     return QueueReport(
-        instances=[_instance(one, now - idle_since.get(one.id, now)) for one in _shown(line)],
+        instances=[_instance(one, now) for one in _shown(line)],
         waiting=[_waiting(one, now, expected[one.ticket]) for one in line.waiting],
-        running=[_running(lease, phase_of) for lease in line.running.values()],
+        running=[_running(lease, phases) for lease in line.running.values()],
         keys=[*shares(line)],
     )
 
@@ -68,7 +66,7 @@ def _shown(line: Line) -> Iterator[Instance]:
             yield instance
 
 
-def _instance(instance: Instance, idle_seconds: float) -> QueueInstance:
+def _instance(instance: Instance, now: float) -> QueueInstance:
     return QueueInstance(
         box=instance.id.box,
         instance=instance.id.name,
@@ -77,7 +75,7 @@ def _instance(instance: Instance, idle_seconds: float) -> QueueInstance:
         slots=instance.slots,
         ours=len(instance.leases),
         outside=instance.outside,
-        idle_ms=0 if instance.leases else _milliseconds(idle_seconds),
+        idle_ms=0 if instance.leases else _milliseconds(now - instance.idle_since),
         pinned=False,
         origin="outside",
     )
@@ -98,14 +96,14 @@ def _waiting(waiter: Waiter, now: float, expected: Forecast) -> WaitingRequest:
     )
 
 
-def _running(lease: Lease, phase_of: Callable[[str], Phase]) -> RunningLease:
+def _running(lease: Lease, phases: Mapping[str, Phase]) -> RunningLease:
     request_id = lease.ticket.request_id
     return RunningLease(
         request_id=request_id,
         key=lease.ticket.account.key,
         model=lease.ticket.model,
         box=lease.instance.id.box,
-        phase="lingering" if lease.phase == "lingering" else phase_of(request_id),
+        phase="lingering" if lease.phase == "lingering" else phases.get(request_id, "waiting"),
         gpu_ms=_milliseconds(lease.seconds_so_far),
     )
 

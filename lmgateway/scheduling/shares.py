@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec import UNSET
 
@@ -15,6 +16,11 @@ from .virtual_times import Member, Standing
 
 # Of a key's addresses or users that have nothing in line or running: clients may choose them.
 MAX_IDLE_ROWS = 100
+
+
+class Range(NamedTuple):
+    least: float
+    most: float
 
 
 def key_seconds(line: Line) -> Mapping[str, float]:
@@ -31,7 +37,7 @@ def shares(line: Line) -> Iterator[KeyShare]:
     The accounts have been advanced. Together the rows have the busy time of the machines.
     """
     standings = dict(line.accounts.standings())
-    times = [standing.time for standing in standings.values() if standing.count]
+    active = _active_range(standings.values())
     waiting, running = Counter[str](), Counter[str]()
     for waiter in line.waiting:
         waiting[waiter.ticket.account.key] += 1
@@ -44,7 +50,7 @@ def shares(line: Line) -> Iterator[KeyShare]:
     for key in sorted({*of_key, *seconds}):
         own = of_key[key].pop(Account(key), None)
         share = next((one.share for one in (own, *of_key[key].values()) if one is not None), 1.0)
-        parts = [*_users(line, key, share)] or [*_addresses(line, of_key[key], times)]
+        parts = [*_users(line, key, share)] or [*_addresses(line, of_key[key], active)]
         yield from parts
         rest = KeyShare(
             key=key,
@@ -52,7 +58,7 @@ def shares(line: Line) -> Iterator[KeyShare]:
             running=running[key] - sum(part.running for part in parts),
             waiting=waiting[key] - sum(part.waiting for part in parts),
             gpu_ms=max(round(seconds.get(key, 0.0) * 1000) - sum(part.gpu_ms for part in parts), 0),
-            behind_ms=0 if own is None else _behind_ms(own, times),
+            behind_ms=0 if own is None else _behind_ms(own, active),
         )
         if not parts or rest.running or rest.waiting or rest.gpu_ms > len(parts):  # more than was rounded
             yield rest
@@ -67,7 +73,7 @@ def _users(line: Line, key: str, share: float) -> Iterator[KeyShare]:
         if account.key == key:
             waiting[user] += number
     users = list(line.accounts.users(key))
-    times = [standing.time for _, standing in users if standing.count]
+    active = _active_range(standing for _, standing in users)
     for user, standing in _newest(users):
         yield KeyShare(
             key=key,
@@ -76,13 +82,11 @@ def _users(line: Line, key: str, share: float) -> Iterator[KeyShare]:
             running=standing.running,
             waiting=waiting[user],
             gpu_ms=round(standing.seconds * 1000),
-            behind_ms=_behind_ms(standing, times),
+            behind_ms=_behind_ms(standing, active),
         )
 
 
-def _addresses(
-    line: Line, standings: Mapping[Account, Standing], times: Sequence[float]
-) -> Iterator[KeyShare]:
+def _addresses(line: Line, standings: Mapping[Account, Standing], active: Range | None) -> Iterator[KeyShare]:
     for account, standing in _newest(standings.items()):
         yield KeyShare(
             key=account.key,
@@ -91,7 +95,7 @@ def _addresses(
             running=standing.running,
             waiting=line.waiting.of_account[account, None],
             gpu_ms=round(standing.seconds * 1000),
-            behind_ms=_behind_ms(standing, times),
+            behind_ms=_behind_ms(standing, active),
         )
 
 
@@ -102,14 +106,20 @@ def _newest(members: Iterable[tuple[Member, Standing]]) -> list[tuple[Member, St
     return [one for one in every if one[1].count] + idle[-MAX_IDLE_ROWS:]
 
 
-def _behind_ms(standing: Standing, active: Sequence[float]) -> int:
+def _active_range(standings: Iterable[Standing]) -> Range | None:
+    """Return the least and the greatest time of the active ones, if there are any."""
+    times = [standing.time for standing in standings if standing.count]
+    return Range(min(times), max(times)) if times else None
+
+
+def _behind_ms(standing: Standing, active: Range | None) -> int:
     """Return how much less it has had than the active one that has had the most.
 
     One that isn't active would begin level with the least of those that are.
     """
-    if not active:
+    if active is None:
         return 0
-    return max(round((max(active) - max(standing.time, min(active))) * 1000), 0)
+    return max(round((active.most - max(standing.time, active.least)) * 1000), 0)
 
 
 def _outside(line: Line, seconds: float) -> KeyShare:

@@ -10,6 +10,7 @@ from lmgateway.scheduling.report import figures, report
 from lmgateway.scheduling.shares import MAX_IDLE_ROWS
 from lmgateway.scheduling.slots import InstanceId
 from lmgateway.scheduling.tickets import Terms
+from lmgateway.schema.debug import Phase
 from lmgateway.schema.queue import KeyShare, QueueReport
 from tests.scheduling.schedule import MODEL, ticket
 from tests.scheduling.test_line import arrive, finish, line
@@ -18,13 +19,8 @@ ID = InstanceId("lmstudio", MODEL)
 
 
 def seen(of: Line, now: float, durations: Durations | None = None) -> QueueReport:
-    return report(
-        of,
-        now,
-        durations=durations or Durations(),
-        phase_of=lambda request_id: "prompt",
-        idle_since={ID: 2.0},
-    )
+    phases: dict[str, Phase] = {one.ticket.request_id: "prompt" for one in of.running.values()}
+    return report(of, now, durations=durations or Durations(), phases=phases)
 
 
 def rows(of: Line, now: float) -> list[tuple[object, ...]]:
@@ -57,11 +53,13 @@ def test_the_report_has_the_fields_of_the_contract() -> None:
 
 
 def test_an_idle_instance_says_for_how_long() -> None:
-    """It has been idle since the second of 2 s; while something runs it is 0."""
+    """Since it was first seen at 0 s, or since its last request ended; while one runs it is 0."""
     made, request = line(2), ticket()
-    assert seen(made, 5.0).instances[0].idle_ms == 3000
+    assert seen(made, 5.0).instances[0].idle_ms == 5000
     arrive(made, request, now=5.0)
     assert seen(made, 6.0).instances[0].idle_ms == 0
+    finish(made, request, 7.0)
+    assert seen(made, 9.0).instances[0].idle_ms == 2000
 
 
 def test_a_model_that_isnt_in_memory_is_shown_only_while_it_is_asked_for() -> None:

@@ -39,6 +39,7 @@ from ...schema.models import (
     ModelList,
     UnloadAnswer,
 )
+from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
 
 REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
 MODEL = "qwen2.5-7b-instruct"
@@ -220,6 +221,43 @@ REQUESTS = RequestsReport(
         )
     ],
     last_hour=[Sample(timestamp=NOW, ttft_ms=210, tokens_per_second=41.2)],
+)
+QUEUE = QueueReport(
+    instances=[
+        QueueInstance(
+            box=BOX,
+            instance=MODEL,
+            model=MODEL,
+            state="resident",
+            slots=4,
+            ours=1,
+            outside=0,
+            idle_ms=0,
+            pinned=False,
+            origin="outside",
+        )
+    ],
+    waiting=[
+        WaitingRequest(
+            request_id="req_4f1d2c3b5a69788796a5b4c4",
+            key="bob",
+            priority="background",
+            model=MODEL,
+            reason="key_limit",
+            ahead=0,
+            waited_ms=8_200,
+            eta_ms=1_100,
+        )
+    ],
+    running=[
+        RunningLease(
+            request_id=REQUEST_ID, key="alice", model=MODEL, box=BOX, phase="generating", gpu_ms=1450
+        )
+    ],
+    keys=[
+        KeyShare(key="alice", share=2.0, running=1, waiting=0, gpu_ms=512_000, behind_ms=0),
+        KeyShare(key="bob", share=1.0, running=0, waiting=1, gpu_ms=240_000, behind_ms=16_000),
+    ],
 )
 REQUEST_CANCELLED = CancelledRequest(request_id=REQUEST_ID)
 EVENTS = (
