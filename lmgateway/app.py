@@ -23,6 +23,9 @@ from .observe.clock import day_start, unix_time
 from .observe.event_stream import Events
 from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
+from .observe.queue_metrics import QueueMetrics
+from .scheduling.announcements import Announcements
+from .scheduling.line_reports import LineReports
 from .scheduling.notices import Notices
 from .scheduling.scheduler import Scheduler
 from .storage.active_models import SavedActiveModels
@@ -50,9 +53,11 @@ from .web.state import (
     HELD_BODIES,
     KEYS,
     LEDGER,
+    LINE_REPORTS,
     METRICS,
     MODEL_LABELS,
     MODELS,
+    QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
     RULES_IN_FORCE,
@@ -92,7 +97,7 @@ def create_app(
     app[RESPONSE_IDS] = ResponseIds(SavedResponseIds(app[DATABASE]))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     _add_accounting(app)
-    app[SCHEDULER] = Scheduler(config, app[FLEET], Notices(app[LEDGER]))
+    app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app))
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
@@ -124,6 +129,17 @@ def _add_accounting(app: web.Application) -> None:
         model_of=app[FLEET].model_of,
         keep_days=lambda: app[RULES_IN_FORCE].current.config.usage.keep_days,
     )
+
+
+def _make_onlooker(app: web.Application) -> Notices:
+    """Have what happens in the line counted and reported."""
+    app[QUEUE_METRICS] = QueueMetrics(app[MODEL_LABELS].label)
+    reports = app[LINE_REPORTS] = LineReports(
+        lambda: app[SCHEDULER].line,
+        lambda: {exchange.request_id: exchange.phase for exchange in app[ACTIVITY].running},
+    )
+    announcements = Announcements(app[EVENTS], reports.forecast)
+    return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, reports, app[EVENTS].faults)
 
 
 def make_rules(app: web.Application, config: Config) -> Ruleset:

@@ -7,8 +7,9 @@ from typing import ClassVar
 from msgspec import UNSET, Struct, UnsetType, field
 
 from ..schema.debug import TokenUsage
-from ..schema.keys import Change
+from ..schema.keys import Change, Priority
 from ..schema.models import DefaultInference, LoadConfig
+from ..schema.queue import WaitReason
 from .clock import iso_timestamp
 
 
@@ -75,6 +76,8 @@ class ModelActivate(Event, frozen=True, kw_only=True):
 
 
 class InferenceStart(Event, frozen=True, kw_only=True):
+    """`box` is left out while there are several that it may go to."""
+
     name = "inference_start"
     most_bytes = 6144
     request_id: str
@@ -83,10 +86,39 @@ class InferenceStart(Event, frozen=True, kw_only=True):
     model: str | None
     client: str
     key: str
+    box: str | UnsetType = UNSET
+
+
+class RequestQueued(Event, frozen=True, kw_only=True):
+    """`ahead` of the waiting requests are before it; `eta_ms` is an estimate of when it may run."""
+
+    name = "request_queued"
+    most_bytes = 4096
+    request_id: str
+    key: str
+    model: str
+    priority: Priority = field(name="class")
+    reason: WaitReason
+    ahead: int
+    eta_ms: int | UnsetType = UNSET
+
+
+class RequestDispatched(Event, frozen=True, kw_only=True):
+    """A request that has waited runs now."""
+
+    name = "request_dispatched"
+    most_bytes = 4096
+    request_id: str
+    waited_ms: int
+    model: str
+    box: str
 
 
 class InferenceComplete(Event, frozen=True, kw_only=True):
-    """`served_model` is the model that answered, if another one was asked for."""
+    """`served_model` is the model that answered, if another one was asked for.
+
+    `queued_ms` is how long the request waited in line, `gpu_ms` the time from sending it to its end.
+    """
 
     name = "inference_complete"
     most_bytes = 4096
@@ -98,6 +130,9 @@ class InferenceComplete(Event, frozen=True, kw_only=True):
     tokens_per_second: float | None
     stream: bool
     key: str
+    box: str
+    queued_ms: int
+    gpu_ms: int
     served_model: str | UnsetType = UNSET
     mended: tuple[str, ...] | UnsetType = UNSET
 
@@ -118,3 +153,5 @@ class ErrorEvent(Event, frozen=True, kw_only=True):
     code: str | UnsetType = UNSET
     total_time_ms: int
     token_usage: TokenUsage | UnsetType = UNSET
+    queued_ms: int | UnsetType = UNSET
+    gpu_ms: int | UnsetType = UNSET

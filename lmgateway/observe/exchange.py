@@ -53,9 +53,10 @@ class Exchange(Struct, eq=False, kw_only=True):
     An HTTP request has at most one, a socket one for each prediction. `client` is the address behind trusted
     proxies, `key` the name of the caller's key. `started` is by the monotonic clock, `began` the same moment
     in Unix seconds. `redact` removes keys from a text. `path` and `model`, which clients choose, are cleaned.
-    `runs_model` is true if LM Studio generates or embeds for it. `box` is empty until one is chosen,
-    which got it at `sent`, by the monotonic clock; `queued_ms` is how long it waited in the gateway before,
-    `gpu_ms` what it had of the machine's time, None if it wasn't measured.
+    `runs_model` is true if LM Studio generates or embeds for it. `only_box` is the box to which it can only
+    go, empty if there are several. `box` is empty until one is chosen, which got it at `sent`, by the
+    monotonic clock; `queued_ms` is how long it waited in the gateway before, `gpu_ms` what it had of the
+    machine's time, None if it wasn't measured.
     """
 
     request_id: str
@@ -68,6 +69,7 @@ class Exchange(Struct, eq=False, kw_only=True):
     route: str = OTHER_ROUTE
     generates: bool = False
     runs_model: bool = False
+    only_box: str = ""
     has_begun: bool = False
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)

@@ -6,6 +6,7 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -14,8 +15,10 @@ from .. import __version__
 from .tallies import Distribution, Tally
 
 _LABELS = ("route", "model", "key")
-# How many tallies one piece of the text has. Their histograms take longest, 2 ms.
-PIECE_TALLIES = 20
+# How many items one piece of the text has. Histograms take longest, 2 ms.
+PIECE_ITEMS = 20
+
+Item = TypeVar("Item")
 
 Tallies = Sequence[tuple[tuple[str, str, str], Tally]]
 
@@ -74,10 +77,15 @@ _FAMILIES: tuple[Callable[[Tallies], Metric], ...] = (
 def of_tallies(tallies: Tallies) -> Iterator[bytes]:
     """Yield the text of these tallies in pieces, each of which takes a few milliseconds."""
     for family in _FAMILIES:
-        yield text_of(family([]))
-        for start in range(0, len(tallies), PIECE_TALLIES):
-            # Each text begins with the family's comments, which are needed once.
-            yield text_of(family(tallies[start : start + PIECE_TALLIES])).split(b"\n", 2)[2]
+        yield from pieces(family, tallies)
+
+
+def pieces(family: Callable[[Sequence[Item]], Metric], items: Sequence[Item]) -> Iterator[bytes]:
+    """Yield the text of a family of these items in pieces, each of which takes a few milliseconds."""
+    yield text_of(family([]))
+    for start in range(0, len(items), PIECE_ITEMS):
+        # Each text begins with the family's comments, which are needed once.
+        yield text_of(family(items[start : start + PIECE_ITEMS])).split(b"\n", 2)[2]
 
 
 class _Family:
@@ -101,7 +109,11 @@ def counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
     return CounterMetricFamily(f"lmgateway_{name}", text, labels=labels)
 
 
+def gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"lmgateway_{name}", text, labels=labels)
+
+
 def build_info() -> Metric:
-    family = GaugeMetricFamily("lmgateway_build_info", "Versions", labels=("version", "python"))
+    family = gauge("build_info", "Versions", "version", "python")
     family.add_metric((__version__, platform.python_version()), 1)
     return family

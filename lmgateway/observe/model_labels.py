@@ -13,8 +13,22 @@ OTHER = "other"
 MAX_UNLISTED = 1000
 # How many listed names are remembered.
 MAX_LISTED = 1000
+# How many names are labels of metrics: clients may choose the identifiers of instances.
+MAX_LABELS = 500
 
 Consumer = Callable[[RequestRecord, str], None]
+
+
+class BoundedLabels:
+    """The names that are labels of metrics. Those beyond the first 500 share `other`."""
+
+    def __init__(self) -> None:
+        self._names = {"", OTHER}
+
+    def of(self, name: str) -> str:
+        if len(self._names) < MAX_LABELS + 2:
+            self._names.add(name)
+        return name if name in self._names else OTHER
 
 
 class ModelLabels:
@@ -79,8 +93,10 @@ class ModelLabels:
     def _name_for(self, record: RequestRecord) -> str:
         """Return the name of the model that answered; of the one that was asked for if no other did."""
         name = record.served_model or record.model
-        if name is None:
-            return ""
+        return "" if name is None else self.label(name)
+
+    def label(self, name: str) -> str:
+        """Return the name if it was listed by now, else `other`."""
         if name in self._listed:
             return name
         if not self._is_listed(name):

@@ -9,26 +9,23 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 
 from .exposition import build_info, counter, of_tallies, text_of
-from .model_labels import OTHER
+from .model_labels import BoundedLabels
 from .record import RequestRecord
 from .tallies import Tally
-
-# More listed models share the label "other": clients may choose the identifiers of instances.
-MAX_MODEL_LABELS = 500
 
 
 class Metrics:
     """The owner of the counters and histograms."""
 
     def __init__(self) -> None:
-        self._labels = {""}
+        self._labels = BoundedLabels()
         self._tallies: dict[tuple[str, str, str], Tally] = {}
         self._operations: Counter[tuple[str, str]] = Counter()
         self._worst_lag = 0.0
 
     def ended(self, record: RequestRecord, model: str) -> None:
         """Count an exchange that has ended, for the model of this name."""
-        labels = (record.route, self._label(model), record.key)
+        labels = (record.route, self._labels.of(model), record.key)
         tally = self._tallies.get(labels)
         if tally is None:
             tally = self._tallies[labels] = Tally()
@@ -44,11 +41,6 @@ class Metrics:
             tally.tokens["out"] += record.usage.completion_tokens
             if record.usage.reasoning_tokens is not None:
                 tally.reasoning_tokens += record.usage.reasoning_tokens
-
-    def _label(self, model: str) -> str:
-        if len(self._labels) <= MAX_MODEL_LABELS:
-            self._labels.add(model)
-        return model if model in self._labels else OTHER
 
     def operation(self, kind: str, *, succeeded: bool) -> None:
         self._operations[kind, "success" if succeeded else "failure"] += 1

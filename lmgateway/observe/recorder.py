@@ -116,6 +116,7 @@ def _start_event(exchange: Exchange, at: float) -> InferenceStart:
         model=exchange.model,
         client=exchange.client,
         key=exchange.key,
+        box=exchange.only_box or UNSET,
     )
 
 
@@ -134,6 +135,9 @@ def _end_event(record: RequestRecord) -> Event:
             tokens_per_second=record.tokens_per_second,
             stream=record.stream,
             key=record.key,
+            box=record.box,
+            queued_ms=record.queued_ms,
+            gpu_ms=record.gpu_ms,
             served_model=record.served_model or UNSET,
             mended=record.mended or UNSET,
         )
@@ -145,4 +149,6 @@ def _end_event(record: RequestRecord) -> Event:
         code=record.error_code or UNSET,
         total_time_ms=record.total_ms,
         token_usage=record.usage or UNSET,
+        queued_ms=record.queued_ms,
+        gpu_ms=record.gpu_ms,
     )

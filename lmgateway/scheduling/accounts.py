@@ -25,17 +25,17 @@ class Accounts:
         self._boxes: dict[str, BoxTime] = {}
         # Of leases that have ended, by key.
         self._seconds: dict[str, float] = {}
-        self._now = now
+        self.now = now
 
     def box(self, name: str) -> BoxTime:
         time = self._boxes.get(name)
         if time is None:
-            time = self._boxes[name] = BoxTime(self._now)
+            time = self._boxes[name] = BoxTime(self.now)
         return time
 
     def advance(self, now: float) -> None:
         """Charge the time that has passed to what runs."""
-        self._now = now
+        self.now = now
         for box in self._boxes.values():
             box.advance(now)
 
@@ -58,7 +58,7 @@ class Accounts:
     def left(self, ticket: Ticket) -> None:
         """Count a request less."""
         if self._turns.deactivate(ticket.account):
-            self._recent[ticket.account] = self._now
+            self._recent[ticket.account] = self.now
             self._forget_old()
         if ticket.user is not None:
             self._users[ticket.account.key].deactivate(ticket.user)
@@ -106,7 +106,7 @@ class Accounts:
     def _forget_old(self) -> None:
         while self._recent:
             oldest = next(iter(self._recent))
-            if self._recent[oldest] > self._now - RECENT_SECONDS:
+            if self._recent[oldest] > self.now - RECENT_SECONDS:
                 return
             del self._recent[oldest]
 

@@ -116,6 +116,8 @@ class Line:
     def put(self, instance: Instance, now: float) -> list[Lease]:
         """Add an instance, or take in that one, or the terms of keys, or the bounds have changed."""
         self.accounts.advance(now)
+        if self.machines.instances.get(instance.id) is not instance:
+            instance.idle_since = now
         self.machines.add(instance)
         return self._dispatch(now)
 
@@ -217,6 +219,7 @@ class Line:
     def _end(self, lease: Lease) -> None:
         del self.running[lease.ticket]
         self.places.left(lease)
+        lease.instance.idle_since = self.accounts.now
         self.accounts.ended(lease)
         if lease.phase == "lingering":
             self.lingering -= 1

@@ -53,7 +53,7 @@ class Instance(Struct, eq=False):
     """A model in memory, or one that isn't: `is_listed` is false if LM Studio hasn't it in its list.
 
     `outside`: how many requests that aren't the gateway's run on it. `context` is its length in tokens if its
-    requests share it, else None.
+    requests share it, else None. `idle_since` is when its last lease ended, or when it was first seen.
     """
 
     id: InstanceId
@@ -63,6 +63,7 @@ class Instance(Struct, eq=False):
     outside: int = 0
     context: int | None = None
     is_listed: bool = True
+    idle_since: float = 0.0
     leases: list[Lease] = field(default_factory=list)
     held: dict[Account, int] = field(default_factory=dict)
 

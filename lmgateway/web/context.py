@@ -55,6 +55,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
             route=route,
             generates=generates,
             runs_model=runs_model,
+            only_box=self.rules.box.name,
             started=self.started,
             began=self.began,
         )

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import msgspec
 from aiohttp import web
@@ -32,8 +33,10 @@ from .state import (
     DATABASE,
     EVENTS,
     FLEET,
+    LINE_REPORTS,
     METRICS,
     MODEL_LABELS,
+    QUEUE_METRICS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -156,6 +159,10 @@ async def requests(request: web.Request) -> web.Response:
     return json_response(requests_report(request.app[ACTIVITY]))
 
 
+async def queue(request: web.Request) -> web.Response:
+    return json_response(request.app[LINE_REPORTS].report())
+
+
 async def cancel_request(request: web.Request) -> web.Response:
     """Cancel a request of the caller's own key, or with the scope `admin` any request."""
     request_id, caller = request.match_info["request_id"], request[CONTEXT].caller
@@ -182,7 +189,7 @@ async def prometheus(request: web.Request) -> web.Response:
         storage_errors=app[DATABASE].errors,
     )
     text = bytearray()
-    for piece in pieces:
+    for piece in chain(pieces, app[QUEUE_METRICS].render(app[LINE_REPORTS].figures())):
         text += piece
         await app[TURNS].next()
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

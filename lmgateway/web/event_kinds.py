@@ -36,6 +36,8 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     events.ModelUnloadComplete,
     events.ModelActivate,
     events.InferenceStart,
+    events.RequestQueued,
+    events.RequestDispatched,
     events.InferenceComplete,
     events.ErrorEvent,
     events.KeyChanged,

@@ -15,6 +15,8 @@ from ..observe.capacity import Capacity
 from ..observe.event_stream import Events
 from ..observe.model_labels import ModelLabels
 from ..observe.prometheus import Metrics
+from ..observe.queue_metrics import QueueMetrics
+from ..scheduling.line_reports import LineReports
 from ..scheduling.scheduler import Scheduler
 from ..storage.database import Database
 from ..storage.ledger import Ledger
@@ -35,9 +37,11 @@ EVENTS = web.AppKey("events", Events)
 FLEET = web.AppKey("fleet", Fleet)
 HELD_BODIES = web.AppKey("held_bodies", Capacity)
 LEDGER = web.AppKey("ledger", Ledger)
+LINE_REPORTS = web.AppKey("line_reports", LineReports)
 METRICS = web.AppKey("metrics", Metrics)
 MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
+QUEUE_METRICS = web.AppKey("queue_metrics", QueueMetrics)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)

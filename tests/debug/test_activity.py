@@ -44,7 +44,7 @@ async def test_request_has_a_beginning_and_an_end(home: Home) -> None:
             name, start = await next_event(events)
             assert name == "inference_start"
             assert start.keys() == {
-                *("timestamp", "requestId", "method", "path", "model", "client", "key"),
+                *("timestamp", "requestId", "method", "path", "model", "client", "key", "box"),
             }
             assert (start["requestId"], start["method"], start["path"]) == ("mine", method, path)
             assert start["client"] == "127.0.0.1"
@@ -52,8 +52,9 @@ async def test_request_has_a_beginning_and_an_end(home: Home) -> None:
             assert name == "inference_complete"
             assert end.keys() == {
                 *("timestamp", "requestId", "key", "totalTimeMs", "tokenUsage", "status"),
-                *("ttftMs", "tokensPerSecond", "stream"),
+                *("ttftMs", "tokensPerSecond", "stream", "box", "queuedMs", "gpuMs"),
             }
+            assert start["box"] == end["box"] == "lmstudio"
             assert (end["requestId"], end["status"]) == ("mine", got.status)
             if body and body.get("stream"):
                 assert start["model"] == LLM

@@ -10,6 +10,7 @@ import pytest
 from lmgateway.observe import access_log, event_stream, recorder, sse
 from lmgateway.observe.events import ModelUnloadStart
 from lmgateway.observe.history import History
+from lmgateway.observe.model_labels import BoundedLabels
 from lmgateway.observe.prometheus import Metrics
 from lmgateway.observe.recorder import Recorder
 from lmgateway.observe.usage import Counts
@@ -35,7 +36,7 @@ PLACES = [
     (Recorder, "exchange_began"),
     (Recorder, "exchange_ended"),
     (History, "add"),
-    (Metrics, "_label"),
+    (BoundedLabels, "of"),
     (Counts, "add_record"),
     (event_stream, "NumberedEvent"),
     (sse, "sse_frame"),

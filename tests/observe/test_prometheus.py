@@ -6,10 +6,10 @@ import time
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from lmgateway.observe.exposition import PIECE_TALLIES, of_tallies
+from lmgateway.observe.exposition import PIECE_ITEMS, of_tallies
 from lmgateway.observe.tallies import Tally
 
-MODELS = 5 * PIECE_TALLIES + 1
+MODELS = 5 * PIECE_ITEMS + 1
 
 
 def tally() -> Tally:

@@ -105,15 +105,31 @@ DEBUG_OPERATIONS = (
         },
     ),
     Operation(
+        "GET",
+        "/debug/queue",
+        debug.queue,
+        scope="observe",
+        tag=TAG,
+        summary="See who runs and who waits",
+        description=(
+            "The models in memory and their slots, the requests that wait in line and why, those that run, "
+            "and what each key has had of the machine's time. `ahead` and `etaMs` are estimates: `ahead` "
+            "grows when a key comes that has had less."
+        ),
+        answers={
+            200: answer("The instances, the waiting and running requests, and the keys.", examples.QUEUE)
+        },
+    ),
+    Operation(
         "DELETE",
         "/debug/requests/{request_id}",
         debug.cancel_request,
         scope="inference",
         tag=TAG,
-        summary="Cancel a running request",
+        summary="Cancel a running or waiting request",
         description=(
-            "LM Studio stops generating, and the client gets an error. With the scope `inference`, a key may "
-            "cancel its own requests, with `admin` any."
+            "LM Studio stops generating, or never gets a request that waits in line. The client gets an "
+            "error. With the scope `inference`, a key may cancel its own requests, with `admin` any."
         ),
         parameters=(
             Parameter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import __version__
-from ...observe.events import InferenceComplete, InferenceStart
+from ...observe.events import InferenceComplete, InferenceStart, RequestDispatched, RequestQueued
 from ...schema.debug import (
     CancelledRequest,
     CurrentOperation,
@@ -39,12 +39,14 @@ from ...schema.models import (
     ModelList,
     UnloadAnswer,
 )
+from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
 
 REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
 MODEL = "qwen2.5-7b-instruct"
 EMBEDDING_MODEL = "text-embedding-nomic-embed-text-v1.5"
 NOW = "2026-03-14T09:26:53.589Z"
 CLIENT = "192.168.1.20"
+BOX = "lmstudio"
 
 _DEFAULTS = DefaultInference(temperature=0.7, max_tokens=500)
 _ACTIVE = ActiveModel(model_key=MODEL, default_inference=_DEFAULTS)
@@ -220,6 +222,43 @@ REQUESTS = RequestsReport(
     ],
     last_hour=[Sample(timestamp=NOW, ttft_ms=210, tokens_per_second=41.2)],
 )
+QUEUE = QueueReport(
+    instances=[
+        QueueInstance(
+            box=BOX,
+            instance=MODEL,
+            model=MODEL,
+            state="resident",
+            slots=4,
+            ours=1,
+            outside=0,
+            idle_ms=0,
+            pinned=False,
+            origin="outside",
+        )
+    ],
+    waiting=[
+        WaitingRequest(
+            request_id="req_4f1d2c3b5a69788796a5b4c4",
+            key="bob",
+            priority="background",
+            model=MODEL,
+            reason="key_limit",
+            ahead=0,
+            waited_ms=8_200,
+            eta_ms=1_100,
+        )
+    ],
+    running=[
+        RunningLease(
+            request_id=REQUEST_ID, key="alice", model=MODEL, box=BOX, phase="generating", gpu_ms=1450
+        )
+    ],
+    keys=[
+        KeyShare(key="alice", share=2.0, running=1, waiting=0, gpu_ms=512_000, behind_ms=0),
+        KeyShare(key="bob", share=1.0, running=0, waiting=1, gpu_ms=240_000, behind_ms=16_000),
+    ],
+)
 REQUEST_CANCELLED = CancelledRequest(request_id=REQUEST_ID)
 EVENTS = (
     InferenceStart(
@@ -230,17 +269,32 @@ EVENTS = (
         model=MODEL,
         client=CLIENT,
         key="owner",
+        box=BOX,
     ),
+    RequestQueued(
+        timestamp=NOW,
+        request_id=REQUEST_ID,
+        key="owner",
+        model=MODEL,
+        priority="interactive",
+        reason="slot",
+        ahead=2,
+        eta_ms=9_000,
+    ),
+    RequestDispatched(timestamp=NOW, request_id=REQUEST_ID, waited_ms=8_200, model=MODEL, box=BOX),
     InferenceComplete(
         timestamp=NOW,
         request_id=REQUEST_ID,
-        total_time_ms=3300,
+        total_time_ms=11_500,
         token_usage=_USAGE,
         status=200,
         ttft_ms=210,
         tokens_per_second=41.2,
         stream=True,
         key="owner",
+        box=BOX,
+        queued_ms=8_200,
+        gpu_ms=3_300,
     ),
 )
 PROMETHEUS = f"""\

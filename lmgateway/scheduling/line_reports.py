@@ -1,0 +1,40 @@
+"""The reports of the line that is in force, with what was learned of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from ..observe.queue_metrics import LineFigures
+from ..schema.debug import Phase
+from ..schema.queue import QueueReport
+from .durations import Durations
+from .forecast import Forecast, forecast
+from .line import Line
+from .report import figures, report
+from .slots import Lease
+from .tickets import Ticket
+
+
+class LineReports:
+    """The owner of the learned durations. `phases` returns those of the running exchanges by their ids."""
+
+    def __init__(self, line: Callable[[], Line], phases: Callable[[], Mapping[str, Phase]]) -> None:
+        self._line = line
+        self._phases = phases
+        self._durations = Durations()
+
+    def ended(self, lease: Lease) -> None:
+        """Learn from a lease that has ended now."""
+        self._durations.learn(lease.ticket.model, monotonic() - lease.began)
+
+    def forecast(self) -> Mapping[Ticket, Forecast]:
+        line, now = self._line(), monotonic()
+        line.accounts.advance(now)
+        return forecast(line, now, self._durations)
+
+    def report(self) -> QueueReport:
+        return report(self._line(), monotonic(), durations=self._durations, phases=self._phases())
+
+    def figures(self) -> LineFigures:
+        return figures(self._line(), monotonic())
