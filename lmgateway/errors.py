@@ -53,9 +53,9 @@ class GatewayError(Exception):
     Of the response's `headers`, those in `header_names` are sent with every error of this kind.
     """
 
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "api_error"
-    code: ClassVar[str] = "internal_error"
+    status: int = 500
+    type: str = "api_error"
+    code: str = "internal_error"
     title: ClassVar[str | None] = None  # earlier versions sent it in place of the message
     header_names: ClassVar[tuple[str, ...]] = ()
     closes_connection: ClassVar[bool] = False
@@ -263,6 +263,16 @@ class OutOfMemory(StudioFailed):
     """The machine has too little memory for the model."""
 
     code = "out_of_memory"
+
+
+class StudioRefused(GatewayError):
+    """LM Studio's own error response, in place of a stream whose head was sent before it."""
+
+    code = "lm_studio_error"
+
+    def __init__(self, message: str, *, status: int, type: str, code: str) -> None:  # noqa: A002
+        super().__init__(message)
+        self.status, self.type, self.code = status, type, code
 
 
 class StateNotSaved(GatewayError):

@@ -1,4 +1,4 @@
-"""A response with LM Studio's head, and non-blocking writes of its body."""
+"""A response with LM Studio's head, and non-blocking writes of a head and a body."""
 
 from __future__ import annotations
 
@@ -46,6 +46,15 @@ class RelayedResponse(web.StreamResponse):
     def join_head(self) -> None:
         """Send the head together with the first bytes of the body."""
         self._send_headers_immediately = False
+
+
+def prepare_now(response: RelayedResponse, request: web.Request) -> AbstractStreamWriter:
+    """Prepare without waiting, which nothing in it does: a timer's callback can't. Returns the writer."""
+    try:
+        response.prepare(request).send(None)
+    except StopIteration as prepared:
+        return cast("AbstractStreamWriter", prepared.value)
+    raise RuntimeError("StreamResponse.prepare waited.")
 
 
 def write_now(writer: AbstractStreamWriter, chunk: bytes) -> None:

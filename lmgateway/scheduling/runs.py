@@ -21,6 +21,7 @@ class Owner(Protocol):
     def give_up(self, run: Run, ticket: Ticket) -> None: ...
     def finish(self, lease: Lease) -> None: ...
     def linger(self, lease: Lease) -> None: ...
+    def learn(self, lease: Lease, exchange: Exchange) -> None: ...
 
 
 class Run:
@@ -95,6 +96,7 @@ class Run:
             else:
                 self._owner.finish(lease)
         self._exchange.spent(lease.seconds_so_far)
+        self._owner.learn(lease, self._exchange)
 
     def _is_in_prompt(self, exc: BaseException | None) -> bool:
         """True if LM Studio may go on with the prompt: it only stops when it has a token to send."""

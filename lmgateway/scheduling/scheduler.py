@@ -12,6 +12,7 @@ from ..boxes.fleet import Fleet
 from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
+from ..observe.exchange import Exchange
 from .instances import Instances
 from .line import UNLIMITED, Bounds, Line, RefusalCode
 from .prompt_times import PromptTimes
@@ -105,6 +106,10 @@ class Scheduler:
         """True if a request of this key needs no place in the line."""
         return not self._config.queue.enabled and self._terms_of(key).running is None
 
+    def shares_context(self, ticket: Ticket) -> bool:
+        """True if what the request needs of the context decides when it may run."""
+        return any(one.context is not None for one in self.line.machines.of(ticket))
+
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
 
@@ -144,6 +149,17 @@ class Scheduler:
         if lease.phase != "ended":
             self._dispatch(self.line.release(lease, monotonic()))
             self._onlooker.ended(lease)
+
+    def learn(self, lease: Lease, exchange: Exchange) -> None:
+        """Learn from a request that ends how long prompts take, and how much of the context they need."""
+        ticket, count = lease.ticket, exchange.count
+        if not lease.instance.is_listed:
+            return  # clients choose the names of these
+        if exchange.first_token is not None and exchange.sent is not None and exchange.stream:
+            self.prompt_times.learn(ticket.model, ticket.body_bytes, exchange.first_token - exchange.sent)
+        if lease.instance.context is not None and count is not None:
+            needs = self.line.machines.learned(ticket.model)
+            needs.learn(ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens)
 
     def linger(self, lease: Lease) -> None:
         """Keep the slot of a client that has left in its prompt, which LM Studio still processes."""

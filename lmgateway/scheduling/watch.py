@@ -11,7 +11,7 @@ from time import monotonic
 from .. import background
 from ..boxes.box import Box
 from ..boxes.fleet import Fleet
-from ..errors import GatewayError, UpstreamUnavailable
+from ..errors import GatewayError, ModelNotFound, UpstreamUnavailable
 from .instances import Instances
 from .line import Line
 from .outside import CountTrust
@@ -94,6 +94,9 @@ class Watch:
         try:
             counted = await box.sdk.count_requests(instance.kind, instance.id.name)
         except UpstreamUnavailable:
+            return
+        except ModelNotFound:
+            box.catalogue.expire()
             return
         except GatewayError as exc:
             trust.lose()

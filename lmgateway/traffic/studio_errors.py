@@ -13,7 +13,7 @@ import re
 import msgspec
 from msgspec import Raw, Struct
 
-from ..errors import ContextLengthExceeded
+from ..errors import ContextLengthExceeded, StudioRefused
 from ..untrusted import count, decoded
 
 # N are the context's tokens, M the prompt's.
@@ -40,6 +40,13 @@ _OVERFLOWS = [
     re.compile(re.sub(r"\b[MN]\b", lambda name: rf"(?P<{name[0]}>\d{{1,18}})", sentence))
     for sentence in _SENTENCES
 ]
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _UNEXPECTED = re.compile(r"Unexpected endpoint or method\. \(.*\)\Z", re.DOTALL)
 
 
@@ -65,6 +72,11 @@ class StreamOverflowed(Exception):
 
 class _Reason(Struct):
     message: str
+
+
+class _Names(Struct):
+    type: object = None
+    code: object = None
 
 
 class _Failed(Struct):
@@ -135,3 +147,17 @@ def context_length_exceeded(path: str, overflow: Overflow) -> ContextLengthExcee
     if prompt is not None:
         message += f" However, your messages resulted in {prompt} tokens."
     return ContextLengthExceeded(message)
+
+
+def studio_refused(status: int, body: bytes) -> StudioRefused:
+    """Return LM Studio's error response as an error of the gateway's, with its own words and names."""
+    event = decoded(body, _Event) or _Event()
+    names = decoded(event.error, _Names) or _Names()
+    message = sentence_of(body) or f"LM Studio answered with status {status}."
+    usual = _TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+    kind, code = _name(names.type, usual), _name(names.code, StudioRefused.code)
+    return StudioRefused(message, status=status, type=kind, code=code)
+
+
+def _name(value: object, default: str) -> str:
+    return value if isinstance(value, str) and _NAME.match(value) else default

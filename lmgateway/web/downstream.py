@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from ..access.credentials import Redaction
-from ..aiohttp_private.relayed_response import RelayedResponse, write_now
+from ..aiohttp_private.relayed_response import RelayedResponse, prepare_now, write_now
 from ..aiohttp_private.server_protocol import ServerProtocol, protocol_of
+from ..config import Queue
 from ..errors import GatewayError
-from ..traffic.dialects import Protocol
+from ..traffic.dialects import Dialect, Protocol
+from ..traffic.headers import EVENT_STREAM
+from ..traffic.keep_alives import is_codex, keep_alive
+from ..traffic.plan import RelayOptions
 from .error_events import error_event
 from .operations.areas import ApiStyle
 from .responses import error_response
@@ -20,13 +27,13 @@ _BREAK_OFF_SECONDS = 5
 
 
 class Downstream:
-    """The response to a client, and how an error is reported.
+    """The response to a client, what a stream sends before LM Studio's first byte, and errors.
 
-    Before its head is sent, an error becomes a response of its own. Later it breaks the connection off, some
-    errors after an event of the stream.
+    Before its head is sent, an error becomes a response of its own. Later it breaks the connection off: after
+    an event of the stream, if none of LM Studio's bytes was sent, else only some errors.
     """
 
-    __slots__ = ("_events", "_request", "_writer", "response")
+    __slots__ = ("_events", "_request", "_timer", "_writer", "is_early", "response")
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -35,6 +42,50 @@ class Downstream:
         # The body's writer, and how an error is reported in it if it is a stream.
         self._writer: AbstractStreamWriter | None = None
         self._events: Protocol | None = None
+        # The next keep-alive of a stream that waits.
+        self._timer: asyncio.TimerHandle | None = None
+        # Whether nothing but the gateway's own head and keep-alives was sent.
+        self.is_early = False
+
+    def keep_alive(self, options: RelayOptions, queue: Queue, *, since: float) -> None:
+        """Send a head and keep-alives until end_waiting(), if the stream's request waits that long.
+
+        `since` is when it arrived, by the monotonic clock. To be called when its body has been read.
+        """
+        dialect = options.dialect
+        if queue.keepalive_ms and dialect is not None and dialect.generates:
+            delay = queue.keepalive_ms / 1000 - (time.monotonic() - since)
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay, self._send_keep_alive, options.path, dialect, queue)
+
+    @property
+    def is_waiting(self) -> bool:
+        """True between keep_alive() and end_waiting()."""
+        return self._timer is not None
+
+    def end_waiting(self) -> None:
+        """Send no more keep-alives."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _send_keep_alive(self, path: str, dialect: Dialect, queue: Queue) -> None:
+        loop, protocol = asyncio.get_running_loop(), dialect.protocol
+        self._timer = loop.call_later(queue.keepalive_ms / 1000, self._send_keep_alive, path, dialect, queue)
+        connection, request = self.connection, self._request
+        if connection.is_closing or connection.unsent_bytes()[0]:
+            return  # the client has left, or doesn't read
+        if self._writer is None:
+            self._writer, self._events, self.is_early = self._early_head(), protocol, True
+        codex = is_codex(request.headers)
+        write_now(self._writer, keep_alive(protocol, path, queue.keepalive_chat, for_codex=codex))
+
+    def _early_head(self) -> AbstractStreamWriter:
+        headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        response = RelayedResponse(200, "OK", CIMultiDict(headers))
+        self._close_after(response)
+        response.join_head()
+        return prepare_now(response, self._request)
 
     async def begin(
         self,
@@ -47,20 +98,27 @@ class Downstream:
     ) -> AbstractStreamWriter:
         """Send LM Studio's head and return the body's writer. `events` are those of a stream.
 
-        With `join_body` the head is sent together with the first bytes of the body.
+        With `join_body` the head is sent together with the first bytes of the body. A head that was sent
+        early stands for it.
         """
+        self.end_waiting()
+        if self.is_early and self._writer is not None:
+            self.is_early, self._events = False, events
+            return self._writer
         response = RelayedResponse(status, reason, headers)
-        request = self._request
-        if request.version < (1, 1) and "Content-Length" not in headers:
-            # HTTP/1.0 has no chunks: the end of the connection marks the end of the body.
-            response.force_close()
+        self._close_after(response)
         if join_body:
             response.join_head()
-        writer = await response.prepare(request)
+        writer = await response.prepare(self._request)
         if writer is None:
             raise RuntimeError("a response can be begun only once")
         self._writer, self._events = writer, events
         return writer
+
+    def _close_after(self, response: RelayedResponse) -> None:
+        """HTTP/1.0 has no chunks: the end of the connection marks the end of a body of unknown length."""
+        if self._request.version < (1, 1) and "Content-Length" not in response.headers:
+            response.force_close()
 
     @property
     def connection(self) -> ServerProtocol:
@@ -68,6 +126,7 @@ class Downstream:
 
     def close(self) -> None:
         """Break the reference cycle with the request, so that it is freed as soon as it has ended."""
+        self.end_waiting()
         del self._request
         self._writer = None
 
@@ -75,10 +134,13 @@ class Downstream:
         self, error: GatewayError, style: ApiStyle, request_id: str, redaction: Redaction
     ) -> web.StreamResponse:
         """Return an error response, or the response whose head was sent, which is then broken off."""
+        self.end_waiting()
         request = self._request
         if self.response is not None:
-            if error.ends_stream_as_event and self._writer is not None and self._events is not None:
-                event = error_event(error, self._events, request_id)
+            is_event = self.is_early or error.ends_stream_as_event
+            if is_event and self._writer is not None and self._events is not None:
+                before_created = self.is_early and not is_codex(request.headers)
+                event = error_event(error, self._events, request_id, before_created=before_created)
                 write_now(self._writer, redaction.redact(event.decode()).encode())
             # A partial response must not look complete. aiohttp doesn't end it on a closing connection.
             protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_BREAK_OFF_SECONDS)

@@ -11,21 +11,29 @@ from ..observe.clock import unix_time
 from ..traffic.dialects import Protocol
 
 
-def error_event(error: GatewayError, protocol: Protocol, request_id: str) -> bytes:
+def error_event(
+    error: GatewayError, protocol: Protocol, request_id: str, *, before_created: bool = False
+) -> bytes:
     """Return the event after which the API's clients expect nothing more.
 
-    /v1/responses has `response.failed` and `error`; Codex reads only the first one.
+    /v1/responses has `response.failed` and `error`. Codex reads only the first one. `before_created`: the
+    client reads both, but has no `response.created` yet, without which OpenAI's `.stream()` helpers fail on
+    `response.failed`. They report an `error` that has its members twice: as the API's event and as its body.
     """
     message, code = error.message, error.code
+    body = {"message": message, "type": error.type, "param": None, "code": code}
     match protocol:
         case "openai":
-            return _event({"error": {"message": message, "type": error.type, "param": None, "code": code}})
+            return _event({"error": body})
         case "messages":
             reason = {"type": error.type, "message": message}
             return _event({"type": "error", "error": reason, "request_id": request_id}, "error")
         case "native":
             reason = {"message": message, "type": error.type, "code": code}
             return _event({"type": "error", "error": reason}, "error")
+        case "responses" if before_created:
+            flat = {"sequence_number": 0, "code": code, "message": message, "param": None}
+            return _event({"type": "error", **flat, "error": body}, "error")
         case "responses":
             failed = _failed_response({"code": code, "message": message})
             return _event({"type": "response.failed", "response": failed}, "response.failed")

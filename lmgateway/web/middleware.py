@@ -169,6 +169,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.force_close()
         headers["Connection"] = "close"
     headers["X-Request-Id"] = context.request_id
+    if context.latest_exchange is not None and context.latest_exchange.queued_ms:
+        headers["X-Queue-Wait-Ms"] = str(context.latest_exchange.queued_ms)
     if context.caller.is_named:
         headers.update(request.app[RATE_LIMITS].headers(context.caller.name))
     for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():

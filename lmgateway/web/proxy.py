@@ -25,7 +25,7 @@ from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
 from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RATE_LIMITS, RESPONSE_IDS, SCHEDULER
-from .tickets import make_ticket
+from .tickets import ticket_for
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -56,9 +56,9 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
-            ticket = None
-            if dialect is not None and dialect is not COUNTING and not app[SCHEDULER].passes(exchange.key):
-                ticket = make_ticket(context, dialect, incoming, planned)
+            ticket = await ticket_for(app, context, exchange, incoming, choice, planned)
+            if planned.streaming:
+                context.downstream.keep_alive(planned.relay, config.queue, since=context.started)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)

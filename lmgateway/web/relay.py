@@ -5,14 +5,14 @@ from __future__ import annotations
 from aiohttp import web
 from multidict import CIMultiDict
 
-from ..errors import ContextLengthExceeded
+from ..errors import ContextLengthExceeded, UpstreamBroke
 from ..observe.exchange import Exchange
 from ..observe.faults import Faults
 from ..observe.tokens import OnResponse
 from ..traffic.headers import EVENT_STREAM, response_fields, writable_reason
 from ..traffic.metering import Meter, StreamMeter, meter_for
-from ..traffic.studio_errors import Overflow, context_length_exceeded
-from .delivery import Delivered
+from ..traffic.studio_errors import Overflow, context_length_exceeded, sentence_of, studio_refused
+from .delivery import MAX_ERROR_BYTES, Delivered
 from .downstream import Downstream
 from .transfer import Transfer
 
@@ -34,7 +34,7 @@ async def relay(
         if is_stream:
             upstream.limit_silence(options.stream_silence_seconds)
         transfer = Transfer(upstream, meter, exchange, faults, options.path)
-        unsent = transfer.piece_of(delivered.first or upstream.read_ready())
+        unsent = transfer.piece_of(await _beginning(delivered, exchange, downstream))
         is_whole = upstream.has_ended and not transfer.left
         if is_whole:
             unsent += transfer.finish()
@@ -66,6 +66,33 @@ async def relay(
     finally:
         # If the response hasn't ended, this closes the connection, and LM Studio stops generating.
         upstream.close()
+
+
+async def _beginning(delivered: Delivered, exchange: Exchange, downstream: Downstream) -> bytes:
+    """Return the first bytes of the body, or those that are there already, and end the keep-alives.
+
+    Raises an error for a response that can't follow keep-alives.
+    """
+    upstream, body = delivered.response, delivered.first or delivered.response.read_ready()
+    if not downstream.is_waiting:
+        return body
+    is_stream = delivered.kind.startswith(EVENT_STREAM)
+    if is_stream and not body and not upstream.has_ended:
+        body = await upstream.read()
+    downstream.end_waiting()
+    if not downstream.is_early:
+        return body
+    if is_stream and upstream.status == 200 and "Content-Encoding" not in upstream.headers:
+        if not body:
+            raise UpstreamBroke("LM Studio's answer is empty.")
+        return body
+    while not upstream.has_ended and len(body) <= MAX_ERROR_BYTES:
+        body += await upstream.read()
+    if upstream.status == 200:
+        raise UpstreamBroke(sentence_of(body) or "LM Studio answered without a stream.")
+    refused = studio_refused(upstream.status, body)
+    exchange.replaced(refused)
+    raise refused
 
 
 def _meter_of(delivered: Delivered, bind: OnResponse) -> Meter | None:

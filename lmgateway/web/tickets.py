@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
+from aiohttp import web
+from msgspec import structs
+
+from ..observe.exchange import Exchange
 from ..scheduling.instances import wanted
 from ..scheduling.tickets import Account, Ticket
 from ..text import clean_name
 from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
 from ..traffic.plan import Incoming, Plan
+from ..traffic.requirements import is_flexible, most_tokens, previous_response
+from ..traffic.rewrite import Body, Choice
 from ..traffic.short_body import ShortBody
 from .context import RequestContext
+from .reading import prompt_bytes
+from .state import RESPONSE_IDS, SCHEDULER, TURNS
 
-_FLEX = b'"flex"'  # OpenAI's service_tier for requests that may wait
+
+async def ticket_for(
+    app: web.Application,
+    context: RequestContext,
+    exchange: Exchange,
+    incoming: Incoming,
+    choice: Choice,
+    planned: Plan,
+) -> Ticket | None:
+    """Return the ticket of a request to a model, None for a request that takes no slot."""
+    dialect, body, scheduler = incoming.dialect, incoming.body, app[SCHEDULER]
+    if not exchange.runs_model or scheduler.passes(exchange.key):
+        return None
+    if dialect is None or not isinstance(body, (ShortBody, LongBody)):
+        return None
+    ticket = _make_ticket(context, dialect, body, planned)
+    if scheduler.shares_context(ticket):
+        return structs.replace(
+            ticket,
+            prompt_bytes=await prompt_bytes(body, app[TURNS]),
+            earlier_tokens=app[RESPONSE_IDS].tokens(previous_response(body, dialect)),
+            max_tokens=most_tokens(body, dialect, choice.defaults),
+        )
+    return ticket
 
 
-def make_ticket(context: RequestContext, dialect: Dialect, incoming: Incoming, planned: Plan) -> Ticket:
-    """Return the ticket of a request to a model."""
+def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Ticket:
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
     box = rules.box
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
     model, instance = wanted(planned.model, dialect.model_type, box.catalogue.listing)
-    is_background = caller.priority == "background" or context.head.is_background or _is_flexible(incoming)
+    is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
     return Ticket(
         request_id=context.request_id,
         account=Account(caller.name, None if rules.callers.are_several else context.client),
@@ -33,11 +63,6 @@ def make_ticket(context: RequestContext, dialect: Dialect, incoming: Incoming, p
         body_bytes=_size(planned.body),
         max_wait=limit / 1000 if limit else float("inf"),
     )
-
-
-def _is_flexible(incoming: Incoming) -> bool:
-    body = incoming.body
-    return isinstance(body, (ShortBody, LongBody)) and body.value("service_tier") == _FLEX
 
 
 def _user(context: RequestContext, header: str) -> str:

@@ -27,6 +27,11 @@ class Received(Message):
     def target(self) -> str:
         return self.line.split(" ")[1]
 
+    @property
+    def is_of_gateway(self) -> bool:
+        """True for what the gateway asks itself, and doesn't forward."""
+        return self.method == "GET" and not self.all("Via")
+
 
 Script = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -44,6 +49,9 @@ def answer(
         await writer.drain()
 
     return script
+
+
+_NO_LIST = answer(status="404 Not Found")
 
 
 def answer_after(event: asyncio.Event) -> Script:
@@ -98,6 +106,8 @@ class ScriptedUpstream:
     received: list[Received] = field(default_factory=list)
     arrivals: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     connections: int = 0
+    hides_lists: bool = True
+    """The gateway's own requests for lists of models are answered with 404, and aren't recorded."""
     gone: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     """Has an item for each connection that a peer closed."""
 
@@ -113,6 +123,9 @@ class ScriptedUpstream:
         self.connections += 1
         try:
             while not writer.is_closing() and (request := await self._read(reader)):
+                if self.hides_lists and request.is_of_gateway:
+                    await _NO_LIST(request, reader, writer)
+                    continue
                 self.received.append(request)
                 self.arrivals.put_nowait(request)
                 await self.script(request, reader, writer)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from lmgateway.errors import RequestCancelled
-from lmgateway.web.state import ACTIVITY, KEY_QUEUES
+from lmgateway.web.state import ACTIVITY, SCHEDULER
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.key_limits import CHAT, HELLO, LimitClocks, ask
@@ -64,8 +64,8 @@ class Line:
         return task
 
     def _is_placed(self, requests: int) -> bool:
-        queues = self.gateway.app[KEY_QUEUES]._queues.values()
-        return sum(len(queue.running) + len(queue.waiting) for queue in queues) >= requests
+        line = self.gateway.app[SCHEDULER].line
+        return len(line.running) + len(line.waiting) >= requests
 
     async def arrives(self) -> str:
         """Return the text of the next request that reaches LM Studio."""
@@ -79,7 +79,9 @@ class Line:
         for task in self._asking:
             task.cancel()
         await asyncio.gather(*self._asking, return_exceptions=True)
-        await until(lambda: not self.gateway.app[KEY_QUEUES]._queues)
+        line = self.gateway.app[SCHEDULER].line
+        # Also those whose clients have left in their prompts, which LM Studio can't be asked about here.
+        await until(lambda: not line.waiting and all(one.phase == "lingering" for one in line.running.values()))
 
 
 @pytest.fixture
@@ -132,8 +134,11 @@ async def test_a_client_that_leaves_while_it_waits_never_reaches_lm_studio(line:
     assert line.none_arrives()
 
 
-async def test_a_client_that_leaves_while_it_runs_makes_room(line: Line) -> None:
-    """As soon as its connection is closed."""
+async def test_a_client_that_leaves_while_it_runs_makes_room(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as LM Studio is done with it, which takes as long as prompts take."""
+    monkeypatch.setattr("lmgateway.scheduling.prompt_times.MOST_LINGER_SECONDS", 0.0)
     key = await make_key(line.gateway, limits={"running": 1})
     first = await line.ask(key, "first")
     await line.ask(key, "second")
@@ -149,10 +154,10 @@ async def test_the_turn_of_a_client_that_just_left_passes_on(line: Line) -> None
     await line.ask(key, "second")
     await line.ask(key, "third")
     assert await line.arrives() == "first"
-    first, second, _third = line.gateway.app[ACTIVITY].running
-    first.cancellation.interrupt(RequestCancelled("first"))
-    queue = line.gateway.app[KEY_QUEUES]
-    queue.exchange_ended(first)  # lets the second in, whose task has not run yet
+    _first, second, _third = line.gateway.app[ACTIVITY].running
+    scheduler = line.gateway.app[SCHEDULER]
+    [lease] = scheduler.line.running.values()
+    scheduler.finish(lease)  # lets the second in, whose task has not run yet
     second.cancellation.interrupt(RequestCancelled("second"))
     assert await line.arrives() == "third"
 
@@ -201,7 +206,7 @@ async def test_a_new_limit_counts_what_runs_already(line: Line) -> None:
 async def test_the_wait_is_recorded(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """In milliseconds; a request that doesn't wait has none."""
     now = 100.0
-    monkeypatch.setattr("lmgateway.access.key_queues.monotonic", lambda: now)
+    monkeypatch.setattr("lmgateway.scheduling.runs.monotonic", lambda: now)
     key = await make_key(line.gateway, limits={"running": 1})
     await line.ask(key, "first")
     await line.ask(key, "second")
@@ -224,9 +229,10 @@ async def test_a_failed_request_makes_room(line: Line) -> None:
 
 
 async def test_the_time_limit_begins_when_it_is_sent(
-    start_gateway: StartGateway, upstream: ScriptedUpstream
+    start_gateway: StartGateway, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """proxy.timeout_ms isn't used up in line."""
+    monkeypatch.setattr("lmgateway.scheduling.prompt_times.MOST_LINGER_SECONDS", 0.0)
     gateway = await start_gateway(upstream.base_url, auth={"api_key": OWNER}, proxy={"timeout_ms": 300})
     line = Line(gateway, upstream)
     key = await make_key(gateway, limits={"running": 1})
