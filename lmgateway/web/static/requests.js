@@ -123,7 +123,7 @@ function updateRunning(node, one) {
 }
 
 function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
-  if (phase === "waiting") return "Waiting";
+  if (phase === "waiting") return "Waiting for LM Studio";
   if (phase === "lingering") return "Its client left; LM Studio still processes its prompt";
   if (phase === "prompt") return promptProgress === null ? "Processing the prompt" : `Processing the prompt, ${percent(promptProgress)}`;
   const rate = tokensPerSecond === null ? "" : `, ${speed(tokensPerSecond)} tokens/s`;
