@@ -58,7 +58,9 @@ from .web.state import (
     RULES_IN_FORCE,
     STARTED,
     TURNS,
+    WAITING_STREAMS,
 )
+from .web.waiting_streams import WaitingStreams
 
 
 def create_app(
@@ -95,6 +97,7 @@ def create_app(
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
+    app[WAITING_STREAMS] = WaitingStreams()
     app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _models, _ledger, _vitals))
     app.on_shutdown.append(_end_events)
     app.on_response_prepare.append(add_headers)

@@ -24,7 +24,7 @@ from .key_limits import take_turn
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RESPONSE_IDS
+from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RESPONSE_IDS, WAITING_STREAMS
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -56,7 +56,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
             if planned.streaming:
-                context.downstream.keep_alive(planned.relay, config.queue, since=context.started)
+                streams, since = app[WAITING_STREAMS], context.started
+                context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)

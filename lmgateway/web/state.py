@@ -23,6 +23,7 @@ from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .ruleset import RulesInForce
+from .waiting_streams import WaitingStreams
 
 # Of the application
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
@@ -44,6 +45,7 @@ RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
 RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)
+WAITING_STREAMS = web.AppKey("waiting_streams", WaitingStreams)
 
 # Of a request
 CONTEXT = web.RequestKey("context", RequestContext)
