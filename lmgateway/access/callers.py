@@ -82,13 +82,15 @@ class Callers:
         # By name, and by the id of the secret that was sent.
         self._named: dict[tuple[str, str | None], Caller] = {}
 
-    def identify(self, credential: Credential, client: Address) -> Caller:
+    def identify(
+        self, credential: Credential, client: Address, holder: tuple[Caller, float] | None = None
+    ) -> Caller:
         """Return the caller with this credential, or at this address. Raises Unauthorized, KeysUnreadable.
 
-        The result must not be cached: a key may end at any moment.
+        The result must not be cached: a key may end at any moment. `holder` may be: that of the credential.
         """
         now = unix_time()
-        caller, ends = self.holder(credential)
+        caller, ends = holder or self.holder(credential)
         if now < ends:
             return caller
         if credential.is_contradictory:

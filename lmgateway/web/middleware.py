@@ -13,7 +13,7 @@ from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
-from ..text import METHOD_CHARACTERS, clean_name, clean_path
+from ..text import METHOD_CHARACTERS, clean_name
 from .admission import admit, identify_caller
 from .context import RequestContext
 from .downstream import Downstream
@@ -38,7 +38,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method[:METHOD_CHARACTERS],
-        path=clean_path(head.redaction.redact(request.path)),
+        path=head.shown_path(request.path),
         cancellation=cancellation,
         end=cancellation.interrupt,
         downstream=Downstream(request),
@@ -158,8 +158,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers["X-Request-Id"] = context.request_id
     if context.caller.is_named:
         headers.update(context.app[RATE_LIMITS].headers(context.caller.name))
-    for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
-        headers.add(name, value)  # in addition to LM Studio's own Vary
+    headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary
 
 
 MIDDLEWARES = (observe, render_errors, authorize)
