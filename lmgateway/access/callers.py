@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import cached_property
 from math import inf
 
 from msgspec import Struct
@@ -27,7 +28,7 @@ _UNREADABLE = (
 )
 
 
-class Caller(Struct, frozen=True, kw_only=True):
+class Caller(Struct, frozen=True, kw_only=True, dict=True):
     """A client's identity and rights.
 
     `secret_id` is the id of the secret that was sent; None for a caller who sent none of a named key.
@@ -43,6 +44,11 @@ class Caller(Struct, frozen=True, kw_only=True):
     secret_id: str | None = None
     is_named: bool = False
     sent_key: bool = False
+
+    @cached_property
+    def may_run_tools(self) -> bool:
+        """True if the caller has the scope tools. Cached: each request to a model asks it."""
+        return self.has("tools")
 
     @property
     def is_anonymous(self) -> bool:

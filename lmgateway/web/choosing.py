@@ -48,7 +48,7 @@ async def choose(
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return Choice()
     is_limited = not caller.models.allow_all
-    if is_limited or not caller.has("tools"):
+    if is_limited or not caller.may_run_tools:
         check_body(caller, incoming.target.path, body, incoming.headers.getall("Content-Type", ()))
     fields = body.fields
     if fields is None:
