@@ -198,8 +198,9 @@ def _refusal(key: str, exceeded: Mapping[Dimension, Standing]) -> RateLimitExcee
 
 
 def _fields(names: tuple[istr, istr, istr], limit: int, left: int, reset: float) -> Fields:
+    of_limit, of_left, of_reset = names
     return (
-        (names[0], str(limit)),
-        (names[1], str(left) if left > 0 else "0"),
-        (names[2], format_seconds(reset)),
+        (of_limit, str(limit)),
+        (of_left, str(left) if left > 0 else "0"),
+        (of_reset, format_seconds(reset)),
     )

@@ -98,7 +98,7 @@ class Events:
 
     def __init__(self, *, after: int = 0) -> None:
         """The first event has the number `after` + 1, which must be higher than any before a restart."""
-        self.history: deque[NumberedEvent] = deque()
+        self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
         self.faults = Faults()
         self.lost = 0
         self._history_bytes = 0
@@ -133,9 +133,11 @@ class Events:
         numbered, history = NumberedEvent(self._number, event, self.faults), self.history
         size = numbered.size
         if size <= EVENT_BYTES:
+            if len(history) == HISTORY_EVENTS:
+                self._history_bytes -= history[0].size
             history.append(numbered)
             self._history_bytes += size
-            while self._history_bytes > HISTORY_BYTES or len(history) > HISTORY_EVENTS:
+            while self._history_bytes > HISTORY_BYTES:
                 self._history_bytes -= history.popleft().size
         if not self._subscriptions:
             return
