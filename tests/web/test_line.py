@@ -78,7 +78,14 @@ class House:
 
 
 @pytest.fixture
-async def open_house(start_gateway: StartGateway) -> AsyncIterator[Any]:
+async def studios() -> AsyncIterator[AsyncExitStack]:
+    """Simulators, which end after the gateways before them."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def open_house(studios: AsyncExitStack, start_gateway: StartGateway) -> AsyncIterator[Any]:
     async with AsyncExitStack() as stack:
 
         async def opened(*, holds: str = "prompt", slots: int = 2, model: str = LLM, **tables: Any) -> House:
@@ -86,7 +93,7 @@ async def open_house(start_gateway: StartGateway) -> AsyncIterator[Any]:
             switches = Switches(parallel=slots, unified_kv_cache=False)
             simulator = Simulator(pace=gate, switches=switches)
             simulator.load(model)
-            studio = await stack.enter_async_context(running_studio(simulator))
+            studio = await studios.enter_async_context(running_studio(simulator))
             gateway = await start_gateway(studio.base_url, auth={"api_key": OWNER}, **tables)
             house = House(gateway, studio, gate)
             stack.push_async_callback(house.close)
