@@ -81,7 +81,9 @@ class Line:
         await asyncio.gather(*self._asking, return_exceptions=True)
         line = self.gateway.app[SCHEDULER].line
         # Also those whose clients have left in their prompts, which LM Studio can't be asked about here.
-        await until(lambda: not line.waiting and all(one.phase == "lingering" for one in line.running.values()))
+        await until(
+            lambda: not line.waiting and all(one.phase == "lingering" for one in line.running.values())
+        )
 
 
 @pytest.fixture
