@@ -6,13 +6,17 @@ No character of it acts on the terminal: each that isn't printable is shown as a
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 import msgspec
 
 from ..text import printable, replace_unprintable
+
+# ECMA-48. In place of the lines before, and not after clearing all of them, which would flicker.
+_HOME, _CLEAR_REST_OF_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 class Coloured(NamedTuple):
@@ -54,12 +58,36 @@ def say_answer(answer: object) -> int:
     return 0
 
 
-def say_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print the rows in aligned columns."""
-    shown = [tuple(map(printable, row)) for row in rows]
+def say_table(rows: Sequence[Sequence[str]], *, numbers: Container[int] = ()) -> None:
+    """Print the rows in aligned columns; `numbers` are the indexes of those with numbers."""
+    for line in aligned(rows, numbers=numbers):
+        say(line)
+
+
+def aligned(rows: Sequence[Sequence[str]], *, numbers: Container[int] = ()) -> Iterator[str]:
+    """Yield the lines of a table, as say_table prints it."""
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(cells)
+        ).rstrip()
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def show_screen(lines: Sequence[str]) -> None:
+    """Show the lines on the terminal in place of all others; those that don't fit are left out."""
+    size = shutil.get_terminal_size()
+    room = size.lines - 1
+    if len(lines) > room:
+        lines = [*lines[: room - 1], f"{len(lines) - room + 1:,} more lines don't fit on the terminal."]
+    shown = "".join(f"{printable(line)[: size.columns]}{_CLEAR_REST_OF_LINE}\n" for line in lines)
+    print(_HOME + shown + _CLEAR_BELOW, end="", flush=True)
 
 
 def _shown(word: str | Coloured, stream: TextIO) -> str:

@@ -13,6 +13,8 @@ from .keys_parser import add_keys
 from .subcommands import Commands, add_command
 
 KINDS = get_args(ModelType)
+# Of `lmgateway queue`.
+MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 0.2, 3600.0
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -115,6 +117,18 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"write seconds from {MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g}"
+        )
+    return seconds
+
+
 def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
     remote.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
@@ -133,6 +147,18 @@ def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None
         help="only events of these names, such as error,model_load_progress",
     )
     watch.set_defaults(command="events.events")
+    queue = add_command(
+        commands, "queue", parents=[remote], summary="show who runs, who waits and why, and each key's part"
+    )
+    queue.add_argument("--once", action="store_true", help="on a terminal too, don't refresh the table")
+    queue.add_argument(
+        "--interval",
+        type=_interval,
+        default=2.0,
+        metavar="SECONDS",
+        help="how often a terminal's table is refreshed (%(default)g)",
+    )
+    queue.set_defaults(command="queue.queue")
     listing = add_command(
         commands, "models", parents=[remote], summary="list the models of a running gateway"
     )

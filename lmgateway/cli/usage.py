@@ -9,12 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..observe.clock import iso_timestamp, unix_time
-from ..text import printable
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient
 from .key_tables import local_time
 from .models import ask_gateway
-from .output import say, say_json, say_lines
+from .output import say, say_json, say_lines, say_table
 
 _AGO = re.compile(r"([0-9]{1,6})([dh])")
 _HOURS = {"d": 24, "h": 1}
@@ -72,7 +71,7 @@ def _print_table(report: dict[str, Any]) -> None:
     head = [*map(str.upper, by), *_COUNTS.values()]
     if by:
         rows.append(["total", *[""] * (len(by) - 1), *_shown(report["total"])])
-    _align([head, *rows], left=len(by))
+    say_table([head, *rows], numbers=range(len(by), len(head)))
 
 
 def _cell(name: str, text: str) -> str:
@@ -80,25 +79,12 @@ def _cell(name: str, text: str) -> str:
 
 
 def _shown(counts: dict[str, Any]) -> Iterable[str]:
-    return (_duration(counts[name]) if name.endswith("Ms") else f"{counts[name]:,}" for name in _COUNTS)
+    return (duration(counts[name]) if name.endswith("Ms") else f"{counts[name]:,}" for name in _COUNTS)
 
 
-def _duration(milliseconds: int) -> str:
+def duration(milliseconds: int) -> str:
     """Return a duration as 59.9s or 1:02:03."""
     if milliseconds < 60_000:
         return f"{milliseconds / 1000:.1f}s"
     minutes, seconds = divmod(milliseconds // 1000, 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-
-
-def _align(rows: Iterable[Sequence[str]], *, left: int) -> None:
-    """Print a table whose first columns are texts, and the others numbers."""
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        cells = zip(row, widths, strict=True)
-        aligned = (
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(cells)
-        )
-        say("  ".join(aligned).rstrip())

@@ -77,9 +77,9 @@ class Accounts:
 
     def _run(self, lease: Lease, more: int) -> None:
         ticket, box = lease.ticket, lease.box
-        self._turns.run(ticket.account, box, more)
+        self._turns.active[ticket.account].run(box, more)
         if ticket.user is not None:
-            self._users[ticket.account.key].run(ticket.user, box, more)
+            self._users[ticket.account.key].active[ticket.user].run(box, more)
         box.running += more
 
     def set_outside(self, instance: Instance, count: int) -> None:

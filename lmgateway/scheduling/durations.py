@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
 
 # How much a new answer counts at least.
 _WEIGHT = 0.1
@@ -11,9 +10,12 @@ _WEIGHT = 0.1
 MAX_MODELS = 500
 
 
-class _Mean(NamedTuple):
-    answers: int
-    seconds: float
+class _Mean:
+    __slots__ = ("answers", "seconds")
+
+    def __init__(self) -> None:
+        self.answers = 0
+        self.seconds = 0.0
 
 
 class Durations:
@@ -24,11 +26,15 @@ class Durations:
 
     def learn(self, model: str, seconds: float) -> None:
         """Take in how long an answer took from its dispatch to its end."""
-        answers, mean = self._means.pop(model, _Mean(0, 0.0))
-        weight = max(_WEIGHT, 1 / (answers + 1))
-        self._means[model] = _Mean(answers + 1, mean + weight * (seconds - mean))
-        if len(self._means) > MAX_MODELS:
-            self._means.popitem(last=False)
+        mean = self._means.get(model)
+        if mean is None:
+            mean = self._means[model] = _Mean()
+            if len(self._means) > MAX_MODELS:
+                self._means.popitem(last=False)
+        else:
+            self._means.move_to_end(model)
+        mean.answers += 1
+        mean.seconds += max(_WEIGHT, 1 / mean.answers) * (seconds - mean.seconds)
 
     def mean(self, model: str) -> float | None:
         """Return the mean, None if no answer has ended."""

@@ -16,6 +16,8 @@ from .waiting import Reason, Waiter
 
 # What an answer costs if none of its model has ended yet. With any cost, accounts that are level alternate.
 _UNKNOWN_SECONDS = 1.0
+# An answer that takes longer than the mean is expected to go on for this part of what it has taken.
+_LONGER = 0.25
 
 
 class Forecast(NamedTuple):
@@ -90,7 +92,8 @@ def _expected(
     free_at: list[float] = []
     for lease in leases:
         mean = durations.mean(lease.ticket.model)
-        rest = None if mean is None else max(mean - (now - lease.began), 0.0)
+        passed = now - lease.began
+        rest = None if mean is None else max(mean - passed, passed * _LONGER)
         charges.add(lease.ticket, rest)
         free_at += () if rest is None else (rest,)
     heapq.heapify(free_at)

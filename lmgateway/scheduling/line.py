@@ -192,9 +192,9 @@ class Line:
 
     def _let_in(self, ticket: Ticket, place: Instance, now: float) -> Lease:
         box = self.accounts.box(place.id.box)
-        lease = Lease(ticket, place, box, now, self.machines.needs(place, ticket))
-        self.running[ticket] = lease
-        self.places.taken(lease)
+        needed = 0 if place.context is None else self.machines.needs(place, ticket)
+        lease = self.running[ticket] = Lease(ticket, place, box, now, needed)
+        place.leases.append(lease)
         self.accounts.began(lease)
         if place.context is not None:
             for other in self.waiting:
@@ -218,7 +218,7 @@ class Line:
 
     def _end(self, lease: Lease) -> None:
         del self.running[lease.ticket]
-        self.places.left(lease)
+        lease.instance.leases.remove(lease)
         lease.instance.idle_since = self.accounts.now
         self.accounts.ended(lease)
         if lease.phase == "lingering":

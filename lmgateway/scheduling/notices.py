@@ -49,14 +49,13 @@ class Notices:
 
     def ended(self, lease: Lease) -> None:
         self._tell(self._reports.ended, lease)
-        self._tell(self._count_rest, lease)
-
-    def _count_rest(self, lease: Lease) -> None:
-        """Count what LM Studio spent on a prompt after its client had left."""
         if lease.recorded_seconds is not None:
-            model = lease.ticket.model if lease.instance.is_listed else OTHER
-            rest = round((lease.gpu_seconds - lease.recorded_seconds) * 1000)
-            self._ledger.spent(lease.ticket.account.key, model, lease.instance.id.box, rest)
+            self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
+
+    def _count_rest(self, lease: Lease, seconds: float) -> None:
+        """Count what LM Studio spent on a prompt after its client had left."""
+        model = lease.ticket.model if lease.instance.is_listed else OTHER
+        self._ledger.spent(lease.ticket.account.key, model, lease.instance.id.box, round(seconds * 1000))
 
     def _tell(self, notice: Callable[..., None], *facts: object) -> None:
         try:

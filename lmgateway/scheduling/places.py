@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 from .accounts import Accounts
 from .machines import Machines
-from .slots import Instance, InstanceId, Lease
+from .slots import Instance, InstanceId
 from .tickets import Account, Terms, Ticket
 from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
 
@@ -28,20 +27,6 @@ class Places:
         self._waiting = waiting
         self._terms = terms
         self._slots = slots
-        self._of_key: Counter[str] = Counter()
-
-    def taken(self, lease: Lease) -> None:
-        """Count a lease that begins."""
-        lease.instance.add(lease)
-        self._of_key[lease.ticket.account.key] += 1
-
-    def left(self, lease: Lease) -> None:
-        """Count a lease that has ended."""
-        key = lease.ticket.account.key
-        lease.instance.remove(lease)
-        self._of_key[key] -= 1
-        if not self._of_key[key]:
-            del self._of_key[key]
 
     def find(self, ticket: Ticket, now: float, waiter: Waiter | None = None) -> Instance | Reason:
         """Return the instance with the most free slots that the request may run on, or why there is none.
@@ -49,7 +34,7 @@ class Places:
         `waiter` is None for a request that has just arrived, while nobody waits.
         """
         limit = self._terms(ticket.account.key).running
-        if limit is not None and self._of_key[ticket.account.key] >= limit:
+        if limit is not None and self._running_of(ticket.account.key) >= limit:
             return "key_limit"
         instances = self._machines.of(ticket) or (self._assumed(ticket),)
         background = ticket.priority == "background" and (waiter is None or waiter.promoted_at > now)
@@ -63,6 +48,10 @@ class Places:
             elif best is None or one.free > best.free:
                 best = one
         return best or why
+
+    def _running_of(self, key: str) -> int:
+        instances = self._machines.instances.values()
+        return sum(lease.ticket.account.key == key for one in instances for lease in one.leases)
 
     def _assumed(self, ticket: Ticket) -> Instance:
         """Return an instance for a model that isn't in memory: LM Studio may load it."""
@@ -80,8 +69,10 @@ class Places:
             return True
         if background and free < 2:
             return False  # the last one is for interactive requests
-        holds_all_but_one = instance.held.get(account, 0) >= instance.slots - 1
-        return not (holds_all_but_one and self._accounts.has_company(account))
+        if len(instance.leases) < instance.slots - 1:
+            return True
+        held = sum(lease.ticket.account == account for lease in instance.leases)
+        return held < instance.slots - 1 or not self._accounts.has_company(account)
 
     def _has_room(self, instance: Instance, ticket: Ticket, now: float, waiter: Waiter | None) -> bool:
         """True if the request may enter the instance's shared context."""

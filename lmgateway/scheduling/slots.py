@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from ..schema.common import ModelType
 from .box_times import BoxTime
-from .tickets import Account, Ticket
+from .tickets import Ticket
 
 LeasePhase = Literal["running", "lingering", "ended"]
 
@@ -65,7 +65,6 @@ class Instance(Struct, eq=False):
     is_listed: bool = True
     idle_since: float = 0.0
     leases: list[Lease] = field(default_factory=list)
-    held: dict[Account, int] = field(default_factory=dict)
 
     @property
     def free(self) -> int:
@@ -75,18 +74,6 @@ class Instance(Struct, eq=False):
     @property
     def reserved(self) -> int:
         return sum(lease.reserved for lease in self.leases)
-
-    def add(self, lease: Lease) -> None:
-        self.leases.append(lease)
-        account = lease.ticket.account
-        self.held[account] = self.held.get(account, 0) + 1
-
-    def remove(self, lease: Lease) -> None:
-        self.leases.remove(lease)
-        account = lease.ticket.account
-        self.held[account] -= 1
-        if not self.held[account]:
-            del self.held[account]
 
     def has_room_for(self, needed: int) -> bool:
         """True if so many tokens fit into the shared context, and always while nothing runs."""

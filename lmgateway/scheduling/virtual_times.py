@@ -34,24 +34,24 @@ class Standing:
 
     def run(self, box: BoxTime, more: int) -> None:
         """Count requests that begin to run on a box, or fewer that do."""
-        self.settle()
-        count = more + (self._runs[box][0] if box in self._runs else 0)
+        count, mark = self._runs.get(box, _NO_RUN)
         if count:
-            self._runs[box] = (count, box.part)
-        else:
-            del self._runs[box]
+            had = (box.part - mark) * count
+            self.seconds += had
+            self.time += had / self.share
+        self._runs[box] = (count + more, box.part)
 
     def settle(self) -> None:
         """Charge what its requests have had since the last call."""
-        for box, (count, mark) in self._runs.items():
-            had = (box.part - mark) * count
-            self._runs[box] = (count, box.part)
-            self.seconds += had
-            self.time += had / self.share
+        for box in self._runs:
+            self.run(box, 0)
 
     @property
     def running(self) -> int:
         return sum(count for count, _ in self._runs.values())
+
+
+_NO_RUN = (0, 0.0)
 
 
 class VirtualTimes(Generic[Member]):
@@ -108,10 +108,6 @@ class VirtualTimes(Generic[Member]):
         if len(self._idle) > MAX_IDLE:
             del self._idle[next(iter(self._idle))]
         return True
-
-    def run(self, member: Member, box: BoxTime, more: int) -> None:
-        """Count requests of an active member that begin to run on a box, or fewer that do."""
-        self._active[member].run(box, more)
 
     def set_share(self, member: Member, share: float) -> None:
         """Change the share of an active member from now on."""

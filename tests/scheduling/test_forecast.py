@@ -51,6 +51,13 @@ def test_slots_free_up_one_after_the_other() -> None:
     assert seconds(found, *requests[2:]) == [5.0, 9.0, 15.0]
 
 
+def test_a_long_answer_isnt_always_about_to_end() -> None:
+    """After 20 s of a usual 10 s, it is expected to go on for a quarter of that."""
+    made, requests = line(1), [ticket() for _ in range(3)]
+    arrive(made, *requests)
+    assert seconds(expected(made, 20.0, learned()), *requests[1:]) == [5.0, 15.0]
+
+
 def test_nothing_is_estimated_without_history() -> None:
     """A time that nothing supports would be believed."""
     made, requests = line(1), [ticket() for _ in range(3)]

@@ -12,6 +12,7 @@ from ...errors import (
     GatewayEnding,
     GatewayError,
     HeadTooLarge,
+    KeyQueueFull,
     KeysUnreadable,
     LinkLost,
     LoopDetected,
@@ -22,6 +23,7 @@ from ...errors import (
     OutOfMemory,
     Overloaded,
     PreviousResponseNotFound,
+    QueueFull,
     RateLimitExceeded,
     RequestCancelled,
     RequestTimeout,
@@ -35,6 +37,7 @@ from ...errors import (
     UpstreamUnavailable,
     UriTooLong,
     ValidationFailed,
+    WaitExpired,
 )
 
 Kinds = tuple[type[GatewayError], ...]
@@ -63,6 +66,9 @@ OF_PROXIED: Kinds = (
     ModelNotAllowed,
     PreviousResponseNotFound,
     RateLimitExceeded,
+    QueueFull,
+    KeyQueueFull,
+    WaitExpired,
     ContextLengthExceeded,
     *OF_BODIES,
     RequestCancelled,

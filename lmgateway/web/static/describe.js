@@ -13,6 +13,8 @@ const SENTENCES = {
   model_unload_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}`,
   model_activate: model,
   inference_start: (data) => parts(`${data.method} ${data.path}`, data.model, callerOf(data)),
+  request_queued: (data) => parts(`${data.model} in line`, WAITS_FOR[data.reason], `${count(data.ahead)} ahead`, data.etaMs && `about ${duration(data.etaMs)}`, `by ${data.key}`),
+  request_dispatched: (data) => `${data.model} on ${data.box} after ${duration(data.waitedMs)} in line`,
   inference_complete: (data) =>
     parts(
       data.status && `status ${data.status}`,
@@ -21,12 +23,24 @@ const SENTENCES = {
       data.tokenUsage?.reasoningTokens && `${count(data.tokenUsage.reasoningTokens)} of them reasoning`,
       data.tokensPerSecond && `${speed(data.tokensPerSecond)} tokens/s`,
       data.ttftMs && `first token after ${duration(data.ttftMs)}`,
+      data.queuedMs && `${duration(data.queuedMs)} in line`,
       duration(data.totalTimeMs),
       data.mended && `mended: ${data.mended.join(", ")}`,
     ),
   key_changed: (data) => `${data.key} ${CHANGES[data.change]}`,
   error: (data) => parts(data.operation, data.modelKey, data.error),
 };
+
+const WAITS_FOR = {
+  slot: "for a free slot",
+  key_limit: "for another request of its key",
+  context: "for room in the context",
+  model: "for its model",
+  box: "for LM Studio",
+};
+
+/** Say what a request in line waits for. */
+export const waitsFor = ({ reason }) => `Waits ${WAITS_FOR[reason] ?? `(${reason})`}`;
 
 /** Say which model answered, if another one was asked for. */
 export const answeredBy = ({ model, servedModel }) => model && servedModel && `answered by ${servedModel}`;

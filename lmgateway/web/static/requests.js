@@ -1,4 +1,4 @@
-// The running and recent requests: fetched after an event about one, and every second while one runs.
+// The requests that run, wait in line and have ended: fetched after an event about one, and every second while one runs.
 
 import { call } from "./api.js";
 import { showCharts } from "./charts.js";
@@ -6,13 +6,15 @@ import { answeredBy, callerOf } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
 import { notify, notifyError } from "./notices.js";
+import { showShares, showWaiting } from "./queue.js";
 import { showRecent } from "./recent.js";
 import { soon } from "./visible.js";
 
 const POLL_MS = 1000;
 const AGAIN_MS = 5000;
 const CHART_SECONDS = 30;
-const OF_REQUESTS = /^(inference_|error$|lagged$)/;
+const NO_QUEUE = { running: [], waiting: [] };
+const OF_REQUESTS = /^(inference_|request_|error$|lagged$)/;
 
 export class Requests {
   #caller;
@@ -43,37 +45,46 @@ export class Requests {
     clearTimeout(this.#timer);
     if (document.hidden) return;
     try {
-      const { running, recent, lastHour } = await call("GET", "debug/requests");
-      showRunning(running, this.#caller);
+      const [{ running, recent, lastHour }, queue] = await Promise.all([call("GET", "debug/requests"), call("GET", "debug/queue")]);
+      showRunning(running, queue, this.#caller);
+      showShares(queue);
       showRecent(recent);
       showCharts(lastHour);
       showSpeed(lastHour);
       this.#lastHour = lastHour;
       setText(byId("requests-mistake"), "");
-      if (running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
+      if (running.length + queue.running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
     } catch (error) {
       setText(byId("requests-mistake"), error.message);
-      showRunning(null, this.#caller);
+      showRunning(null, NO_QUEUE, this.#caller);
       this.#timer = setTimeout(this.#refreshSoon, AGAIN_MS);
     }
   }
 }
 
-/** Show the running requests; null if they are unknown. */
-function showRunning(running, caller) {
+/** Show the requests that LM Studio has, and those that wait in line; null if they are unknown. */
+function showRunning(requests, queue, caller) {
+  const inLine = new Set(queue.waiting.map((one) => one.requestId));
+  const gpuMs = new Map(queue.running.map((one) => [one.requestId, one.gpuMs]));
+  const running = (requests ?? []).filter((one) => !(inLine.has(one.requestId) && one.phase === "waiting")).map((one) => ({ ...one, gpuMs: gpuMs.get(one.requestId) }));
+  const lingering = queue.running.filter((one) => one.phase === "lingering");
   const mayCancel = (one) => caller.has("admin") || (caller.has("inference") && one.key === caller.name);
-  reconcile(byId("running"), running ?? [], (one) => one.requestId, (one) => runningRow(one, mayCancel(one)), updateRunning);
-  byId("running").hidden = !running?.length;
-  byId("running-empty").hidden = running?.length !== 0;
+  const cancelOf = (one) => (one.method && mayCancel(one) ? cancelButton(one) : "");
+  reconcile(byId("running"), [...running, ...lingering], (one) => one.requestId, (one) => runningRow(cancelOf(one)), updateRunning);
+  showWaiting(queue.waiting, new Map(requests?.map((one) => [one.requestId, one])), cancelOf);
+  const isIdle = running.length + lingering.length === 0;
+  byId("running").hidden = isIdle;
+  byId("running-empty").hidden = requests === null || !isIdle || inLine.size > 0;
   const [big, sub] = byId("tile-running").querySelectorAll("p");
-  setText(big, running === null ? "Unknown" : count(running.length));
-  setText(sub, running === null ? "" : aboutRunning(running));
+  setText(big, requests === null ? "Unknown" : count(requests.length));
+  setText(sub, requests === null ? "" : aboutRunning(running, queue.waiting.length));
 }
 
-function aboutRunning(running) {
-  if (running.length === 0) return "No requests";
+function aboutRunning(running, inLine) {
+  if (running.length + inLine === 0) return "No requests";
   const generating = running.filter((one) => one.phase === "generating").length;
-  return `${count(generating)} generating, ${count(running.length - generating)} waiting`;
+  const others = running.length - generating;
+  return [`${count(generating)} generating`, others > 0 && `${count(others)} before the first token`, inLine > 0 && `${count(inLine)} in line`].filter(Boolean).join(", ");
 }
 
 function showSpeed(lastHour) {
@@ -83,32 +94,37 @@ function showSpeed(lastHour) {
   setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "No tokens in the last hour");
 }
 
-function runningRow(one, mayCancel) {
-  const cancel = actionButton("Cancel", () => cancelRequest(one.requestId), {
-    "aria-label": `Cancel the request ${one.method} ${one.path} from ${one.client}`,
-  });
+function cancelButton({ requestId, method, path, client }) {
+  return actionButton("Cancel", () => cancelRequest(requestId), { "aria-label": `Cancel the request ${method} ${path} from ${client}` });
+}
+
+function runningRow(cancel) {
   return make(
     "li",
     { class: "row" },
     make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "phase" }), make("progress", { max: 1 }), make("p", { class: "sub" })),
-    make("div", { class: "actions" }, mayCancel ? cancel : ""),
+    make("div", { class: "actions" }, cancel),
   );
 }
 
 function updateRunning(node, one) {
   setText(node.querySelector(".name"), one.model ?? one.servedModel ?? "No model");
   setText(node.querySelector(".phase"), phaseOf(one));
-  const details = [answeredBy(one), duration(one.elapsedMs), `${one.method} ${one.path}`, callerOf(one)];
+  const used = one.gpuMs !== undefined && `${duration(one.gpuMs)} of the GPU`;
+  const details = one.method
+    ? [answeredBy(one), duration(one.elapsedMs), used, `${one.method} ${one.path}`, callerOf(one)]
+    : [used, `by ${one.key}`];
   setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");
-  bar.hidden = one.phase !== "prompt" || one.promptProgress === null;
+  bar.hidden = one.phase !== "prompt" || (one.promptProgress ?? null) === null;
   bar.value = one.promptProgress ?? 0;
   bar.setAttribute("aria-label", "Prompt processed");
 }
 
 function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
-  if (phase === "waiting") return "Waiting";
+  if (phase === "waiting") return "Waiting for LM Studio";
+  if (phase === "lingering") return "Its client left; LM Studio still processes its prompt";
   if (phase === "prompt") return promptProgress === null ? "Processing the prompt" : `Processing the prompt, ${percent(promptProgress)}`;
   const rate = tokensPerSecond === null ? "" : `, ${speed(tokensPerSecond)} tokens/s`;
   return `Generating, ${plural(tokens, "token", "tokens")}${rate}`;
