@@ -64,7 +64,9 @@ from .web.state import (
     SCHEDULER,
     STARTED,
     TURNS,
+    WAITING_STREAMS,
 )
+from .web.waiting_streams import WaitingStreams
 
 
 def create_app(
@@ -101,6 +103,7 @@ def create_app(
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
+    app[WAITING_STREAMS] = WaitingStreams()
     app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)

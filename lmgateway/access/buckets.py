@@ -60,12 +60,16 @@ class Bucket(Struct):
         return True
 
     def has_room(self, now: float) -> bool:
-        return self.capacity - self._used(now) >= _ONE
+        # Most often there is room even if nothing has refilled since, which takes no call to find.
+        return self.capacity - self.used >= _ONE or self.capacity - self._used(now) >= _ONE
 
     def left_and_reset(self, now: float) -> tuple[int, float]:
         """As `standing`, which takes 1 µs more."""
-        used = self._used(now)
-        return floor(self.capacity - used + _ROUNDING), used * MINUTE_SECONDS / self.capacity
+        # `_used` without the call: two for each response of a key with limits.
+        seconds = self.used * MINUTE_SECONDS / self.capacity - (now - self.at)
+        if seconds <= 0:
+            return self.capacity, 0.0
+        return floor(self.capacity - seconds * self.capacity / MINUTE_SECONDS + _ROUNDING), seconds
 
     def standing(self, now: float) -> Standing:
         used = self._used(now)
@@ -102,23 +106,24 @@ def day_of(now: float) -> Day:
 class DayCount:
     """The tokens used in the current local day. Times are Unix seconds."""
 
-    __slots__ = ("_day", "_used")
+    __slots__ = ("_begins", "_used", "ends")
 
     def __init__(self) -> None:
-        self._day = Day(0.0, 0.0)
+        # The end is that of the day for which `used` was called last.
+        self._begins = self.ends = 0.0
         self._used = 0
 
     def take(self, amount: int, now: float) -> None:
         self._used = self.used(now) + amount
 
     def used(self, now: float) -> int:
-        if not self._day.begins <= now < self._day.ends:
-            self._day, self._used = day_of(now), 0
+        if not self._begins <= now < self.ends:
+            (self._begins, self.ends), self._used = day_of(now), 0
         return self._used
 
     def standing(self, limit: int, now: float) -> Standing:
         left = limit - self.used(now)
-        until_midnight = self._day.ends - now
+        until_midnight = self.ends - now
         return Standing(limit, left, until_midnight, 0.0 if left > 0 else until_midnight)
 
 

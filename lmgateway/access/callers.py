@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+from functools import cached_property
+from math import inf
 
 from msgspec import Struct
 
@@ -26,7 +28,7 @@ _UNREADABLE = (
 )
 
 
-class Caller(Struct, frozen=True, kw_only=True):
+class Caller(Struct, frozen=True, kw_only=True, dict=True):
     """A client's identity and rights.
 
     `user_header` is the header field in which the key's app names its user.
@@ -46,6 +48,11 @@ class Caller(Struct, frozen=True, kw_only=True):
     is_named: bool = False
     sent_key: bool = False
 
+    @cached_property
+    def may_run_tools(self) -> bool:
+        """True if the caller has the scope tools. Cached: each request to a model asks it."""
+        return self.has("tools")
+
     @property
     def is_anonymous(self) -> bool:
         """True if neither a key nor an address identifies the caller."""
@@ -57,7 +64,7 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     def require(self, scope: Scope) -> None:
         """Raise ScopeMissing, which names the scope, if the caller lacks it."""
-        if not self.has(scope):
+        if scope not in self.scopes and "admin" not in self.scopes:
             raise lacks(self.name, scope)
 
 
@@ -86,43 +93,50 @@ class Callers:
         # By name, and by the id of the secret that was sent.
         self._named: dict[tuple[str, str | None], Caller] = {}
 
-    def identify(self, credential: Credential, client: Address) -> Caller:
+    def identify(
+        self, credential: Credential, client: Address, holder: tuple[Caller, float] | None = None
+    ) -> Caller:
         """Return the caller with this credential, or at this address. Raises Unauthorized, KeysUnreadable.
 
-        The result must not be cached: a key may end at any moment.
+        The result must not be cached: a key may end at any moment. `holder` may be: that of the credential.
         """
-        if not self.needs_key:
-            return ANYONE
+        now = unix_time()
+        caller, ends = holder or self.holder(credential)
+        if now < ends:
+            return caller
         if credential.is_contradictory:
             raise Unauthorized(_TWO_KEYS)
-        now = unix_time()
-        caller = self._with_key(credential, now) if credential.key else self._at_address(client, now)
-        if caller is not None:
-            return caller
+        if not credential.key and (at_address := self._ring.at_address(client, now)) is not None:
+            return self._caller(at_address)
         if not self._ring.is_readable:
             raise KeysUnreadable(_UNREADABLE, headers={"Retry-After": "30"})
         raise Unauthorized(_HOW_TO_SEND)
 
-    def _with_key(self, credential: Credential, now: float) -> Caller | None:
+    def holder(self, credential: Credential) -> tuple[Caller, float]:
+        """Return the caller whose key this is, and until when it is valid: the past if it is nobody's.
+
+        This may be cached, unlike the caller, for as long as these keys are in force.
+        """
+        if not self.needs_key:
+            return ANYONE, inf
+        if credential.is_contradictory or not credential.key:
+            return ANYONE, -inf
         # One comparison, with the only secret that it can be. Digests have one length, so the comparison's
         # time doesn't reveal the key's.
-        secret_id = id_of(credential.key or "")
+        secret_id = id_of(credential.key)
         named = None if secret_id is None else self._ring.secrets.get(secret_id)
         # Two if auth.api_key has a named key's id, which only somebody who set it so can bring about.
         is_owner = (named is None or secret_id == self._owner_id) and self._is_owner(credential)
-        if is_owner or named is None:
-            return OWNER if is_owner else None
+        if is_owner:
+            return OWNER, inf
+        if named is None or not _equal(credential.digest, named[1].digest):
+            return ANYONE, -inf
         key, secret = named
-        if not _equal(credential.digest, secret.digest):
-            return None
-        return self._caller(key, secret.id) if key.is_valid(now) and secret.is_valid(now) else None
+        ends = [end for end in (key.expires, secret.until) if end is not None]
+        return self._caller(key, secret.id), min(ends, default=inf)
 
     def _is_owner(self, credential: Credential) -> bool:
         return _equal(credential.digest, self._owner_digest) and self.has_owner
-
-    def _at_address(self, client: Address, now: float) -> Caller | None:
-        key = self._ring.at_address(client, now)
-        return None if key is None else self._caller(key)
 
     def _caller(self, key: NamedKey, secret_id: str | None = None) -> Caller:
         caller = self._named.get((key.name, secret_id))

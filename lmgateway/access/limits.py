@@ -66,16 +66,18 @@ class Account:
             standings["tokens_per_day"] = self.day.standing(self.tokens_per_day, unix)
         return standings
 
-    def token_fields(self, now: float) -> Fields:
-        """Return the header fields of the tighter limit of tokens: the one that leaves less."""
-        minute = None if self.tokens is None else (self.tokens.capacity, *self.tokens.left_and_reset(now))
-        if self.tokens_per_day is None:
-            return () if minute is None else _fields(_OF_TOKENS, *minute)
-        limit, left, reset, _ = self.day.standing(self.tokens_per_day, unix_time())
-        # If both leave nothing, the day lasts longer.
-        if minute is not None and left > max(minute[1], 0):
-            return _fields(_OF_TOKENS, *minute)
-        return _fields(_OF_TOKENS, limit, left, reset)
+    def fields(self, now: float, unix: float) -> Fields:
+        """Return the header fields: of both limits of tokens those of the tighter one, which leaves less."""
+        fields: Fields = ()
+        if self.requests is not None:
+            fields = _fields(_OF_REQUESTS, self.requests.capacity, *self.requests.left_and_reset(now))
+        tokens = None if self.tokens is None else (self.tokens.capacity, *self.tokens.left_and_reset(now))
+        if self.tokens_per_day is not None:
+            left = self.tokens_per_day - self.day.used(unix)
+            # If both leave nothing, the day lasts longer.
+            if tokens is None or left <= max(tokens[1], 0):
+                tokens = self.tokens_per_day, left, self.day.ends - unix
+        return fields if tokens is None else fields + _fields(_OF_TOKENS, *tokens)
 
     def admit(self, key: str) -> None:
         """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
@@ -123,7 +125,7 @@ class RateLimits:
 
     def admit(self, key: str) -> None:
         """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
-        account = self._account(key)
+        account = self._accounts.get(key) or self._account(key)
         if account is not None and account.is_limited:
             account.admit(key)
 
@@ -138,19 +140,16 @@ class RateLimits:
         """Count the tokens of an exchange: those that LM Studio reported, else those that were relayed."""
         if exchange.count is None or not (tokens := exchange.count.total):
             return
-        if (account := self._account(exchange.key)) is not None:
+        account = self._accounts.get(exchange.key) or self._account(exchange.key)
+        if account is not None:
             account.take_tokens(tokens)
 
     def headers(self, key: str) -> Fields:
         """Return the x-ratelimit header fields of a response to this key; none if it isn't limited."""
-        account = self._account(key)
+        account = self._accounts.get(key) or self._account(key)
         if account is None or not account.is_limited:
             return ()
-        now = monotonic()
-        fields: Fields = ()
-        if account.requests is not None:
-            fields = _fields(_OF_REQUESTS, account.requests.capacity, *account.requests.left_and_reset(now))
-        return (*fields, *account.token_fields(now))
+        return account.fields(monotonic(), unix_time())
 
     def used_and_left(self, key: str) -> tuple[Counted, Counted]:
         """Return what the key has used, and what its limits leave."""
@@ -199,8 +198,9 @@ def _refusal(key: str, exceeded: Mapping[Dimension, Standing]) -> RateLimitExcee
 
 
 def _fields(names: tuple[istr, istr, istr], limit: int, left: int, reset: float) -> Fields:
+    of_limit, of_left, of_reset = names
     return (
-        (names[0], str(limit)),
-        (names[1], str(left) if left > 0 else "0"),
-        (names[2], format_seconds(reset)),
+        (of_limit, str(limit)),
+        (of_left, str(left) if left > 0 else "0"),
+        (of_reset, format_seconds(reset)),
     )

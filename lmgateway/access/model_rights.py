@@ -14,6 +14,7 @@ from ..traffic.rewrite import Body
 from ..traffic.tool_use import UnjudgedTools, runs_tools
 from .callers import Caller
 
+_JSON = ["application/json"]
 _READS_UTF8 = ("utf-8", "utf8")
 # Types that a server may read in another way than as JSON.
 _OTHER_TYPES = ("multipart/", "application/x-www-form-urlencoded")
@@ -42,15 +43,14 @@ def no_such_model(
 
 def check_body(caller: Caller, path: str, body: Body, content_types: Sequence[str]) -> None:
     """Raise BadRequest for a body that can't be judged, ScopeMissing for tools without the scope for them."""
-    has_tools = caller.has("tools")
-    if has_tools and caller.models.allow_all:
+    if caller.may_run_tools and caller.models.allow_all:
         return
-    if body.fields is None or not all(map(_is_plain, content_types)):
+    if body.fields is None or (content_types != _JSON and not all(map(_is_plain, content_types))):
         raise BadRequest(
             f"The key {caller.name} may not use everything, so the body must be a JSON object in UTF-8, sent "
             "as application/json."
         )
-    if has_tools:
+    if caller.may_run_tools:
         return
     try:
         is_tool_use = runs_tools(path, body)

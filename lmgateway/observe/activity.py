@@ -118,12 +118,6 @@ class Activity:
         """Return the running exchanges of requests with this id, which clients may choose."""
         return [exchange for exchange in self._running if exchange.request_id == request_id]
 
-    def _began(self, exchange: Exchange, limits: Limits) -> None:
-        share = limits.share_of_requests
-        self._capacity.claim(exchange.client, 1, limit=limits.requests, share=share)
-        self._running[exchange] = False
-        exchange.has_begun = True
-
     def _ended(self, exchange: Exchange, exc: BaseException | None) -> None:
         is_announced = self._running.pop(exchange)
         self._capacity.give_back(exchange.client, 1)
@@ -150,7 +144,10 @@ class _Running:
         self._limits = limits
 
     def __enter__(self) -> None:
-        self._activity._began(self._exchange, self._limits)
+        activity, exchange, limits = self._activity, self._exchange, self._limits
+        activity._capacity.claim(exchange.client, 1, limit=limits.requests, share=limits.share_of_requests)
+        activity._running[exchange] = False
+        exchange.has_begun = True
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

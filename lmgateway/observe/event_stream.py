@@ -98,7 +98,7 @@ class Events:
 
     def __init__(self, *, after: int = 0) -> None:
         """The first event has the number `after` + 1, which must be higher than any before a restart."""
-        self.history: deque[NumberedEvent] = deque()
+        self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
         self.faults = Faults()
         self.lost = 0
         self._history_bytes = 0
@@ -130,16 +130,19 @@ class Events:
     def publish_first(self, event: Event) -> None:
         """Deliver an event before those that are pending elsewhere. A fault of the event is raised."""
         self._number += 1
-        numbered = NumberedEvent(self._number, event, self.faults)
-        if numbered.size <= EVENT_BYTES:
-            self.history.append(numbered)
-            self._history_bytes += numbered.size
-            while self._history_bytes > HISTORY_BYTES or len(self.history) > HISTORY_EVENTS:
-                self._history_bytes -= self.history.popleft().size
+        numbered, history = NumberedEvent(self._number, event, self.faults), self.history
+        size = numbered.size
+        if size <= EVENT_BYTES:
+            if len(history) == HISTORY_EVENTS:
+                self._history_bytes -= history[0].size
+            history.append(numbered)
+            self._history_bytes += size
+            while self._history_bytes > HISTORY_BYTES:
+                self._history_bytes -= history.popleft().size
         if not self._subscriptions:
             return
         self._undelivered.append(numbered)
-        self._undelivered_bytes += numbered.size
+        self._undelivered_bytes += size
         if self._delivery is None:
             loop = asyncio.get_running_loop()
             self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)

@@ -40,10 +40,14 @@ class History:
         self.recent.append(record)
         if record.tokens:
             speeds, ttft, rate = self._speeds, record.ttft_ms, record.tokens_per_second
-            speeds.append(record.started + record.total_ms / 1000)
-            speeds.append(record.began)
-            speeds.append(math.nan if ttft is None else ttft)
-            speeds.append(math.nan if rate is None else rate)
+            speeds.extend(
+                (
+                    record.started + record.total_ms / 1000,
+                    record.began,
+                    math.nan if ttft is None else ttft,
+                    math.nan if rate is None else rate,
+                )
+            )
             if len(speeds) >= 2 * HOUR_SPEEDS * _COLUMNS:
                 del speeds[: -HOUR_SPEEDS * _COLUMNS]
 

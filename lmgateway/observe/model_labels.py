@@ -49,7 +49,7 @@ class ModelLabels:
         self._list_names = list_names
         self._faults = faults
         # Names that were listed once. Searching the lists takes as long as counting a request.
-        self._listed: set[str] = set()
+        self._listed = {""}
         self._unlisted: list[RequestRecord] = []
         self._consumers: list[Consumer] = []
 
@@ -92,11 +92,10 @@ class ModelLabels:
 
     def _name_for(self, record: RequestRecord) -> str:
         """Return the name of the model that answered; of the one that was asked for if no other did."""
-        name = record.served_model or record.model
-        return "" if name is None else self.label(name)
+        return self.label(record.served_model or record.model or "")
 
     def label(self, name: str) -> str:
-        """Return the name if it was listed by now, else `other`."""
+        """Return the name if it was listed by now, else `other`; none for none."""
         if name in self._listed:
             return name
         if not self._is_listed(name):

@@ -36,11 +36,11 @@ class Metrics:
             tally.first_token.observe(record.ttft_ms / 1000)
         if record.tokens_per_second is not None:
             tally.speed.observe(record.tokens_per_second)
-        if record.usage is not None:
-            tally.tokens["in"] += record.usage.prompt_tokens
-            tally.tokens["out"] += record.usage.completion_tokens
-            if record.usage.reasoning_tokens is not None:
-                tally.reasoning_tokens += record.usage.reasoning_tokens
+        if (usage := record.usage) is not None:
+            tally.tokens["in"] += usage.prompt_tokens
+            tally.tokens["out"] += usage.completion_tokens
+            if usage.reasoning_tokens is not None:
+                tally.reasoning_tokens += usage.reasoning_tokens
 
     def operation(self, kind: str, *, succeeded: bool) -> None:
         self._operations[kind, "success" if succeeded else "failure"] += 1

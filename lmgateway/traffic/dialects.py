@@ -47,7 +47,7 @@ _NATIVE_CHAT = {
 Protocol = Literal["openai", "responses", "messages", "native"]
 
 
-class Dialect(Struct, frozen=True):
+class Dialect(Struct, frozen=True, eq=False):
     """How one API names the parameters of a DefaultInference, and which kind of model it is for.
 
     `generates`: its requests generate text, which keeps the GPU busy. `stream_end` matches the end of a

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -27,6 +28,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _KEEP_ALIVE = ["keep-alive"]
+_VALUE = itemgetter(1)
 # Fields that a client can't have removed by naming them in Connection.
 _VITAL = frozenset({"authorization", "content-length", "content-type", "content-encoding"})
 # Host is set to LM Studio's, the gateway itself sends 100 Continue, and the client's address isn't forwarded.
@@ -102,7 +104,7 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
     fields = [(name, value) for name, value in headers.items() if _lower_name(name) not in dropped]
     # Nearly every value is printable, and then so are all of them together: one check in place of one each.
-    if not "".join([value for _, value in fields]).isprintable():
+    if not "".join(map(_VALUE, fields)).isprintable():
         fields = [(name, value) for name, value in fields if _is_writable(value)]
     return CIMultiDict(fields)
 

@@ -181,12 +181,12 @@ def _model_in(part: _Payload | _Nested | None) -> str | None:
 def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> None:
     if usage is not None:
         # One of the two APIs' names is used.
-        prompt = _first(usage.prompt_tokens_details, usage.input_tokens_details)
-        completion = _first(usage.completion_tokens_details, usage.output_tokens_details)
+        prompt = usage.prompt_tokens_details or usage.input_tokens_details
+        completion = usage.completion_tokens_details or usage.output_tokens_details
         _add(
             figures,
-            _first(usage.prompt_tokens, usage.input_tokens),
-            _first(usage.completion_tokens, usage.output_tokens),
+            usage.input_tokens if usage.prompt_tokens is None else usage.prompt_tokens,
+            usage.output_tokens if usage.completion_tokens is None else usage.completion_tokens,
             usage.cache_read_input_tokens if prompt is None else prompt.cached_tokens,
             None if completion is None else completion.reasoning_tokens,
         )
@@ -194,10 +194,6 @@ def _take(figures: TokenCount, usage: _Usage | None, stats: _Stats | None) -> No
         _add(figures, stats.input_tokens, stats.total_output_tokens, None, stats.reasoning_output_tokens)
         figures.tokens_per_second = stats.tokens_per_second
         figures.time_to_first_token = stats.time_to_first_token or stats.time_to_first_token_seconds
-
-
-def _first(one: T | None, other: T | None) -> T | None:
-    return other if one is None else one
 
 
 def _add(

@@ -18,7 +18,7 @@ def identify_caller(head: RequestHead, rules: Ruleset, area: Area) -> Caller:
     """
     if area.is_open(health_is_open=rules.health_is_open):
         return ANYONE
-    return rules.callers.identify(head.credential, head.address)
+    return head.caller()
 
 
 def admit(caller: Caller, head: RequestHead, area: Area) -> None:

@@ -49,17 +49,19 @@ async def choose(
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return Choice()
     is_limited = not caller.models.allow_all
-    if is_limited or not caller.has("tools"):
+    if is_limited or not caller.may_run_tools:
         check_body(caller, incoming.target.path, body, incoming.headers.getall("Content-Type", ()))
     fields = body.fields
     if fields is None:
         return Choice()
     ids.check(previous_response(body, dialect), caller.name)
     kind, active, value = dialect.model_type, models.of(dialect.model_type), fields.get("model")
-    named = text_of(value)
-    if named and not is_limited and rules.profiles.aliases.match(named) is None:
-        # Nearly every request: the model stays as it is, and this takes 2 µs less than the general way.
-        return Choice(named, None, _defaults(named, caller, rules, active))
+    name = named = text_of(value)
+    if active is not None and caller.model is None and (value is None or is_empty(value)):
+        name = active.name
+    if name and not is_limited and rules.profiles.aliases.match(name) is None:
+        # Nearly every request: nothing has to be looked up, and this takes 3 µs less than the general way.
+        return Choice(name, None if name == named else name, _defaults(name, caller, rules, active))
     if value is None or is_empty(value):
         named = None
     elif is_limited and (named is None or _is_cut(body)):
@@ -173,8 +175,8 @@ def _defaults(
     """
     profile = _profile(name, rules, active) if name is not None and rules.profiles.defaults else None
     of_active = None if active is None or is_default else active.default_inference
-    if profile is None and of_active is None and caller.default_inference is None:
-        return ()
+    if profile is None and caller.default_inference is None:
+        return () if of_active is None else (of_active,)
     sources = (caller.default_inference, profile, of_active)
     return tuple([source for source in sources if source is not None])
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from msgspec import Struct, field
 
 from ..access.callers import ANYONE, Caller
-from ..errors import GatewayError
+from ..errors import GatewayError, Unauthorized
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
@@ -26,6 +26,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
     admitted any more. `started` is by the monotonic clock, `began` the same moment in Unix seconds.
     """
 
+    app: web.Application
     rules: Ruleset
     head: RequestHead
     area: Area
@@ -60,6 +61,13 @@ class RequestContext(Struct, eq=False, kw_only=True):
             began=self.began,
         )
         return exchange
+
+    def end_if_revoked(self, rules: Ruleset) -> None:
+        """End the request if its caller's key isn't valid by these rules."""
+        try:
+            rules.callers.check(self.caller)
+        except Unauthorized as error:
+            self.end(error)
 
     @property
     def has_exchange(self) -> bool:

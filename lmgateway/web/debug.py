@@ -108,10 +108,12 @@ def _as_long_as_admitted(
             end(error)
 
     context.end = end
+    judges = request.app[RULES_IN_FORCE].judges
+    judges.add(judge)
     try:
-        with request.app[RULES_IN_FORCE].judged_by(judge):
-            yield
+        yield
     finally:
+        judges.discard(judge)
         if cutting is not None:
             cutting.cancel()
 

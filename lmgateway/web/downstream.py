@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from aiohttp import web
@@ -14,13 +13,14 @@ from ..aiohttp_private.relayed_response import RelayedResponse, prepare_now, wri
 from ..aiohttp_private.server_protocol import ServerProtocol, protocol_of
 from ..config import Queue
 from ..errors import GatewayError
-from ..traffic.dialects import Dialect, Protocol
+from ..traffic.dialects import Protocol
 from ..traffic.headers import EVENT_STREAM
 from ..traffic.keep_alives import is_codex, keep_alive
 from ..traffic.plan import RelayOptions
 from .error_events import error_event
 from .operations.areas import ApiStyle
 from .responses import error_response
+from .waiting_streams import WaitingStreams
 
 # How long a client may take to read what was sent before its response is broken off.
 _BREAK_OFF_SECONDS = 5
@@ -33,7 +33,7 @@ class Downstream:
     an event of the stream, if none of LM Studio's bytes was sent, else only some errors.
     """
 
-    __slots__ = ("_events", "_request", "_timer", "_writer", "is_early", "response")
+    __slots__ = ("_events", "_request", "_waits", "_writer", "is_early", "response")
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
@@ -42,43 +42,47 @@ class Downstream:
         # The body's writer, and how an error is reported in it if it is a stream.
         self._writer: AbstractStreamWriter | None = None
         self._events: Protocol | None = None
-        # The next keep-alive of a stream that waits.
-        self._timer: asyncio.TimerHandle | None = None
+        # What a stream that waits is one of, and how its keep-alives are sent.
+        self._waits: tuple[WaitingStreams, RelayOptions, Queue] | None = None
         # Whether nothing but the gateway's own head and keep-alives was sent.
         self.is_early = False
 
-    def keep_alive(self, options: RelayOptions, queue: Queue, *, since: float) -> None:
+    def keep_alive(
+        self, streams: WaitingStreams, options: RelayOptions, queue: Queue, *, since: float
+    ) -> None:
         """Send a head and keep-alives until end_waiting(), if the stream's request waits that long.
 
         `since` is when it arrived, by the monotonic clock. To be called when its body has been read.
         """
         dialect = options.dialect
         if queue.keepalive_ms and dialect is not None and dialect.generates:
-            delay = queue.keepalive_ms / 1000 - (time.monotonic() - since)
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(delay, self._send_keep_alive, options.path, dialect, queue)
+            self._waits = streams, options, queue
+            streams.add(self, since + queue.keepalive_ms / 1000)
 
     @property
     def is_waiting(self) -> bool:
         """True between keep_alive() and end_waiting()."""
-        return self._timer is not None
+        return self._waits is not None
 
     def end_waiting(self) -> None:
         """Send no more keep-alives."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._waits is not None:
+            self._waits[0].remove(self)
+            self._waits = None
 
-    def _send_keep_alive(self, path: str, dialect: Dialect, queue: Queue) -> None:
-        loop, protocol = asyncio.get_running_loop(), dialect.protocol
-        self._timer = loop.call_later(queue.keepalive_ms / 1000, self._send_keep_alive, path, dialect, queue)
-        connection, request = self.connection, self._request
+    def send_keep_alive(self) -> None:
+        """Send the next one, the first with the head, unless the waiting has ended just now."""
+        if self._waits is None or (dialect := self._waits[1].dialect) is None:
+            return
+        streams, options, queue = self._waits
+        streams.add(self, time.monotonic() + queue.keepalive_ms / 1000)
+        connection, protocol = self.connection, dialect.protocol
         if connection.is_closing or connection.unsent_bytes()[0]:
             return  # the client has left, or doesn't read
         if self._writer is None:
             self._writer, self._events, self.is_early = self._early_head(), protocol, True
-        codex = is_codex(request.headers)
-        write_now(self._writer, keep_alive(protocol, path, queue.keepalive_chat, for_codex=codex))
+        codex = is_codex(self._request.headers)
+        write_now(self._writer, keep_alive(protocol, options.path, queue.keepalive_chat, for_codex=codex))
 
     def _early_head(self) -> AbstractStreamWriter:
         headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}

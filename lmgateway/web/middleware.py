@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import PageRefused, is_preflight
 from ..aiohttp_private.server_protocol import protocol_of
-from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound, Unauthorized
+from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
-from ..text import METHOD_CHARACTERS, clean_name, clean_path
+from ..text import METHOD_CHARACTERS, clean_name
 from .admission import admit, identify_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .ruleset import Ruleset
 from .state import ACTIVITY, AREAS, CONTEXT, KEYS, LEDGER, RATE_LIMITS, RULES_IN_FORCE
 
 logger = logging.getLogger(__name__)
@@ -33,13 +31,14 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     head = rules.head(client, request.version, request.raw_headers)
     cancellation = Cancellation(request.task.cancel)
     context = request[CONTEXT] = RequestContext(
+        app=app,
         rules=rules,
         head=head,
         area=app[AREAS].of(request),
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method[:METHOD_CHARACTERS],
-        path=clean_path(head.redaction.redact(request.path)),
+        path=head.shown_path(request.path),
         cancellation=cancellation,
         end=cancellation.interrupt,
         downstream=Downstream(request),
@@ -105,7 +104,7 @@ def _from_router(exc: web.HTTPException) -> GatewayError:
 async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Reject clients outside the allowed networks, callers without the needed scope, and forbidden origins.
 
-    Preflights are answered here, because they can't carry a key.
+    Preflights are answered here, because they can't carry a key. A request is ended if its caller's key ends.
     """
     context = request[CONTEXT]
     rules, head, area = context.rules, context.head, context.area
@@ -114,33 +113,21 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
     caller = context.caller = identify_caller(head, rules, area)
+    judge, judges = context.end_if_revoked, context.app[RULES_IN_FORCE].judges
     try:
-        return await _admitted(request, handler)
+        admit(caller, head, area)
+        if caller.is_named:
+            context.app[KEYS].uses.add(caller.name, context.client)
+            judges.add(judge)
+        return await handler(request)
     except GatewayError as exc:
         if isinstance(exc, PageRefused):
             _log_refused_page(context, request.headers.get("Origin"))
         if area.is_proxied and not context.has_exchange:
-            request.app[LEDGER].refused(caller.name)
+            context.app[LEDGER].refused(caller.name)
         raise
-
-
-async def _admitted(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Handle the request if its caller is admitted, and end it if the caller's key ends."""
-    context = request[CONTEXT]
-    caller = context.caller
-    admit(caller, context.head, context.area)
-    if not caller.is_named:
-        return await handler(request)
-    request.app[KEYS].uses.add(caller.name, context.client)
-    with request.app[RULES_IN_FORCE].judged_by(partial(_end_if_revoked, context)):
-        return await handler(request)
-
-
-def _end_if_revoked(context: RequestContext, rules: Ruleset) -> None:
-    try:
-        rules.callers.check(context.caller)
-    except Unauthorized as error:
-        context.end(error)
+    finally:
+        judges.discard(judge)
 
 
 def _answer_preflight(request: web.Request, context: RequestContext) -> web.Response:
@@ -172,9 +159,8 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if context.latest_exchange is not None and context.latest_exchange.queued_ms:
         headers["X-Queue-Wait-Ms"] = str(context.latest_exchange.queued_ms)
     if context.caller.is_named:
-        headers.update(request.app[RATE_LIMITS].headers(context.caller.name))
-    for name, value in head.cors_fields(proxied=context.area.is_for_pages).items():
-        headers.add(name, value)  # in addition to LM Studio's own Vary
+        headers.update(context.app[RATE_LIMITS].headers(context.caller.name))
+    headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary
 
 
 MIDDLEWARES = (observe, render_errors, authorize)

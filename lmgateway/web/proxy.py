@@ -24,7 +24,16 @@ from .held_bodies import HeldBody
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import ACTIVE_MODELS, ACTIVITY, CONTEXT, HELD_BODIES, RATE_LIMITS, RESPONSE_IDS, SCHEDULER
+from .state import (
+    ACTIVE_MODELS,
+    ACTIVITY,
+    CONTEXT,
+    HELD_BODIES,
+    RATE_LIMITS,
+    RESPONSE_IDS,
+    SCHEDULER,
+    WAITING_STREAMS,
+)
 from .tickets import ticket_for
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
@@ -58,7 +67,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             planned = plan(incoming, choice, config, rules.box.refusals.of)
             ticket = await ticket_for(app, context, exchange, incoming, choice, planned)
             if planned.streaming:
-                context.downstream.keep_alive(planned.relay, config.queue, since=context.started)
+                streams, since = app[WAITING_STREAMS], context.started
+                context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
             activity.announce(exchange)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -19,6 +18,7 @@ from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
 from ..networks import Address, parse_address
+from ..text import clean_path
 from ..traffic.content_coding import coding_of
 from ..traffic.headers import RequestFields
 
@@ -74,8 +74,8 @@ class Ruleset:
 class RequestHead:
     """A request's header fields except Content-Length, and what the rules derive from them.
 
-    Each property is computed at its first use, and cached unless it raises. The caller isn't part of it,
-    because keys may change while a head is cached.
+    Each property is computed at its first use, and cached unless it raises. If the keys change, there are new
+    rules, with heads of their own.
     """
 
     def __init__(self, rules: Ruleset, peer: str, version: tuple[int, int], raw_fields: RawFields) -> None:
@@ -83,6 +83,7 @@ class RequestHead:
         self._peer = peer
         self._version = version
         self._admitted_pages: set[tuple[bool, bool]] = set()
+        self._path = self._shown_path = ""
         self.fields = CIMultiDictProxy(
             CIMultiDict([(_decode(name), _decode(value)) for name, value in raw_fields])
         )
@@ -103,10 +104,24 @@ class RequestHead:
     def credential(self) -> Credential:
         return presented(self.fields)
 
+    def caller(self) -> Caller:
+        """Return the caller. Not a property: a key may end at any moment. Raises as Callers.identify."""
+        return self._rules.callers.identify(self.credential, self.address, self._holder)
+
+    @cached_property
+    def _holder(self) -> tuple[Caller, float]:
+        return self._rules.callers.holder(self.credential)
+
     @cached_property
     def redaction(self) -> Redaction:
         """Redacts the keys of this request in a text."""
         return self._rules.callers.redaction(self.credential)
+
+    def shown_path(self, path: str) -> str:
+        """Return a request's path as it is recorded, logged and shown. Of one head it is mostly the same."""
+        if path != self._path:
+            self._path, self._shown_path = path, clean_path(self.redaction.redact(path))
+        return self._shown_path
 
     @cached_property
     def request_id(self) -> str | None:
@@ -201,29 +216,13 @@ class RulesInForce:
 
     def __init__(self, rules: Ruleset) -> None:
         self.current = rules
-        self._judges: set[Callable[[Ruleset], None]] = set()
+        # Called with all rules that are put in force while they are in this set. They must not raise. (A
+        # context manager for each request would take 1 µs more.)
+        self.judges: set[Callable[[Ruleset], None]] = set()
 
     def replace(self, rules: Ruleset) -> None:
         """Put these rules in force, and have everything judged again that lasts beyond a request."""
         before, self.current = self.current, rules
         before.retire()
-        for judge in tuple(self._judges):
+        for judge in tuple(self.judges):
             judge(rules)
-
-    def judged_by(self, judge: Callable[[Ruleset], None]) -> AbstractContextManager[None]:
-        """Call `judge` with all rules that are put in force inside this block. It must not raise."""
-        return _Judged(self._judges, judge)
-
-
-class _Judged:
-    # Not a generator with contextlib's decorator, which takes 1 µs more.
-    __slots__ = ("_judge", "_judges")
-
-    def __init__(self, judges: set[Callable[[Ruleset], None]], judge: Callable[[Ruleset], None]) -> None:
-        self._judges, self._judge = judges, judge
-
-    def __enter__(self) -> None:
-        self._judges.add(self._judge)
-
-    def __exit__(self, *_: object) -> None:
-        self._judges.discard(self._judge)

@@ -25,6 +25,7 @@ from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .ruleset import RulesInForce
+from .waiting_streams import WaitingStreams
 
 # Of the application
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
@@ -48,6 +49,7 @@ RULES_IN_FORCE = web.AppKey("rules_in_force", RulesInForce)
 SCHEDULER = web.AppKey("scheduler", Scheduler)
 STARTED = web.AppKey("started", float)
 TURNS = web.AppKey("turns", Turns)
+WAITING_STREAMS = web.AppKey("waiting_streams", WaitingStreams)
 
 # Of a request
 CONTEXT = web.RequestKey("context", RequestContext)

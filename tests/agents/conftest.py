@@ -10,7 +10,7 @@ import pytest
 
 from lmgateway.simulator import Pace, Simulator, Switches
 from lmgateway.simulator.engine.switches import Overflow
-from tests.agents.programs import Program
+from tests.agents.programs import MANIFEST, Program, claude_code, codex_cli
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.node import installed
@@ -18,26 +18,6 @@ from tests.support.relay import Relay, recording_relay
 from tests.support.studio import running_studio
 
 KEY, MODEL = "the-key", "qwen2.5-7b-instruct"
-# With these nothing but the gateway is asked.
-CLAUDE_QUIET = (
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
-    "DISABLE_AUTOUPDATER",
-    "DISABLE_ERROR_REPORTING",
-    "DISABLE_TELEMETRY",
-)
-CODEX_CONFIG = """
-model = "{model}"
-model_provider = "lmgateway"
-[model_providers.lmgateway]
-name = "lmgateway"
-base_url = "{base_url}/v1"
-env_key = "LMGATEWAY_API_KEY"
-wire_api = "responses"
-[analytics]
-enabled = false
-[features]
-plugins = false
-"""
 
 
 @dataclass
@@ -72,7 +52,7 @@ class Setup:
 
 @pytest.fixture(scope="session")
 def commands() -> Path:
-    return installed(Path(__file__).with_name("package.json")) / ".bin"
+    return installed(MANIFEST) / ".bin"
 
 
 @pytest.fixture
@@ -90,19 +70,9 @@ async def setup(start_gateway: StartGateway, overflow: Overflow) -> AsyncIterato
 
 @pytest.fixture
 def claude(commands: Path, setup: Setup, tmp_path: Path) -> Program:
-    models = ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
-    environ = {
-        "ANTHROPIC_BASE_URL": setup.gateway.base_url,
-        "ANTHROPIC_AUTH_TOKEN": KEY,
-        **dict.fromkeys(models, MODEL),
-        **dict.fromkeys(CLAUDE_QUIET, "1"),
-    }
-    return Program(commands / "claude", tmp_path, environ)
+    return claude_code(commands, tmp_path, setup.gateway.base_url, KEY, MODEL)
 
 
 @pytest.fixture
 def codex(commands: Path, setup: Setup, tmp_path: Path) -> Program:
-    home = tmp_path / ".codex"
-    home.mkdir()
-    (home / "config.toml").write_text(CODEX_CONFIG.format(model=MODEL, base_url=setup.gateway.base_url))
-    return Program(commands / "codex", tmp_path, {"CODEX_HOME": str(home), "LMGATEWAY_API_KEY": KEY})
+    return codex_cli(commands, tmp_path, setup.gateway.base_url, KEY, MODEL)

@@ -8,6 +8,27 @@ import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+MANIFEST = Path(__file__).with_name("package.json")
+# With these nothing but the gateway is asked.
+CLAUDE_QUIET = (
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+    "DISABLE_AUTOUPDATER",
+    "DISABLE_ERROR_REPORTING",
+    "DISABLE_TELEMETRY",
+)
+CODEX_CONFIG = """
+model = "{model}"
+model_provider = "lmgateway"
+[model_providers.lmgateway]
+name = "lmgateway"
+base_url = "{base_url}/v1"
+env_key = "LMGATEWAY_API_KEY"
+wire_api = "responses"
+[analytics]
+enabled = false
+[features]
+plugins = false
+"""
 # Claude Code's ten retries take three minutes, which no test may wait for.
 PROGRAM_SECONDS = 60.0
 
@@ -48,3 +69,23 @@ class Program:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.communicate()
         return Finished(process.returncode or 0, output.decode())
+
+
+def claude_code(commands: Path, folder: Path, base_url: str, key: str, model: str) -> Program:
+    """Claude Code, set up for this gateway."""
+    models = ("ANTHROPIC_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL")
+    environ = {
+        "ANTHROPIC_BASE_URL": base_url,
+        "ANTHROPIC_AUTH_TOKEN": key,
+        **dict.fromkeys(models, model),
+        **dict.fromkeys(CLAUDE_QUIET, "1"),
+    }
+    return Program(commands / "claude", folder, environ)
+
+
+def codex_cli(commands: Path, folder: Path, base_url: str, key: str, model: str) -> Program:
+    """Codex, set up for this gateway."""
+    home = folder / ".codex"
+    home.mkdir()
+    (home / "config.toml").write_text(CODEX_CONFIG.format(model=model, base_url=base_url))
+    return Program(commands / "codex", folder, {"CODEX_HOME": str(home), "LMGATEWAY_API_KEY": key})

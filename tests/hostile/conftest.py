@@ -31,6 +31,7 @@ async def gateway(start_gateway: StartGateway, upstream: ScriptedUpstream) -> As
         upstream.base_url,
         auth={"api_key": KEY},
         network={"ip_allowlist": ["127.0.0.1", "::1"]},
+        models={MODEL: {"slots": 1000}},  # the line is on, and lets all of them run
     )
     defaults = DefaultInference(temperature=0.5, max_tokens=100)
     await gateway.app[MODELS].activate(

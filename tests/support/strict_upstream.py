@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from tests.support.raw_server import raw_server
+from tests.support.upstream import not_looking
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _LINE = re.compile(rb"%s (/v1|/api/v0|/api/v1)/[!-~]* HTTP/1\.1" % _TOKEN)
@@ -94,5 +95,6 @@ async def _read_body(fields: dict[bytes, bytes], reader: asyncio.StreamReader) -
 @asynccontextmanager
 async def strict_upstream() -> AsyncIterator[StrictUpstream]:
     upstream = StrictUpstream()
-    async with raw_server(upstream.serve_connection, limit=1024**2) as upstream.port:
-        yield upstream
+    with not_looking():
+        async with raw_server(upstream.serve_connection, limit=1024**2) as upstream.port:
+            yield upstream

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+import pytest
+
+from lmgateway.scheduling.watch import Watch
 from tests.support.messages import Message, parse_head
 from tests.support.raw_server import raw_server
 
@@ -27,11 +30,6 @@ class Received(Message):
     def target(self) -> str:
         return self.line.split(" ")[1]
 
-    @property
-    def is_of_gateway(self) -> bool:
-        """True for what the gateway asks itself, and doesn't forward."""
-        return self.method == "GET" and not self.all("Via")
-
 
 Script = Callable[[Received, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -49,9 +47,6 @@ def answer(
         await writer.drain()
 
     return script
-
-
-_NO_LIST = answer(status="404 Not Found")
 
 
 def answer_after(event: asyncio.Event) -> Script:
@@ -106,8 +101,6 @@ class ScriptedUpstream:
     received: list[Received] = field(default_factory=list)
     arrivals: asyncio.Queue[Received] = field(default_factory=asyncio.Queue)
     connections: int = 0
-    hides_lists: bool = True
-    """The gateway's own requests for lists of models are answered with 404, and aren't recorded."""
     gone: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
     """Has an item for each connection that a peer closed."""
 
@@ -123,9 +116,6 @@ class ScriptedUpstream:
         self.connections += 1
         try:
             while not writer.is_closing() and (request := await self._read(reader)):
-                if self.hides_lists and request.is_of_gateway:
-                    await _NO_LIST(request, reader, writer)
-                    continue
                 self.received.append(request)
                 self.arrivals.put_nowait(request)
                 await self.script(request, reader, writer)
@@ -155,8 +145,18 @@ async def read_body(request: Received, reader: asyncio.StreamReader) -> bytes:
     return await reader.readexactly(int(request.one("Content-Length") or 0))
 
 
+@contextmanager
+def not_looking() -> Iterator[None]:
+    """Have gateways request no lists of models by themselves: each request is one of the test's."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(Watch, "look", lambda _watch, _now: None)
+        yield
+
+
 @asynccontextmanager
 async def scripted_upstream() -> AsyncIterator[ScriptedUpstream]:
+    """The gateway's requests for lists, which it sends beside others, would be answered by any script."""
     upstream = ScriptedUpstream()
-    async with raw_server(upstream.serve_connection) as upstream.port:
-        yield upstream
+    with not_looking():
+        async with raw_server(upstream.serve_connection) as upstream.port:
+            yield upstream

@@ -8,16 +8,16 @@ import msgspec
 import pytest
 from multidict import CIMultiDictProxy
 
-from lmgateway.access.callers import Callers
 from lmgateway.access.guard import Guard
 from lmgateway.boxes.fleet import Fleet
-from lmgateway.config import Auth, Config, decode_custom
+from lmgateway.config import Config, decode_custom
 from lmgateway.errors import GatewayError, Unauthorized
 from lmgateway.networks import Address
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
-from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset
+from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset, RulesInForce
+from tests.access.making import NOW, REST, key, ring, secret
 
 KEY = "a-long-secret"
 FIELDS = ((b"Host", b"gateway"), (b"Authorization", b"Bearer a-long-secret"), (b"X-Own", b"\xc3\xa9"))
@@ -53,12 +53,28 @@ def test_heads_that_differ_only_in_content_length_are_computed_once(monkeypatch:
 
 
 def test_a_verdict_on_a_key_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of two equal requests the second is refused if the key was revoked in between."""
-    rules = ruleset()
-    assert rules.callers.identify(head(rules).credential, head(rules).address).name == "owner"
-    monkeypatch.setattr(rules, "callers", Callers(Config(auth=Auth(api_key="another"))))
-    with pytest.raises(Unauthorized):
-        rules.callers.identify(head(rules).credential, head(rules).address)
+    """Of equal requests a later one is refused if the key, or its former secret, has ended in between."""
+    now = NOW
+    monkeypatch.setattr("lmgateway.access.callers.unix_time", lambda: now)
+    anna = key("anna", expires=NOW + 10)
+    ben = key("ben", key_id="thenewer", previous=secret("theolder", until=NOW + 20))
+    rules = RulesInForce(ruleset().with_keys(ring(anna, ben)))
+
+    def caller(secret_id: str) -> str:
+        sent = ((b"Host", b"gateway"), (b"X-API-Key", f"sk-lm-{secret_id}:{REST}".encode()))
+        try:
+            return head(rules.current, fields=sent).caller().name
+        except Unauthorized:
+            return "refused"
+
+    secrets = (anna.secret.id, "theolder", "thenewer")
+    assert [*map(caller, secrets)] == ["anna", "ben", "ben"]
+    now = NOW + 10
+    assert [*map(caller, secrets)] == ["refused", "ben", "ben"]
+    now = NOW + 20
+    assert [*map(caller, secrets)] == ["refused", "refused", "ben"]
+    rules.replace(rules.current.with_keys(ring(anna)))
+    assert [*map(caller, secrets)] == ["refused", "refused", "refused"]
 
 
 @pytest.mark.parametrize(
