@@ -147,7 +147,9 @@ class Scheduler:
     def finish(self, lease: Lease) -> None:
         """End a lease, because LM Studio is done with it. Only the first call has an effect."""
         if lease.phase != "ended":
-            self._dispatch(self.line.release(lease, monotonic()))
+            leases = self.line.release(lease, monotonic())
+            if self._is_attentive:
+                self._dispatch(leases)
             self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
@@ -176,9 +178,13 @@ class Scheduler:
             run = self._waiting.pop(lease.ticket)
             self._onlooker.dispatched(lease, run.waited)
             run.may_run(lease)
-        if self._timer is None and not self.line.waiting and not self.line.lingering:
-            return
-        self._set_timer()
+        if self._is_attentive:
+            self._set_timer()
+
+    @property
+    def _is_attentive(self) -> bool:
+        """True while a request waits or lingers, or the timer is set for one that did."""
+        return self._timer is not None or self.line.lingering > 0 or bool(self.line.waiting)
 
     def _set_timer(self) -> None:
         now = monotonic()
