@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from lmgateway.scheduling.accounts import RECENT_SECONDS
-from lmgateway.scheduling.line import Bounds, Line
+from lmgateway.scheduling.line import Bounds, Line, Refusal
 from lmgateway.scheduling.slots import Instance, Lease
 from lmgateway.scheduling.tickets import Account, Terms
 from lmgateway.scheduling.waiting import OVERTAKEN_SECONDS, Waiter
@@ -60,9 +60,9 @@ class Lines(RuleBasedStateMachine):
         )
         self.arrived += 1
         outcome = self.line.arrive(request, self.now)
-        if isinstance(outcome, str):
+        if isinstance(outcome, Refusal):
             self.refused += 1
-            return multiple()
+            return multiple(*self.note(outcome.leases))
         return multiple(*self.note(outcome))
 
     @rule(target=leases, lease=consumes(leases))
