@@ -7,7 +7,7 @@ waits or does I/O, so that a schedule of hours is tested in a moment.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -28,6 +28,13 @@ class Bounds(Struct, frozen=True, kw_only=True):
     waiting: int = 1000
     waiting_per_key: int = 400
     waiting_bytes: int = 268_435_456
+
+
+class Refusal(NamedTuple):
+    """Why a request was refused, and the leases of others that its arrival gave."""
+
+    code: RefusalCode
+    leases: list[Lease]
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -59,11 +66,13 @@ class Line:
         self.places = Places(self.machines, self.accounts, self.waiting, terms, slots)
         self._terms = terms
         self._arrivals = 0
+        # When it was last decided who may run.
+        self._decided = now
         self._next_due: float | None = None
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | RefusalCode:
+    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
         """Put a request in line, and return the leases of those that may run now: usually this one.
 
         A refused request is in line no more.
@@ -80,7 +89,7 @@ class Line:
         if code is None:
             return leases
         self._forget(waiter)
-        return code
+        return Refusal(code, leases)
 
     def leave(self, ticket: Ticket, now: float) -> list[Lease]:
         """Take a waiting request out of the line."""
@@ -154,8 +163,13 @@ class Line:
         return ended
 
     def due(self, now: float) -> float | None:
-        """Return when `tick` is needed next, None if it isn't."""
-        times = [time for waiter in self.waiting for time in waiter.dues if time > now]
+        """Return when `tick` is needed next, maybe a time that has passed; None if it isn't needed."""
+        # What happened in between without a decision, such as a report, has decided nothing.
+        decided = self._decided
+        times = [waiter.expires_at for waiter in self.waiting]
+        times += [time for waiter in self.waiting for time in waiter.turns if time > decided]
+        if self.waiting and (ends := self.accounts.company_ends) is not None and ends > decided:
+            times.append(ends)
         times += [lease.lingers_until for lease in self.running.values() if lease.lingers_until is not None]
         self._next_due = min(times, default=None)
         return self._next_due
@@ -168,6 +182,7 @@ class Line:
 
     def _dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""
+        self._decided = now
         leases: list[Lease] = []
         while self.waiting and (lease := self._let_next_in(now)) is not None:
             leases.append(lease)

@@ -38,9 +38,8 @@ class Waiter:
         return self.since + self.ticket.max_wait
 
     @property
-    def dues(self) -> Iterator[float]:
-        """The times at which something changes for it."""
-        yield self.expires_at
+    def turns(self) -> Iterator[float]:
+        """The times at which it may run before others that it had to let go first."""
         yield self.promoted_at
         if self.overtaken_since is not None:
             yield self.overtaken_since + OVERTAKEN_SECONDS

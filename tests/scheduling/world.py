@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 
 from lmgateway.scheduling.accounts import RECENT_SECONDS
-from lmgateway.scheduling.line import Bounds, Line
+from lmgateway.scheduling.line import Bounds, Line, Refusal
 from lmgateway.scheduling.slots import Instance, Lease
 from lmgateway.scheduling.tickets import Account, Terms, Ticket
 from lmgateway.scheduling.waiting import OVERTAKEN_SECONDS, Waiter
@@ -60,9 +60,9 @@ class World:
         )
         self.arrived += 1
         outcome = self.line.arrive(request, self.now)
-        if isinstance(outcome, str):
+        if isinstance(outcome, Refusal):
             self.refused += 1
-            return []
+            return self.note(outcome.leases)
         return self.note(outcome)
 
     def end(self, lease: Lease) -> list[Lease]:
