@@ -47,7 +47,7 @@ class Bucket:
         self._latest = MINUTE_SECONDS - _ONE * self._each
 
     def take(self, amount: int, now: float) -> None:
-        self._full_at = (self._full_at if self._full_at > now else now) + amount * self._each
+        self._full_at = max(self._full_at, now) + amount * self._each
 
     def give_back(self, amount: int) -> None:
         self._full_at -= amount * self._each
