@@ -13,8 +13,9 @@ from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from ..observe.exchange import Exchange
+from .bounds import Bounds, Refusal, RefusalCode
 from .instances import Instances
-from .line import UNLIMITED, Bounds, Line, Refusal, RefusalCode
+from .line import UNLIMITED, Line
 from .prompt_times import PromptTimes
 from .runs import Run
 from .slots import Lease

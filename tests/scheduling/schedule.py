@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from lmgateway.scheduling.line import Line, Refusal
+from lmgateway.scheduling.bounds import Refusal
+from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
 from lmgateway.scheduling.tickets import Account, Terms, Ticket
 

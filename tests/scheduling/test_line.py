@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.scheduling.line import DEFAULT_BOUNDS, UNLIMITED, Bounds, Line, Refusal
+from lmgateway.scheduling.bounds import DEFAULT_BOUNDS, Bounds, Refusal
+from lmgateway.scheduling.line import UNLIMITED, Line
 from lmgateway.scheduling.slots import Lease
 from lmgateway.scheduling.tickets import Terms, Ticket
 from tests.scheduling.schedule import instance, ticket

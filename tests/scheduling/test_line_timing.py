@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmgateway.scheduling.line import Bounds, Refusal
+from lmgateway.scheduling.bounds import Bounds, Refusal
 from lmgateway.scheduling.tickets import Ticket
 from lmgateway.scheduling.waiting import Waiter
 from tests.scheduling.schedule import ticket
