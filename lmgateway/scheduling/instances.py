@@ -87,20 +87,22 @@ class Instances:
         if not instance.is_listed:
             return []
         self._reported[instance.id] = details
+        self._unlearned.pop(instance.id, None)
         self._apply(instance)
         return self._line.put(instance, monotonic())
 
-    def take_unlearned(self, box: str) -> list[Instance]:
-        """Return the instances of a box that the SDK is to be asked about, once."""
-        taken = [one for one in self.listed(box) if one.id in self._unlearned and self._needs_sdk(one)]
-        for one in taken:
-            del self._unlearned[one.id]
-        return taken
+    def unlearned(self, box: str) -> list[Instance]:
+        """Return the instances of a box that the SDK is to be asked about."""
+        return [one for one in self.listed(box) if one.id in self._unlearned and self._needs_sdk(one)]
 
-    def not_reached(self, instance: Instance) -> None:
-        """Have the SDK asked about an instance again: it couldn't be reached."""
-        if instance.is_listed:
-            self._unlearned[instance.id] = None
+    def put_nothing(self, instance: Instance) -> None:
+        """Take in that the SDK reports nothing of an instance."""
+        self._unlearned.pop(instance.id, None)
+
+    def may_share(self, instance: Instance) -> bool:
+        """True if it isn't known yet whether the requests of an instance share its context."""
+        is_learned = instance.is_listed and instance.id not in self._unlearned
+        return not is_learned and self.has_guard(instance.model)
 
     def _needs_sdk(self, instance: Instance) -> bool:
         """True if the SDK may report what decides how many requests run."""

@@ -110,6 +110,9 @@ class Line:
         if self.machines.instances.get(instance.id) is not instance:
             instance.idle_since = now
         self.machines.add(instance)
+        if instance.context is not None:
+            for lease in instance.leases:  # of those that began before it was known to be shared
+                lease.reserved = lease.reserved or self.machines.needs(instance, lease.ticket)
         return self._dispatch(now)
 
     def remove(self, instance: Instance, now: float) -> list[Lease]:

@@ -108,8 +108,13 @@ class Scheduler:
         return not self._config.queue.enabled and self._terms_of(key).running is None
 
     def shares_context(self, ticket: Ticket) -> bool:
-        """True if what the request needs of the context decides when it may run."""
-        return any(one.context is not None for one in self.line.machines.of(ticket))
+        """True if what the request needs of the context may decide what runs beside it."""
+        if ticket.kind != "llm":
+            return False
+        instances = self.line.machines.of(ticket)
+        if not instances:
+            return self.instances.has_guard(ticket.model)
+        return any(one.context is not None or self.instances.may_share(one) for one in instances)
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
@@ -163,7 +168,10 @@ class Scheduler:
             self.prompt_times.learn(ticket.model, ticket.body_bytes, exchange.first_token - exchange.sent)
         if lease.instance.context is not None and count is not None:
             needs = self.line.machines.learned(ticket.model)
-            needs.learn(ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens)
+            earlier = ticket.earlier_tokens
+            needs.learn(
+                ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens, earlier_tokens=earlier
+            )
 
     def linger(self, lease: Lease) -> None:
         """Keep the slot of a client that has left in its prompt, which LM Studio still processes."""

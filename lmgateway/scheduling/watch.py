@@ -56,14 +56,14 @@ class Watch:
         with suppress(GatewayError):  # it is logged where LM Studio is called
             await box.list_models()
         await asyncio.sleep(0)  # the line takes in the new list
-        for instance in self._instances.take_unlearned(box.name):
+        for instance in self._instances.unlearned(box.name):
             self._trust.pop(instance, None)
             try:
                 details = await box.sdk.details(instance.kind, instance.id.name)
             except UpstreamUnavailable:
-                self._instances.not_reached(instance)
-            except GatewayError:
-                continue  # it is logged where LM Studio is called
+                return  # it is asked again after the next look
+            except GatewayError:  # it is logged where LM Studio is called
+                self._instances.put_nothing(instance)
             else:
                 self._dispatch(self._instances.put_details(instance, details))
 

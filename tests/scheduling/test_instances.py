@@ -25,7 +25,7 @@ class Kept:
         self.instances.take("lmstudio", Listing(instances=known, details=of))
 
     def unlearned(self) -> list[str]:
-        return [one.id.name for one in self.instances.take_unlearned("lmstudio")]
+        return [one.id.name for one in self.instances.unlearned("lmstudio")]
 
 
 def test_the_sdk_tells_the_slots_where_the_list_does_not() -> None:
@@ -58,15 +58,18 @@ def test_an_instance_that_another_configuration_must_know_is_asked_about_then() 
     assert kept.unlearned() == []
     kept.config = Config()
     assert kept.unlearned() == ["one"]
+    [one] = kept.instances.listed("lmstudio")
+    kept.instances.put_details(one, InstanceDetails(2, 4096, unified_cache=True))
     assert kept.unlearned() == []
 
 
 def test_an_instance_is_asked_about_again_if_the_sdk_could_not_be_reached() -> None:
-    """Not one that was unloaded meanwhile."""
+    """Not one that was unloaded meanwhile, nor one of which it has nothing to report."""
     kept = Kept()
     kept.lists(*NAMES, details=InstanceDetails(2, 4096))
-    asked = kept.instances.take_unlearned("lmstudio")
+    assert kept.unlearned() == ["one", "two"]
     kept.lists("two", details=InstanceDetails(2, 4096))
-    for one in asked:
-        kept.instances.not_reached(one)
     assert kept.unlearned() == ["two"]
+    [two] = kept.instances.listed("lmstudio")
+    kept.instances.put_nothing(two)
+    assert kept.unlearned() == []
