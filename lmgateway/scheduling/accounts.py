@@ -107,10 +107,17 @@ class Accounts:
         others = len(active) - (account in active) + len(self._recent) - (account in self._recent)
         return others > 0
 
+    @property
+    def company_ends(self) -> float | None:
+        """When the only active account has no company any more, unless that changes before."""
+        if len(self._turns.active) != 1 or not self._recent:
+            return None
+        return self._recent[next(reversed(self._recent))] + RECENT_SECONDS
+
     def _forget_old(self) -> None:
         while self._recent:
             oldest = next(iter(self._recent))
-            if self._recent[oldest] > self.now - RECENT_SECONDS:
+            if self._recent[oldest] + RECENT_SECONDS > self.now:
                 return
             del self._recent[oldest]
 

@@ -13,8 +13,9 @@ from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from ..observe.exchange import Exchange
+from .bounds import Bounds, Refusal, RefusalCode
 from .instances import Instances
-from .line import UNLIMITED, Bounds, Line, RefusalCode
+from .line import UNLIMITED, Line
 from .prompt_times import PromptTimes
 from .runs import Run
 from .slots import Lease
@@ -118,16 +119,13 @@ class Scheduler:
         now = monotonic()
         self._watch.look(now)
         outcome = self.line.arrive(ticket, now)
-        if isinstance(outcome, str):
-            self._dispatch([])
-            error = self._refusal(outcome, ticket)
+        if isinstance(outcome, Refusal):
+            self._dispatch(outcome.leases)
+            error = self._refusal(outcome.code, ticket)
             self._onlooker.refused(error)
             raise error
         if len(outcome) == 1 and outcome[0].ticket is ticket:
             return outcome[0]
-        if self._is_ending:
-            self._dispatch([*outcome, *self.line.leave(ticket, now)])
-            raise GatewayEnding(_ENDING, headers=_RETRY)
         return self._begin_to_wait(run, ticket, outcome)
 
     def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: Iterable[Lease]) -> Lease | None:
@@ -135,6 +133,10 @@ class Scheduler:
         self._dispatch(outcome)
         if ticket not in self._waiting:
             return run.lease
+        if self._is_ending:
+            del self._waiting[ticket]
+            self._dispatch(self.line.leave(ticket, monotonic()))
+            raise GatewayEnding(_ENDING, headers=_RETRY)
         self._onlooker.queued(self.line.waiting[ticket])
         return None
 
