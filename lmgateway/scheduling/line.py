@@ -116,8 +116,13 @@ class Line:
         return self._dispatch(now)
 
     def remove(self, instance: Instance, now: float) -> list[Lease]:
-        """Take in that an instance isn't in memory any more. What runs on it ends in its own way."""
+        """Take in that an instance isn't in memory any more. What runs on it ends in its own way.
+
+        A lingering request ends now: nothing else would tell.
+        """
         self.accounts.advance(now)
+        for lease in [one for one in instance.leases if one.phase == "lingering"]:
+            self._end(lease)
         self.accounts.set_outside(instance, 0)
         instance.is_listed, instance.context = False, None
         self._drop_if_idle(instance)

@@ -71,3 +71,16 @@ def test_a_name_that_a_client_invents_is_forgotten_with_its_requests() -> None:
     made.leave(third, 2.0)
     finish(made, second, 3.0)
     assert not made.machines.instances
+
+
+def test_an_unload_ends_the_prompts_whose_clients_have_left() -> None:
+    """LM Studio has ended, or the model was unloaded: nothing processes them any more."""
+    made = Line()
+    instances = Instances(made, Config)
+    instances.take("lmstudio", listing("one"))
+    gone, other = ticket(model="one"), ticket(model="one")
+    arrive(made, gone, other)
+    made.linger(made.running[gone], 120.0, 1.0)
+    instances.take("lmstudio", Listing())
+    assert [lease.ticket for lease in made.take_ended()] == [gone]
+    assert (list(made.running), made.lingering) == ([other], 0)
