@@ -74,11 +74,11 @@ class _Dispatcher:
     """
 
     def __init__(self, app: web.Application) -> None:
-        self._app = app
+        self._gateway = app
         self._chains: dict[Handler, Handler] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        app = self._app
+        app = self._gateway
         match = request._match_info = await app.router.resolve(request)
         match.add_app(app)
         match.freeze()
@@ -91,7 +91,7 @@ class _Dispatcher:
         return await chain(request)
 
     def _inside_middlewares(self, handler: Handler) -> Handler:
-        for middleware in reversed(self._app.middlewares):
+        for middleware in reversed(self._gateway.middlewares):
             handler = partial(middleware, handler=handler)
         return handler
 
