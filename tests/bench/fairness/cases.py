@@ -93,9 +93,9 @@ async def retries(play: Play, seconds: float) -> AsyncIterator[Figure]:
     )
     yield Figure(
         case="retries",
-        what="… and the 95th percentile of A's waits, for each second of it beside a patient B",
+        what="… and A's waits (95th percentile), compared with those beside a patient B",
         value=outcome.p95_wait("patient") / calm.p95_wait("patient"),
-        unit=":1",
+        unit="times",
         most=1.2,
     )
 
@@ -107,7 +107,7 @@ async def background(play: Play, seconds: float) -> AsyncIterator[Figure]:
     outcome, without = await play(scene), await play(replace(scene, has_line=False))
     yield Figure(
         case="background",
-        what="40 background requests of A: the 95th percentile of B's waits (target: A's longest answer)",
+        what="40 background requests of A: B's waits (95th percentile; the target is A's longest answer)",
         value=outcome.p95_wait("person"),
         unit="s",
         most=outcome.longest,
@@ -122,7 +122,7 @@ async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
     outcome = await play(scene)
     yield percent(
         "saturated",
-        "requests wait all the time: the time in which LM Studio has a free slot",
+        "requests always wait: the time in which LM Studio has a free slot",
         outcome.free_seconds / outcome.took,
         most=1,
     )

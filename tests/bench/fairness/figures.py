@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tests.bench.tables import table
 
-Unit = Literal["%", "s", ":1"]
+Unit = Literal["%", "s", ":1", "times"]
 
 
 class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
