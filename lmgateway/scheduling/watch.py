@@ -76,6 +76,7 @@ class Watch:
         while self._is_needed:
             await asyncio.sleep(max(self._next_count - monotonic(), 0.0))
             self._next_count = monotonic() + COUNT_SECONDS
+            self.look(monotonic())  # LM Studio may have loaded what is waited for
             models = {waiter.ticket.model for waiter in self._line.waiting}
             box = self._fleet.only
             for instance in self._instances.listed(box.name):

@@ -25,6 +25,11 @@ class WaitingStreams:
         self._next = inf
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no timer is set."""
+        return self._timer is None
+
     def add(self, stream: WaitingStream, due: float) -> None:
         self._due[stream] = due
         if due < self._next:

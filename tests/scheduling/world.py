@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from random import Random
 
 from lmgateway.scheduling.accounts import RECENT_SECONDS
-from lmgateway.scheduling.line import Bounds, Line
+from lmgateway.scheduling.bounds import Bounds, Refusal
+from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.slots import Instance, Lease
 from lmgateway.scheduling.tickets import Account, Terms, Ticket
-from lmgateway.scheduling.waiting import OVERTAKEN_SECONDS, Waiter
+from lmgateway.scheduling.waiting import Waiter
 from tests.scheduling.schedule import instance, ticket
 
 KEYS = ("alice", "bob", "carol")
@@ -60,9 +61,9 @@ class World:
         )
         self.arrived += 1
         outcome = self.line.arrive(request, self.now)
-        if isinstance(outcome, str):
+        if isinstance(outcome, Refusal):
             self.refused += 1
-            return []
+            return self.note(outcome.leases)
         return self.note(outcome)
 
     def end(self, lease: Lease) -> list[Lease]:
@@ -137,12 +138,7 @@ class World:
         return (not one.leases or taken + needed <= one.context) and not self.is_door_closed(waiter)
 
     def is_door_closed(self, waiter: Waiter) -> bool:
-        return any(
-            other is not waiter
-            and other.overtaken_since is not None
-            and self.now - other.overtaken_since >= OVERTAKEN_SECONDS
-            for other in self.line.waiting
-        )
+        return any(other is not waiter and self.now >= other.closes_at for other in self.line.waiting)
 
     def the_accounts_add_up_to_the_busy_time(self) -> None:
         accounts = self.line.accounts

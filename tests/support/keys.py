@@ -62,6 +62,6 @@ async def change_key(gateway: Gateway, name: str = "alice", **settings: object) 
     assert changed.status == 200, changed.body
 
 
-async def revoke_key(gateway: Gateway, name: str = "alice") -> None:
-    revoked = await call(gateway, "DELETE", f"/admin/keys/{name}")
+async def revoke_key(gateway: Gateway, name: str = "alice", *, by: str = OWNER) -> None:
+    revoked = await call(gateway, "DELETE", f"/admin/keys/{name}", key=by)
     assert revoked.status == 200, revoked.body

@@ -112,6 +112,10 @@ class ScriptedUpstream:
     def last(self) -> Received:
         return self.received[-1]
 
+    @property
+    def posts(self) -> list[Received]:
+        return [request for request in self.received if request.method == "POST"]
+
     async def serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:

@@ -62,7 +62,7 @@ async def test_refusals_cost_nothing(
     clocks.pass_seconds(60)
     assert (await ask(gateway, key))[0] == 200
     assert (await own_key(gateway, key))["used"] == {"requestsPerMinute": 1, "tokensPerDay": 20}
-    assert len(upstream.received) == 2
+    assert len(upstream.posts) == 2
 
 
 async def test_tokens_per_minute(gateway: Gateway, clocks: LimitClocks) -> None:

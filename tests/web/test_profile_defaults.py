@@ -123,4 +123,4 @@ async def test_sighup_puts_new_profiles_in_force(tmp_path: Path, upstream: Scrip
         await gateway.says("the configuration is reloaded")
         for client, sent, temperature in ((later, head + b"\r\n" + body, 1.5), (begun, body, 0.5)):
             assert (await client.ask(sent)).status == 200
-            assert json.loads(upstream.last.body) == {"model": "m", "temperature": temperature}
+            assert json.loads(upstream.posts[-1].body) == {"model": "m", "temperature": temperature}
