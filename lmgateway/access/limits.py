@@ -143,7 +143,8 @@ class RateLimits:
 
     def exchange_ended(self, exchange: Exchange) -> None:
         """Count the tokens of an exchange: those that LM Studio reported, else those that were relayed."""
-        if exchange.count is None or not (tokens := exchange.count.total):
+        count = exchange.count
+        if count is None or not (tokens := count.total):
             return
         account = self._accounts.get(exchange.key) or self._account(exchange.key)
         if account is not None:

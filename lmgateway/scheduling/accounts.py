@@ -67,11 +67,12 @@ class Accounts:
         """Charge a lease from now on."""
         ticket, box = lease.ticket, lease.box
         # Looked up once: hashing an account takes as long as the rest.
-        standings = [self._turns.active[ticket.account]]
-        if ticket.user is not None:
-            standings.append(self._users[ticket.account.key].active[ticket.user])
-        lease.standings = standings
-        for standing in standings:
+        of_account = self._turns.active[ticket.account]
+        if ticket.user is None:
+            lease.standings = (of_account,)
+        else:
+            lease.standings = (of_account, self._users[ticket.account.key].active[ticket.user])
+        for standing in lease.standings:
             standing.run(box, 1)
         box.running += 1
         lease.began_part = box.part

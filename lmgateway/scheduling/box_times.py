@@ -30,4 +30,5 @@ class BoxTime:
         part = seconds / runners
         self.part += part
         self.busy += seconds
-        self.outside_seconds += part * self.outside
+        if self.outside:
+            self.outside_seconds += part * self.outside

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 # How much a new answer counts at least.
 _WEIGHT = 0.1
+# So many answers count equally.
+_EQUAL_ANSWERS = 10
 # Only the models that were used last are remembered: clients may choose names.
 MAX_MODELS = 500
 
@@ -34,7 +36,8 @@ class Durations:
         else:
             self._means.move_to_end(model)
         mean.answers += 1
-        mean.seconds += max(_WEIGHT, 1 / mean.answers) * (seconds - mean.seconds)
+        weight = 1 / mean.answers if mean.answers < _EQUAL_ANSWERS else _WEIGHT
+        mean.seconds += weight * (seconds - mean.seconds)
 
     def mean(self, model: str) -> float | None:
         """Return the mean, None if no answer has ended."""

@@ -36,9 +36,10 @@ def wanted(name: str | None, kind: ModelType, listing: Listing) -> Wanted:
             return Wanted(model.key, name)
         if (model := listing.models.get(name)) is not None:
             return Wanted(model.key)
-    loaded = [(one.key, identifier) for identifier, one in listing.instances.items() if one.type == kind]
-    if len(loaded) == 1:
-        return Wanted(*loaded[0])
+    if listing.instances:
+        loaded = [(one.key, identifier) for identifier, one in listing.instances.items() if one.type == kind]
+        if len(loaded) == 1:
+            return Wanted(*loaded[0])
     return Wanted(clean_name(name or ""))
 
 

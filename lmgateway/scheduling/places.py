@@ -43,6 +43,8 @@ class Places:
         if limit is not None and self._running_of(ticket.account.key) >= limit:
             return "key_limit"
         instances = self._machines.of(ticket) or (self._assumed(ticket),)
+        if len(instances) == 1 and instances[0].admits_any:
+            return instances[0]  # nearly every request: what follows takes 1.5 µs more
         background = ticket.priority == "background" and (waiter is None or waiter.promoted_at > now)
         best: Instance | None = None
         why: Reason = "slot"

@@ -75,6 +75,11 @@ class Instance(Struct, eq=False):
         return max(self.slots - self.outside, 1) - len(self.leases)
 
     @property
+    def admits_any(self) -> bool:
+        """True if any request may run: two slots are free, and no context is shared."""
+        return self.context is None and len(self.leases) + self.outside < self.slots - 1
+
+    @property
     def reserved(self) -> int:
         return sum(lease.reserved for lease in self.leases)
 

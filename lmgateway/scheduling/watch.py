@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from time import monotonic
 
 from .. import background
@@ -38,6 +37,8 @@ class Watch:
         self._fleet = fleet
         self._dispatch = dispatch
         self._next_look = self._next_count = 0.0
+        # Whether the last list couldn't be read, as of a server that isn't LM Studio.
+        self.is_blind = False
         self._trust: dict[Instance, CountTrust] = {}
         self._tasks = background.DetachedTasks()
         self._counting: asyncio.Task[None] | None = None
@@ -53,8 +54,11 @@ class Watch:
                 self._tasks.start(self._refresh(self._fleet.only))
 
     async def _refresh(self, box: Box) -> None:
-        with suppress(GatewayError):  # it is logged where LM Studio is called
+        try:
             await box.list_models()
+            self.is_blind = False
+        except GatewayError:  # it is logged where LM Studio is called
+            self.is_blind = True
         await asyncio.sleep(0)  # the line takes in the new list
         for instance in self._instances.unlearned(box.name):
             self._trust.pop(instance, None)

@@ -34,7 +34,7 @@ from .state import (
     SCHEDULER,
     WAITING_STREAMS,
 )
-from .tickets import ticket_for
+from .tickets import ticket_for, with_needs
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -47,8 +47,9 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         raise MethodNotAllowed(f"{request.method} is not for a gateway.", headers={"Allow": _ALLOWED})
     destination = target.parse(request.raw_path)
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
-    app, context = request.app, request[CONTEXT]
-    activity, config, caller = app[ACTIVITY], context.rules.config, context.caller
+    context = request[CONTEXT]
+    app = context.app
+    activity, scheduler, config, caller = app[ACTIVITY], app[SCHEDULER], context.rules.config, context.caller
     ids, rates, rules = app[RESPONSE_IDS], app[RATE_LIMITS], context.rules
     if dialect is COUNTING and config.compat.mend:
         return await count_tokens(request)
@@ -57,7 +58,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         generates=dialect is not None and dialect.generates,
         runs_model=dialect is not None and dialect is not COUNTING,
     )
-    with activity.exchange(exchange, config.limits), Run(app[SCHEDULER], exchange) as run:
+    with activity.exchange(exchange, config.limits), Run(scheduler, exchange) as run:
         with HeldBody(app[HELD_BODIES], context.client, config) as held:
             incoming = await read(request, context, destination, dialect, held)
             listing = None
@@ -65,7 +66,9 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
-            ticket = await ticket_for(app, context, exchange, incoming, choice, planned)
+            ticket = ticket_for(scheduler, context, exchange, incoming, planned)
+            if ticket is not None and scheduler.shares_context(ticket):
+                ticket = await with_needs(ticket, app, incoming, choice)
             if planned.streaming:
                 streams, since = app[WAITING_STREAMS], context.started
                 context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)

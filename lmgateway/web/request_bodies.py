@@ -12,6 +12,7 @@ from typing import Any, Never, TypeVar
 import msgspec
 from aiohttp import web
 
+from ..aiohttp_private.flow_control import read_buffered
 from ..errors import (
     BadRequest,
     ContentTooLarge,
@@ -84,7 +85,7 @@ class Upload:
         content = self._request.content
         if not content.is_eof() or content.exception() is not None:
             return None
-        body = content.read_nowait()
+        body = read_buffered(content)
         if len(body) > self._limit:
             self._refuse()
         held.grow(len(body))

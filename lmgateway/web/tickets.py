@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from aiohttp import web
 from msgspec import structs
 
 from ..observe.exchange import Exchange
 from ..scheduling.instances import wanted
-from ..scheduling.tickets import Account, Ticket
+from ..scheduling.scheduler import Scheduler
+from ..scheduling.tickets import Ticket, account_of
 from ..text import clean_name
 from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
@@ -17,32 +20,32 @@ from ..traffic.rewrite import Body, Choice
 from ..traffic.short_body import ShortBody
 from .context import RequestContext
 from .reading import prompt_bytes
-from .state import RESPONSE_IDS, SCHEDULER, TURNS
+from .state import RESPONSE_IDS, TURNS
 
 
-async def ticket_for(
-    app: web.Application,
-    context: RequestContext,
-    exchange: Exchange,
-    incoming: Incoming,
-    choice: Choice,
-    planned: Plan,
+def ticket_for(
+    scheduler: Scheduler, context: RequestContext, exchange: Exchange, incoming: Incoming, planned: Plan
 ) -> Ticket | None:
     """Return the ticket of a request to a model, None for a request that takes no slot."""
-    dialect, body, scheduler = incoming.dialect, incoming.body, app[SCHEDULER]
+    dialect, body = incoming.dialect, incoming.body
     if not exchange.runs_model or scheduler.passes(exchange.key):
         return None
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return None
-    ticket = _make_ticket(context, dialect, body, planned)
-    if scheduler.shares_context(ticket):
-        return structs.replace(
-            ticket,
-            prompt_bytes=await prompt_bytes(body, app[TURNS]),
-            earlier_tokens=app[RESPONSE_IDS].tokens(previous_response(body, dialect)),
-            max_tokens=most_tokens(body, dialect, choice.defaults),
-        )
-    return ticket
+    return _make_ticket(context, dialect, body, planned)
+
+
+async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, choice: Choice) -> Ticket:
+    """Return the ticket with what the request needs of the context, if that decides when it may run."""
+    dialect, body = incoming.dialect, incoming.body
+    if dialect is None or not isinstance(body, (ShortBody, LongBody)):
+        return ticket
+    return structs.replace(
+        ticket,
+        prompt_bytes=await prompt_bytes(body, app[TURNS]),
+        earlier_tokens=app[RESPONSE_IDS].tokens(previous_response(body, dialect)),
+        max_tokens=most_tokens(body, dialect, choice.defaults),
+    )
 
 
 def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Ticket:
@@ -53,7 +56,7 @@ def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned:
     is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
     return Ticket(
         request_id=context.request_id,
-        account=Account(caller.name, None if rules.callers.are_several else context.client),
+        account=account_of(caller.name, None if rules.callers.are_several else context.client),
         user=None if caller.user_header is None else _user(context, caller.user_header),
         priority="background" if is_background else "interactive",
         model=model,
@@ -61,7 +64,7 @@ def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned:
         box=box.name,
         instance=instance,
         body_bytes=_size(planned.body),
-        max_wait=limit / 1000 if limit else float("inf"),
+        max_wait=limit / 1000 if limit else inf,
     )
 
 
@@ -70,6 +73,6 @@ def _user(context: RequestContext, header: str) -> str:
 
 
 def _size(body: object) -> int:
-    if isinstance(body, tuple):
-        return sum(map(len, body))
-    return len(body) if isinstance(body, bytes) else 0
+    if isinstance(body, bytes):
+        return len(body)
+    return sum(map(len, body)) if isinstance(body, tuple) else 0

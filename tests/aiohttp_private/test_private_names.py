@@ -77,7 +77,8 @@ OF_STREAM_RESPONSE = (
 )
 OF_SERVER = ("_kwargs", "_loop")
 OF_STREAM_WRITER = ("_compress", "_headers_written", "_write")
-OF_OTHERS = ("_ErrInfo", "_cache", "_loop", "_make_server", "_replace", "_serialize_headers")
+OF_STREAM_READER = ("_buffer", "_buffer_offset", "_cursor", "_eof", "_loop", "_protocol", "_size")
+OF_OTHERS = ("_match_info", "_ErrInfo", "_cache", "_loop", "_make_server", "_replace", "_serialize_headers")
 ALL = {
     *OF_REQUEST_HANDLER,
     *OF_RESPONSE_HANDLER,
@@ -87,6 +88,7 @@ ALL = {
     *OF_STREAM_RESPONSE,
     *OF_SERVER,
     *OF_STREAM_WRITER,
+    *OF_STREAM_READER,
     *OF_OTHERS,
 }
 
@@ -224,8 +226,13 @@ async def test_a_stream_writer_has_it(name: str) -> None:
     assert hasattr(StreamWriter(ResponseHandler(loop), loop), name)
 
 
-async def test_the_others_are_there() -> None:
+@pytest.mark.parametrize("name", OF_STREAM_READER)
+async def test_a_stream_reader_has_it(name: str) -> None:
     loop = asyncio.get_running_loop()
+    assert hasattr(StreamReader(ResponseHandler(loop), 1, loop=loop), name)
+
+
+async def test_the_others_are_there() -> None:
     assert hasattr(web_protocol, "_ErrInfo")
     headers = CIMultiDict(A="b")
     assert web.StreamResponse(_real_headers=headers).headers is headers
@@ -234,4 +241,5 @@ async def test_the_others_are_there() -> None:
     assert hasattr(RawRequestMessage, "_replace")
     assert hasattr(web.AppRunner, "_make_server")
     assert hasattr(yarl.URL("http://h/p"), "_cache")
-    assert StreamReader(ResponseHandler(loop), 1, loop=loop)._loop is loop
+    assert hasattr(web.Request, "match_info")
+    assert "_match_info" in web.Request.ATTRS

@@ -4,6 +4,8 @@
     python -m tests.bench --growth            how cost grows with streams, bodies, readers and networks
     python -m tests.bench --memory            idle, with 1,000 streams, and a minute later
     python -m tests.bench --worst             how long others wait beside the worst requests
+    python -m tests.bench --pairs --rounds 9  what keys' limits and the line before the GPU add to a request;
+                                              --base FOLDER compares with another version's code
 
 Everything is on 127.0.0.1. The targets have a core of their own, on which one at a time has something to do;
 the fake LM Studio behind it and the load in front of it share another. Where other things go on too, believe
@@ -20,6 +22,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
 
 import msgspec
 import uvloop
@@ -31,6 +34,7 @@ from .growth import Growth, all_growth
 from .measuring import SIDES, Subject, settle, warm
 from .memory import TARGETS as WITH_MEMORY
 from .memory import Memory, memories, memory
+from .pairs import Paired, pairs
 from .place import Place, placed
 from .processes import CannotStart
 from .targets import TARGETS, Target
@@ -48,6 +52,7 @@ class Results(Struct, frozen=True, omit_defaults=True):
     left_out: dict[str, str] = {}
     growth: list[Growth] = []
     memory: list[Memory] = []
+    paired: list[Paired] = []
 
 
 class Bench:
@@ -73,7 +78,10 @@ class Bench:
                 await self._weigh(place)
             if options.worst:
                 self.results.growth.append(await worst(place, self._say))
-            if not options.growth and not options.memory and not options.worst:
+            if options.pairs:
+                found = await pairs(place, options.base, options.rounds, options.requests, self._say)
+                self.results.paired.extend(found)
+            if not (options.growth or options.memory or options.worst or options.pairs):
                 await self._compare(place)
         self._print()
         return 1 if self._failed else 0
@@ -146,6 +154,7 @@ class Bench:
             parts += [tables.comparison(compared), tables.NOTES, tables.ratios(self.rounds)]
         parts += [str(growth) for growth in results.growth]
         parts += [memories(results.memory)] if results.memory else []
+        parts += [str(paired) for paired in results.paired]
         parts += results.left_out.values()
         print("\n\n".join(part for part in parts if part))
 
@@ -171,6 +180,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--growth", action="store_true", help="how the gateway's cost grows, instead")
     parser.add_argument("--memory", action="store_true", help="the gateway's memory, instead")
     parser.add_argument("--worst", action="store_true", help="waits beside the worst requests, instead")
+    parser.add_argument("--pairs", action="store_true", help="what limits and the line add, instead")
+    parser.add_argument(
+        "--requests", type=int, default=2000, help="with --pairs: to each gateway in each round (2000)"
+    )
+    parser.add_argument(
+        "--base", type=Path, metavar="FOLDER", help="with --pairs: another version's code, for the first row"
+    )
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     return parser
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -29,7 +28,7 @@ NETWORKS = ("127.0.0.1", "192.168.0.0/16", "fd00::/8")
 _NEW_KEY = {
     "name": "bench",
     "scopes": ["inference", "models", "observe"],
-    "limits": {"requestsPerMinute": 10**6, "tokensPerDay": 10**9},
+    "limits": {"requestsPerMinute": 10**6, "tokensPerMinute": 10**9, "tokensPerDay": 10**9},
 }
 _ACTIVE = {
     "modelKey": "qwen2.5-7b-instruct",
@@ -39,12 +38,16 @@ _ACTIVE = {
 
 
 @asynccontextmanager
-async def lmgateway(place: Place, door: Door, environ: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Run the gateway of this folder; its log goes to a file."""
+async def lmgateway(
+    place: Place, door: Door, environ: Mapping[str, str], *, settings: str = ""
+) -> AsyncIterator[Running]:
+    """Run the gateway of this folder, with these settings in TOML; its log goes to a file."""
     folder = place.folder("lmgateway")
     log = folder / "log"
     # No other configuration, also not from /etc.
-    options = ("--config", os.devnull, "--host", "127.0.0.1", "--port", str(door.port))
+    configuration = folder / "config.toml"
+    configuration.write_text(settings)
+    options = ("--config", str(configuration), "--host", "127.0.0.1", "--port", str(door.port))
     command = (sys.executable, "-m", "lmgateway", "serve", *options)
     environ = {
         "LMSTUDIO_BASE_URL": place.studio_url,
@@ -63,15 +66,21 @@ async def everything_on(
     *,
     networks: Sequence[str] = NETWORKS,
     subscribers: int = 1,
-    allocator: Mapping[str, str] | None = None,
+    further: Mapping[str, str] | None = None,
+    settings: str = "",
+    is_named: bool = True,
 ) -> AsyncIterator[Running]:
-    """A named key with limits, allowlist, active model, parameters, usage, events, access log, readers."""
+    """A named key with limits, allowlist, active model, parameters, usage, events, access log, readers.
+
+    Without `is_named` the key is the configured one, which has no limits. `further` are variables of the
+    environment.
+    """
     door = Door(free_port(), KEY)
-    environ = {"GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": ",".join(networks), **(allocator or {})}
-    async with lmgateway(place, door, environ) as gateway:
+    environ = {"GATEWAY_API_KEY": KEY, "IP_ALLOWLIST": ",".join(networks), **(further or {})}
+    async with lmgateway(place, door, environ, settings=settings) as gateway:
         async with Asking.connected(door.port) as client:
             await client.ask(door.post(json.dumps(_ACTIVE).encode(), "/admin/models/activate"))
-        key = await _named_key(door)
+        key = await _named_key(door) if is_named else door.key
         async with subscribed(door, subscribers):
             yield replace(gateway, door=replace(door, key=key))
 
@@ -87,7 +96,7 @@ async def _named_key(door: Door) -> str:
 
 
 def with_jemalloc(place: Place) -> AbstractAsyncContextManager[Running]:
-    return everything_on(place, allocator=JEMALLOC)
+    return everything_on(place, further=JEMALLOC)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from typing import cast
 import aiohttp
 
 from ...aiohttp_private.direct_client import DirectResponse
+from ...aiohttp_private.flow_control import read_buffered
 from ...aiohttp_private.upstream_protocol import UpstreamProtocol
 from ...errors import DO_NOT_RETRY, UpstreamBroke, UpstreamSilent
 from .sockets import PEER_GONE, is_peer_gone
@@ -29,7 +30,7 @@ class UpstreamResponse:
     def read_ready(self) -> bytes:
         """Return the buffered bytes, or b"". Never raises: a pending error is raised by the next read()."""
         content = self._response.content
-        return content.read_nowait() if content.exception() is None else b""
+        return read_buffered(content) if content.exception() is None else b""
 
     @property
     def has_ended(self) -> bool:
