@@ -18,6 +18,7 @@ from .tickets import Terms, Ticket
 from .waiting import OVERTAKEN_SECONDS, Waiter, Waiting
 
 UNLIMITED = Terms()
+_Order = tuple[bool, tuple[float, float], int]
 
 
 class Line:
@@ -181,23 +182,26 @@ class Line:
 
     def _let_next_in(self, now: float) -> Lease | None:
         self.places.begin_round(now)
-        found = []
+        best: tuple[_Order, Waiter, Instance] | None = None
         for group in self.waiting.groups():
+            # Its order takes longer to find than that nothing is free.
+            if best is not None and self._order(group[0], now) > best[0]:
+                continue
             for waiter in group:
                 place = self.places.find(waiter.ticket, now, waiter)
                 if isinstance(place, Instance):
-                    found.append((group[0], waiter, place))
+                    best = self._order(group[0], now), waiter, place
                     break
                 waiter.reason = place
                 if place != "context":
                     break  # the others of the group wait for the same
-        if not found:
+        if best is None:
             return None
-        _, waiter, place = min(found, key=lambda one: self._order(one[0], now))
+        _, waiter, place = best
         self.waiting.remove(waiter)
         return self._let_in(waiter.ticket, place, now)
 
-    def _order(self, waiter: Waiter, now: float) -> tuple[bool, tuple[float, float], int]:
+    def _order(self, waiter: Waiter, now: float) -> _Order:
         """Interactive before background, then the account with the least, then the oldest."""
         return waiter.promoted_at > now, self.accounts.rank(waiter.ticket), waiter.number
 

@@ -31,17 +31,20 @@ class Places:
         self._slots = slots
         # By model, the request that was overtaken for too long: nobody enters its context before it.
         self._closed_by: dict[str, Waiter] = {}
+        # Of the round, where not even one slot is free: by model and identifier.
+        self._full: set[tuple[str, str | None]] = set()
 
     def find(self, ticket: Ticket, now: float, waiter: Waiter | None = None) -> Instance | Reason:
         """Return the instance with the most free slots that the request may run on, or why there is none.
 
-        It may be a new one, for a model that isn't in memory.
-
-        `waiter` is None for a request that has just arrived, while nobody waits.
+        It may be a new one, for a model that isn't in memory. `waiter` is None for a request that has just
+        arrived, while nobody waits.
         """
         limit = self._terms(ticket.account.key).running
         if limit is not None and self._running_of(ticket.account.key) >= limit:
             return "key_limit"
+        if waiter is not None and (ticket.model, ticket.instance) in self._full:
+            return "slot"
         instances = self._machines.of(ticket) or (self._assumed(ticket),)
         if len(instances) == 1 and instances[0].admits_any:
             return instances[0]  # nearly every request: what follows takes 1.5 µs more
@@ -55,6 +58,8 @@ class Places:
                 why = "context"
             elif best is None or one.free > best.free:
                 best = one
+        if why == "slot" and waiter is not None and all(one.free <= 0 for one in instances):
+            self._full.add((ticket.model, ticket.instance))
         return best or why
 
     def _running_of(self, key: str) -> int:
@@ -87,6 +92,7 @@ class Places:
 
     def begin_round(self, now: float) -> None:
         """Prepare for looking at all that wait, when they or what runs have changed."""
+        self._full.clear()
         self._closed_by.clear()
         for waiter in self._waiting:  # the oldest first
             if waiter.closes_at <= now:

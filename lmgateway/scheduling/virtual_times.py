@@ -39,7 +39,10 @@ class Standing:
             had = (box.part - mark) * count
             self.seconds += had
             self.time += had / self.share
-        self._runs[box] = (count + more, box.part)
+        if count + more:
+            self._runs[box] = (count + more, box.part)
+        else:
+            del self._runs[box]
 
     def settle(self) -> None:
         """Charge what its requests have had since the last call."""
