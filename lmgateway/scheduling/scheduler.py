@@ -11,9 +11,10 @@ from ..access.keyring import NO_KEYS, Keyring
 from ..boxes.fleet import Fleet
 from ..boxes.listing import Listing
 from ..config import Config
-from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
+from ..errors import GatewayError
 from ..observe.exchange import Exchange
-from .bounds import Bounds, Refusal, RefusalCode
+from . import refusals
+from .bounds import Bounds, Refusal
 from .instances import Instances
 from .line import UNLIMITED, Line
 from .prompt_times import PromptTimes
@@ -22,13 +23,6 @@ from .slots import Lease
 from .tickets import Terms, Ticket
 from .waiting import Waiter
 from .watch import Watch
-
-_RETRY = {"Retry-After": "5"}
-_EXPIRED = (
-    "The request has waited {} s for a free slot, as long as it may (queue.max_wait_ms, "
-    "queue.max_wait_plain_ms). Try again, or with stream: true."
-)
-_ENDING = "The gateway is stopping. Try again when it has started again."
 
 
 class Onlooker(Protocol):
@@ -94,7 +88,7 @@ class Scheduler:
         """Refuse what waits, now and from now on: the gateway is stopping."""
         self._is_ending = True
         for run in tuple(self._waiting.values()):
-            run.fail(GatewayEnding(_ENDING, headers=_RETRY))
+            run.fail(refusals.ending())
 
     async def close(self) -> None:
         if self._timer is not None:
@@ -129,7 +123,7 @@ class Scheduler:
         outcome = self.line.arrive(ticket, now)
         if isinstance(outcome, Refusal):
             self._dispatch(outcome.leases)
-            error = self._refusal(outcome.code, ticket)
+            error = refusals.full(outcome.code, ticket, self.line.bounds)
             self._onlooker.refused(error)
             raise error
         if len(outcome) == 1 and outcome[0].ticket is ticket:
@@ -144,7 +138,7 @@ class Scheduler:
         if self._is_ending:
             del self._waiting[ticket]
             self._dispatch(self.line.leave(ticket, monotonic()))
-            raise GatewayEnding(_ENDING, headers=_RETRY)
+            raise refusals.ending()
         self._onlooker.queued(self.line.waiting[ticket])
         return None
 
@@ -214,23 +208,11 @@ class Scheduler:
         expired, leases = self.line.tick(monotonic())
         for waiter in expired:
             run = self._waiting.pop(waiter.ticket)
-            error = WaitExpired(_EXPIRED.format(round(waiter.ticket.max_wait)), headers=_RETRY)
+            error = refusals.expired(waiter.ticket)
             self._onlooker.gave_up(waiter.ticket, run.waited)
             self._onlooker.refused(error)
             run.fail(error)
         self._dispatch(leases)
-
-    def _refusal(self, code: RefusalCode, ticket: Ticket) -> GatewayError:
-        bounds = self.line.bounds
-        if code == "key_queue_full":
-            who = ticket.account.address or ticket.user or ticket.account.key
-            message = f"{bounds.waiting_per_key} requests of {who} wait for the GPU already"
-            return KeyQueueFull(f"{message} (queue.max_waiting_per_key).", headers=_RETRY)
-        return QueueFull(
-            f"{bounds.waiting} requests wait for the GPU already, or their bodies take "
-            f"{bounds.waiting_bytes} bytes (queue.max_waiting, queue.max_waiting_bytes).",
-            headers=_RETRY,
-        )
 
     def _terms_of(self, key: str) -> Terms:
         terms = self._terms.get(key)
