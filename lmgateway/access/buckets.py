@@ -8,8 +8,6 @@ from functools import lru_cache
 from math import ceil, floor
 from typing import NamedTuple
 
-from msgspec import Struct
-
 MINUTE_SECONDS = 60
 # A sum of floats may be this much less than the whole number that it stands for.
 _ROUNDING = 1e-6
@@ -29,61 +27,53 @@ class Standing(NamedTuple):
     wait: float
 
 
-class Bucket(Struct):
+class Bucket:
     """A token bucket that refills evenly, `capacity` in a minute. Times are monotonic seconds.
 
     More can be taken than there is, because tokens are counted after they were generated.
     """
 
-    capacity: int
-    used: float = 0.0
-    at: float = 0.0
+    __slots__ = ("_each", "_full_at", "_latest", "capacity")
+
+    def __init__(self, capacity: int) -> None:
+        # When it is full if nothing more is taken: the only state, so that time changes nothing.
+        self._full_at = 0.0
+        self._set(capacity)
+
+    def _set(self, capacity: int) -> None:
+        self.capacity = capacity
+        # The seconds in which one refills, and the most that may be missing until it is full if one is left.
+        self._each = MINUTE_SECONDS / capacity
+        self._latest = MINUTE_SECONDS - _ONE * self._each
 
     def take(self, amount: int, now: float) -> None:
-        self.used, self.at = self._used(now) + amount, now
+        self._full_at = max(self._full_at, now) + amount * self._each
 
-    def give_back(self, amount: int, now: float) -> None:
-        self.used, self.at = max(self._used(now) - amount, 0.0), now
+    def give_back(self, amount: int) -> None:
+        self._full_at -= amount * self._each
 
     def resize(self, capacity: int, now: float) -> None:
         """Change the capacity, and keep what was used: at most the new capacity, and what is overdrawn."""
-        used = self._used(now)
+        used = max(self._full_at - now, 0.0) / self._each
         overdrawn = max(used - self.capacity, 0.0)
-        self.capacity, self.used, self.at = capacity, min(used, capacity + overdrawn), now
-
-    def take_one(self, now: float) -> bool:
-        """Take one if there is room; return whether there was."""
-        used = self._used(now)
-        if self.capacity - used < _ONE:
-            return False
-        self.used, self.at = used + 1, now
-        return True
+        self._set(capacity)
+        self._full_at = now + min(used, capacity + overdrawn) * self._each
 
     def has_room(self, now: float) -> bool:
-        # Most often there is room even if nothing has refilled since, which takes no call to find.
-        return self.capacity - self.used >= _ONE or self.capacity - self._used(now) >= _ONE
+        """True if one may be taken."""
+        return self._full_at - now <= self._latest
 
     def left_and_reset(self, now: float) -> tuple[int, float]:
-        """As `standing`, which takes 1 µs more."""
-        # `_used` without the call: two for each response of a key with limits.
-        seconds = self.used * MINUTE_SECONDS / self.capacity - (now - self.at)
+        """Return the first and the second of what `standing` does, which takes 1 µs more."""
+        seconds = self._full_at - now
         if seconds <= 0:
             return self.capacity, 0.0
-        return floor(self.capacity - seconds * self.capacity / MINUTE_SECONDS + _ROUNDING), seconds
+        return floor(self.capacity - seconds / self._each + _ROUNDING), seconds
 
     def standing(self, now: float) -> Standing:
-        used = self._used(now)
-        left, seconds = self.capacity - used, MINUTE_SECONDS / self.capacity
-        return Standing(
-            self.capacity,
-            floor(left + _ROUNDING),
-            used * seconds,
-            0.0 if left >= _ONE else (1 - left) * seconds,
-        )
-
-    def _used(self, now: float) -> float:
-        used = self.used - (now - self.at) * self.capacity / MINUTE_SECONDS
-        return used if used > 0 else 0.0
+        left, reset = self.left_and_reset(now)
+        wait = 0.0 if self.has_room(now) else self._full_at - now - MINUTE_SECONDS + self._each
+        return Standing(self.capacity, left, reset, wait)
 
 
 class Day(NamedTuple):

@@ -69,31 +69,36 @@ class Account:
     def fields(self, now: float, unix: float) -> Fields:
         """Return the header fields: of both limits of tokens those of the tighter one, which leaves less."""
         fields: Fields = ()
-        if self.requests is not None:
-            fields = _fields(_OF_REQUESTS, self.requests.capacity, *self.requests.left_and_reset(now))
-        tokens = None if self.tokens is None else (self.tokens.capacity, *self.tokens.left_and_reset(now))
-        if self.tokens_per_day is not None:
-            left = self.tokens_per_day - self.day.used(unix)
+        if (requests := self.requests) is not None:
+            left, reset = requests.left_and_reset(now)
+            fields = _fields(_OF_REQUESTS, requests.capacity, left, reset)
+        limit, left, reset = None, 0, 0.0
+        if (tokens := self.tokens) is not None:
+            limit, (left, reset) = tokens.capacity, tokens.left_and_reset(now)
+        if (per_day := self.tokens_per_day) is not None:
+            left_today = per_day - self.day.used(unix)
             # If both leave nothing, the day lasts longer.
-            if tokens is None or left <= max(tokens[1], 0):
-                tokens = self.tokens_per_day, left, self.day.ends - unix
-        return fields if tokens is None else fields + _fields(_OF_TOKENS, *tokens)
+            if limit is None or left_today <= left or left_today <= 0:
+                limit, left, reset = per_day, left_today, self.day.ends - unix
+        return fields if limit is None else fields + _fields(_OF_TOKENS, limit, left, reset)
 
     def admit(self, key: str) -> None:
         """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
-        now, unix = monotonic(), unix_time()
+        now, unix, requests = monotonic(), unix_time(), self.requests
         # The standings of a request that is admitted would take 2 µs more.
-        if not (
-            (self.tokens is None or self.tokens.has_room(now))
-            and (self.tokens_per_day is None or self.day.used(unix) < self.tokens_per_day)
-            and (self.requests is None or self.requests.take_one(now))
+        if (
+            (self.tokens is not None and not self.tokens.has_room(now))
+            or (self.tokens_per_day is not None and self.day.used(unix) >= self.tokens_per_day)
+            or (requests is not None and not requests.has_room(now))
         ):
             standings = self.standings(now, unix)
             raise _refusal(key, {name: one for name, one in standings.items() if one.wait > 0})
+        if requests is not None:
+            requests.take(1, now)
 
     def give_request_back(self) -> None:
         if self.requests is not None:
-            self.requests.give_back(1, monotonic())
+            self.requests.give_back(1)
 
     def take_tokens(self, tokens: int) -> None:
         self.day.take(tokens, unix_time())

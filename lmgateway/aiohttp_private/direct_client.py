@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import cast
 
 import aiohttp
-from aiohttp import BaseConnector, ClientRequest, ClientSession, ClientTimeout
+from aiohttp import ClientRequest, ClientSession, ClientTimeout
 from aiohttp.client import IDEMPOTENT_METHODS
-from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from aiohttp.http_writer import _serialize_headers
@@ -16,6 +14,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
+from .connector import FreshConnector
 from .upstream_protocol import UpstreamProtocol
 
 # A body of this size is written without waiting for the socket's buffer to drain.
@@ -40,14 +39,6 @@ class DirectResponse:
         self.connection.close()
 
 
-class _OriginRequest(ClientRequest):
-    """Stands for all requests to one origin, which share a connection key."""
-
-    @cached_property
-    def connection_key(self) -> ConnectionKey:  # aiohttp makes it anew each time
-        return super().connection_key
-
-
 class DirectClient:
     """Sends requests with a body of up to SMALL_BODY_BYTES, or none, to one origin.
 
@@ -59,10 +50,12 @@ class DirectClient:
     def __init__(self, session: ClientSession, base_url: str) -> None:
         """`base_url` may have a path, which is prepended to every target."""
         self._session = session
-        self._connector = cast("BaseConnector", session.connector)
+        self._connector = cast("FreshConnector", session.connector)
         self._url = URL(base_url)
         self._path = self._url.raw_path.rstrip("/")
-        self._any_request = _OriginRequest("GET", self._url, loop=session._loop, session=session)
+        # It stands for all requests.
+        self._any_request = ClientRequest("GET", self._url, loop=session._loop, session=session)
+        self._key = self._any_request.connection_key
 
     async def send(
         self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, timeout: ClientTimeout
@@ -74,12 +67,10 @@ class DirectClient:
         """
         head = _serialize_headers(f"{method} {self._path}{target} HTTP/1.1", headers)
         sent = head + body if body else head
+        connector = self._connector
         may_retry = method in IDEMPOTENT_METHODS
         while True:
-            try:
-                connection = await self._connector.connect(self._any_request, [], timeout)
-            except TimeoutError as exc:
-                raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc
+            connection = connector.take_idle(self._key) or await self._connect(timeout)
             protocol: UpstreamProtocol = connection.protocol  # type: ignore[assignment] # FreshConnector's
             try:
                 protocol.set_response_params(
@@ -107,3 +98,9 @@ class DirectClient:
             except BaseException:
                 connection.close()
                 raise
+
+    async def _connect(self, timeout: ClientTimeout) -> Connection:
+        try:
+            return await self._connector.connect(self._any_request, [], timeout)
+        except TimeoutError as exc:
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {self._url}") from exc

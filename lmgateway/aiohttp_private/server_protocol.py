@@ -166,6 +166,11 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         return self.transport is None or self._task_handler is None
 
     @property
+    def can_write(self) -> bool:
+        """False as soon as the transport is being closed, before anybody else learns that the client left."""
+        return self.transport is not None and not self.wire.is_closing()
+
+    @property
     def is_reading_paused(self) -> bool:
         """True while the socket isn't read, so that a client's disconnection goes unnoticed."""
         return self.transport is not None and (self._reading_paused or self._buffer_paused)

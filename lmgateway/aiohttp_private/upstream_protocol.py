@@ -35,7 +35,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
     data was received in the meantime.
 
     `on_data` is called after any input; it must not raise. `is_untouched` is true for a pooled connection
-    that has received nothing since it was reused: an idempotent request lost on it may be retried.
+    that has received nothing since its last response: an idempotent request lost on it may be retried.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -65,22 +65,30 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
     def data_received(self, data: bytes) -> None:
         self.is_untouched = False
         super().data_received(data)
+        if self.is_untouched and self.should_close:  # released at the response's end, with input behind it
+            self.is_untouched = False
         if self.on_data is not None:
             self.on_data()
 
-    @property
-    def has_input(self) -> bool:
-        """True if the kernel or the parser has unsolicited bytes, or the connection has ended."""
-        if self.transport is None or self.should_close:
-            return True
-        if self._poller is None:
-            return bool(select.select([_descriptor(self.transport)], [], [], 0)[0])
-        return bool(self._poller.poll(0))
+    def reuse(self) -> bool:
+        """Prepare a pooled connection for another request.
 
-    def reuse(self) -> None:
-        """To be called before the connection is used for another request."""
-        self.is_untouched = self._awaits_head = True
-        self._head_due, self._interim_responses = None, 0
+        Return False if it can't be used: it has ended, or the kernel or the parser has unsolicited bytes.
+        """
+        transport = self.transport
+        if (
+            transport is None
+            or transport.is_closing()
+            or not self.is_untouched
+            or self._exception is not None
+        ):
+            return False
+        if self._poller is None:
+            has_input = bool(select.select([_descriptor(transport)], [], [], 0)[0])
+        else:
+            has_input = bool(self._poller.poll(0))
+        self._awaits_head, self._head_due, self._interim_responses = True, None, 0
+        return not has_input
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Called by data_received() with the head of each response, interim ones included."""

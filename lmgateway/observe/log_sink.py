@@ -86,18 +86,15 @@ class SinkHandler(logging.Handler):
                 self._buffer(_fault(record.name, exc))
             return
         line = f"{text}\n".encode("utf-8", "backslashreplace")
-        if not self._has_room(line):
+        if len(self._backlog) + len(line) > BACKLOG_BYTES:
             self._write()
-        if not self._has_room(line):
-            self._lost += 1
-            return
+            if len(self._backlog) + len(line) > BACKLOG_BYTES:
+                self._lost += 1
+                return
         if self._lost:
             self._backlog += f"{self._lost} log lines were lost, because their reader was too slow\n".encode()
             self._lost = 0
         self._backlog += line
-
-    def _has_room(self, line: bytes) -> bool:
-        return len(self._backlog) + len(line) <= BACKLOG_BYTES
 
     def _write(self) -> None:
         try:

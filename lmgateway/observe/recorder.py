@@ -87,24 +87,30 @@ class Recorder:
         self._timer.cancel()
         self._timer, self._flushed_at = None, asyncio.get_running_loop().time()
         pending, self._pending = self._pending, []
+        events: list[Event] = []
         for exchange, conclusion, at in pending:
             if conclusion is not None:
                 self._ended += 1
                 self._errors += conclusion.is_error
             try:
-                self._record(exchange, conclusion, at)
+                events.append(
+                    _start_event(exchange, at)
+                    if conclusion is None
+                    else _end_event(self._record(exchange, conclusion, at))
+                )
             except Exception:  # raised here, it would fail another request, and lose the other records
                 self._faults.log("Recording a request")
+        try:
+            self._events.publish_first(events)
+        except Exception:
+            self._faults.log("Publishing the events of requests")
 
-    def _record(self, exchange: Exchange, conclusion: Conclusion | None, at: float) -> None:
-        if conclusion is None:
-            self._events.publish_first(_start_event(exchange, at))
-            return
+    def _record(self, exchange: Exchange, conclusion: Conclusion, at: float) -> RequestRecord:
         record = make_record(exchange, conclusion, at, self._model_of)
         self._history.add(record)
         for consume in self._consumers:
             consume(record)
-        self._events.publish_first(_end_event(record))
+        return record
 
 
 def _start_event(exchange: Exchange, at: float) -> InferenceStart:

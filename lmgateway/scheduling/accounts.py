@@ -50,8 +50,8 @@ class Accounts:
 
     def joined(self, ticket: Ticket, share: float) -> None:
         """Count a request that waits or runs."""
-        self._turns.activate(ticket.account, share)
-        self._recent.pop(ticket.account, None)
+        if self._turns.activate(ticket.account, share):
+            self._recent.pop(ticket.account, None)
         if ticket.user is not None:
             self._users.setdefault(ticket.account.key, VirtualTimes()).activate(ticket.user)
 
@@ -65,22 +65,26 @@ class Accounts:
 
     def began(self, lease: Lease) -> None:
         """Charge a lease from now on."""
-        self._run(lease, 1)
-        lease.began_part = lease.box.part
+        ticket, box = lease.ticket, lease.box
+        # Looked up once: hashing an account takes as long as the rest.
+        standings = [self._turns.active[ticket.account]]
+        if ticket.user is not None:
+            standings.append(self._users[ticket.account.key].active[ticket.user])
+        lease.standings = standings
+        for standing in standings:
+            standing.run(box, 1)
+        box.running += 1
+        lease.began_part = box.part
 
     def ended(self, lease: Lease) -> None:
         """Charge a lease no more."""
-        lease.gpu_seconds = lease.seconds_so_far
-        self._run(lease, -1)
+        box = lease.box
+        lease.gpu_seconds = box.part - lease.began_part
+        for standing in lease.standings:
+            standing.run(box, -1)
+        box.running -= 1
         key = lease.ticket.account.key
         self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
-
-    def _run(self, lease: Lease, more: int) -> None:
-        ticket, box = lease.ticket, lease.box
-        self._turns.active[ticket.account].run(box, more)
-        if ticket.user is not None:
-            self._users[ticket.account.key].active[ticket.user].run(box, more)
-        box.running += more
 
     def set_outside(self, instance: Instance, count: int) -> None:
         """Take in how many requests of others run on an instance."""
@@ -103,10 +107,17 @@ class Accounts:
         others = len(active) - (account in active) + len(self._recent) - (account in self._recent)
         return others > 0
 
+    @property
+    def company_ends(self) -> float | None:
+        """When the only active account has no company any more, unless that changes before."""
+        if len(self._turns.active) != 1 or not self._recent:
+            return None
+        return self._recent[next(reversed(self._recent))] + RECENT_SECONDS
+
     def _forget_old(self) -> None:
         while self._recent:
             oldest = next(iter(self._recent))
-            if self._recent[oldest] > self.now - RECENT_SECONDS:
+            if self._recent[oldest] + RECENT_SECONDS > self.now:
                 return
             del self._recent[oldest]
 

@@ -14,23 +14,38 @@ from .tickets import Ticket
 FIRST_BYTES_PER_TOKEN = 3.0
 FIRST_ANSWER_TOKENS = 1024
 ANSWERS = 100
-# How much a new measurement counts.
-_WEIGHT = 0.2
+# The first guess counts like a prompt of so many tokens; the last prompts with so many decide. Of a short
+# body most is JSON, so many short ones mustn't decide about a long one.
+_FIRST_TOKENS = 1_000.0
+_RECENT_TOKENS = 20_000
 
 
 class ContextNeeds:
     """What the requests of one model need, learned from those that have ended."""
 
     def __init__(self) -> None:
-        self._bytes_per_token = FIRST_BYTES_PER_TOKEN
+        self._tokens = _FIRST_TOKENS
+        self._bytes = FIRST_BYTES_PER_TOKEN * _FIRST_TOKENS
         self._answers: deque[int] = deque(maxlen=ANSWERS)
         self._usual: int | None = None
 
-    def learn(self, prompt_bytes: int, prompt_tokens: int | None, answer_tokens: int | None) -> None:
-        """Learn from a request that has ended. What LM Studio didn't report is None."""
-        if prompt_tokens and prompt_bytes:
-            measured = prompt_bytes / prompt_tokens
-            self._bytes_per_token += _WEIGHT * (measured - self._bytes_per_token)
+    def learn(
+        self,
+        prompt_bytes: int,
+        prompt_tokens: int | None,
+        answer_tokens: int | None,
+        *,
+        earlier_tokens: int = 0,
+    ) -> None:
+        """Learn from a request that has ended. What LM Studio didn't report is None.
+
+        `earlier_tokens` of the prompt are of the conversation that the request continued.
+        """
+        own = (prompt_tokens or 0) - earlier_tokens
+        if 0 < own <= prompt_bytes:  # images have more tokens than the text beside them has bytes
+            rest = max(1 - own / _RECENT_TOKENS, 0.0)
+            self._tokens = self._tokens * rest + own
+            self._bytes = self._bytes * rest + prompt_bytes
         if answer_tokens:
             self._answers.append(answer_tokens)
             self._usual = None
@@ -40,7 +55,8 @@ class ContextNeeds:
         answer = self._usual_answer(context, slots)
         if ticket.max_tokens is not None:
             answer = min(answer, ticket.max_tokens)
-        return math.ceil(ticket.prompt_bytes / self._bytes_per_token) + ticket.earlier_tokens + answer
+        prompt = math.ceil(ticket.prompt_bytes * self._tokens / self._bytes)
+        return prompt + ticket.earlier_tokens + answer
 
     def _usual_answer(self, context: int, slots: int) -> int:
         """Return the 90th percentile of the last answers."""

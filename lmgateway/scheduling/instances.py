@@ -48,9 +48,10 @@ class Instances:
     def __init__(self, line: Line, config: Callable[[], Config]) -> None:
         self._line = line
         self._config = config
-        # What LM Studio reports of each.
+        # What LM Studio lists of each, and what the SDK reports of some.
         self._details: dict[InstanceId, InstanceDetails] = {}
-        # Those that the SDK wasn't asked about since they were loaded.
+        self._reported: dict[InstanceId, InstanceDetails] = {}
+        # Those that the SDK hasn't reported on since they were loaded.
         self._unlearned: dict[InstanceId, None] = {}
 
     def slots_of(self, ticket: Ticket) -> int:
@@ -62,8 +63,8 @@ class Instances:
         leases: list[Lease] = []
         for one in self.listed(box):
             if listing.instances.get(one.id.name, _NO_MODEL).key != one.model:
-                del self._details[one.id]
-                self._unlearned.pop(one.id, None)
+                for known in (self._details, self._reported, self._unlearned):
+                    known.pop(one.id, None)
                 leases += self._line.remove(one, monotonic())
         for name, model in listing.instances.items():
             leases += self._put(InstanceId(box, name), model, listing.details.get(name, _UNKNOWN))
@@ -74,28 +75,40 @@ class Instances:
         if instance is None or instance.model != model.key:
             instance = Instance(key, model.key, 1)
         instance.kind, instance.is_listed = model.type or "llm", True
-        known = self._details.get(key)
-        if known is None or (known.slots, known.context) != (details.slots, details.context):
+        if self._details.get(key) != details:
             self._details[key] = details
+            self._reported.pop(key, None)
             self._unlearned[key] = None
         self._apply(instance)
         return self._line.put(instance, monotonic())
 
     def put_details(self, instance: Instance, details: InstanceDetails) -> list[Lease]:
         """Take in what the SDK reports of an instance in memory. Return the leases that this allows."""
-        known = self._details.get(instance.id)
-        if known is None:
+        if not instance.is_listed:
             return []
-        self._details[instance.id] = known._replace(unified_cache=details.unified_cache)
+        self._reported[instance.id] = details
+        self._unlearned.pop(instance.id, None)
         self._apply(instance)
         return self._line.put(instance, monotonic())
 
-    def take_unlearned(self, box: str) -> list[Instance]:
-        """Return the instances of a box that the SDK is to be asked about, once."""
-        taken = [one for one in self.listed(box) if one.id in self._unlearned]
-        for one in taken:
-            del self._unlearned[one.id]
-        return taken
+    def unlearned(self, box: str) -> list[Instance]:
+        """Return the instances of a box that the SDK is to be asked about."""
+        return [one for one in self.listed(box) if one.id in self._unlearned and self._needs_sdk(one)]
+
+    def put_nothing(self, instance: Instance) -> None:
+        """Take in that the SDK reports nothing of an instance."""
+        self._unlearned.pop(instance.id, None)
+
+    def may_share(self, instance: Instance) -> bool:
+        """True if it isn't known yet whether the requests of an instance share its context."""
+        is_learned = instance.is_listed and instance.id not in self._unlearned
+        return not is_learned and self.has_guard(instance.model)
+
+    def _needs_sdk(self, instance: Instance) -> bool:
+        """True if the SDK may report what decides how many requests run."""
+        if instance.kind != "llm" or not self._config().queue.enabled:
+            return False
+        return self.has_guard(instance.model) or self._details[instance.id].slots is None
 
     def update(self) -> None:
         """Give the instances what the configuration in force says."""
@@ -113,10 +126,11 @@ class Instances:
         return config.queue.enabled and (profile is None or profile.context_guard)
 
     def _apply(self, instance: Instance) -> None:
-        details = self._details.get(instance.id, _UNKNOWN)
-        instance.slots = self._slots(instance.model, instance.kind, details.slots)
-        is_shared = details.unified_cache and self.has_guard(instance.model)
-        instance.context = details.context if is_shared else None
+        listed = self._details.get(instance.id, _UNKNOWN)
+        reported = self._reported.get(instance.id, _UNKNOWN)
+        instance.slots = self._slots(instance.model, instance.kind, listed.slots or reported.slots)
+        is_shared = reported.unified_cache and self.has_guard(instance.model)
+        instance.context = (listed.context or reported.context) if is_shared else None
 
     def _slots(self, model: str, kind: ModelType, reported: int | None) -> int:
         config = self._config()

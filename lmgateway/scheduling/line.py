@@ -7,30 +7,17 @@ waits or does I/O, so that a schedule of hours is tested in a moment.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
-
-from msgspec import Struct
+from math import inf
 
 from .accounts import Accounts
+from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
 from .machines import Machines
 from .places import Places
 from .slots import Instance, Lease, usual_slots
 from .tickets import Terms, Ticket
-from .waiting import Waiter, Waiting
+from .waiting import OVERTAKEN_SECONDS, Waiter, Waiting
 
-RefusalCode = Literal["queue_full", "key_queue_full"]
 UNLIMITED = Terms()
-
-
-class Bounds(Struct, frozen=True, kw_only=True):
-    """How many requests may wait, in all and of one account, and the bytes of their bodies."""
-
-    waiting: int = 1000
-    waiting_per_key: int = 400
-    waiting_bytes: int = 268_435_456
-
-
-DEFAULT_BOUNDS = Bounds()
 
 
 class Line:
@@ -56,14 +43,16 @@ class Line:
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(self.machines, self.accounts, self.waiting, terms, slots)
+        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, slots)
         self._terms = terms
         self._arrivals = 0
+        # When it was last decided who may run.
+        self._decided = now
         self._next_due: float | None = None
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | RefusalCode:
+    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
         """Put a request in line, and return the leases of those that may run now: usually this one.
 
         A refused request is in line no more.
@@ -76,11 +65,11 @@ class Line:
         self._arrivals += 1
         self.waiting.add(waiter)
         leases = self._dispatch(now)
-        code = self._why_full(ticket) if ticket in self.waiting else None
+        code = self.bounds.exceeded_by(ticket, self.waiting) if ticket in self.waiting else None
         if code is None:
             return leases
         self._forget(waiter)
-        return code
+        return Refusal(code, leases)
 
     def leave(self, ticket: Ticket, now: float) -> list[Lease]:
         """Take a waiting request out of the line."""
@@ -107,6 +96,8 @@ class Line:
         are done. `unsure` of the gateway's are so new that LM Studio may not have counted them.
         """
         self.accounts.advance(now)
+        if not instance.is_listed:
+            return []  # it was unloaded while LM Studio was asked
         lingering = [lease for lease in instance.leases if lease.phase == "lingering"]
         for lease in lingering[: max(len(instance.leases) - unsure - counted, 0)]:
             self._end(lease)
@@ -119,11 +110,19 @@ class Line:
         if self.machines.instances.get(instance.id) is not instance:
             instance.idle_since = now
         self.machines.add(instance)
+        if instance.context is not None:
+            for lease in instance.leases:  # of those that began before it was known to be shared
+                lease.reserved = lease.reserved or self.machines.needs(instance, lease.ticket)
         return self._dispatch(now)
 
     def remove(self, instance: Instance, now: float) -> list[Lease]:
-        """Take in that an instance isn't in memory any more. What runs on it ends in its own way."""
+        """Take in that an instance isn't in memory any more. What runs on it ends in its own way.
+
+        A lingering request ends now: nothing else would tell.
+        """
         self.accounts.advance(now)
+        for lease in [one for one in instance.leases if one.phase == "lingering"]:
+            self._end(lease)
         self.accounts.set_outside(instance, 0)
         instance.is_listed, instance.context = False, None
         self._drop_if_idle(instance)
@@ -154,8 +153,14 @@ class Line:
         return ended
 
     def due(self, now: float) -> float | None:
-        """Return when `tick` is needed next, None if it isn't."""
-        times = [time for waiter in self.waiting for time in waiter.dues if time > now]
+        """Return when `tick` is needed next, maybe a time that has passed; None if it isn't needed."""
+        # What happened in between without a decision, such as a report, has decided nothing.
+        decided = self._decided
+        times = [waiter.expires_at for waiter in self.waiting]
+        times += [waiter.promoted_at for waiter in self.waiting if waiter.promoted_at > decided]
+        times += [waiter.closes_at for waiter in self.waiting if decided < waiter.closes_at < inf]
+        if self.waiting and (ends := self.accounts.company_ends) is not None and ends > decided:
+            times.append(ends)
         times += [lease.lingers_until for lease in self.running.values() if lease.lingers_until is not None]
         self._next_due = min(times, default=None)
         return self._next_due
@@ -168,29 +173,37 @@ class Line:
 
     def _dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""
+        self._decided = now
         leases: list[Lease] = []
         while self.waiting and (lease := self._let_next_in(now)) is not None:
             leases.append(lease)
         return leases
 
     def _let_next_in(self, now: float) -> Lease | None:
-        groups = sorted(self.waiting.groups(), key=lambda group: self._order(group[0], now))
-        for group in groups:
+        self.places.begin_round(now)
+        found = []
+        for group in self.waiting.groups():
             for waiter in group:
                 place = self.places.find(waiter.ticket, now, waiter)
                 if isinstance(place, Instance):
-                    self.waiting.remove(waiter)
-                    return self._let_in(waiter.ticket, place, now)
+                    found.append((group[0], waiter, place))
+                    break
                 waiter.reason = place
                 if place != "context":
                     break  # the others of the group wait for the same
-        return None
+        if not found:
+            return None
+        _, waiter, place = min(found, key=lambda one: self._order(one[0], now))
+        self.waiting.remove(waiter)
+        return self._let_in(waiter.ticket, place, now)
 
     def _order(self, waiter: Waiter, now: float) -> tuple[bool, tuple[float, float], int]:
         """Interactive before background, then the account with the least, then the oldest."""
         return waiter.promoted_at > now, self.accounts.rank(waiter.ticket), waiter.number
 
     def _let_in(self, ticket: Ticket, place: Instance, now: float) -> Lease:
+        if not place.is_listed:
+            self.machines.add(place)
         box = self.accounts.box(place.id.box)
         needed = 0 if place.context is None else self.machines.needs(place, ticket)
         lease = self.running[ticket] = Lease(ticket, place, box, now, needed)
@@ -199,16 +212,8 @@ class Line:
         if place.context is not None:
             for other in self.waiting:
                 if other.reason == "context" and other.ticket.model == ticket.model:
-                    other.overtaken_since = now if other.overtaken_since is None else other.overtaken_since
+                    other.closes_at = min(other.closes_at, now + OVERTAKEN_SECONDS)
         return lease
-
-    def _why_full(self, ticket: Ticket) -> RefusalCode | None:
-        bounds, waiting = self.bounds, self.waiting
-        if len(waiting) > bounds.waiting or waiting.bytes > bounds.waiting_bytes:
-            return "queue_full"
-        if waiting.of_account[ticket.account, ticket.user] > bounds.waiting_per_key:
-            return "key_queue_full"
-        return None
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 

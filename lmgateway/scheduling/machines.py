@@ -38,16 +38,21 @@ class Machines:
 
     def of(self, ticket: Ticket) -> Sequence[Instance]:
         """Return the instances on which a request may run."""
-        instances = self._by_model.get(ticket.model, ())
-        if ticket.instance is not None:
-            return [one for one in instances if one.id.name == ticket.instance]
+        instances = () if ticket.instance is not None else self._by_model.get(ticket.model, ())
+        if not instances:
+            # LM Studio answers with the instance of this identifier, whatever its model is by now.
+            named = self.instances.get(InstanceId(ticket.box, ticket.instance or ticket.model))
+            return () if named is None else (named,)
         if len(instances) < 2:
             return instances
         # One that LM Studio doesn't list only gets new requests if there is no other.
         return [one for one in instances if one.is_listed] or instances
 
     def learned(self, model: str) -> ContextNeeds:
-        return self._needs.setdefault(model, ContextNeeds())
+        needs = self._needs.get(model)
+        if needs is None:
+            needs = self._needs[model] = ContextNeeds()
+        return needs
 
     def needs(self, instance: Instance, ticket: Ticket) -> int:
         """Return the tokens that a request reserves in the instance's context, 0 if it isn't shared."""

@@ -50,7 +50,7 @@ class Notices:
     def ended(self, lease: Lease) -> None:
         self._tell(self._reports.ended, lease)
         if lease.recorded_seconds is not None:
-            self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
+            self._tell(self._count_rest, lease, lease.recorded_seconds)
 
     def _count_rest(self, lease: Lease, seconds: float) -> None:
         """Count what LM Studio spent on a prompt after its client had left."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from .accounts import Accounts
 from .machines import Machines
 from .slots import Instance, InstanceId
 from .tickets import Account, Terms, Ticket
-from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
+from .waiting import Reason, Waiter, Waiting
 
 
 class Places:
@@ -19,17 +19,23 @@ class Places:
         machines: Machines,
         accounts: Accounts,
         waiting: Waiting,
+        running: Collection[Ticket],
         terms: Callable[[str], Terms],
         slots: Callable[[Ticket], int],
     ) -> None:
         self._machines = machines
         self._accounts = accounts
         self._waiting = waiting
+        self._running = running
         self._terms = terms
         self._slots = slots
+        # By model, the request that was overtaken for too long: nobody enters its context before it.
+        self._closed_by: dict[str, Waiter] = {}
 
     def find(self, ticket: Ticket, now: float, waiter: Waiter | None = None) -> Instance | Reason:
         """Return the instance with the most free slots that the request may run on, or why there is none.
+
+        It may be a new one, for a model that isn't in memory.
 
         `waiter` is None for a request that has just arrived, while nobody waits.
         """
@@ -43,22 +49,19 @@ class Places:
         for one in instances:
             if not self._has_slot(one, ticket.account, background=background):
                 continue
-            if one.context is not None and not self._has_room(one, ticket, now, waiter):
+            if one.context is not None and not self._has_room(one, ticket, waiter):
                 why = "context"
             elif best is None or one.free > best.free:
                 best = one
         return best or why
 
     def _running_of(self, key: str) -> int:
-        instances = self._machines.instances.values()
-        return sum(lease.ticket.account.key == key for one in instances for lease in one.leases)
+        return sum(ticket.account.key == key for ticket in self._running)
 
     def _assumed(self, ticket: Ticket) -> Instance:
-        """Return an instance for a model that isn't in memory: LM Studio may load it."""
+        """Return an instance for a model that isn't in memory: LM Studio may load it for the request."""
         name = InstanceId(ticket.box, ticket.instance or ticket.model)
-        made = Instance(name, ticket.model, self._slots(ticket), ticket.kind, is_listed=False)
-        self._machines.add(made)
-        return made
+        return Instance(name, ticket.model, self._slots(ticket), ticket.kind, is_listed=False)
 
     def _has_slot(self, instance: Instance, account: Account, *, background: bool) -> bool:
         """True if the instance has a slot free that a request of this account may take."""
@@ -74,20 +77,15 @@ class Places:
         held = sum(lease.ticket.account == account for lease in instance.leases)
         return held < instance.slots - 1 or not self._accounts.has_company(account)
 
-    def _has_room(self, instance: Instance, ticket: Ticket, now: float, waiter: Waiter | None) -> bool:
+    def _has_room(self, instance: Instance, ticket: Ticket, waiter: Waiter | None) -> bool:
         """True if the request may enter the instance's shared context."""
-        if waiter is not None and self._is_closed_to(waiter, now):
+        if waiter is not None and self._closed_by.get(ticket.model, waiter) is not waiter:
             return False
         return instance.has_room_for(self._machines.needs(instance, ticket))
 
-    def _is_closed_to(self, waiter: Waiter, now: float) -> bool:
-        """True if another request, which was overtaken for too long, lets nobody in before it."""
-        overtaken = (
-            other
-            for other in self._waiting
-            if other.ticket.model == waiter.ticket.model
-            and other.overtaken_since is not None
-            and other.overtaken_since + OVERTAKEN_SECONDS <= now
-        )
-        first = min(overtaken, key=lambda other: other.number, default=waiter)
-        return first is not waiter
+    def begin_round(self, now: float) -> None:
+        """Prepare for looking at all that wait, when they or what runs have changed."""
+        self._closed_by.clear()
+        for waiter in self._waiting:  # the oldest first
+            if waiter.closes_at <= now:
+                self._closed_by.setdefault(waiter.ticket.model, waiter)

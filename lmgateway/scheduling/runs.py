@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ..boxes.http.response import UpstreamResponse
-from ..errors import GatewayError, UpstreamBroke, UpstreamUnavailable
+from ..errors import GatewayError, UpstreamSilent
 from ..observe.exchange import Exchange
 from .slots import Lease
 from .tickets import Ticket
@@ -100,5 +100,6 @@ class Run:
 
     def _is_in_prompt(self, exc: BaseException | None) -> bool:
         """True if LM Studio may go on with the prompt: it only stops when it has a token to send."""
-        is_done = exc is None or isinstance(exc, (UpstreamBroke, UpstreamUnavailable))
+        # Any other error says that LM Studio has answered, or that the connection to it is gone.
+        is_done = exc is None or (isinstance(exc, GatewayError) and not isinstance(exc, UpstreamSilent))
         return not is_done and self._exchange.sent is not None and self._exchange.first_token is None

@@ -13,8 +13,9 @@ from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from ..observe.exchange import Exchange
+from .bounds import Bounds, Refusal, RefusalCode
 from .instances import Instances
-from .line import UNLIMITED, Bounds, Line, RefusalCode
+from .line import UNLIMITED, Line
 from .prompt_times import PromptTimes
 from .runs import Run
 from .slots import Lease
@@ -107,8 +108,13 @@ class Scheduler:
         return not self._config.queue.enabled and self._terms_of(key).running is None
 
     def shares_context(self, ticket: Ticket) -> bool:
-        """True if what the request needs of the context decides when it may run."""
-        return any(one.context is not None for one in self.line.machines.of(ticket))
+        """True if what the request needs of the context may decide what runs beside it."""
+        if ticket.kind != "llm":
+            return False
+        instances = self.line.machines.of(ticket)
+        if not instances:
+            return self.instances.has_guard(ticket.model)
+        return any(one.context is not None or self.instances.may_share(one) for one in instances)
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
@@ -118,16 +124,13 @@ class Scheduler:
         now = monotonic()
         self._watch.look(now)
         outcome = self.line.arrive(ticket, now)
-        if isinstance(outcome, str):
-            self._dispatch([])
-            error = self._refusal(outcome, ticket)
+        if isinstance(outcome, Refusal):
+            self._dispatch(outcome.leases)
+            error = self._refusal(outcome.code, ticket)
             self._onlooker.refused(error)
             raise error
         if len(outcome) == 1 and outcome[0].ticket is ticket:
             return outcome[0]
-        if self._is_ending:
-            self._dispatch([*outcome, *self.line.leave(ticket, now)])
-            raise GatewayEnding(_ENDING, headers=_RETRY)
         return self._begin_to_wait(run, ticket, outcome)
 
     def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: Iterable[Lease]) -> Lease | None:
@@ -135,6 +138,10 @@ class Scheduler:
         self._dispatch(outcome)
         if ticket not in self._waiting:
             return run.lease
+        if self._is_ending:
+            del self._waiting[ticket]
+            self._dispatch(self.line.leave(ticket, monotonic()))
+            raise GatewayEnding(_ENDING, headers=_RETRY)
         self._onlooker.queued(self.line.waiting[ticket])
         return None
 
@@ -147,7 +154,9 @@ class Scheduler:
     def finish(self, lease: Lease) -> None:
         """End a lease, because LM Studio is done with it. Only the first call has an effect."""
         if lease.phase != "ended":
-            self._dispatch(self.line.release(lease, monotonic()))
+            leases = self.line.release(lease, monotonic())
+            if self._is_attentive:
+                self._dispatch(leases)
             self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
@@ -159,7 +168,10 @@ class Scheduler:
             self.prompt_times.learn(ticket.model, ticket.body_bytes, exchange.first_token - exchange.sent)
         if lease.instance.context is not None and count is not None:
             needs = self.line.machines.learned(ticket.model)
-            needs.learn(ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens)
+            earlier = ticket.earlier_tokens
+            needs.learn(
+                ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens, earlier_tokens=earlier
+            )
 
     def linger(self, lease: Lease) -> None:
         """Keep the slot of a client that has left in its prompt, which LM Studio still processes."""
@@ -176,9 +188,13 @@ class Scheduler:
             run = self._waiting.pop(lease.ticket)
             self._onlooker.dispatched(lease, run.waited)
             run.may_run(lease)
-        if self._timer is None and not self.line.waiting and not self.line.lingering:
-            return
-        self._set_timer()
+        if self._is_attentive:
+            self._set_timer()
+
+    @property
+    def _is_attentive(self) -> bool:
+        """True while a request waits or lingers, or the timer is set for one that did."""
+        return self._timer is not None or self.line.lingering > 0 or bool(self.line.waiting)
 
     def _set_timer(self) -> None:
         now = monotonic()

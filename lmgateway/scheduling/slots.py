@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
@@ -9,6 +10,7 @@ from msgspec import Struct, field
 from ..schema.common import ModelType
 from .box_times import BoxTime
 from .tickets import Ticket
+from .virtual_times import Standing
 
 LeasePhase = Literal["running", "lingering", "ended"]
 
@@ -42,6 +44,7 @@ class Lease(Struct, eq=False):
     phase: LeasePhase = "running"
     lingers_until: float | None = None
     recorded_seconds: float | None = None
+    standings: Sequence[Standing] = ()
 
     @property
     def seconds_so_far(self) -> float:

@@ -86,14 +86,17 @@ class VirtualTimes(Generic[Member]):
         """Return the greatest time of the active members."""
         return max((self.of(member) for member in self._active), default=self._floor)
 
-    def activate(self, member: Member, share: float = 1.0) -> None:
-        """Count one more request that the member has running or waiting."""
+    def activate(self, member: Member, share: float = 1.0) -> bool:
+        """Count one more request that it has running or waiting; return whether it is the first."""
         standing = self._active.get(member)
-        if standing is None:
-            standing = self._idle.pop(member, None) or Standing(share)
-            standing.share, standing.time = share, max(standing.time, self.least())
-            self._active[member] = standing
-        standing.count += 1
+        if standing is not None:
+            standing.count += 1
+            return False
+        standing = self._idle.pop(member, None) or Standing(share)
+        standing.share, standing.time = share, max(standing.time, self.least())
+        standing.count = 1
+        self._active[member] = standing
+        return True
 
     def deactivate(self, member: Member) -> bool:
         """Count one request less, and return whether it was the last."""

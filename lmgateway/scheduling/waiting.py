@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 from typing import Literal, NamedTuple
 
 from ..schema.keys import Priority
@@ -19,31 +20,21 @@ Reason = Literal["slot", "key_limit", "context", "model", "box"]
 class Waiter:
     """A request that waits since `since`, by the monotonic clock; `number` is its place among all arrivals.
 
-    `overtaken_since` is when another request was first let into the context that has no room for this one.
+    `expires_at` is when it has waited too long, `promoted_at` when it begins to count as interactive. From
+    `closes_at` on it lets no other request into the context that has no room for it.
     """
 
     ticket: Ticket
     number: int
     since: float
     reason: Reason = "slot"
-    overtaken_since: float | None = None
+    closes_at: float = inf
+    expires_at: float = field(init=False)
+    promoted_at: float = field(init=False)
 
-    @property
-    def promoted_at(self) -> float:
-        """When it begins to count as interactive."""
-        return self.since + self.ticket.background_seconds
-
-    @property
-    def expires_at(self) -> float:
-        return self.since + self.ticket.max_wait
-
-    @property
-    def dues(self) -> Iterator[float]:
-        """The times at which something changes for it."""
-        yield self.expires_at
-        yield self.promoted_at
-        if self.overtaken_since is not None:
-            yield self.overtaken_since + OVERTAKEN_SECONDS
+    def __post_init__(self) -> None:
+        self.expires_at = self.since + self.ticket.max_wait
+        self.promoted_at = self.since + self.ticket.background_seconds
 
 
 class _Group(NamedTuple):
@@ -52,6 +43,7 @@ class _Group(NamedTuple):
     account: Account
     user: str | None
     priority: Priority
+    background_seconds: float
     model: str
     instance: str | None
 
@@ -102,4 +94,11 @@ class Waiting:
 
 
 def _group(ticket: Ticket) -> _Group:
-    return _Group(ticket.account, ticket.user, ticket.priority, ticket.model, ticket.instance)
+    return _Group(
+        ticket.account,
+        ticket.user,
+        ticket.priority,
+        ticket.background_seconds,
+        ticket.model,
+        ticket.instance,
+    )

@@ -15,7 +15,7 @@ from ..errors import GatewayError, ModelNotFound, UpstreamUnavailable
 from .instances import Instances
 from .line import Line
 from .outside import CountTrust
-from .slots import Instance, InstanceId, Lease
+from .slots import Instance, Lease
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Watch:
         self._fleet = fleet
         self._dispatch = dispatch
         self._next_look = self._next_count = 0.0
-        self._trust: dict[InstanceId, CountTrust] = {}
+        self._trust: dict[Instance, CountTrust] = {}
         self._tasks = background.DetachedTasks()
         self._counting: asyncio.Task[None] | None = None
 
@@ -56,12 +56,16 @@ class Watch:
         with suppress(GatewayError):  # it is logged where LM Studio is called
             await box.list_models()
         await asyncio.sleep(0)  # the line takes in the new list
-        for instance in self._instances.take_unlearned(box.name):
-            self._trust[instance.id] = CountTrust()
-            if instance.kind == "llm" and self._instances.has_guard(instance.model):
-                with suppress(GatewayError):
-                    details = await box.sdk.details(instance.kind, instance.id.name)
-                    self._dispatch(self._instances.put_details(instance, details))
+        for instance in self._instances.unlearned(box.name):
+            self._trust.pop(instance, None)
+            try:
+                details = await box.sdk.details(instance.kind, instance.id.name)
+            except UpstreamUnavailable:
+                return  # it is asked again after the next look
+            except GatewayError:  # it is logged where LM Studio is called
+                self._instances.put_nothing(instance)
+            else:
+                self._dispatch(self._instances.put_details(instance, details))
 
     def attend(self) -> None:
         """Count the requests of the instances while a request waits or a slot lingers."""
@@ -76,31 +80,31 @@ class Watch:
         while self._is_needed:
             await asyncio.sleep(max(self._next_count - monotonic(), 0.0))
             self._next_count = monotonic() + COUNT_SECONDS
+            self.look(monotonic())  # LM Studio may have loaded what is waited for
             models = {waiter.ticket.model for waiter in self._line.waiting}
             box = self._fleet.only
+            self._trust = {one: trust for one, trust in self._trust.items() if one.is_listed}
             for instance in self._instances.listed(box.name):
                 is_lingering = any(lease.phase == "lingering" for lease in instance.leases)
                 if is_lingering or instance.model in models:
                     await self._count(box, instance)
-        # From now on nothing tells when the requests of others end.
         for instance in self._instances.listed(self._fleet.only.name):
-            self._take(instance, len(instance.leases))
+            self._forget_others(instance)
 
     async def _count(self, box: Box, instance: Instance) -> None:
-        trust = self._trust.setdefault(instance.id, CountTrust())
+        trust = self._trust.setdefault(instance, CountTrust())
         if trust.is_lost:
             return
         leases, began = tuple(instance.leases), monotonic()
         try:
             counted = await box.sdk.count_requests(instance.kind, instance.id.name)
-        except UpstreamUnavailable:
-            return
-        except ModelNotFound:
-            box.catalogue.expire()
-            return
         except GatewayError as exc:
-            trust.lose()
-            logger.info("LM Studio can't say what others run on %s: %s", instance.id.name, exc)
+            if isinstance(exc, ModelNotFound):
+                box.catalogue.expire()
+            elif not isinstance(exc, UpstreamUnavailable):
+                trust.lose()
+                logger.info("LM Studio can't say what others run on %s: %s", instance.id.name, exc)
+            self._forget_others(instance)
             return
         if leases != tuple(instance.leases):
             return  # it is uncertain which of them are counted
@@ -114,7 +118,11 @@ class Watch:
                 "LM Studio doesn't count all requests on %s, so what others run there isn't seen",
                 instance.id.name,
             )
-            self._take(instance, len(leases))
+            self._forget_others(instance)
+
+    def _forget_others(self, instance: Instance) -> None:
+        """Leave no slot to the requests of others: from now on nothing tells when they end."""
+        self._take(instance, len(instance.leases))
 
     def _take(self, instance: Instance, counted: int, unsure: int = 0) -> None:
         self._dispatch(self._line.observe(instance, counted, monotonic(), unsure=unsure))

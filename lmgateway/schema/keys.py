@@ -61,18 +61,18 @@ class KeySettings(RequestBody, frozen=True, kw_only=True):
     models: _Globs = ("*",)
     addresses: _Addresses = ()
     share: Annotated[
-        float, Meta(ge=0.1, le=100, description="Its weight beside other keys. It has no effect yet.")
+        float, Meta(ge=0.1, le=100, description="Its weight when the GPU's time is divided among keys.")
     ] = 1.0
-    priority: Annotated[Priority, about("`interactive` or `background`. It has no effect yet.")] = field(
-        default="interactive", name="class"
-    )
+    priority: Annotated[
+        Priority, about("Interactive requests go before background ones, for two minutes.")
+    ] = field(default="interactive", name="class")
     model: Annotated[Name, about("The model of requests that name none.")] | None = None
     default_inference: (
         Annotated[DefaultInference, about("The defaults of fields that requests omit.")] | None
     ) = None
     user_header: (
         Annotated[
-            _HeaderName, about("The header field in which an app names its user. It has no effect yet.")
+            _HeaderName, about("The header field in which an app names its user: its users take turns.")
         ]
         | None
     ) = None

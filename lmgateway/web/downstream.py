@@ -78,7 +78,7 @@ class Downstream:
         streams, options, queue = self._waits
         streams.add(self, time.monotonic() + queue.keepalive_ms / 1000)
         connection, protocol = self.connection, dialect.protocol
-        if connection.is_closing or connection.unsent_bytes()[0]:
+        if connection.is_closing or not connection.can_write or connection.unsent_bytes()[0]:
             return  # the client has left, or doesn't read
         if self._writer is None:
             self._writer, self._events, self.is_early = self._early_head(), protocol, True
@@ -142,7 +142,7 @@ class Downstream:
         self.end_waiting()
         request = self._request
         if self.response is not None:
-            is_event = self.is_early or error.ends_stream_as_event
+            is_event = (self.is_early or error.ends_stream_as_event) and self.connection.can_write
             if is_event and self._writer is not None and self._events is not None:
                 before_created = self.is_early and not is_codex(request.headers)
                 event = error_event(error, self._events, request_id, before_created=before_created)

@@ -89,8 +89,8 @@ def test_what_is_given_back_is_not_more_than_was_taken() -> None:
     """A bucket is never fuller than full."""
     bucket = Bucket(2)
     bucket.take(1, 0.0)
-    bucket.give_back(1, 0.0)
-    bucket.give_back(1, 0.0)
+    bucket.give_back(1)
+    bucket.give_back(1)
     assert bucket.standing(0.0) == Standing(2, 2, 0.0, 0.0)
 
 

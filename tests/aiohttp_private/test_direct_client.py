@@ -21,7 +21,7 @@ FIELDS = CIMultiDict([("Content-Type", "application/json"), ("X-Twice", "1"), ("
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     skipped = ("Accept", "Accept-Encoding", "User-Agent")
-    connector = FreshConnector(limit=0)
+    connector = FreshConnector()
     async with aiohttp.ClientSession(connector=connector, skip_auto_headers=skipped) as session:
         yield session
 

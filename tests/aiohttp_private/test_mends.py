@@ -83,7 +83,7 @@ async def test_pool_looks_at_every_idle_connection(upstream: ScriptedUpstream) -
         (idle,) = connector._conns.values()
         (oldest, released), (newest, _) = idle
         idle[0] = (oldest, released - 2 * IDLE_SECONDS)
-        newest._tail = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong"
+        newest.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
         assert await ask() == b"right"
     assert upstream.connections == 3
 

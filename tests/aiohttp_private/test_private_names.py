@@ -14,11 +14,14 @@ import pytest
 import yarl
 from aiohttp import http_writer, web, web_protocol
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.http_writer import StreamWriter
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
+from yarl import URL
 
 import lmgateway
 
@@ -42,6 +45,7 @@ OF_REQUEST_HANDLER = (
 )
 OF_RESPONSE_HANDLER = (
     "_drop_timeout",
+    "_exception",
     "_loop",
     "_on_read_timeout",
     "_payload",
@@ -50,7 +54,17 @@ OF_RESPONSE_HANDLER = (
     "_reading_paused",
     "_reschedule_timeout",
 )
-OF_CONNECTOR = ("_conns", "_factory", "_get", "_loop", "_release")
+OF_CONNECTOR = (
+    "_acquired",
+    "_cleanup_handle",
+    "_closed",
+    "_conns",
+    "_factory",
+    "_get",
+    "_loop",
+    "_release",
+)
+OF_CONNECTION = ("_connector", "_key", "_protocol")
 OF_SESSION = ("_loop", "_read_bufsize", "_retry_connection")
 OF_STREAM_RESPONSE = (
     "_headers",
@@ -68,6 +82,7 @@ ALL = {
     *OF_REQUEST_HANDLER,
     *OF_RESPONSE_HANDLER,
     *OF_CONNECTOR,
+    *OF_CONNECTION,
     *OF_SESSION,
     *OF_STREAM_RESPONSE,
     *OF_SERVER,
@@ -172,6 +187,16 @@ async def test_a_response_handler_has_it(name: str) -> None:
 async def test_a_connector_has_it(name: str) -> None:
     async with aiohttp.TCPConnector() as connector:
         assert hasattr(connector, name)
+
+
+@pytest.mark.parametrize("name", OF_CONNECTION)
+async def test_a_connection_has_it(name: str) -> None:
+    loop = asyncio.get_running_loop()
+    async with aiohttp.TCPConnector() as connector:
+        key = ClientRequest("GET", URL("http://h"), loop=loop).connection_key
+        connection = Connection(connector, key, ResponseHandler(loop), loop)
+        assert hasattr(connection, name)
+        connection.close()
 
 
 @pytest.mark.parametrize("name", OF_SESSION)

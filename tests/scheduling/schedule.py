@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
+from lmgateway.scheduling.bounds import Refusal
 from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
 from lmgateway.scheduling.tickets import Account, Terms, Ticket
@@ -96,7 +97,7 @@ class Schedule:
         arriving = ticket(client.key, **facts)
         self._began[arriving] = (client, self.now)
         leases = self.line.arrive(arriving, self.now)
-        assert not isinstance(leases, str)
+        assert not isinstance(leases, Refusal)
         self._start(leases)
 
     def _start(self, leases: list[Lease]) -> None:

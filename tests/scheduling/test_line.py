@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.scheduling.line import DEFAULT_BOUNDS, UNLIMITED, Bounds, Line
+from lmgateway.scheduling.bounds import DEFAULT_BOUNDS, Bounds, Refusal
+from lmgateway.scheduling.line import UNLIMITED, Line
 from lmgateway.scheduling.slots import Lease
 from lmgateway.scheduling.tickets import Terms, Ticket
 from tests.scheduling.schedule import instance, ticket
@@ -29,8 +30,8 @@ def arrive(of: Line, *tickets: Ticket, now: float = 0.0) -> list[str]:
     return [lease.ticket.request_id for one in tickets for lease in leases(of.arrive(one, now))]
 
 
-def leases(outcome: list[Lease] | str) -> list[Lease]:
-    assert not isinstance(outcome, str), outcome
+def leases(outcome: list[Lease] | Refusal) -> list[Lease]:
+    assert not isinstance(outcome, Refusal), outcome.code
     return outcome
 
 
@@ -248,7 +249,7 @@ def test_a_full_line_refuses(bounds: Bounds, code: str) -> None:
     made = line(1, bounds=bounds)
     requests = [ticket(body_bytes=10) for _ in range(4)]
     arrive(made, *requests[:3])
-    assert made.arrive(requests[3], 1.0) == code
+    assert made.arrive(requests[3], 1.0) == (code, [])
     assert len(made.waiting) == 2
     assert finish(made, requests[0], 2.0) == [requests[1].request_id]
 

@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from lmgateway.observe.record import RequestRecord
-from lmgateway.web.state import ACTIVITY
+from lmgateway.web.state import ACTIVITY, CONTEXT
 from tests.conftest import StartGateway
 from tests.support.held_streams import (
     CHAT,
@@ -285,3 +285,18 @@ async def test_answers_say_how_long_they_waited(
     assert status == 400
     assert waited is not None
     assert 1 <= int(waited) < PATIENCE_SECONDS * 1000
+
+
+async def test_a_client_that_leaves_as_a_keep_alive_is_due_is_no_fault(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """Its connection is being closed, though the request doesn't know that yet."""
+    upstream.script = held(asyncio.Event(), stream(EVENTS))
+    gateway = await start_gateway(upstream.base_url, queue=OFTEN)
+    async with raw_client(gateway.port) as client:
+        await waiting(client, stream_request(CHAT), KEEP_ALIVES[CHAT])
+        (connection,) = gateway.limits.connections
+        request = connection.running_request
+        assert request is not None
+        connection.wire.abort()
+        request[CONTEXT].downstream.send_keep_alive()

@@ -315,3 +315,18 @@ async def test_addresses_have_their_own_turns_while_there_is_one_caller(open_hou
     assert {one.get("address") for one in rows if one["running"]} == {"127.0.0.1", None}
     house.gate.opened.set()
     assert [(await result(task))[0] for task in tasks] == [200, 200]
+
+
+async def test_a_model_that_lm_studio_loads_meanwhile_is_seen(open_house: Any, monkeypatch: Any) -> None:
+    """While a request waits for it, also without a new request."""
+    monkeypatch.setattr("lmgateway.scheduling.watch.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("lmgateway.scheduling.watch.COUNT_SECONDS", 0.01)
+    monkeypatch.setattr("lmgateway.boxes.catalogue.FRESH_SECONDS", 0.0)
+    house = await open_house(slots=6)
+    other = "llama-3.2-3b-instruct"
+    tasks = [house.ask(model=other) for _ in range(5)]
+    await house.holds(running=4, waiting=1)  # the usual slots, before it is in memory
+    house.studio.simulator.load(other)
+    await house.holds(running=5, waiting=0)
+    house.gate.opened.set()
+    assert [(await result(task))[0] for task in tasks] == [200] * 5

@@ -28,7 +28,7 @@ class HttpPool:
 
     async def __aenter__(self) -> Self:
         session = aiohttp.ClientSession(
-            connector=FreshConnector(limit=0, keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket),
+            connector=FreshConnector(keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,

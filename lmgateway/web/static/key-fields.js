@@ -84,10 +84,10 @@ const RARE = [
     path: "class",
     label: "Class",
     kind: "choice",
-    hint: "It has no effect yet.",
+    hint: "Background requests wait behind interactive ones, for at most two minutes.",
     attributes: { choices: [["interactive", "interactive"], ["background", "background"]] },
   },
-  { path: "share", label: "Share", kind: "number", hint: "Its weight beside other keys. It has no effect yet.", attributes: { min: 0.1, max: 100, step: "any", placeholder: "1" } },
+  { path: "share", label: "Share", kind: "number", hint: "Its weight when the GPU's time is divided among keys.", attributes: { min: 0.1, max: 100, step: "any", placeholder: "1" } },
 ];
 
 /** The fields of a new key, or of one that is changed. */

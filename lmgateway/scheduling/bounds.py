@@ -1,0 +1,39 @@
+"""How many requests may wait."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from .slots import Lease
+from .tickets import Ticket
+from .waiting import Waiting
+
+RefusalCode = Literal["queue_full", "key_queue_full"]
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """How many requests may wait, in all and of one account, and the bytes of their bodies."""
+
+    waiting: int = 1000
+    waiting_per_key: int = 400
+    waiting_bytes: int = 268_435_456
+
+    def exceeded_by(self, ticket: Ticket, waiting: Waiting) -> RefusalCode | None:
+        """Return which of them a request exceeds that is among those that wait."""
+        if len(waiting) > self.waiting or waiting.bytes > self.waiting_bytes:
+            return "queue_full"
+        if waiting.of_account[ticket.account, ticket.user] > self.waiting_per_key:
+            return "key_queue_full"
+        return None
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
+class Refusal(NamedTuple):
+    """Why a request was refused, and the leases of others that its arrival gave."""
+
+    code: RefusalCode
+    leases: list[Lease]

@@ -1,0 +1,145 @@
+"""The promises of the line, each as scenes and the figures that they give.
+
+The targets are part of the promise: half of the seconds means 45 to 55 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from .crowd import Client
+from .figures import Figure, percent
+from .scene import SAMPLES, Outcome, Scene
+
+Play = Callable[[Scene], Awaitable[Outcome]]
+Case = Callable[[Play, float], AsyncIterator[Figure]]
+# A key that comes back: so long a window begins to show its share.
+_WINDOW_SECONDS = 120.0
+
+
+async def equal(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """One key keeps 20 requests in line, another 4."""
+    scene = Scene((Client("a", 20), Client("b", 4)), seconds)
+    outcome, without = await play(scene), await play(replace(scene, has_line=False))
+    yield percent(
+        "equal",
+        "A keeps 20 requests waiting and B 4: B's part of the seconds",
+        outcome.part("b"),
+        least=45,
+        most=55,
+        without=without.part("b"),
+    )
+
+
+async def shares(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """One key has twice the share of the other."""
+    outcome = await play(Scene((Client("a", 20, settings={"share": 2}), Client("b", 20)), seconds))
+    what = "both keep 20 waiting, with shares of 2 and 1: A's part of the seconds"
+    yield percent("shares", what, outcome.part("a"), least=60, most=73.3)
+
+
+async def lengths(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """The answers of one key are ten times as long as those of the other."""
+    scene = Scene((Client("long", 10, tokens=40), Client("short", 10, tokens=4)), seconds * 2)
+    outcome, without = await play(scene), await play(replace(scene, has_line=False))
+    yield percent(
+        "lengths",
+        "A's answers are ten times as long as B's: A's part of the seconds",
+        outcome.part("long"),
+        least=45,
+        most=55,
+        without=without.part("long"),
+    )
+    yield Figure(
+        case="lengths",
+        what="… and B's answers for each of A's",
+        value=_ratio(outcome),
+        unit=":1",
+        least=8,
+        most=12,
+        without=_ratio(without),
+    )
+
+
+async def silence(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """A key that was silent for half of the time comes back."""
+    back = seconds / 2
+    outcome = await play(Scene((Client("worker", 10), Client("sleeper", 10, begins=back)), seconds))
+    width = round(_WINDOW_SECONDS * SAMPLES / seconds)
+    begin = back + _WINDOW_SECONDS
+    parts = [part for at, part in outcome.parts_over_time("worker", width) if at >= begin]
+    yield percent(
+        "silence",
+        f"a key is back from silence: the other's part of any {_WINDOW_SECONDS:.0f} s from then on, at least",
+        min(parts),
+        least=40,
+    )
+
+
+async def retries(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """A client gives up when an answer isn't there after 40 s, and asks again, for ever."""
+    clients = Client("patient", 6), Client("impatient", 6, patience=40.0)
+    scene = Scene(clients, seconds)
+    outcome = await play(scene)
+    calm = await play(replace(scene, clients=(clients[0], replace(clients[1], patience=None))))
+    if not outcome.tally.gave_up["impatient"]:
+        raise RuntimeError("nobody gave up")
+    yield percent(
+        "retries",
+        "B gives up after 40 s and asks again, for ever: A's part of the seconds",
+        outcome.part("patient"),
+        least=45,
+    )
+    yield Figure(
+        case="retries",
+        what="… and A's waits (95th percentile), compared with those beside a patient B",
+        value=outcome.p95_wait("patient") / calm.p95_wait("patient"),
+        unit="times",
+        most=1.2,
+    )
+
+
+async def background(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """A person asks now and then, beside a flood of background requests."""
+    flood = Client("agent", 40, tokens=20, settings={"class": "background"})
+    scene = Scene((flood, Client("person", 2, tokens=6, pause=5.0)), seconds)
+    outcome, without = await play(scene), await play(replace(scene, has_line=False))
+    yield Figure(
+        case="background",
+        what="40 background requests of A: B's waits (95th percentile; the target is A's longest answer)",
+        value=outcome.p95_wait("person"),
+        unit="s",
+        most=outcome.longest,
+        without=without.p95_wait("person"),
+    )
+
+
+async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """As many requests run as there are slots, by the real clock, with a gateway in another process."""
+    clients = Client("a", 20), Client("b", 4)
+    scene = Scene(clients, min(seconds / 30, 60.0), token_seconds=0.25, real=True)
+    outcome = await play(scene)
+    yield percent(
+        "saturated",
+        "requests always wait: the time in which LM Studio has a free slot",
+        outcome.free_seconds / outcome.took,
+        most=1,
+    )
+    yield percent(
+        "saturated",
+        "… and `lmgateway_free_while_waiting_seconds_total`",
+        outcome.free_while_waiting / outcome.took,
+        most=1,
+    )
+    yield percent("saturated", "… and B's part of the seconds", outcome.part("b"), least=45, most=55)
+
+
+CASES: Mapping[str, Case] = {
+    case.__name__: case for case in (equal, shares, lengths, silence, retries, background, saturated)
+}
+
+
+def _ratio(outcome: Outcome) -> float:
+    answered = outcome.tally.answered
+    return answered["short"] / answered["long"]
