@@ -28,6 +28,10 @@ class LineReports:
         """Learn from a lease that has ended now."""
         self._durations.learn(lease.ticket.model, monotonic() - lease.began)
 
+    def usual_seconds(self, model: str) -> float | None:
+        """Return how long the model's recent answers took, None if none has ended."""
+        return self._durations.mean(model)
+
     def forecast(self) -> Mapping[Ticket, Forecast]:
         line, now = self._line(), monotonic()
         line.accounts.advance(now)

@@ -57,6 +57,9 @@ class Notices:
         if lease.recorded_seconds is not None:
             self._tell(self._count_rest, lease, lease.recorded_seconds)
 
+    def usual_seconds(self, model: str) -> float | None:
+        return self._reports.usual_seconds(model)
+
     def _count_rest(self, lease: Lease, seconds: float) -> None:
         """Count what LM Studio spent on a prompt after its client had left."""
         model = lease.ticket.model if lease.instance.is_listed else OTHER

@@ -1,36 +1,53 @@
-"""The errors of requests that don't get their turn."""
+"""The errors of requests that may not wait, or have waited too long, and when to try again."""
 
 from __future__ import annotations
 
-from ..errors import GatewayEnding, KeyQueueFull, QueueFull, WaitExpired
+import math
+
+from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from .bounds import Bounds, RefusalCode
 from .tickets import Ticket
 
-_RETRY = {"Retry-After": "5"}
+# Until the length of a model's answers is known, and while the gateway stops.
+USUAL_RETRY_SECONDS = 5
+# Some clients give up if it is more than a minute.
+MOST_RETRY_SECONDS = 30
 
 
-def full(code: RefusalCode, ticket: Ticket, bounds: Bounds) -> QueueFull:
-    """Return the error of a request that may not wait beside the others."""
+def retry_seconds(answer_seconds: float | None, slots: int) -> int:
+    """Return after how many seconds a slot is free again, at answers that take so long."""
+    if answer_seconds is None:
+        return USUAL_RETRY_SECONDS
+    return min(max(math.ceil(answer_seconds / slots), 1), MOST_RETRY_SECONDS)
+
+
+def full(code: RefusalCode, ticket: Ticket, bounds: Bounds, seconds: int) -> GatewayError:
+    """Return the error of a request that finds the line full."""
     if code == "key_queue_full":
         who = ticket.account.address or ticket.user or ticket.account.key
         message = f"{bounds.waiting_per_key} requests of {who} wait for the GPU already"
-        return KeyQueueFull(f"{message} (queue.max_waiting_per_key).", headers=_RETRY)
+        return KeyQueueFull(f"{message} (queue.max_waiting_per_key).", headers=_retry(seconds))
     return QueueFull(
         f"{bounds.waiting} requests wait for the GPU already, or their bodies take "
         f"{bounds.waiting_bytes} bytes (queue.max_waiting, queue.max_waiting_bytes).",
-        headers=_RETRY,
+        headers=_retry(seconds),
     )
 
 
-def expired(ticket: Ticket) -> WaitExpired:
+def expired(ticket: Ticket, seconds: int) -> WaitExpired:
     """Return the error of a request that has waited as long as it may."""
     return WaitExpired(
         f"The request has waited {round(ticket.max_wait)} s for a free slot, as long as it may "
         "(queue.max_wait_ms, queue.max_wait_plain_ms). Try again, or with stream: true.",
-        headers=_RETRY,
+        headers=_retry(seconds),
     )
 
 
 def ending() -> GatewayEnding:
     """Return the error of a request that waits while the gateway stops."""
-    return GatewayEnding("The gateway is stopping. Try again when it has started again.", headers=_RETRY)
+    message = "The gateway is stopping. Try again when it has started again."
+    return GatewayEnding(message, headers=_retry(USUAL_RETRY_SECONDS))
+
+
+def _retry(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}

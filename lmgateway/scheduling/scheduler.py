@@ -43,6 +43,9 @@ class Onlooker(Protocol):
     def ended(self, lease: Lease) -> None:
         """LM Studio is done with a request, maybe long after its client has left."""
 
+    def usual_seconds(self, model: str) -> float | None:
+        """Return how long its answers take, None if it isn't known."""
+
 
 class Scheduler:
     """Lets requests run. Each has a Run, which begins and ends in one place."""
@@ -123,7 +126,7 @@ class Scheduler:
         outcome = self.line.arrive(ticket, now)
         if isinstance(outcome, Refusal):
             self._dispatch(outcome.leases)
-            error = refusals.full(outcome.code, ticket, self.line.bounds)
+            error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
             self._onlooker.refused(error)
             raise error
         if len(outcome) == 1 and outcome[0].ticket is ticket:
@@ -208,11 +211,15 @@ class Scheduler:
         expired, leases = self.line.tick(monotonic())
         for waiter in expired:
             run = self._waiting.pop(waiter.ticket)
-            error = refusals.expired(waiter.ticket)
+            error = refusals.expired(waiter.ticket, self._retry_seconds(waiter.ticket))
             self._onlooker.gave_up(waiter.ticket, run.waited)
             self._onlooker.refused(error)
             run.fail(error)
         self._dispatch(leases)
+
+    def _retry_seconds(self, ticket: Ticket) -> int:
+        slots = sum(one.slots for one in self.line.machines.of(ticket)) or self.instances.slots_of(ticket)
+        return refusals.retry_seconds(self._onlooker.usual_seconds(ticket.model), slots)
 
     def _terms_of(self, key: str) -> Terms:
         terms = self._terms.get(key)

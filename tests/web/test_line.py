@@ -232,6 +232,24 @@ async def test_the_line_is_bounded(open_house: Any, bounds: dict[str, int], code
     assert [(await result(task))[0] for task in tasks] == [200, 200]
 
 
+async def test_a_refusal_says_when_a_slot_is_free(open_house: Any) -> None:
+    """As long as the model's answers take."""
+    house = await open_house(slots=1, queue={"max_waiting": 1})
+    tasks = [house.ask()]
+    await house.holds(running=1, waiting=0)
+    [lease] = house.line.running.values()
+    lease.began -= 20
+    house.gate.opened.set()
+    assert (await result(tasks[0]))[0] == 200
+    house.gate.opened.clear()
+    tasks += [house.ask() for _ in range(2)]
+    await house.holds(running=1, waiting=1)
+    _, _, headers = await result(house.ask())
+    assert 20 <= int(headers["Retry-After"]) <= 30
+    house.gate.opened.set()
+    assert [(await result(task))[0] for task in tasks] == [200] * 3
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_wait_has_a_limit(open_house: Any, *, stream: bool) -> None:
     """Streams and others have their own."""
