@@ -17,6 +17,7 @@ from ..traffic.dialects import Protocol
 from ..traffic.headers import EVENT_STREAM
 from ..traffic.keep_alives import is_codex, keep_alive
 from ..traffic.plan import RelayOptions
+from .codex import for_codex
 from .error_events import error_event
 from .operations.areas import ApiStyle
 from .responses import error_response
@@ -149,6 +150,8 @@ class Downstream:
             # A partial response must not look complete. aiohttp doesn't end it on a closing connection.
             protocol_of(request).break_off(reset=request.version < (1, 1), seconds=_BREAK_OFF_SECONDS)
             return self.response
+        if is_codex(request.headers):
+            error = for_codex(error)
         response = error_response(error, style, request_id, redaction)
         if error.closes_connection or not request.content.is_eof():
             # The rest of the request's body isn't read, so the connection can't be reused.

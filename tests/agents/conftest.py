@@ -15,7 +15,7 @@ from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.node import installed
 from tests.support.relay import Relay, recording_relay
-from tests.support.studio import running_studio
+from tests.support.studio import Studio, running_studio
 
 KEY, MODEL = "the-key", "qwen2.5-7b-instruct"
 
@@ -24,6 +24,7 @@ KEY, MODEL = "the-key", "qwen2.5-7b-instruct"
 class Setup:
     """`relay` records what LM Studio is asked."""
 
+    studio: Studio
     gateway: Gateway
     relay: Relay
 
@@ -65,7 +66,7 @@ def overflow() -> Overflow:
 async def setup(start_gateway: StartGateway, overflow: Overflow) -> AsyncIterator[Setup]:
     simulator = Simulator(pace=Pace.instant(), switches=Switches(overflow=overflow))
     async with running_studio(simulator) as studio, recording_relay(studio.port) as relay:
-        yield Setup(await start_gateway(relay.base_url, auth={"api_key": KEY}), relay)
+        yield Setup(studio, await start_gateway(relay.base_url, auth={"api_key": KEY}), relay)
 
 
 @pytest.fixture

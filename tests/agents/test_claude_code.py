@@ -57,14 +57,3 @@ async def test_a_long_conversation_is_compacted(claude: Program, setup: Setup) -
         assert (finished.status, is_answer) == (0, True), (finished.output, await setup.requests())
     # Two questions; then the third one, a summary of the conversation, and the third one again.
     assert await setup.requests() == [(MESSAGES, status) for status in (200, 200, 400, 200, 200)]
-
-
-async def test_a_limit_of_the_day_is_explained(claude: Program, setup: Setup) -> None:
-    """A person's key works until its limit. Then the program doesn't retry until midnight, and says why."""
-    await setup.load(LARGE)
-    program = claude.with_environ(ANTHROPIC_AUTH_TOKEN=await setup.make_key(limits={"tokensPerDay": 1}))
-    finished = await program.run("-p", "Hello!", "--tools", "")
-    assert finished.status == 0, finished.output
-    finished = await program.run("-p", "Hello!", "--tools", "")
-    assert (finished.status, "used up its 1 tokens per day" in finished.output) == (1, True), finished.output
-    assert await setup.requests() == [(MESSAGES, 200), (MESSAGES, 429)]

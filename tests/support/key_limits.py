@@ -44,12 +44,17 @@ def rate_fields(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 async def ask(
-    gateway: Gateway, key: str | None, path: str = CHAT, body: object = HELLO, method: str = "POST"
+    gateway: Gateway,
+    key: str | None,
+    path: str = CHAT,
+    body: object = HELLO,
+    method: str = "POST",
+    **headers: str,
 ) -> tuple[int, dict[str, str], Any]:
     """Return the status, the x-ratelimit fields with those of a refusal, and the body."""
-    reply = await call(gateway, method, path, body if method == "POST" else None, key=key)
+    reply = await call(gateway, method, path, body if method == "POST" else None, key=key, **headers)
     fields = rate_fields(reply.headers)
-    for name in ("Retry-After", "X-Refused-Reason", "x-should-retry"):
+    for name in ("Retry-After", "X-Refused-Reason", "x-should-retry", "x-codex-promo-message"):
         if name in reply.headers:
             fields[name] = reply.headers[name]
     return reply.status, fields, reply.body

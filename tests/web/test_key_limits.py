@@ -8,7 +8,7 @@ from lmgateway.access.buckets import day_of
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.key_limits import LimitClocks, ask, own_key
-from tests.support.keys import OWNER, make_key
+from tests.support.keys import OWNER, change_key, make_key
 from tests.support.upstream import ScriptedUpstream, answer, raw
 
 HOUR = 3600
@@ -96,6 +96,30 @@ async def test_tokens_per_day(gateway: Gateway, clocks: LimitClocks) -> None:
     assert (await ask(gateway, key))[0] == 429
     clocks.pass_seconds(1)
     assert (await ask(gateway, key))[0] == 200
+
+
+async def test_codex_is_given_the_reason_of_a_day(gateway: Gateway, clocks: LimitClocks) -> None:
+    """It shows this header field to its user, and only after this type it doesn't wait until midnight."""
+    key = await make_key(gateway, limits={"tokensPerDay": 10, "requestsPerMinute": 4})
+    path, codex = "/v1/responses", {"user_agent": "codex_exec/0.171.0"}
+    assert (await ask(gateway, key, path, **codex))[0] == 200
+    status, fields, body = await ask(gateway, key, path, **codex)
+    assert (status, fields["x-should-retry"]) == (429, "false")
+    sentence = body["error"]["message"]
+    assert fields["x-codex-promo-message"] == sentence.removesuffix(".")
+    assert body["error"] == {
+        "message": sentence,
+        "type": "usage_limit_reached",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    # Other clients get neither, and Codex itself waits for a limit of a minute.
+    _, fields, body = await ask(gateway, key, path)
+    assert ("x-codex-promo-message" in fields, body["error"]["type"]) == (False, "rate_limit_error")
+    await change_key(gateway, limits={"tokensPerDay": None, "requestsPerMinute": 1})
+    assert (await ask(gateway, key, path, **codex))[0] == 429
+    _, fields, body = await ask(gateway, key, path, **codex)
+    assert ("x-codex-promo-message" in fields, body["error"]["type"]) == (False, "rate_limit_error")
 
 
 async def test_the_header_has_the_tighter_limit_of_tokens(gateway: Gateway, clocks: LimitClocks) -> None:
