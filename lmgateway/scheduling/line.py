@@ -163,7 +163,8 @@ class Line:
         if self.waiting and (ends := self.accounts.company_ends) is not None and ends > decided:
             times.append(ends)
         times += [lease.lingers_until for lease in self.running.values() if lease.lingers_until is not None]
-        self._next_due = min(times, default=None)
+        due = min(times, default=inf)
+        self._next_due = None if due == inf else due
         return self._next_due
 
     # ── Decisions ──────────────────────────────────────────────────────────────────────────────────────────

@@ -67,3 +67,10 @@ def test_who_may_run_when_another_is_refused_gets_its_slot() -> None:
     assert isinstance(outcome, Refusal)
     assert [lease.ticket for lease in outcome.leases] == [second]
     assert {*made.running} == {first, second}
+
+
+def test_a_request_without_a_limit_needs_no_timer() -> None:
+    """It waits for another event."""
+    made = line(1)
+    arrive(made, ticket(), ticket())
+    assert made.due(0.0) is None
