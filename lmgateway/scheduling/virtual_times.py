@@ -34,12 +34,13 @@ class Standing:
 
     def run(self, box: BoxTime, more: int) -> None:
         """Count requests that begin to run on a box, or fewer that do."""
+        part = box.part
         count, mark = self._runs.get(box, _NO_RUN)
         if count:
-            had = (box.part - mark) * count
+            had = (part - mark) * count
             self.seconds += had
             self.time += had / self.share
-        self._runs[box] = (count + more, box.part)
+        self._runs[box] = (count + more, part)
 
     def settle(self) -> None:
         """Charge what its requests have had since the last call."""
