@@ -119,7 +119,7 @@ class DayCount:
 
 def format_seconds(seconds: float) -> str:
     """Write a duration as OpenAI's x-ratelimit-reset does: `120ms`, `1s`, `6m0s`, `1h2m3s`. Rounded up."""
-    if 0 < (milliseconds := ceil(seconds * 1000 - _ROUNDING)) < 1000:
+    if seconds < 1 and 0 < (milliseconds := ceil(seconds * 1000 - _ROUNDING)) < 1000:
         return f"{milliseconds}ms"
     return _format_whole(whole_seconds(seconds))
 

@@ -11,7 +11,12 @@ unix_time = time.time
 
 def iso_timestamp(seconds: float | None = None) -> str:
     """Format Unix seconds (by default now) as ISO 8601 in UTC, with milliseconds and Z."""
-    milliseconds = int((unix_time() if seconds is None else seconds) * 1000)
+    return _written(int((unix_time() if seconds is None else seconds) * 1000))
+
+
+# Three for each request: under load, several of one millisecond.
+@lru_cache(maxsize=256)
+def _written(milliseconds: int) -> str:
     # The last digits of 1000..1999 are 000..999. This takes 0.4 µs, the format :03d 0.7 µs.
     return f"{_whole(milliseconds // 1000)}.{str(1000 + milliseconds % 1000)[1:]}Z"
 

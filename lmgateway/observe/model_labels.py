@@ -26,9 +26,12 @@ class BoundedLabels:
         self._names = {"", OTHER}
 
     def of(self, name: str) -> str:
-        if len(self._names) < MAX_LABELS + 2:
-            self._names.add(name)
-        return name if name in self._names else OTHER
+        if name in self._names:
+            return name
+        if len(self._names) >= MAX_LABELS + 2:
+            return OTHER
+        self._names.add(name)
+        return name
 
 
 class ModelLabels:

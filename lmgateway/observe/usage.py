@@ -43,14 +43,18 @@ class Counts(Struct):
             self.refused += 1
             return
         self.requests += 1
-        self.errors += record.counts_as == "error"
+        if record.counts_as == "error":
+            self.errors += 1
         if (usage := record.usage) is not None:
             self.prompt_tokens += usage.prompt_tokens
             self.completion_tokens += usage.completion_tokens
-            self.reasoning_tokens += usage.reasoning_tokens or 0
+            if usage.reasoning_tokens:
+                self.reasoning_tokens += usage.reasoning_tokens
         self.gpu_ms += record.gpu_ms
-        self.wait_ms += record.queued_ms
-        self.untold += record.is_untold
+        if record.queued_ms:
+            self.wait_ms += record.queued_ms
+        if record.is_untold:
+            self.untold += 1
 
     def add(self, other: Counts) -> None:
         for name in COUNTS:

@@ -34,13 +34,14 @@ class Standing:
 
     def run(self, box: BoxTime, more: int) -> None:
         """Count requests that begin to run on a box, or fewer that do."""
+        part = box.part
         count, mark = self._runs.get(box, _NO_RUN)
         if count:
-            had = (box.part - mark) * count
+            had = (part - mark) * count
             self.seconds += had
             self.time += had / self.share
         if count + more:
-            self._runs[box] = (count + more, box.part)
+            self._runs[box] = (count + more, part)
         else:
             del self._runs[box]
 

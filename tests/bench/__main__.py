@@ -197,7 +197,7 @@ def _missing(options: argparse.Namespace) -> str | None:
         return "This needs Linux, whose accounts of processor time it reads."
     if unknown := [name for name in options.targets if name not in TARGETS]:
         return f"There is no target {', '.join(unknown)}; there are {', '.join(TARGETS)}."
-    if shutil.which("wrk") is None:
+    if not options.pairs and shutil.which("wrk") is None:
         return f"There is no wrk, which makes the requests: apt-get install {PACKAGES}"
     return None
 

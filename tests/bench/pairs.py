@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -75,7 +75,12 @@ async def pairs(
             say(f"round {count + 1} of {rounds}")
             for title, one in running.items():
                 spent[title].append(await _cpu_us(place, one, requests))
-    before: list[float] | None = None
+    return compare(spent)
+
+
+def compare(spent: Mapping[str, Sequence[float]]) -> list[Paired]:
+    """Return what the rounds of each side say, each beside the side before."""
+    before: Sequence[float] | None = None
     paired = []
     for title, figures in spent.items():
         ratios = [] if before is None else [now / then for now, then in zip(figures, before, strict=True)]

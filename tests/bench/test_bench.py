@@ -13,6 +13,7 @@ from tests.bench.__main__ import main
 from tests.bench.asking import Asking
 from tests.bench.fake_studio import FakeStudio
 from tests.bench.figures import Busy, Figures, OfRequests, OfStreams, Percentiles, median
+from tests.bench.pairs import compare
 from tests.bench.streams import Streams
 from tests.bench.wire import Door, chat
 from tests.conftest import StartGateway
@@ -84,6 +85,14 @@ def test_table_and_ratios_say_what_was_measured() -> None:
     assert len({len(line) for line in shown}) == 1
     assert [cell.strip() for cell in shown[-1].split("|")[1:4]] == ["Lmgateway", "4,545", "220"]
     assert "CPU per request: 1.10 times Aiohttp (220 µs, 200); at most 1.25" in tables.ratios(rounds)
+
+
+def test_pairs_are_compared_within_their_round() -> None:
+    """A round in which the machine was four times as slow doesn't change the ratio."""
+    first, second = compare({"less": [100, 200, 400], "more": [110, 220, 440]})
+    assert (first.cpu_us, first.ratios) == (200, ())
+    assert second.cpu_us == 220
+    assert second.ratios == pytest.approx((1.1, 1.1, 1.1))
 
 
 def test_median_is_taken_number_by_number() -> None:

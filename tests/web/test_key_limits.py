@@ -48,7 +48,7 @@ async def test_requests_per_minute(gateway: Gateway, upstream: ScriptedUpstream,
     assert (await ask(gateway, key))[1]["Retry-After"] == "1"
     clocks.pass_seconds(1)
     assert (await ask(gateway, key))[0] == 200
-    assert len(upstream.received) == 3
+    assert len(upstream.posts) == 3
 
 
 async def test_refusals_cost_nothing(
