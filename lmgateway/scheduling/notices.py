@@ -55,7 +55,7 @@ class Notices:
         except Exception:
             self._faults.log(_TELLING)
         if lease.recorded_seconds is not None:
-            self._tell(self._count_rest, lease, lease.recorded_seconds)
+            self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
 
     def usual_seconds(self, model: str) -> float | None:
         return self._reports.usual_seconds(model)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from lmgateway.scheduling import watch
 from lmgateway.web.state import SCHEDULER
 from tests.support.keys import OWNER, call, make_key
 from tests.support.reloading import reload
@@ -32,6 +35,25 @@ async def test_a_revoked_keys_waiting_requests_end(open_house: Any) -> None:
     house.gate.opened.set()
     assert [(await result(task))[0] for task in (running, own)] == [200, 200]
     assert house.studio.requests.count("POST /v1/chat/completions") == 2
+
+
+async def test_the_ledger_has_all_that_the_machine_spent(
+    open_house: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a prompt took while its client was there, and what it took after that, each once."""
+    monkeypatch.setattr(watch, "COUNT_SECONDS", 0.3)
+    house = await open_house(slots=1)
+    gone = house.ask(stream=True)
+    await house.gate.reached.wait()
+    gone.cancel()
+    await until(lambda: house.line.lingering == 1)
+    house.gate.opened.set()
+    await until(lambda: not house.line.running)
+    assert (await result(house.ask()))[0] == 200
+    await house.holds(running=0, waiting=0)
+    total = (await call(house.gateway, "GET", "/admin/usage?by=key")).body["total"]
+    # Each of two requests is rounded, one of them in two parts.
+    assert total["gpuMs"] == pytest.approx(house.line.accounts.busy_seconds * 1000, abs=2)
 
 
 async def test_the_line_goes_off_and_on_while_requests_run_and_wait(open_house: Any) -> None:
