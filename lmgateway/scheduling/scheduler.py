@@ -155,7 +155,7 @@ class Scheduler:
         """End a lease, because LM Studio is done with it. Only the first call has an effect."""
         if lease.phase != "ended":
             leases = self.line.release(lease, monotonic())
-            if self._is_attentive:
+            if leases or self._is_attentive:
                 self._dispatch(leases)
             self._onlooker.ended(lease)
 

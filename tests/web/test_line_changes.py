@@ -56,6 +56,17 @@ async def test_the_ledger_has_all_that_the_machine_spent(
     assert total["gpuMs"] == pytest.approx(house.line.accounts.busy_seconds * 1000, abs=2)
 
 
+async def test_the_last_that_waits_without_a_limit_gets_its_turn(open_house: Any) -> None:
+    """Nothing else is in line then, and no timer is set."""
+    house = await open_house(slots=1, queue={"max_wait_plain_ms": 0})
+    running = house.ask()
+    await house.holds(running=1, waiting=0)
+    waiting = house.ask()
+    await house.holds(running=1, waiting=1)
+    house.gate.opened.set()
+    assert [(await result(task))[0] for task in (running, waiting)] == [200, 200]
+
+
 async def test_the_line_goes_off_and_on_while_requests_run_and_wait(open_house: Any) -> None:
     """Off, all that wait run at once; on again, nothing new runs until there is a slot.
 
