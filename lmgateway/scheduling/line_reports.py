@@ -26,7 +26,8 @@ class LineReports:
 
     def ended(self, lease: Lease) -> None:
         """Learn from a lease that has ended now."""
-        self._durations.learn(lease.ticket.model, monotonic() - lease.began)
+        if lease.is_used:
+            self._durations.learn(lease.ticket.model, monotonic() - lease.began)
 
     def usual_seconds(self, model: str) -> float | None:
         """Return how long the model's recent answers took, None if none has ended."""

@@ -90,6 +90,7 @@ class Run:
                 self._owner.give_up(self, self._ticket)
             return
         if lease.phase != "ended":
+            lease.is_used = self._exchange.sent is not None
             if self._is_in_prompt(exc):
                 self._owner.linger(lease)
                 lease.recorded_seconds = lease.seconds_so_far

@@ -31,7 +31,7 @@ class Lease(Struct, eq=False):
     `lingering`: its client has left, and LM Studio still processes its prompt, at the latest until
     `lingers_until`. Times are in seconds of the monotonic clock. `began_part` is what `box.part` was at its
     beginning; `gpu_seconds` is right once it has ended; `recorded_seconds` is how much of them was
-    recorded when the client left.
+    recorded when the client left. `is_used` is false if the request was never sent to LM Studio.
     """
 
     ticket: Ticket
@@ -44,6 +44,7 @@ class Lease(Struct, eq=False):
     phase: LeasePhase = "running"
     lingers_until: float | None = None
     recorded_seconds: float | None = None
+    is_used: bool = True
     standings: Sequence[Standing] = ()
 
     @property

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.web.state import SCHEDULER
+from lmgateway.observe.exchange import Cancellation, Exchange
+from lmgateway.scheduling.runs import Run
+from lmgateway.web.state import LINE_REPORTS, SCHEDULER
 from tests.conftest import StartGateway
+from tests.scheduling.schedule import MODEL, ticket
 from tests.support.upstream import ScriptedUpstream, answer
 from tests.support.waiting import until
 
@@ -38,3 +41,16 @@ async def test_a_request_that_lm_studio_refused_holds_no_slot(
         assert "context" in await response.text()
     await until(lambda: not line.running or "lingering" in {one.phase for one in line.running.values()})
     assert not line.running
+
+
+async def test_a_request_that_was_never_sent_is_no_short_answer(
+    start_gateway: StartGateway, upstream: ScriptedUpstream
+) -> None:
+    """A client that leaves at its turn says nothing about when a slot is free."""
+    gateway = await start_gateway(upstream.base_url)
+    nothing = Cancellation(lambda: None)
+    exchange = Exchange(request_id="mine", client="127.0.0.1", method="POST", path=CHAT, cancellation=nothing)
+    with Run(gateway.app[SCHEDULER], exchange) as run:
+        assert run.begin(ticket())
+    assert not gateway.app[SCHEDULER].line.running
+    assert gateway.app[LINE_REPORTS].usual_seconds(MODEL) is None
