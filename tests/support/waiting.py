@@ -17,8 +17,8 @@ STARTING_SECONDS = 60.0
 ENDING_SECONDS = 25.0
 
 
-async def until(happened: Callable[[], object]) -> None:
+async def until(happened: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """Return when this is true. Raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(seconds):
         while not happened():
             await asyncio.sleep(0.002)

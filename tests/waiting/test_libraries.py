@@ -12,7 +12,7 @@ from lmgateway.web.state import SCHEDULER
 from tests.conftest import StartGateway
 from tests.support.held_streams import KEEPALIVE_MS
 from tests.support.keys import call, make_key, revoke_key
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import STARTING_SECONDS, until
 from tests.waiting.conftest import Place, Waiting, in_line
 from tests.waiting.libraries import KEY, LIBRARIES
 
@@ -27,13 +27,14 @@ def ask_all(waiting: Waiting, key: str = KEY) -> Asking:
 
 async def keep_alives(waiting: Waiting, asking: Asking, number: int) -> None:
     """Return when each library has got so many, and all requests wait in the place."""
-    await until(lambda: waiting.fewest(len(LIBRARIES)) >= number or asking.done())
+    # Ten libraries start at once, for the first time in the process.
+    await until(lambda: waiting.fewest(len(LIBRARIES)) >= number or asking.done(), STARTING_SECONDS)
     assert waiting.count() == len(LIBRARIES)
 
 
 async def outcomes(asking: Asking) -> dict[str, str | BaseException]:
     """Return each library's answer or exception."""
-    found = await asyncio.wait_for(asking, PATIENCE_SECONDS)
+    found = await asyncio.wait_for(asking, STARTING_SECONDS)
     return dict(zip(LIBRARIES, found, strict=True))
 
 
@@ -102,7 +103,7 @@ async def test_ends_in_the_line_are_exceptions(
     """Each has its code and its reason, and LM Studio never sees the requests."""
     async with in_line(start_gateway, keepalive_ms=KEEPALIVE_MS, **queue) as waiting:
         asking = ask_all(waiting, await make_key(waiting.gateway, by=KEY))
-        await until(lambda: waiting.fewest(len(LIBRARIES)) >= 1)
+        await until(lambda: waiting.fewest(len(LIBRARIES)) >= 1, STARTING_SECONDS)
         await end_waits(waiting)
         found = await outcomes(asking)
         assert {name: each for name, each in found.items() if not is_error(name, each, words)} == {}
