@@ -2,7 +2,8 @@
 
     python -m tests.bench.fake_studio PORT
 
-Only POST requests with a Content-Length are understood, and only one at a time on a connection.
+Only POST requests with a Content-Length, and GET requests for the lists of models, are understood, one at a
+time on a connection.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ _STREAM_HEAD = (
 )
 
 
+# The model is in memory, so that the gateway's line finds it as it does with LM Studio.
+_LISTS = {
+    b"/api/v1/models": b'{"models":[{"type":"llm","key":"qwen2.5-7b-instruct","loaded_instances":[{"id":'
+    b'"qwen2.5-7b-instruct","config":{"context_length":4096,"parallel":4}}]}]}',
+    b"/v1/models": b'{"object":"list","data":[{"id":"qwen2.5-7b-instruct","object":"model"}]}',
+}
+
+
 class FakeStudio(asyncio.Protocol):
     """One connection."""
 
@@ -78,6 +87,11 @@ class FakeStudio(asyncio.Protocol):
             received.clear()
 
     def _answer(self, request: bytearray) -> None:
+        if request.startswith(b"GET "):
+            body = _LISTS.get(bytes(request.split(b" ", 2)[1]), b"{}")
+            head = _HEAD % b"Content-Type: application/json; charset=utf-8"
+            self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
+            return
         wish = SAY.search(request, max(0, len(request) - _PROMPT_BYTES))
         if wish is None:
             self._transport.write(_ANSWER)
