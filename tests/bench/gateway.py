@@ -25,6 +25,8 @@ JEMALLOC = {
     "MALLOC_CONF": "background_thread:true,narenas:1",
 }
 NETWORKS = ("127.0.0.1", "192.168.0.0/16", "fd00::/8")
+# The line before the GPU is on, and never the limit.
+MANY_SLOTS = '[models."qwen2.5-7b-instruct"]\nslots = 1000\n'
 _NEW_KEY = {
     "name": "bench",
     "scopes": ["inference", "models", "observe"],
@@ -39,7 +41,7 @@ _ACTIVE = {
 
 @asynccontextmanager
 async def lmgateway(
-    place: Place, door: Door, environ: Mapping[str, str], *, settings: str = ""
+    place: Place, door: Door, environ: Mapping[str, str], *, settings: str = MANY_SLOTS
 ) -> AsyncIterator[Running]:
     """Run the gateway of this folder, with these settings in TOML; its log goes to a file."""
     folder = place.folder("lmgateway")
@@ -67,7 +69,7 @@ async def everything_on(
     networks: Sequence[str] = NETWORKS,
     subscribers: int = 1,
     further: Mapping[str, str] | None = None,
-    settings: str = "",
+    settings: str = MANY_SLOTS,
     is_named: bool = True,
 ) -> AsyncIterator[Running]:
     """A named key with limits, allowlist, active model, parameters, usage, events, access log, readers.

@@ -16,14 +16,13 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from .asking import warm_up
-from .gateway import everything_on
+from .gateway import MANY_SLOTS, everything_on
 from .place import Place, Running
 from .wire import chat
 
 CONNECTIONS = 8
 _WARM_REQUESTS = 1000
 _NO_LINE = "[queue]\nenabled = false\n"
-_LINE = '[models."qwen2.5-7b-instruct"]\nslots = 1000\n'
 
 
 class Side(NamedTuple):
@@ -55,7 +54,7 @@ def sides(base: Path | None) -> Sequence[Side]:
     return (
         Side("one configured key", base, "" if base else _NO_LINE, is_named=False),
         Side("a named key with limits, the ledger", None, _NO_LINE, is_named=True),
-        Side("the same in line before the GPU", None, _LINE, is_named=True),
+        Side("the same in line before the GPU", None, MANY_SLOTS, is_named=True),
     )
 
 
