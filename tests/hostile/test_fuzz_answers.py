@@ -51,6 +51,8 @@ HEALTH_SECONDS = 3.0
 # Silence is part of the damage, so it is cut short. A load that is never complete ends by its own limit.
 OPTIONS = (
     *("proxy.timeout_ms=1500", "proxy.stream_timeout_ms=1500", "lmstudio.call_timeout_ms=300"),
+    # The line is on, and lets all run: each answer that is never given would hold a slot for two minutes.
+    *(f'models."{model}".slots=1000' for model in (documents.LLM, documents.EMBEDDING)),
     *("lmstudio.load_timeout_ms=600", "lmstudio.connect_attempts=2", "lmstudio.connect_pause_ms=10"),
 )
 HEADERS = {"X-API-Key": KEY}

@@ -40,8 +40,7 @@ def request_of(seed: str, index: int, key: str) -> tuple[bytes, bytes]:
         body = bytes(chance.choice((10, 100_000)))
     else:
         content: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}], "input": "hi"}
-        if chance.random() < 0.5:
-            content["model"] = documents.LLM
+        content["model"] = documents.LLM if chance.random() < 0.5 else documents.EMBEDDING
         if stream:
             content["stream"] = True
             fields += f"{STREAMS}: 1\r\n"
