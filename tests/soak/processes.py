@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.hostile_studio.front import Front
 from tests.support.process import Process, lmgateway
 
-from .client import KEY, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
+from .client import CHAT_MODELS, EMBEDDING_MODEL, KEY, MAX_BODY_BYTES, MAX_UPLOAD_BYTES
 
 END_SECONDS = 15
 # How long after its return somebody may still get the answer to an attempt from before it.
@@ -113,6 +113,8 @@ def gateway(studio_port: int, cwd: Path) -> AbstractAsyncContextManager[Running]
     """A gateway with everything on that a household has on."""
     return running(
         *("serve", "--host", "127.0.0.1", "--port", "0"),
+        # The line is on, and lets all run: LM Studio's own line is what is soaked behind it.
+        *(f'--set=models."{model}".slots=1000' for model in (*CHAT_MODELS, EMBEDDING_MODEL)),
         cwd=cwd,
         LMSTUDIO_BASE_URL=f"http://127.0.0.1:{studio_port}",
         GATEWAY_API_KEY=KEY,
