@@ -64,7 +64,7 @@ class Caller(Struct, frozen=True, kw_only=True, dict=True):
 
     def require(self, scope: Scope) -> None:
         """Raise ScopeMissing, which names the scope, if the caller lacks it."""
-        if scope not in self.scopes and "admin" not in self.scopes:
+        if not self.has(scope):
             raise lacks(self.name, scope)
 
 

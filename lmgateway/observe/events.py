@@ -117,7 +117,7 @@ class RequestDispatched(Event, frozen=True, kw_only=True):
 class InferenceComplete(Event, frozen=True, kw_only=True):
     """`served_model` is the model that answered, if another one was asked for.
 
-    `queued_ms` is how long the request waited in line, `gpu_ms` the time from sending it to its end.
+    `queued_ms` is how long the request waited in line, `gpu_ms` what it had of the machine's time.
     """
 
     name = "inference_complete"

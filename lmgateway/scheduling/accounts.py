@@ -44,10 +44,6 @@ class Accounts:
         of_user = 0.0 if ticket.user is None else self._users[ticket.account.key].of(ticket.user)
         return self._turns.of(ticket.account), of_user
 
-    def behind(self, account: Account) -> float:
-        """Return how many seconds less an active account has had than the one that has had the most."""
-        return self._turns.most() - self._turns.of(account)
-
     def joined(self, ticket: Ticket, share: float) -> None:
         """Count a request that waits or runs."""
         if self._turns.activate(ticket.account, share):

@@ -6,19 +6,21 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from ..config import Queue
 from .slots import Lease
 from .tickets import Ticket
 from .waiting import Waiting
 
 RefusalCode = Literal["queue_full", "key_queue_full"]
+_DEFAULTS = Queue()
 
 
 class Bounds(Struct, frozen=True, kw_only=True):
     """How many requests may wait, in all and of one account, and the bytes of their bodies."""
 
-    waiting: int = 1000
-    waiting_per_key: int = 400
-    waiting_bytes: int = 268_435_456
+    waiting: int = _DEFAULTS.max_waiting
+    waiting_per_key: int = _DEFAULTS.max_waiting_per_key
+    waiting_bytes: int = _DEFAULTS.max_waiting_bytes
 
     def exceeded_by(self, ticket: Ticket, waiting: Waiting) -> RefusalCode | None:
         """Return which of them a request exceeds that is among those that wait."""

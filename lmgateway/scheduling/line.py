@@ -106,7 +106,7 @@ class Line:
         return self._dispatch(now)
 
     def put(self, instance: Instance, now: float) -> list[Lease]:
-        """Add an instance, or take in that one, or the terms of keys, or the bounds have changed."""
+        """Add an instance, or take in that its slots, its model's type or its context have changed."""
         self.accounts.advance(now)
         if self.machines.instances.get(instance.id) is not instance:
             instance.idle_since = now
@@ -153,7 +153,7 @@ class Line:
         ended, self._ended_lingering = self._ended_lingering, []
         return ended
 
-    def due(self, now: float) -> float | None:
+    def due(self) -> float | None:
         """Return when `tick` is needed next, maybe a time that has passed; None if it isn't needed."""
         # What happened in between without a decision, such as a report, has decided nothing.
         decided = self._decided
@@ -168,10 +168,6 @@ class Line:
         return self._next_due
 
     # ── Decisions ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def order(self, now: float) -> list[Waiter]:
-        """Return the waiting requests in the order in which they would run now if all could."""
-        return sorted(self.waiting, key=lambda waiter: self._order(waiter, now))
 
     def _dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""

@@ -15,8 +15,6 @@ from .slots import Lease
 from .tickets import Ticket
 from .waiting import Waiter
 
-_TELLING = "Telling what happens in the line"
-
 
 class Notices:
     """The scheduler's onlooker."""
@@ -50,10 +48,7 @@ class Notices:
         self._tell(self._metrics.refused, error.code)
 
     def ended(self, lease: Lease) -> None:
-        try:  # as in _tell, which takes 0.2 µs more for each request
-            self._reports.ended(lease)
-        except Exception:
-            self._faults.log(_TELLING)
+        self._tell(self._reports.ended, lease)
         if lease.recorded_seconds is not None:
             self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
 
@@ -69,4 +64,4 @@ class Notices:
         try:
             notice(*facts)
         except Exception:  # raised here, a fault of an onlooker would leave requests in line for ever
-            self._faults.log(_TELLING)
+            self._faults.log("Telling what happens in the line")

@@ -197,13 +197,12 @@ class Scheduler:
         return self._timer is not None or self.line.lingering > 0 or bool(self.line.waiting)
 
     def _set_timer(self) -> None:
-        now = monotonic()
-        due = self.line.due(now)
+        due = self.line.due()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if due is not None:
-            self._timer = asyncio.get_running_loop().call_later(due - now, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(due - monotonic(), self._tick)
         self._watch.attend()
 
     def _tick(self) -> None:

@@ -86,10 +86,6 @@ class VirtualTimes(Generic[Member]):
         """Return the least time of the active members."""
         return min((self.of(member) for member in self._active), default=self._floor)
 
-    def most(self) -> float:
-        """Return the greatest time of the active members."""
-        return max((self.of(member) for member in self._active), default=self._floor)
-
     def activate(self, member: Member, share: float = 1.0) -> bool:
         """Count one more request that it has running or waiting; return whether it is the first."""
         standing = self._active.get(member)

@@ -36,7 +36,7 @@ def ticket_for(
 
 
 async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, choice: Choice) -> Ticket:
-    """Return the ticket with what the request needs of the context, if that decides when it may run."""
+    """Return the ticket with what the request needs of a context that it may share."""
     dialect, body = incoming.dialect, incoming.body
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return ticket

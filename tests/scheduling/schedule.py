@@ -67,7 +67,7 @@ class Schedule:
     def run(self, seconds: float) -> Iterator[float]:
         """Run so long, and yield the time after each event."""
         while self._events and self._events[0][0] <= seconds:
-            due = self.line.due(self.now)
+            due = self.line.due()
             at, _, act = self._events[0]
             if due is not None and due < at:
                 self.now = due

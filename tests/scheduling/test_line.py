@@ -121,7 +121,7 @@ def test_background_requests_leave_the_last_slot_free() -> None:
     made = line(2)
     background = [ticket(priority="background", max_wait=600.0) for _ in range(3)]
     assert arrive(made, *background) == [background[0].request_id]
-    assert made.due(0.0) == 120.0
+    assert made.due() == 120.0
     _, let_in = made.tick(120.0)
     assert [lease.ticket.request_id for lease in let_in] == [background[1].request_id]
     single = line(1)
@@ -195,7 +195,7 @@ def test_a_client_that_left_in_its_prompt_holds_its_slot() -> None:
         gone, waiting = ticket("alice"), ticket("bob")
         arrive(made, gone, waiting)
         made.linger(made.running[gone], 30.0, 5.0)
-        assert made.due(5.0) == 30.0
+        assert made.due() == 30.0
         assert reason(made, waiting) == "slot"
         [here] = made.machines.instances.values()
         let_in = made.observe(here, 0, 10.0) if is_observed else made.tick(30.0)[1]
@@ -269,7 +269,7 @@ def test_a_request_waits_no_longer_than_its_limit() -> None:
     made = line(1)
     requests = [ticket(), ticket(max_wait=240.0), ticket()]
     arrive(made, *requests)
-    assert made.due(0.0) == 240.0
+    assert made.due() == 240.0
     expired, let_in = made.tick(240.0)
     assert ([waiter.ticket for waiter in expired], let_in) == ([requests[1]], [])
     assert finish(made, requests[0], 250.0) == [requests[2].request_id]
@@ -308,7 +308,7 @@ def test_a_request_that_was_overtaken_for_long_lets_nobody_else_in() -> None:
     small = [ticket("bob", prompt_bytes=300, max_tokens=100) for _ in range(3)]
     arrive(made, small[0], now=10.0)
     arrive(made, small[1], now=39.0)
-    assert made.due(39.5) == 40.0
+    assert made.due() == 40.0
     arrive(made, small[2], now=41.0)
     assert reason(made, small[2]) == "context"
     assert finish(made, small[0], 42.0) == []

@@ -18,10 +18,10 @@ def test_a_wait_ends_though_another_event_came_in_its_last_moment() -> None:
     made = line(1)
     running, patient, waiting = ticket(), ticket(), ticket(max_wait=10.0)
     arrive(made, running, patient, waiting)
-    assert made.due(0.0) == 10.0
+    assert made.due() == 10.0
     # The timer of 10.0 hasn't fired when an answer ends; it is set anew at 10.2.
     assert finish(made, running, 10.1) == [patient.request_id]
-    due = made.due(10.2)
+    due = made.due()
     assert due is not None
     assert due <= 10.2
     expired, _ = made.tick(10.2)
@@ -33,9 +33,9 @@ def test_a_promotion_counts_though_the_line_was_looked_at_meanwhile() -> None:
     made = line(1)
     running, background, person = ticket(), ticket(priority="background"), ticket()
     arrive(made, running, background, person)
-    assert made.due(0.0) == 120.0
+    assert made.due() == 120.0
     made.accounts.advance(120.5)
-    due = made.due(121.0)
+    due = made.due()
     assert due is not None
     assert due <= 121.0
 
@@ -48,7 +48,7 @@ def test_the_spare_slot_is_given_when_the_other_callers_ten_minutes_are_over() -
     finish(made, other, 5.0)
     first, second = ticket("agent"), ticket("agent")
     assert arrive(made, first, second, now=10.0) == [first.request_id]
-    due = made.due(10.0)
+    due = made.due()
     assert due == 605.0
     _, leases = made.tick(due)
     assert [lease.ticket for lease in leases] == [second]
@@ -73,4 +73,4 @@ def test_a_request_without_a_limit_needs_no_timer() -> None:
     """It waits for another event."""
     made = line(1)
     arrive(made, ticket(), ticket())
-    assert made.due(0.0) is None
+    assert made.due() is None

@@ -89,7 +89,7 @@ class World:
         """Let time pass, with a tick whenever one is due."""
         until, new = self.now + seconds, []
         while self.now < until:
-            due = self.line.due(self.now)
+            due = self.line.due()
             self.now = until if due is None else min(due, until)
             expired, let_in = self.line.tick(self.now)
             self.note_ends(waiter.ticket for waiter in expired)
