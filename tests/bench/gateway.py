@@ -25,9 +25,8 @@ JEMALLOC = {
     "MALLOC_CONF": "background_thread:true,narenas:1",
 }
 NETWORKS = ("127.0.0.1", "192.168.0.0/16", "fd00::/8")
-# The line before the GPU is on, and never the limit. The fake LM Studio has no SDK, which would be asked
-# every 5 s whether the model's requests share a context.
-MANY_SLOTS = '[models."qwen2.5-7b-instruct"]\nslots = 1000\ncontext_guard = false\n'
+# The line before the GPU is on, and never the limit.
+MANY_SLOTS = '[models."qwen2.5-7b-instruct"]\nslots = 1000\n'
 _NEW_KEY = {
     "name": "bench",
     "scopes": ["inference", "models", "observe"],
