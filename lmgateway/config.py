@@ -37,11 +37,14 @@ from .setting_types import (
     LogFormat,
     LogLevel,
     Milliseconds,
+    Minutes,
+    ModelNames,
     Origins,
     Path,
     Pause,
     Port,
     Seconds,
+    Share,
     Slots,
 )
 
@@ -151,6 +154,17 @@ class Queue(Table, frozen=True, kw_only=True):
     keepalive_chat: Annotated[KeepAliveForm, env("QUEUE_KEEPALIVE_CHAT")] = "comment"
 
 
+class Residency(Table, frozen=True, kw_only=True):
+    """Which models are in memory. Without the line (`queue.enabled`) it is off too."""
+
+    enabled: Annotated[Flag, env("RESIDENCY_ENABLED")] = True
+    max_models: Annotated[Count, env("RESIDENCY_MAX_MODELS")] = 1
+    idle_minutes: Annotated[Minutes, env("RESIDENCY_IDLE_MINUTES")] = 60.0
+    pin: Annotated[ModelNames, env("RESIDENCY_PIN")] = ()
+    swap_share: Annotated[Share, env("RESIDENCY_SWAP_SHARE")] = 0.2
+    switch_after_ms: Annotated[Pause, env("RESIDENCY_SWITCH_AFTER")] = 20_000
+
+
 class ModelProfile(Table, frozen=True, kw_only=True):
     """A model's other names, how it is loaded, and the defaults for fields that its requests omit."""
 
@@ -177,6 +191,7 @@ class Config(Table, frozen=True, kw_only=True):
     compat: Compat = Compat()
     usage: Usage = Usage()
     queue: Queue = Queue()
+    residency: Residency = Residency()
     models: Mapping[str, ModelProfile] = MappingProxyType({})  # by model key
 
     @property

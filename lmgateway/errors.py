@@ -317,6 +317,20 @@ class GatewayEnding(Overloaded):
     code = "gateway_ending"
 
 
+class ModelBlocked(Overloaded):
+    """There is no room for the model, and none in memory may be unloaded for it."""
+
+    code = "model_blocked"
+    header_names = ("Retry-After", REFUSED_REASON)
+
+
+class LoadFailed(Overloaded):
+    """LM Studio couldn't load the model that the request needs; the message has LM Studio's words."""
+
+    code = "load_failed"
+    header_names = ("Retry-After", REFUSED_REASON)
+
+
 class LinkLost(UpstreamUnavailable):
     """The connection to LM Studio was lost during a call."""
 

@@ -74,6 +74,14 @@ Pause = Annotated[
 ]
 KeepAliveForm = Annotated[Literal["comment", "chunk"], Meta(description="comment or chunk")]
 Slots = Annotated[int, Meta(ge=0, le=10**6, description="a whole number up to 10^6, 0 for LM Studio's own")]
+Minutes = Annotated[
+    float, Meta(ge=0, le=10**7, description="a number of minutes from 0 to 10^7, 0 for never")
+]
+Share = Annotated[float, Meta(gt=0, lt=1, description="a number above 0 and below 1")]
+ModelNames = Annotated[
+    tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+    Meta(description="a list of models' keys"),
+]
 Environment = Annotated[
     Literal["development", "production", "test"], Meta(description="development, production or test")
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,26 @@ def test_a_line_of_dotenv_that_cannot_be_read_is_a_mistake(sources):
 def test_toml_that_breaks_the_parser_is_a_mistake(sources, toml):
     [problem] = sources.problems(toml)
     assert problem.startswith("config.toml: is n")
+
+
+@pytest.mark.parametrize(
+    ("pins", "sentence"),
+    [
+        ('["a", "b"]', "residency.pin: 2 models are pinned, but residency.max_models is 1"),
+        (
+            '["text-embedding-a", "text-embedding-b"]',
+            "residency.pin: 2 embedding models are pinned, but residency.max_models is 1",
+        ),
+    ],
+)
+def test_more_pins_than_models_may_be_in_memory(tmp_path: Path, pins: str, sentence: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[residency]\npin = {pins}\n")
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        settings.load(file=file, environ={})
+
+
+def test_a_pin_of_each_type_and_the_same_one_twice(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[residency]\npin = ["a", "a", "text-embedding-a"]\n')
+    assert settings.load(file=file, environ={}).config.residency.pin == ("a", "a", "text-embedding-a")

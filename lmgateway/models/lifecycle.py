@@ -15,7 +15,7 @@ from ..boxes.sdk.calls import SdkCalls
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity
 from ..observe.events import ModelUnloadComplete, ModelUnloadStart
-from ..schema.common import ModelType
+from ..schema.common import ModelType, likely_type
 from ..schema.models import (
     ActivateRequest,
     ActiveModel,
@@ -27,7 +27,7 @@ from ..schema.models import (
     ModelList,
 )
 from .active import ActiveModelRegistry
-from .names import Availability, likely_type, look_up, model_not_found, refers_to
+from .names import Availability, look_up, model_not_found, refers_to
 
 _UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
 

@@ -61,11 +61,6 @@ def known_model(name: str, find: Callable[[str], KnownModel | None], aliases: Al
     return find(key) or KnownModel(key)
 
 
-def likely_type(name: str) -> ModelType:
-    """Guess a model's type from the prefix that LM Studio gives to the keys of embedding models."""
-    return "embedding" if name.startswith("text-embedding-") else "llm"
-
-
 def look_up(
     named: ActiveModel, on_disk: Sequence[DownloadedModel], loaded: Iterable[LoadedModel]
 ) -> Availability:

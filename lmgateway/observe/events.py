@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
@@ -66,6 +66,25 @@ class ModelUnloadComplete(Event, frozen=True, kw_only=True):
     model_key: str
     instance_id: str | None
     total_time_ms: int
+
+
+class ModelDrainStart(Event, frozen=True, kw_only=True):
+    """An instance gets no new request. `for_` is the model that needs its room, None if it was asked for."""
+
+    name = "model_drain_start"
+    most_bytes = 8192
+    model_key: str
+    instance_id: str
+    for_: str | None = field(name="for")
+    running: int
+
+
+class ModelDrainEnd(Event, frozen=True, kw_only=True):
+    name = "model_drain_end"
+    most_bytes = 4096
+    model_key: str
+    instance_id: str
+    outcome: Literal["unloaded", "revoked"]
 
 
 class ModelActivate(Event, frozen=True, kw_only=True):

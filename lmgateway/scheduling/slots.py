@@ -8,11 +8,14 @@ from typing import Literal, NamedTuple
 from msgspec import Struct, field
 
 from ..schema.common import ModelType
+from ..schema.queue import Origin
 from .box_times import BoxTime
 from .tickets import Ticket
 from .virtual_times import Standing
 
 LeasePhase = Literal["running", "lingering", "ended"]
+# Of an instance in memory. One that drains gets no new request, and neither does one that is unloaded.
+InstanceState = Literal["resident", "draining", "unloading"]
 
 
 def usual_slots(kind: ModelType) -> int:
@@ -57,7 +60,8 @@ class Instance(Struct, eq=False):
     """A model in memory, or one that isn't: `is_listed` is false if LM Studio hasn't it in its list.
 
     `outside`: how many requests that aren't the gateway's run on it. `context` is its length in tokens if its
-    requests share it, else None. `idle_since` is when its last lease ended, or when it was first seen.
+    requests share it, else None. `idle_since` is when its last lease ended, or when it was first seen;
+    `since` is when it was loaded, or first seen.
     """
 
     id: InstanceId
@@ -68,6 +72,9 @@ class Instance(Struct, eq=False):
     context: int | None = None
     is_listed: bool = True
     idle_since: float = 0.0
+    state: InstanceState = "resident"
+    origin: Origin = "outside"
+    since: float = 0.0
     leases: list[Lease] = field(default_factory=list)
 
     @property

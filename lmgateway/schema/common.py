@@ -26,3 +26,8 @@ class Message(Struct, frozen=True, kw_only=True, rename="camel"):
 
 class RequestBody(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request's JSON body. An unknown field is an error, so that a misspelt one isn't silently ignored."""
+
+
+def likely_type(name: str) -> ModelType:
+    """Guess a model's type from the prefix that LM Studio gives to the keys of embedding models."""
+    return "embedding" if name.startswith("text-embedding-") else "llm"

@@ -14,6 +14,7 @@ from . import files, paths
 from .aliases import shared_aliases
 from .collector import Collector, SettingValue
 from .leaf import Setting
+from .pins import too_many_pins
 from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Trust, file_source
 from .tree import SETTINGS
 
@@ -68,7 +69,7 @@ def load(
     if collector.problems:
         raise ConfigError(collector.problems)
     config = cast("Config", collector.build())
-    if problems := [*shared_aliases(config.models)]:
+    if problems := [*shared_aliases(config.models), *too_many_pins(config.residency)]:
         raise ConfigError(problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}

@@ -16,8 +16,8 @@ from ..boxes.box import Box
 from ..boxes.listing import Listing
 from ..errors import BadRequest, UpstreamUnavailable
 from ..models.aliases import NO_ALIASES
-from ..models.names import Resolved, known_model, likely_type, resolve
-from ..schema.common import ModelType
+from ..models.names import Resolved, known_model, resolve
+from ..schema.common import ModelType, likely_type
 from ..schema.models import ActiveModel, ActiveModels, DefaultInference
 from ..traffic.long_body import VALUE_BYTES, LongBody
 from ..traffic.plan import Incoming

@@ -1,0 +1,1 @@
+"""Which models are in memory: decisions without I/O, and the owner that has them carried out."""
