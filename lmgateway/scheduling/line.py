@@ -13,18 +13,20 @@ from .accounts import Accounts
 from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
 from .machines import Machines
 from .places import Places
-from .slots import Instance, Lease, usual_slots
+from .slots import Instance, InstanceState, Lease, usual_slots
 from .tickets import Terms, Ticket
-from .waiting import OVERTAKEN_SECONDS, Waiter, Waiting
+from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
 
 UNLIMITED = Terms()
-_Order = tuple[bool, tuple[float, float], int]
+Order = tuple[bool, tuple[float, float], int]
+"""Of a waiting request: the least is the next in turn."""
 
 
 class Line:
     """The owner of waiters, leases and accounts, and of the instances on which they run.
 
-    `terms` returns those of a key, `slots` how many requests a model runs at once if it isn't in memory.
+    `terms` returns those of a key. Of a request whose model isn't in memory, `absence` returns why it waits
+    for that, None if LM Studio loads it for the request: then it runs `slots` at once.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Line:
         *,
         terms: Callable[[str], Terms] = lambda key: UNLIMITED,
         slots: Callable[[Ticket], int] = lambda ticket: usual_slots(ticket.kind),
+        absence: Callable[[Ticket], Reason | None] = lambda ticket: None,
     ) -> None:
         self.bounds = bounds
         self.accounts = Accounts(now)
@@ -44,7 +47,9 @@ class Line:
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, slots)
+        self.places = Places(
+            self.machines, self.accounts, self.waiting, self.running.keys(), terms, slots, absence
+        )
         self._terms = terms
         self._arrivals = 0
         # When it was last decided who may run.
@@ -125,7 +130,8 @@ class Line:
         for lease in [one for one in instance.leases if one.phase == "lingering"]:
             self._end(lease)
         self.accounts.set_outside(instance, 0)
-        instance.is_listed, instance.context = False, None
+        instance.is_listed, instance.context, instance.origin = False, None, "outside"
+        self.set_state(instance, "resident")
         self._drop_if_idle(instance)
         return self._dispatch(now)
 
@@ -133,6 +139,19 @@ class Line:
         """Put new terms of keys and new bounds in force."""
         self.accounts.advance(now)
         self.accounts.set_shares(lambda key: self._terms(key).share)
+        return self._dispatch(now)
+
+    def set_state(self, instance: Instance, state: InstanceState) -> None:
+        """Open an instance for requests, or close it: then those that run on it end in their own way."""
+        instance.state = state
+        if state == "resident":
+            self.machines.open(instance)
+        else:
+            self.machines.shut(instance)
+
+    def decide(self, now: float) -> list[Lease]:
+        """Let in those that may run now: an instance was opened, or a model isn't to be loaded any more."""
+        self.accounts.advance(now)
         return self._dispatch(now)
 
     def tick(self, now: float) -> tuple[list[Waiter], list[Lease]]:
@@ -179,15 +198,15 @@ class Line:
 
     def _let_next_in(self, now: float) -> Lease | None:
         self.places.begin_round(now)
-        best: tuple[_Order, Waiter, Instance] | None = None
+        best: tuple[Order, Waiter, Instance] | None = None
         for group in self.waiting.groups():
             # Its order takes longer to find than that nothing is free.
-            if best is not None and self._order(group[0], now) > best[0]:
+            if best is not None and self.order(group[0], now) > best[0]:
                 continue
             for waiter in group:
                 place = self.places.find(waiter.ticket, now, waiter)
                 if isinstance(place, Instance):
-                    best = self._order(group[0], now), waiter, place
+                    best = self.order(group[0], now), waiter, place
                     break
                 waiter.reason = place
                 if place != "context":
@@ -198,7 +217,7 @@ class Line:
         self.waiting.remove(waiter)
         return self._let_in(waiter.ticket, place, now)
 
-    def _order(self, waiter: Waiter, now: float) -> _Order:
+    def order(self, waiter: Waiter, now: float) -> Order:
         """Interactive before background, then the account with the least, then the oldest."""
         return waiter.promoted_at > now, self.accounts.rank(waiter.ticket), waiter.number
 

@@ -30,9 +30,22 @@ class Machines:
         """Forget an instance on which nothing runs."""
         if self.instances.get(instance.id) is not instance:
             return
+        self.shut(instance)
         del self.instances[instance.id]
-        others = self._by_model[instance.model]
-        others.remove(instance)
+
+    def shut(self, instance: Instance) -> None:
+        """Have no more requests find an instance."""
+        others = self._by_model.get(instance.model, [])
+        if instance in others:
+            others.remove(instance)
+            if not others:
+                del self._by_model[instance.model]
+
+    def open(self, instance: Instance) -> None:
+        """Have requests find an instance again, if it is still there."""
+        others = self._by_model.setdefault(instance.model, [])
+        if self.instances.get(instance.id) is instance and instance not in others:
+            others.append(instance)
         if not others:
             del self._by_model[instance.model]
 
@@ -42,7 +55,7 @@ class Machines:
         if not instances:
             # LM Studio answers with the instance of this identifier, whatever its model is by now.
             named = self.instances.get(InstanceId(ticket.box, ticket.instance or ticket.model))
-            return () if named is None else (named,)
+            return () if named is None or named.state != "resident" else (named,)
         if len(instances) < 2:
             return instances
         # One that LM Studio doesn't list only gets new requests if there is no other.

@@ -12,7 +12,7 @@ from .waiting import Reason, Waiter, Waiting
 
 
 class Places:
-    """Finds a slot for a request. `terms` and `slots` as for Line."""
+    """Finds a slot for a request. `terms`, `slots` and `absence` as for Line."""
 
     def __init__(
         self,
@@ -22,6 +22,7 @@ class Places:
         running: Collection[Ticket],
         terms: Callable[[str], Terms],
         slots: Callable[[Ticket], int],
+        absence: Callable[[Ticket], Reason | None],
     ) -> None:
         self._machines = machines
         self._accounts = accounts
@@ -29,6 +30,7 @@ class Places:
         self._running = running
         self._terms = terms
         self._slots = slots
+        self._absence = absence
         # By model, the request that was overtaken for too long: nobody enters its context before it.
         self._closed_by: dict[str, Waiter] = {}
         # Of the round, where not even one slot is free: by model and identifier.
@@ -45,7 +47,11 @@ class Places:
             return "key_limit"
         if waiter is not None and (ticket.model, ticket.instance) in self._full:
             return "slot"
-        instances = self._machines.of(ticket) or (self._assumed(ticket),)
+        instances = self._machines.of(ticket)
+        if not instances or not instances[0].is_listed:
+            if (absent := self._absence(ticket)) is not None:
+                return absent
+            instances = instances or (self._assumed(ticket),)
         if len(instances) == 1 and instances[0].admits_any:
             return instances[0]  # nearly every request: what follows takes 1.5 µs more
         background = ticket.priority == "background" and (waiter is None or waiter.promoted_at > now)

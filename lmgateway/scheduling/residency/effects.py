@@ -27,9 +27,13 @@ class Load(Struct, frozen=True, eq=False):
 
 
 class Unload(Struct, frozen=True, eq=False):
-    """Unload an instance if nothing runs on it, by LM Studio's own count. One `unload_ended` follows."""
+    """Unload an instance if nothing runs on it, by LM Studio's own count. One `unload_ended` follows.
+
+    `is_forced`: unload it whatever runs.
+    """
 
     instance: Instance
+    is_forced: bool = False
 
 
 class Refuse(Struct, frozen=True, eq=False):
@@ -39,25 +43,54 @@ class Refuse(Struct, frozen=True, eq=False):
     error: GatewayError
 
 
-Effect = Load | Unload | Refuse
+class DrainStart(Struct, frozen=True, eq=False):
+    """An instance gets no new request. `wanted` is the model that it makes room for, if any."""
+
+    instance: Instance
+    wanted: str | None
+
+
+class DrainEnd(Struct, frozen=True, eq=False):
+    """An instance that drained is gone, or gets requests again."""
+
+    instance: Instance
+    outcome: Literal["unloaded", "revoked"]
+
+
+class SwapEnd(Struct, frozen=True, eq=False):
+    """A model has taken the place of another one, or was to take it."""
+
+    result: SwapResult
+
+
+SwapResult = Literal["completed", "revoked", "failed"]
+Effect = Load | Unload | Refuse | DrainStart | DrainEnd | SwapEnd
 
 
 class Loaded(NamedTuple):
-    """The instance that a load has ended with."""
+    """The instance that a load has ended with; `was_there` if it was in memory before."""
 
     identifier: str
+    was_there: bool = False
 
 
 class LoadFailure(NamedTuple):
     """Why a load has failed, in LM Studio's words.
 
-    `no_link`: LM Studio's SDK can't be reached. `missing`: it has no such model.
+    `no_link`: LM Studio's SDK can't be reached. `missing`: it has no such model. `passing` are the instances
+    in memory that LM Studio would unload by itself, if there was no memory.
     """
 
-    reason: Literal["no_memory", "no_link", "missing", "other"]
-    message: str
+    reason: Literal["no_memory", "no_link", "missing", "cancelled", "other"]
+    words: str
+    passing: frozenset[str] = frozenset()
 
 
 LoadOutcome = Loaded | LoadFailure
-# `busy`: somebody's requests run on it. `failed`: LM Studio couldn't be asked, or didn't unload it.
-UnloadOutcome = Literal["gone", "busy", "failed"]
+
+
+class Unloaded(NamedTuple):
+    """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded."""
+
+    outcome: Literal["gone", "busy", "failed"]
+    counted: int = 0

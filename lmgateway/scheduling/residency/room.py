@@ -1,0 +1,83 @@
+"""Who is in memory, who may leave it for another model, and who is in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ...schema.common import ModelType, likely_type
+from ..line import Line
+from ..slots import Instance
+from .effects import Target
+from .terms import ResidencyTerms
+from .wants import is_for
+
+
+class Room:
+    """The instances in a box's memory, by the rules of the residency. It changes nothing."""
+
+    def __init__(self, line: Line, box: str, terms: ResidencyTerms) -> None:
+        self._line = line
+        self._box = box
+        self._terms = terms
+        # Idle instances of others which LM Studio would unload by itself: they go for lack of memory.
+        self.passing: frozenset[str] = frozenset()
+
+    def instances(self) -> list[Instance]:
+        """Return what is in memory."""
+        everything = self._line.machines.instances.values()
+        return [one for one in everything if one.is_listed and one.id.box == self._box]
+
+    def has(self, target: Target) -> bool:
+        """True if an instance is in memory that answers requests for this model, also one that leaves it."""
+        if target.instance is not None:
+            return any(one.id.name == target.instance for one in self.instances())
+        return any(one.model == target.model for one in self.instances())
+
+    def is_pinned(self, model: str) -> bool:
+        return model in self._terms.pins
+
+    def may_leave(self, instance: Instance) -> bool:
+        """True if the gateway may unload an instance for another model."""
+        return instance.origin == "on-demand" and not self.is_pinned(instance.model)
+
+    def is_done(self, instance: Instance) -> bool:
+        """True if nothing runs on an instance, as far as is known."""
+        return not instance.leases and not instance.outside
+
+    def is_spare(self, instance: Instance) -> bool:
+        """True if nothing runs on an instance and nobody waits for it."""
+        if not self.is_done(instance):
+            return False
+        return not any(is_for(waiter.ticket, instance) for waiter in self._line.waiting)
+
+    def for_requests(self, kind: ModelType) -> int:
+        """Return how many models of a type may be loaded for requests, beside the pins."""
+        pins = sum(likely_type(pin) == kind for pin in dict.fromkeys(self._terms.pins))
+        return self._terms.max_models - pins
+
+    def taken(self, kind: ModelType) -> int:
+        """Return how many models of a type were loaded for requests."""
+        return sum(one.kind == kind and self.may_leave(one) for one in self.instances())
+
+    def victim(self, kind: ModelType) -> Instance | None:
+        """Return the instance that goes first for another model: the least recently used one."""
+        return min(
+            (one for one in self.instances() if one.kind == kind and self._is_free_to_leave(one)),
+            key=lambda one: (not self.is_spare(one), one.idle_since if self.is_done(one) else 0.0, one.since),
+            default=None,
+        )
+
+    def for_memory(self) -> list[Instance]:
+        """Return the instances that go when a load finds no memory, also those that leave already."""
+        return [one for one in self.instances() if self.may_leave(one) or self._is_passing(one)]
+
+    def in_the_way(self) -> list[str]:
+        """Return the identifiers of the instances that stay."""
+        leaving: Collection[Instance] = self.for_memory()
+        return sorted(one.id.name for one in self.instances() if one not in leaving)
+
+    def _is_free_to_leave(self, instance: Instance) -> bool:
+        return instance.state == "resident" and self.may_leave(instance)
+
+    def _is_passing(self, instance: Instance) -> bool:
+        return instance.origin == "outside" and instance.id.name in self.passing and self.is_spare(instance)
