@@ -52,7 +52,7 @@ class Places:
         best: Instance | None = None
         why: Reason = "slot"
         for one in instances:
-            if not self._has_slot(one, ticket.account, background=background):
+            if not self._has_slot(one, ticket.account, now, background=background):
                 continue
             if one.context is not None and not self._has_room(one, ticket, waiter):
                 why = "context"
@@ -70,7 +70,7 @@ class Places:
         name = InstanceId(ticket.box, ticket.instance or ticket.model)
         return Instance(name, ticket.model, self._slots(ticket), ticket.kind, is_listed=False)
 
-    def _has_slot(self, instance: Instance, account: Account, *, background: bool) -> bool:
+    def _has_slot(self, instance: Instance, account: Account, now: float, *, background: bool) -> bool:
         """True if the instance has a slot free that a request of this account may take."""
         free = instance.free
         if free <= 0:
@@ -82,7 +82,7 @@ class Places:
         if len(instance.leases) < instance.slots - 1:
             return True
         held = sum(lease.ticket.account == account for lease in instance.leases)
-        return held < instance.slots - 1 or not self._accounts.has_company(account)
+        return held < instance.slots - 1 or not self._accounts.has_company(account, now)
 
     def _has_room(self, instance: Instance, ticket: Ticket, waiter: Waiter | None) -> bool:
         """True if the request may enter the instance's shared context."""
