@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from .box_times import BoxTime
 from .slots import Instance, Lease
@@ -14,9 +14,15 @@ RECENT_SECONDS = 600.0
 
 
 class Accounts:
-    """The owner of the accounts: seconds used, virtual times, and who was active lately."""
+    """The owner of the accounts: seconds used, virtual times, and who was active lately.
 
-    def __init__(self, now: float = 0.0) -> None:
+    `running` are the leases that have not ended, `share_of` returns the share of a key. A lease is charged
+    when it ends, and by `advance`: only then the figures of what runs are those of that moment.
+    """
+
+    def __init__(self, running: Collection[Lease], share_of: Callable[[str], float]) -> None:
+        self._running = running
+        self._share_of = share_of
         self._turns: VirtualTimes[Account] = VirtualTimes()
         # By key with a user header, the times of its users.
         self._users: dict[str, VirtualTimes[str]] = {}
@@ -25,96 +31,98 @@ class Accounts:
         self._boxes: dict[str, BoxTime] = {}
         # Of leases that have ended, by key.
         self._seconds: dict[str, float] = {}
-        self.now = now
-
-    def box(self, name: str) -> BoxTime:
-        time = self._boxes.get(name)
-        if time is None:
-            time = self._boxes[name] = BoxTime(self.now)
-        return time
+        self.active = self._turns.active
 
     def advance(self, now: float) -> None:
         """Charge the time that has passed to what runs."""
-        self.now = now
         for box in self._boxes.values():
             box.advance(now)
+        for lease in self._running:
+            _charge(lease, lease.box.part)
 
-    def rank(self, ticket: Ticket) -> tuple[float, float]:
-        """Return the order of a request's account: the one with the least comes first."""
-        of_user = 0.0 if ticket.user is None else self._users[ticket.account.key].of(ticket.user)
-        return self._turns.of(ticket.account), of_user
+    # ── Requests ───────────────────────────────────────────────────────────────────────────────────────────
 
-    def joined(self, ticket: Ticket, share: float) -> None:
-        """Count a request that waits or runs."""
-        if self._turns.activate(ticket.account, share):
-            self._recent.pop(ticket.account, None)
-        if ticket.user is not None:
-            self._users.setdefault(ticket.account.key, VirtualTimes()).activate(ticket.user)
+    def joined(self, ticket: Ticket, now: float) -> Sequence[Standing]:
+        """Count a request that waits or runs, and return the standings that pay for it."""
+        account, user = ticket.account, ticket.user
+        standing = self.active.get(account)
+        if standing is None:
+            self.advance(now)
+            standing = self._turns.activate(account, self._share_of(account.key))
+            self._recent.pop(account, None)
+        standing.count += 1
+        if user is None:
+            return (standing,)
+        users = self._users.setdefault(account.key, VirtualTimes())
+        of_user = users.active.get(user)
+        if of_user is None:
+            self.advance(now)
+            of_user = users.activate(user)
+        of_user.count += 1
+        return standing, of_user
 
-    def left(self, ticket: Ticket) -> None:
+    def left(self, ticket: Ticket, standings: Sequence[Standing], now: float) -> None:
         """Count a request less."""
-        if self._turns.deactivate(ticket.account):
-            self._recent[ticket.account] = self.now
-            self._forget_old()
-        if ticket.user is not None:
-            self._users[ticket.account.key].deactivate(ticket.user)
+        for standing in standings:
+            standing.count -= 1
+        account, user = ticket.account, ticket.user
+        if not standings[0].count:
+            self._turns.deactivate(account)
+            self._recent[account] = now
+            self._forget_old(now)
+        if user is not None and not standings[1].count:
+            self._users[account.key].deactivate(user)
 
-    def began(self, lease: Lease) -> None:
-        """Charge a lease from now on."""
-        ticket, box = lease.ticket, lease.box
-        # Looked up once: hashing an account takes as long as the rest.
-        of_account = self._turns.active[ticket.account]
-        if ticket.user is None:
-            lease.standings = (of_account,)
-        else:
-            lease.standings = (of_account, self._users[ticket.account.key].active[ticket.user])
-        for standing in lease.standings:
-            standing.run(box, 1)
-        box.running += 1
-        lease.began_part = box.part
+    def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
+        """Return a new lease, which is charged from now on."""
+        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        return Lease(ticket, instance, box, standings, now, box.advance(now, 1))
 
-    def ended(self, lease: Lease) -> None:
-        """Charge a lease no more."""
-        box = lease.box
-        lease.gpu_seconds = box.part - lease.began_part
-        for standing in lease.standings:
-            standing.run(box, -1)
-        box.running -= 1
+    def ended(self, lease: Lease, now: float) -> None:
+        """Charge a lease no more, and count a request less."""
+        _charge(lease, lease.box.advance(now, -1))
         key = lease.ticket.account.key
         self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
+        self.left(lease.ticket, lease.standings, now)
 
-    def set_outside(self, instance: Instance, count: int) -> None:
+    # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
-        self.box(instance.id.box).outside += count - instance.outside
+        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        box.advance(now)
+        box.outside += count - instance.outside
         instance.outside = count
 
-    def set_shares(self, share_of: Callable[[str], float]) -> None:
-        """Put new shares in force, by key."""
-        for account in self._turns.active:
-            self._turns.set_share(account, share_of(account.key))
+    def set_shares(self) -> None:
+        """Put new shares in force. The accounts have been advanced."""
+        for account, standing in self.active.items():
+            standing.share = self._share_of(account.key)
 
-    @property
-    def active(self) -> Mapping[Account, Standing]:
-        return self._turns.active
+    def _add_box(self, name: str, now: float) -> BoxTime:
+        time = self._boxes[name] = BoxTime(now)
+        return time
 
-    def has_company(self, account: Account) -> bool:
+    # ── Company ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def has_company(self, account: Account, now: float) -> bool:
         """True if another account had a request in line or running within the last ten minutes."""
-        self._forget_old()
-        active = self._turns.active
+        self._forget_old(now)
+        active = self.active
         others = len(active) - (account in active) + len(self._recent) - (account in self._recent)
         return others > 0
 
     @property
     def company_ends(self) -> float | None:
         """When the only active account has no company any more, unless that changes before."""
-        if len(self._turns.active) != 1 or not self._recent:
+        if len(self.active) != 1 or not self._recent:
             return None
         return self._recent[next(reversed(self._recent))] + RECENT_SECONDS
 
-    def _forget_old(self) -> None:
+    def _forget_old(self, now: float) -> None:
         while self._recent:
             oldest = next(iter(self._recent))
-            if self._recent[oldest] + RECENT_SECONDS > self.now:
+            if self._recent[oldest] + RECENT_SECONDS > now:
                 return
             del self._recent[oldest]
 
@@ -142,3 +150,13 @@ class Accounts:
     def outside_seconds(self) -> float:
         """The seconds that requests of others have had."""
         return sum(box.outside_seconds for box in self._boxes.values())
+
+
+def _charge(lease: Lease, part: float) -> None:
+    """Charge a lease up to this reading of its box."""
+    seconds = part - lease.charged
+    lease.charged = part
+    lease.gpu_seconds += seconds
+    for standing in lease.standings:
+        standing.seconds += seconds
+        standing.time += seconds / standing.share

@@ -20,15 +20,15 @@ class BoxTime:
         self.busy = 0.0
         self.outside_seconds = 0.0
 
-    def advance(self, now: float) -> None:
-        """Split the time since the last call."""
-        seconds = now - self._at
+    def advance(self, now: float, more: int = 0) -> float:
+        """Split the time since the last call, then count more leases, or fewer; return `part`."""
+        if runners := self.running + self.outside:
+            seconds = now - self._at
+            part = seconds / runners
+            self.part += part
+            self.busy += seconds
+            if self.outside:
+                self.outside_seconds += part * self.outside
         self._at = now
-        runners = self.running + self.outside
-        if not runners:
-            return
-        part = seconds / runners
-        self.part += part
-        self.busy += seconds
-        if self.outside:
-            self.outside_seconds += part * self.outside
+        self.running += more
+        return self.part

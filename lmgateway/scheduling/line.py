@@ -6,7 +6,7 @@ waits or does I/O, so that a schedule of hours is tested in a moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from .accounts import Accounts
@@ -15,10 +15,11 @@ from .machines import Machines
 from .places import Places
 from .slots import Instance, InstanceState, Lease, usual_slots
 from .tickets import Terms, Ticket
+from .virtual_times import Standing
 from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
 
 UNLIMITED = Terms()
-Order = tuple[bool, tuple[float, float], int]
+Order = tuple[bool, list[float], int]
 """Of a waiting request: the least is the next in turn."""
 
 
@@ -39,10 +40,10 @@ class Line:
         absence: Callable[[Ticket], Reason | None] = lambda ticket: None,
     ) -> None:
         self.bounds = bounds
-        self.accounts = Accounts(now)
         self.machines = Machines()
         self.waiting = Waiting()
         self.running: dict[Ticket, Lease] = {}
+        self.accounts = Accounts(self.running.values(), lambda key: terms(key).share)
         # Seconds in which a request waited that could have run, because an event came late.
         self.late_seconds = 0.0
         self.lingering = 0
@@ -63,24 +64,22 @@ class Line:
 
         A refused request is in line no more.
         """
-        self.accounts.advance(now)
-        self.accounts.joined(ticket, self._terms(ticket.account.key).share)
+        standings = self.accounts.joined(ticket, now)
         if not self.waiting and isinstance(place := self.places.find(ticket, now), Instance):
-            return [self._let_in(ticket, place, now)]
-        waiter = Waiter(ticket, self._arrivals, now)
+            return [self._let_in(ticket, place, standings, now)]
+        waiter = Waiter(ticket, standings, self._arrivals, now)
         self._arrivals += 1
         self.waiting.add(waiter)
         leases = self._dispatch(now)
         code = self.bounds.exceeded_by(ticket, self.waiting) if ticket in self.waiting else None
         if code is None:
             return leases
-        self._forget(waiter)
+        self._forget(waiter, now)
         return Refusal(code, leases)
 
     def leave(self, ticket: Ticket, now: float) -> list[Lease]:
         """Take a waiting request out of the line."""
-        self.accounts.advance(now)
-        self._forget(self.waiting[ticket])
+        self._forget(self.waiting[ticket], now)
         return self._dispatch(now)
 
     def linger(self, lease: Lease, until: float, now: float) -> None:
@@ -91,8 +90,7 @@ class Line:
 
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
-        self.accounts.advance(now)
-        self._end(lease)
+        self._end(lease, now)
         return self._dispatch(now) if self.waiting else []
 
     def observe(self, instance: Instance, counted: int, now: float, *, unsure: int = 0) -> list[Lease]:
@@ -101,18 +99,16 @@ class Line:
         Those that aren't the gateway's are of others. If there are fewer than the gateway's, lingering ones
         are done. `unsure` of the gateway's are so new that LM Studio may not have counted them.
         """
-        self.accounts.advance(now)
         if not instance.is_listed:
             return []  # it was unloaded while LM Studio was asked
         lingering = [lease for lease in instance.leases if lease.phase == "lingering"]
         for lease in lingering[: max(len(instance.leases) - unsure - counted, 0)]:
-            self._end(lease)
-        self.accounts.set_outside(instance, max(counted - len(instance.leases), 0))
+            self._end(lease, now)
+        self.accounts.set_outside(instance, max(counted - len(instance.leases), 0), now)
         return self._dispatch(now)
 
     def put(self, instance: Instance, now: float) -> list[Lease]:
         """Add an instance, or take in that its slots, its model's type or its context have changed."""
-        self.accounts.advance(now)
         if self.machines.instances.get(instance.id) is not instance:
             instance.idle_since = now
         self.machines.add(instance)
@@ -126,10 +122,9 @@ class Line:
 
         A lingering request ends now: nothing else would tell.
         """
-        self.accounts.advance(now)
         for lease in [one for one in instance.leases if one.phase == "lingering"]:
-            self._end(lease)
-        self.accounts.set_outside(instance, 0)
+            self._end(lease, now)
+        self.accounts.set_outside(instance, 0, now)
         instance.is_listed, instance.context, instance.origin = False, None, "outside"
         self.set_state(instance, "resident")
         self._drop_if_idle(instance)
@@ -138,7 +133,7 @@ class Line:
     def change_terms(self, now: float) -> list[Lease]:
         """Put new terms of keys and new bounds in force."""
         self.accounts.advance(now)
-        self.accounts.set_shares(lambda key: self._terms(key).share)
+        self.accounts.set_shares()
         return self._dispatch(now)
 
     def set_state(self, instance: Instance, state: InstanceState) -> None:
@@ -151,17 +146,15 @@ class Line:
 
     def decide(self, now: float) -> list[Lease]:
         """Let in those that may run now: an instance was opened, or a model isn't to be loaded any more."""
-        self.accounts.advance(now)
         return self._dispatch(now)
 
     def tick(self, now: float) -> tuple[list[Waiter], list[Lease]]:
         """Return the requests that have waited too long, which are in line no more, and the new leases."""
-        self.accounts.advance(now)
         expired = [waiter for waiter in self.waiting if waiter.expires_at <= now]
         for waiter in expired:
-            self._forget(waiter)
+            self._forget(waiter, now)
         for lease in [lease for lease in self.running.values() if (lease.lingers_until or now + 1) <= now]:
-            self._end(lease)
+            self._end(lease, now)
         leases = self._dispatch(now)
         if leases and self._next_due is not None:
             self.late_seconds += max(now - self._next_due, 0.0)
@@ -191,6 +184,7 @@ class Line:
     def _dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""
         self._decided = now
+        self.accounts.advance(now)
         leases: list[Lease] = []
         while self.waiting and (lease := self._let_next_in(now)) is not None:
             leases.append(lease)
@@ -215,21 +209,19 @@ class Line:
             return None
         _, waiter, place = best
         self.waiting.remove(waiter)
-        return self._let_in(waiter.ticket, place, now)
+        return self._let_in(waiter.ticket, place, waiter.standings, now)
 
     def order(self, waiter: Waiter, now: float) -> Order:
         """Interactive before background, then the account with the least, then the oldest."""
-        return waiter.promoted_at > now, self.accounts.rank(waiter.ticket), waiter.number
+        return waiter.promoted_at > now, [one.time for one in waiter.standings], waiter.number
 
-    def _let_in(self, ticket: Ticket, place: Instance, now: float) -> Lease:
+    def _let_in(self, ticket: Ticket, place: Instance, standings: Sequence[Standing], now: float) -> Lease:
         if not place.is_listed:
             self.machines.add(place)
-        box = self.accounts.box(place.id.box)
-        needed = 0 if place.context is None else self.machines.needs(place, ticket)
-        lease = self.running[ticket] = Lease(ticket, place, box, now, needed)
+        lease = self.running[ticket] = self.accounts.began(ticket, place, standings, now)
         place.leases.append(lease)
-        self.accounts.began(lease)
         if place.context is not None:
+            lease.reserved = self.machines.needs(place, ticket)
             for other in self.waiting:
                 if other.reason == "context" and other.ticket.model == ticket.model:
                     other.closes_at = min(other.closes_at, now + OVERTAKEN_SECONDS)
@@ -237,20 +229,19 @@ class Line:
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _forget(self, waiter: Waiter) -> None:
+    def _forget(self, waiter: Waiter, now: float) -> None:
         self.waiting.remove(waiter)
-        self.accounts.left(waiter.ticket)
+        self.accounts.left(waiter.ticket, waiter.standings, now)
 
-    def _end(self, lease: Lease) -> None:
+    def _end(self, lease: Lease, now: float) -> None:
         del self.running[lease.ticket]
         lease.instance.leases.remove(lease)
-        lease.instance.idle_since = self.accounts.now
-        self.accounts.ended(lease)
+        lease.instance.idle_since = now
+        self.accounts.ended(lease, now)
         if lease.phase == "lingering":
             self.lingering -= 1
             self._ended_lingering.append(lease)
         lease.phase = "ended"
-        self.accounts.left(lease.ticket)
         if not lease.instance.is_listed:
             self._drop_if_idle(lease.instance)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from .accounts import Accounts
 from .machines import Machines
@@ -54,11 +54,16 @@ class Places:
             instances = instances or (self._assumed(ticket),)
         if len(instances) == 1 and instances[0].admits_any:
             return instances[0]  # nearly every request: what follows takes 1.5 µs more
+        return self._best_of(instances, ticket, now, waiter)
+
+    def _best_of(
+        self, instances: Sequence[Instance], ticket: Ticket, now: float, waiter: Waiter | None
+    ) -> Instance | Reason:
         background = ticket.priority == "background" and (waiter is None or waiter.promoted_at > now)
         best: Instance | None = None
         why: Reason = "slot"
         for one in instances:
-            if not self._has_slot(one, ticket.account, background=background):
+            if not self._has_slot(one, ticket.account, now, background=background):
                 continue
             if one.context is not None and not self._has_room(one, ticket, waiter):
                 why = "context"
@@ -76,7 +81,7 @@ class Places:
         name = InstanceId(ticket.box, ticket.instance or ticket.model)
         return Instance(name, ticket.model, self._slots(ticket), ticket.kind, is_listed=False)
 
-    def _has_slot(self, instance: Instance, account: Account, *, background: bool) -> bool:
+    def _has_slot(self, instance: Instance, account: Account, now: float, *, background: bool) -> bool:
         """True if the instance has a slot free that a request of this account may take."""
         free = instance.free
         if free <= 0:
@@ -88,7 +93,7 @@ class Places:
         if len(instance.leases) < instance.slots - 1:
             return True
         held = sum(lease.ticket.account == account for lease in instance.leases)
-        return held < instance.slots - 1 or not self._accounts.has_company(account)
+        return held < instance.slots - 1 or not self._accounts.has_company(account, now)
 
     def _has_room(self, instance: Instance, ticket: Ticket, waiter: Waiter | None) -> bool:
         """True if the request may enter the instance's shared context."""

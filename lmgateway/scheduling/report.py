@@ -104,7 +104,7 @@ def _running(lease: Lease, phases: Mapping[str, Phase]) -> RunningLease:
         model=lease.ticket.model,
         box=lease.instance.id.box,
         phase="lingering" if lease.phase == "lingering" else phases.get(request_id, "waiting"),
-        gpu_ms=_milliseconds(lease.seconds_so_far),
+        gpu_ms=_milliseconds(lease.gpu_seconds),
     )
 
 

@@ -93,10 +93,10 @@ class Run:
             lease.is_used = self._exchange.sent is not None
             if self._is_in_prompt(exc):
                 self._owner.linger(lease)
-                lease.recorded_seconds = lease.seconds_so_far
+                lease.recorded_seconds = lease.gpu_seconds
             else:
                 self._owner.finish(lease)
-        self._exchange.spent(lease.seconds_so_far)
+        self._exchange.spent(lease.gpu_seconds)
         self._owner.learn(lease, self._exchange)
 
     def _is_in_prompt(self, exc: BaseException | None) -> bool:

@@ -27,7 +27,7 @@ def key_seconds(line: Line) -> Mapping[str, float]:
     """Return the seconds of each key that has had any. The accounts have been advanced."""
     seconds = defaultdict(float, line.accounts.ended_seconds)
     for lease in line.running.values():
-        seconds[lease.ticket.account.key] += lease.seconds_so_far
+        seconds[lease.ticket.account.key] += lease.gpu_seconds
     return seconds
 
 
@@ -79,7 +79,7 @@ def _users(line: Line, key: str, share: float) -> Iterator[KeyShare]:
             key=key,
             user=user,
             share=share,
-            running=standing.running,
+            running=standing.count - waiting[user],
             waiting=waiting[user],
             gpu_ms=round(standing.seconds * 1000),
             behind_ms=_behind_ms(standing, active),
@@ -88,12 +88,13 @@ def _users(line: Line, key: str, share: float) -> Iterator[KeyShare]:
 
 def _addresses(line: Line, standings: Mapping[Account, Standing], active: Range | None) -> Iterator[KeyShare]:
     for account, standing in _newest(standings.items()):
+        waiting = line.waiting.of_account[account, None]
         yield KeyShare(
             key=account.key,
             address=UNSET if account.address is None else account.address,
             share=standing.share,
-            running=standing.running,
-            waiting=line.waiting.of_account[account, None],
+            running=standing.count - waiting,
+            waiting=waiting,
             gpu_ms=round(standing.seconds * 1000),
             behind_ms=_behind_ms(standing, active),
         )

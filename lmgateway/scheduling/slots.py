@@ -32,28 +32,23 @@ class Lease(Struct, eq=False):
     """The right of a request to run on an instance, until LM Studio is done with it.
 
     `lingering`: its client has left, and LM Studio still processes its prompt, at the latest until
-    `lingers_until`. Times are in seconds of the monotonic clock. `began_part` is what `box.part` was at its
-    beginning; `gpu_seconds` is right once it has ended; `recorded_seconds` is how much of them was
-    recorded when the client left. `is_used` is false if the request was never sent to LM Studio.
+    `lingers_until`. Times are in seconds of the monotonic clock. `standings` have been charged `gpu_seconds`,
+    up to the moment at which `box.part` was `charged`; `recorded_seconds` is how much of them was recorded
+    when the client left. `is_used` is false if the request was never sent to LM Studio.
     """
 
     ticket: Ticket
     instance: Instance
     box: BoxTime
+    standings: Sequence[Standing]
     began: float
+    charged: float
     reserved: int = 0
-    began_part: float = 0.0
     gpu_seconds: float = 0.0
     phase: LeasePhase = "running"
     lingers_until: float | None = None
     recorded_seconds: float | None = None
     is_used: bool = True
-    standings: Sequence[Standing] = ()
-
-    @property
-    def seconds_so_far(self) -> float:
-        """Its part of the box's time until the last event."""
-        return self.gpu_seconds if self.phase == "ended" else self.box.part - self.began_part
 
 
 class Instance(Struct, eq=False):

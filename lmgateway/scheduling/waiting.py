@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from ..schema.keys import Priority
 from .tickets import Account, Ticket
+from .virtual_times import Standing
 
 # So long a request may be overtaken by smaller ones; then nobody enters its context before it.
 OVERTAKEN_SECONDS = 30.0
@@ -25,6 +26,7 @@ class Waiter:
     """
 
     ticket: Ticket
+    standings: Sequence[Standing]
     number: int
     since: float
     reason: Reason = "slot"

@@ -85,7 +85,7 @@ class Schedule:
 
     def seconds(self, key: str) -> float:
         running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
-        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.seconds_so_far for lease in running)
+        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.gpu_seconds for lease in running)
 
     def _at(self, time: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._order), act))

@@ -175,7 +175,7 @@ class Residency:
             self._retry_at = now + RETRY_SECONDS
             self._asked.pop(instance, None)
         elif swap is not None or is_asked:
-            self._line.accounts.set_outside(instance, unloaded.counted)
+            self._line.accounts.set_outside(instance, unloaded.counted, now)
             if is_asked or instance in self._drained:
                 self._line.set_state(instance, "draining")
                 return  # it is unloaded when those have ended too
