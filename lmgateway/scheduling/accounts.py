@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from .box_times import BoxTime
+from .load_costs import LoadCost
 from .slots import Instance, Lease
 from .tickets import Account, Ticket
 from .virtual_times import Standing, VirtualTimes
@@ -16,8 +17,8 @@ RECENT_SECONDS = 600.0
 class Accounts:
     """The owner of the accounts: seconds used, virtual times, and who was active lately.
 
-    `running` are the leases that have not ended, `share_of` returns the share of a key. A lease is charged
-    when it ends, and by `advance`: only then the figures of what runs are those of that moment.
+    `running` are the leases that have not ended, `share_of` returns the share of a key. A lease and a load
+    are charged when they end, and by `advance`: only then the figures of what runs are those of that moment.
     """
 
     def __init__(self, running: Collection[Lease], share_of: Callable[[str], float]) -> None:
@@ -29,8 +30,11 @@ class Accounts:
         # When each account that isn't active had its last request; the oldest is the first.
         self._recent: dict[Account, float] = {}
         self._boxes: dict[str, BoxTime] = {}
-        # Of leases that have ended, by key.
+        # Of leases that have ended, and of loads, by key.
         self._seconds: dict[str, float] = {}
+        self._loads: list[LoadCost] = []
+        # Of loads that nobody waited for.
+        self._unpaid_seconds = 0.0
         self.active = self._turns.active
 
     def advance(self, now: float) -> None:
@@ -39,6 +43,8 @@ class Accounts:
             box.advance(now)
         for lease in self._running:
             _charge(lease, lease.box.part)
+        for load in self._loads:
+            self._charge_load(load, load.box.part)
 
     # ── Requests ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,6 +90,26 @@ class Accounts:
         key = lease.ticket.account.key
         self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
         self.left(lease.ticket, lease.standings, now)
+
+    # ── Loads ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load_began(self, box: str, now: float) -> LoadCost:
+        """Charge a load from now on, to nobody until it is shared among those that wait for it."""
+        cost = LoadCost(self._boxes.get(box) or self._add_box(box, now), now)
+        self._loads.append(cost)
+        return cost
+
+    def load_ended(self, cost: LoadCost, now: float) -> None:
+        """Charge a load no more."""
+        self._charge_load(cost, cost.box.advance(now, -1))
+        self._loads.remove(cost)
+
+    def _charge_load(self, cost: LoadCost, part: float) -> None:
+        for key, seconds in cost.charge(part):
+            if key is None:
+                self._unpaid_seconds += seconds
+            else:
+                self._seconds[key] = self._seconds.get(key, 0.0) + seconds
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +164,7 @@ class Accounts:
 
     @property
     def ended_seconds(self) -> Mapping[str, float]:
-        """The seconds of the leases that have ended, by key."""
+        """The seconds of the leases that have ended, and of loads, by key."""
         return self._seconds
 
     @property
@@ -148,8 +174,8 @@ class Accounts:
 
     @property
     def outside_seconds(self) -> float:
-        """The seconds that requests of others have had."""
-        return sum(box.outside_seconds for box in self._boxes.values())
+        """The seconds of requests of others, and of loads that none of the line waited for."""
+        return sum(box.outside_seconds for box in self._boxes.values()) + self._unpaid_seconds
 
 
 def _charge(lease: Lease, part: float) -> None:

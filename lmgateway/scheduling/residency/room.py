@@ -13,12 +13,12 @@ from .wants import is_for
 
 
 class Room:
-    """The instances in a box's memory, by the rules of the residency. It changes nothing."""
+    """The instances in a box's memory, by the rules of the residency. It changes none of them."""
 
     def __init__(self, line: Line, box: str, terms: ResidencyTerms) -> None:
+        self.terms = terms
         self._line = line
         self._box = box
-        self._terms = terms
         # Idle instances of others which LM Studio would unload by itself: they go for lack of memory.
         self.passing: frozenset[str] = frozenset()
 
@@ -33,8 +33,30 @@ class Room:
             return any(one.id.name == target.instance for one in self.instances())
         return any(one.model == target.model for one in self.instances())
 
+    # ── By number ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def most(self) -> int:
+        return self.terms.max_models
+
     def is_pinned(self, model: str) -> bool:
-        return model in self._terms.pins
+        return model in self.terms.pins
+
+    def pins(self, kind: ModelType) -> list[str]:
+        return [pin for pin in dict.fromkeys(self.terms.pins) if likely_type(pin) == kind]
+
+    def for_requests(self, kind: ModelType) -> int:
+        """Return how many models of a type may be loaded for requests, beside the pins."""
+        return self.most - len(self.pins(kind))
+
+    def has_room(self, model: str, kind: ModelType) -> bool:
+        """True if a model may be loaded beside those that are in memory."""
+        taken = sum(one.kind == kind and self.may_leave(one) for one in self.instances())
+        most = self.for_requests(kind)
+        # The pins have room of their own, but for what was loaded before they were pinned.
+        return taken <= most if self.is_pinned(model) else taken < most
+
+    # ── By use ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def may_leave(self, instance: Instance) -> bool:
         """True if the gateway may unload an instance for another model."""
@@ -48,16 +70,7 @@ class Room:
         """True if nothing runs on an instance and nobody waits for it."""
         if not self.is_done(instance):
             return False
-        return not any(is_for(waiter.ticket, instance) for waiter in self._line.waiting)
-
-    def for_requests(self, kind: ModelType) -> int:
-        """Return how many models of a type may be loaded for requests, beside the pins."""
-        pins = sum(likely_type(pin) == kind for pin in dict.fromkeys(self._terms.pins))
-        return self._terms.max_models - pins
-
-    def taken(self, kind: ModelType) -> int:
-        """Return how many models of a type were loaded for requests."""
-        return sum(one.kind == kind and self.may_leave(one) for one in self.instances())
+        return not any(is_for(group[0].ticket, instance) for group in self._line.waiting.groups())
 
     def victim(self, kind: ModelType) -> Instance | None:
         """Return the instance that goes first for another model: the least recently used one."""

@@ -1,27 +1,36 @@
-"""A model that takes the place of others."""
+"""Models that take the place of others."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
+from ...schema.common import ModelType
 from ..slots import Instance
-from .effects import Target
+from .effects import SwapEnd, SwapResult, Target
+from .leaving import Leaving
+from .loading import Loads
+from .room import Room
+from .rounds import Round
+from .terms import ResidencyTerms
+from .wants import Want
+
+# Whose turn is next changes while time passes, without an event.
+TURN_SECONDS = 1.0
 
 
 class Swap(Struct, eq=False):
-    """The instances of `leaving` make room for the model `to`.
+    """The instances of `leaving` make room for the model `to`; `from_model` is the first one's.
 
-    Those that are busy drain first: they get no new request. A swap is taken back while one drains, if nobody
-    waits for `to` any more; from then on it is completed.
+    It is taken back while one of them drains, if nobody waits for `to` any more.
     """
 
     to: Target
     leaving: list[Instance]
     since: float
-    # Of the instances that have left, the first one's model, for reports.
-    from_model: str = ""
+    from_model: str
 
     @property
     def state(self) -> Literal["draining", "unloading", "loading"]:
@@ -29,3 +38,84 @@ class Swap(Struct, eq=False):
         if "draining" in states:
             return "draining"
         return "unloading" if states else "loading"
+
+
+class Swaps:
+    """The owner of the swaps in progress on one box, at most one for each type of model."""
+
+    def __init__(self, current: Round, leaving: Leaving, loads: Loads) -> None:
+        self._round = current
+        self._leaving = leaving
+        self._loads = loads
+        self._by_kind: dict[ModelType, Swap] = {}
+
+    @property
+    def current(self) -> Sequence[Swap]:
+        return list(self._by_kind.values())
+
+    def of_kind(self, kind: ModelType) -> Swap | None:
+        return self._by_kind.get(kind)
+
+    def of(self, instance: Instance) -> Swap | None:
+        return next((swap for swap in self.current if instance in swap.leaving), None)
+
+    def is_for(self, target: Target) -> bool:
+        return any(swap.to == target for swap in self.current)
+
+    def begin(self, want: Want, victims: Iterable[Instance], room: Room, terms: ResidencyTerms) -> None:
+        """Unload the spare ones of these, and have the busy ones drain if it is their time."""
+        leaving = []
+        for victim in victims:
+            if room.is_spare(victim):
+                self._leaving.unload(victim)
+            elif self._is_time(want, victim, terms):
+                self._leaving.drain(victim, want.target.model)
+                if room.is_done(victim):
+                    self._leaving.unload(victim)
+            else:
+                continue
+            leaving.append(victim)
+        if leaving:
+            swap = Swap(want.target, leaving, self._round.now, leaving[0].model)
+            self._by_kind[want.kind] = swap
+
+    def _is_time(self, want: Want, victim: Instance, terms: ResidencyTerms) -> bool:
+        """True if a busy model may be replaced now."""
+        stays = terms.least_residence(self._loads.seconds.get(victim.model, 0.0))
+        at, now = max(victim.since + stays, want.since + terms.switch_seconds), self._round.now
+        if want.is_next and now >= at:
+            return True
+        self._round.look_again(at if at > now else now + TURN_SECONDS)
+        return False
+
+    def settle(self, wants: Sequence[Want], room: Room) -> None:
+        """Unload what has drained, and take back the swaps that nobody waits for any more."""
+        wanted = {want.target for want in wants}
+        for swap in self.current:
+            if swap.to in wanted or swap.to in self._loads:
+                for instance in swap.leaving:
+                    if instance.state == "draining" and room.is_done(instance):
+                        self._leaving.unload(instance)
+            elif swap.state != "unloading":
+                self._take_back(swap)
+
+    def _take_back(self, swap: Swap) -> None:
+        for instance in swap.leaving:
+            if instance.state == "draining" and not self._leaving.is_asked(instance):
+                self._leaving.open(instance)
+        self.end(swap, "revoked")
+
+    def leave_out(self, swap: Swap, instance: Instance) -> None:
+        """Take in that an instance couldn't be unloaded."""
+        swap.leaving.remove(instance)
+        if not swap.leaving:
+            self.end(swap, "failed")
+
+    def gone(self, instances: Iterable[Instance]) -> None:
+        """Take in that these are in memory no more."""
+        for swap in self.current:
+            swap.leaving = [one for one in swap.leaving if one not in instances]
+
+    def end(self, swap: Swap, result: SwapResult) -> None:
+        self._by_kind = {kind: other for kind, other in self._by_kind.items() if other is not swap}
+        self._round.do(SwapEnd(result))

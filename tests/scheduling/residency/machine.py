@@ -49,7 +49,7 @@ class Loading:
 
 @dataclass
 class Machine:
-    """Carries out what the residency wants, as LM Studio does. `outcomes` replaces those of loads, in turn."""
+    """Carries out what the residency wants, as LM Studio does. `outcomes` are those of the next loads."""
 
     terms: ResidencyTerms = field(default_factory=ResidencyTerms)
     models: dict[str, Model] = field(default_factory=dict)
@@ -132,8 +132,9 @@ class Machine:
         self._arrive(client)
 
     def seconds(self, key: str) -> float:
+        self.line.accounts.advance(self.now)
         running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
-        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.seconds_so_far for lease in running)
+        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.gpu_seconds for lease in running)
 
     # ── Memory ─────────────────────────────────────────────────────────────────────────────────────────────
 

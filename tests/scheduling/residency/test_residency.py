@@ -326,7 +326,7 @@ def test_an_unload_can_be_taken_back_or_forced() -> None:
     there = one.in_memory["m1"]
     one.residency.ask_to_unload(there)
     one.decide()
-    one.residency.take_back(there)
+    one.residency.take_back(there, one.now)
     one.decide()
     assert there.state == "resident"
     one.residency.ask_to_unload(there, force=True)

@@ -1,0 +1,91 @@
+"""The wants that can't be fulfilled now: their requests are refused instead of waiting in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from ...errors import GatewayError
+from . import refusals
+from .effects import Target
+from .failures import Failures
+from .room import Room
+from .rounds import Round
+from .wants import Want, target_of
+
+# How long a request waits for the link to LM Studio's SDK.
+LINK_SECONDS = 30.0
+# How long after a failed call to LM Studio the next one is made.
+RETRY_SECONDS = 2.0
+
+
+class Hopeless:
+    """The owner of the failures, and of what is known of the link to LM Studio's SDK."""
+
+    def __init__(self, current: Round) -> None:
+        self.failures = Failures()
+        self.retry_at = -inf
+        self._round = current
+        # When the link was lost, and what its failure said.
+        self._lost: tuple[float, str] | None = None
+        self._ended: list[tuple[Target, GatewayError]] = []
+
+    @property
+    def has_link(self) -> bool:
+        """False if the last call couldn't be made."""
+        return self._lost is None
+
+    def link_works(self) -> None:
+        self._lost = None
+
+    def link_failed(self, words: str) -> None:
+        self._lost = self._lost or (self._round.now, words)
+        self.call_failed()
+
+    def call_failed(self) -> None:
+        """Make no other call for a moment."""
+        self.retry_at = self._round.now + RETRY_SECONDS
+
+    def is_pausing(self) -> bool:
+        """True if LM Studio isn't called for a moment."""
+        if self._round.now >= self.retry_at:
+            return False
+        self._round.look_again(self.retry_at)
+        return True
+
+    def end(self, target: Target, error: GatewayError) -> None:
+        """Have the requests refused that wait for this model now, but not later ones."""
+        self._ended.append((target, error))
+
+    def refuse(self, wants: Iterable[Want], room: Room) -> list[Want]:
+        """Refuse requests of these, and return the wants that are left."""
+        ended, self._ended = self._ended, []
+        for target, error in ended:
+            self._round.refuse(target, error)
+        of_ended = {target for target, _ in ended}
+        return [want for want in wants if want.target not in of_ended and self._is_possible(want, room)]
+
+    def _is_possible(self, want: Want, room: Room) -> bool:
+        model, now = want.target.model, self._round.now
+        if (failure := self.failures.of(model, now)) is not None:
+            self._round.refuse(want.target, failure.error)
+            return False
+        if not room.is_pinned(model) and room.for_requests(want.kind) <= 0:
+            error = refusals.blocked_by_pins(model, room.pins(want.kind), room.most)
+            self._round.refuse(want.target, error)
+            return False
+        return self._lost is None or self._may_wait(want.target, *self._lost)
+
+    def _may_wait(self, target: Target, since: float, words: str) -> bool:
+        """Refuse those that have waited for the link as long as they may; return whether any are left."""
+        are_left = False
+        for waiter in tuple(self._round.line.waiting):
+            if target_of(waiter.ticket) != target:
+                continue
+            until = max(since, waiter.since) + LINK_SECONDS
+            if until <= self._round.now:
+                self._round.refuse_one(waiter.ticket, refusals.no_link(target.model, words))
+            else:
+                are_left = True
+                self._round.look_again(until)
+        return are_left
