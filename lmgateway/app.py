@@ -27,11 +27,13 @@ from .observe.queue_metrics import QueueMetrics
 from .scheduling.announcements import Announcements
 from .scheduling.line_reports import LineReports
 from .scheduling.notices import Notices
+from .scheduling.residency.origins import Origins
 from .scheduling.scheduler import Scheduler
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
 from .storage.ledger import Ledger
+from .storage.residency import SavedResidency
 from .storage.response_ids import SavedResponseIds
 from .storage.state_folder import state_directory
 from .storage.usage import SavedUsage
@@ -57,6 +59,7 @@ from .web.state import (
     METRICS,
     MODEL_LABELS,
     MODELS,
+    ORIGINS,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -82,12 +85,13 @@ def create_app(
     app[EVENTS] = Events(after=time.time_ns() // 1000)
     app[METRICS] = Metrics()
     app[ACTIVITY] = Activity(app[EVENTS], app[METRICS], lambda name: app[FLEET].model_of(name))
-    app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY])
-    app[HELD_BODIES] = held_bodies()
-    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[DATABASE] = Database(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
     )
+    app[ORIGINS] = Origins(SavedResidency(app[DATABASE]))
+    app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY], app[ORIGINS])
+    app[HELD_BODIES] = held_bodies()
+    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
     app[RATE_LIMITS] = RateLimits()
     app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
     app[KEYS] = Keys(
@@ -104,7 +108,9 @@ def create_app(
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
     app[WAITING_STREAMS] = WaitingStreams()
-    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
+    app.cleanup_ctx.extend(
+        (_database, _keys, _response_ids, _origins, _fleet, _scheduler, _models, _ledger, _vitals)
+    )
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
@@ -191,6 +197,12 @@ async def _response_ids(app: web.Application) -> AsyncIterator[None]:
     async with background.running(app[RESPONSE_IDS].save):
         yield
     await app[RESPONSE_IDS].close()
+
+
+async def _origins(app: web.Application) -> AsyncIterator[None]:
+    await app[ORIGINS].restore()
+    yield
+    await app[ORIGINS].close()
 
 
 async def _fleet(app: web.Application) -> AsyncIterator[None]:

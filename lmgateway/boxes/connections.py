@@ -10,6 +10,7 @@ from .. import background
 from ..config import LMStudio
 from ..observe.activity import Activity
 from .http.pool import HttpPool
+from .load_in_progress import LastSettings
 from .loads import Loads
 from .log.monitor import LogMonitor
 from .sdk.links import SdkLinks
@@ -18,11 +19,13 @@ from .sdk.links import SdkLinks
 class Connections:
     """The owner of the connections to one LM Studio. A context manager: enter it before use."""
 
-    def __init__(self, config: LMStudio, activity: Activity) -> None:
+    def __init__(
+        self, config: LMStudio, activity: Activity, last_settings: LastSettings | None = None
+    ) -> None:
         self.pool = HttpPool()
         self.probes = background.DetachedTasks()
         self.links = SdkLinks(config)
-        self.loads = Loads(activity)
+        self.loads = Loads(activity, last_settings)
         self.log = LogMonitor(activity.events, activity.prompt_progressed)
         self._config = config
         self._resources = AsyncExitStack()

@@ -15,6 +15,7 @@ from ..observe.activity import Activity
 from .box import Box
 from .connections import Connections
 from .listing import Listing
+from .load_in_progress import LastSettings
 
 ONLY_BOX = "lmstudio"
 OnListing = Callable[[str, Listing], None]
@@ -26,8 +27,11 @@ LIST_SECONDS = 1
 class Fleet:
     """The owner of the boxes in force and of their connections. Enter it before use."""
 
-    def __init__(self, config: LMStudio, activity: Activity) -> None:
-        self._connections = Connections(config, activity)
+    def __init__(
+        self, config: LMStudio, activity: Activity, last_settings: LastSettings | None = None
+    ) -> None:
+        """`last_settings` remembers the settings of loads; without it none are remembered."""
+        self._connections = Connections(config, activity, last_settings)
         self._boxes = {ONLY_BOX: Box(ONLY_BOX, config, self._connections)}
         self._on_listing: OnListing | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..schema.common import ModelType
 from ..schema.models import DownloadedModel, LoadedModel
@@ -20,10 +20,19 @@ MAX_MODELS = 2000
 # The kinds that can be loaded; LM Studio has a separate list of each.
 KINDS: tuple[ModelType, ...] = ("llm", "embedding")
 
-
 # How many odd values are remembered, and how many are named in one line of the log.
 _MOST_ODD = 1000
 _MOST_NAMED = 5
+
+
+class NewInstance(NamedTuple):
+    """What LM Studio calls an instance that it has loaded.
+
+    No other instance ever has the same reference, not even a later one with its identifier. None is unknown.
+    """
+
+    identifier: str
+    reference: str | None = None
 
 
 class Oddities:
@@ -114,6 +123,15 @@ def loaded(fields: Mapping[str, Any], odd: set[str]) -> LoadedModel:
         context_length=entry.read("contextLength", count),
         ttl_ms=entry.read("ttlMs", lambda ttl: count(ttl, MAX_MILLISECONDS)),
     )
+
+
+def references(answer: object) -> dict[str, str | None] | None:
+    """Return LM Studio's references of the instances in its list, by identifier; None if it isn't a list."""
+    if not isinstance(answer, list):
+        return None
+    entries = _objects(answer, set())
+    named = ((text(entry.get("identifier")), text(entry.get("instanceReference"))) for entry in entries)
+    return {identifier: reference or None for identifier, reference in named if identifier}
 
 
 def version(answer: object) -> str | None:

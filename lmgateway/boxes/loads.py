@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
-
-from msgspec import Struct
-from yarl import URL
 
 from .. import background
 from ..errors import (
@@ -25,42 +23,13 @@ from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStar
 from ..observe.operations import ModelOperation
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
 from . import inventory
+from .load_in_progress import LastSettings, LoadInProgress, LoadKey, LoadProfiles
 from .load_order import LoadedInstance, LoadOrder
 from .sdk.calls import SdkCalls
-
-# By model key: the settings for a request without a load_config.
-LoadProfiles = Mapping[str, LoadConfig]
 
 CANCEL_SECONDS = 10
 # A load goes on when its caller leaves, so no other limit bounds their number.
 MAX_LOADS = 32
-
-
-class _Key(Struct, frozen=True):
-    """Loads with equal keys are one load. Without a `load_config`, the model's profile decides.
-
-    `is_explicit` is true if the `load_config` is the request's, and not the profile's.
-    """
-
-    base_url: URL
-    model_key: str
-    instance_id: str | None
-    ttl_seconds: int | None
-    load_config: LoadConfig | None
-    is_explicit: bool
-    another: bool
-
-
-class _Load:
-    """One load, which any number of callers may wait for."""
-
-    def __init__(self, key: _Key, calls: SdkCalls, profiles: LoadProfiles) -> None:
-        self.key = key
-        self.calls = calls
-        self.profiles = profiles
-        self.activates = False
-        self.cancelled = asyncio.Event()
-        self.task: asyncio.Task[LoadedInstance]
 
 
 class Loads:
@@ -70,28 +39,34 @@ class Loads:
     joins the load in progress (single-flight): LM Studio would load the model twice.
     """
 
-    def __init__(self, activity: Activity) -> None:
+    def __init__(self, activity: Activity, last_settings: LastSettings | None = None) -> None:
         self._activity = activity
-        self._running: dict[_Key, _Load] = {}
+        self._last_settings = last_settings
+        self._running: dict[LoadKey, LoadInProgress] = {}
 
-    async def load(self, request: LoadRequest, calls: SdkCalls, profiles: LoadProfiles) -> LoadedInstance:
+    async def load(
+        self, request: LoadRequest, calls: SdkCalls, profiles: LoadProfiles, *, on_demand: bool = False
+    ) -> LoadedInstance:
         """Load a model. Raises Conflict, Overloaded, LoadCancelled, and as SdkCalls.load.
 
         If the model has an instance, and the request gives no identifier and doesn't ask for another one,
         that instance is the result; Conflict if the request has other settings.
 
+        `on_demand` is a load for requests. Without settings in the request and in the profiles it uses those
+        that the model was last loaded with; an instance that has the requested identifier is its result too.
+
         All of its calls are made with `calls`, also after a reload to another LM Studio.
         """
-        key = _Key(
+        key = LoadKey(
             base_url=calls.origin.base_url,
             model_key=request.model_key,
             instance_id=request.instance_id,
             ttl_seconds=request.ttl_seconds or None,
-            load_config=request.load_config or profiles.get(request.model_key),
+            load_config=request.load_config or self._settings(request.model_key, profiles, on_demand),
             is_explicit=request.load_config is not None,
             another=request.another is True,
         )
-        load = self._running.get(key) or self._start(key, calls, profiles)
+        load = self._joined(key) or self._start(LoadInProgress(key, calls, profiles, on_demand=on_demand))
         load.activates |= request.activates
         return await background.join(load.task)
 
@@ -100,7 +75,7 @@ class Loads:
 
         Raises ModelNotFound if none matches, UpstreamSilent, Conflict if all of them were completed first.
         """
-        loads = [load for load in self._running.values() if _matches(load.key, request)]
+        loads = [load for load in self._running.values() if load.key.matches(request)]
         if not loads:
             raise ModelNotFound(f"Nothing named {request.instance_id or request.model_key} is being loaded.")
         for load in loads:
@@ -120,20 +95,33 @@ class Loads:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _start(self, key: _Key, calls: SdkCalls, profiles: LoadProfiles) -> _Load:
+    def _settings(self, model: str, profiles: LoadProfiles, on_demand: bool) -> LoadConfig | None:
+        """Return the settings for a load without its own, None if there are none for this name."""
+        profile = profiles.get(model)
+        if profile is None and on_demand and self._last_settings is not None:
+            return self._last_settings.settings(model)
+        return profile
+
+    def _joined(self, key: LoadKey) -> LoadInProgress | None:
+        """Return the load in progress that this one is a part of."""
+        answering = (load for other, load in self._running.items() if key.is_answered_by(other))
+        return self._running.get(key) or next(answering, None)
+
+    def _start(self, load: LoadInProgress) -> LoadInProgress:
+        key = load.key
         if len(self._running) >= MAX_LOADS:
             raise Overloaded(f"{MAX_LOADS} loads are in progress already. Retry later.", headers=RETRY_SOON)
-        others = (other for other in self._running if other.base_url == key.base_url)
-        if key.instance_id and any(key.instance_id == other.instance_id for other in others):
+        # One on demand waits for it.
+        if not load.on_demand and any(map(key.has_name_of, self._running)):
             raise Conflict(
                 f"{key.instance_id} is being loaded with other settings; wait for it, or cancel it."
             )
-        load = self._running[key] = _Load(key, calls, profiles)
+        self._running[key] = load
         load.task = asyncio.create_task(self._run(load))
         load.task.add_done_callback(lambda _: self._running.pop(key))
         return load
 
-    async def _run(self, load: _Load) -> LoadedInstance:
+    async def _run(self, load: LoadInProgress) -> LoadedInstance:
         with self._activity.operation("model_load", load.key.model_key) as operation:
             try:
                 # This also finds a dead connection, before the load begins, which isn't idempotent.
@@ -149,27 +137,34 @@ class Loads:
                     raise LoadCancelled(f"The load of {load.key.model_key} was cancelled.") from exc
                 raise
 
-    def _config(self, load: _Load, models: Sequence[DownloadedModel]) -> LoadConfig:
-        """Return the settings to load it with."""
+    def _config(self, load: LoadInProgress, models: Sequence[DownloadedModel]) -> LoadConfig | None:
+        """Return the settings to load it with, None for LM Studio's own."""
         if load.key.load_config is not None:
             return load.key.load_config
-        # No profile has this name, but it may be the path of a model whose key has one.
+        # None are known for this name, but it may be the path of a model whose key has some.
         model = inventory.find(load.key.model_key, models)
-        return (model and load.profiles.get(model.model_key)) or LoadConfig()
+        return None if model is None else self._settings(model.model_key, load.profiles, load.on_demand)
 
-    async def _in_memory(self, load: _Load, order: LoadOrder) -> LoadedInstance | None:
+    async def _in_memory(self, load: LoadInProgress, order: LoadOrder) -> LoadedInstance | None:
         """Return the model's instance, if the load doesn't ask for one of its own. Raises Conflict."""
         key = load.key
-        if key.another or key.instance_id is not None:
+        if key.another or (key.instance_id is not None and not load.on_demand):
             return None
         await self._earlier_loads(load, order)
-        return await order.instance_in_memory(load.calls, is_explicit=key.is_explicit)
+        return await order.instance_in_memory(load.calls, key.instance_id, is_explicit=key.is_explicit)
 
-    async def _earlier_loads(self, load: _Load, order: LoadOrder) -> None:
-        """Wait for the model's loads that began before this one, or until this one is cancelled."""
+    async def _earlier_loads(self, load: LoadInProgress, order: LoadOrder) -> None:
+        """Wait for the model's loads that began before this one, or until this one is cancelled.
+
+        And for those of the requested identifier.
+        """
         earlier = takewhile(lambda other: other is not load, self._running.values())
-        same = (other for other in earlier if other.key.base_url == load.key.base_url)
-        tasks: set[asyncio.Task[Any]] = {other.task for other in same if other.key.model_key in order.names}
+        tasks: set[asyncio.Task[Any]] = {
+            other.task
+            for other in earlier
+            if other.key.base_url == load.key.base_url
+            and (other.key.model_key in order.names or load.key.has_name_of(other.key))
+        }
         cancelled = asyncio.create_task(load.cancelled.wait())
         try:
             while tasks and not cancelled.done():
@@ -178,10 +173,12 @@ class Loads:
         finally:
             await background.end(cancelled)
 
-    async def _load(self, load: _Load, order: LoadOrder, operation: ModelOperation) -> LoadedInstance:
+    async def _load(
+        self, load: LoadInProgress, order: LoadOrder, operation: ModelOperation
+    ) -> LoadedInstance:
         key, events = load.key, self._activity.events
         model_key, instance_id = key.model_key, key.instance_id
-        shown = None if order.config == LoadConfig() else order.config
+        shown = order.config if order.config != LoadConfig() else None
         events.publish(ModelLoadStart(model_key=model_key, instance_id=instance_id, load_config=shown))
         if instance_id is not None:
             await _check_free(load.calls, instance_id)
@@ -199,8 +196,9 @@ class Loads:
                 )
             )
 
+        began = time.monotonic()
         try:
-            identifier = await load.calls.load(
+            new = await load.calls.load(
                 order.type,
                 model_key,
                 instance_id,
@@ -211,7 +209,10 @@ class Loads:
             )
         except ModelNotFound as exc:
             raise ModelNotFound(f"LM Studio has no model {model_key}.") from exc
-        instance = await order.instance(load.calls, identifier)
+        load_seconds = time.monotonic() - began
+        if order.config is not None and self._last_settings is not None:
+            self._last_settings.remember_settings(order.model_key, order.config)
+        instance = await order.instance(load.calls, new, load_seconds=load_seconds)
         events.publish(
             ModelLoadComplete(
                 model_key=model_key,
@@ -228,9 +229,3 @@ async def _check_free(calls: SdkCalls, instance_id: str) -> None:
     """Raise Conflict if an instance has this name: LM Studio refuses it without an error code."""
     if any(model.identifier == instance_id for model in await calls.loaded()):
         raise Conflict(f"{instance_id} is loaded already; unload it, or choose another instanceId.")
-
-
-def _matches(key: _Key, request: InstanceRequest) -> bool:
-    if request.instance_id is not None:
-        return (key.model_key, key.instance_id) == (request.model_key, request.instance_id)
-    return request.model_key in {key.model_key, key.instance_id}

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from ..background import DetachedTasks
 from ..boxes.box import Box
+from ..boxes.load_in_progress import LoadProfiles
 from ..boxes.load_order import LoadedInstance
-from ..boxes.loads import LoadProfiles
 from ..boxes.sdk.calls import SdkCalls
 from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
 from ..observe.activity import Activity

@@ -52,6 +52,20 @@ def _response_ids(connection: sqlite3.Connection, _folder: Path) -> None:
     )
 
 
+def _residency(connection: sqlite3.Connection, _folder: Path) -> None:
+    # The instances that the gateway has loaded, with LM Studio's reference of each if it is known.
+    connection.execute(
+        "CREATE TABLE loaded_instances (box TEXT NOT NULL, identifier TEXT NOT NULL, model TEXT NOT NULL,"
+        " origin TEXT NOT NULL, load_seconds REAL NOT NULL, reference TEXT,"
+        " PRIMARY KEY (box, identifier)) WITHOUT ROWID"
+    )
+    # The JSON of the settings that each model was last loaded with, in the order of the loads.
+    connection.execute(
+        "CREATE TABLE load_settings (number INTEGER PRIMARY KEY, model TEXT NOT NULL UNIQUE,"
+        " settings TEXT NOT NULL)"
+    )
+
+
 # `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
 # every change of the schema is a new one at the end.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
@@ -59,6 +73,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _keys,
     _usage,
     _response_ids,
+    _residency,
 )
 
 

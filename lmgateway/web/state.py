@@ -17,6 +17,7 @@ from ..observe.model_labels import ModelLabels
 from ..observe.prometheus import Metrics
 from ..observe.queue_metrics import QueueMetrics
 from ..scheduling.line_reports import LineReports
+from ..scheduling.residency.origins import Origins
 from ..scheduling.scheduler import Scheduler
 from ..storage.database import Database
 from ..storage.ledger import Ledger
@@ -42,6 +43,7 @@ LINE_REPORTS = web.AppKey("line_reports", LineReports)
 METRICS = web.AppKey("metrics", Metrics)
 MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
+ORIGINS = web.AppKey("origins", Origins)
 QUEUE_METRICS = web.AppKey("queue_metrics", QueueMetrics)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lmgateway.boxes.inventory import NewInstance
 from lmgateway.boxes.loads import MAX_LOADS, Loads
 from lmgateway.boxes.origin import Origin
 from lmgateway.config import LMStudio
@@ -37,11 +38,11 @@ class Client:
     async def load_config(self, *_: str) -> dict[str, object]:
         return {}
 
-    async def load(self, *arguments: Any, cancelled: asyncio.Event, **_: Any) -> str:
+    async def load(self, *arguments: Any, cancelled: asyncio.Event, **_: Any) -> NewInstance:
         self.loading += 1
         await cancelled.wait()
         if READY in arguments:
-            return READY
+            return NewInstance(READY)
         raise StudioFailed("It was cancelled.")
 
 

@@ -17,10 +17,11 @@ import pytest
 
 from lmgateway.observe.faults import Faults
 from lmgateway.observe.model_labels import ModelLabels
-from lmgateway.schema.models import ActiveModel, ActiveModels, DefaultInference
+from lmgateway.schema.models import ActiveModel, ActiveModels, DefaultInference, LoadConfig
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.storage.database import Database
 from lmgateway.storage.ledger import Ledger
+from lmgateway.storage.residency import BoxInstance, ResidencyRows, SavedOrigin, SavedResidency
 from lmgateway.storage.usage import SavedUsage
 from tests.storage.conftest import forking, saved_in, warnings
 from tests.support.process import serving
@@ -28,13 +29,14 @@ from tests.support.studio import running_studio
 
 # Forks a child for each number that it reads: importing the gateway each time would take minutes. The child
 # saves states of ever higher numbers, beginning with that one, and counts a request with each of them. It
-# prints each number when both are saved.
+# prints each number when all of it is saved.
 SAVES_UNTIL_KILLED = """
 import asyncio, itertools, os, sys
 from pathlib import Path
 from lmgateway.storage.active_models import SavedActiveModels
 from lmgateway.storage.database import Database
-from tests.storage.test_kill import ledger_of, state
+from lmgateway.storage.residency import SavedResidency
+from tests.storage.test_kill import ledger_of, loads, state
 
 def say(number):
     os.write(1, b"%d\\n" % number)
@@ -43,10 +45,10 @@ async def save_for_ever(first):
     say(os.getpid())
     database = Database(Path(sys.argv[1]))
     await database.open()
-    saved, ledger = SavedActiveModels(database), ledger_of(database)
+    saved, residency, ledger = SavedActiveModels(database), SavedResidency(database), ledger_of(database)
     for number in itertools.count(first):
         ledger.refused("alice")
-        await asyncio.gather(saved.save(state(number)), ledger.close())
+        await asyncio.gather(saved.save(state(number)), residency.save(loads(number)), ledger.close())
         say(number)
 
 for line in sys.stdin:
@@ -82,6 +84,26 @@ def state(number: int) -> ActiveModels:
     return ActiveModels(active_model=model, active_embedding_model=model)
 
 
+def loads(number: int) -> ResidencyRows:
+    """One row of each table, which are saved together."""
+    row = SavedOrigin(str(number), "loaded", 1.0)
+    return ResidencyRows({BoxInstance("box", "one"): row}, {"model": LoadConfig(context_length=number)})
+
+
+async def last_load_in(folder: Path) -> int:
+    """The number of the loads that the next start finds, 0 if there are none."""
+    database = Database(folder)
+    await database.open()
+    found = await SavedResidency(database).load()
+    await database.close()
+    if not any(found):
+        return 0
+    number = found.settings["model"].context_length
+    assert number is not None
+    assert found == loads(number)
+    return number
+
+
 def number_of(active: ActiveModels) -> int:
     assert active.active_model is not None
     number = int(active.active_model.model_key)
@@ -94,8 +116,8 @@ def number_of(active: ActiveModels) -> int:
 async def test_kill_9_never_loses_the_state(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kills: int
 ) -> None:
-    """The state is the last one whose save returned, or the one that was being saved; so are the counts."""
-    moments, latest, counted = random.Random(9), 0, 0
+    """The state is the last one whose save returned, or the one that was being saved; so are the others."""
+    moments, latest, loaded, counted = random.Random(9), 0, 0, 0
     async with forking(SAVES_UNTIL_KILLED, tmp_path) as (send, read_line):
         for _ in range(kills):
             send(b"%d\n" % (latest + 1))
@@ -111,6 +133,9 @@ async def test_kill_9_never_loses_the_state(
             active = await saved_in(tmp_path)
             latest = number_of(active) if active != ActiveModels() else 0
             assert latest in (acknowledged, acknowledged + 1)
+            earlier = acknowledged if acknowledged > before else loaded
+            loaded = await last_load_in(tmp_path)
+            assert loaded in (earlier, acknowledged + 1)
             counts, counted = counted_in(tmp_path, "refused") - counted, counted_in(tmp_path, "refused")
             assert counts in (acknowledged - before, acknowledged - before + 1)
     assert latest > kills / 2

@@ -14,6 +14,7 @@ from ...schema.models import DownloadedModel, LoadedModel
 from ...untrusted import count
 from .. import inventory
 from ..catalogue import Catalogue
+from ..inventory import NewInstance
 from ..listing import InstanceDetails
 from ..origin import Origin
 from . import library as sdk
@@ -55,13 +56,29 @@ class SdkCalls:
 
     async def loaded(self, *, attempts: int | None = None) -> tuple[LoadedModel, ...]:
         """Return the instances in memory. `attempts` as for SdkLinks.connection."""
-        asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
-        lists = await asyncio.gather(*asked)
+        lists = await self._loaded_lists(attempts)
         instances = tuple(
             instance for answer in lists for instance in self._oddities.read(inventory.loaded, answer)
         )
         self._catalogue.put_loaded(instances)
         return instances
+
+    async def references(self, *, attempts: int | None = None) -> dict[str, str | None]:
+        """Return LM Studio's reference of each instance in memory, by identifier; None if it has none.
+
+        `attempts` as for SdkLinks.connection. Raises StudioFailed if LM Studio's list can't be read.
+        """
+        references: dict[str, str | None] = {}
+        for answer in await self._loaded_lists(attempts):
+            listed = inventory.references(answer)
+            if listed is None:
+                raise StudioFailed(sdk.NOT_UNDERSTOOD)
+            references |= listed
+        return references
+
+    async def _loaded_lists(self, attempts: int | None) -> list[Any]:
+        asked = (self._call(kind, "listLoaded", attempts=attempts) for kind in inventory.KINDS)
+        return await asyncio.gather(*asked)
 
     async def load_config(
         self, kind: ModelType, identifier: str, *, attempts: int | None = None
@@ -118,8 +135,8 @@ class SdkCalls:
         *,
         on_progress: Callable[[float], None],
         cancelled: asyncio.Event,
-    ) -> str:
-        """Load a model and return the identifier that LM Studio assigned. Setting `cancelled` cancels it.
+    ) -> NewInstance:
+        """Load a model and return what LM Studio calls the instance. Setting `cancelled` cancels it.
 
         `on_progress` is called with 0 to 1. A cancelled load raises what LM Studio reports, mostly
         StudioFailed.
@@ -139,7 +156,8 @@ class SdkCalls:
                         sdk.load_channel(client, kind, *settings, progressed) as channel,
                         _cancelling(channel, cancelled),
                     ):
-                        return await sdk.loaded_identifier(channel) or identifier or model_key
+                        assigned = await sdk.loaded_instance(channel)
+                        return assigned._replace(identifier=assigned.identifier or identifier or model_key)
             except TimeoutError as exc:
                 raise UpstreamSilent("The load made no progress. LM Studio may be frozen.") from exc
             except sdk.SdkError as exc:

@@ -22,6 +22,7 @@ from ... import untrusted
 from ...errors import BadRequest, GatewayError, LinkLost, ModelNotFound, OutOfMemory, StudioFailed
 from ...schema.common import ModelType
 from ...text import SENTENCE_CHARACTERS
+from ..inventory import NewInstance
 from . import transport
 
 LOGGERS = (
@@ -168,8 +169,8 @@ async def load_channel(
         yield channel
 
 
-async def loaded_identifier(channel: Any) -> str | None:
-    """Wait for the end of a load, and return the instance's identifier, None if it has no proper one.
+async def loaded_instance(channel: Any) -> NewInstance:
+    """Wait for the end of a load, and return the instance; its identifier is "" if it has no proper one.
 
     Raises SdkError, and StudioFailed for a malformed message.
     """
@@ -179,7 +180,8 @@ async def loaded_identifier(channel: Any) -> str | None:
         raise
     except _MALFORMED as exc:
         raise StudioFailed(NOT_UNDERSTOOD) from exc
-    return untrusted.text(result.identifier)
+    reference = untrusted.text(result.instance_reference) or None
+    return NewInstance(untrusted.text(result.identifier) or "", reference)
 
 
 def split_config(config: Mapping[str, Any], kind: ModelType) -> tuple[dict[str, Any], tuple[str, ...]]:
