@@ -83,6 +83,15 @@ class Instances:
         self._apply(instance)
         return self._line.put(instance, monotonic())
 
+    def put_loaded(self, key: InstanceId, model: KnownModel, details: InstanceDetails) -> list[Lease]:
+        """Take in an instance that was loaded, with its settings, whether or not it is listed yet."""
+        leases: list[Lease] = []
+        instance = self._line.machines.instances.get(key)
+        if instance is None or not instance.is_listed or instance.model != model.key:
+            leases = self._put(key, model, _UNKNOWN)
+            instance = self._line.machines.instances[key]
+        return leases + self.put_details(instance, details)
+
     def put_details(self, instance: Instance, details: InstanceDetails) -> list[Lease]:
         """Take in what the SDK reports of an instance in memory. Return the leases that this allows."""
         if not instance.is_listed:

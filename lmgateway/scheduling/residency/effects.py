@@ -77,11 +77,12 @@ class Loaded(NamedTuple):
 class LoadFailure(NamedTuple):
     """Why a load has failed, in LM Studio's words.
 
-    `no_link`: LM Studio's SDK can't be reached. `missing`: it has no such model. `passing` are the instances
-    in memory that LM Studio would unload by itself, if there was no memory.
+    `no_link`: LM Studio's SDK can't be reached. `missing`: it has no such model. `refused`: somebody's load
+    couldn't be done as it was asked for, which says nothing about others. `passing` are the instances in
+    memory that LM Studio would unload by itself, if there was no memory.
     """
 
-    reason: Literal["no_memory", "no_link", "missing", "cancelled", "other"]
+    reason: Literal["no_memory", "no_link", "missing", "cancelled", "refused", "other"]
     words: str
     passing: frozenset[str] = frozenset()
 
@@ -94,3 +95,4 @@ class Unloaded(NamedTuple):
 
     outcome: Literal["gone", "busy", "failed"]
     counted: int = 0
+    error: GatewayError | None = None

@@ -57,6 +57,13 @@ class Loads:
         self._running[target] = Loading(load, now, origin, cost)
         return load
 
+    def claim(self, target: Target) -> bool:
+        """Have the instance of a load stay until somebody unloads it; return whether there is such a load."""
+        if (loading := self._running.get(target)) is None:
+            return False
+        loading.origin = "loaded"
+        return True
+
     def end(self, load: Load) -> Loading:
         loading = self._running.pop(load.target)
         self._round.line.accounts.load_ended(loading.cost, self._round.now)

@@ -7,13 +7,12 @@ what is to be done, and is told what came of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 from ...errors import LoadCancelled
-from ...schema.common import ModelType, likely_type
+from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..line import Line
-from ..slots import Instance
+from ..slots import Instance, InstanceId
 from ..tickets import Ticket
 from ..waiting import Reason
 from . import refusals
@@ -25,6 +24,7 @@ from .room import Room
 from .rounds import Decision, Round
 from .swaps import Swap, Swaps
 from .terms import ResidencyTerms
+from .upkeep import Upkeep
 from .wants import Want, find_wants
 
 
@@ -41,10 +41,9 @@ class Residency:
         self._swaps = Swaps(self._round, self._leaving, self._loads)
         self._hopeless = Hopeless(self._round)
         self._room = Room(line, box, terms)
+        self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
         # Those that found no memory once: they are tried again when nothing else may be unloaded.
         self._crowded: set[Target] = set()
-        # Those that are to be loaded because LM Studio was started.
-        self._pins: list[str] = []
         self._seen: frozenset[Instance] = frozenset()
 
     # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,6 +66,11 @@ class Residency:
         """True while an instance is to be unloaded when nothing runs on it any more."""
         return len(self._leaving) > 0
 
+    def spare(self) -> list[Instance]:
+        """Return the instances that may go at once for a load that finds no memory."""
+        leaving = self._room.for_memory()
+        return [one for one in leaving if one.state == "resident" and self._room.is_spare(one)]
+
     def is_pinned(self, model: str) -> bool:
         return self._room.is_pinned(model)
 
@@ -83,12 +87,24 @@ class Residency:
 
     def came_up(self) -> None:
         """Have the pinned models loaded: LM Studio was started."""
-        self._pins = [*dict.fromkeys(self.terms.pins)]
+        self._upkeep.came_up()
 
     def begin_load(self, target: Target, kind: ModelType, origin: Origin, now: float) -> Load:
         """Record a load that somebody asks for; `load_ended` follows."""
         self._round.now = now
         return self._loads.begin(target, kind, origin)
+
+    def adopt(self, identifier: str, load_seconds: float, now: float) -> None:
+        """Take in an instance that somebody has loaded through the gateway beside another of its model."""
+        self._round.now = now
+        instance = self._line.machines.instances.get(InstanceId(self._box, identifier))
+        if instance is not None:
+            instance.origin, instance.since, instance.idle_since = "loaded", now, now
+            self._loads.seconds[instance.model] = load_seconds
+
+    def claim(self, target: Target) -> bool:
+        """Have a load that is in progress be somebody's own; return whether there is one."""
+        return self._loads.claim(target)
 
     def ask_to_unload(self, instance: Instance, *, force: bool = False) -> None:
         """Have an instance unloaded when nothing runs on it any more, or at once."""
@@ -97,9 +113,9 @@ class Residency:
     def take_back(self, instance: Instance, now: float) -> None:
         """Have an instance not unloaded for those who asked for it."""
         self._round.now = now
-        if self._leaving.withdraw(instance) and self._swaps.of(instance) is None:
-            if instance.state == "draining":
-                self._leaving.open(instance)
+        was_asked = self._leaving.withdraw(instance)
+        if was_asked and instance.state == "draining" and self._swaps.of(instance) is None:
+            self._leaving.open(instance)
 
     def load_ended(self, load: Load, outcome: LoadOutcome, now: float) -> None:
         """Take in what came of a load."""
@@ -112,9 +128,9 @@ class Residency:
             self._loads.place(loading, outcome)
         else:
             self._load_failed(load.target, outcome)
-        if swap is not None and swap.to == load.target and not swap.leaving:
-            if load.target not in self._crowded:
-                self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
+        is_swapped_in = swap is not None and swap.to == load.target and not swap.leaving
+        if swap is not None and is_swapped_in and load.target not in self._crowded:
+            self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
 
     def _load_failed(self, target: Target, failure: LoadFailure) -> None:
         model, words = target.model, failure.words
@@ -127,6 +143,8 @@ class Residency:
                 self._hopeless.end(target, refusals.missing(model, words))
             case "cancelled":
                 self._hopeless.end(target, LoadCancelled(words))
+            case "refused":
+                pass  # if requests wait for the model, it is loaded for them
             case "no_memory":
                 self._found_no_memory(target, failure)
             case "other":
@@ -181,8 +199,9 @@ class Residency:
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
         if self.terms.enabled:
-            self._load_pins()
-            self._unload_idle()
+            if not self._loads and (pin := self._upkeep.next_pin()) is not None:
+                self._load(*pin)
+            self._upkeep.unload_idle()
         self._leaving.unload_asked(self._room)
         self._loads.share_costs()
         return self._round.end()
@@ -218,33 +237,6 @@ class Residency:
                 self._swaps.begin(want, [victim], self._room, self.terms)
             return
         self._load(want.target, want.kind)
-
-    def _load_pins(self) -> None:
-        """Load the next pinned model, one after the other."""
-        while self._pins and not self._hopeless.is_pausing() and not self._loads:
-            pin = self._pins[0]
-            kind = likely_type(pin)
-            if self._room.has(Target(pin)) or self._hopeless.failures.of(pin, self._round.now) is not None:
-                self._pins.pop(0)
-            elif self._room.has_room(pin, kind):
-                self._load(Target(pin), kind)
-            else:
-                victim = self._room.victim(kind)
-                if victim is not None and self._room.is_spare(victim):
-                    self._leaving.unload(victim)
-                return  # it waits until that is gone, or until nothing runs on it
-
-    def _unload_idle(self) -> None:
-        if self.terms.idle_seconds == inf:
-            return
-        for instance in self._room.instances():
-            if instance.state != "resident" or not self._room.may_leave(instance):
-                continue
-            at = max(instance.idle_since + self.terms.idle_seconds, self._hopeless.retry_at)
-            if at > self._round.now:
-                self._round.look_again(at)
-            elif self._room.is_spare(instance):
-                self._leaving.unload(instance)
 
     def _is_there(self, target: Target) -> bool:
         """True if a model is in memory, or is being loaded."""

@@ -1,0 +1,117 @@
+"""LM Studio's loads and unloads for the residency: each ends with an outcome, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from time import monotonic
+
+from ...boxes.box import Box
+from ...boxes.load_in_progress import LoadProfiles
+from ...boxes.load_order import LoadedInstance
+from ...errors import (
+    BadRequest,
+    Conflict,
+    GatewayError,
+    LoadCancelled,
+    ModelNotFound,
+    OutOfMemory,
+    Overloaded,
+    StudioFailed,
+    UpstreamUnavailable,
+)
+from ...observe.activity import Activity
+from ...observe.events import ModelUnloadComplete, ModelUnloadStart
+from ...schema.models import LoadRequest
+from ..slots import Instance
+from .effects import LoadFailure, Target, Unloaded
+
+logger = logging.getLogger(__name__)
+
+# How long an instance that was unloaded may stay in LM Studio's list, and how often the list is read.
+GONE_SECONDS = 15.0
+LIST_SECONDS = 0.25
+
+
+async def load(target: Target, box: Box, profiles: LoadProfiles) -> LoadedInstance | LoadFailure:
+    """Have a model loaded for requests; return its instance, or why there is none."""
+    asked = LoadRequest(model_key=target.model, instance_id=target.instance, activate=False)
+    try:
+        return await box.loads.load(asked, box.sdk, profiles, on_demand=True)
+    except GatewayError as exc:
+        failed = await failure(exc, box)
+        # Nobody asked for it otherwise, so it would be refused again.
+        return failed._replace(reason="other") if failed.reason == "refused" else failed
+
+
+async def failure(error: GatewayError, box: Box) -> LoadFailure:
+    """Return what a failed load means for those that wait for it."""
+    match error:
+        case OutOfMemory():
+            return LoadFailure("no_memory", error.message, await _passing(box))
+        case ModelNotFound():
+            return LoadFailure("missing", error.message)
+        case LoadCancelled():
+            return LoadFailure("cancelled", error.message)
+        case UpstreamUnavailable():
+            return LoadFailure("no_link", error.message)
+        case Conflict() | BadRequest() | Overloaded():
+            return LoadFailure("refused", error.message)
+    return LoadFailure("other", error.message)
+
+
+async def _passing(box: Box) -> frozenset[str]:
+    """Return the instances that LM Studio would unload by itself when they are idle."""
+    try:
+        return frozenset(one.identifier for one in await box.sdk.loaded(attempts=1) if one.ttl_ms)
+    except GatewayError:  # it is logged where LM Studio is called
+        return frozenset()
+
+
+async def unload(instance: Instance, box: Box, activity: Activity, *, is_forced: bool = False) -> Unloaded:
+    """Unload an instance, unless requests run on it by LM Studio's own count, and wait until it is gone."""
+    kind, name, events = instance.kind, instance.id.name, activity.events
+    try:
+        if not is_forced and (counted := await _count(instance, box)):
+            return Unloaded("busy", counted)
+        with activity.operation("model_unload", instance.model) as operation:
+            events.publish(ModelUnloadStart(model_key=instance.model, instance_id=name))
+            with suppress(ModelNotFound):  # somebody else has unloaded it
+                await box.sdk.unload(kind, name)
+            if not await _is_gone(name, box):
+                raise StudioFailed(f"LM Studio still lists {name}, which it was asked to unload.")
+            total_ms = operation.elapsed_ms
+            events.publish(
+                ModelUnloadComplete(model_key=instance.model, instance_id=name, total_time_ms=total_ms)
+            )
+    except GatewayError as exc:
+        logger.warning("%s couldn't be unloaded: %s", name, exc)
+        return Unloaded("failed", error=exc)
+    return Unloaded("gone")
+
+
+async def _count(instance: Instance, box: Box) -> int:
+    """Return how many requests run on an instance, 0 if LM Studio can't say. Raises UpstreamUnavailable."""
+    try:
+        return await box.sdk.count_requests(instance.kind, instance.id.name)
+    except UpstreamUnavailable:
+        raise
+    except GatewayError:  # it is logged where LM Studio is called
+        return 0
+
+
+async def _is_gone(name: str, box: Box) -> bool:
+    """Wait until LM Studio doesn't list an instance any more: only then its memory is free."""
+    until = monotonic() + GONE_SECONDS
+    while True:
+        box.catalogue.expire()
+        try:
+            if name not in (await box.list_models()).instances:
+                await asyncio.sleep(0)  # the line takes in the new list
+                return True
+        except UpstreamUnavailable:
+            return True  # the call that unloads it has succeeded
+        if monotonic() >= until:
+            return False
+        await asyncio.sleep(LIST_SECONDS)
