@@ -13,7 +13,7 @@ from .accounts import Accounts
 from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
 from .machines import Machines
 from .places import Places
-from .slots import Instance, Lease, usual_slots
+from .slots import Instance, Lease, assumed
 from .tickets import Terms, Ticket
 from .virtual_times import Standing
 from .waiting import OVERTAKEN_SECONDS, Waiter, Waiting
@@ -25,7 +25,7 @@ _Order = tuple[bool, list[float], int]
 class Line:
     """The owner of waiters, leases and accounts, and of the instances on which they run.
 
-    `terms` returns those of a key, `slots` how many requests a model runs at once if it isn't in memory.
+    `terms` returns those of a key, `assume` what stands for the model of a request if it isn't in memory.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Line:
         now: float = 0.0,
         *,
         terms: Callable[[str], Terms] = lambda key: UNLIMITED,
-        slots: Callable[[Ticket], int] = lambda ticket: usual_slots(ticket.kind),
+        assume: Callable[[Ticket], Instance] = assumed,
     ) -> None:
         self.bounds = bounds
         self.machines = Machines()
@@ -45,7 +45,7 @@ class Line:
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, slots)
+        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, assume)
         self._terms = terms
         self._arrivals = 0
         # When it was last decided who may run.

@@ -65,6 +65,7 @@ class Watch:
             try:
                 details = await box.sdk.details(instance.kind, instance.id.name)
             except UpstreamUnavailable:
+                self._instances.put_unreachable(box.name)
                 return  # it is asked again after the next look
             except GatewayError:  # it is logged where LM Studio is called
                 self._instances.put_nothing(instance)
