@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from .box_times import BoxTime
 from .slots import Instance, Lease
-from .tickets import Account, Ticket
+from .tickets import Account, Group, Ticket
 from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
@@ -29,8 +30,8 @@ class Accounts:
         # When each account that isn't active had its last request; the oldest is the first.
         self._recent: dict[Account, float] = {}
         self._boxes: dict[str, BoxTime] = {}
-        # Of leases that have ended, by key.
-        self._seconds: dict[str, float] = {}
+        # Of accounts that were forgotten, by key.
+        self._forgotten: defaultdict[str, float] = defaultdict(float)
         self.active = self._turns.active
 
     def advance(self, now: float) -> None:
@@ -44,7 +45,8 @@ class Accounts:
 
     def joined(self, ticket: Ticket, now: float) -> Sequence[Standing]:
         """Count a request that waits or runs, and return the standings that pay for it."""
-        account, user = ticket.account, ticket.user
+        group = ticket.group
+        account, user = group.account, group.user
         standing = self.active.get(account)
         if standing is None:
             self.advance(now)
@@ -65,12 +67,17 @@ class Accounts:
         """Count a request less."""
         for standing in standings:
             standing.count -= 1
-        account, user = ticket.account, ticket.user
-        if not standings[0].count:
-            self._turns.deactivate(account)
+            if not standing.count:
+                self._deactivate(ticket.group, standing, now)
+
+    def _deactivate(self, group: Group, standing: Standing, now: float) -> None:
+        account, user = group.account, group.user
+        if standing is self.active.get(account):
+            for old, forgotten in self._turns.deactivate(account):
+                self._forgotten[old.key] += forgotten.seconds
             self._recent[account] = now
             self._forget_old(now)
-        if user is not None and not standings[1].count:
+        elif user is not None:
             self._users[account.key].deactivate(user)
 
     def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
@@ -81,8 +88,6 @@ class Accounts:
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
         _charge(lease, lease.box.advance(now, -1))
-        key = lease.ticket.account.key
-        self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
         self.left(lease.ticket, lease.standings, now)
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,8 +95,7 @@ class Accounts:
     def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
         box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
-        box.advance(now)
-        box.outside += count - instance.outside
+        box.add_outside(now, count - instance.outside)
         instance.outside = count
 
     def set_shares(self) -> None:
@@ -136,10 +140,12 @@ class Accounts:
         """Yield what each user of a key has had."""
         return iter(()) if key not in self._users else self._users[key].all()
 
-    @property
-    def ended_seconds(self) -> Mapping[str, float]:
-        """The seconds of the leases that have ended, by key."""
-        return self._seconds
+    def seconds(self) -> Mapping[str, float]:
+        """Return what each key has had."""
+        seconds = self._forgotten.copy()
+        for account, standing in self._turns.all():
+            seconds[account.key] += standing.seconds
+        return seconds
 
     @property
     def busy_seconds(self) -> float:

@@ -54,15 +54,23 @@ class Line:
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
+    def admit(self, ticket: Ticket, now: float) -> Lease | None:
+        """Let a request run at once, as nearly every one may. Return None if it has to `arrive`."""
+        if self.waiting.by_ticket:
+            return None
+        place = self.places.find(ticket, now)
+        if not isinstance(place, Instance):
+            return None
+        return self._let_in(ticket, place, self.accounts.joined(ticket, now), now)
+
     def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
         """Put a request in line, and return the leases of those that may run now: usually this one.
 
         A refused request is in line no more.
         """
-        standings = self.accounts.joined(ticket, now)
-        if not self.waiting and isinstance(place := self.places.find(ticket, now), Instance):
-            return [self._let_in(ticket, place, standings, now)]
-        waiter = Waiter(ticket, standings, self._arrivals, now)
+        if (lease := self.admit(ticket, now)) is not None:
+            return [lease]
+        waiter = Waiter(ticket, self.accounts.joined(ticket, now), self._arrivals, now)
         self._arrivals += 1
         self.waiting.add(waiter)
         leases = self._dispatch(now)
@@ -86,7 +94,7 @@ class Line:
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
         self._end(lease, now)
-        return self._dispatch(now) if self.waiting else []
+        return self._dispatch(now) if self.waiting.by_ticket else []
 
     def observe(self, instance: Instance, counted: int, now: float, *, unsure: int = 0) -> list[Lease]:
         """Take in how many requests LM Studio says that an instance has.
@@ -216,16 +224,17 @@ class Line:
         self.accounts.left(waiter.ticket, waiter.standings, now)
 
     def _end(self, lease: Lease, now: float) -> None:
+        instance = lease.instance
         del self.running[lease.ticket]
-        lease.instance.leases.remove(lease)
-        lease.instance.idle_since = now
+        instance.leases.remove(lease)
+        instance.idle_since = now
         self.accounts.ended(lease, now)
         if lease.phase == "lingering":
             self.lingering -= 1
             self._ended_lingering.append(lease)
-        lease.phase = "ended"
-        if not lease.instance.is_listed:
-            self._drop_if_idle(lease.instance)
+        lease.phase, lease.ended = "ended", now
+        if not instance.is_listed:
+            self._drop_if_idle(instance)
 
     def _drop_if_idle(self, instance: Instance) -> None:
         # Clients choose the names of models, so one that isn't in memory is forgotten.

@@ -58,6 +58,8 @@ class Scheduler:
         self._waiting: dict[Ticket, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ending = False
+        # Whether a request waits or lingers, so that the timer may be set.
+        self._is_attentive = False
         self.line = Line(
             _bounds(config),
             monotonic(),
@@ -122,18 +124,17 @@ class Scheduler:
         Raises QueueFull, KeyQueueFull, GatewayEnding.
         """
         now = monotonic()
-        self._watch.look(now)
+        if now >= self._watch.next_look:
+            self._watch.look(now)
+        return self.line.admit(ticket, now) or self._begin_to_wait(run, ticket, now)
+
+    def _begin_to_wait(self, run: Run, ticket: Ticket, now: float) -> Lease | None:
         outcome = self.line.arrive(ticket, now)
         if isinstance(outcome, Refusal):
             self._dispatch(outcome.leases)
             error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
             self._onlooker.refused(error)
             raise error
-        if len(outcome) == 1 and outcome[0].ticket is ticket:
-            return outcome[0]
-        return self._begin_to_wait(run, ticket, outcome)
-
-    def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: Iterable[Lease]) -> Lease | None:
         self._waiting[ticket] = run
         self._dispatch(outcome)
         if ticket not in self._waiting:
@@ -155,7 +156,7 @@ class Scheduler:
         """End a lease, because LM Studio is done with it. Only the first call has an effect."""
         if lease.phase != "ended":
             leases = self.line.release(lease, monotonic())
-            if leases or self._is_attentive:
+            if self._is_attentive:
                 self._dispatch(leases)
             self._onlooker.ended(lease)
 
@@ -188,13 +189,10 @@ class Scheduler:
             run = self._waiting.pop(lease.ticket)
             self._onlooker.dispatched(lease, run.waited)
             run.may_run(lease)
-        if self._is_attentive:
+        is_needed = self.line.lingering > 0 or bool(self.line.waiting)
+        if is_needed or self._is_attentive:
             self._set_timer()
-
-    @property
-    def _is_attentive(self) -> bool:
-        """True while a request waits or lingers, or the timer is set for one that did."""
-        return self._timer is not None or self.line.lingering > 0 or bool(self.line.waiting)
+        self._is_attentive = is_needed
 
     def _set_timer(self) -> None:
         due = self.line.due()

@@ -43,32 +43,32 @@ class Waiting:
 
     def __init__(self) -> None:
         self._groups: dict[Group, deque[Waiter]] = {}
-        self._by_ticket: dict[Ticket, Waiter] = {}
+        self.by_ticket: dict[Ticket, Waiter] = {}
         self.of_account: Counter[tuple[Account, str | None]] = Counter()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._by_ticket)
+        return len(self.by_ticket)
 
     def __iter__(self) -> Iterator[Waiter]:
-        return iter(self._by_ticket.values())
+        return iter(self.by_ticket.values())
 
     def __contains__(self, ticket: Ticket) -> bool:
-        return ticket in self._by_ticket
+        return ticket in self.by_ticket
 
     def __getitem__(self, ticket: Ticket) -> Waiter:
-        return self._by_ticket[ticket]
+        return self.by_ticket[ticket]
 
     def add(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        self._by_ticket[ticket] = waiter
+        self.by_ticket[ticket] = waiter
         self._groups.setdefault(ticket.group, deque()).append(waiter)
         self.of_account[ticket.account, ticket.user] += 1
         self.bytes += ticket.body_bytes
 
     def remove(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        del self._by_ticket[ticket]
+        del self.by_ticket[ticket]
         group = self._groups[ticket.group]
         group.remove(waiter)
         if not group:

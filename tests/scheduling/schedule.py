@@ -89,8 +89,8 @@ class Schedule:
             yield self.now
 
     def seconds(self, key: str) -> float:
-        running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
-        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.gpu_seconds for lease in running)
+        self.line.accounts.advance(self.now)
+        return self.line.accounts.seconds()[key]
 
     def _at(self, time: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._order), act))
