@@ -37,6 +37,8 @@ class Catalogue:
         self._clock = clock
         # The last list over HTTP, and the same with the paths of its models where they are known.
         self._listed, self.listing = Listing(), Listing()
+        # Another one for each `listing`.
+        self.version = 0
         self._listed_at: float | None = None
         # How often LM Studio's models were changed, and how often before that list was requested.
         self._changes = self._listed_changes = self._refresh_changes = 0
@@ -112,6 +114,7 @@ class Catalogue:
         listed = self._listed.models
         paths = {name: one for name, one in self._on_disk.items() if name not in listed and one.key in listed}
         self.listing = structs.replace(self._listed, models={**paths, **listed})
+        self.version += 1
         names = {**self._on_disk, **listed, **self._listed.instances}
         cleaned = ((clean_name(name), one) for name, one in names.items())
         self._cleaned = {name: one for name, one in cleaned if name not in names}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from .box_times import BoxTime
 from .load_costs import LoadCost
 from .slots import Instance, Lease
-from .tickets import Account, Ticket
+from .tickets import Account, Group, Ticket
 from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
@@ -30,8 +31,8 @@ class Accounts:
         # When each account that isn't active had its last request; the oldest is the first.
         self._recent: dict[Account, float] = {}
         self._boxes: dict[str, BoxTime] = {}
-        # Of leases that have ended, and of loads, by key.
-        self._seconds: dict[str, float] = {}
+        # Of accounts that were forgotten, by key.
+        self._forgotten: defaultdict[str, float] = defaultdict(float)
         self._loads: list[LoadCost] = []
         # Of loads that nobody waited for.
         self._unpaid_seconds = 0.0
@@ -44,13 +45,14 @@ class Accounts:
         for lease in self._running:
             _charge(lease, lease.box.part)
         for load in self._loads:
-            self._charge_load(load, load.box.part)
+            self._unpaid_seconds += load.charge(load.box.part)
 
     # ── Requests ───────────────────────────────────────────────────────────────────────────────────────────
 
     def joined(self, ticket: Ticket, now: float) -> Sequence[Standing]:
         """Count a request that waits or runs, and return the standings that pay for it."""
-        account, user = ticket.account, ticket.user
+        group = ticket.group
+        account, user = group.account, group.user
         standing = self.active.get(account)
         if standing is None:
             self.advance(now)
@@ -71,12 +73,17 @@ class Accounts:
         """Count a request less."""
         for standing in standings:
             standing.count -= 1
-        account, user = ticket.account, ticket.user
-        if not standings[0].count:
-            self._turns.deactivate(account)
+            if not standing.count:
+                self._deactivate(ticket.group, standing, now)
+
+    def _deactivate(self, group: Group, standing: Standing, now: float) -> None:
+        account, user = group.account, group.user
+        if standing is self.active.get(account):
+            for old, forgotten in self._turns.deactivate(account):
+                self._forgotten[old.key] += forgotten.seconds
             self._recent[account] = now
             self._forget_old(now)
-        if user is not None and not standings[1].count:
+        elif user is not None:
             self._users[account.key].deactivate(user)
 
     def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
@@ -87,8 +94,6 @@ class Accounts:
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
         _charge(lease, lease.box.advance(now, -1))
-        key = lease.ticket.account.key
-        self._seconds[key] = self._seconds.get(key, 0.0) + lease.gpu_seconds
         self.left(lease.ticket, lease.standings, now)
 
     # ── Loads ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,23 +106,15 @@ class Accounts:
 
     def load_ended(self, cost: LoadCost, now: float) -> None:
         """Charge a load no more."""
-        self._charge_load(cost, cost.box.advance(now, -1))
+        self._unpaid_seconds += cost.charge(cost.box.advance(now, -1))
         self._loads.remove(cost)
-
-    def _charge_load(self, cost: LoadCost, part: float) -> None:
-        for key, seconds in cost.charge(part):
-            if key is None:
-                self._unpaid_seconds += seconds
-            else:
-                self._seconds[key] = self._seconds.get(key, 0.0) + seconds
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
     def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
         box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
-        box.advance(now)
-        box.outside += count - instance.outside
+        box.add_outside(now, count - instance.outside)
         instance.outside = count
 
     def set_shares(self) -> None:
@@ -162,10 +159,12 @@ class Accounts:
         """Yield what each user of a key has had."""
         return iter(()) if key not in self._users else self._users[key].all()
 
-    @property
-    def ended_seconds(self) -> Mapping[str, float]:
-        """The seconds of the leases that have ended, and of loads, by key."""
-        return self._seconds
+    def seconds(self) -> Mapping[str, float]:
+        """Return what each key has had."""
+        seconds = self._forgotten.copy()
+        for account, standing in self._turns.all():
+            seconds[account.key] += standing.seconds
+        return seconds
 
     @property
     def busy_seconds(self) -> float:

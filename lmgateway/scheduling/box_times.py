@@ -6,29 +6,44 @@ from __future__ import annotations
 class BoxTime:
     """The time of one box, in seconds.
 
-    `running` counts the leases and `outside` the requests of others. `part` is what a request that ran from
-    the beginning has had of the time, so that the part of any other one is a difference of two readings.
+    `running` counts the leases and loads, `outside` the requests of others. `part` is what a request that ran
+    from the beginning has had of the time, so that the part of any other one is a difference of two readings.
+    All of them are those of the last call of `advance`.
     """
 
-    __slots__ = ("_at", "busy", "outside", "outside_seconds", "part", "running")
+    __slots__ = ("_at", "_began", "_idle", "_outside_part", "_outside_seconds", "outside", "part", "running")
 
     def __init__(self, now: float) -> None:
-        self._at = now
+        self._began = self._at = now
+        self._idle = 0.0
         self.running = 0
         self.outside = 0
         self.part = 0.0
-        self.busy = 0.0
-        self.outside_seconds = 0.0
+        # What the requests of others had when their number changed last, and what `part` was then.
+        self._outside_seconds = self._outside_part = 0.0
 
     def advance(self, now: float, more: int = 0) -> float:
         """Split the time since the last call, then count more leases, or fewer; return `part`."""
         if runners := self.running + self.outside:
-            seconds = now - self._at
-            part = seconds / runners
-            self.part += part
-            self.busy += seconds
-            if self.outside:
-                self.outside_seconds += part * self.outside
+            self.part += (now - self._at) / runners
+        else:
+            self._idle += now - self._at
         self._at = now
         self.running += more
         return self.part
+
+    def add_outside(self, now: float, more: int) -> None:
+        """Count more requests of others, or fewer."""
+        self.advance(now)
+        self._outside_seconds, self._outside_part = self.outside_seconds, self.part
+        self.outside += more
+
+    @property
+    def busy(self) -> float:
+        """The seconds in which something ran."""
+        return self._at - self._began - self._idle
+
+    @property
+    def outside_seconds(self) -> float:
+        """What the requests of others have had."""
+        return self._outside_seconds + (self.part - self._outside_part) * self.outside

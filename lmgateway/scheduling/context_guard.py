@@ -55,7 +55,9 @@ class ContextNeeds:
         answer = self._usual_answer(context, slots)
         if ticket.max_tokens is not None:
             answer = min(answer, ticket.max_tokens)
-        prompt = math.ceil(ticket.prompt_bytes * self._tokens / self._bytes)
+        # One that began before it was known that they share the context may not have been measured.
+        size = ticket.prompt_bytes or ticket.body_bytes
+        prompt = math.ceil(size * self._tokens / self._bytes)
         return prompt + ticket.earlier_tokens + answer
 
     def _usual_answer(self, context: int, slots: int) -> int:

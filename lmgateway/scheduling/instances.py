@@ -4,43 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
 
 from ..boxes.listing import InstanceDetails, KnownModel, Listing
 from ..config import Config
 from ..schema.common import ModelType
 from ..text import clean_name
 from .line import Line
-from .slots import Instance, InstanceId, Lease, usual_slots
-from .tickets import Ticket
+from .slots import Instance, InstanceId, Lease, assumed, usual_slots
+from .tickets import Ticket, Wanted
 
 _UNKNOWN = InstanceDetails()
 # While the line is off.
 _ANY_NUMBER = 10**9
 
 
-class Wanted(NamedTuple):
-    """The model that a request goes to, and the only instance that may answer, if there is one."""
-
-    model: str
-    instance: str | None = None
-
-
-def wanted(name: str | None, kind: ModelType, listing: Listing) -> Wanted:
+def wanted(name: str | None, kind: ModelType, box: str, listing: Listing) -> Wanted:
     """Return what LM Studio answers a name with: the identifier of an instance, else a model's key or path.
 
     Without a name, or with one that it doesn't know, the only instance of this type answers.
     """
     if name:
         if (model := listing.instances.get(name)) is not None:
-            return Wanted(model.key, name)
+            return Wanted(box, model.key, name)
         if (model := listing.models.get(name)) is not None:
-            return Wanted(model.key)
+            return Wanted(box, model.key)
     if listing.instances:
         loaded = [(one.key, identifier) for identifier, one in listing.instances.items() if one.type == kind]
         if len(loaded) == 1:
-            return Wanted(*loaded[0])
-    return Wanted(clean_name(name or ""))
+            return Wanted(box, *loaded[0])
+    return Wanted(box, clean_name(name or ""))
 
 
 class Instances:
@@ -59,6 +51,10 @@ class Instances:
         """Return how many requests a model that isn't in memory may run at once."""
         return self._slots(ticket.model, ticket.kind, None)
 
+    def assumed(self, ticket: Ticket) -> Instance:
+        """Return what stands for a model that isn't in memory."""
+        return assumed(ticket, self.slots_of(ticket), may_share=self.has_guard(ticket.model))
+
     def take(self, box: str, listing: Listing) -> list[Lease]:
         """Take in what a box has in memory. Return the leases that this allows."""
         leases: list[Lease] = []
@@ -66,6 +62,7 @@ class Instances:
             if listing.instances.get(one.id.name, _NO_MODEL).key != one.model:
                 for known in (self._details, self._reported, self._unlearned):
                     known.pop(one.id, None)
+                one.may_share = self.has_guard(one.model)
                 leases += self._line.remove(one, monotonic())
         for name, model in listing.instances.items():
             leases += self._put(InstanceId(box, name), model, listing.details.get(name, _UNKNOWN))
@@ -108,11 +105,12 @@ class Instances:
     def put_nothing(self, instance: Instance) -> None:
         """Take in that the SDK reports nothing of an instance."""
         self._unlearned.pop(instance.id, None)
+        instance.may_share = False
 
-    def may_share(self, instance: Instance) -> bool:
-        """True if it isn't known yet whether the requests of an instance share its context."""
-        is_learned = instance.is_listed and instance.id not in self._unlearned
-        return not is_learned and self.has_guard(instance.model)
+    def put_unreachable(self, box: str) -> None:
+        """Take in that the SDK can't be asked. Until it can, no prompt is measured."""
+        for one in self.unlearned(box):
+            one.may_share = False
 
     def _needs_sdk(self, instance: Instance) -> bool:
         """True if the SDK may report what decides how many requests run."""
@@ -141,6 +139,8 @@ class Instances:
         instance.slots = self._slots(instance.model, instance.kind, listed.slots or reported.slots)
         is_shared = reported.unified_cache and self.has_guard(instance.model)
         instance.context = (listed.context or reported.context) if is_shared else None
+        is_unknown = not instance.is_listed or instance.id in self._unlearned
+        instance.may_share = instance.context is not None or (is_unknown and self.has_guard(instance.model))
 
     def _slots(self, model: str, kind: ModelType, reported: int | None) -> int:
         config = self._config()

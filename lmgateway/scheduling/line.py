@@ -13,7 +13,7 @@ from .accounts import Accounts
 from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
 from .machines import Machines
 from .places import Places
-from .slots import Instance, InstanceState, Lease, usual_slots
+from .slots import Instance, InstanceState, Lease, assumed
 from .tickets import Terms, Ticket
 from .virtual_times import Standing
 from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
@@ -26,8 +26,8 @@ Order = tuple[bool, list[float], int]
 class Line:
     """The owner of waiters, leases and accounts, and of the instances on which they run.
 
-    `terms` returns those of a key. Of a request whose model isn't in memory, `absence` returns why it waits
-    for that, None if LM Studio loads it for the request: then it runs `slots` at once.
+    `terms` returns those of a key. `assume` returns what stands for the model of a request if it isn't in
+    memory, or what the request waits for then.
     """
 
     def __init__(
@@ -36,8 +36,7 @@ class Line:
         now: float = 0.0,
         *,
         terms: Callable[[str], Terms] = lambda key: UNLIMITED,
-        slots: Callable[[Ticket], int] = lambda ticket: usual_slots(ticket.kind),
-        absence: Callable[[Ticket], Reason | None] = lambda ticket: None,
+        assume: Callable[[Ticket], Instance | Reason] = assumed,
     ) -> None:
         self.bounds = bounds
         self.machines = Machines()
@@ -48,9 +47,7 @@ class Line:
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(
-            self.machines, self.accounts, self.waiting, self.running.keys(), terms, slots, absence
-        )
+        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, assume)
         self._terms = terms
         self._arrivals = 0
         # When it was last decided who may run.
@@ -59,15 +56,23 @@ class Line:
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
+    def admit(self, ticket: Ticket, now: float) -> Lease | None:
+        """Let a request run at once, as nearly every one may. Return None if it has to `arrive`."""
+        if self.waiting.by_ticket:
+            return None
+        place = self.places.find(ticket, now)
+        if not isinstance(place, Instance):
+            return None
+        return self._let_in(ticket, place, self.accounts.joined(ticket, now), now)
+
     def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
         """Put a request in line, and return the leases of those that may run now: usually this one.
 
         A refused request is in line no more.
         """
-        standings = self.accounts.joined(ticket, now)
-        if not self.waiting and isinstance(place := self.places.find(ticket, now), Instance):
-            return [self._let_in(ticket, place, standings, now)]
-        waiter = Waiter(ticket, standings, self._arrivals, now)
+        if (lease := self.admit(ticket, now)) is not None:
+            return [lease]
+        waiter = Waiter(ticket, self.accounts.joined(ticket, now), self._arrivals, now)
         self._arrivals += 1
         self.waiting.add(waiter)
         leases = self._dispatch(now)
@@ -91,7 +96,7 @@ class Line:
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
         self._end(lease, now)
-        return self._dispatch(now) if self.waiting else []
+        return self._dispatch(now) if self.waiting.by_ticket else []
 
     def observe(self, instance: Instance, counted: int, now: float, *, unsure: int = 0) -> list[Lease]:
         """Take in how many requests LM Studio says that an instance has.
@@ -234,16 +239,17 @@ class Line:
         self.accounts.left(waiter.ticket, waiter.standings, now)
 
     def _end(self, lease: Lease, now: float) -> None:
+        instance = lease.instance
         del self.running[lease.ticket]
-        lease.instance.leases.remove(lease)
-        lease.instance.idle_since = now
+        instance.leases.remove(lease)
+        instance.idle_since = now
         self.accounts.ended(lease, now)
         if lease.phase == "lingering":
             self.lingering -= 1
             self._ended_lingering.append(lease)
-        lease.phase = "ended"
-        if not lease.instance.is_listed:
-            self._drop_if_idle(lease.instance)
+        lease.phase, lease.ended = "ended", now
+        if not instance.is_listed:
+            self._drop_if_idle(instance)
 
     def _drop_if_idle(self, instance: Instance) -> None:
         # Clients choose the names of models, so one that isn't in memory is forgotten.

@@ -12,7 +12,6 @@ from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
 from .report import figures, report
-from .slots import Lease
 from .tickets import Ticket
 
 
@@ -22,24 +21,15 @@ class LineReports:
     def __init__(self, line: Callable[[], Line], phases: Callable[[], Mapping[str, Phase]]) -> None:
         self._line = line
         self._phases = phases
-        self._durations = Durations()
-
-    def ended(self, lease: Lease) -> None:
-        """Learn from a lease that has ended now."""
-        if lease.is_used:
-            self._durations.learn(lease.ticket.model, monotonic() - lease.began)
-
-    def usual_seconds(self, model: str) -> float | None:
-        """Return how long the model's recent answers took, None if none has ended."""
-        return self._durations.mean(model)
+        self.durations = Durations()
 
     def forecast(self) -> Mapping[Ticket, Forecast]:
         line, now = self._line(), monotonic()
         line.accounts.advance(now)
-        return forecast(line, now, self._durations)
+        return forecast(line, now, self.durations)
 
     def report(self) -> QueueReport:
-        return report(self._line(), monotonic(), durations=self._durations, phases=self._phases())
+        return report(self._line(), monotonic(), durations=self.durations, phases=self._phases())
 
     def figures(self) -> LineFigures:
         return figures(self._line(), monotonic())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from .context_guard import ContextNeeds
 from .slots import Instance, InstanceId
-from .tickets import Ticket
+from .tickets import Ticket, Wanted
 
 
 class Machines:
@@ -14,6 +14,8 @@ class Machines:
 
     def __init__(self) -> None:
         self.instances: dict[InstanceId, Instance] = {}
+        # What `of` returned, where that is one instance in memory, until an instance comes, goes or is shut.
+        self.only: dict[Wanted, Instance] = {}
         self._by_model: dict[str, list[Instance]] = {}
         self._needs: dict[str, ContextNeeds] = {}
 
@@ -24,6 +26,7 @@ class Machines:
             self.discard(other)
         if other is not instance:
             self.instances[instance.id] = instance
+            self.only.clear()
             self._by_model.setdefault(instance.model, []).append(instance)
 
     def discard(self, instance: Instance) -> None:
@@ -35,6 +38,7 @@ class Machines:
 
     def shut(self, instance: Instance) -> None:
         """Have no more requests find an instance."""
+        self.only.clear()
         others = self._by_model.get(instance.model, [])
         if instance in others:
             others.remove(instance)
@@ -43,6 +47,7 @@ class Machines:
 
     def open(self, instance: Instance) -> None:
         """Have requests find an instance again, if it is still there."""
+        self.only.clear()
         others = self._by_model.setdefault(instance.model, [])
         if self.instances.get(instance.id) is instance and instance not in others:
             others.append(instance)
@@ -51,12 +56,17 @@ class Machines:
 
     def of(self, ticket: Ticket) -> Sequence[Instance]:
         """Return the instances on which a request may run."""
-        instances = () if ticket.instance is not None else self._by_model.get(ticket.model, ())
+        wanted = ticket.group.wanted
+        instances: Sequence[Instance] = (
+            self._by_model.get(wanted.model, ()) if wanted.instance is None else ()
+        )
         if not instances:
             # LM Studio answers with the instance of this identifier, whatever its model is by now.
-            named = self.instances.get(InstanceId(ticket.box, ticket.instance or ticket.model))
-            return () if named is None or named.state != "resident" else (named,)
+            named = self.instances.get(InstanceId(wanted.box, wanted.instance or wanted.model))
+            instances = () if named is None or named.state != "resident" else (named,)
         if len(instances) < 2:
+            if instances and instances[0].is_listed:
+                self.only[wanted] = instances[0]
             return instances
         # One that LM Studio doesn't list only gets new requests if there is no other.
         return [one for one in instances if one.is_listed] or instances

@@ -30,7 +30,7 @@ class Notices:
         self._ledger = ledger
         self._metrics = metrics
         self._announcements = announcements
-        self._reports = reports
+        self._durations = reports.durations
         self._faults = faults
 
     def queued(self, waiter: Waiter) -> None:
@@ -48,12 +48,13 @@ class Notices:
         self._tell(self._metrics.refused, error.code)
 
     def ended(self, lease: Lease) -> None:
-        self._tell(self._reports.ended, lease)
+        if lease.is_used:
+            self._durations.learn(lease.ticket.group.wanted.model, lease.ended - lease.began)
         if lease.recorded_seconds is not None:
             self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
 
     def usual_seconds(self, model: str) -> float | None:
-        return self._reports.usual_seconds(model)
+        return self._durations.mean(model)
 
     def _count_rest(self, lease: Lease, seconds: float) -> None:
         """Count what LM Studio spent on a prompt after its client had left."""

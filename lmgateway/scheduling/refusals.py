@@ -37,7 +37,7 @@ def full(code: RefusalCode, ticket: Ticket, bounds: Bounds, seconds: int) -> Gat
 def expired(ticket: Ticket, seconds: int) -> WaitExpired:
     """Return the error of a request that has waited as long as it may."""
     return WaitExpired(
-        f"The request has waited {round(ticket.max_wait)} s for a free slot, as long as it may "
+        f"The request has waited {round(ticket.group.max_wait)} s for a free slot, as long as it may "
         "(queue.max_wait_ms, queue.max_wait_plain_ms). Try again, or with stream: true.",
         headers=_retry(seconds),
     )

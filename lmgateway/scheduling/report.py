@@ -13,7 +13,7 @@ from ..schema.queue import QueueInstance, QueueReport, RunningLease, WaitingRequ
 from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
-from .shares import key_seconds, shares
+from .shares import shares
 from .slots import Instance, Lease
 from .waiting import Waiter
 
@@ -49,7 +49,7 @@ def figures(line: Line, now: float) -> LineFigures:
     return LineFigures(
         waiting=Counter((one.ticket.priority, one.ticket.model) for one in line.waiting),
         slots=slots,
-        gpu_seconds={**key_seconds(line), OUTSIDE: line.accounts.outside_seconds},
+        gpu_seconds={**line.accounts.seconds(), OUTSIDE: line.accounts.outside_seconds},
         busy_seconds=line.accounts.busy_seconds,
         free_while_waiting_seconds=line.late_seconds,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
@@ -80,7 +81,7 @@ class Run:
     def ends_with(self, response: UpstreamResponse) -> None:
         """End the lease when LM Studio has sent all of its response, however slowly the client reads it."""
         if (lease := self.lease) is not None:
-            response.on_end(lambda: self._owner.finish(lease))
+            response.on_end(partial(self._owner.finish, lease))
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -97,7 +98,8 @@ class Run:
             else:
                 self._owner.finish(lease)
         self._exchange.spent(lease.gpu_seconds)
-        self._owner.learn(lease, self._exchange)
+        if self._exchange.stream or lease.instance.context is not None:
+            self._owner.learn(lease, self._exchange)
 
     def _is_in_prompt(self, exc: BaseException | None) -> bool:
         """True if LM Studio may go on with the prompt: it only stops when it has a token to send."""

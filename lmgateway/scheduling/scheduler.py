@@ -58,11 +58,13 @@ class Scheduler:
         self._waiting: dict[Ticket, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ending = False
+        # Whether a request waits or lingers, so that the timer may be set.
+        self._is_attentive = False
         self.line = Line(
             _bounds(config),
             monotonic(),
             terms=self._terms_of,
-            slots=lambda ticket: self.instances.slots_of(ticket),
+            assume=lambda ticket: self.instances.assumed(ticket),
         )
         self.instances = Instances(self.line, lambda: self._config)
         self.prompt_times = PromptTimes()
@@ -106,15 +108,15 @@ class Scheduler:
 
     def shares_context(self, ticket: Ticket) -> bool:
         """True if what the request needs of the context may decide what runs beside it."""
+        only = self.line.machines.only.get(ticket.group.wanted)
+        if only is not None and not only.may_share:
+            return False  # nearly every request
         if ticket.kind != "llm" or self._watch.is_blind:
             return False
         instances = self.line.machines.of(ticket)
-        if not instances:
-            return self.instances.has_guard(ticket.model)
-        for one in instances:  # any() with a generator takes 0.3 µs more  # noqa: SIM110
-            if one.context is not None or self.instances.may_share(one):
-                return True
-        return False
+        return (
+            any(one.may_share for one in instances) if instances else self.instances.has_guard(ticket.model)
+        )
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
@@ -122,18 +124,17 @@ class Scheduler:
         Raises QueueFull, KeyQueueFull, GatewayEnding.
         """
         now = monotonic()
-        self._watch.look(now)
+        if now >= self._watch.next_look:
+            self._watch.look(now)
+        return self.line.admit(ticket, now) or self._begin_to_wait(run, ticket, now)
+
+    def _begin_to_wait(self, run: Run, ticket: Ticket, now: float) -> Lease | None:
         outcome = self.line.arrive(ticket, now)
         if isinstance(outcome, Refusal):
             self._dispatch(outcome.leases)
             error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
             self._onlooker.refused(error)
             raise error
-        if len(outcome) == 1 and outcome[0].ticket is ticket:
-            return outcome[0]
-        return self._begin_to_wait(run, ticket, outcome)
-
-    def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: Iterable[Lease]) -> Lease | None:
         self._waiting[ticket] = run
         self._dispatch(outcome)
         if ticket not in self._waiting:
@@ -155,7 +156,7 @@ class Scheduler:
         """End a lease, because LM Studio is done with it. Only the first call has an effect."""
         if lease.phase != "ended":
             leases = self.line.release(lease, monotonic())
-            if leases or self._is_attentive:
+            if self._is_attentive:
                 self._dispatch(leases)
             self._onlooker.ended(lease)
 
@@ -188,13 +189,10 @@ class Scheduler:
             run = self._waiting.pop(lease.ticket)
             self._onlooker.dispatched(lease, run.waited)
             run.may_run(lease)
-        if self._is_attentive:
+        is_needed = self.line.lingering > 0 or bool(self.line.waiting)
+        if is_needed or self._is_attentive:
             self._set_timer()
-
-    @property
-    def _is_attentive(self) -> bool:
-        """True while a request waits or lingers, or the timer is set for one that did."""
-        return self._timer is not None or self.line.lingering > 0 or bool(self.line.waiting)
+        self._is_attentive = is_needed
 
     def _set_timer(self) -> None:
         due = self.line.due()

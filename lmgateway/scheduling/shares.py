@@ -23,14 +23,6 @@ class Range(NamedTuple):
     most: float
 
 
-def key_seconds(line: Line) -> Mapping[str, float]:
-    """Return the seconds of each key that has had any. The accounts have been advanced."""
-    seconds = defaultdict(float, line.accounts.ended_seconds)
-    for lease in line.running.values():
-        seconds[lease.ticket.account.key] += lease.gpu_seconds
-    return seconds
-
-
 def shares(line: Line) -> Iterator[KeyShare]:
     """Yield the rows by key: those of its users or addresses, and one of the key for the rest, if any.
 
@@ -46,7 +38,7 @@ def shares(line: Line) -> Iterator[KeyShare]:
     of_key: defaultdict[str, dict[Account, Standing]] = defaultdict(dict)
     for account, standing in standings.items():
         of_key[account.key][account] = standing
-    seconds = key_seconds(line)
+    seconds = line.accounts.seconds()
     for key in sorted({*of_key, *seconds}):
         own = of_key[key].pop(Account(key), None)
         share = next((one.share for one in (own, *of_key[key].values()) if one is not None), 1.0)

@@ -46,6 +46,7 @@ class Lease(Struct, eq=False):
     reserved: int = 0
     gpu_seconds: float = 0.0
     phase: LeasePhase = "running"
+    ended: float = 0.0
     lingers_until: float | None = None
     recorded_seconds: float | None = None
     is_used: bool = True
@@ -55,8 +56,8 @@ class Instance(Struct, eq=False):
     """A model in memory, or one that isn't: `is_listed` is false if LM Studio hasn't it in its list.
 
     `outside`: how many requests that aren't the gateway's run on it. `context` is its length in tokens if its
-    requests share it, else None. `idle_since` is when its last lease ended, or when it was first seen;
-    `since` is when it was loaded, or first seen.
+    requests share it, else None; `may_share` is true if they do, or if that isn't known yet. `idle_since` is
+    when its last lease ended, or when it was first seen; `since` is when it was loaded, or first seen.
     """
 
     id: InstanceId
@@ -65,6 +66,7 @@ class Instance(Struct, eq=False):
     kind: ModelType = "llm"
     outside: int = 0
     context: int | None = None
+    may_share: bool = False
     is_listed: bool = True
     idle_since: float = 0.0
     state: InstanceState = "resident"
@@ -78,14 +80,17 @@ class Instance(Struct, eq=False):
         return max(self.slots - self.outside, 1) - len(self.leases)
 
     @property
-    def admits_any(self) -> bool:
-        """True if any request may run: two slots are free, and no context is shared."""
-        return self.context is None and len(self.leases) + self.outside < self.slots - 1
-
-    @property
     def reserved(self) -> int:
         return sum(lease.reserved for lease in self.leases)
 
     def has_room_for(self, needed: int) -> bool:
         """True if so many tokens fit into the shared context, and always while nothing runs."""
         return self.context is None or not self.leases or self.reserved + needed <= self.context
+
+
+def assumed(ticket: Ticket, slots: int | None = None, *, may_share: bool = False) -> Instance:
+    """Return an instance for a model that isn't in memory: LM Studio may load it for the request."""
+    wanted, kind = ticket.group.wanted, ticket.group.kind
+    name = InstanceId(wanted.box, wanted.instance or wanted.model)
+    slots = slots or usual_slots(kind)
+    return Instance(name, wanted.model, slots, kind, may_share=may_share, is_listed=False)

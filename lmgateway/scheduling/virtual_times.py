@@ -5,7 +5,7 @@ Source: VTC, "Fairness in Serving Large Language Models" (arXiv 2401.00588), wit
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 Member = TypeVar("Member", bound=Hashable)
@@ -52,13 +52,15 @@ class VirtualTimes(Generic[Member]):
         self.active[member] = standing
         return standing
 
-    def deactivate(self, member: Member) -> None:
-        """Take in that a member has nothing running or waiting any more."""
+    def deactivate(self, member: Member) -> Sequence[tuple[Member, Standing]]:
+        """Take in that a member has nothing running or waiting any more; return those that are forgotten."""
         standing = self._idle[member] = self.active.pop(member)
         if not self.active:
             self._floor = max(self._floor, standing.time)
         if len(self._idle) > MAX_IDLE:
-            del self._idle[next(iter(self._idle))]
+            oldest = next(iter(self._idle))
+            return ((oldest, self._idle.pop(oldest)),)
+        return ()
 
     def all(self) -> Iterator[tuple[Member, Standing]]:
         """Yield the standings, of idle members too."""

@@ -6,10 +6,9 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from ..schema.keys import Priority
-from .tickets import Account, Ticket
+from .tickets import Account, Group, Ticket
 from .virtual_times import Standing
 
 # So long a request may be overtaken by smaller ones; then nobody enters its context before it.
@@ -35,56 +34,45 @@ class Waiter:
     promoted_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.expires_at = self.since + self.ticket.max_wait
-        self.promoted_at = self.since + self.ticket.background_seconds
-
-
-class _Group(NamedTuple):
-    """Requests that are served in the order in which they arrived."""
-
-    account: Account
-    user: str | None
-    priority: Priority
-    background_seconds: float
-    model: str
-    instance: str | None
+        self.expires_at = self.since + self.ticket.group.max_wait
+        self.promoted_at = self.since + self.ticket.group.background_seconds
 
 
 class Waiting:
     """The owner of the waiting requests."""
 
     def __init__(self) -> None:
-        self._groups: dict[_Group, deque[Waiter]] = {}
-        self._by_ticket: dict[Ticket, Waiter] = {}
+        self._groups: dict[Group, deque[Waiter]] = {}
+        self.by_ticket: dict[Ticket, Waiter] = {}
         self.of_account: Counter[tuple[Account, str | None]] = Counter()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._by_ticket)
+        return len(self.by_ticket)
 
     def __iter__(self) -> Iterator[Waiter]:
-        return iter(self._by_ticket.values())
+        return iter(self.by_ticket.values())
 
     def __contains__(self, ticket: Ticket) -> bool:
-        return ticket in self._by_ticket
+        return ticket in self.by_ticket
 
     def __getitem__(self, ticket: Ticket) -> Waiter:
-        return self._by_ticket[ticket]
+        return self.by_ticket[ticket]
 
     def add(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        self._by_ticket[ticket] = waiter
-        self._groups.setdefault(_group(ticket), deque()).append(waiter)
+        self.by_ticket[ticket] = waiter
+        self._groups.setdefault(ticket.group, deque()).append(waiter)
         self.of_account[ticket.account, ticket.user] += 1
         self.bytes += ticket.body_bytes
 
     def remove(self, waiter: Waiter) -> None:
         ticket = waiter.ticket
-        del self._by_ticket[ticket]
-        group = self._groups[_group(ticket)]
+        del self.by_ticket[ticket]
+        group = self._groups[ticket.group]
         group.remove(waiter)
         if not group:
-            del self._groups[_group(ticket)]
+            del self._groups[ticket.group]
         self.of_account[ticket.account, ticket.user] -= 1
         if not self.of_account[ticket.account, ticket.user]:
             del self.of_account[ticket.account, ticket.user]
@@ -93,14 +81,3 @@ class Waiting:
     def groups(self) -> Collection[Sequence[Waiter]]:
         """Return the groups, each in the order of arrival."""
         return self._groups.values()
-
-
-def _group(ticket: Ticket) -> _Group:
-    return _Group(
-        ticket.account,
-        ticket.user,
-        ticket.priority,
-        ticket.background_seconds,
-        ticket.model,
-        ticket.instance,
-    )

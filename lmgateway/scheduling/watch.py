@@ -36,7 +36,7 @@ class Watch:
         self._instances = instances
         self._fleet = fleet
         self._dispatch = dispatch
-        self._next_look = self._next_count = 0.0
+        self.next_look = self._next_count = 0.0
         # Whether the last list couldn't be read, as of a server that isn't LM Studio.
         self.is_blind = False
         self._trust: dict[Instance, CountTrust] = {}
@@ -47,9 +47,12 @@ class Watch:
         await self._tasks.close()
 
     def look(self, now: float) -> None:
-        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one."""
-        if now >= self._next_look:
-            self._next_look = now + LOOK_SECONDS
+        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
+
+        There is nothing to do before `next_look`.
+        """
+        if now >= self.next_look:
+            self.next_look = now + LOOK_SECONDS
             if not self._fleet.only.catalogue.is_fresh:
                 self._tasks.start(self._refresh(self._fleet.only))
 
@@ -65,6 +68,7 @@ class Watch:
             try:
                 details = await box.sdk.details(instance.kind, instance.id.name)
             except UpstreamUnavailable:
+                self._instances.put_unreachable(box.name)
                 return  # it is asked again after the next look
             except GatewayError:  # it is logged where LM Studio is called
                 self._instances.put_nothing(instance)

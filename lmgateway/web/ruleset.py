@@ -18,6 +18,7 @@ from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
 from ..networks import Address, parse_address
+from ..scheduling.tickets import Group
 from ..text import clean_path
 from ..traffic.content_coding import coding_of
 from ..traffic.headers import RequestFields
@@ -84,6 +85,8 @@ class RequestHead:
         self._version = version
         self._admitted_pages: set[tuple[bool, bool]] = set()
         self._path = self._shown_path = ""
+        # Of the requests with this head, by what else they differ in.
+        self.groups: dict[tuple[object, ...], Group] = {}
         self.fields = CIMultiDictProxy(
             CIMultiDict([(_decode(name), _decode(value)) for name, value in raw_fields])
         )

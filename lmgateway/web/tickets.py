@@ -10,7 +10,7 @@ from msgspec import structs
 from ..observe.exchange import Exchange
 from ..scheduling.instances import wanted
 from ..scheduling.scheduler import Scheduler
-from ..scheduling.tickets import Ticket, account_of
+from ..scheduling.tickets import Account, Group, Ticket
 from ..text import clean_name
 from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
@@ -22,17 +22,27 @@ from .context import RequestContext
 from .reading import prompt_bytes
 from .state import RESPONSE_IDS, TURNS
 
+# So many groups are remembered of requests with one head. They differ in what their bodies ask for.
+MAX_GROUPS = 16
+
 
 def ticket_for(
     scheduler: Scheduler, context: RequestContext, exchange: Exchange, incoming: Incoming, planned: Plan
 ) -> Ticket | None:
     """Return the ticket of a request to a model, None for a request that takes no slot."""
-    dialect, body = incoming.dialect, incoming.body
     if not exchange.runs_model or scheduler.passes(exchange.key):
         return None
+    dialect, body = incoming.dialect, incoming.body
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return None
-    return _make_ticket(context, dialect, body, planned)
+    groups, version = context.head.groups, context.rules.box.catalogue.version
+    asked = planned.model, planned.streaming, dialect.model_type, is_flexible(body), exchange.key, version
+    group = groups.get(asked)
+    if group is None:
+        if len(groups) >= MAX_GROUPS:
+            groups.clear()
+        group = groups[asked] = _make_group(context, dialect, body, planned)
+    return Ticket(context.request_id, group, _size(planned.body))
 
 
 async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, choice: Choice) -> Ticket:
@@ -48,22 +58,16 @@ async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, c
     )
 
 
-def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Ticket:
+def _make_group(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Group:
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
-    box = rules.box
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
-    model, instance = wanted(planned.model, dialect.model_type, box.catalogue.listing)
     is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
-    return Ticket(
-        request_id=context.request_id,
-        account=account_of(caller.name, None if rules.callers.are_several else context.client),
+    return Group(
+        account=Account(caller.name, None if rules.callers.are_several else context.client),
         user=None if caller.user_header is None else _user(context, caller.user_header),
         priority="background" if is_background else "interactive",
-        model=model,
+        wanted=wanted(planned.model, dialect.model_type, rules.box.name, rules.box.catalogue.listing),
         kind=dialect.model_type,
-        box=box.name,
-        instance=instance,
-        body_bytes=_size(planned.body),
         max_wait=limit / 1000 if limit else inf,
     )
 

@@ -10,7 +10,7 @@ from itertools import count
 from lmgateway.scheduling.bounds import Refusal
 from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
-from lmgateway.scheduling.tickets import Account, Terms, Ticket
+from lmgateway.scheduling.tickets import Account, Group, Terms, Ticket, Wanted
 
 MODEL = "qwen"
 
@@ -20,15 +20,20 @@ def instance(slots: int = 4, *, name: str = MODEL, context: int | None = None) -
 
 
 _numbers = count()
+_SIZES = ("body_bytes", "prompt_bytes", "earlier_tokens", "max_tokens")
 
 
 def ticket(key: str = "alice", **facts: object) -> Ticket:
-    address = facts.pop("address", None)
-    return Ticket(
-        request_id=f"req_{next(_numbers)}",
-        account=Account(key, address),  # type: ignore[arg-type]
-        **{"model": MODEL, "box": "lmstudio", **facts},  # type: ignore[arg-type]
+    """Return one of a model. `facts` are of the ticket, its group, its account, or what it wants."""
+    address, model, instance = (
+        facts.pop("address", None),
+        facts.pop("model", MODEL),
+        facts.pop("instance", None),
     )
+    sizes = {name: facts.pop(name) for name in _SIZES if name in facts}
+    wanted = Wanted("lmstudio", model, instance)  # type: ignore[arg-type]
+    group = Group(account=Account(key, address), wanted=wanted, **facts)  # type: ignore[arg-type]
+    return Ticket(f"req_{next(_numbers)}", group, **sizes)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -84,8 +89,8 @@ class Schedule:
             yield self.now
 
     def seconds(self, key: str) -> float:
-        running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
-        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.gpu_seconds for lease in running)
+        self.line.accounts.advance(self.now)
+        return self.line.accounts.seconds()[key]
 
     def _at(self, time: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._events, (time, next(self._order), act))

@@ -132,13 +132,13 @@ def test_a_request_that_waits_for_its_key_is_before_no_other_key() -> None:
 
 
 def test_the_mean_follows_the_recent_answers() -> None:
-    """The first ten count alike, each later one a tenth."""
+    """The last twenty count alike."""
     durations = Durations()
     assert durations.mean("m") is None
-    for number in range(10):
-        durations.learn("m", 10.0 if number % 2 else 20.0)
+    for number in range(20):
+        durations.learn("m", 20.0 if number < 10 else 10.0)
     assert durations.mean("m") == pytest.approx(15.0)
-    durations.learn("m", 25.0)
+    durations.learn("m", 40.0)
     assert durations.mean("m") == pytest.approx(16.0)
 
 

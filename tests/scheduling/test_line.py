@@ -201,7 +201,7 @@ def test_a_client_that_left_in_its_prompt_holds_its_slot() -> None:
         let_in = made.observe(here, 0, 10.0) if is_observed else made.tick(30.0)[1]
         assert [lease.ticket.request_id for lease in let_in] == [waiting.request_id]
         # It pays until then.
-        assert made.accounts.ended_seconds["alice"] == pytest.approx(10.0 if is_observed else 30.0)
+        assert made.accounts.seconds()["alice"] == pytest.approx(10.0 if is_observed else 30.0)
 
 
 def test_passing_time_is_split_evenly_among_what_runs() -> None:
@@ -233,7 +233,7 @@ def test_addresses_have_accounts_of_their_own() -> None:
     second = ticket("owner", address="10.0.0.2")
     arrive(made, *first, second)
     assert finish(made, first[0], 10.0) == [second.request_id]
-    assert made.accounts.ended_seconds == {"owner": pytest.approx(10.0)}
+    assert made.accounts.seconds() == {"owner": pytest.approx(10.0)}
 
 
 @pytest.mark.parametrize(

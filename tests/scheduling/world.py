@@ -143,9 +143,7 @@ class World:
     def the_accounts_add_up_to_the_busy_time(self) -> None:
         accounts = self.line.accounts
         accounts.advance(self.now)
-        ended = sum(accounts.ended_seconds.values())
-        running = sum(lease.gpu_seconds for lease in self.line.running.values())
-        total = ended + running + accounts.outside_seconds
+        total = sum(accounts.seconds().values()) + accounts.outside_seconds
         assert abs(total - accounts.busy_seconds) < 1e-6 * max(self.now, 1)
 
     def every_request_has_one_end(self) -> None:

@@ -53,4 +53,4 @@ async def test_a_request_that_was_never_sent_is_no_short_answer(
     with Run(gateway.app[SCHEDULER], exchange) as run:
         assert run.begin(ticket())
     assert not gateway.app[SCHEDULER].line.running
-    assert gateway.app[LINE_REPORTS].usual_seconds(MODEL) is None
+    assert gateway.app[LINE_REPORTS].durations.mean(MODEL) is None

@@ -25,7 +25,8 @@ from ...observe.activity import Activity
 from ...observe.events import ModelUnloadComplete, ModelUnloadStart
 from ...schema.models import LoadRequest
 from ..slots import Instance
-from .effects import LoadFailure, Target, Unloaded
+from ..tickets import Wanted
+from .effects import LoadFailure, Unloaded
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ GONE_SECONDS = 15.0
 LIST_SECONDS = 0.25
 
 
-async def load(target: Target, box: Box, profiles: LoadProfiles) -> LoadedInstance | LoadFailure:
+async def load(target: Wanted, box: Box, profiles: LoadProfiles) -> LoadedInstance | LoadFailure:
     """Have a model loaded for requests; return its instance, or why there is none."""
     asked = LoadRequest(model_key=target.model, instance_id=target.instance, activate=False)
     try:

@@ -9,20 +9,13 @@ from msgspec import Struct
 from ...errors import GatewayError
 from ...schema.common import ModelType
 from ..slots import Instance
-from ..tickets import Ticket
-
-
-class Target(NamedTuple):
-    """A model that requests need in memory; `instance` is the only identifier that they accept, if any."""
-
-    model: str
-    instance: str | None = None
+from ..tickets import Ticket, Wanted
 
 
 class Load(Struct, frozen=True, eq=False):
     """Load a model. Exactly one `Residency.load_ended` follows, also if it is cancelled or hangs."""
 
-    target: Target
+    target: Wanted
     kind: ModelType
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from math import inf
 
 from ...errors import GatewayError
+from ..tickets import Wanted
 from . import refusals
-from .effects import Target
 from .failures import Failures
 from .room import Room
 from .rounds import Round
@@ -28,7 +28,7 @@ class Hopeless:
         self._round = current
         # When the link was lost, and what its failure said.
         self._lost: tuple[float, str] | None = None
-        self._ended: list[tuple[Target, GatewayError]] = []
+        self._ended: list[tuple[Wanted, GatewayError]] = []
 
     @property
     def has_link(self) -> bool:
@@ -53,7 +53,7 @@ class Hopeless:
         self._round.look_again(self.retry_at)
         return True
 
-    def end(self, target: Target, error: GatewayError) -> None:
+    def end(self, target: Wanted, error: GatewayError) -> None:
         """Have the requests refused that wait for this model now, but not later ones."""
         self._ended.append((target, error))
 
@@ -76,7 +76,7 @@ class Hopeless:
             return False
         return self._lost is None or self._may_wait(want.target, *self._lost)
 
-    def _may_wait(self, target: Target, since: float, words: str) -> bool:
+    def _may_wait(self, target: Wanted, since: float, words: str) -> bool:
         """Refuse those that have waited for the link as long as they may; return whether any are left."""
         are_left = False
         for waiter in tuple(self._round.line.waiting):

@@ -10,8 +10,9 @@ from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..load_costs import LoadCost
 from ..slots import InstanceId
+from ..tickets import Wanted
 from ..waiting import Waiter
-from .effects import Load, Loaded, Target
+from .effects import Load, Loaded
 from .rounds import Round
 from .wants import target_of
 
@@ -31,7 +32,7 @@ class Loads:
     def __init__(self, current: Round, box: str) -> None:
         self._round = current
         self._box = box
-        self._running: dict[Target, Loading] = {}
+        self._running: dict[Wanted, Loading] = {}
         # By model, how long its last load took, in seconds.
         self.seconds: dict[str, float] = {}
 
@@ -41,23 +42,23 @@ class Loads:
     def __len__(self) -> int:
         return len(self._running)
 
-    def __contains__(self, target: Target) -> bool:
+    def __contains__(self, target: Wanted) -> bool:
         return target in self._running
 
     def of_kind(self, kind: ModelType) -> bool:
         return any(one.load.kind == kind for one in self)
 
-    def answers(self, target: Target) -> bool:
+    def answers(self, target: Wanted) -> bool:
         """True if a load in progress is for requests for this model."""
         return any(_answers(loading, target) for loading in self._running)
 
-    def begin(self, target: Target, kind: ModelType, origin: Origin) -> Load:
+    def begin(self, target: Wanted, kind: ModelType, origin: Origin) -> Load:
         now, load = self._round.now, Load(target, kind)
         cost = self._round.line.accounts.load_began(self._box, now)
         self._running[target] = Loading(load, now, origin, cost)
         return load
 
-    def claim(self, target: Target) -> bool:
+    def claim(self, target: Wanted) -> bool:
         """Have the instance of a load stay until somebody unloads it; return whether there is such a load."""
         if (loading := self._running.get(target)) is None:
             return False
@@ -90,13 +91,13 @@ class Loads:
         for target, loading in self._running.items():
             loading.cost.share_among(self._waiting_for(target))
 
-    def _waiting_for(self, loading: Target) -> Iterator[Waiter]:
+    def _waiting_for(self, loading: Wanted) -> Iterator[Waiter]:
         for group in self._round.line.waiting.groups():
             if _answers(loading, target_of(group[0].ticket)):
                 yield group[0]
 
 
-def _answers(loading: Target, target: Target) -> bool:
+def _answers(loading: Wanted, target: Wanted) -> bool:
     """True if the instance of this load will answer requests for this model."""
     if target.instance is None or loading.instance == target.instance:
         return loading.model == target.model

@@ -13,10 +13,10 @@ from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..line import Line
 from ..slots import Instance, InstanceId
-from ..tickets import Ticket
+from ..tickets import Wanted
 from ..waiting import Reason
 from . import refusals
-from .effects import Load, Loaded, LoadFailure, LoadOutcome, Target, Unloaded
+from .effects import Load, Loaded, LoadFailure, LoadOutcome, Unloaded
 from .hopeless import Hopeless
 from .leaving import Leaving
 from .loading import Loading, Loads
@@ -43,7 +43,7 @@ class Residency:
         self._room = Room(line, box, terms)
         self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
         # Those that found no memory once: they are tried again when nothing else may be unloaded.
-        self._crowded: set[Target] = set()
+        self._crowded: set[Wanted] = set()
         self._seen: frozenset[Instance] = frozenset()
 
     # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,10 +74,9 @@ class Residency:
     def is_pinned(self, model: str) -> bool:
         return self._room.is_pinned(model)
 
-    def absence(self, ticket: Ticket) -> Reason | None:
-        """Return why a request waits whose model isn't in memory, None if LM Studio is to load it."""
-        if not self.terms.enabled:
-            return None
+    @property
+    def absence(self) -> Reason:
+        """What a request waits for whose model isn't in memory."""
         return "model" if self._hopeless.has_link else "box"
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,7 +88,7 @@ class Residency:
         """Have the pinned models loaded: LM Studio was started."""
         self._upkeep.came_up()
 
-    def begin_load(self, target: Target, kind: ModelType, origin: Origin, now: float) -> Load:
+    def begin_load(self, target: Wanted, kind: ModelType, origin: Origin, now: float) -> Load:
         """Record a load that somebody asks for; `load_ended` follows."""
         self._round.now = now
         return self._loads.begin(target, kind, origin)
@@ -102,7 +101,7 @@ class Residency:
             instance.origin, instance.since, instance.idle_since = "loaded", now, now
             self._loads.seconds[instance.model] = load_seconds
 
-    def claim(self, target: Target) -> bool:
+    def claim(self, target: Wanted) -> bool:
         """Have a load that is in progress be somebody's own; return whether there is one."""
         return self._loads.claim(target)
 
@@ -132,7 +131,7 @@ class Residency:
         if swap is not None and is_swapped_in and load.target not in self._crowded:
             self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
 
-    def _load_failed(self, target: Target, failure: LoadFailure) -> None:
+    def _load_failed(self, target: Wanted, failure: LoadFailure) -> None:
         model, words = target.model, failure.words
         match failure.reason:
             case "no_link":
@@ -151,7 +150,7 @@ class Residency:
                 error = refusals.load_failed(model, words)
                 self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
 
-    def _found_no_memory(self, target: Target, failure: LoadFailure) -> None:
+    def _found_no_memory(self, target: Wanted, failure: LoadFailure) -> None:
         self._room.passing = failure.passing
         if target not in self._crowded and self._room.for_memory():
             self._crowded.add(target)
@@ -238,10 +237,10 @@ class Residency:
             return
         self._load(want.target, want.kind)
 
-    def _is_there(self, target: Target) -> bool:
+    def _is_there(self, target: Wanted) -> bool:
         """True if a model is in memory, or is being loaded."""
         return self._room.has(target) or self._loads.answers(target)
 
-    def _load(self, target: Target, kind: ModelType) -> None:
+    def _load(self, target: Wanted, kind: ModelType) -> None:
         origin: Origin = "loaded" if self._room.is_pinned(target.model) else "on-demand"
         self._round.do(self._loads.begin(target, kind, origin))

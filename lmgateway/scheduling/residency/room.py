@@ -7,7 +7,7 @@ from collections.abc import Collection
 from ...schema.common import ModelType, likely_type
 from ..line import Line
 from ..slots import Instance
-from .effects import Target
+from ..tickets import Wanted
 from .terms import ResidencyTerms
 from .wants import is_for
 
@@ -18,16 +18,16 @@ class Room:
     def __init__(self, line: Line, box: str, terms: ResidencyTerms) -> None:
         self.terms = terms
         self._line = line
-        self._box = box
+        self.box = box
         # Idle instances of others which LM Studio would unload by itself: they go for lack of memory.
         self.passing: frozenset[str] = frozenset()
 
     def instances(self) -> list[Instance]:
         """Return what is in memory."""
         everything = self._line.machines.instances.values()
-        return [one for one in everything if one.is_listed and one.id.box == self._box]
+        return [one for one in everything if one.is_listed and one.id.box == self.box]
 
-    def has(self, target: Target) -> bool:
+    def has(self, target: Wanted) -> bool:
         """True if an instance is in memory that answers requests for this model, also one that leaves it."""
         if target.instance is not None:
             return any(one.id.name == target.instance for one in self.instances())

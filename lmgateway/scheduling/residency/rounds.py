@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ...errors import GatewayError
 from ..line import Line
 from ..slots import Lease
-from ..tickets import Ticket
-from .effects import Effect, Refuse, Target
+from ..tickets import Ticket, Wanted
+from .effects import Effect, Refuse
 from .wants import target_of
 
 
@@ -54,7 +54,7 @@ class Round:
     def let_in(self, leases: Sequence[Lease]) -> None:
         self._leases += leases
 
-    def refuse(self, target: Target, error: GatewayError) -> None:
+    def refuse(self, target: Wanted, error: GatewayError) -> None:
         """End all requests that wait for a model."""
         for waiter in tuple(self.line.waiting):
             if target_of(waiter.ticket) == target:

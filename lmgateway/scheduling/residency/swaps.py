@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from ...schema.common import ModelType
 from ..slots import Instance
-from .effects import SwapEnd, SwapResult, Target
+from ..tickets import Wanted
+from .effects import SwapEnd, SwapResult
 from .leaving import Leaving
 from .loading import Loads
 from .room import Room
@@ -27,7 +28,7 @@ class Swap(Struct, eq=False):
     It is taken back while one of them drains, if nobody waits for `to` any more.
     """
 
-    to: Target
+    to: Wanted
     leaving: list[Instance]
     since: float
     from_model: str
@@ -59,7 +60,7 @@ class Swaps:
     def of(self, instance: Instance) -> Swap | None:
         return next((swap for swap in self.current if instance in swap.leaving), None)
 
-    def is_for(self, target: Target) -> bool:
+    def is_for(self, target: Wanted) -> bool:
         return any(swap.to == target for swap in self.current)
 
     def begin(self, want: Want, victims: Iterable[Instance], room: Room, terms: ResidencyTerms) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from ...schema.common import ModelType, likely_type
-from .effects import Target
+from ..tickets import Wanted
 from .hopeless import Hopeless
 from .leaving import Leaving
 from .room import Room
@@ -25,15 +25,18 @@ class Upkeep:
     def came_up(self) -> None:
         self._pins = [*dict.fromkeys(self._room.terms.pins)]
 
-    def next_pin(self) -> tuple[Target, ModelType] | None:
+    def next_pin(self) -> tuple[Wanted, ModelType] | None:
         """Return the pinned model that is to be loaded now. No other load is in progress."""
         while self._pins and not self._hopeless.is_pausing():
             pin = self._pins[0]
             kind = likely_type(pin)
-            if self._room.has(Target(pin)) or self._hopeless.failures.of(pin, self._round.now) is not None:
+            if (
+                self._room.has(Wanted(self._room.box, pin))
+                or self._hopeless.failures.of(pin, self._round.now) is not None
+            ):
                 self._pins.pop(0)
             elif self._room.has_room(pin, kind):
-                return Target(pin), kind
+                return Wanted(self._room.box, pin), kind
             else:
                 victim = self._room.victim(kind)
                 if victim is not None and self._room.is_spare(victim):

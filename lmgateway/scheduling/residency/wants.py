@@ -8,9 +8,8 @@ from typing import NamedTuple
 from ...schema.common import ModelType
 from ..line import Line, Order
 from ..slots import Instance
-from ..tickets import Ticket
+from ..tickets import Ticket, Wanted
 from ..waiting import Waiter
-from .effects import Target
 
 
 class Want(NamedTuple):
@@ -19,7 +18,7 @@ class Want(NamedTuple):
     `is_next`: of all that wait, also for models in memory, the next in turn is one of them.
     """
 
-    target: Target
+    target: Wanted
     kind: ModelType
     since: float
     is_next: bool
@@ -31,8 +30,8 @@ class _Heads(NamedTuple):
     kind: ModelType
 
 
-def target_of(ticket: Ticket) -> Target:
-    return Target(ticket.model, ticket.instance)
+def target_of(ticket: Ticket) -> Wanted:
+    return ticket.group.wanted
 
 
 def is_for(ticket: Ticket, instance: Instance) -> bool:
@@ -42,15 +41,16 @@ def is_for(ticket: Ticket, instance: Instance) -> bool:
     return ticket.model == instance.model
 
 
-def find_wants(line: Line, box: str, now: float, is_there: Callable[[Target], bool]) -> list[Want]:
+def find_wants(line: Line, box: str, now: float, is_there: Callable[[Wanted], bool]) -> list[Want]:
     """Return what is wanted on a box that isn't there, the next in turn first."""
-    heads: dict[Target, _Heads] = {}
-    first: tuple[Order, Target] | None = None
+    heads: dict[Wanted, _Heads] = {}
+    first: tuple[Order, Wanted] | None = None
     for group in line.waiting.groups():
         waiter = group[0]
-        if waiter.ticket.box != box:
+        target = target_of(waiter.ticket)
+        if target.box != box:
             continue
-        order, target = line.order(waiter, now), target_of(waiter.ticket)
+        order = line.order(waiter, now)
         if waiter.reason != "key_limit" and (first is None or order < first[0]):
             first = order, target
         if not is_there(target):

@@ -13,8 +13,9 @@ from ...schema.common import ModelType, likely_type
 from ...schema.models import LoadRequest
 from ..line import Line
 from ..slots import InstanceId
+from ..tickets import Wanted
 from . import calls
-from .effects import LoadFailure, Target
+from .effects import LoadFailure
 from .keeper import Keeper
 
 
@@ -39,7 +40,7 @@ class Wishes:
         known = box.catalogue.find(request.model_key)
         key = request.model_key if known is None else known.key
         kind = (known and known.type) or likely_type(key)
-        residency, target = self._keeper.residency, Target(key, request.instance_id)
+        residency, target = self._keeper.residency, Wanted(box.name, key, request.instance_id)
         if request.another or residency.claim(target):
             loaded = await box.loads.load(request, box.sdk, profiles)
             if request.another:

@@ -56,7 +56,7 @@ class Machine:
     unload_seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        self.line = Line(absence=lambda one: self.residency.absence(one))
+        self.line = Line(assume=lambda one: self.residency.absence)
         self.residency = Residency(BOX, self.line, self.terms)
         self.now = 0.0
         self.refused: list[tuple[Ticket, GatewayError]] = []
@@ -133,8 +133,7 @@ class Machine:
 
     def seconds(self, key: str) -> float:
         self.line.accounts.advance(self.now)
-        running = (lease for lease in self.line.running.values() if lease.ticket.account.key == key)
-        return self.line.accounts.ended_seconds.get(key, 0.0) + sum(lease.gpu_seconds for lease in running)
+        return self.line.accounts.seconds().get(key, 0.0)
 
     # ── Memory ─────────────────────────────────────────────────────────────────────────────────────────────
 
