@@ -103,7 +103,7 @@ def create_app(
     app[RESPONSE_IDS] = ResponseIds(SavedResponseIds(app[DATABASE]))
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     _add_accounting(app)
-    app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app))
+    app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app), app[ORIGINS], app[ACTIVITY])
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
@@ -211,7 +211,8 @@ async def _fleet(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _scheduler(app: web.Application) -> AsyncIterator[None]:
-    yield
+    async with background.running(app[SCHEDULER].keep_pins):
+        yield
     await app[SCHEDULER].close()
 
 

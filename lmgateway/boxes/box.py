@@ -63,6 +63,10 @@ class Box:
         )
         return Box(self.name, config, self._connections, *known)
 
+    @property
+    def is_unmanageable(self) -> bool:
+        return self.sdk.origin.sdk_host is None
+
     async def list_models(self) -> Listing:
         """Request the models over HTTP, and return them. Raises UpstreamUnavailable."""
         await self.catalogue.refresh(self._read, self._connections.probes)

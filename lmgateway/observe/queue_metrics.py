@@ -43,6 +43,16 @@ _SLOTS = _values(gauge, "slots", "Requests that run at once", "model")
 _REFUSED = _values(counter, "queue_refused", "Requests that the line refused", "reason")
 _GPU = _values(counter, "gpu_seconds", "Time of the machines that each key has had", "key")
 _BUSY = _values(counter, "busy_seconds", "Time in which a machine had something to do")
+_SWAPS = _values(counter, "swaps", "Models that took the place of another one, or were to", "result")
+
+
+def _loads(loads: Sequence[Distribution]) -> Metric:
+    family = HistogramMetricFamily("lmgateway_load_seconds", "Time of the loads through the gateway")
+    for distribution in loads:
+        distribution.add_to(family, ())
+    return family
+
+
 _FREE = _values(counter, "free_while_waiting_seconds", "Time in which a request waited that could have run")
 
 
@@ -71,6 +81,8 @@ class QueueMetrics:
         self._labels = BoundedLabels()
         self._waits: dict[tuple[Priority, str], Distribution] = {}
         self._refused: Counter[str] = Counter()
+        self._swaps: Counter[str] = Counter(completed=0, revoked=0, failed=0)
+        self._loads = Distribution(SECONDS)
 
     def waited(self, priority: Priority, model: str, seconds: float) -> None:
         """Count a request that has waited in line, whether or not it ran then."""
@@ -83,6 +95,14 @@ class QueueMetrics:
     def refused(self, reason: str) -> None:
         """Count a request that was refused with this code."""
         self._refused[reason] += 1
+
+    def swap_ended(self, result: str) -> None:
+        """Count a swap that was completed, revoked, or has failed."""
+        self._swaps[result] += 1
+
+    def loaded(self, seconds: float) -> None:
+        """Count a load."""
+        self._loads.observe(seconds)
 
     def render(self, line: LineFigures) -> Iterator[bytes]:
         """Yield the text format in pieces, each of which takes a few milliseconds."""
@@ -99,6 +119,8 @@ class QueueMetrics:
         yield from pieces(_GPU, [((key,), seconds) for key, seconds in line.gpu_seconds.items()])
         yield from pieces(_BUSY, [((), line.busy_seconds)])
         yield from pieces(_FREE, [((), line.free_while_waiting_seconds)])
+        yield from pieces(_SWAPS, [((result,), number) for result, number in self._swaps.items()])
+        yield from pieces(_loads, [self._loads])
 
     def _label(self, model: str) -> str:
         return self._labels.of(self._label_of(model))

@@ -1,4 +1,4 @@
-"""The events of the line: a request begins to wait, and runs."""
+"""The events of the line: a request begins to wait, and runs; an instance gets no new one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from time import monotonic
 from msgspec import UNSET
 
 from ..observe.event_stream import Events
-from ..observe.events import RequestDispatched, RequestQueued
+from ..observe.events import ModelDrainEnd, ModelDrainStart, RequestDispatched, RequestQueued
 from .forecast import Forecast
-from .slots import Lease
+from .residency.effects import DrainEnd
+from .slots import Instance, Lease
 from .tickets import Ticket
 from .waiting import Waiter
 
@@ -54,6 +55,18 @@ class Announcements:
 
     def gave_up(self, ticket: Ticket) -> None:
         self._pending.pop(ticket, None)
+
+    def drain_started(self, instance: Instance, wanted: str | None) -> None:
+        name, running = instance.id.name, len(instance.leases)
+        self._events.publish(
+            ModelDrainStart(model_key=instance.model, instance_id=name, for_=wanted, running=running)
+        )
+
+    def drain_ended(self, ended: DrainEnd) -> None:
+        instance = ended.instance
+        self._events.publish(
+            ModelDrainEnd(model_key=instance.model, instance_id=instance.id.name, outcome=ended.outcome)
+        )
 
     def _publish(self) -> None:
         self._timer = None

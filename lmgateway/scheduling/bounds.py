@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from msgspec import Struct
 
@@ -21,6 +21,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     waiting: int = _DEFAULTS.max_waiting
     waiting_per_key: int = _DEFAULTS.max_waiting_per_key
     waiting_bytes: int = _DEFAULTS.max_waiting_bytes
+
+    @classmethod
+    def of(cls, queue: Queue) -> Self:
+        return cls(
+            waiting=queue.max_waiting,
+            waiting_per_key=queue.max_waiting_per_key,
+            waiting_bytes=queue.max_waiting_bytes,
+        )
 
     def exceeded_by(self, ticket: Ticket, waiting: Waiting) -> RefusalCode | None:
         """Return which of them a request exceeds that is among those that wait."""

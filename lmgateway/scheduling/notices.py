@@ -11,7 +11,8 @@ from ..observe.queue_metrics import QueueMetrics
 from ..storage.ledger import Ledger
 from .announcements import Announcements
 from .line_reports import LineReports
-from .slots import Lease
+from .residency.effects import DrainEnd, SwapEnd
+from .slots import Instance, Lease
 from .tickets import Ticket
 from .waiting import Waiter
 
@@ -52,6 +53,18 @@ class Notices:
             self._durations.learn(lease.ticket.group.wanted.model, lease.ended - lease.began)
         if lease.recorded_seconds is not None:
             self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
+
+    def drain_started(self, instance: Instance, wanted: str | None) -> None:
+        self._tell(self._announcements.drain_started, instance, wanted)
+
+    def drain_ended(self, ended: DrainEnd) -> None:
+        self._tell(self._announcements.drain_ended, ended)
+
+    def swap_ended(self, ended: SwapEnd) -> None:
+        self._tell(self._metrics.swap_ended, ended.result)
+
+    def loaded(self, seconds: float) -> None:
+        self._tell(self._metrics.loaded, seconds)
 
     def usual_seconds(self, model: str) -> float | None:
         return self._durations.mean(model)

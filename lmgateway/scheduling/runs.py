@@ -28,7 +28,7 @@ class Owner(Protocol):
 class Run:
     """One request's place in the line, and its lease. Leaving the block ends both, whatever happened."""
 
-    __slots__ = ("_began", "_exchange", "_owner", "_ticket", "_turn", "lease")
+    __slots__ = ("_began", "_exchange", "_owner", "_ticket", "_turn", "failure", "lease")
 
     def __init__(self, owner: Owner, exchange: Exchange) -> None:
         self._owner = owner
@@ -37,6 +37,8 @@ class Run:
         self._turn: asyncio.Future[None] | None = None
         self._began = 0.0
         self.lease: Lease | None = None
+        # Why it may not run, if that is known before it waits.
+        self.failure: GatewayError | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +55,11 @@ class Run:
         return False
 
     async def wait(self) -> None:
-        """Return when it may run. Raises WaitExpired, GatewayEnding."""
+        """Return when it may run.
+
+        Raises WaitExpired, GatewayEnding, and ModelBlocked, LoadFailed, ModelNotFound, LoadCancelled and
+        UpstreamUnavailable if its model can't be loaded.
+        """
         self._began = monotonic()
         self._turn = asyncio.get_running_loop().create_future()
         try:
@@ -75,7 +81,9 @@ class Run:
 
     def fail(self, error: GatewayError) -> None:
         """End its wait with this error."""
-        if self._turn is not None and not self._turn.done():
+        if self._turn is None:
+            self.failure = error
+        elif not self._turn.done():
             self._turn.set_exception(error)
 
     def ends_with(self, response: UpstreamResponse) -> None:

@@ -7,22 +7,35 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Protocol
 
-from ..access.keyring import NO_KEYS, Keyring
+from msgspec import structs
+
+from ..access.keyring import Keyring
 from ..boxes.fleet import Fleet
 from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayError
+from ..models.profiles import profiles_of
+from ..observe.activity import Activity
 from ..observe.exchange import Exchange
 from . import refusals
 from .bounds import Bounds, Refusal
 from .instances import Instances
-from .line import UNLIMITED, Line
+from .key_terms import KeyTerms
+from .line import Line
 from .prompt_times import PromptTimes
+from .residency.effects import DrainEnd, SwapEnd
+from .residency.keeper import Keeper
+from .residency.origins import Origins
+from .residency.terms import ResidencyTerms
+from .residency.wishes import Wishes
 from .runs import Run
-from .slots import Lease
-from .tickets import Terms, Ticket
-from .waiting import Waiter
+from .slots import Instance, Lease
+from .tickets import Ticket
+from .waiting import Reason, Waiter
 from .watch import Watch
+
+# How often LM Studio is asked whether it has come up, while models are pinned.
+PIN_SECONDS = 10.0
 
 
 class Onlooker(Protocol):
@@ -43,6 +56,18 @@ class Onlooker(Protocol):
     def ended(self, lease: Lease) -> None:
         """LM Studio is done with a request, maybe long after its client has left."""
 
+    def drain_started(self, instance: Instance, wanted: str | None) -> None:
+        """An instance gets no new request, because another model is wanted, or somebody unloads it."""
+
+    def drain_ended(self, ended: DrainEnd) -> None:
+        """An instance that drained is gone, or gets requests again."""
+
+    def swap_ended(self, ended: SwapEnd) -> None:
+        """A model has taken the place of another one, or hasn't."""
+
+    def loaded(self, seconds: float) -> None:
+        """A model was loaded through the gateway, in so many seconds."""
+
     def usual_seconds(self, model: str) -> float | None:
         """Return how long its answers take, None if it isn't known."""
 
@@ -50,25 +75,48 @@ class Onlooker(Protocol):
 class Scheduler:
     """Lets requests run. Each has a Run, which begins and ends in one place."""
 
-    def __init__(self, config: Config, fleet: Fleet, onlooker: Onlooker) -> None:
+    def __init__(
+        self, config: Config, fleet: Fleet, onlooker: Onlooker, origins: Origins, activity: Activity
+    ) -> None:
         self._config = config
         self._onlooker = onlooker
-        self._ring = NO_KEYS
-        self._terms: dict[str, Terms] = {}
+        self._fleet = fleet
+        self._terms = KeyTerms()
         self._waiting: dict[Ticket, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ending = False
         # Whether a request waits or lingers, so that the timer may be set.
         self._is_attentive = False
         self.line = Line(
-            _bounds(config),
+            Bounds.of(config.queue),
             monotonic(),
-            terms=self._terms_of,
-            assume=lambda ticket: self.instances.assumed(ticket),
+            terms=self._terms.of,
+            assume=self._assume,
         )
         self.instances = Instances(self.line, lambda: self._config)
         self.prompt_times = PromptTimes()
-        self._watch = Watch(self.line, self.instances, fleet, self._dispatch)
+        self._watch = Watch(
+            self.line,
+            self.instances,
+            fleet,
+            self.dispatch,
+            came_up=lambda: self._keeper.came_up(),
+            has_drains=lambda: self.residency.drains,
+        )
+        self._keeper = Keeper(
+            self.line,
+            self.instances,
+            self,
+            onlooker,
+            box=lambda: fleet.only,
+            profiles=lambda: profiles_of(self._config.models).loads,
+            origins=origins,
+            activity=activity,
+            count=self._watch.count_all,
+            terms=ResidencyTerms.of(config),
+        )
+        self.residency = self._keeper.residency
+        self.wishes = Wishes(self.line, self._keeper)
         fleet.watch(self._listed)
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
@@ -76,18 +124,36 @@ class Scheduler:
     def reconfigure(self, config: Config) -> None:
         """Have what waits and what arrives follow a new configuration."""
         self._config = config
-        self.line.bounds = _bounds(config)
+        self.line.bounds = Bounds.of(config.queue)
         self.instances.update()
-        self._dispatch(self.line.change_terms(monotonic()))
+        self.residency.change_terms(self._residency_terms())
+        self.dispatch(self.line.change_terms(monotonic()))
 
     def apply(self, ring: Keyring) -> None:
         """Put the shares and limits of these keys in force."""
-        self._ring = ring
-        self._terms.clear()
-        self._dispatch(self.line.change_terms(monotonic()))
+        self._terms.replace(ring)
+        self.dispatch(self.line.change_terms(monotonic()))
 
     def _listed(self, box: str, listing: Listing) -> None:
-        self._dispatch(self.instances.take(box, listing))
+        self.residency.change_terms(self._residency_terms())
+        leases = self.instances.take(box, listing)
+        self._keeper.listed()
+        self.dispatch(leases)
+
+    def _residency_terms(self) -> ResidencyTerms:
+        terms = ResidencyTerms.of(self._config)
+        return structs.replace(terms, enabled=terms.enabled and not self._fleet.only.is_unmanageable)
+
+    def _assume(self, ticket: Ticket) -> Instance | Reason:
+        """Return what stands for a model that isn't in memory, or what a request waits for then."""
+        return self.residency.absence if self.residency.terms.enabled else self.instances.assumed(ticket)
+
+    async def keep_pins(self) -> None:
+        """While models are pinned, look regularly whether LM Studio has come up."""
+        while True:
+            if self.residency.terms.enabled and self.residency.terms.pins:
+                self._watch.look(monotonic())
+            await asyncio.sleep(PIN_SECONDS)
 
     def end_waiting(self) -> None:
         """Refuse what waits, now and from now on: the gateway is stopping."""
@@ -98,13 +164,14 @@ class Scheduler:
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        await self._keeper.close()
         await self._watch.close()
 
     # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def passes(self, key: str) -> bool:
         """True if a request of this key needs no place in the line."""
-        return not self._config.queue.enabled and self._terms_of(key).running is None
+        return not self._config.queue.enabled and self._terms.of(key).running is None
 
     def shares_context(self, ticket: Ticket) -> bool:
         """True if what the request needs of the context may decide what runs beside it."""
@@ -131,17 +198,19 @@ class Scheduler:
     def _begin_to_wait(self, run: Run, ticket: Ticket, now: float) -> Lease | None:
         outcome = self.line.arrive(ticket, now)
         if isinstance(outcome, Refusal):
-            self._dispatch(outcome.leases)
+            self.dispatch(outcome.leases)
             error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
             self._onlooker.refused(error)
             raise error
         self._waiting[ticket] = run
-        self._dispatch(outcome)
+        self.dispatch(outcome)
         if ticket not in self._waiting:
+            if run.failure is not None:
+                raise run.failure
             return run.lease
         if self._is_ending:
             del self._waiting[ticket]
-            self._dispatch(self.line.leave(ticket, monotonic()))
+            self.dispatch(self.line.leave(ticket, monotonic()))
             raise refusals.ending()
         self._onlooker.queued(self.line.waiting[ticket])
         return None
@@ -149,7 +218,7 @@ class Scheduler:
     def give_up(self, run: Run, ticket: Ticket) -> None:
         """Take a request that waits out of the line."""
         if self._waiting.pop(ticket, None) is not None:
-            self._dispatch(self.line.leave(ticket, monotonic()))
+            self.dispatch(self.line.leave(ticket, monotonic()))
             self._onlooker.gave_up(ticket, run.waited)
 
     def finish(self, lease: Lease) -> None:
@@ -157,7 +226,7 @@ class Scheduler:
         if lease.phase != "ended":
             leases = self.line.release(lease, monotonic())
             if self._is_attentive:
-                self._dispatch(leases)
+                self.dispatch(leases)
             self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
@@ -179,60 +248,49 @@ class Scheduler:
         now = monotonic()
         seconds = self.prompt_times.linger_seconds(lease.ticket.model, lease.ticket.body_bytes)
         self.line.linger(lease, lease.began + seconds, now)
-        self._dispatch([])
+        self.dispatch([])
 
-    def _dispatch(self, leases: Iterable[Lease]) -> None:
-        """Let requests run which waited until now, and have the timer set for what is due next."""
+    # ── Decisions ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def dispatch(self, leases: Iterable[Lease]) -> None:
+        """Let requests run which waited until now, and have everything else decided that follows."""
         for lease in self.line.take_ended():
             self._onlooker.ended(lease)
+        self._let_run(leases)
+        self._let_run(self._keeper.decide(monotonic()))
+        self._is_attentive = self.line.lingering > 0 or bool(self.line.waiting) or self.residency.is_attentive
+        self._set_timer()
+        self._watch.attend()
+
+    def _let_run(self, leases: Iterable[Lease]) -> None:
         for lease in leases:
             run = self._waiting.pop(lease.ticket)
             self._onlooker.dispatched(lease, run.waited)
             run.may_run(lease)
-        is_needed = self.line.lingering > 0 or bool(self.line.waiting)
-        if is_needed or self._is_attentive:
-            self._set_timer()
-        self._is_attentive = is_needed
+
+    def end(self, ticket: Ticket, error: GatewayError) -> None:
+        """End the wait of a request that is in line no more."""
+        run = self._waiting.pop(ticket)
+        self._onlooker.gave_up(ticket, run.waited)
+        self._onlooker.refused(error)
+        run.fail(error)
 
     def _set_timer(self) -> None:
-        due = self.line.due()
+        """Have the next decision made when it is due. No timer runs if none is."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if due is not None:
-            self._timer = asyncio.get_running_loop().call_later(due - monotonic(), self._tick)
-        self._watch.attend()
+        dues = [due for due in (self.line.due(), self.residency.due()) if due is not None]
+        if dues:
+            self._timer = asyncio.get_running_loop().call_later(min(dues) - monotonic(), self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         expired, leases = self.line.tick(monotonic())
         for waiter in expired:
-            run = self._waiting.pop(waiter.ticket)
-            error = refusals.expired(waiter.ticket, self._retry_seconds(waiter.ticket))
-            self._onlooker.gave_up(waiter.ticket, run.waited)
-            self._onlooker.refused(error)
-            run.fail(error)
-        self._dispatch(leases)
+            self.end(waiter.ticket, refusals.expired(waiter.ticket, self._retry_seconds(waiter.ticket)))
+        self.dispatch(leases)
 
     def _retry_seconds(self, ticket: Ticket) -> int:
         slots = sum(one.slots for one in self.line.machines.of(ticket)) or self.instances.slots_of(ticket)
         return refusals.retry_seconds(self._onlooker.usual_seconds(ticket.model), slots)
-
-    def _terms_of(self, key: str) -> Terms:
-        terms = self._terms.get(key)
-        if terms is None:
-            named = self._ring.keys.get(key)
-            if named is None:
-                return UNLIMITED
-            settings = named.settings
-            terms = self._terms[key] = Terms(settings.share, settings.limits.running)
-        return terms
-
-
-def _bounds(config: Config) -> Bounds:
-    queue = config.queue
-    return Bounds(
-        waiting=queue.max_waiting,
-        waiting_per_key=queue.max_waiting_per_key,
-        waiting_bytes=queue.max_waiting_bytes,
-    )

@@ -29,13 +29,29 @@ Dispatch = Callable[[Iterable[Lease]], None]
 
 
 class Watch:
-    """The owner of the tasks that ask. None runs while nothing waits, and no request waits for one."""
+    """The owner of the tasks that ask. None runs while nothing waits, and no request waits for one.
 
-    def __init__(self, line: Line, instances: Instances, fleet: Fleet, dispatch: Dispatch) -> None:
+    `came_up` is called when LM Studio answers for the first time, or again. `has_drains` returns whether an
+    instance is to be unloaded when nothing runs on it any more.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        instances: Instances,
+        fleet: Fleet,
+        dispatch: Dispatch,
+        *,
+        came_up: Callable[[], None] = lambda: None,
+        has_drains: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._line = line
         self._instances = instances
         self._fleet = fleet
         self._dispatch = dispatch
+        self._came_up = came_up
+        self._has_drains = has_drains
+        self._is_up = False
         self.next_look = self._next_count = 0.0
         # Whether the last list couldn't be read, as of a server that isn't LM Studio.
         self.is_blind = False
@@ -63,6 +79,9 @@ class Watch:
         except GatewayError:  # it is logged where LM Studio is called
             self.is_blind = True
         await asyncio.sleep(0)  # the line takes in the new list
+        was_up, self._is_up = self._is_up, not self.is_blind
+        if self._is_up and not was_up:
+            self._came_up()
         for instance in self._instances.unlearned(box.name):
             self._trust.pop(instance, None)
             try:
@@ -82,7 +101,7 @@ class Watch:
 
     @property
     def _is_needed(self) -> bool:
-        return bool(self._line.waiting) or self._line.lingering > 0
+        return bool(self._line.waiting) or self._line.lingering > 0 or self._has_drains()
 
     async def _count_regularly(self) -> None:
         while self._is_needed:
@@ -93,11 +112,34 @@ class Watch:
             box = self._fleet.only
             self._trust = {one: trust for one, trust in self._trust.items() if one.is_listed}
             for instance in self._instances.listed(box.name):
-                is_lingering = any(lease.phase == "lingering" for lease in instance.leases)
-                if is_lingering or instance.model in models:
+                if instance.model in models or self._may_leave(instance):
                     await self._count(box, instance)
         for instance in self._instances.listed(self._fleet.only.name):
             self._forget_others(instance)
+
+    def _may_leave(self, instance: Instance) -> bool:
+        """True if something depends on whether anything runs on an instance that nobody waits for."""
+        if instance.state != "resident" or any(lease.phase == "lingering" for lease in instance.leases):
+            return True
+        is_unwanted = instance.origin == "on-demand" and bool(self._line.waiting)
+        return is_unwanted and any(waiter.reason == "model" for waiter in self._line.waiting)
+
+    async def count_all(self, instance: Instance) -> int:
+        """Return how many requests run on an instance, 0 if LM Studio can't say.
+
+        Raises UpstreamUnavailable.
+        """
+        trust = self._trust.setdefault(instance, CountTrust())
+        try:
+            if not trust.is_lost:
+                return await self._fleet.only.sdk.count_requests(instance.kind, instance.id.name)
+        except UpstreamUnavailable:
+            raise
+        except ModelNotFound:
+            return 0
+        except GatewayError:  # it is logged where LM Studio is called
+            trust.lose()
+        return 0
 
     async def _count(self, box: Box, instance: Instance) -> None:
         trust = self._trust.setdefault(instance, CountTrust())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 
@@ -27,6 +28,9 @@ from ...schema.models import LoadRequest
 from ..slots import Instance
 from ..tickets import Wanted
 from .effects import LoadFailure, Unloaded
+
+Count = Callable[[Instance], Awaitable[int]]
+"""Returns how many requests LM Studio says that an instance has. Raises UpstreamUnavailable."""
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +74,11 @@ async def _passing(box: Box) -> frozenset[str]:
         return frozenset()
 
 
-async def unload(instance: Instance, box: Box, activity: Activity, *, is_forced: bool = False) -> Unloaded:
-    """Unload an instance, unless requests run on it by LM Studio's own count, and wait until it is gone."""
+async def unload(instance: Instance, box: Box, activity: Activity, count: Count | None) -> Unloaded:
+    """Unload an instance, unless `count` says that requests run on it, and wait until it is gone."""
     kind, name, events = instance.kind, instance.id.name, activity.events
     try:
-        if not is_forced and (counted := await _count(instance, box)):
+        if count is not None and (counted := await count(instance)):
             return Unloaded("busy", counted)
         with activity.operation("model_unload", instance.model) as operation:
             events.publish(ModelUnloadStart(model_key=instance.model, instance_id=name))
@@ -90,16 +94,6 @@ async def unload(instance: Instance, box: Box, activity: Activity, *, is_forced:
         logger.warning("%s couldn't be unloaded: %s", name, exc)
         return Unloaded("failed", error=exc)
     return Unloaded("gone")
-
-
-async def _count(instance: Instance, box: Box) -> int:
-    """Return how many requests run on an instance, 0 if LM Studio can't say. Raises UpstreamUnavailable."""
-    try:
-        return await box.sdk.count_requests(instance.kind, instance.id.name)
-    except UpstreamUnavailable:
-        raise
-    except GatewayError:  # it is logged where LM Studio is called
-        return 0
 
 
 async def _is_gone(name: str, box: Box) -> bool:

@@ -77,6 +77,7 @@ class Keeper:
         profiles: Callable[[], LoadProfiles],
         origins: Origins,
         activity: Activity,
+        count: calls.Count,
         terms: ResidencyTerms,
     ) -> None:
         self.residency = Residency(box().name, line, terms)
@@ -88,6 +89,7 @@ class Keeper:
         self._profiles = profiles
         self._origins = origins
         self._activity = activity
+        self._count = count
         self._tasks = background.DetachedTasks()
         # Those who wait for an unload that they asked for.
         self._askers: dict[Instance, list[asyncio.Future[Unloaded]]] = {}
@@ -170,12 +172,40 @@ class Keeper:
         self._origins.put(*name, instance.model, instance.origin, seconds, loaded.reference)
         self._onlooker.loaded(seconds)
 
+    def listed(self) -> None:
+        """Take in which of the instances that are listed now the gateway has loaded, before a restart too."""
+        name = self._box().name
+        there = {one.id.name: one for one in self._instances.listed(name)}
+        for identifier in self._origins.on(name):
+            if identifier not in there:
+                self._origins.forget(name, identifier)
+        for one in there.values():
+            row = self._origins.of(*one.id, one.model)
+            if row is not None and one.origin == "outside":
+                one.origin = row.origin
+                self.residency.load_seconds.setdefault(one.model, row.load_seconds)
+
+    def came_up(self) -> None:
+        """Have the pinned models loaded, and tell what was loaded before a restart from what others loaded."""
+        self._tasks.start(self._check_origins())
+        self.residency.came_up()
+        self._scheduler.dispatch(())
+
+    async def _check_origins(self) -> None:
+        box = self._box()
+        with suppress(GatewayError):  # it is logged where LM Studio is called
+            for identifier in await self._origins.check(box):
+                instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
+                if instance is not None:
+                    instance.origin = "outside"
+
     # ── Unloads ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _unload(self, unload: Unload) -> None:
         instance, outcome = unload.instance, Unloaded("failed")
         try:
-            outcome = await calls.unload(instance, self._box(), self._activity, is_forced=unload.is_forced)
+            count = None if unload.is_forced else self._count
+            outcome = await calls.unload(instance, self._box(), self._activity, count)
         except Exception:
             logger.exception("unloading %s failed", instance.id.name)
         if outcome.outcome == "gone":

@@ -66,6 +66,11 @@ class Residency:
         """True while an instance is to be unloaded when nothing runs on it any more."""
         return len(self._leaving) > 0
 
+    @property
+    def is_attentive(self) -> bool:
+        """True while something is to be done as soon as a request ends."""
+        return self.drains or bool(self._upkeep)
+
     def spare(self) -> list[Instance]:
         """Return the instances that may go at once for a load that finds no memory."""
         leaving = self._room.for_memory()

@@ -25,18 +25,20 @@ class Upkeep:
     def came_up(self) -> None:
         self._pins = [*dict.fromkeys(self._room.terms.pins)]
 
+    def __bool__(self) -> bool:
+        """True while pinned models are to be loaded."""
+        return bool(self._pins)
+
     def next_pin(self) -> tuple[Wanted, ModelType] | None:
         """Return the pinned model that is to be loaded now. No other load is in progress."""
         while self._pins and not self._hopeless.is_pausing():
             pin = self._pins[0]
-            kind = likely_type(pin)
-            if (
-                self._room.has(Wanted(self._room.box, pin))
-                or self._hopeless.failures.of(pin, self._round.now) is not None
-            ):
+            kind, target = likely_type(pin), Wanted(self._room.box, pin)
+            failure = self._hopeless.failures.of(pin, self._round.now)
+            if failure is not None or self._room.has(target):
                 self._pins.pop(0)
             elif self._room.has_room(pin, kind):
-                return Wanted(self._room.box, pin), kind
+                return target, kind
             else:
                 victim = self._room.victim(kind)
                 if victim is not None and self._room.is_spare(victim):
@@ -55,3 +57,5 @@ class Upkeep:
                 self._round.look_again(at)
             elif self._room.is_spare(instance):
                 self._leaving.unload(instance)
+            else:  # the end of a request isn't an event unless somebody waits
+                self._round.look_again(self._round.now + seconds)
