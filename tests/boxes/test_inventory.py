@@ -123,3 +123,33 @@ def test_a_list_without_end_is_cut_off() -> None:
     """LM Studio's list of a hundred thousand models would block the event loop for a second."""
     models = inventory.Oddities().read(inventory.downloaded, [{}] * 100_000)
     assert len(models) == inventory.MAX_MODELS
+
+
+def test_references() -> None:
+    """An entry without an identifier is skipped; a reference that is none, or no text, is unknown."""
+    entries = [
+        {"identifier": "a", "instanceReference": "ref-1"},
+        {"identifier": "half", "instanceReference": "\ud83d"},
+        {"identifier": "endless", "instanceReference": "x" * 10_000},
+        {"identifier": "number", "instanceReference": 1},
+        {"identifier": "empty", "instanceReference": ""},
+        {"identifier": "none"},
+        {"identifier": 5, "instanceReference": "ref-2"},
+        {"identifier": "", "instanceReference": "ref-3"},
+        "no object",
+    ]
+    assert inventory.references(entries) == {
+        "a": "ref-1",
+        "half": "\ufffd",
+        "endless": "x" * 255 + "…",
+        "number": None,
+        "empty": None,
+        "none": None,
+    }
+    assert inventory.references([]) == {}
+
+
+@pytest.mark.parametrize("answer", [None, {}, "a", 1])
+def test_references_that_cant_be_read(answer: object) -> None:
+    """They aren't the list of an LM Studio that has nothing in memory."""
+    assert inventory.references(answer) is None

@@ -155,8 +155,17 @@ class Origins:
             try:
                 await self._storage.save(ResidencyRows(instances, settings))
             except StateNotSaved:  # logged and counted by the database
-                self._unsaved_instances = {**instances, **self._unsaved_instances}
-                newer = self._unsaved_settings
-                older = {model: each for model, each in settings.items() if model not in newer}
-                self._unsaved_settings = {**older, **newer}
-                return
+                has_changed = bool(self._unsaved_instances or self._unsaved_settings)
+                self._put_back(instances, settings)
+                if not has_changed:
+                    return
+
+    def _put_back(
+        self, instances: Mapping[BoxInstance, SavedOrigin | None], settings: Mapping[str, LoadConfig]
+    ) -> None:
+        """Have what couldn't be saved tried again, but for what has a newer value by now."""
+        self._unsaved_instances = {**instances, **self._unsaved_instances}
+        newer = self._unsaved_settings
+        # A load that is newer comes later, also if its model was loaded before.
+        older = {model: each for model, each in settings.items() if model not in newer}
+        self._unsaved_settings = {**older, **newer}
