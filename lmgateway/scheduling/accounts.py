@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from .box_times import BoxTime
 from .slots import Instance, Lease
-from .tickets import Account, Group, Ticket
+from .tickets import Account, Group, Terms, Ticket
 from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
@@ -17,13 +17,13 @@ RECENT_SECONDS = 600.0
 class Accounts:
     """The owner of the accounts: seconds used, virtual times, and who was active lately.
 
-    `running` are the leases that have not ended, `share_of` returns the share of a key. A lease is charged
+    `running` are the leases that have not ended, `terms` returns those of a key. A lease is charged
     when it ends, and by `advance`: only then the figures of what runs are those of that moment.
     """
 
-    def __init__(self, running: Collection[Lease], share_of: Callable[[str], float]) -> None:
+    def __init__(self, running: Collection[Lease], terms: Callable[[str], Terms]) -> None:
         self._running = running
-        self._share_of = share_of
+        self._terms = terms
         self._turns: VirtualTimes[Account] = VirtualTimes()
         # By key with a user header, the times of its users.
         self._users: dict[str, VirtualTimes[str]] = {}
@@ -50,7 +50,9 @@ class Accounts:
         standing = self.active.get(account)
         if standing is None:
             self.advance(now)
-            standing = self._turns.activate(account, self._share_of(account.key))
+            terms = self._terms(account.key)
+            standing = self._turns.activate(account, terms.share)
+            standing.limit = terms.running
             self._recent.pop(account, None)
         standing.count += 1
         if user is None:
@@ -82,11 +84,12 @@ class Accounts:
 
     def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
         """Return a new lease, which is charged from now on."""
-        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        box = instance.time or self._time_of(instance, now)
         return Lease(ticket, instance, box, standings, now, box.advance(now, 1))
 
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
+        lease.ended = now
         _charge(lease, lease.box.advance(now, -1))
         self.left(lease.ticket, lease.standings, now)
 
@@ -94,18 +97,20 @@ class Accounts:
 
     def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
-        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        box = instance.time or self._time_of(instance, now)
         box.add_outside(now, count - instance.outside)
         instance.outside = count
 
-    def set_shares(self) -> None:
-        """Put new shares in force. The accounts have been advanced."""
+    def set_terms(self) -> None:
+        """Put new terms of keys in force. The accounts have been advanced."""
         for account, standing in self.active.items():
-            standing.share = self._share_of(account.key)
+            standing.share, standing.limit = self._terms(account.key)
 
-    def _add_box(self, name: str, now: float) -> BoxTime:
-        time = self._boxes[name] = BoxTime(now)
-        return time
+    def _time_of(self, instance: Instance, now: float) -> BoxTime:
+        """Return the time of the instance's box."""
+        instance.time = self._boxes.get(instance.id.box) or BoxTime(now)
+        self._boxes[instance.id.box] = instance.time
+        return instance.time
 
     # ── Company ────────────────────────────────────────────────────────────────────────────────────────────
 

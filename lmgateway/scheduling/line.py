@@ -40,13 +40,12 @@ class Line:
         self.machines = Machines()
         self.waiting = Waiting()
         self.running: dict[Ticket, Lease] = {}
-        self.accounts = Accounts(self.running.values(), lambda key: terms(key).share)
+        self.accounts = Accounts(self.running.values(), terms)
         # Seconds in which a request waited that could have run, because an event came late.
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, assume)
-        self._terms = terms
+        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), assume)
         self._arrivals = 0
         # When it was last decided who may run.
         self._decided = now
@@ -54,23 +53,18 @@ class Line:
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, ticket: Ticket, now: float) -> Lease | None:
-        """Let a request run at once, as nearly every one may. Return None if it has to `arrive`."""
-        if self.waiting.by_ticket:
-            return None
-        place = self.places.find(ticket, now)
-        if not isinstance(place, Instance):
-            return None
-        return self._let_in(ticket, place, self.accounts.joined(ticket, now), now)
+    def arrive(self, ticket: Ticket, now: float) -> Lease | list[Lease] | Refusal:
+        """Return the lease of a request that may run at once while nobody waits: nearly every one.
 
-    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
-        """Put a request in line, and return the leases of those that may run now: usually this one.
-
-        A refused request is in line no more.
+        Any other is put in line; return the leases of those that may run now, maybe this one. A refused
+        request is in line no more.
         """
-        if (lease := self.admit(ticket, now)) is not None:
-            return [lease]
-        waiter = Waiter(ticket, self.accounts.joined(ticket, now), self._arrivals, now)
+        standings = self.accounts.joined(ticket, now)
+        if not self.waiting.by_ticket:
+            place = self.places.find(ticket, standings[0], now)
+            if isinstance(place, Instance):
+                return self._let_in(ticket, place, standings, now)
+        waiter = Waiter(ticket, standings, self._arrivals, now)
         self._arrivals += 1
         self.waiting.add(waiter)
         leases = self._dispatch(now)
@@ -135,7 +129,7 @@ class Line:
     def change_terms(self, now: float) -> list[Lease]:
         """Put new terms of keys and new bounds in force."""
         self.accounts.advance(now)
-        self.accounts.set_shares()
+        self.accounts.set_terms()
         return self._dispatch(now)
 
     def tick(self, now: float) -> tuple[list[Waiter], list[Lease]]:
@@ -188,7 +182,7 @@ class Line:
             if best is not None and self._order(group[0], now) > best[0]:
                 continue
             for waiter in group:
-                place = self.places.find(waiter.ticket, now, waiter)
+                place = self.places.find(waiter.ticket, waiter.standings[0], now, waiter)
                 if isinstance(place, Instance):
                     best = self._order(group[0], now), waiter, place
                     break
@@ -228,11 +222,11 @@ class Line:
         del self.running[lease.ticket]
         instance.leases.remove(lease)
         instance.idle_since = now
-        self.accounts.ended(lease, now)
         if lease.phase == "lingering":
             self.lingering -= 1
             self._ended_lingering.append(lease)
-        lease.phase, lease.ended = "ended", now
+        lease.phase = "ended"
+        self.accounts.ended(lease, now)
         if not instance.is_listed:
             self._drop_if_idle(instance)
 

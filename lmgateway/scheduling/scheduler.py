@@ -126,10 +126,10 @@ class Scheduler:
         now = monotonic()
         if now >= self._watch.next_look:
             self._watch.look(now)
-        return self.line.admit(ticket, now) or self._begin_to_wait(run, ticket, now)
-
-    def _begin_to_wait(self, run: Run, ticket: Ticket, now: float) -> Lease | None:
         outcome = self.line.arrive(ticket, now)
+        return outcome if isinstance(outcome, Lease) else self._begin_to_wait(run, ticket, outcome)
+
+    def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: list[Lease] | Refusal) -> Lease | None:
         if isinstance(outcome, Refusal):
             self._dispatch(outcome.leases)
             error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
