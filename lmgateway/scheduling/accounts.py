@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from .box_times import BoxTime
 from .load_costs import LoadCost
 from .slots import Instance, Lease
-from .tickets import Account, Group, Ticket
+from .tickets import Account, Group, Terms, Ticket
 from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
@@ -18,13 +18,13 @@ RECENT_SECONDS = 600.0
 class Accounts:
     """The owner of the accounts: seconds used, virtual times, and who was active lately.
 
-    `running` are the leases that have not ended, `share_of` returns the share of a key. A lease and a load
-    are charged when they end, and by `advance`: only then the figures of what runs are those of that moment.
+    `running` are the leases that have not ended, `terms` returns those of a key. A lease and a load are
+    charged when they end, and by `advance`: only then the figures of what runs are those of that moment.
     """
 
-    def __init__(self, running: Collection[Lease], share_of: Callable[[str], float]) -> None:
+    def __init__(self, running: Collection[Lease], terms: Callable[[str], Terms]) -> None:
         self._running = running
-        self._share_of = share_of
+        self._terms = terms
         self._turns: VirtualTimes[Account] = VirtualTimes()
         # By key with a user header, the times of its users.
         self._users: dict[str, VirtualTimes[str]] = {}
@@ -56,7 +56,9 @@ class Accounts:
         standing = self.active.get(account)
         if standing is None:
             self.advance(now)
-            standing = self._turns.activate(account, self._share_of(account.key))
+            terms = self._terms(account.key)
+            standing = self._turns.activate(account, terms.share)
+            standing.limit = terms.running
             self._recent.pop(account, None)
         standing.count += 1
         if user is None:
@@ -88,11 +90,12 @@ class Accounts:
 
     def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
         """Return a new lease, which is charged from now on."""
-        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        box = instance.time or self._time_of(instance, now)
         return Lease(ticket, instance, box, standings, now, box.advance(now, 1))
 
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
+        lease.ended = now
         _charge(lease, lease.box.advance(now, -1))
         self.left(lease.ticket, lease.standings, now)
 
@@ -100,7 +103,8 @@ class Accounts:
 
     def load_began(self, box: str, now: float) -> LoadCost:
         """Charge a load from now on, to nobody until it is shared among those that wait for it."""
-        cost = LoadCost(self._boxes.get(box) or self._add_box(box, now), now)
+        time = self._boxes.setdefault(box, BoxTime(now))
+        cost = LoadCost(time, now)
         self._loads.append(cost)
         return cost
 
@@ -113,18 +117,20 @@ class Accounts:
 
     def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
-        box = self._boxes.get(instance.id.box) or self._add_box(instance.id.box, now)
+        box = instance.time or self._time_of(instance, now)
         box.add_outside(now, count - instance.outside)
         instance.outside = count
 
-    def set_shares(self) -> None:
-        """Put new shares in force. The accounts have been advanced."""
+    def set_terms(self) -> None:
+        """Put new terms of keys in force. The accounts have been advanced."""
         for account, standing in self.active.items():
-            standing.share = self._share_of(account.key)
+            standing.share, standing.limit = self._terms(account.key)
 
-    def _add_box(self, name: str, now: float) -> BoxTime:
-        time = self._boxes[name] = BoxTime(now)
-        return time
+    def _time_of(self, instance: Instance, now: float) -> BoxTime:
+        """Return the time of the instance's box."""
+        instance.time = self._boxes.get(instance.id.box) or BoxTime(now)
+        self._boxes[instance.id.box] = instance.time
+        return instance.time
 
     # ── Company ────────────────────────────────────────────────────────────────────────────────────────────
 

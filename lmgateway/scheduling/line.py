@@ -42,13 +42,12 @@ class Line:
         self.machines = Machines()
         self.waiting = Waiting()
         self.running: dict[Ticket, Lease] = {}
-        self.accounts = Accounts(self.running.values(), lambda key: terms(key).share)
+        self.accounts = Accounts(self.running.values(), terms)
         # Seconds in which a request waited that could have run, because an event came late.
         self.late_seconds = 0.0
         self.lingering = 0
         self._ended_lingering: list[Lease] = []
-        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), terms, assume)
-        self._terms = terms
+        self.places = Places(self.machines, self.accounts, self.waiting, self.running.keys(), assume)
         self._arrivals = 0
         # When it was last decided who may run.
         self._decided = now
@@ -56,26 +55,21 @@ class Line:
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def admit(self, ticket: Ticket, now: float) -> Lease | None:
-        """Let a request run at once, as nearly every one may. Return None if it has to `arrive`."""
-        if self.waiting.by_ticket:
-            return None
-        place = self.places.find(ticket, now)
-        if not isinstance(place, Instance):
-            return None
-        return self._let_in(ticket, place, self.accounts.joined(ticket, now), now)
+    def arrive(self, ticket: Ticket, now: float) -> Lease | list[Lease] | Refusal:
+        """Return the lease of a request that may run at once while nobody waits: nearly every one.
 
-    def arrive(self, ticket: Ticket, now: float) -> list[Lease] | Refusal:
-        """Put a request in line, and return the leases of those that may run now: usually this one.
-
-        A refused request is in line no more.
+        Any other is put in line; return the leases of those that may run now, maybe this one. A refused
+        request is in line no more.
         """
-        if (lease := self.admit(ticket, now)) is not None:
-            return [lease]
-        waiter = Waiter(ticket, self.accounts.joined(ticket, now), self._arrivals, now)
+        standings = self.accounts.joined(ticket, now)
+        if not self.waiting.by_ticket:
+            place = self.places.find(ticket, standings[0], now)
+            if isinstance(place, Instance):
+                return self._let_in(ticket, place, standings, now)
+        waiter = Waiter(ticket, standings, self._arrivals, now)
         self._arrivals += 1
         self.waiting.add(waiter)
-        leases = self._dispatch(now)
+        leases = self.dispatch(now)
         code = self.bounds.exceeded_by(ticket, self.waiting) if ticket in self.waiting else None
         if code is None:
             return leases
@@ -85,7 +79,7 @@ class Line:
     def leave(self, ticket: Ticket, now: float) -> list[Lease]:
         """Take a waiting request out of the line."""
         self._forget(self.waiting[ticket], now)
-        return self._dispatch(now)
+        return self.dispatch(now)
 
     def linger(self, lease: Lease, until: float, now: float) -> None:
         """Record that a request's client has left in its prompt, which LM Studio still processes."""
@@ -96,7 +90,7 @@ class Line:
     def release(self, lease: Lease, now: float) -> list[Lease]:
         """End a lease, because LM Studio is done with it."""
         self._end(lease, now)
-        return self._dispatch(now) if self.waiting.by_ticket else []
+        return self.dispatch(now) if self.waiting.by_ticket else []
 
     def observe(self, instance: Instance, counted: int, now: float, *, unsure: int = 0) -> list[Lease]:
         """Take in how many requests LM Studio says that an instance has.
@@ -110,7 +104,7 @@ class Line:
         for lease in lingering[: max(len(instance.leases) - unsure - counted, 0)]:
             self._end(lease, now)
         self.accounts.set_outside(instance, max(counted - len(instance.leases), 0), now)
-        return self._dispatch(now)
+        return self.dispatch(now)
 
     def put(self, instance: Instance, now: float) -> list[Lease]:
         """Add an instance, or take in that its slots, its model's type or its context have changed."""
@@ -120,7 +114,7 @@ class Line:
         if instance.context is not None:
             for lease in instance.leases:  # of those that began before it was known to be shared
                 lease.reserved = lease.reserved or self.machines.needs(instance, lease.ticket)
-        return self._dispatch(now)
+        return self.dispatch(now)
 
     def remove(self, instance: Instance, now: float) -> list[Lease]:
         """Take in that an instance isn't in memory any more. What runs on it ends in its own way.
@@ -133,13 +127,13 @@ class Line:
         instance.is_listed, instance.context, instance.origin = False, None, "outside"
         self.set_state(instance, "resident")
         self._drop_if_idle(instance)
-        return self._dispatch(now)
+        return self.dispatch(now)
 
     def change_terms(self, now: float) -> list[Lease]:
         """Put new terms of keys and new bounds in force."""
         self.accounts.advance(now)
-        self.accounts.set_shares()
-        return self._dispatch(now)
+        self.accounts.set_terms()
+        return self.dispatch(now)
 
     def set_state(self, instance: Instance, state: InstanceState) -> None:
         """Open an instance for requests, or close it: then those that run on it end in their own way."""
@@ -149,10 +143,6 @@ class Line:
         else:
             self.machines.shut(instance)
 
-    def decide(self, now: float) -> list[Lease]:
-        """Let in those that may run now: an instance was opened, or a model isn't to be loaded any more."""
-        return self._dispatch(now)
-
     def tick(self, now: float) -> tuple[list[Waiter], list[Lease]]:
         """Return the requests that have waited too long, which are in line no more, and the new leases."""
         expired = [waiter for waiter in self.waiting if waiter.expires_at <= now]
@@ -160,7 +150,7 @@ class Line:
             self._forget(waiter, now)
         for lease in [lease for lease in self.running.values() if (lease.lingers_until or now + 1) <= now]:
             self._end(lease, now)
-        leases = self._dispatch(now)
+        leases = self.dispatch(now)
         if leases and self._next_due is not None:
             self.late_seconds += max(now - self._next_due, 0.0)
         return expired, leases
@@ -186,7 +176,7 @@ class Line:
 
     # ── Decisions ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _dispatch(self, now: float) -> list[Lease]:
+    def dispatch(self, now: float) -> list[Lease]:
         """Let in all requests that may run now, in their order; return their leases."""
         self._decided = now
         self.accounts.advance(now)
@@ -203,7 +193,7 @@ class Line:
             if best is not None and self.order(group[0], now) > best[0]:
                 continue
             for waiter in group:
-                place = self.places.find(waiter.ticket, now, waiter)
+                place = self.places.find(waiter.ticket, waiter.standings[0], now, waiter)
                 if isinstance(place, Instance):
                     best = self.order(group[0], now), waiter, place
                     break
@@ -243,11 +233,11 @@ class Line:
         del self.running[lease.ticket]
         instance.leases.remove(lease)
         instance.idle_since = now
-        self.accounts.ended(lease, now)
         if lease.phase == "lingering":
             self.lingering -= 1
             self._ended_lingering.append(lease)
-        lease.phase, lease.ended = "ended", now
+        lease.phase = "ended"
+        self.accounts.ended(lease, now)
         if not instance.is_listed:
             self._drop_if_idle(instance)
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 from .accounts import Accounts
 from .machines import Machines
 from .slots import Instance
-from .tickets import Account, Terms, Ticket, Wanted
+from .tickets import Account, Ticket, Wanted
+from .virtual_times import Standing
 from .waiting import Reason, Waiter, Waiting
 
 
 class Places:
-    """Finds a slot for a request. `terms` and `assume` as for Line."""
+    """Finds a slot for a request. `assume` as for Line."""
 
     def __init__(
         self,
@@ -20,29 +21,28 @@ class Places:
         accounts: Accounts,
         waiting: Waiting,
         running: Collection[Ticket],
-        terms: Callable[[str], Terms],
         assume: Callable[[Ticket], Instance | Reason],
     ) -> None:
         self._machines = machines
         self._accounts = accounts
         self._waiting = waiting
         self._running = running
-        self._terms = terms
         self._assume = assume
         # By model, the request that was overtaken for too long: nobody enters its context before it.
         self._closed_by: dict[str, Waiter] = {}
         # Of the round, for what not even one slot is free.
         self._full: set[Wanted] = set()
 
-    def find(self, ticket: Ticket, now: float, waiter: Waiter | None = None) -> Instance | Reason:
+    def find(
+        self, ticket: Ticket, account: Standing, now: float, waiter: Waiter | None = None
+    ) -> Instance | Reason:
         """Return the instance with the most free slots that the request may run on, or why there is none.
 
         It may be a new one, for a model that isn't in memory. `waiter` is None for a request that has just
-        arrived, while nobody waits.
+        arrived, while nobody waits. `account` is the standing of the request's account.
         """
         group = ticket.group
-        limit = self._terms(group.account.key).running
-        if limit is not None and self._running_of(group.account.key) >= limit:
+        if account.limit is not None and self._running_of(group.account.key) >= account.limit:
             return "key_limit"
         only = self._machines.only.get(group.wanted)
         if only is not None and only.context is None and len(only.leases) + only.outside < only.slots - 1:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from time import monotonic
-from typing import Protocol
 
 from msgspec import structs
 
@@ -21,9 +20,10 @@ from . import refusals
 from .bounds import Bounds, Refusal
 from .instances import Instances
 from .key_terms import KeyTerms
+from .lessons import learn
 from .line import Line
+from .onlookers import Onlooker
 from .prompt_times import PromptTimes
-from .residency.effects import DrainEnd, SwapEnd
 from .residency.keeper import Keeper
 from .residency.origins import Origins
 from .residency.terms import ResidencyTerms
@@ -31,45 +31,11 @@ from .residency.wishes import Wishes
 from .runs import Run
 from .slots import Instance, Lease
 from .tickets import Ticket
-from .waiting import Reason, Waiter
+from .waiting import Reason
 from .watch import Watch
 
 # How often LM Studio is asked whether it has come up, while models are pinned.
 PIN_SECONDS = 10.0
-
-
-class Onlooker(Protocol):
-    """Is told what happens in the line. None of it may raise."""
-
-    def queued(self, waiter: Waiter) -> None:
-        """A request begins to wait."""
-
-    def dispatched(self, lease: Lease, waited: float) -> None:
-        """A request that has waited so many seconds runs now."""
-
-    def gave_up(self, ticket: Ticket, waited: float) -> None:
-        """A request has left the line: its client did, or it was ended, or it had waited too long."""
-
-    def refused(self, error: GatewayError) -> None:
-        """A request was refused, or has waited too long."""
-
-    def ended(self, lease: Lease) -> None:
-        """LM Studio is done with a request, maybe long after its client has left."""
-
-    def drain_started(self, instance: Instance, wanted: str | None) -> None:
-        """An instance gets no new request, because another model is wanted, or somebody unloads it."""
-
-    def drain_ended(self, ended: DrainEnd) -> None:
-        """An instance that drained is gone, or gets requests again."""
-
-    def swap_ended(self, ended: SwapEnd) -> None:
-        """A model has taken the place of another one, or hasn't."""
-
-    def loaded(self, seconds: float) -> None:
-        """A model was loaded through the gateway, in so many seconds."""
-
-    def usual_seconds(self, model: str) -> float | None:
-        """Return how long its answers take, None if it isn't known."""
 
 
 class Scheduler:
@@ -87,12 +53,8 @@ class Scheduler:
         self._is_ending = False
         # Whether a request waits or lingers, so that the timer may be set.
         self._is_attentive = False
-        self.line = Line(
-            Bounds.of(config.queue),
-            monotonic(),
-            terms=self._terms.of,
-            assume=self._assume,
-        )
+        bounds = Bounds.of(config.queue)
+        self.line = Line(bounds, monotonic(), terms=self._terms.of, assume=self._assume)
         self.instances = Instances(self.line, lambda: self._config)
         self.prompt_times = PromptTimes()
         self._watch = Watch(
@@ -193,10 +155,10 @@ class Scheduler:
         now = monotonic()
         if now >= self._watch.next_look:
             self._watch.look(now)
-        return self.line.admit(ticket, now) or self._begin_to_wait(run, ticket, now)
-
-    def _begin_to_wait(self, run: Run, ticket: Ticket, now: float) -> Lease | None:
         outcome = self.line.arrive(ticket, now)
+        return outcome if isinstance(outcome, Lease) else self._begin_to_wait(run, ticket, outcome)
+
+    def _begin_to_wait(self, run: Run, ticket: Ticket, outcome: list[Lease] | Refusal) -> Lease | None:
         if isinstance(outcome, Refusal):
             self.dispatch(outcome.leases)
             error = refusals.full(outcome.code, ticket, self.line.bounds, self._retry_seconds(ticket))
@@ -230,18 +192,8 @@ class Scheduler:
             self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
-        """Learn from a request that ends how long prompts take, and how much of the context they need."""
-        ticket, count = lease.ticket, exchange.count
-        if not lease.instance.is_listed:
-            return  # clients choose the names of these
-        if exchange.first_token is not None and exchange.sent is not None and exchange.stream:
-            self.prompt_times.learn(ticket.model, ticket.body_bytes, exchange.first_token - exchange.sent)
-        if lease.instance.context is not None and count is not None:
-            needs = self.line.machines.learned(ticket.model)
-            earlier = ticket.earlier_tokens
-            needs.learn(
-                ticket.prompt_bytes, count.prompt_tokens, count.completion_tokens, earlier_tokens=earlier
-            )
+        """Learn from a request that ends."""
+        learn(lease, exchange, self.prompt_times, self.line.machines)
 
     def linger(self, lease: Lease) -> None:
         """Keep the slot of a client that has left in its prompt, which LM Studio still processes."""

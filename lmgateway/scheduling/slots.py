@@ -58,6 +58,7 @@ class Instance(Struct, eq=False):
     `outside`: how many requests that aren't the gateway's run on it. `context` is its length in tokens if its
     requests share it, else None; `may_share` is true if they do, or if that isn't known yet. `idle_since` is
     when its last lease ended, or when it was first seen; `since` is when it was loaded, or first seen.
+    `time` is that of its box, once a request has run on it.
     """
 
     id: InstanceId
@@ -72,6 +73,7 @@ class Instance(Struct, eq=False):
     state: InstanceState = "resident"
     origin: Origin = "outside"
     since: float = 0.0
+    time: BoxTime | None = None
     leases: list[Lease] = field(default_factory=list)
 
     @property

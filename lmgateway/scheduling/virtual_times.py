@@ -17,13 +17,15 @@ MAX_IDLE = 10_000
 class Standing:
     """What one member has had: `seconds`, and `time`, which is the same divided by its share.
 
-    `count` is how many requests it has running or waiting.
+    `count` is how many requests it has running or waiting, `limit` how many may run at once, None for any
+    number.
     """
 
-    __slots__ = ("count", "seconds", "share", "time")
+    __slots__ = ("count", "limit", "seconds", "share", "time")
 
     def __init__(self, share: float) -> None:
         self.count = 0
+        self.limit: int | None = None
         self.seconds = 0.0
         self.share = share
         self.time = 0.0

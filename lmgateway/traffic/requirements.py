@@ -34,4 +34,5 @@ def previous_response(body: Body, dialect: Dialect) -> str | None:
 
 def is_flexible(body: Body) -> bool:
     """True for a request that lets interactive ones go first, in the words of OpenAI's API."""
-    return text_of((body.fields or {}).get("service_tier")) == "flex"
+    tier = (body.fields or {}).get("service_tier")
+    return tier is not None and text_of(tier) == "flex"

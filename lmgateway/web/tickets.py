@@ -16,7 +16,7 @@ from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
 from ..traffic.plan import Incoming, Plan
 from ..traffic.requirements import is_flexible, most_tokens, previous_response
-from ..traffic.rewrite import Body, Choice
+from ..traffic.rewrite import Choice
 from ..traffic.short_body import ShortBody
 from .context import RequestContext
 from .reading import prompt_bytes
@@ -36,13 +36,14 @@ def ticket_for(
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return None
     groups, version = context.head.groups, context.rules.box.catalogue.version
-    asked = planned.model, planned.streaming, dialect.model_type, is_flexible(body), exchange.key, version
+    flexible = is_flexible(body)
+    asked = planned.relay.model, planned.streaming, dialect, flexible, exchange.key, version
     group = groups.get(asked)
     if group is None:
         if len(groups) >= MAX_GROUPS:
             groups.clear()
-        group = groups[asked] = _make_group(context, dialect, body, planned)
-    return Ticket(context.request_id, group, _size(planned.body))
+        group = groups[asked] = _make_group(context, dialect, planned, flexible=flexible)
+    return Ticket(context.request_id, group, len(body.text))
 
 
 async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, choice: Choice) -> Ticket:
@@ -58,10 +59,10 @@ async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, c
     )
 
 
-def _make_group(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Group:
+def _make_group(context: RequestContext, dialect: Dialect, planned: Plan, *, flexible: bool) -> Group:
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
-    is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
+    is_background = caller.priority == "background" or context.head.is_background or flexible
     return Group(
         account=Account(caller.name, None if rules.callers.are_several else context.client),
         user=None if caller.user_header is None else _user(context, caller.user_header),
@@ -74,9 +75,3 @@ def _make_group(context: RequestContext, dialect: Dialect, body: Body, planned: 
 
 def _user(context: RequestContext, header: str) -> str:
     return clean_name(context.head.fields.get(header, ""), context.head.redaction.redact)
-
-
-def _size(body: object) -> int:
-    if isinstance(body, bytes):
-        return len(body)
-    return sum(map(len, body)) if isinstance(body, tuple) else 0

@@ -45,7 +45,21 @@ def test_the_figures_of_the_line_are_rendered() -> None:
         ("gpu_seconds_total", "(outside)"): 3,
         ("busy_seconds_total",): 15.5,
         ("free_while_waiting_seconds_total",): 0.25,
+        **{("swaps_total", result): 0 for result in ("completed", "revoked", "failed")},
+        ("load_seconds_count",): 0,
+        ("load_seconds_sum",): 0,
     }
+
+
+def test_swaps_and_loads_are_counted() -> None:
+    metrics = made()
+    for result in ("completed", "completed", "revoked"):
+        metrics.swap_ended(result)
+    for seconds in (4.0, 40.0):
+        metrics.loaded(seconds)
+    found = samples(metrics)
+    assert (found["swaps_total", "completed"], found["swaps_total", "revoked"]) == (2, 1)
+    assert (found["load_seconds_count",], found["load_seconds_sum",]) == (2, 44)
 
 
 def test_waits_and_refusals_are_counted() -> None:

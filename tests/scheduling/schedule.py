@@ -36,6 +36,13 @@ def ticket(key: str = "alice", **facts: object) -> Ticket:
     return Ticket(f"req_{next(_numbers)}", group, **sizes)  # type: ignore[arg-type]
 
 
+def arrive(of: Line, request: Ticket, now: float) -> list[Lease]:
+    """Return the leases of those that may run now that this request has arrived."""
+    outcome = of.arrive(request, now)
+    assert not isinstance(outcome, Refusal), outcome.code
+    return [outcome] if isinstance(outcome, Lease) else outcome
+
+
 @dataclass
 class Client:
     """Keeps so many requests in line or running, each of which takes so many seconds once it runs."""
@@ -101,9 +108,7 @@ class Schedule:
         facts = {"max_wait": client.patience, **client.facts}
         arriving = ticket(client.key, **facts)
         self._began[arriving] = (client, self.now)
-        leases = self.line.arrive(arriving, self.now)
-        assert not isinstance(leases, Refusal)
-        self._start(leases)
+        self._start(arrive(self.line, arriving, self.now))
 
     def _start(self, leases: list[Lease]) -> None:
         for lease in leases:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lmgateway.scheduling.bounds import DEFAULT_BOUNDS, Bounds, Refusal
+from lmgateway.scheduling.bounds import DEFAULT_BOUNDS, Bounds
 from lmgateway.scheduling.line import UNLIMITED, Line
-from lmgateway.scheduling.slots import Lease
 from lmgateway.scheduling.tickets import Terms, Ticket
+from tests.scheduling import schedule
 from tests.scheduling.schedule import instance, ticket
 
 
@@ -27,12 +27,7 @@ def line(
 
 def arrive(of: Line, *tickets: Ticket, now: float = 0.0) -> list[str]:
     """Return the ids of those that may run."""
-    return [lease.ticket.request_id for one in tickets for lease in leases(of.arrive(one, now))]
-
-
-def leases(outcome: list[Lease] | Refusal) -> list[Lease]:
-    assert not isinstance(outcome, Refusal), outcome.code
-    return outcome
+    return [lease.ticket.request_id for one in tickets for lease in schedule.arrive(of, one, now)]
 
 
 def finish(of: Line, request: Ticket, now: float) -> list[str]:

@@ -64,7 +64,7 @@ class World:
         if isinstance(outcome, Refusal):
             self.refused += 1
             return self.note(outcome.leases)
-        return self.note(outcome)
+        return self.note([outcome] if isinstance(outcome, Lease) else outcome)
 
     def end(self, lease: Lease) -> list[Lease]:
         if lease.ticket not in self.line.running:  # it lingered, and its time is over

@@ -18,6 +18,7 @@ from ...errors import INTERNAL_FAILURE, Conflict, GatewayError, StudioFailed
 from ...observe.activity import Activity
 from ..instances import Instances
 from ..line import Line
+from ..onlookers import Onlooker
 from ..slots import Instance, InstanceId, Lease
 from ..tickets import Ticket
 from . import calls
@@ -39,15 +40,6 @@ from .residency import Residency
 from .terms import ResidencyTerms
 
 logger = logging.getLogger(__name__)
-
-
-class Onlooker(Protocol):
-    """Is told what happens in memory. None of it may raise."""
-
-    def drain_started(self, instance: Instance, wanted: str | None) -> None: ...
-    def drain_ended(self, ended: DrainEnd) -> None: ...
-    def swap_ended(self, ended: SwapEnd) -> None: ...
-    def loaded(self, seconds: float) -> None: ...
 
 
 class Scheduler(Protocol):
@@ -186,7 +178,7 @@ class Keeper:
                 self.residency.load_seconds.setdefault(one.model, row.load_seconds)
 
     def came_up(self) -> None:
-        """Have the pinned models loaded, and tell what was loaded before a restart from what others loaded."""
+        """Have pinned models loaded, and tell what was loaded before a restart from what others loaded."""
         self._tasks.start(self._check_origins())
         self.residency.came_up()
         self._scheduler.dispatch(())

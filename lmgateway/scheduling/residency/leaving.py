@@ -63,7 +63,7 @@ class Leaving:
         self._end_drain(instance, "revoked")
         line = self._round.line
         line.set_state(instance, "resident")
-        self._round.let_in(line.decide(self._round.now))
+        self._round.let_in(line.dispatch(self._round.now))
 
     def gone(self, instance: Instance) -> None:
         """Take in that it is in memory no more, whoever unloaded it."""

@@ -48,7 +48,7 @@ def swap_report(residency: Residency, now: float, durations: Durations) -> Swap 
 def _seconds_left(
     swap: SwapInProgress, residency: Residency, now: float, durations: Durations
 ) -> float | None:
-    """Return when the new model is in memory, None if its load or the answers before it can't be estimated."""
+    """Return when the new model is in memory, None if that can't be estimated."""
     load = residency.load_seconds.get(swap.to.model)
     if load is None:
         return None

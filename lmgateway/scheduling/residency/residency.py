@@ -39,8 +39,7 @@ class Residency:
         self._leaving = Leaving(self._round)
         self._loads = Loads(self._round, box)
         self._swaps = Swaps(self._round, self._leaving, self._loads)
-        self._hopeless = Hopeless(self._round)
-        self._room = Room(line, box, terms)
+        self._room, self._hopeless = Room(line, box, terms), Hopeless(self._round)
         self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
         # Those that found no memory once: they are tried again when nothing else may be unloaded.
         self._crowded: set[Wanted] = set()
@@ -142,7 +141,7 @@ class Residency:
             case "no_link":
                 self._hopeless.link_failed(words)
                 # They wait for something else now.
-                self._round.let_in(self._line.decide(self._round.now))
+                self._round.let_in(self._line.dispatch(self._round.now))
             case "missing":
                 self._hopeless.end(target, refusals.missing(model, words))
             case "cancelled":

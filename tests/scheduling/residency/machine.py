@@ -103,7 +103,7 @@ class Machine:
         self._began[one] = self.now, then
         leases = self.line.arrive(one, self.now)
         assert not isinstance(leases, Refusal)
-        self._go_on(leases)
+        self._go_on([leases] if isinstance(leases, Lease) else leases)
         return one
 
     def end(self, one: Ticket) -> None:
