@@ -140,6 +140,7 @@ def _make_onlooker(app: web.Application) -> Notices:
     reports = app[LINE_REPORTS] = LineReports(
         lambda: app[SCHEDULER].line,
         lambda: {exchange.request_id: exchange.phase for exchange in app[ACTIVITY].running},
+        lambda: app[RULES_IN_FORCE].current.pinned,
     )
     announcements = Announcements(app[EVENTS], reports.forecast)
     return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, reports, app[EVENTS].faults)

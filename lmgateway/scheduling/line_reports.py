@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 
 from ..observe.queue_metrics import LineFigures
@@ -17,11 +17,20 @@ from .tickets import Ticket
 
 
 class LineReports:
-    """The owner of the learned durations. `phases` returns those of the running exchanges by their ids."""
+    """The owner of the learned durations.
 
-    def __init__(self, line: Callable[[], Line], phases: Callable[[], Mapping[str, Phase]]) -> None:
+    `phases` returns those of the running exchanges by their ids, `pinned` the keys of the pinned models.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[], Line],
+        phases: Callable[[], Mapping[str, Phase]],
+        pinned: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self._line = line
         self._phases = phases
+        self._pinned = pinned
         self._durations = Durations()
 
     def ended(self, lease: Lease) -> None:
@@ -39,7 +48,13 @@ class LineReports:
         return forecast(line, now, self._durations)
 
     def report(self) -> QueueReport:
-        return report(self._line(), monotonic(), durations=self._durations, phases=self._phases())
+        return report(
+            self._line(),
+            monotonic(),
+            durations=self._durations,
+            phases=self._phases(),
+            pinned=self._pinned(),
+        )
 
     def figures(self) -> LineFigures:
         return figures(self._line(), monotonic())

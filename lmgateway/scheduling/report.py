@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import UNSET
 
@@ -24,15 +24,16 @@ def report(
     *,
     durations: Durations,
     phases: Mapping[str, Phase],
+    pinned: Collection[str] = (),
 ) -> QueueReport:
     """Return the report. It charges the accounts for the time that has passed.
 
-    `phases` are those of the requests that have a client, by their ids.
+    `phases` are those of the requests that have a client, by their ids. `pinned` are keys of models.
     """
     line.accounts.advance(now)
     expected = forecast(line, now, durations)
     return QueueReport(
-        instances=[_instance(one, now) for one in _shown(line)],
+        instances=[_instance(one, now, pinned) for one in _shown(line)],
         waiting=[_waiting(one, now, expected[one.ticket]) for one in line.waiting],
         running=[_running(lease, phases) for lease in line.running.values()],
         keys=[*shares(line)],
@@ -66,18 +67,18 @@ def _shown(line: Line) -> Iterator[Instance]:
             yield instance
 
 
-def _instance(instance: Instance, now: float) -> QueueInstance:
+def _instance(instance: Instance, now: float, pinned: Collection[str]) -> QueueInstance:
     return QueueInstance(
         box=instance.id.box,
         instance=instance.id.name,
         model=instance.model,
-        state="resident" if instance.is_listed else "loading",
+        state=instance.state if instance.is_listed else "loading",
         slots=instance.slots,
         ours=len(instance.leases),
         outside=instance.outside,
         idle_ms=0 if instance.leases else _milliseconds(now - instance.idle_since),
-        pinned=False,
-        origin="outside",
+        pinned=instance.model in pinned,
+        origin=instance.origin,
     )
 
 

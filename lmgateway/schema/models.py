@@ -1,4 +1,4 @@
-"""The JSON of /admin/models.
+"""The JSON of /admin/models, but for the list.
 
 In a request, `null` for an optional field means the same as leaving it out.
 """
@@ -171,11 +171,6 @@ class LoadedModel(DownloadedModel, frozen=True, kw_only=True):
     context_length: int | None
     ttl_ms: int | None
     active: bool = False
-
-
-class ModelList(Message, frozen=True, kw_only=True):
-    loaded: tuple[LoadedModel, ...]
-    downloaded: tuple[DownloadedModel, ...]
 
 
 class ActivateRequest(RequestBody, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from ..access.keyring import NO_KEYS, Keyring
 from ..boxes.box import Box
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
+from ..models.names import known_model
 from ..models.profiles import profiles_of
 from ..networks import Address, parse_address
 from ..text import clean_path
@@ -50,6 +51,12 @@ class Ruleset:
         self.request_fields = RequestFields()
         # Cached, because most clients send the same head with each request.
         self._known: Callable[..., RequestHead] | None = lru_cache(HEADS)(self._head)
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """The keys of the models that are pinned, under whichever of their names."""
+        find, aliases = self.box.catalogue.find, self.profiles.aliases
+        return frozenset(known_model(name, find, aliases).key for name in self.config.residency.pin)
 
     def with_keys(self, ring: Keyring) -> Ruleset:
         return Ruleset(self.config, self.box, ring)
