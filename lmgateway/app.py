@@ -145,6 +145,7 @@ def _make_onlooker(app: web.Application) -> Notices:
     app[QUEUE_METRICS] = QueueMetrics(app[MODEL_LABELS].label)
     reports = app[LINE_REPORTS] = LineReports(
         lambda: app[SCHEDULER].line,
+        lambda: app[SCHEDULER].residency,
         lambda: {exchange.request_id: exchange.phase for exchange in app[ACTIVITY].running},
     )
     announcements = Announcements(app[EVENTS], reports.forecast)

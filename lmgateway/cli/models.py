@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..settings import destinations
 from .assignments import assigned_values
+from .failures import EX_NOPERM, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
+from .model_tables import overview
 from .options import load_settings
-from .output import say, say_answer, say_table
+from .output import say, say_answer
 from .progress import Progress
 from .urls import own_url
 
@@ -23,29 +25,21 @@ def listing(options: argparse.Namespace) -> int:
         if options.json:
             return say_answer(models)
         active = await gateway.request("GET", "/admin/models/active")
-        say_table([("", "MODEL", "TYPE", "SIZE", "CONTEXT"), *_rows(models, active)])
+        for line in overview(models, active, await _swap(gateway)):
+            say(line)
         return 0
 
     return ask_gateway(options, ask)
 
 
-def _rows(models: dict[str, Any], active: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a row for each instance, each active model without an instance, and each other model."""
-    for model in models["loaded"]:
-        mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
-        yield mark, model["identifier"], model["type"], _size(model["size"]), context
-    disk = {model["modelKey"]: model for model in models["downloaded"]}
-    for model in models["loaded"]:
-        disk.pop(model["modelKey"], None)
-    active_types = {model["type"] for model in models["loaded"] if model["active"]}
-    for kind, one in (("llm", active["activeModel"]), ("embedding", active["activeEmbeddingModel"])):
-        if one is not None and kind not in active_types:
-            # An active instance gets a row by its identifier, and its model keeps its own row.
-            model = disk.pop(one["modelKey"], None) if one["instanceId"] is None else None
-            size = _size(model["size"]) if model is not None else ""
-            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, ""
-    for model in disk.values():
-        yield "", model["modelKey"], model["type"], _size(model["size"]), ""
+async def _swap(gateway: GatewayClient) -> Any:
+    """Return the swap in progress, None if there is none, or if the key mayn't see it (scope `observe`)."""
+    try:
+        return (await gateway.request("GET", "/debug/queue"))["swap"]
+    except RequestFailed as exc:
+        if exc.exit_status != EX_NOPERM:
+            raise
+        return None
 
 
 def load(options: argparse.Namespace) -> int:
@@ -155,9 +149,3 @@ def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
         return say_answer(answer)
     say(answer["message"])
     return 0
-
-
-def _size(size: int | None) -> str:
-    if size is None:
-        return ""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .durations import duration
 from .output import aligned
-from .usage import duration
 
 Json = Mapping[str, Any]
 
@@ -17,6 +17,8 @@ _REASONS = {
     "model": "its model",
     "box": "LM Studio",
 }
+# Of an instance while queue.enabled is false.
+_UNLIMITED_SLOTS = 10**9
 _RUNNING = ("RUNS", "MODEL", "PHASE", "GPU TIME", "REQUEST")
 _WAITING = ("WAITS", "CLASS", "MODEL", "FOR", "AHEAD", "WAITED", "ETA", "REQUEST")
 _KEYS = ("KEY", "SHARE", "RUNS", "WAITS", "GPU TIME", "BEHIND")
@@ -36,6 +38,22 @@ def overview(report: Json) -> Iterator[str]:
         if table := [*rows]:
             yield ""
             yield from aligned([head, *table], numbers=numbers)
+    if report["swap"] is not None:
+        yield ""
+        yield describe_swap(report["swap"])
+
+
+def describe_swap(swap: Json) -> str:
+    """Return a sentence about the model that leaves the memory for another."""
+    done = "" if swap["etaMs"] is None else f", done in about {duration(swap['etaMs'])}"
+    return (
+        f"Replacing {swap['from']} with {swap['to']}: {swap['state']} for {duration(swap['sinceMs'])}{done}"
+    )
+
+
+def slots(number: int) -> str:
+    """Return a number of slots; while the line is off, any number of requests runs at once."""
+    return f"{number:,}" if number < _UNLIMITED_SLOTS else "any"
 
 
 def _turn(waiting: Json) -> tuple[str, int]:
@@ -82,6 +100,7 @@ def _instance(one: Json) -> tuple[str, ...]:
         one["model"],
         one["box"],
         one["state"],
-        *(f"{one[name]:,}" for name in ("slots", "ours", "outside")),
+        slots(one["slots"]),
+        *(f"{one[name]:,}" for name in ("ours", "outside")),
         duration(one["idleMs"]),
     )

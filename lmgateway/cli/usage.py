@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..observe.clock import iso_timestamp, unix_time
+from .durations import duration
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient
 from .key_tables import local_time
@@ -80,11 +81,3 @@ def _cell(name: str, text: str) -> str:
 
 def _shown(counts: dict[str, Any]) -> Iterable[str]:
     return (duration(counts[name]) if name.endswith("Ms") else f"{counts[name]:,}" for name in _COUNTS)
-
-
-def duration(milliseconds: int) -> str:
-    """Return a duration as 59.9s or 1:02:03."""
-    if milliseconds < 60_000:
-        return f"{milliseconds / 1000:.1f}s"
-    minutes, seconds = divmod(milliseconds // 1000, 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -24,12 +24,18 @@ from ..schema.models import (
     InstanceRequest,
     LoadedModel,
     LoadRequest,
-    ModelList,
 )
 from .active import ActiveModelRegistry
 from .names import Availability, look_up, model_not_found, refers_to
 
 _UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
+
+
+class Listed(NamedTuple):
+    """The models in memory, and those on disk."""
+
+    loaded: tuple[LoadedModel, ...]
+    downloaded: tuple[DownloadedModel, ...]
 
 
 class Activation(NamedTuple):
@@ -59,10 +65,10 @@ class ModelLifecycle:
     async def close(self) -> None:
         await self._tasks.close()
 
-    async def listing(self, box: Box) -> ModelList:
+    async def listing(self, box: Box) -> Listed:
         """Return the models on disk and in memory. Raises as SdkCalls."""
         downloaded, loaded = await asyncio.gather(box.sdk.downloaded(), box.sdk.loaded())
-        return ModelList(loaded=self._active.mark(loaded), downloaded=downloaded)
+        return Listed(self._active.mark(loaded), downloaded)
 
     async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model, unless it has an instance, and activate it, unless the request says otherwise.

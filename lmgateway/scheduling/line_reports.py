@@ -12,14 +12,22 @@ from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
 from .report import figures, report
+from .residency.report import loading_instances, swap_report
+from .residency.residency import Residency
 from .tickets import Ticket
 
 
 class LineReports:
     """The owner of the learned durations. `phases` returns those of the running exchanges by their ids."""
 
-    def __init__(self, line: Callable[[], Line], phases: Callable[[], Mapping[str, Phase]]) -> None:
+    def __init__(
+        self,
+        line: Callable[[], Line],
+        residency: Callable[[], Residency],
+        phases: Callable[[], Mapping[str, Phase]],
+    ) -> None:
         self._line = line
+        self._residency = residency
         self._phases = phases
         self.durations = Durations()
 
@@ -29,7 +37,16 @@ class LineReports:
         return forecast(line, now, self.durations)
 
     def report(self) -> QueueReport:
-        return report(self._line(), monotonic(), durations=self.durations, phases=self._phases())
+        now, residency = monotonic(), self._residency()
+        return report(
+            self._line(),
+            now,
+            durations=self.durations,
+            phases=self._phases(),
+            pinned=residency.terms.pins,
+            loading=loading_instances(residency),
+            swap=swap_report(residency, now, self.durations),
+        )
 
     def figures(self) -> LineFigures:
         return figures(self._line(), monotonic())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import UNSET
 
 from ..observe.queue_metrics import OUTSIDE, LineFigures
 from ..schema.debug import Phase
-from ..schema.queue import QueueInstance, QueueReport, RunningLease, WaitingRequest
+from ..schema.queue import QueueInstance, QueueReport, RunningLease, Swap, WaitingRequest
 from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
@@ -24,18 +24,23 @@ def report(
     *,
     durations: Durations,
     phases: Mapping[str, Phase],
+    pinned: Collection[str] = (),
+    loading: Iterable[QueueInstance] = (),
+    swap: Swap | None = None,
 ) -> QueueReport:
     """Return the report. It charges the accounts for the time that has passed.
 
-    `phases` are those of the requests that have a client, by their ids.
+    `phases` are those of the requests that have a client, by their ids. `pinned` are keys of models,
+    `loading` what is being loaded.
     """
     line.accounts.advance(now)
     expected = forecast(line, now, durations)
     return QueueReport(
-        instances=[_instance(one, now) for one in _shown(line)],
+        instances=[*(_instance(one, now, pinned) for one in _shown(line)), *loading],
         waiting=[_waiting(one, now, expected[one.ticket]) for one in line.waiting],
         running=[_running(lease, phases) for lease in line.running.values()],
         keys=[*shares(line)],
+        swap=swap,
     )
 
 
@@ -66,18 +71,18 @@ def _shown(line: Line) -> Iterator[Instance]:
             yield instance
 
 
-def _instance(instance: Instance, now: float) -> QueueInstance:
+def _instance(instance: Instance, now: float, pinned: Collection[str]) -> QueueInstance:
     return QueueInstance(
         box=instance.id.box,
         instance=instance.id.name,
         model=instance.model,
-        state="resident" if instance.is_listed else "loading",
+        state=instance.state if instance.is_listed else "loading",
         slots=instance.slots,
         ours=len(instance.leases),
         outside=instance.outside,
         idle_ms=0 if instance.leases else _milliseconds(now - instance.idle_since),
-        pinned=False,
-        origin="outside",
+        pinned=instance.model in pinned,
+        origin=instance.origin,
     )
 
 

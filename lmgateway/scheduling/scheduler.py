@@ -13,6 +13,7 @@ from ..boxes.fleet import Fleet
 from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayError
+from ..models.names import known_model
 from ..models.profiles import profiles_of
 from ..observe.activity import Activity
 from ..observe.exchange import Exchange
@@ -103,8 +104,10 @@ class Scheduler:
         self.dispatch(leases)
 
     def _residency_terms(self) -> ResidencyTerms:
-        terms = ResidencyTerms.of(self._config)
-        return structs.replace(terms, enabled=terms.enabled and not self._fleet.only.is_unmanageable)
+        terms, box = ResidencyTerms.of(self._config), self._fleet.only
+        aliases = profiles_of(self._config.models).aliases
+        pins = tuple(known_model(name, box.catalogue.find, aliases).key for name in terms.pins)
+        return structs.replace(terms, enabled=terms.enabled and not box.is_unmanageable, pins=pins)
 
     def _assume(self, ticket: Ticket) -> Instance | Reason:
         """Return what stands for a model that isn't in memory, or what a request waits for then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -12,9 +13,17 @@ ModelType = Literal["llm", "embedding"]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
-def about(text: str) -> Meta:
-    """Return a field's description for the OpenAPI document."""
-    return Meta(description=text)
+def about(
+    text: str, *, title: str | None = None, group: str | None = None, types: Sequence[ModelType] | None = None
+) -> Meta:
+    """Return a field's description for the OpenAPI document.
+
+    The rest is for the dashboard's form of the field: its label, the part of the form that it is in (of a
+    field without one the first part), and the types of models that have it (all of them by default).
+    """
+    marks = {"x-group": group, "x-types": types}
+    extra = {name: value for name, value in marks.items() if value is not None}
+    return Meta(title=title, description=text, extra_json_schema=extra or None)
 
 
 ModelKey = Annotated[Name, about("The model's key, as `GET /admin/models` lists it.")]

@@ -1,4 +1,4 @@
-"""The JSON of /admin/models.
+"""The JSON of /admin/models, but for the list.
 
 In a request, `null` for an optional field means the same as leaving it out.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, UnsetType, field, structs
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from .common import Message, ModelKey, ModelType, Name, RequestBody, about
+from .load_settings import Gpu as Gpu
+from .load_settings import LoadConfig as LoadConfig
 
-_NO_SETTING = about("Accepted, but LM Studio has no such setting; the response lists it in `ignored`.")
-
+_INSTANCE = "Instance"
 
 # They are saved, published, and filled into requests.
 StopStrings = Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=256)]
@@ -30,52 +31,15 @@ class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=Tru
     stream: bool | None = None
 
 
-class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    ratio: Annotated[
-        Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None,
-        about("The share of the model that is offloaded to the GPU."),
-    ] = None
-    layers: Annotated[Annotated[int, Meta(ge=0)] | None, _NO_SETTING] = None
-    main_gpu: Annotated[int, Meta(ge=0)] | None = None
-    split_strategy: Literal["evenly", "favorMainGpu"] | None = None
-    disabled_gpus: tuple[Annotated[int, Meta(ge=0)], ...] | None = None
-
-
-CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"] | bool
-
-
-class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """Load settings: those of the `lmstudio` SDK, two that it lacks, and two that LM Studio doesn't have."""
-
-    context_length: Annotated[Annotated[int, Meta(gt=0)] | None, about("In tokens.")] = None
-    parallel: Annotated[
-        Annotated[int, Meta(ge=1)] | None,
-        about("How many predictions run at once; the next ones wait in LM Studio. Only for an llm."),
-    ] = None
-    use_unified_kv_cache: Annotated[
-        bool | None, about("Whether parallel predictions share the context's memory. Only for an llm.")
-    ] = None
-    gpu: Gpu | None = None
-    cpu_threads: Annotated[Annotated[int, Meta(gt=0)] | None, _NO_SETTING] = None
-    rope_frequency_base: Annotated[float, Meta(gt=0)] | None = None
-    rope_frequency_scale: Annotated[float, Meta(gt=0)] | None = None
-    gpu_strict_vram_cap: bool | None = None
-    offload_kv_cache_to_gpu: bool | None = field(name="offloadKVCacheToGpu", default=None)
-    eval_batch_size: Annotated[int, Meta(ge=1)] | None = None
-    flash_attention: bool | None = None
-    keep_model_in_memory: bool | None = None
-    seed: int | None = None
-    use_fp16_for_kv_cache: bool | None = field(name="useFp16ForKVCache", default=None)
-    try_mmap: bool | None = None
-    num_experts: int | None = None
-    llama_k_cache_quantization_type: CacheQuantization | None = None
-    llama_v_cache_quantization_type: CacheQuantization | None = None
-
-
 class LoadRequest(RequestBody, frozen=True, kw_only=True):
     model_key: ModelKey
     instance_id: Annotated[
-        Name | None, about("The instance's identifier. By default LM Studio uses the model's key.")
+        Name | None,
+        about(
+            "The instance's identifier. By default LM Studio uses the model's key.",
+            title="Name of the instance",
+            group=_INSTANCE,
+        ),
     ] = None
     load_config: Annotated[
         LoadConfig | None,
@@ -83,17 +47,28 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     ] = None
     ttl_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        about("Unload the model after so long without a request. By default, and with 0, never."),
+        about(
+            "Unload the model after so long without a request. By default, and with 0, never.",
+            title="Unload when idle for, in seconds",
+            group=_INSTANCE,
+        ),
     ] = None
     another: Annotated[
         bool | None,
         about(
             "Whether to load one more instance of a model that has one. By default that one is the answer, "
-            "unless an `instanceId` is given."
+            "unless an `instanceId` is given.",
+            title="Load another instance",
         ),
     ] = None
-    default_inference: DefaultInference | None = None
-    activate: Annotated[bool | None, about("Whether to make it the active model. By default true.")] = None
+    default_inference: Annotated[
+        DefaultInference | None,
+        about("For requests that leave them out.", group="Default parameters of requests"),
+    ] = None
+    activate: Annotated[
+        bool | None,
+        about("Whether to make it the active model. By default true.", title="Make it the active model"),
+    ] = None
 
     @property
     def activates(self) -> bool:
@@ -171,11 +146,6 @@ class LoadedModel(DownloadedModel, frozen=True, kw_only=True):
     context_length: int | None
     ttl_ms: int | None
     active: bool = False
-
-
-class ModelList(Message, frozen=True, kw_only=True):
-    loaded: tuple[LoadedModel, ...]
-    downloaded: tuple[DownloadedModel, ...]
 
 
 class ActivateRequest(RequestBody, frozen=True, kw_only=True):

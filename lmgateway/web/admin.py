@@ -10,7 +10,9 @@ from msgspec import structs
 
 from ..boxes.load_order import LoadedInstance
 from ..models.names import WHERE_TO_LOOK, Availability
+from ..scheduling.model_report import loaded_models
 from ..schema.common import ModelType
+from ..schema.model_list import ModelList
 from ..schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -25,7 +27,7 @@ from .choosing import without_alias
 from .request_bodies import read_json
 from .responses import json_response
 from .ruleset import Ruleset
-from .state import ACTIVE_MODELS, CONTEXT, MODELS
+from .state import ACTIVE_MODELS, CONTEXT, MODELS, SCHEDULER
 
 R = TypeVar("R", LoadRequest, InstanceRequest, ActivateRequest)
 
@@ -38,7 +40,10 @@ _WITHOUT_ACTIVE: dict[ModelType, str] = {
 
 
 async def list_models(request: web.Request) -> web.Response:
-    return json_response(await request.app[MODELS].listing(request[CONTEXT].rules.box))
+    box, scheduler = request[CONTEXT].rules.box, request.app[SCHEDULER]
+    listed, pins = await request.app[MODELS].listing(box), scheduler.residency.terms.pins
+    loaded = loaded_models(listed.loaded, scheduler.line, time.monotonic(), box=box.name, pinned=pins)
+    return json_response(ModelList(loaded=loaded, downloaded=listed.downloaded))
 
 
 async def load(request: web.Request) -> web.Response:

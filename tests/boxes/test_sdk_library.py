@@ -30,6 +30,22 @@ def test_every_setting_of_the_sdk_can_be_sent() -> None:
     assert names(sdk.GpuSetting) == names(Gpu) - {"layers"}
 
 
+@pytest.mark.parametrize("kind", ["llm", "embedding"])
+def test_the_document_says_which_types_of_models_have_a_setting(kind: ModelType) -> None:
+    """The dashboard offers only those, and offers apart what LM Studio has for no type."""
+    _, schemas = msgspec.json.schema_components([LoadConfig])
+    for name, part in (("LoadConfig", "{}"), ("Gpu", "gpu.{}")):
+        for field, schema in schemas[name]["properties"].items():
+            if field == "gpu":
+                continue
+            config = {"gpu": {field: 1}} if name == "Gpu" else {field: 1}
+            types = schema.get("x-types", ("llm", "embedding"))
+            ignored = f"loadConfig.{part.format(field)}" in sdk.split_config(config, kind)[1]
+            assert ignored == (kind not in types), field
+            assert (schema.get("x-group") == "Ignored by LM Studio") == (not types), field
+            assert schema["title"], field
+
+
 def test_the_sdk_connects_as_it_is_told() -> None:
     """Without this, proxies of the environment apply again and connecting stalls the event loop."""
     assert _ws_impl.aconnect_ws is transport.connect

@@ -10,6 +10,7 @@ import signal
 
 import pytest
 
+from lmgateway.cli.model_tables import overview
 from lmgateway.schema.models import DefaultInference
 from lmgateway.simulator.engine.switches import Switches
 from lmgateway.web.state import ACTIVE_MODELS
@@ -36,8 +37,58 @@ active  second                                llm        4.7 GB   4096
         text-embedding-nomic-embed-text-v1.5  embedding  84 MB
         openai/gpt-oss-20b                    llm        12.1 GB
         qwen/qwen3-8b                         llm        5.0 GB
+
+LOADED               BOX       ORIGIN   PINNED  STATE     SLOTS  RUNS  WAITS  IDLE
+qwen2.5-7b-instruct  lmstudio  outside  no      resident      4     0      0  0.0s
+second               lmstudio  outside  no      resident      4     0      0  0.0s
 """,
     )
+
+
+async def test_without_the_scope_observe_the_swap_is_left_out(commands: Commands) -> None:
+    """`models` suffices to list them."""
+    status, secret = await commands.run("keys", "add", "ben", "--scope", "models", "--json")
+    assert status == 0
+    access = ("--url", commands.gateway.base_url, "--key", json.loads(secret)["key"])
+    status, output = await commands.run_bare("models", *access)
+    assert status == 0
+    assert CHAT in output
+
+
+LOADED = {"modelKey": CHAT, "identifier": CHAT, "type": "llm", "size": None, "contextLength": None} | {
+    "active": False
+}
+RESIDENT: dict[str, object] = {
+    "box": "lmstudio",
+    "state": "draining",
+    "origin": "on-demand",
+    "pinned": False,
+    "slots": 1200,
+    "running": 2,
+    "waiting": 3,
+    "idleMs": 0,
+}
+MEMORY = [
+    {**LOADED, **RESIDENT},
+    {**LOADED, **RESIDENT, "identifier": "second", "origin": "loaded", "pinned": True, "state": "resident"}
+    | {"slots": 10**9, "running": 0, "idleMs": 61_000},
+]
+SWAP: dict[str, object] = {"from": CHAT, "to": OTHER, "state": "draining", "sinceMs": 12_000}
+
+
+@pytest.mark.parametrize(("eta", "end"), [(40_000, ", done in about 40.0s"), (None, "")])
+def test_what_runs_on_those_in_memory(eta: int | None, end: str) -> None:
+    """And which one is about to be replaced. While the line is off, any number of requests runs at once."""
+    active = {"activeModel": None, "activeEmbeddingModel": None}
+    models = {"loaded": MEMORY, "downloaded": []}
+    assert [*overview(models, active, {**SWAP, "etaMs": eta})][4:] == [
+        "LOADED               BOX       ORIGIN     PINNED  STATE     SLOTS  RUNS  WAITS     IDLE",
+        "qwen2.5-7b-instruct  lmstudio  on-demand  no      draining  1,200     2      3     0.0s",
+        "second               lmstudio  loaded     yes     resident    any     0      3  0:01:01",
+        "",
+        f"Replacing {CHAT} with {OTHER}: draining for 12.0s{end}",
+    ]
+    assert [*overview(models, active, None)][-1].startswith("second ")
 
 
 async def test_active_without_being_loaded(commands: Commands) -> None:

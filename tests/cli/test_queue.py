@@ -82,6 +82,15 @@ async def test_tables(tmp_path: Path) -> None:
         assert await run_here("queue", "--url", url, cwd=tmp_path) == (0, TABLES)
 
 
+async def test_a_swap_is_a_sentence(tmp_path: Path) -> None:
+    """Below the tables."""
+    swap = {"from": MODEL, "to": "qwen/qwen3-8b", "state": "draining", "sinceMs": 12_000, "etaMs": 40_000}
+    async with serving({**REPORT, "swap": swap}) as url:
+        _, output = await run_here("queue", "--url", url, cwd=tmp_path)
+    sentence = f"Replacing {MODEL} with qwen/qwen3-8b: draining for 12.0s, done in about 40.0s"
+    assert output == f"{TABLES}\n{sentence}\n"
+
+
 async def test_json_is_the_report(tmp_path: Path) -> None:
     """With every field."""
     async with serving(REPORT) as url:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from lmgateway.observe.queue_metrics import QueueMetrics
-from lmgateway.simulator import Simulator
+from lmgateway.simulator import Pace, Simulator
 from tests.conftest import StartGateway
 from tests.debug.conftest import LLM
 from tests.support.gate import Gate
@@ -116,6 +116,35 @@ async def test_who_runs_and_who_waits(home: Home) -> None:
     assert (account["key"], account["address"], account["share"]) == ("anyone", "127.0.0.1", 1.0)
     assert (account["running"], account["waiting"], account["behindMs"]) == (1, 2, 0)
     assert report["swap"] is None
+
+
+async def test_the_list_of_models_counts_them_too(home: Home) -> None:
+    """Beside what LM Studio lists of the instance."""
+    async with asking(home, "first"), asking(home, "second"), asking(home, "third"):
+        _, models = await home.get("/admin/models")
+    (loaded,) = models["loaded"]
+    assert {name: loaded[name] for name in ("identifier", "box", "state", "origin", "pinned")} == {
+        "identifier": LLM,
+        "box": "lmstudio",
+        "state": "resident",
+        "origin": "outside",
+        "pinned": False,
+    }
+    assert (loaded["slots"], loaded["running"], loaded["waiting"], loaded["idleMs"]) == (1, 1, 2, 0)
+
+
+async def test_a_pinned_model_is_shown_as_such(start_gateway: StartGateway) -> None:
+    """Also if the configuration names it by an alias."""
+    simulator = Simulator(pace=Pace.instant())
+    simulator.load(LLM)
+    tables = {"models": {LLM: {"aliases": ["house"]}}, "residency": {"pin": ["house"]}}
+    async with running_studio(simulator) as studio:
+        home = Home(await start_gateway(studio.base_url, **tables), studio)
+        assert [one["pinned"] for one in (await home.get("/admin/models"))[1]["loaded"]] == [True]
+        url, hello = home.gateway.url(CHAT), {**HELLO, "model": "house"}
+        async with home.gateway.client.post(url, json=hello) as response:  # so that the instance is known
+            assert response.status == 200
+        assert [one["pinned"] for one in (await queue(home))["instances"]] == [True]
 
 
 async def test_a_waiting_request_can_be_cancelled(home: Home) -> None:

@@ -22,6 +22,7 @@ from ...schema.debug import (
     TokenUsage,
 )
 from ...schema.health import DashboardAccess, Health, Reachability, Readiness, Root
+from ...schema.model_list import LoadedModelReport, ModelList
 from ...schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -34,9 +35,7 @@ from ...schema.models import (
     InstanceRequest,
     LoadAnswer,
     LoadConfig,
-    LoadedModel,
     LoadRequest,
-    ModelList,
     UnloadAnswer,
 )
 from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
@@ -71,12 +70,20 @@ _ON_DISK = DownloadedModel(
 
 MODELS = ModelList(
     loaded=(
-        LoadedModel(
+        LoadedModelReport(
             **{name: getattr(_ON_DISK, name) for name in _ON_DISK.__struct_fields__},
             identifier=MODEL,
             context_length=8192,
-            ttl_ms=3_600_000,
+            ttl_ms=None,
             active=True,
+            box=BOX,
+            state="resident",
+            origin="on-demand",
+            pinned=False,
+            slots=4,
+            running=1,
+            waiting=2,
+            idle_ms=0,
         ),
     ),
     downloaded=(_ON_DISK,),
@@ -234,7 +241,7 @@ QUEUE = QueueReport(
             outside=0,
             idle_ms=0,
             pinned=False,
-            origin="outside",
+            origin="on-demand",
         )
     ],
     waiting=[

@@ -28,7 +28,7 @@ function editing({ title, about, confirm, isNew, modelKeys, key, send }) {
   const fields = new KeyFields({ isNew, modelKeys });
   fields.write(key);
   const before = isNew ? new Map() : fields.read();
-  const opened = openDialog({
+  return openDialog({
     title,
     content: [make("p", { class: "hint" }, about), ...fields.nodes],
     confirm,
@@ -44,9 +44,6 @@ function editing({ title, about, confirm, isNew, modelKeys, key, send }) {
       return mistakes.length > 0 ? "Nothing was saved. Change what is marked." : error.message;
     },
   });
-  // The browser can't move the focus to a field that is folded away.
-  fields.nodes.at(-1).addEventListener("invalid", ({ currentTarget }) => (currentTarget.open = true), true);
-  return opened;
 }
 
 /** Show a secret until the dialog is closed. The dialog is then removed from the page. */

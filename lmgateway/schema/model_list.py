@@ -1,0 +1,36 @@
+"""The JSON of GET /admin/models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from .common import Message, about
+from .models import DownloadedModel, LoadedModel
+from .queue import Origin
+
+
+class LoadedModelReport(LoadedModel, frozen=True, kw_only=True):
+    """A model in memory, with what runs on it and how long it stays."""
+
+    box: Annotated[str, about("The name of the LM Studio.")]
+    state: Annotated[
+        Literal["resident", "draining", "unloading"],
+        about("`draining`: it gets no new request, and is unloaded when those that run have ended."),
+    ]
+    origin: Annotated[
+        Origin,
+        about(
+            "Who loaded it: the gateway for a request (`on-demand`), somebody through the gateway "
+            "(`loaded`), or anybody else (`outside`)."
+        ),
+    ]
+    pinned: Annotated[bool, about("Whether the gateway never unloads it: its model is in `residency.pin`.")]
+    slots: Annotated[int, about("How many requests run on it at once.")]
+    running: Annotated[int, about("Requests of the gateway that run on it.")]
+    waiting: Annotated[int, about("Requests in line for its model.")]
+    idle_ms: Annotated[int, about("How long it has been without a request of the gateway; 0 if one runs.")]
+
+
+class ModelList(Message, frozen=True, kw_only=True):
+    loaded: tuple[LoadedModelReport, ...]
+    downloaded: tuple[DownloadedModel, ...]
