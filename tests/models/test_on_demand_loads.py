@@ -12,7 +12,7 @@ import pytest
 from lmgateway.boxes.load_order import LoadedInstance
 from lmgateway.errors import Conflict
 from lmgateway.schema.models import LoadConfig, LoadRequest
-from lmgateway.web.state import ACTIVITY, FLEET, ORIGINS, RULES_IN_FORCE
+from lmgateway.web.state import ACTIVITY, DATABASE, FLEET, ORIGINS, RULES_IN_FORCE
 from tests.conftest import StartGateway
 from tests.support.gateway import running_gateway
 from tests.support.home import QUICK, Home
@@ -111,13 +111,17 @@ async def test_a_load_that_finds_an_instance_is_not_remembered(home: Home) -> No
 
 
 async def test_settings_survive_a_restart(home: Home, tmp_path: Path) -> None:
-    """They are saved in the background, at the latest when the gateway stops."""
+    """They are saved at once, or if that fails when the gateway stops."""
     tables: dict[str, object] = {
         "lmstudio": {"base_url": home.studio.base_url, **QUICK},
         "server": {"state_dir": str(tmp_path / "another")},
     }
+    path, aside = tmp_path / "another" / "lmgateway.db", tmp_path / "aside"
     async with running_gateway(tables) as gateway:
+        path.rename(aside)
         await by_admin(Home(gateway, home.studio), loadConfig=LARGE_JSON)
+        await until(lambda: gateway.app[DATABASE].errors)
+        aside.rename(path)
     await home.post("unload", modelKey=LLM)
     async with running_gateway(tables) as gateway:
         instance = await on_demand(Home(gateway, home.studio))
@@ -217,6 +221,51 @@ async def test_an_admins_load_with_other_settings_is_a_conflict(held_home: Home,
     held.finish()
     assert (await asyncio.wait_for(demand, PATIENCE_SECONDS)).identifier == "mine"
     assert (await asyncio.wait_for(unnamed, PATIENCE_SECONDS))[0] == 409
+
+
+async def test_a_named_instance_in_memory_is_the_result(home: Home) -> None:
+    """And no other one of the model."""
+    for name in (LLM, "mine"):
+        await by_admin(home, instanceId=name)
+    for name in ("mine", LLM):
+        instance = await on_demand(home, LLM, name)
+        assert (instance.identifier, instance.was_loaded) == (name, True)
+    assert (await on_demand(home, LLM, "another")).was_loaded is False
+    assert loaded(home) == [LLM, "mine", "another"]
+
+
+@pytest.mark.parametrize("model", [LLM, OTHER], ids=["the same model", "another model"])
+async def test_it_waits_for_another_load_of_the_name(held_home: Home, held: Held, model: str) -> None:
+    """Which it can't be a part of. The result is that instance, unless it is another model's."""
+    _, listed = await held_home.get("/admin/models")
+    path = next(one["path"] for one in listed["downloaded"] if one["modelKey"] == model)
+    admin = asyncio.create_task(by_admin(held_home, modelKey=path, instanceId="mine"))
+    await asyncio.wait_for(held.waiting.acquire(), PATIENCE_SECONDS)
+    demand = asyncio.create_task(on_demand(held_home, LLM, "mine"))
+    await until(lambda: len(held_home.gateway.app[ACTIVITY].operations.running) == 2)
+    # LM Studio answers in order: a load that didn't wait would have asked for all that it needs by then.
+    for _ in range(4):
+        await held_home.get("/admin/models")
+    held.finish()
+    assert (await asyncio.wait_for(admin, PATIENCE_SECONDS))["identifier"] == "mine"
+    if model == LLM:
+        assert (await asyncio.wait_for(demand, PATIENCE_SECONDS)).identifier == "mine"
+    else:
+        with pytest.raises(Conflict, match="mine is loaded already"):
+            await asyncio.wait_for(demand, PATIENCE_SECONDS)
+    assert loaded(held_home) == ["mine"]
+
+
+async def test_one_name_has_one_model_and_one_time_to_live(held_home: Home, held: Held) -> None:
+    """Loads that differ in them aren't one."""
+    first = asyncio.create_task(by_admin(held_home, instanceId="mine", ttlSeconds=60))
+    await asyncio.wait_for(held.waiting.acquire(), PATIENCE_SECONDS)
+    for different in ({"modelKey": OTHER}, {"modelKey": LLM, "ttlSeconds": 61}):
+        assert (await held_home.post("load", instanceId="mine", **different))[0] == 409
+    joined = asyncio.create_task(by_admin(held_home, instanceId="mine"))
+    held.finish()
+    for load in (first, joined):
+        assert (await asyncio.wait_for(load, PATIENCE_SECONDS))["identifier"] == "mine"
 
 
 async def test_a_name_is_taken_from_no_other_model(home: Home) -> None:
