@@ -9,11 +9,13 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct, structs
 
-from .json_patterns import ESCAPE, SPACE_CHARACTERS, UTF8
+from .json_patterns import ESCAPE, SPACE_CHARACTERS, SPACES, UTF8
 from .members import MemberScan
 
 # A longer value of one of the members has no meaning, and is cut off.
 VALUE_BYTES = 4096
+# A body in which a member's name occurs more often is scanned.
+_MAX_PLACES = 100
 _TEXT_BEGINNING = re.compile(rb'"(?>(?:[^"\\\x80-\xff]|%s|%s){0,300})' % (ESCAPE, UTF8))
 
 Parts = tuple[memoryview, ...]
@@ -62,6 +64,26 @@ class LongBody(Struct, frozen=True):
     def is_located(self, name: str) -> bool:
         """True if with_members() can replace this member, or add it."""
         return name in self.spans or name not in (self.fields or {})
+
+    def located(self, name: str) -> LongBody | None:
+        """Return the body with the place of this member, which it has; None if only a scan can find it.
+
+        The name must be of letters from a to o. 0.2 ms for a megabyte, a scan up to 60.
+        """
+        value = re.escape(bytes((self.fields or {})[name]))
+        member = re.compile(rb'"%s"%s:%s(%s)' % (name.encode(), SPACES, SPACES, value))
+        # The member's name may be spelled with escapes, and that of another, deeper one without.
+        if b"\\u006" in self.text:
+            return None
+        found: list[tuple[int, int]] = []
+        at = -1
+        for _ in range(_MAX_PLACES):
+            if (at := self.text.find(b'"%s"' % name.encode(), at + 1)) < 0:
+                return structs.replace(self, spans={name: found[0]}) if len(found) == 1 else None
+            # Behind a backslash the quotation mark is part of a text.
+            if self.text[at - 1 : at] != b"\\" and (match := member.match(self.text, at)) is not None:
+                found.append(match.span(1))
+        return None
 
     def with_members(self, added: Mapping[str, object], *, without: str | None = None) -> Parts:
         """Return the body with these members, and without that one, which it must have.

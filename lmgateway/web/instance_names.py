@@ -24,7 +24,7 @@ async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, app:
         return planned
     located = None
     if (body := planned.unlocated) is not None:
-        located = await scan_members(body.text, app[TURNS])
+        located = body.located("model") or await scan_members(body.text, app[TURNS])
     return planned.with_instance(name, located)
 
 

@@ -194,6 +194,30 @@ def test_what_a_waiting_long_body_keeps_of_its_members() -> None:
     assert source.body.fields == {"model": Raw(b'"m"')}
 
 
+@often
+@example(rb'{"x":{"model":"m"},"mod\u0065l":"m"}')
+@example(rb'{"\"model":"m","model":"m"}')
+@example(b'{"model":"n","model":"m"}')
+@example(b'{"x":{"model":"m"},"model":"m"}')
+@given(any_bodies)
+def test_a_place_that_is_found_without_a_scan_is_the_right_one(body: bytes) -> None:
+    """Repeated members, escaped names, the same member deeper in the body."""
+    fast = decode_long(body, lambda _: False)
+    if fast is not None and not fast.is_located("model") and (found := fast.located("model")) is not None:
+        assert found.spans["model"] == scanned(body).spans["model"]
+
+
+@pytest.mark.parametrize("often", [98, 200])
+def test_a_usual_body_needs_no_scan(often: int) -> None:
+    """Also one with other members of the name; one with very many is scanned."""
+    others = b'{"model":{"type":"string"}},' * often
+    body = b'{"tools":[%s1],"a":"\\"model\\":\\"m\\"","model" : "m"}' % others
+    found = decoded(body).located("model")
+    assert (found is not None) == (often < 100)
+    if found is not None:
+        assert found.spans == {"model": (len(body) - 4, len(body) - 1)}
+
+
 # ── The member that would load the model anew ──────────────────────────────────────────────────────────────
 
 context_members = st.sampled_from(
