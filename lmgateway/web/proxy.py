@@ -1,6 +1,6 @@
 """A proxied request, stage by stage.
 
-read → choose → plan → name_instance → deliver (admit → address → send → judge) → relay → record.
+read → choose → plan → name → deliver (admit → address → send → judge) → relay → record.
 
 Each stage takes a value and returns the next one. The record is made when the `exchange` block is left.
 """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,7 +20,7 @@ from tests.support.gate import Gate
 from tests.support.gateway import Gateway
 from tests.support.household import CHAT, HELLO, KEYED, LLM, OWNER, ask, household
 from tests.support.studio import running_studio
-from tests.support.upstream import Received, ScriptedUpstream, answer
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, answer, chunk
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 KEY, INSTANCE, EMBEDDING, EMBEDDING_INSTANCE = "pub/key", "mine", "pub/embed", "mine-too"
@@ -28,6 +30,7 @@ LISTED = [
     {"key": "pub/away", "type": "llm", "loaded_instances": []},
 ]
 REST = b'"n":[1.0,1E+2],"s":"caf\\u00e9","h":"\\ud83d","pad":"%s"'
+MIB = 1024**2
 PADDINGS = [0, 80_000, 3_000_000]
 SENT_BY = sorted(set(DIALECTS) - {"/v1/messages/count_tokens"})
 
@@ -132,6 +135,36 @@ async def test_every_round_of_a_mended_request_names_it(start: Any, upstream: Sc
     assert [body["model"] for body in sent] == [INSTANCE] * 3
     kinds = [body["response_format"]["type"] for body in sent]
     assert kinds == ["json_object", "json_schema", "json_schema"]
+
+
+@pytest.mark.parametrize("member", [b'"model":"pub/key",', b""], ids=["replaced", "filled in"])
+async def test_the_body_is_freed_when_lm_studio_answers(
+    start: Any, upstream: ScriptedUpstream, member: bytes
+) -> None:
+    """Neither the client's nor the one that was sent is in memory while the response is relayed."""
+    gateway, more = await start(), asyncio.Event()
+    sent = b""
+
+    async def script(request: Received, _reader: Any, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        sent, request.body = request.body[:100], b""
+        writer.write(STREAM_HEAD + chunk(b"data: {}\n\n"))
+        await more.wait()
+        writer.write(chunk(b"data: [DONE]\n\n") + chunk(b""))
+
+    upstream.script = script
+    body = io.BytesIO(b'{%s"stream":true,"pad":"%s"}' % (member, b"x" * 8 * MIB))
+    fields = {**OWNER, "Content-Type": "application/json"}
+    tracemalloc.start()
+    try:
+        async with gateway.client.post(gateway.url(CHAT), data=body, headers=fields) as response:
+            assert await response.content.readany() == b"data: {}\n\n"
+            assert b'"model":"mine"' in sent
+            assert tracemalloc.get_traced_memory()[0] < 2 * MIB
+            more.set()
+            await response.read()
+    finally:
+        tracemalloc.stop()
 
 
 async def test_the_books_have_the_model_that_was_asked_for(start_gateway: StartGateway) -> None:
