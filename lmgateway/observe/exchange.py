@@ -86,10 +86,14 @@ class Exchange(Struct, eq=False, kw_only=True):
     first_token: float | None = None
     last_token: float | None = None
     mended: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
-    def resolved(self, model: str | None, *, stream: bool) -> None:
-        """Record the model and whether a stream is requested, when the request's body has been read."""
-        self.stream = stream
+    def resolved(self, model: str | None, *, stream: bool, ignored: tuple[str, ...] = ()) -> None:
+        """Record the model and whether a stream is requested, when the request's body has been read.
+
+        `ignored` are the members of the body that aren't sent on.
+        """
+        self.stream, self.ignored = stream, ignored
         if model is not None:
             self.model = clean_name(model, self.redact)
 

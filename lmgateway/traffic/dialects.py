@@ -53,6 +53,7 @@ class Dialect(Struct, frozen=True, eq=False):
     `generates`: its requests generate text, which keeps the GPU busy. `stream_end` matches the end of a
     complete stream, whose events are those of `protocol`. `usage_on_request`: a stream reports usage only if
     the request asks for it. `continues`: its answers have ids, by which a later request continues them.
+    `reloads`: the member with which a request has LM Studio load the model anew.
     """
 
     model_type: ModelType
@@ -61,6 +62,7 @@ class Dialect(Struct, frozen=True, eq=False):
     usage_on_request: bool = False
     stream_end: re.Pattern[bytes] | None = None
     protocol: Protocol = "openai"
+    reloads: str | None = None
 
     @property
     def continues(self) -> bool:
@@ -84,6 +86,11 @@ DIALECTS: Mapping[str, Dialect] = {
     "/v1/embeddings": Dialect("embedding", {}),
     "/api/v0/embeddings": Dialect("embedding", {}),
     "/api/v1/chat": Dialect(
-        "llm", _NATIVE_CHAT, generates=True, stream_end=stream_end.OF_NATIVE_CHAT, protocol="native"
+        "llm",
+        _NATIVE_CHAT,
+        generates=True,
+        stream_end=stream_end.OF_NATIVE_CHAT,
+        protocol="native",
+        reloads="context_length",
     ),
 }

@@ -38,7 +38,8 @@ class MemberScan:
 
     When it is complete, `is_object` is true if the text is a JSON object. `start` is the position behind the
     opening brace, and `spans` has the places of the values that are looked for; of a repeated member the last
-    one, which counts. `is_empty`: the object has no members.
+    one, which counts. `names` has the positions of their names, and `repeated` the repeated ones. `is_empty`:
+    the object has no members.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class MemberScan:
         self._is_complete = False
         # The member of the object itself that is being read, if it is looked for.
         self._name: str | None = None
-        self._value_start = 0
+        self._name_start = self._value_start = 0
         self.is_object = False
         self.is_empty = True
         self.start = 0
         self.spans: dict[str, tuple[int, int]] = {}
+        self.names: dict[str, int] = {}
+        self.repeated: set[str] = set()
 
     def step(self, seconds: float = PIECE_SECONDS) -> bool:
         """Read on for so long. Return whether there is more to read."""
@@ -136,6 +139,7 @@ class MemberScan:
         is_whole = match[1] is not None
         if len(self._open) == 1:
             self._name = self._wanted.find(match[1]) if is_whole else None
+            self._name_start = match.start(1)
         if is_whole:
             self._read = MemberScan._read_colon
         else:
@@ -187,8 +191,10 @@ class MemberScan:
             raise _MalformedError
 
     def _end_value(self) -> None:
-        if len(self._open) == 1 and self._name is not None:
-            self.spans[self._name] = (self._value_start, self._at)
+        if len(self._open) == 1 and (name := self._name) is not None:
+            if name in self.spans:
+                self.repeated.add(name)
+            self.spans[name], self.names[name] = (self._value_start, self._at), self._name_start
         self._read = MemberScan._read_after_value
 
     def _read_after_value(self) -> None:

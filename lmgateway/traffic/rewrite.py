@@ -36,6 +36,7 @@ WANTED = WantedMembers(
     {
         *("model", "stream", "stream_options", *SYNONYMS.values()),
         *("tools", "integrations", "previous_response_id", "service_tier"),
+        *(dialect.reloads for dialect in DIALECTS.values() if dialect.reloads is not None),
     }.union(*(dialect.parameters.values() for dialect in DIALECTS.values()))
 )
 
@@ -56,22 +57,40 @@ class Choice(Struct, frozen=True, gc=False):
     defaults: tuple[DefaultInference, ...] = ()
 
 
+class Source(NamedTuple):
+    """What a long body was made of. It takes no memory that the body's parts don't take."""
+
+    body: LongBody
+    added: Mapping[str, object]
+    without: str | None
+
+
 class Filled(Struct, frozen=True, gc=False):
     """A body for LM Studio, and what it requests.
 
     `streaming`: it requests a stream. `asks_usage`: the gateway added a request for the stream's usage.
+    `ignored` are the members that were left out. `source` is what a long body was made of.
     """
 
     body: bytes | Parts
     streaming: bool = False
     asks_usage: bool = False
+    ignored: tuple[str, ...] = ()
+    source: Source | None = None
 
 
-def fill(body: Body, dialect: Dialect, choice: Choice, *, account_streams: bool = False) -> Filled:
+def fill(
+    body: Body,
+    dialect: Dialect,
+    choice: Choice,
+    *,
+    account_streams: bool = False,
+    without: str | None = None,
+) -> Filled:
     """Return the body with the chosen model, and default parameters where the client left them out.
 
-    With `account_streams`, usage is requested of every stream. A body that isn't a JSON object is returned
-    unchanged.
+    With `account_streams`, usage is requested of every stream. A member `without` is left out. A body that
+    isn't a JSON object is returned unchanged.
     """
     fields = body.fields
     if fields is None:
@@ -87,7 +106,20 @@ def fill(body: Body, dialect: Dialect, choice: Choice, *, account_streams: bool 
         options = _with_usage(fields.get("stream_options"))
         if options is not None:
             added["stream_options"], asks_usage = options, True
-    return Filled(body.with_members(added), streaming, asks_usage)
+    if without not in fields:
+        without = None
+    return Filled(
+        body.with_members(added, without=without),
+        streaming,
+        asks_usage,
+        () if without is None else (without,),
+        None if isinstance(body, ShortBody) else Source(body.with_fields("model"), added, without),
+    )
+
+
+def may_rename(model: Raw | None) -> bool:
+    """True if a body with this `model` may get another one: LM Studio refuses what isn't a text."""
+    return model is None or is_empty(model) or text_of(model) is not None
 
 
 def is_empty(value: Raw) -> bool:
@@ -103,10 +135,12 @@ def text_of(value: Raw | bytes | memoryview | None) -> str | None:
         return None
 
 
-def decode_long(text: bytes | bytearray, may_rename: Callable[[str], bool]) -> LongBody | None:
+def decode_long(
+    text: bytes | bytearray, is_alias: Callable[[str], bool], without: str | None = None
+) -> LongBody | None:
     """Decode a body at once, for `fill`. None if it has to be scanned in pieces instead.
 
-    `may_rename`: whether a model of this name may get another one.
+    `is_alias`: whether a model of this name gets another one. `without` as for `fill`.
     """
     if len(text) > _DECODED_BYTES:
         return None
@@ -117,8 +151,10 @@ def decode_long(text: bytes | bytearray, may_rename: Callable[[str], bool]) -> L
     model, options = fields.get("model", _TRUE), fields.get("stream_options", _TRUE)
     if max(len(model), len(options)) > VALUE_BYTES:
         return None
-    if is_empty(model) or may_rename(text_of(model) or "") or _with_usage(options) is not None:
+    if is_empty(model) or is_alias(text_of(model) or "") or _with_usage(options) is not None:
         return None  # it may get a new value, and the decoder doesn't tell its place
+    if without in fields:
+        return None
     return LongBody.decoded(text, fields)
 
 

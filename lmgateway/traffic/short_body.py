@@ -54,15 +54,19 @@ class ShortBody(Struct, frozen=True, gc=False):
         value = (self.fields or {}).get(name)
         return None if value is None else bytes(value)
 
-    def with_members(self, added: Mapping[str, object]) -> bytes:
-        """Return the body with these members; a member that it has already gets the new value.
+    def with_members(self, added: Mapping[str, object], *, without: str | None = None) -> bytes:
+        """Return the body with these members, and without that one, which it must have.
 
-        The bytes of all other members stay. A byte order mark is dropped if anything is added.
+        A member that it has already gets the new value. The bytes of all other members stay. A byte order
+        mark is dropped if anything changes.
         """
-        if not added or self.fields is None:
+        if self.fields is None or not (added or without):
             return self.text
-        if not self.fields.keys().isdisjoint(added):
-            replaced = msgspec.json.encode({**self.fields, **added})
+        if without is not None or not self.fields.keys().isdisjoint(added):
+            changed = {**self.fields, **added}
+            if without is not None:
+                del changed[without]
+            replaced = msgspec.json.encode(changed)
             return replaced if self.masked is None else self.masked.restore(replaced)
         # Inserted after the opening brace, so that the client's bytes stay unchanged.
         members = msgspec.json.encode(added)[1:-1]

@@ -156,8 +156,11 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.force_close()
         headers["Connection"] = "close"
     headers["X-Request-Id"] = context.request_id
-    if context.latest_exchange is not None and context.latest_exchange.queued_ms:
-        headers["X-Queue-Wait-Ms"] = str(context.latest_exchange.queued_ms)
+    if (exchange := context.latest_exchange) is not None:
+        if exchange.queued_ms:
+            headers["X-Queue-Wait-Ms"] = str(exchange.queued_ms)
+        if exchange.ignored:
+            headers["X-Ignored"] = ", ".join(exchange.ignored)
     if context.caller.is_named:
         headers.update(context.app[RATE_LIMITS].headers(context.caller.name))
     headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary

@@ -1,6 +1,6 @@
 """A proxied request, stage by stage.
 
-read → choose → plan → deliver (admit → address → send → judge) → relay → record.
+read → choose → plan → name → deliver (admit → address → send → judge) → relay → record.
 
 Each stage takes a value and returns the next one. The record is made when the `exchange` block is left.
 """
@@ -21,6 +21,7 @@ from .choosing import choose
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver
 from .held_bodies import HeldBody
+from .instance_names import name_instance
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
@@ -73,14 +74,14 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 streams, since = app[WAITING_STREAMS], context.started
                 context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)
             del incoming  # its body is in memory a second time if parameters were filled in
-            exchange.resolved(planned.model, stream=planned.streaming)
+            exchange.resolved(planned.model, stream=planned.streaming, ignored=planned.ignored)
             activity.announce(exchange)
             if dialect is not None:
                 rates.admit(exchange.key)
             if ticket is not None and not run.begin(ticket):
                 await run.wait()
-                # Those before it in line may have used up the tokens meanwhile.
                 rates.admit_after_wait(exchange.key)
+            planned = await name_instance(planned, run.lease, rules, request.app)
             try:
                 delivered = await deliver(planned, rules, exchange)
             finally:

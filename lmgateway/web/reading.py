@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from ..errors import BadRequest
 from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
 from ..traffic.members import MemberScan
-from ..traffic.plan import Incoming
+from ..traffic.plan import Incoming, left_out
 from ..traffic.prompt_size import PromptScan
 from ..traffic.rewrite import WANTED, Body, decode_long
 from ..traffic.short_body import SHORT_BYTES, ShortBody
@@ -26,7 +27,8 @@ async def read(
 ) -> Incoming:
     """Return the request. Its body is read and decoded only if parameters may be filled in.
 
-    Raises UnsupportedMediaType for a body that must be read and can't be decoded, and as Upload.read.
+    Raises UnsupportedMediaType for a body that must be read and can't be decoded, BadRequest, and as
+    Upload.read.
     """
     headers, limits = context.head.for_upstream(), context.rules.config.proxy
     body: Body | Upload | None = None
@@ -43,7 +45,9 @@ async def read(
         if isinstance(text, bytes) and len(text) <= SHORT_BYTES:
             body = ShortBody.decoded(text)
         else:
-            body = await _find_members(text, request.app[TURNS], context.rules.profiles.aliases.match)
+            without = left_out(dialect, context.rules.config)
+            aliases = context.rules.profiles.aliases
+            body = await _find_members(text, request.app[TURNS], aliases.match, without)
     else:
         upload = Upload(request, limits.max_upload_bytes)
         if (length := request.headers.get("Content-Length")) is not None:
@@ -62,14 +66,25 @@ async def prompt_bytes(body: Body, turns: Turns) -> int:
 
 
 async def _find_members(
-    text: bytes | bytearray, turns: Turns, alias_of: Callable[[str], object | None]
+    text: bytes | bytearray, turns: Turns, alias_of: Callable[[str], object | None], without: str | None
 ) -> LongBody:
-    """Return a long body with its members. It is scanned in pieces if it takes long to decode."""
+    """Return a long body with its members. It is scanned in pieces if it takes long to decode.
+
+    Raises BadRequest if there are two members of the name `without`.
+    """
     await turns.next()
-    body = decode_long(text, lambda name: alias_of(name) is not None)
-    if body is None:
-        scan = MemberScan(text, WANTED)
-        while scan.step():
-            await turns.next()
-        body = LongBody.scanned(text, scan)
-    return body
+    body = decode_long(text, lambda name: alias_of(name) is not None, without)
+    return await scan_members(text, turns, without) if body is None else body
+
+
+async def scan_members(text: bytes | bytearray, turns: Turns, without: str | None = None) -> LongBody:
+    """Return a long body with its members and their places. It is scanned in pieces.
+
+    Raises BadRequest if there are two members of the name `without`.
+    """
+    scan = MemberScan(text, WANTED)
+    while scan.step():
+        await turns.next()
+    if without in scan.repeated:  # there may be millions
+        raise BadRequest(f"The body has more than one `{without}`.")
+    return LongBody.scanned(text, scan)

@@ -126,7 +126,8 @@ async def check_context(delivered: Delivered, transfer: Transfer, exchange: Exch
     """Raise an answer's failure; ContextLengthExceeded for an empty one whose prompt fills the context."""
     if transfer.failure is not None:
         raise transfer.failure
-    context = await delivered.box.context_length(delivered.options.model)
+    options = delivered.options
+    context = await delivered.box.context_length(options.instance or options.model)
     prompt = None if exchange.count is None else exchange.count.prompt_tokens
     if context is not None and prompt is not None and prompt >= context:
         raise context_length_exceeded(delivered.options.path, Overflow(prompt, context))

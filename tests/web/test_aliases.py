@@ -16,7 +16,9 @@ from tests.support.process import serving
 from tests.support.upstream import Received, ScriptedUpstream, answer
 
 ALIASES = {"aliases": ["gpt-4o", "claude-*"]}
-TABLES = {"models": {"pub/key": {**ALIASES, "defaults": {"topK": 7}}}}
+# With residency on, the body gets the name of an instance instead.
+BY_KEY: dict[str, object] = {"residency": {"enabled": False}}
+TABLES = {**BY_KEY, "models": {"pub/key": {**ALIASES, "defaults": {"topK": 7}}}}
 PADDINGS = [0, 80_000, 3_000_000]
 
 
@@ -46,7 +48,7 @@ async def test_an_alias_becomes_its_models_key(
     """Everything else keeps its bytes, and a name of LM Studio\'s comes before an alias."""
     upstream.script = lists
     gateway = await start_gateway(
-        upstream.base_url, **KEYED, models={"pub/key": {"aliases": ["gpt-4o", "claude-*"]}}
+        upstream.base_url, **KEYED, **BY_KEY, models={"pub/key": {"aliases": ["gpt-4o", "claude-*"]}}
     )
     rest = b'"n":[1.0,1E+2],"s":"caf\\u00e9","h":"\\ud83d","pad":"%s"' % (b"x" * padding)
     body = b'{"a":1,"model":%s,%s}' % (name, rest)

@@ -1,0 +1,34 @@
+"""Puts the name of the instance that has the slot into a request's body."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..scheduling.slots import Instance, Lease
+from ..traffic.plan import Plan
+from .reading import scan_members
+from .ruleset import Ruleset
+from .state import TURNS
+
+
+async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, app: web.Application) -> Plan:
+    """Return the plan for the same request with a body that names the lease's instance.
+
+    A name that isn't that of the instance's model stays, for LM Studio to refuse or to resolve. So does every
+    name without residency.
+    """
+    named = planned.relay.instance or planned.model
+    if lease is None or (name := lease.instance.id.name) == named:
+        return planned  # nearly every request
+    if not (rules.config.keeps_models and _answers(lease.instance, planned.model, rules)):
+        return planned
+    located = None
+    if (body := planned.unlocated) is not None:
+        located = body.located("model") or await scan_members(body.text, app[TURNS])
+    return planned.with_instance(name, located)
+
+
+def _answers(instance: Instance, model: str | None, rules: Ruleset) -> bool:
+    """True if the instance is in memory, and is one of the named model, if one is named."""
+    known = None if model is None else rules.box.catalogue.find(model)
+    return instance.is_listed and (model is None or (known is not None and known.key == instance.model))
