@@ -43,7 +43,11 @@ class Accounts:
         for box in self._boxes.values():
             box.advance(now)
         for lease in self._running:
-            _charge(lease, lease.box.part)
+            seconds, lease.charged = lease.box.part - lease.charged, lease.box.part
+            lease.gpu_seconds += seconds
+            for standing in lease.standings:
+                standing.seconds += seconds
+                standing.time += seconds / standing.share
         for load in self._loads:
             self._unpaid_seconds += load.charge(load.box.part)
 
@@ -52,7 +56,7 @@ class Accounts:
     def joined(self, ticket: Ticket, now: float) -> Sequence[Standing]:
         """Count a request that waits or runs, and return the standings that pay for it."""
         group = ticket.group
-        account, user = group.account, group.user
+        account = group.account
         standing = self.active.get(account)
         if standing is None:
             self.advance(now)
@@ -61,7 +65,7 @@ class Accounts:
             standing.limit = terms.running
             self._recent.pop(account, None)
         standing.count += 1
-        if user is None:
+        if (user := group.user) is None:
             return (standing,)
         users = self._users.setdefault(account.key, VirtualTimes())
         of_user = users.active.get(user)
@@ -71,33 +75,36 @@ class Accounts:
         of_user.count += 1
         return standing, of_user
 
+    def ended(self, lease: Lease, now: float) -> None:
+        """Charge a lease no more, and count a request less."""
+        lease.ended = now
+        standings = lease.standings
+        seconds = lease.box.advance(now, -1) - lease.charged
+        lease.gpu_seconds += seconds
+        for standing in standings:
+            standing.seconds += seconds
+            standing.time += seconds / standing.share
+            standing.count -= 1
+        if not standings[-1].count:  # else none is 0
+            self._deactivate(lease.ticket.group, standings, now)
+
     def left(self, ticket: Ticket, standings: Sequence[Standing], now: float) -> None:
         """Count a request less."""
         for standing in standings:
             standing.count -= 1
-            if not standing.count:
-                self._deactivate(ticket.group, standing, now)
+        if not standings[-1].count:  # else none is 0
+            self._deactivate(ticket.group, standings, now)
 
-    def _deactivate(self, group: Group, standing: Standing, now: float) -> None:
+    def _deactivate(self, group: Group, standings: Sequence[Standing], now: float) -> None:
+        """Take in that a request was the last of its account, or of its user."""
         account, user = group.account, group.user
-        if standing is self.active.get(account):
+        if user is not None:
+            self._users[account.key].deactivate(user)
+        if not standings[0].count:
             for old, forgotten in self._turns.deactivate(account):
                 self._forgotten[old.key] += forgotten.seconds
             self._recent[account] = now
             self._forget_old(now)
-        elif user is not None:
-            self._users[account.key].deactivate(user)
-
-    def began(self, ticket: Ticket, instance: Instance, standings: Sequence[Standing], now: float) -> Lease:
-        """Return a new lease, which is charged from now on."""
-        box = instance.time or self._time_of(instance, now)
-        return Lease(ticket, instance, box, standings, now, box.advance(now, 1))
-
-    def ended(self, lease: Lease, now: float) -> None:
-        """Charge a lease no more, and count a request less."""
-        lease.ended = now
-        _charge(lease, lease.box.advance(now, -1))
-        self.left(lease.ticket, lease.standings, now)
 
     # ── Loads ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -117,7 +124,7 @@ class Accounts:
 
     def set_outside(self, instance: Instance, count: int, now: float) -> None:
         """Take in how many requests of others run on an instance."""
-        box = instance.time or self._time_of(instance, now)
+        box = instance.time or self.time_of(instance, now)
         box.add_outside(now, count - instance.outside)
         instance.outside = count
 
@@ -126,7 +133,7 @@ class Accounts:
         for account, standing in self.active.items():
             standing.share, standing.limit = self._terms(account.key)
 
-    def _time_of(self, instance: Instance, now: float) -> BoxTime:
+    def time_of(self, instance: Instance, now: float) -> BoxTime:
         """Return the time of the instance's box."""
         instance.time = self._boxes.get(instance.id.box) or BoxTime(now)
         self._boxes[instance.id.box] = instance.time
@@ -181,13 +188,3 @@ class Accounts:
     def outside_seconds(self) -> float:
         """The seconds of requests of others, and of loads that none of the line waited for."""
         return sum(box.outside_seconds for box in self._boxes.values()) + self._unpaid_seconds
-
-
-def _charge(lease: Lease, part: float) -> None:
-    """Charge a lease up to this reading of its box."""
-    seconds = part - lease.charged
-    lease.charged = part
-    lease.gpu_seconds += seconds
-    for standing in lease.standings:
-        standing.seconds += seconds
-        standing.time += seconds / standing.share

@@ -213,7 +213,8 @@ class Line:
     def _let_in(self, ticket: Ticket, place: Instance, standings: Sequence[Standing], now: float) -> Lease:
         if not place.is_listed:
             self.machines.add(place)
-        lease = self.running[ticket] = self.accounts.began(ticket, place, standings, now)
+        box = place.time or self.accounts.time_of(place, now)
+        lease = self.running[ticket] = Lease(ticket, place, box, standings, now, box.advance(now, 1))
         place.leases.append(lease)
         if place.context is not None:
             lease.reserved = self.machines.needs(place, ticket)

@@ -50,7 +50,7 @@ class Notices:
 
     def ended(self, lease: Lease) -> None:
         if lease.is_used:
-            self._durations.learn(lease.ticket.group.wanted.model, lease.ended - lease.began)
+            self._durations.learn(lease.instance.model, lease.ended - lease.began)
         if lease.recorded_seconds is not None:
             self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
 

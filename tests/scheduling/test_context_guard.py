@@ -54,6 +54,12 @@ def test_images_teach_nothing() -> None:
     assert prompt_tokens(needs, 30_000) == 10_000
 
 
+def test_an_unmeasured_prompt_counts_with_its_whole_body() -> None:
+    """It began while LM Studio's SDK, which reports who shares a context, couldn't be reached."""
+    request = ticket(body_bytes=30_000, max_tokens=1)
+    assert ContextNeeds().of(request, CONTEXT, SLOTS) == 10_000 + 1
+
+
 def test_what_ran_before_the_context_was_known_is_reserved() -> None:
     """The load config is read when a request comes, so the first ones are on their way by then."""
     made = line(2)

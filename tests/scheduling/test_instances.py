@@ -73,3 +73,18 @@ def test_an_instance_is_asked_about_again_if_the_sdk_could_not_be_reached() -> N
     [two] = kept.instances.listed("lmstudio")
     kept.instances.put_nothing(two)
     assert kept.unlearned() == []
+
+
+def test_prompts_are_measured_where_the_context_may_be_shared() -> None:
+    """Until the SDK says that it isn't, and not while the SDK can't be asked: that may be for ever."""
+    kept = Kept()
+    kept.lists("one", details=InstanceDetails(2, 4096))
+    [one] = kept.instances.listed("lmstudio")
+    assert one.may_share
+    kept.instances.put_unreachable("lmstudio")
+    assert (one.may_share, kept.unlearned()) == (False, ["one"])
+    for is_shared in (True, False):
+        kept.instances.put_details(one, InstanceDetails(2, 4096, unified_cache=is_shared))
+        assert one.may_share is is_shared
+    kept.instances.take("lmstudio", Listing())
+    assert one.may_share

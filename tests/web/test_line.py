@@ -130,6 +130,17 @@ async def test_answers_that_waited_say_how_long(open_house: Any) -> None:
     assert int(waits[0]) >= 0
 
 
+async def test_a_name_means_what_the_last_list_says(open_house: Any) -> None:
+    """The same request runs on the instance of that name once there is one."""
+    house = await open_house(slots=1, model=EMBEDDING)
+    for name, running in (("another", 1), (LLM, 2)):
+        house.studio.simulator.load(LLM, name)
+        await house.look()
+        house.ask()
+        await house.holds(running=running, waiting=0)
+    assert [lease.ticket.instance for lease in house.line.running.values()] == [None, LLM]
+
+
 async def test_the_configuration_sets_a_models_slots(open_house: Any) -> None:
     """`models.NAME.slots` comes before what LM Studio says."""
     house = await open_house(slots=4, models={LLM: {"slots": 1}})
