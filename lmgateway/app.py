@@ -60,6 +60,7 @@ from .web.state import (
     MODEL_LABELS,
     MODELS,
     ORIGINS,
+    OWNERS,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -68,6 +69,7 @@ from .web.state import (
     STARTED,
     TURNS,
     WAITING_STREAMS,
+    owners_of,
 )
 from .web.waiting_streams import WaitingStreams
 
@@ -108,12 +110,11 @@ def create_app(
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
     app[WAITING_STREAMS] = WaitingStreams()
-    app.cleanup_ctx.extend(
-        (_database, _keys, _response_ids, _origins, _fleet, _scheduler, _models, _ledger, _vitals)
-    )
+    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
+    app[OWNERS] = owners_of(app)
     app[DOCUMENTS] = Documents(OPERATIONS)
     add_routes(app.router, app[AREAS])
     return app
@@ -200,15 +201,11 @@ async def _response_ids(app: web.Application) -> AsyncIterator[None]:
     await app[RESPONSE_IDS].close()
 
 
-async def _origins(app: web.Application) -> AsyncIterator[None]:
-    await app[ORIGINS].restore()
-    yield
-    await app[ORIGINS].close()
-
-
 async def _fleet(app: web.Application) -> AsyncIterator[None]:
+    await app[ORIGINS].restore()
     async with app[FLEET]:
         yield
+    await app[ORIGINS].close()
 
 
 async def _scheduler(app: web.Application) -> AsyncIterator[None]:

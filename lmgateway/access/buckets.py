@@ -49,6 +49,13 @@ class Bucket:
     def take(self, amount: int, now: float) -> None:
         self._full_at = max(self._full_at, now) + amount * self._each
 
+    def take_one(self, now: float) -> bool:
+        """Take one if there is room for it; return whether there was."""
+        if self._full_at - now > self._latest:
+            return False
+        self.take(1, now)
+        return True
+
     def give_back(self, amount: int) -> None:
         self._full_at -= amount * self._each
 
@@ -121,7 +128,7 @@ def format_seconds(seconds: float) -> str:
     """Write a duration as OpenAI's x-ratelimit-reset does: `120ms`, `1s`, `6m0s`, `1h2m3s`. Rounded up."""
     if seconds < 1 and 0 < (milliseconds := ceil(seconds * 1000 - _ROUNDING)) < 1000:
         return f"{milliseconds}ms"
-    return _format_whole(whole_seconds(seconds))
+    return _format_whole(ceil(seconds - _ROUNDING))
 
 
 @lru_cache(maxsize=256)  # that of a day is the same for a second

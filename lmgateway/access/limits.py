@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import Literal
 
@@ -16,7 +17,7 @@ from .buckets import Bucket, DayCount, Standing, format_seconds, whole_seconds
 from .callers import ANYONE, OWNER
 from .keyring import NO_KEYS, Keyring
 
-Fields = tuple[tuple[str, str], ...]
+Fields = Mapping[str, str]
 Dimension = Literal["requests_per_minute", "tokens_per_minute", "tokens_per_day"]
 
 # What a limit is called in an error: the setting, what it counts, and in what time.
@@ -68,33 +69,31 @@ class Account:
 
     def fields(self, now: float, unix: float) -> Fields:
         """Return the header fields: of both limits of tokens those of the tighter one, which leaves less."""
-        fields: Fields = ()
+        fields: dict[str, str] = {}
         if (requests := self.requests) is not None:
-            left, reset = requests.left_and_reset(now)
-            fields = _fields(_OF_REQUESTS, requests.capacity, left, reset)
-        limit, left, reset = None, 0, 0.0
-        if (tokens := self.tokens) is not None:
-            limit, (left, reset) = tokens.capacity, tokens.left_and_reset(now)
-        if (per_day := self.tokens_per_day) is not None:
-            left_today = per_day - self.day.used(unix)
-            # If both leave nothing, the day lasts longer.
-            if limit is None or left_today <= left or left_today <= 0:
-                limit, left, reset = per_day, left_today, self.day.ends - unix
-        return fields if limit is None else fields + _fields(_OF_TOKENS, limit, left, reset)
+            _add_fields(fields, _OF_REQUESTS, requests.capacity, *requests.left_and_reset(now))
+        tokens, per_day = self.tokens, self.tokens_per_day
+        left, reset = (inf, 0.0) if tokens is None else tokens.left_and_reset(now)
+        # If both leave nothing, the day lasts longer.
+        if per_day is not None and ((today := per_day - self.day.used(unix)) <= left or today <= 0):
+            _add_fields(fields, _OF_TOKENS, per_day, today, self.day.ends - unix)
+        elif tokens is not None:
+            _add_fields(fields, _OF_TOKENS, tokens.capacity, left, reset)
+        return fields
 
     def admit(self, key: str) -> None:
         """Count a request. Raises RateLimitExceeded, and counts nothing, if a limit is used up."""
-        now, unix, requests = monotonic(), unix_time(), self.requests
+        now, unix = monotonic(), unix_time()
+        tokens, per_day, requests = self.tokens, self.tokens_per_day, self.requests
         # The standings of a request that is admitted would take 2 µs more.
         if (
-            (self.tokens is not None and not self.tokens.has_room(now))
-            or (self.tokens_per_day is not None and self.day.used(unix) >= self.tokens_per_day)
-            or (requests is not None and not requests.has_room(now))
+            (tokens is None or tokens.has_room(now))
+            and (per_day is None or self.day.used(unix) < per_day)
+            and (requests is None or requests.take_one(now))
         ):
-            standings = self.standings(now, unix)
-            raise _refusal(key, {name: one for name, one in standings.items() if one.wait > 0})
-        if requests is not None:
-            requests.take(1, now)
+            return
+        standings = self.standings(now, unix)
+        raise _refusal(key, {name: one for name, one in standings.items() if one.wait > 0})
 
     def give_request_back(self) -> None:
         if self.requests is not None:
@@ -154,7 +153,7 @@ class RateLimits:
         """Return the x-ratelimit header fields of a response to this key; none if it isn't limited."""
         account = self._accounts.get(key) or self._account(key)
         if account is None or not account.is_limited:
-            return ()
+            return {}
         return account.fields(monotonic(), unix_time())
 
     def used_and_left(self, key: str) -> tuple[Counted, Counted]:
@@ -203,10 +202,10 @@ def _refusal(key: str, exceeded: Mapping[Dimension, Standing]) -> RateLimitExcee
     return RateLimitExceeded(f"{sentence} There is room again {until}.", headers=headers)
 
 
-def _fields(names: tuple[istr, istr, istr], limit: int, left: int, reset: float) -> Fields:
+def _add_fields(
+    fields: dict[str, str], names: tuple[istr, istr, istr], limit: int, left: float, reset: float
+) -> None:
     of_limit, of_left, of_reset = names
-    return (
-        (of_limit, str(limit)),
-        (of_left, str(left) if left > 0 else "0"),
-        (of_reset, format_seconds(reset)),
-    )
+    fields[of_limit] = f"{limit}"
+    fields[of_left] = f"{left}" if left > 0 else "0"
+    fields[of_reset] = format_seconds(reset)

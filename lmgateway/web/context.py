@@ -9,12 +9,14 @@ from aiohttp import web
 from msgspec import Struct, field
 
 from ..access.callers import ANYONE, Caller
+from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import GatewayError, Unauthorized
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
 from .downstream import Downstream
 from .operations.areas import Area
+from .owners import Owners
 from .ruleset import RequestHead, Ruleset
 
 
@@ -26,7 +28,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
     admitted any more. `started` is by the monotonic clock, `began` the same moment in Unix seconds.
     """
 
-    app: web.Application
+    owners: Owners
     rules: Ruleset
     head: RequestHead
     area: Area
@@ -42,6 +44,24 @@ class RequestContext(Struct, eq=False, kw_only=True):
     latest_exchange: Exchange | None = None
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
+
+    def begin_response(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Set the headers that every response has; called just before its head is written."""
+        self.downstream.response = response
+        head, headers = self.head, response.headers
+        if protocol_of(request).is_ending or head.asks_for_another_protocol:
+            response.force_close()
+            headers["Connection"] = "close"
+        headers["X-Request-Id"] = self.request_id
+        if (exchange := self.latest_exchange) is not None:
+            if exchange.queued_ms:
+                headers["X-Queue-Wait-Ms"] = str(exchange.queued_ms)
+            if exchange.ignored:
+                headers["X-Ignored"] = ", ".join(exchange.ignored)
+        if self.caller.is_named:
+            headers.update(self.owners.rate_limits.headers(self.caller.name))
+        # In addition to LM Studio's own Vary.
+        headers.extend(head.cors_fields(proxied=self.area.is_for_pages))
 
     def exchange(self, *, route: str, generates: bool, runs_model: bool = False) -> Exchange:
         """Return an exchange that begins with this request; cancelling the request cancels it."""
