@@ -200,6 +200,11 @@ class Config(Table, frozen=True, kw_only=True):
         return not self.auth.api_key and self.network.ip_allowlist is None
 
     @property
+    def keeps_models(self) -> bool:
+        """True if the gateway decides which models are in memory."""
+        return self.residency.enabled and self.queue.enabled
+
+    @property
     def unguarded(self) -> bool:
         """True if, unless there are named keys, every client is served: no key, and the allowlist is `*`."""
         allowlist = self.network.ip_allowlist

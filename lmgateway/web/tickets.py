@@ -24,7 +24,12 @@ from .state import RESPONSE_IDS, TURNS
 
 
 def ticket_for(
-    scheduler: Scheduler, context: RequestContext, exchange: Exchange, incoming: Incoming, planned: Plan
+    scheduler: Scheduler,
+    context: RequestContext,
+    exchange: Exchange,
+    incoming: Incoming,
+    planned: Plan,
+    choice: Choice,
 ) -> Ticket | None:
     """Return the ticket of a request to a model, None for a request that takes no slot."""
     dialect, body = incoming.dialect, incoming.body
@@ -32,7 +37,7 @@ def ticket_for(
         return None
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return None
-    return _make_ticket(context, dialect, body, planned)
+    return _make_ticket(context, dialect, body, planned, choice)
 
 
 async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, choice: Choice) -> Ticket:
@@ -48,11 +53,16 @@ async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, c
     )
 
 
-def _make_ticket(context: RequestContext, dialect: Dialect, body: Body, planned: Plan) -> Ticket:
+def _make_ticket(
+    context: RequestContext, dialect: Dialect, body: Body, planned: Plan, choice: Choice
+) -> Ticket:
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
     box = rules.box
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
-    model, instance = wanted(planned.model, dialect.model_type, box.catalogue.listing)
+    if choice.key is None:
+        model, instance = wanted(planned.model, dialect.model_type, box.catalogue.listing)
+    else:
+        model, instance = choice.key, choice.instance
     is_background = caller.priority == "background" or context.head.is_background or is_flexible(body)
     return Ticket(
         request_id=context.request_id,
