@@ -73,7 +73,7 @@ def resolve_loadable(
     this comes before a model of this name.
     """
     if active is not None and name == active.instance_id and name not in listing.instances:
-        model = listing.find(active.model_key)
+        model = listing.models.get(active.model_key) or listing.find(active.model_key)
         if model is not None and (is_active or name not in listing.models):
             return Resolved(name, model, name)
     return resolve(name, listing, aliases)

@@ -47,15 +47,19 @@ class Watch:
         await self._tasks.close()
 
     def look(self, now: float) -> None:
-        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one."""
+        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
+
+        Details are also requested of instances that somebody else's request for the list has found.
+        """
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
-            if not self._fleet.only.catalogue.is_fresh:
-                self._tasks.start(self._refresh(self._fleet.only))
+            box = self._fleet.only
+            if not box.catalogue.is_fresh or self._instances.unlearned(box.name):
+                self._tasks.start(self._refresh(box))
 
     async def _refresh(self, box: Box) -> None:
         try:
-            await box.list_models()
+            await box.fresh_models()
             self.is_blind = False
         except GatewayError:  # it is logged where LM Studio is called
             self.is_blind = True

@@ -98,8 +98,11 @@ async def _look_up(box: Box, find: Find) -> Resolved | None:
 
     Raises UpstreamUnavailable.
     """
-    found = find(await box.fresh_models())
-    if found is None and not box.is_unmanageable:
+    listing = await box.fresh_models()
+    found = find(listing)
+    # Before an instance is loaded again, somebody else may have loaded one of its name.
+    is_gone = found is None or not (found.instance is None or found.instance in listing.instances)
+    if is_gone and not box.is_unmanageable:
         await box.look_again()
         found = find(box.catalogue.complete)
     return found
