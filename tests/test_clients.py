@@ -12,7 +12,14 @@ from anthropic import AsyncAnthropic
 from anthropic import AuthenticationError as AnthropicAuthenticationError
 from anthropic import NotFoundError as AnthropicNotFoundError
 from anthropic import RateLimitError as AnthropicRateLimitError
-from openai import AsyncOpenAI, AuthenticationError, BadRequestError, InternalServerError, RateLimitError
+from openai import (
+    AsyncOpenAI,
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    RateLimitError,
+)
 
 from lmgateway.access.buckets import day_of
 from lmgateway.schema.models import ActivateRequest
@@ -97,7 +104,12 @@ async def test_openai_models(clients: Clients) -> None:
 
 async def test_openai_errors(clients: Clients) -> None:
     """LM Studio's errors and the gateway's own are both the library's exceptions."""
-    with pytest.raises(BadRequestError, match="Invalid model identifier"):
+    with pytest.raises(BadRequestError) as refused:
+        await clients.openai.chat.completions.create(
+            model=CHAT, messages=HELLO, response_format={"type": "xml"}
+        )
+    assert "must be 'json_schema' or 'text'" in refused.value.response.text
+    with pytest.raises(NotFoundError, match="has no model no-such-model"):
         await clients.openai.chat.completions.create(model="no-such-model", messages=HELLO)
     with pytest.raises(AuthenticationError, match="send a key"):
         await clients.openai.with_options(api_key="wrong").models.list()

@@ -29,13 +29,16 @@ def check_model(caller: Caller, found: Resolved) -> None:
 def no_such_model(
     caller: Caller, name: str, listing: Listing, kind: ModelType | None = None
 ) -> ModelNotFound:
-    """Return the error for a name that LM Studio would answer with any other model."""
+    """Return the error for a name that LM Studio doesn't have, or would answer with any other model."""
     keys = {
         one.key: None
         for one in listing.models.values()
         if caller.models.allow(one.key) and (kind is None or one.type in {kind, None})
     }
     near = near_keys(name, keys)
+    if caller.models.allow_all:
+        hint = f"The nearest: {', '.join(near)}." if near else "GET /v1/models lists its models."
+        return ModelNotFound(f"LM Studio has no model {clean_name(name)}. {hint}", details={"near": near})
     hint = f"The nearest it may use: {', '.join(near)}." if near else "GET /v1/models lists what it may use."
     sentence = f"LM Studio has no model {clean_name(name)} that answers the key {caller.name} here."
     return ModelNotFound(f"{sentence} {hint}", details={"near": near})

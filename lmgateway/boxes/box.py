@@ -9,7 +9,7 @@ from contextlib import suppress
 from multidict import CIMultiDict
 
 from .. import background
-from ..config import LMStudio
+from ..config import Config, LMStudio
 from ..errors import GatewayError, UpstreamUnavailable
 from ..schema.health import Reachability
 from .catalogue import Catalogue
@@ -17,6 +17,7 @@ from .connections import Connections
 from .health import Health
 from .http.client import HttpClient
 from .listing import Listing, context_in
+from .manageability import GREETING_PATH, Manageability
 from .refusals import Refusals
 from .sdk.calls import SdkCalls
 
@@ -24,6 +25,8 @@ PROBE_SECONDS = 2
 # For the context of an instance.
 LIST_SECONDS = 1
 LIST_BYTES = 4 * 1024**2
+# For the SDK's list of models on disk, with connecting.
+DISK_SECONDS = 5
 
 
 class Box:
@@ -41,6 +44,7 @@ class Box:
         health: Health | None = None,
         catalogue: Catalogue | None = None,
         refusals: Refusals | None = None,
+        manageability: Manageability | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -48,33 +52,78 @@ class Box:
         self.http = HttpClient(config, connections.pool, self.health)
         self.catalogue = catalogue or Catalogue()
         self.refusals = refusals or Refusals(self.health)
+        self._manageability = manageability or Manageability(config, self.health)
         self.sdk = SdkCalls(config, connections.links, self.catalogue)
         self.loads = connections.loads
         self._connections = connections
         self._probe: asyncio.Task[Reachability] | None = None
+        self._greeting: asyncio.Task[None] | None = None
+        self._second_look: asyncio.Task[None] | None = None
 
     def reconfigured(self, config: LMStudio) -> Box:
         """Return the box with this configuration. It isn't in force before its connections prefer it."""
         if config == self.config:
             return self
         # What is known of another address says nothing about this one.
-        known = (
-            (self.health, self.catalogue, self.refusals) if config.base_url == self.config.base_url else ()
-        )
+        if config.base_url != self.config.base_url:
+            return Box(self.name, config, self._connections)
+        known = self.health, self.catalogue, self.refusals, self._manageability
         return Box(self.name, config, self._connections, *known)
 
     @property
     def is_unmanageable(self) -> bool:
-        return self.sdk.origin.sdk_host is None
+        """True if the gateway can never load and unload its models: it isn't LM Studio, or without its SDK.
+
+        False until it is known, which it is after the first `list_models` that LM Studio answers.
+        """
+        return self._manageability.obstacle is not None
+
+    def has_residency(self, config: Config) -> bool:
+        """True if the gateway decides which models it has in memory."""
+        return config.keeps_models and self._manageability.obstacle is None
 
     async def list_models(self) -> Listing:
-        """Request the models over HTTP, and return them. Raises UpstreamUnavailable."""
+        """Request the models over HTTP, and return them. Raises UpstreamUnavailable.
+
+        The first call also requests the greeting, as does the first one after an outage.
+        """
+        if self._manageability.needs_greeting:
+            await self._greet()
+        self._manageability.log()
         await self.catalogue.refresh(self._read, self._connections.probes)
         return self.catalogue.listing
 
     async def fresh_models(self) -> Listing:
         """Return the models, as LM Studio listed them in the last 5 s. Raises as `list_models`."""
         return self.catalogue.listing if self.catalogue.is_fresh else await self.list_models()
+
+    async def look_again(self) -> None:
+        """Request all lists of models, for a name that isn't in the last ones (single-flight).
+
+        Only the SDK lists the models on disk if LM Studio's just-in-time loading is off; without the SDK its
+        last list is kept. Raises as `list_models`.
+        """
+        if self._second_look is None or self._second_look.done():
+            self._second_look = self._connections.probes.start(self._list_everything())
+        await background.join(self._second_look)
+
+    async def _list_everything(self) -> None:
+        await self.list_models()
+        if self.sdk.origin.sdk_host is not None and not self.is_unmanageable:
+            with suppress(TimeoutError, GatewayError):
+                async with asyncio.timeout(DISK_SECONDS):
+                    await self.sdk.downloaded(attempts=1)
+
+    async def _greet(self) -> None:
+        """Request LM Studio's greeting (single-flight)."""
+        if self._greeting is None or self._greeting.done():
+            self._greeting = self._connections.probes.start(self._request_greeting())
+        await background.join(self._greeting)
+
+    async def _request_greeting(self) -> None:
+        with suppress(TimeoutError, GatewayError):  # no connection or response says nothing
+            async with asyncio.timeout(PROBE_SECONDS):
+                self._manageability.greeted(*await self._get(GREETING_PATH))
 
     async def context_length(self, model: str | None) -> int | None:
         """Return the context of the instance that answers to this name, in tokens, None if it is unknown.
@@ -88,16 +137,20 @@ class Box:
 
     async def _read(self, path: str) -> bytes:
         """Return the response's body, b"" if it is an error or too long. Raises as HttpClient.send."""
+        return (await self._get(path))[1]
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        """Return the response's status and, as `_read`, its body."""
         answer = await self.http.send(self.http.address("GET", path, CIMultiDict()), silence=None)
         body = bytearray()
         try:
             while answer.status == 200 and (piece := await answer.read()):
                 body += piece
                 if len(body) > LIST_BYTES:
-                    return b""
+                    return 200, b""
         finally:
             answer.close()
-        return bytes(body)
+        return answer.status, bytes(body)
 
     async def probe(self) -> Reachability:
         """Request LM Studio's models, and return whether it answered and how fast.

@@ -47,6 +47,7 @@ class Catalogue:
         # By names as they are recorded, if that isn't as they are.
         self._cleaned: Names = {}
         self._refresh: asyncio.Task[None] | None = None
+        self._hung_at: float | None = None
 
     def put_downloaded(self, models: Iterable[DownloadedModel]) -> None:
         """Replace the SDK's list of models on disk."""
@@ -63,6 +64,16 @@ class Catalogue:
         if self._listed_at is None or self._listed_changes != self._changes:
             return False
         return self._clock() - self._listed_at <= FRESH_SECONDS
+
+    @property
+    def hangs(self) -> bool:
+        """True if a request for the lists wasn't answered in time, a short while ago."""
+        return self._hung_at is not None and self._clock() - self._hung_at <= FRESH_SECONDS
+
+    @property
+    def complete(self) -> Listing:
+        """The snapshot with all models on disk that the SDK listed last, however long ago."""
+        return structs.replace(self.listing, models={**self._on_disk, **self.listing.models})
 
     def expire(self) -> None:
         """Have the snapshot refreshed before a request is judged by it: a load or an unload has ended."""
@@ -93,8 +104,13 @@ class Catalogue:
                 if listing is None:  # LM Studio before 0.4, or another server
                     older = parse_older(await read("/api/v0/models"))
                     listing = self._with_keys(older if older and older.models else parse_older(served))
+        except UpstreamUnavailable:
+            raise
         except (TimeoutError, GatewayError) as exc:
+            if isinstance(exc, TimeoutError):
+                self._hung_at = self._clock()
             raise UpstreamUnavailable(_UNREADABLE) from exc
+        self._hung_at = None
         if listing is None:
             raise UpstreamUnavailable(_UNREADABLE)
         if changes < self._listed_changes:

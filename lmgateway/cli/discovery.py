@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Raw, Struct
 from yarl import URL
 
+from ..boxes.manageability import is_greeting
 from ..text import NAME_CHARACTERS
 from . import lm_studio_home
 
@@ -116,7 +116,7 @@ async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECON
         try:
             async with _get(session, base_url, "/lmstudio-greeting") as response:
                 greeting, date = await _read(response), _date(response)
-            if not _is_greeting(greeting):
+            if not is_greeting(greeting):
                 return ProbeResult(base_url=base_url, kind="other", date=date)
             # The token is sent only after the greeting, so that no other server gets it.
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -197,14 +197,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if len(body) > BODY_BYTES:
             return b""
     return bytes(body)
-
-
-def _is_greeting(body: bytes) -> bool:
-    try:
-        greeting = json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(greeting, dict) and greeting.get("lmstudio") is True
 
 
 def _decoded(body: bytes, kind: type[T]) -> T | None:

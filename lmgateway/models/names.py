@@ -38,19 +38,45 @@ class Availability(NamedTuple):
 
 
 class Resolved(NamedTuple):
-    """A model, and the name by which LM Studio is asked for it."""
+    """A model, and the name by which LM Studio is asked for it.
+
+    `instance` is the identifier of the only instance that may answer.
+    """
 
     name: str
     model: KnownModel
+    instance: str | None = None
 
 
 def resolve(name: str, listing: Listing, aliases: Aliases) -> Resolved | None:
     """Return what a name refers to: LM Studio's own names come before an alias. None if it is unknown."""
-    if (model := listing.find(name)) is not None:
-        return Resolved(name, model)
+    if (found := _listed(name, listing)) is not None:
+        return found
     key = aliases.match(name)
-    model = None if key is None else listing.find(key)
-    return None if key is None or model is None else Resolved(key, model)
+    return None if key is None else _listed(key, listing)
+
+
+def _listed(name: str, listing: Listing) -> Resolved | None:
+    if (model := listing.instances.get(name)) is not None:
+        return Resolved(name, model, name)
+    model = listing.models.get(name)
+    return None if model is None else Resolved(name, model)
+
+
+def resolve_loadable(
+    name: str, listing: Listing, aliases: Aliases, active: ActiveModel | None, *, is_active: bool = False
+) -> Resolved | None:
+    """As `resolve`, where the gateway loads the models that aren't in memory.
+
+    The identifier of the active model's own instance refers to it also while that isn't loaded: it is loaded
+    again under this name. `is_active`: the name is that of the active model, and the client named none, so
+    this comes before a model of this name.
+    """
+    if active is not None and name == active.instance_id and name not in listing.instances:
+        model = listing.models.get(active.model_key) or listing.find(active.model_key)
+        if model is not None and (is_active or name not in listing.models):
+            return Resolved(name, model, name)
+    return resolve(name, listing, aliases)
 
 
 def known_model(name: str, find: Callable[[str], KnownModel | None], aliases: Aliases) -> KnownModel:

@@ -65,16 +65,18 @@ class Watch:
     def look(self, now: float) -> None:
         """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
 
-        There is nothing to do before `next_look`.
+        Details are also requested of instances that somebody else's request for the list has found. There is
+        nothing to do before `next_look`.
         """
         if now >= self.next_look:
             self.next_look = now + LOOK_SECONDS
-            if not self._fleet.only.catalogue.is_fresh:
-                self._tasks.start(self._refresh(self._fleet.only))
+            box = self._fleet.only
+            if not box.catalogue.is_fresh or self._instances.unlearned(box.name):
+                self._tasks.start(self._refresh(box))
 
     async def _refresh(self, box: Box) -> None:
         try:
-            await box.list_models()
+            await box.fresh_models()
             self.is_blind = False
         except GatewayError:  # it is logged where LM Studio is called
             self.is_blind = True

@@ -50,11 +50,15 @@ class Choice(Struct, frozen=True, gc=False):
     """What a request lacks. `model` is the name that it goes to; `named` is the name that its body gets.
 
     `named` is None if the body keeps its own. `defaults` are the sources of parameters, the first one first.
+    `key` is the model's key, and `instance` the identifier of the only instance that may answer; they are
+    only known where the gateway decides which models are in memory.
     """
 
     model: str | None = None
     named: str | None = None
     defaults: tuple[DefaultInference, ...] = ()
+    key: str | None = None
+    instance: str | None = None
 
 
 class Source(NamedTuple):

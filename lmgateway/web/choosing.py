@@ -1,12 +1,14 @@
 """The second stage of a proxied request: which model it goes to, and whether its caller may use that model.
 
-LM Studio is asked for its models only if the answer depends on them: for a caller who may not use all of
-them, and for an alias.
+Where the gateway doesn't decide which models are in memory, LM Studio is asked for its models only if the
+answer depends on them: for a caller who may not use all of them, and for an alias.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from ..access.callers import Caller
@@ -24,17 +26,26 @@ from ..traffic.plan import Incoming
 from ..traffic.requirements import previous_response
 from ..traffic.rewrite import Body, Choice, is_empty, text_of
 from ..traffic.short_body import ShortBody
+from .loadable_models import Goal, find_at_once, find_loadable
 from .ruleset import Ruleset
 
 _NAME_ONE = "Name a model: the key {} has no default model here, and no model is active."
+_UNREADABLE_NAME = "The `model` can't be read: no model has such a name."
+# As LM Studio decides.
+_ANYWHERE = Goal()
 _NO_NAME = "The `model` isn't a string of at most 4096 bytes, so it can't be checked for the key {}."
 
 
 class ChosenModel(NamedTuple):
-    """The name that LM Studio is asked for; `is_default`: it is that of the caller's default model."""
+    """The name that LM Studio is asked for; `is_default`: it is that of the caller's default model.
+
+    `key` and `instance` as for Choice.
+    """
 
     name: str | None
     is_default: bool = False
+    key: str | None = None
+    instance: str | None = None
 
 
 async def choose(
@@ -59,18 +70,29 @@ async def choose(
     name = named = text_of(value)
     if active is not None and caller.model is None and (value is None or is_empty(value)):
         name = active.name
-    if name and not is_limited and rules.profiles.aliases.match(name) is None:
-        # Nearly every request: nothing has to be looked up, and this takes 3 µs less than the general way.
-        return Choice(name, None if name == named else name, _defaults(name, caller, rules, active))
+    if name and not is_limited and (goal := _goal_at_once(name, kind, rules, active)) is not None:
+        # Nearly every request: nothing has to be requested, and this takes 3 µs less than the general way.
+        defaults = _defaults(name, caller, rules, active)
+        return Choice(name, None if name == named else name, defaults, goal.key, goal.instance)
     if value is None or is_empty(value):
         named = None
     elif is_limited and (named is None or _is_cut(body)):
         raise BadRequest(_NO_NAME.format(caller.name))
     elif named is None:
+        if rules.box.has_residency(rules.config) and bytes(value).startswith(b'"'):
+            raise BadRequest(_UNREADABLE_NAME)
         return Choice(None, None, _defaults(None, caller, rules, active))  # for LM Studio to refuse
-    name, is_default = await choose_model(named, kind, caller, rules, active)
-    defaults = _defaults(name, caller, rules, active, is_default=is_default)
-    return Choice(name, None if name == named else name, defaults)
+    chosen = await choose_model(named, kind, caller, rules, active, may_load=True)
+    name = chosen.name
+    defaults = _defaults(name, caller, rules, active, is_default=chosen.is_default)
+    return Choice(name, None if name == named else name, defaults, chosen.key, chosen.instance)
+
+
+def _goal_at_once(name: str, kind: ModelType, rules: Ruleset, active: ActiveModel | None) -> Goal | None:
+    """Return where a request goes if nothing has to be looked up."""
+    if rules.box.has_residency(rules.config):
+        return find_at_once(name, kind, rules.box, active)
+    return _ANYWHERE if rules.profiles.aliases.match(name) is None else None
 
 
 def _is_cut(body: Body) -> bool:
@@ -79,24 +101,39 @@ def _is_cut(body: Body) -> bool:
 
 
 async def choose_model(
-    named: str | None, kind: ModelType, caller: Caller, rules: Ruleset, active: ActiveModel | None
+    named: str | None,
+    kind: ModelType,
+    caller: Caller,
+    rules: Ruleset,
+    active: ActiveModel | None,
+    *,
+    may_load: bool = False,
 ) -> ChosenModel:
     """Return the named model, else the caller's default one of this type, else the active one.
 
-    Raises as `choose`.
+    `may_load`: one that isn't in memory is loaded, if the gateway decides that. Raises as `choose`.
     """
-    if named is None and caller.model is not None:
-        if not caller.models.allow_all:
-            await rules.box.fresh_models()  # for the default model's type
-        if _type_of(caller.model, rules) == kind:
-            return ChosenModel(await _name_for(caller.model, kind, caller, rules), is_default=True)
-    if named is None:
-        named = None if active is None else active.name
+    find = partial(_find, kind=kind, caller=caller, rules=rules, active=active, may_load=may_load)
     if named is not None:
-        return ChosenModel(await _name_for(named, kind, caller, rules))
+        return await find(named)
+    if caller.model is not None:
+        await _learn_types(caller, rules, may_load=may_load)
+        if _type_of(caller.model, rules) == kind:
+            return (await find(caller.model))._replace(is_default=True)
+    if active is not None:
+        return await find(active.name, is_active=True)
     if not caller.models.allow_all:
         raise BadRequest(_NAME_ONE.format(caller.name))
     return ChosenModel(None)
+
+
+async def _learn_types(caller: Caller, rules: Ruleset, *, may_load: bool) -> None:
+    """Have the type of the caller's default model known. Raises UpstreamUnavailable."""
+    if not caller.models.allow_all:
+        await rules.box.fresh_models()
+    elif may_load and rules.box.has_residency(rules.config):
+        with suppress(UpstreamUnavailable):
+            await rules.box.fresh_models()
 
 
 async def check_shown(name: str, caller: Caller, rules: Ruleset) -> None:
@@ -127,20 +164,33 @@ async def _find_allowed(
     return found
 
 
-async def _name_for(name: str, kind: ModelType, caller: Caller, rules: Ruleset) -> str:
+async def _find(
+    name: str,
+    kind: ModelType,
+    caller: Caller,
+    rules: Ruleset,
+    active: ActiveModel | None,
+    *,
+    may_load: bool,
+    is_active: bool = False,
+) -> ChosenModel:
     """Return the name to ask LM Studio for: an alias becomes its model's key. Raises as `choose`."""
-    if not caller.models.allow_all:
+    if may_load and rules.box.has_residency(rules.config):
+        loadable = await find_loadable(name, kind, caller, rules, active, is_active=is_active)
+        if loadable is not None:
+            return ChosenModel(loadable.name, key=loadable.model.key, instance=loadable.instance)
+    if caller.models.allow_all:
+        return ChosenModel(await without_alias(name, rules))
 
-        def find(listing: Listing) -> Resolved | None:
-            """LM Studio may answer a name with another model, if it doesn't have or load this one."""
-            found = resolve(name, listing, rules.profiles.aliases)
-            if found is None or not caller.models.allow(found.model.key):
-                return found
-            is_kind = (found.model.type or likely_type(found.model.key)) == kind
-            return found if is_kind and listing.answers(found.model) else None
+    def find(listing: Listing) -> Resolved | None:
+        """LM Studio may answer a name with another model, if it doesn't have or load this one."""
+        found = resolve(name, listing, rules.profiles.aliases)
+        if found is None or not caller.models.allow(found.model.key):
+            return found
+        is_kind = (found.model.type or likely_type(found.model.key)) == kind
+        return found if is_kind and listing.answers(found.model) else None
 
-        return (await _find_allowed(name, kind, caller, rules.box, find)).name
-    return await without_alias(name, rules)
+    return ChosenModel((await _find_allowed(name, kind, caller, rules.box, find)).name)
 
 
 async def without_alias(name: str, rules: Ruleset) -> str:

@@ -20,7 +20,7 @@ async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, app:
     named = planned.relay.instance or planned.model
     if lease is None or (name := lease.instance.id.name) == named:
         return planned  # nearly every request
-    if not (rules.config.keeps_models and _answers(lease.instance, planned.model, rules)):
+    if not (rules.box.has_residency(rules.config) and _answers(lease.instance, planned.model, rules)):
         return planned
     located = None
     if (body := planned.unlocated) is not None:

@@ -57,7 +57,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, owners.active_models.current, owners.response_ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
-            ticket = ticket_for(scheduler, context, exchange, incoming, planned)
+            ticket = ticket_for(scheduler, context, exchange, incoming, planned, choice)
             if ticket is not None and scheduler.shares_context(ticket):
                 ticket = await with_needs(ticket, request.app, incoming, choice)
             if planned.streaming:

@@ -10,7 +10,7 @@ from msgspec import structs
 from ..observe.exchange import Exchange
 from ..scheduling.instances import wanted
 from ..scheduling.scheduler import Scheduler
-from ..scheduling.tickets import Account, Group, Ticket
+from ..scheduling.tickets import Account, Group, Ticket, Wanted
 from ..text import clean_name
 from ..traffic.dialects import Dialect
 from ..traffic.long_body import LongBody
@@ -27,7 +27,12 @@ MAX_GROUPS = 16
 
 
 def ticket_for(
-    scheduler: Scheduler, context: RequestContext, exchange: Exchange, incoming: Incoming, planned: Plan
+    scheduler: Scheduler,
+    context: RequestContext,
+    exchange: Exchange,
+    incoming: Incoming,
+    planned: Plan,
+    choice: Choice,
 ) -> Ticket | None:
     """Return the ticket of a request to a model, None for a request that takes no slot."""
     if not exchange.runs_model or scheduler.passes(exchange.key):
@@ -36,13 +41,13 @@ def ticket_for(
     if dialect is None or not isinstance(body, (ShortBody, LongBody)):
         return None
     groups, version = context.head.groups, context.rules.box.catalogue.version
-    flexible = is_flexible(body)
-    asked = planned.relay.model, planned.streaming, dialect, flexible, exchange.key, version
+    flexible, goal = is_flexible(body), (choice.key, choice.instance)
+    asked = planned.relay.model, goal, planned.streaming, dialect, flexible, exchange.key, version
     group = groups.get(asked)
     if group is None:
         if len(groups) >= MAX_GROUPS:
             groups.clear()
-        group = groups[asked] = _make_group(context, dialect, planned, flexible=flexible)
+        group = groups[asked] = _make_group(context, dialect, planned, choice, flexible=flexible)
     return Ticket(context.request_id, group, len(body.text))
 
 
@@ -59,16 +64,23 @@ async def with_needs(ticket: Ticket, app: web.Application, incoming: Incoming, c
     )
 
 
-def _make_group(context: RequestContext, dialect: Dialect, planned: Plan, *, flexible: bool) -> Group:
+def _make_group(
+    context: RequestContext, dialect: Dialect, planned: Plan, choice: Choice, *, flexible: bool
+) -> Group:
     rules, caller, queue = context.rules, context.caller, context.rules.config.queue
     limit = queue.max_wait_ms if planned.streaming else queue.max_wait_plain_ms
+    box, kind = rules.box, dialect.model_type
+    if choice.key is None:
+        goal = wanted(planned.model, kind, box.name, box.catalogue.listing)
+    else:
+        goal = Wanted(box.name, choice.key, choice.instance)
     is_background = caller.priority == "background" or context.head.is_background or flexible
     return Group(
         account=Account(caller.name, None if rules.callers.are_several else context.client),
         user=None if caller.user_header is None else _user(context, caller.user_header),
         priority="background" if is_background else "interactive",
-        wanted=wanted(planned.model, dialect.model_type, rules.box.name, rules.box.catalogue.listing),
-        kind=dialect.model_type,
+        wanted=goal,
+        kind=kind,
         max_wait=limit / 1000 if limit else inf,
     )
 

@@ -87,6 +87,46 @@ async def test_a_list_that_cannot_be_read_leaves_the_snapshot_as_it_was() -> Non
         await catalogue.refresh(broken, DetachedTasks())
 
 
+async def test_a_list_hangs_for_five_seconds_after_it_was_not_answered_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or until it is answered; one that is refused doesn't hang."""
+    now = 100.0
+    catalogue, lists, tasks = Catalogue(clock=lambda: now), native(), DetachedTasks()
+
+    async def refuse(_path: str) -> bytes:
+        raise UpstreamUnavailable("refused")
+
+    with pytest.raises(UpstreamUnavailable, match="refused"):
+        await catalogue.refresh(refuse, tasks)
+    assert not catalogue.hangs
+    monkeypatch.setattr("lmgateway.boxes.catalogue.REFRESH_SECONDS", 0.01)
+    lists.gate.clear()
+    for ends in ("time", "answer"):
+        with pytest.raises(UpstreamUnavailable, match="can't be read"):
+            await catalogue.refresh(lists.read, tasks)
+        assert catalogue.hangs
+        if ends == "time":
+            now += 5.1
+        else:
+            lists.gate.set()
+            await catalogue.refresh(lists.read, tasks)
+        assert not catalogue.hangs
+    await tasks.close()
+
+
+async def test_the_complete_snapshot_has_what_only_the_sdk_lists() -> None:
+    """Models on disk while LM Studio lists those in memory alone; what it lists counts before."""
+    catalogue, lists = Catalogue(), native()
+    other = {**ON_DISK, "type": "embedding", "modelKey": "other", "path": "pub/other.gguf"}
+    same = {**ON_DISK, "type": "embedding"}
+    catalogue.put_downloaded([inventory.downloaded(fields, set()) for fields in (same, other)])
+    await catalogue.refresh(lists.read, DetachedTasks())
+    assert (catalogue.listing.find("other"), catalogue.complete.find("key")) == (None, KEY)
+    for name in ("other", "pub/other.gguf"):
+        assert catalogue.complete.find(name) == KnownModel("other", "embedding")
+
+
 @pytest.mark.parametrize("path", ["/api/v0/models", "/v1/models"])
 async def test_other_servers_lists_are_read_too(path: str) -> None:
     """LM Studio before 0.4 has no /api/v1, and other servers have only OpenAI's list."""

@@ -12,7 +12,8 @@ from lmgateway.access.globs import Globs
 from lmgateway.boxes.listing import KnownModel, Listing
 from lmgateway.config import ModelProfile
 from lmgateway.models.aliases import Aliases
-from lmgateway.models.names import known_model, resolve
+from lmgateway.models.names import known_model, resolve, resolve_loadable
+from lmgateway.schema.models import ActiveModel
 from tests.support.properties import checked
 
 A, B = KnownModel("pub/a", "llm"), KnownModel("pub/b", "embedding")
@@ -30,34 +31,78 @@ ALIASES = Aliases(
 
 
 @pytest.mark.parametrize(
-    ("name", "sent", "model"),
+    ("name", "sent", "model", "instance"),
     [
-        ("pub/a", "pub/a", A),
-        ("a:2", "a:2", A),
-        ("pub/a@q4", "pub/a@q4", A),
-        ("files/a.gguf", "files/a.gguf", A),
+        ("pub/a", "pub/a", A, None),
+        ("a:2", "a:2", A, "a:2"),
+        ("pub/a@q4", "pub/a@q4", A, None),
+        ("files/a.gguf", "files/a.gguf", A, None),
         # An identifier comes before a key, and both before an alias.
-        ("pub/b", "pub/b", A),
-        ("instance", "instance", B),
+        ("pub/b", "pub/b", A, "pub/b"),
+        ("instance", "instance", B, "instance"),
         # An exact alias comes before globs, and of those the longest counts.
-        ("gpt-4", "pub/a", A),
-        ("gpt-3", "pub/a", A),
-        ("gpt-", "pub/a", A),
+        ("gpt-4", "pub/a", A, None),
+        ("gpt-3", "pub/a", A, None),
+        ("gpt-", "pub/a", A, None),
         # The key of an alias may be the identifier of another model's instance.
-        ("gpt-4o", "pub/b", A),
-        ("gpt-4o-mini", "pub/b", A),
-        ("x", "pub/b", A),
-        ("[x]", "pub/b", A),
+        ("gpt-4o", "pub/b", A, "pub/b"),
+        ("gpt-4o-mini", "pub/b", A, "pub/b"),
+        ("x", "pub/b", A, "pub/b"),
+        ("[x]", "pub/b", A, "pub/b"),
     ],
 )
-def test_a_name_is_resolved(name: str, sent: str, model: KnownModel) -> None:
-    assert resolve(name, LISTING, ALIASES) == (sent, model)
+def test_a_name_is_resolved(name: str, sent: str, model: KnownModel, instance: str | None) -> None:
+    assert resolve(name, LISTING, ALIASES) == (sent, model, instance)
 
 
 @pytest.mark.parametrize("name", ["", "xy", "GPT-4", "pub/c", "old", "gone", "gpt", " gpt-4", "pub/a@q8"])
 def test_other_names_are_unknown(name: str) -> None:
     """An alias of a model that LM Studio doesn't have too."""
     assert resolve(name, LISTING, ALIASES) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_active", "found"),
+    [
+        # The active model's own instance, which isn't loaded, is loaded again under its name.
+        ("mine", False, ("mine", B, "mine")),
+        ("mine", True, ("mine", B, "mine")),
+        ("pub/a", False, ("pub/a", A, None)),
+        ("gpt-4", False, ("pub/a", A, None)),
+        ("other", False, None),
+    ],
+)
+def test_a_gone_instance_of_the_active_model_keeps_its_name(
+    name: str, is_active: bool, found: tuple[str, KnownModel, str | None] | None
+) -> None:
+    active = ActiveModel(model_key="pub/b", instance_id="mine")
+    assert resolve_loadable(name, LISTING, ALIASES, active, is_active=is_active) == found
+    assert resolve_loadable("mine", LISTING, ALIASES, None) is None
+
+
+@pytest.mark.parametrize(
+    ("identifier", "is_active", "found"),
+    [
+        # A model of this name comes before the gone instance, but not for a request without a model.
+        ("pub/a", False, ("pub/a", A, None)),
+        ("pub/a", True, ("pub/a", B, "pub/a")),
+        # An alias of this name comes after it.
+        ("gpt-4", False, ("gpt-4", B, "gpt-4")),
+        # This one is loaded, whatever its model is by now.
+        ("a:2", False, ("a:2", A, "a:2")),
+        ("a:2", True, ("a:2", A, "a:2")),
+    ],
+)
+def test_the_name_of_the_active_instance_may_be_another_models(
+    identifier: str, is_active: bool, found: tuple[str, KnownModel, str | None]
+) -> None:
+    active = ActiveModel(model_key="pub/b", instance_id=identifier)
+    assert resolve_loadable(identifier, LISTING, ALIASES, active, is_active=is_active) == found
+
+
+def test_an_active_model_that_is_nowhere_has_no_instance() -> None:
+    active = ActiveModel(model_key="gone", instance_id="mine")
+    assert resolve_loadable("mine", LISTING, ALIASES, active, is_active=True) is None
 
 
 def test_globs_of_the_same_length_have_a_fixed_order() -> None:

@@ -30,9 +30,13 @@ class Watched:
         self.instances = Instances(self.line, Config)
         self.answers: list[int | Exception] = []
         self.asked = 0
+        self.detailed: list[str] = []
         self.expired = False
         box = SimpleNamespace(
-            name="lmstudio", sdk=self, catalogue=SimpleNamespace(expire=self._expire, is_fresh=True)
+            name="lmstudio",
+            sdk=self,
+            catalogue=SimpleNamespace(expire=self._expire, is_fresh=True),
+            fresh_models=self._list,
         )
         fleet: Any = SimpleNamespace(only=box)
         self.watch = watch.Watch(self.line, self.instances, fleet, lambda leases: None)
@@ -44,6 +48,13 @@ class Watched:
         details = dict.fromkeys(names, InstanceDetails(4, 4096))
         known = {name: KnownModel(MODEL, "llm") for name in names}
         self.instances.take("lmstudio", Listing(instances=known, details=details))
+
+    async def _list(self) -> None:
+        """The list is fresh."""
+
+    async def details(self, _kind: str, name: str) -> InstanceDetails:
+        self.detailed.append(name)
+        return InstanceDetails(4, 4096)
 
     async def count_requests(self, _kind: str, _name: str) -> int:
         self.asked += 1
@@ -84,6 +95,17 @@ async def test_slots_are_left_to_others_only_while_they_are_seen(
     watched.watch.attend()
     await until(lambda: watched.outside == [3])
     await until(lambda: watched.outside == [0])
+
+
+async def test_details_are_requested_of_an_instance_that_another_look_has_found(watched: Watched) -> None:
+    """The list is fresh by then, because a request's model was looked up in it."""
+    watched.watch.look(0.0)
+    await until(lambda: watched.detailed == [MODEL])
+    watched.watch.look(watch.LOOK_SECONDS - 0.1)  # too early
+    watched.watch.look(watch.LOOK_SECONDS)  # nothing is left to learn
+    watched.lists(MODEL, "another")
+    watched.watch.look(2 * watch.LOOK_SECONDS)
+    await until(lambda: watched.detailed == [MODEL, "another"])
 
 
 async def test_a_name_that_is_gone_is_forgotten(watched: Watched) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lmgateway.boxes.box import Box
+from lmgateway.boxes.manageability import Manageability
 from lmgateway.scheduling.watch import Watch
 from tests.support.messages import Message, parse_head
 from tests.support.raw_server import raw_server
@@ -151,9 +153,15 @@ async def read_body(request: Received, reader: asyncio.StreamReader) -> bytes:
 
 @contextmanager
 def not_looking() -> Iterator[None]:
-    """Have gateways request no lists of models by themselves: each request is one of the test's."""
+    """Have gateways request nothing by themselves: each request is one of the test's.
+
+    What listens isn't LM Studio, as if it had been asked for its greeting: residency is off.
+    """
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(Watch, "look", lambda _watch, _now: None)
+        patches.setattr(Manageability, "needs_greeting", False)
+        patches.setattr(Box, "is_unmanageable", True)
+        patches.setattr(Box, "has_residency", lambda _box, _config: False)
         yield
 
 

@@ -291,7 +291,9 @@ async def test_revoked_key(
 async def test_unreachable(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """The retry's pause is longer than this client waits for its first keep-alive."""
     with reserved_port() as (port, _reserved):
-        gateway = await failing(start_gateway, monkeypatch, f"http://127.0.0.1:{port}")
+        # With residency the request isn't sent: no list has its model.
+        url, off = f"http://127.0.0.1:{port}", {"enabled": False}
+        gateway = await failing(start_gateway, monkeypatch, url, residency=off)
         ended = await gateway.stream(_nothing)
     assert (ended.data["error"]["code"], ended.records[0].status) == ("upstream_unavailable", 503)
 

@@ -27,6 +27,7 @@ from tests.support.household import (
 from tests.support.upstream import ScriptedUpstream, answer
 
 ALIASES = {"models": {LLM: {"aliases": ["gpt-4o", "gpt-*"]}, OTHER_LLM: {"aliases": ["kid/*", "big"]}}}
+NO_RESIDENCY = {"enabled": False}
 BODIES: dict[str, dict[str, Any]] = {
     CHAT: HELLO,
     "/v1/completions": {"prompt": "Hello", "max_tokens": 5},
@@ -79,8 +80,11 @@ async def test_a_model_inside_the_globs_answers(start_gateway: StartGateway) -> 
 async def test_an_unload_through_the_gateway_counts_at_once(
     start_gateway: StartGateway, path: str, body: dict[str, Any]
 ) -> None:
-    """Without loading on demand LM Studio would answer with the other model that is in memory."""
-    async with household(start_gateway, Switches(jit=False)) as home:
+    """Without loading on demand LM Studio would answer with the other model that is in memory.
+
+    With residency the gateway would load it again.
+    """
+    async with household(start_gateway, Switches(jit=False), residency=NO_RESIDENCY) as home:
         home.simulator.load(LLM)
         home.simulator.load(OTHER_LLM)
         kid = await home.key(models=[LLM])
@@ -149,8 +153,8 @@ async def test_a_name_that_lm_studio_does_not_have_is_404(start_gateway: StartGa
 async def test_without_loading_on_demand_a_model_that_is_not_in_memory_is_404(
     start_gateway: StartGateway,
 ) -> None:
-    """LM Studio would answer with the one that is."""
-    async with household(start_gateway, Switches(jit=False)) as home:
+    """LM Studio would answer with the one that is. With residency the gateway would load it."""
+    async with household(start_gateway, Switches(jit=False), residency=NO_RESIDENCY) as home:
         home.simulator.load(OTHER_LLM)
         kid = await home.key(models=[LLM])
         assert (await home.ask(kid, CHAT, {**HELLO, "model": LLM})).code == "model_not_found"
