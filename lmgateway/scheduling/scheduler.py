@@ -6,14 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from time import monotonic
 
-from msgspec import structs
-
 from ..access.keyring import Keyring
 from ..boxes.fleet import Fleet
 from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayError
-from ..models.names import known_model
 from ..models.profiles import profiles_of
 from ..observe.activity import Activity
 from ..observe.exchange import Exchange
@@ -76,7 +73,7 @@ class Scheduler:
             origins=origins,
             activity=activity,
             count=self._watch.count_all,
-            terms=ResidencyTerms.of(config),
+            terms=ResidencyTerms.of(config, fleet.only),
         )
         self.residency = self._keeper.residency
         self.wishes = Wishes(self.line, self._keeper)
@@ -89,7 +86,7 @@ class Scheduler:
         self._config = config
         self.line.bounds = Bounds.of(config.queue)
         self.instances.update()
-        self.residency.change_terms(self._residency_terms())
+        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
         self.dispatch(self.line.change_terms(monotonic()))
 
     def apply(self, ring: Keyring) -> None:
@@ -98,20 +95,16 @@ class Scheduler:
         self.dispatch(self.line.change_terms(monotonic()))
 
     def _listed(self, box: str, listing: Listing) -> None:
-        self.residency.change_terms(self._residency_terms())
+        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
         leases = self.instances.take(box, listing)
         self._keeper.listed()
         self.dispatch(leases)
 
-    def _residency_terms(self) -> ResidencyTerms:
-        terms, box = ResidencyTerms.of(self._config), self._fleet.only
-        aliases = profiles_of(self._config.models).aliases
-        pins = tuple(known_model(name, box.catalogue.find, aliases).key for name in terms.pins)
-        return structs.replace(terms, enabled=terms.enabled and not box.is_unmanageable, pins=pins)
-
     def _assume(self, ticket: Ticket) -> Instance | Reason:
         """Return what stands for a model that isn't in memory, or what a request waits for then."""
-        return self.residency.absence if self.residency.terms.enabled else self.instances.assumed(ticket)
+        if self.residency.terms.enabled and ticket.model:
+            return self.residency.absence
+        return self.instances.assumed(ticket)  # without a name, LM Studio decides
 
     async def keep_pins(self) -> None:
         """While models are pinned, look regularly whether LM Studio has come up."""

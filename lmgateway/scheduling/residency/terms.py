@@ -7,7 +7,10 @@ from typing import Self
 
 from msgspec import Struct
 
+from ...boxes.box import Box
 from ...config import Config
+from ...models.aliases import Aliases
+from ...models.names import known_model
 
 # However long its loads take, a model in demand may be replaced after so long.
 MOST_RESIDENCE_SECONDS = 120.0
@@ -28,13 +31,14 @@ class ResidencyTerms(Struct, frozen=True, kw_only=True):
     switch_seconds: float = 20.0
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        settings = config.residency
+    def of(cls, config: Config, box: Box) -> Self:
+        """Return what the configuration says, for this box: a model may be pinned by any of its names."""
+        settings, find, aliases = config.residency, box.catalogue.find, Aliases(config.models)
         return cls(
-            enabled=settings.enabled and config.queue.enabled,
+            enabled=box.has_residency(config),
             max_models=settings.max_models,
             idle_seconds=settings.idle_minutes * 60 or inf,
-            pins=settings.pin,
+            pins=tuple(known_model(name, find, aliases).key for name in settings.pin),
             swap_share=settings.swap_share,
             switch_seconds=settings.switch_after_ms / 1000,
         )
