@@ -199,7 +199,7 @@ async def test_the_profile_is_toml_that_the_gateway_reads(
     await expect(visit.button("Copy")).to_be_hidden()
     await dialog.get_by_label("Context length").fill("8192")
     await dialog.get_by_label("GPU offload").fill("max")
-    await dialog.get_by_label("RoPE frequency scale").fill("2")
+    await dialog.get_by_label("RoPE base frequency").fill("2")
     await dialog.get_by_label("Disabled GPUs").fill("1")
     await dialog.get_by_label("Stop strings").fill('<"end">')
     await visit.button("Copy").click()
@@ -207,14 +207,14 @@ async def test_the_profile_is_toml_that_the_gateway_reads(
     text = str(await visit.page.evaluate("navigator.clipboard.readText()"))
     assert text.splitlines() == [
         '[models."qwen/qwen3-8b"]',
-        'load = { contextLength = 8192, gpu = { ratio = "max", disabledGpus = [1] }, ropeFrequencyScale = 2 }',
+        'load = { contextLength = 8192, gpu = { ratio = "max", disabledGpus = [1] }, ropeFrequencyBase = 2 }',
         'defaults = { stopStrings = ["<\\"end\\">"] }',
     ]
     profile = Sources(tmp_path).load(text).config.models["qwen/qwen3-8b"]
     assert profile.load == LoadConfig(
         context_length=8192,
         gpu=Gpu(ratio="max", disabled_gpus=(1,)),
-        rope_frequency_scale=2.0,
+        rope_frequency_base=2.0,
     )
     assert profile.defaults == DefaultInference(stop_strings=('<"end">',))
     await visit.page.keyboard.press("Escape")
