@@ -67,7 +67,10 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     ] = None
     activate: Annotated[
         bool | None,
-        about("Whether to make it the active model. By default true.", title="Make it the active model"),
+        about(
+            "Whether it answers requests that name no model. By default true.",
+            title="Make it the active model",
+        ),
     ] = None
 
     @property

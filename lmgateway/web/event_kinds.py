@@ -34,6 +34,8 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     events.ModelLoadComplete,
     events.ModelUnloadStart,
     events.ModelUnloadComplete,
+    events.ModelDrainStart,
+    events.ModelDrainEnd,
     events.ModelActivate,
     events.InferenceStart,
     events.RequestQueued,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Dialog, expect
+from playwright.async_api import expect
 
 from tests.dashboard.browsing import MODEL, TITLE
 from tests.dashboard.conftest import OpenDashboard
@@ -120,22 +120,6 @@ async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: Ope
     await expect(another).to_be_hidden()
 
 
-async def test_the_settings_of_the_dialog_are_applied(open_dashboard: OpenDashboard) -> None:
-    """LM Studio has them; an embedding model has no parallel predictions."""
-    visit = await open_dashboard()
-    visit.pace.finish()
-    await visit.button(f"Load {TITLE}").click()
-    await visit.page.get_by_label("Parallel predictions").fill("2")
-    await visit.page.get_by_label("Unified KV cache").select_option("false")
-    await visit.button("Load").click()
-    await expect(visit.page.locator("#notices")).to_contain_text("is loaded")
-    (instance,) = visit.studio.simulator.memory.instances()
-    assert instance.settings["llm.load.numParallelSessions"] == 2
-    assert instance.settings["llm.load.useUnifiedKvCache"] is False
-    await visit.button("Load Nomic Embed Text v1.5").click()
-    await expect(visit.page.get_by_label("Parallel predictions")).to_be_hidden()
-
-
 async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: OpenDashboard) -> None:
     """LM Studio shrinks a context that doesn't fit."""
     too_long = {MODEL: {"load": {"contextLength": 262144}}}
@@ -151,37 +135,6 @@ async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: 
     await expect(notice).to_be_hidden()
 
 
-async def test_unloading_a_busy_model_needs_a_confirmation(open_dashboard: OpenDashboard) -> None:
-    """The running request would be aborted."""
-    visit = await open_dashboard(loaded=True)
-    asked: list[str] = []
-
-    async def refuse(dialog: Dialog) -> None:
-        asked.append(dialog.message)
-        await dialog.dismiss()
-
-    visit.page.on("dialog", refuse)
-    async with visit.chat():
-        await visit.button(f"Unload {TITLE}").click()
-        await expect(visit.button(f"Unload {TITLE}")).not_to_have_attribute("aria-disabled", "true")
-    assert asked == [f"1 request is running on {TITLE} and would be aborted. Unload it?"]
-    await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
-    await expect(visit.page.get_by_text("Nothing is running.")).to_be_visible()
-    await visit.button(f"Unload {TITLE}").click()
-    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
-    assert len(asked) == 1
-
-
-async def test_requests_to_another_instance_need_no_confirmation(open_dashboard: OpenDashboard) -> None:
-    """A request for the model's key is answered by the instance of that name, if there is one."""
-    visit = await open_dashboard(loaded=True)
-    visit.studio.simulator.load(MODEL, "second")
-    await visit.page.reload()
-    async with visit.chat():
-        await visit.button("Unload second").click()
-        await expect(visit.button("Unload second")).to_be_hidden()
-
-
 async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> None:
     """LM Studio loads a requested model itself, without an event."""
     visit = await open_dashboard()
@@ -194,15 +147,14 @@ async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> No
 
 
 async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
-    """A failed load says why, until the notice is closed."""
-    visit = await open_dashboard()
-    await visit.button(f"Load {TITLE}").click()
+    """An unload that fails says why, until the notice is closed."""
+    visit = await open_dashboard(loaded=True)
+    await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
     visit.tolerated = 503
     await visit.studio.stop()
-    await visit.button("Load").click()
+    await visit.button(f"Unload {TITLE}").click()
     notice = visit.page.locator("#notices .bad")
     await expect(notice).to_contain_text("LM Studio")
-    await expect(visit.page.get_by_role("progressbar", name=f"Loading {TITLE}")).to_be_hidden()
     await notice.get_by_role("button").click()
     await expect(notice).to_be_hidden()
 

@@ -11,6 +11,8 @@ const SENTENCES = {
   model_load_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}${data.activated ? ", now active" : ""}`,
   model_unload_start: model,
   model_unload_complete: (data) => `${model(data)} in ${duration(data.totalTimeMs)}`,
+  model_drain_start: (data) => parts(`${model(data)} gets no new requests`, `${count(data.running)} running`, data.for && `to make room for ${data.for}`),
+  model_drain_end: (data) => `${model(data)} ${data.outcome === "revoked" ? "stays, because its room isn't needed any more" : "was unloaded"}`,
   model_activate: model,
   inference_start: (data) => parts(`${data.method} ${data.path}`, data.model, callerOf(data)),
   request_queued: (data) => parts(`${data.model} in line`, WAITS_FOR[data.reason], `${count(data.ahead)} ahead`, data.etaMs && `about ${duration(data.etaMs)}`, `by ${data.key}`),

@@ -6,7 +6,8 @@ import { notifyError } from "./notices.js";
 
 /**
  * Open a modal dialog. Its main button runs `submit`, and closes it unless that throws an ApiError, which `explain`
- * turns into the sentence to show. Resolves when it is closed to what `submit` returned; undefined if cancelled.
+ * turns into the sentence to show. `submit` may close it sooner by the function that it gets; an error is a notice
+ * then. Resolves when it is closed to what `submit` returned; undefined if cancelled.
  */
 export function openDialog({ title, content, confirm, mood = "primary", cancel = "Cancel", wide = false, submit, explain }) {
   const mistake = make("p", { class: "mistake", role: "alert" });
@@ -21,7 +22,7 @@ export function openDialog({ title, content, confirm, mood = "primary", cancel =
     button.setAttribute("aria-disabled", "true");
     setText(mistake, "");
     try {
-      const result = await submit?.();
+      const result = await submit?.(() => dialog.close());
       dialog.close();
       // Not at the close event, which follows later: a secret would be in the page for so long.
       dialog.remove();

@@ -21,6 +21,11 @@ const KINDS = {
     read: (control) => (listOf(control.value).length > 0 ? listOf(control.value) : null),
     write: (control, value) => (control.value = (value ?? []).join("\n")),
   },
+  lines: {
+    make: textarea,
+    read: (control) => (control.value === "" ? null : control.value.split("\n").filter(Boolean)),
+    write: (control, value) => (control.value = (value ?? []).join("\n")),
+  },
   number: {
     make: number,
     read: (control) => (control.value === "" ? null : control.valueAsNumber),

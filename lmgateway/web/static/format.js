@@ -38,6 +38,9 @@ export function duration(milliseconds) {
   return `${Math.floor(seconds / 60)} min${rest ? ` ${rest} s` : ""}`;
 }
 
+/** A duration of minutes or more, in whole minutes: "2 h 5 min". */
+export const roughly = (milliseconds) => duration(Math.floor(milliseconds / 60_000) * 60_000);
+
 export function size(bytes) {
   if (!isNumber(bytes)) return null;
   return bytes >= 1e9 ? `${tenths.format(bytes / 1e9)} GB` : `${whole.format(Math.ceil(bytes / 1e6))} MB`;

@@ -1,57 +1,62 @@
-// The dialog with the options of a load.
+// The dialog with the settings of a load.
 
-import { byId, setText } from "./dom.js";
-import { count } from "./format.js";
+import { mistakesOf } from "./api.js";
+import { copyButton } from "./copying.js";
+import { openDialog } from "./dialog.js";
+import { make, setText } from "./dom.js";
+import { folded } from "./fields.js";
+import { LoadFields } from "./load-fields.js";
+import { profileOf } from "./toml.js";
 
-// Resolves the promise of the last caller.
-let answer = () => {};
+const ABOUT = "What you leave as it is, LM Studio decides. If you change no setting, the model's profile in config.toml applies, if it has one.";
 
-/** Open the dialog; resolves to the body of a load request, or to null if it was cancelled. */
-export function askHowToLoad(model, isLoaded) {
-  const dialog = byId("load-dialog");
-  const context = byId("load-context");
-  byId("load-form").reset();
-  setText(byId("load-title"), `Load ${model.displayName}`);
-  setText(byId("load-context-hint"), model.maxContextLength ? `At most ${count(model.maxContextLength)}. More takes more memory.` : "");
-  if (model.maxContextLength) context.max = model.maxContextLength;
-  else context.removeAttribute("max");
-  byId("load-again").hidden = !isLoaded;
-  byId("load-llm").hidden = model.type !== "llm";
-  dialog.showModal();
-  answer(false);
-  return new Promise((resolve) => {
-    answer = (isConfirmed) => resolve(isConfirmed ? loadRequest(model) : null);
+/**
+ * Ask for the settings of a load. `send` gets the body of the request, and a function that closes the dialog while
+ * the request is under way. Resolves when the dialog is closed, to what `send` returned.
+ */
+export function askHowToLoad(model, { settings, isLoaded, send }) {
+  const fields = new LoadFields(model, settings, isLoaded);
+  const profile = profileNodes(model.modelKey);
+  const form = make("div", { class: "fields" }, make("p", { class: "hint" }, ABOUT), ...fields.nodes, profile.node, ...fields.boxes);
+  const showProfile = () => profile.show(fields.values);
+  form.addEventListener("input", showProfile);
+  showProfile();
+  return openDialog({
+    title: `Load ${model.displayName}`,
+    content: [form],
+    confirm: "Load",
+    wide: true,
+    submit: (close) => {
+      fields.showMistakes([]);
+      return send({ modelKey: model.modelKey, ...fields.values }, close);
+    },
+    explain: (error) => {
+      const mistakes = mistakesOf(error);
+      const others = fields.showMistakes(mistakes);
+      if (others.length > 0) return others.map(({ path, message }) => `${path}: ${message}.`).join(" ");
+      return mistakes.length > 0 ? "Nothing was loaded. Change what is marked." : error.message;
+    },
   });
 }
 
-function loadRequest(model) {
-  const contextLength = byId("load-context").valueAsNumber;
-  const parallel = byId("load-parallel").valueAsNumber;
-  const unified = byId("load-unified").value;
-  const minutes = byId("load-ttl").valueAsNumber;
-  const body = { modelKey: model.modelKey, activate: byId("load-activate").checked };
-  const loadConfig = {};
-  if (contextLength > 0) loadConfig.contextLength = contextLength;
-  if (parallel > 0) loadConfig.parallel = parallel;
-  if (unified) loadConfig.useUnifiedKvCache = unified === "true";
-  // An empty loadConfig would replace the model's profile.
-  if (Object.keys(loadConfig).length > 0) body.loadConfig = loadConfig;
-  if (minutes > 0) body.ttlSeconds = minutes * 60;
-  if (byId("load-another").checked) body.another = true;
-  return body;
-}
-
-/** Connect the dialog's buttons, once. */
-export function prepareLoadDialog() {
-  const dialog = byId("load-dialog");
-  byId("load-close").addEventListener("click", () => dialog.close());
-  byId("load-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    answer(true);
-    dialog.close();
-  });
-  dialog.addEventListener("close", () => {
-    // The close event is asynchronous: the dialog may have been opened again before it fires.
-    if (!dialog.open) answer(false);
-  });
+function profileNodes(modelKey) {
+  const text = make("pre");
+  const code = make("div", { class: "code lines", tabindex: "0", role: "group", "aria-label": "Lines for config.toml" }, text);
+  const nothing = make("p", { class: "hint" }, "Change a setting first.");
+  const lines = make(
+    "div",
+    { class: "fields" },
+    make("p", { class: "hint" }, "Paste it into config.toml. The model is then loaded like this for requests too. If the file has a table of this name already, paste only what is below the name, into that table."),
+    code,
+    copyButton(text, "Copy"),
+  );
+  return {
+    node: folded("Keep as this model's profile", nothing, lines),
+    show({ loadConfig, defaultInference }) {
+      const isEmpty = loadConfig === undefined && defaultInference === undefined;
+      setText(text, profileOf(modelKey, { load: loadConfig, defaults: defaultInference }));
+      nothing.hidden = !isEmpty;
+      lines.hidden = isEmpty;
+    },
+  };
 }

@@ -5,7 +5,6 @@ import { Connect } from "./connect.js";
 import { byId, setText } from "./dom.js";
 import { timeOfDay } from "./format.js";
 import { Keys } from "./keys.js";
-import { prepareLoadDialog } from "./load-dialog.js";
 import { Log } from "./log.js";
 import { logIn, startOver } from "./login.js";
 import { Models } from "./models.js";
@@ -27,7 +26,7 @@ byId("dashboard").hidden = false;
 const views = new Views();
 const isShown = (name) => () => views.isShown(name);
 const models = caller.has("models") ? new Models() : null;
-const requests = caller.has("observe") ? new Requests(caller) : null;
+const requests = caller.has("observe") ? new Requests(caller, (queue) => models?.queueChanged(queue)) : null;
 const log = caller.has("observe") ? new Log(caller.has("log")) : null;
 const usage = caller.has("observe") ? new Usage() : null;
 const keys = caller.has("admin") ? new Keys(caller, { isShown: isShown("keys"), modelKeys: () => models.keys() }) : null;
@@ -44,10 +43,7 @@ byId("content").focus({ preventScroll: true });
 
 byId("models").hidden = models === null;
 byId("tile-active").hidden = models === null;
-if (models !== null) {
-  prepareLoadDialog();
-  models.start();
-}
+models?.start();
 requests?.start();
 const askStudio = caller.has("observe") ? watchStudio(() => models?.refresh()) : null;
 const refreshCaller = soon(100, () => caller.refresh().catch(notifyError));

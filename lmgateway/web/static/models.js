@@ -2,22 +2,29 @@
 
 import { call } from "./api.js";
 import { byId, setText } from "./dom.js";
-import { plural } from "./format.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
 import { notify, notifyError, notifyWarning } from "./notices.js";
+import { ApiSchema } from "./schema.js";
+import { askHowToUnload } from "./unload-dialog.js";
 import { soon, whileVisible } from "./visible.js";
 
 // Poll, because LM Studio loads on demand and unloads idle models without an event.
 const REFRESH_SECONDS = 30;
+// A mistake in a load's settings is answered at once: after so long the dialog isn't needed any more.
+const ACCEPTED_MS = 5000;
 
 const nameOf = (load) => JSON.stringify([load.modelKey, load.instanceId ?? null]);
 
 export class Models {
   #listing = null;
   #active = {};
+  #swap = null;
+  #schema = new ApiSchema();
   #loading = new Map();
   #cancelled = new Set();
+  // What to do once LM Studio has begun a load of this page.
+  #accepted = new Map();
   // The running requests for models that weren't in memory when they began.
   #asking = new Set();
   #refreshSoon = soon(100, () => this.#refresh());
@@ -43,11 +50,21 @@ export class Models {
     else if (operation.startsWith("inference_")) this.#requestChanged(name, data);
   }
 
+  /** Take in a report of the line, which is newer than the list. */
+  queueChanged({ instances, waiting, swap }) {
+    this.#swap = swap;
+    const known = new Map(instances.map((one) => [one.instance, one]));
+    const loaded = this.#listing?.loaded.map((model) => withReport(model, known.get(model.identifier), waiting));
+    if (loaded) this.#listing = { ...this.#listing, loaded };
+    this.#show();
+  }
+
   #modelsChanged(name, data) {
     if (name === "model_load_start") this.#loading.set(nameOf(data), { ...data, progressRaw: null });
     else if (name === "model_load_progress") this.#loading.set(nameOf(data), data);
     else if (name === "model_load_complete") this.#loading.delete(nameOf(data));
     else if (data.operation === "model_load") this.#loadFailed(data.modelKey);
+    if (/^model_load_(start|progress)$/.test(name)) this.#accepted.get(nameOf(data))?.();
     if (name !== "model_load_progress") this.#refreshSoon();
     this.#show();
   }
@@ -94,19 +111,43 @@ export class Models {
   }
 
   #show() {
-    showModels(this.#listing, this.#active, this.#loading, this);
+    showModels({ listing: this.#listing, active: this.#active, loading: this.#loading, swap: this.#swap }, this);
   }
 
   async load(model) {
-    const body = await askHowToLoad(model, this.#isLoaded(model.modelKey));
-    if (body === null) return;
+    try {
+      const settings = await this.#schema.fieldsOf("/admin/models/load");
+      const isLoaded = this.#isLoaded(model.modelKey);
+      // Until the load has ended, which may be long after its dialog was closed: don't block the button.
+      askHowToLoad(model, { settings, isLoaded, send: (body, close) => this.#load(body, close) });
+    } catch (error) {
+      notifyError(error);
+    }
+  }
+
+  /** Send the request, which is answered when the model is loaded. Throws ApiError. */
+  async #load(body, close) {
     const name = nameOf(body);
+    const accept = () => {
+      this.#accepted.delete(name);
+      if (!this.#loading.has(name)) this.#loading.set(name, { ...body, progressRaw: null });
+      this.#show();
+      close();
+      byId("models-title").focus({ preventScroll: true });
+    };
     this.#cancelled.delete(name);
-    if (!this.#loading.has(name)) this.#loading.set(name, { ...body, progressRaw: null });
-    this.#show();
-    byId("models-title").focus({ preventScroll: true });
-    // The response is sent when the model is loaded: don't block the button until then.
-    this.#do("load", body, () => this.#cancelled.delete(name)).finally(() => this.#loading.delete(name));
+    this.#accepted.set(name, accept);
+    const timer = setTimeout(accept, ACCEPTED_MS);
+    try {
+      succeeded(await call("POST", "admin/models/load", body));
+    } catch (error) {
+      if (!this.#cancelled.delete(name)) throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#accepted.delete(name);
+      this.#loading.delete(name);
+      this.#refreshSoon();
+    }
   }
 
   async cancelLoad(load) {
@@ -115,13 +156,23 @@ export class Models {
   }
 
   async unload({ modelKey, identifier, displayName }) {
-    const others = this.#listing?.loaded.filter((model) => model.identifier !== identifier) ?? [];
-    // A request's model is the instance of exactly that name, otherwise any instance of the model.
-    const names = others.some((model) => model.identifier === modelKey) ? [identifier] : [identifier, modelKey];
-    const busy = (await running()).filter((one) => names.includes(one.model)).length;
-    const question = `${plural(busy, "request is", "requests are")} running on ${displayName} and would be aborted. Unload it?`;
-    if (busy > 0 && !confirm(question)) return;
-    await this.#do("unload", { modelKey, instanceId: identifier });
+    const body = { modelKey, instanceId: identifier };
+    const running = await this.#runningOn(identifier);
+    if (running === 0) return this.#do("unload", body);
+    const settings = await this.#schema.fieldsOf("/admin/models/unload").catch(() => []);
+    const how = await askHowToUnload(identifier === modelKey ? displayName : identifier, running, settings);
+    // Not awaited: while it drains, the button may be used again, to end its requests.
+    if (how !== undefined) this.#do("unload", { ...body, ...how });
+  }
+
+  // The line knows it now; the page may not have asked since a request began.
+  async #runningOn(identifier) {
+    try {
+      this.queueChanged(await call("GET", "debug/queue"));
+    } catch {
+      // What the page knows has to do.
+    }
+    return this.#listing?.loaded.find((model) => model.identifier === identifier)?.running ?? 0;
   }
 
   activate({ modelKey, identifier, type }) {
@@ -129,23 +180,25 @@ export class Models {
     return this.#do("activate", { modelKey, instanceId, type });
   }
 
-  async #do(action, message, isExpected = () => false) {
+  async #do(action, message) {
     try {
-      const answer = await call("POST", `admin/models/${action}`, message);
-      if (answer.warnings?.length) notifyWarning(answer.message);
-      else notify(answer.message);
+      succeeded(await call("POST", `admin/models/${action}`, message));
     } catch (error) {
-      if (!isExpected(error)) notifyError(error);
+      notifyError(error);
     }
     this.#refreshSoon();
   }
 }
 
-// Without the list of requests, unload without a warning.
-async function running() {
-  try {
-    return (await call("GET", "debug/requests")).running;
-  } catch {
-    return [];
-  }
+function succeeded({ message, warnings }) {
+  if (warnings?.length) notifyWarning(message);
+  else notify(message);
+}
+
+// The line doesn't know a model before LM Studio has listed it.
+function withReport(model, report, waiting) {
+  if (report === undefined) return model;
+  const { state, slots, ours, idleMs, pinned, origin } = report;
+  const inLine = waiting.filter((one) => one.model === model.modelKey).length;
+  return { ...model, state, slots, idleMs, pinned, origin, running: ours, waiting: inLine };
 }

@@ -1,4 +1,5 @@
-// The requests that run, wait in line and have ended: fetched after an event about one, and every second while one runs.
+// The requests that run, wait in line and have ended, and the line: fetched after an event, and every second while a
+// request runs or the models in memory change.
 
 import { call } from "./api.js";
 import { showCharts } from "./charts.js";
@@ -14,16 +15,19 @@ const POLL_MS = 1000;
 const AGAIN_MS = 5000;
 const CHART_SECONDS = 30;
 const NO_QUEUE = { running: [], waiting: [] };
-const OF_REQUESTS = /^(inference_|request_|error$|lagged$)/;
+const OF_REQUESTS = /^(inference_|request_|model_(?!load_progress)|error$|lagged$)/;
 
 export class Requests {
   #caller;
+  #onQueue;
   #timer = 0;
   #lastHour = [];
   #refreshSoon = soon(250, () => this.#refresh());
 
-  constructor(caller) {
+  /** `onQueue` gets each report of the line. */
+  constructor(caller, onQueue) {
     this.#caller = caller;
+    this.#onQueue = onQueue;
   }
 
   start() {
@@ -48,12 +52,13 @@ export class Requests {
       const [{ running, recent, lastHour }, queue] = await Promise.all([call("GET", "debug/requests"), call("GET", "debug/queue")]);
       showRunning(running, queue, this.#caller);
       showShares(queue);
+      this.#onQueue(queue);
       showRecent(recent);
       showCharts(lastHour);
       showSpeed(lastHour);
       this.#lastHour = lastHour;
       setText(byId("requests-mistake"), "");
-      if (running.length + queue.running.length > 0) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
+      if (running.length + queue.running.length > 0 || isChanging(queue)) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
     } catch (error) {
       setText(byId("requests-mistake"), error.message);
       showRunning(null, NO_QUEUE, this.#caller);
@@ -61,6 +66,9 @@ export class Requests {
     }
   }
 }
+
+// A model is being loaded, drained or replaced.
+const isChanging = ({ instances, swap }) => swap !== null || instances.some(({ state }) => state !== "resident");
 
 /** Show the requests that LM Studio has, and those that wait in line; null if they are unknown. */
 function showRunning(requests, queue, caller) {
