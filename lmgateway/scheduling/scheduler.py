@@ -86,7 +86,7 @@ class Scheduler:
         self._config = config
         self.line.bounds = Bounds.of(config.queue)
         self.instances.update()
-        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
+        self._change_terms()
         self.dispatch(self.line.change_terms(monotonic()))
 
     def apply(self, ring: Keyring) -> None:
@@ -95,14 +95,17 @@ class Scheduler:
         self.dispatch(self.line.change_terms(monotonic()))
 
     def _listed(self, box: str, listing: Listing) -> None:
-        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
+        self._change_terms()
         leases = self.instances.take(box, listing)
         self._keeper.listed()
         self.dispatch(leases)
 
+    def _change_terms(self) -> None:
+        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
+
     def _assume(self, ticket: Ticket) -> Instance | Reason:
         """Return what stands for a model that isn't in memory, or what a request waits for then."""
-        if self.residency.terms.enabled and ticket.model:
+        if ticket.model and self._fleet.only.has_residency(self._config):
             return self.residency.absence
         return self.instances.assumed(ticket)  # without a name, LM Studio decides
 
@@ -205,6 +208,8 @@ class Scheduler:
         for lease in self.line.take_ended():
             self._onlooker.ended(lease)
         self._let_run(leases)
+        if self.residency.terms.enabled != self._fleet.only.has_residency(self._config):
+            self._change_terms()  # LM Studio's greeting was read meanwhile
         self._let_run(self._keeper.decide(monotonic()))
         self._is_attentive = self.line.lingering > 0 or bool(self.line.waiting) or self.residency.is_attentive
         self._set_timer()

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from lmgateway.simulator import Simulator
+from lmgateway.web.state import FLEET
 from tests.conftest import StartGateway
 from tests.support.held_streams import KEEPALIVE_MS, held, stream_request, waiting
 from tests.support.household import CHAT, KEYED, LLM, NATIVE, OWNER, ask, household
-from tests.support.ports import reserved_port
 from tests.support.raw_client import raw_client
+from tests.support.studio import running_studio
 from tests.support.upstream import STREAM_HEAD, ScriptedUpstream, answer, chunk, raw
 
 IGNORED = "X-Ignored"
@@ -78,9 +80,12 @@ async def test_a_stream_that_waits_names_it_in_its_early_head(
 
 
 async def test_an_error_names_it_too(start_gateway: StartGateway) -> None:
-    """Here LM Studio isn't there; the gateway's errors have the field from when the body was read."""
-    with reserved_port() as (port, _):
-        gateway = await start_gateway(f"http://127.0.0.1:{port}", **KEYED)
+    """Here LM Studio isn't there any more; the gateway's errors have the field once the body was read."""
+    async with running_studio(Simulator()) as studio:
+        studio.simulator.load(LLM, "m")
+        gateway = await start_gateway(studio.base_url, **KEYED)
+        await gateway.app[FLEET].only.list_models()
+        await studio.stop()
         reply = await ask(gateway, OWNER, NATIVE, ASKED)
     assert (reply.status, reply.headers[IGNORED]) == (503, MEMBER)
 
