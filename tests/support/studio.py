@@ -27,7 +27,7 @@ class Held(Pace):
         self.waiting = asyncio.Semaphore(0)
         self.steps = asyncio.Semaphore(0)
 
-    async def load(self, fraction: float) -> None:
+    async def load(self, fraction: float, model_key: str) -> None:
         self.waiting.release()
         await self.steps.acquire()
 
