@@ -14,6 +14,23 @@ from tests.residency.house import House, house
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
 
 
+LINK_SECONDS = "lmgateway.scheduling.residency.hopeless.LINK_SECONDS"
+RETRY_SECONDS = "lmgateway.scheduling.residency.hopeless.RETRY_SECONDS"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try LM Studio's SDK often, and give up after half a second instead of 30."""
+    monkeypatch.setattr(LINK_SECONDS, 0.5)
+    monkeypatch.setattr(RETRY_SECONDS, 0.05)
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try LM Studio's SDK often."""
+    monkeypatch.setattr(RETRY_SECONDS, 0.05)
+
+
 @pytest.fixture
 def open_house(start_gateway: StartGateway) -> OpenHouse:
     return partial(house, start_gateway)

@@ -21,8 +21,9 @@ from tests.support.studio import Studio, running_studio
 from tests.support.waiting import PATIENCE_SECONDS
 
 LLM, OTHER, THIRD = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "qwen2.5-vl-7b-instruct"
+LARGE = "openai/gpt-oss-20b"
 EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
-SIZES = {LLM: 4_683_073_184, OTHER: 2_019_377_440, THIRD: 6_036_493_216}
+SIZES = {LLM: 4_683_073_184, OTHER: 2_019_377_440, THIRD: 6_036_493_216, LARGE: 12_109_565_632}
 CHAT, EMBEDDINGS, MESSAGES = "/v1/chat/completions", "/v1/embeddings", "/v1/messages"
 # A busy model is replaced as soon as it may be: no wait, and hardly any least residence.
 AT_ONCE: Mapping[str, object] = {"switch_after_ms": 0, "swap_share": 0.99}

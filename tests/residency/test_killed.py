@@ -19,6 +19,7 @@ async def begin_swap(house: House, state: str) -> None:
         await house.stream("ann", LLM).begun()
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("state", ["draining", "unloading", "loading"])
 async def test_lm_studio_is_killed(open_house: OpenHouse, state: str) -> None:
     """What runs breaks, what waits is served or refused with 503, and later requests are served as ever."""
@@ -42,6 +43,7 @@ async def test_lm_studio_is_killed(open_house: OpenHouse, state: str) -> None:
         assert (report["waiting"], report["running"], report["swap"]) == ([], [], None)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_lm_studio_stays_away(open_house: OpenHouse) -> None:
     """Who waits for a load when it is killed gets 503, not silence."""
     async with open_house(residency=AT_ONCE) as house:

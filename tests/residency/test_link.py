@@ -9,26 +9,20 @@ from tests.residency.house import LLM, OTHER
 from tests.residency.test_room import refused
 from tests.support.waiting import until
 
-LINK_SECONDS = "lmgateway.scheduling.residency.hopeless.LINK_SECONDS"
-RETRY_SECONDS = "lmgateway.scheduling.residency.hopeless.RETRY_SECONDS"
+# The model is to be loaded beside the one in memory, or in its place.
+BESIDE_OR_INSTEAD = pytest.mark.parametrize("max_models", [2, 1], ids=["beside", "instead"])
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Try the link often, and give up soon."""
-    monkeypatch.setattr(LINK_SECONDS, 0.5)
-    monkeypatch.setattr(RETRY_SECONDS, 0.05)
-
-
-async def test_what_is_in_memory_is_served(open_house: OpenHouse) -> None:
+@pytest.mark.usefixtures("impatient")
+@BESIDE_OR_INSTEAD
+async def test_what_is_in_memory_is_served(open_house: OpenHouse, max_models: int) -> None:
     """LM Studio's HTTP list tells what that is. Other models wait for the link, and then get 503."""
-    async with open_house() as house:
+    async with open_house(residency={"max_models": max_models}) as house:
         assert (await house.answer(model=LLM)).status == 200
         house.studio.door.close("sdk")
         await until(lambda: house.studio.sockets == 0)
         asked = house.ask(model=OTHER)
-        queued = await house.until("request_queued", model=OTHER)
-        assert queued["reason"] in {"box", "model"}
+        await until(lambda: house.studio.door.refused)
         assert (await house.answer(model=LLM)).status == 200
         answer = await asked.ended()
         assert refused(answer) == "upstream_unavailable"
@@ -37,6 +31,7 @@ async def test_what_is_in_memory_is_served(open_house: OpenHouse) -> None:
         assert house.loads == [(LLM, "loaded", "sdk")]
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_it_was_never_there(open_house: OpenHouse) -> None:
     """The gateway was started meanwhile, and others had a model loaded before."""
     async with open_house() as house:
@@ -47,23 +42,24 @@ async def test_it_was_never_there(open_house: OpenHouse) -> None:
         assert house.loads == [(LLM, "loaded", "hand")]
 
 
-async def test_the_link_comes_back_in_time(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("eager")
+@BESIDE_OR_INSTEAD
+async def test_the_link_comes_back_in_time(open_house: OpenHouse, max_models: int) -> None:
     """Then the request is served, as if nothing had happened."""
-    monkeypatch.setattr(LINK_SECONDS, 30.0)
-    async with open_house() as house:
+    async with open_house(residency={"max_models": max_models}) as house:
         assert (await house.answer(model=LLM)).status == 200
         house.studio.door.close("sdk")
         await until(lambda: house.studio.sockets == 0)
         asked = house.ask(model=OTHER)
-        await house.until("request_queued", model=OTHER, reason="box")
+        await until(lambda: house.studio.door.refused)
         house.studio.door.open("sdk")
         assert (await asked.ended()).status == 200
-        assert house.in_memory == [OTHER]
+        assert house.in_memory == [LLM, OTHER][-max_models:]
 
 
-async def test_a_load_loses_its_link(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("eager")
+async def test_a_load_loses_its_link(open_house: OpenHouse) -> None:
     """LM Studio gives up a load whose socket is gone; it is begun again when the link is back."""
-    monkeypatch.setattr(LINK_SECONDS, 30.0)
     async with open_house() as house:
         house.pace.stop(f"load {LLM}")
         asked = house.ask()

@@ -99,7 +99,7 @@ async def test_a_model_that_is_new_on_the_disk(open_house: OpenHouse) -> None:
 
 async def test_the_profiles_settings(open_house: OpenHouse) -> None:
     """`models.KEY.load`; another model gets LM Studio's own."""
-    models = {LLM: {"load": {"context_length": 2048, "parallel": 2}}}
+    models = {LLM: {"load": {"contextLength": 2048, "parallel": 2}}}
     async with open_house(models=models, residency={"max_models": 2}) as house:
         for model in (LLM, OTHER):
             assert (await house.answer(model=model)).status == 200

@@ -71,8 +71,9 @@ async def test_others_unload_a_busy_model(open_house: OpenHouse) -> None:
         assert house.loads == [(LLM, "loaded", "sdk")] * 2
 
 
-async def test_others_unload_an_idle_model(open_house: OpenHouse) -> None:
-    """The next request finds it gone, though the list of models is fresh, and has it loaded again."""
+async def test_others_unload_an_idle_model(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request renews the list of models that is older than 5 s, and has it loaded again."""
+    monkeypatch.setattr("lmgateway.boxes.catalogue.FRESH_SECONDS", 0.0)
     async with open_house() as house:
         for _ in range(2):
             assert (await house.answer()).status == 200

@@ -8,7 +8,7 @@ import pytest
 
 from lmgateway.simulator import Switches
 from tests.residency.conftest import OpenHouse
-from tests.residency.house import AT_ONCE, LLM, OTHER, SIZES, THIRD, House
+from tests.residency.house import AT_ONCE, LARGE, LLM, OTHER, SIZES, House
 
 # One byte too few for both.
 MEMORY = SIZES[LLM] + SIZES[OTHER] - 1
@@ -63,11 +63,11 @@ async def test_there_is_not_enough_at_all(open_house: OpenHouse, guardrail: bool
     """503 in LM Studio's words, and for the next 30 s at once, without another try."""
     async with open_house(small(guardrail=guardrail), residency=TWO) as house:
         assert (await house.answer(model=OTHER)).status == 200
-        answer = await house.answer(model=THIRD)
+        answer = await house.answer(model=LARGE)
         assert refused(answer) == "load_failed"
         assert WORDS[guardrail] in answer.message
         tries = len(house.loads)
-        again = await house.answer(model=THIRD)
+        again = await house.answer(model=LARGE)
         assert (refused(again), WORDS[guardrail] in again.message) == ("load_failed", True)
         assert len(house.loads) == tries
         assert (await house.answer(model=OTHER)).status == 200

@@ -42,10 +42,12 @@ class Held(Pace):
 class Door:
     """Which clients are served: those of the SDK's sockets, of HTTP, both or neither.
 
-    The SDK asks for GREETING before its first socket: it is always answered.
+    The SDK asks for GREETING before its first socket: it is always answered. `refused` counts the connections
+    that were broken at their beginning.
     """
 
     def __init__(self) -> None:
+        self.refused = 0
         self._closed: set[Way] = set()
         self._passing: dict[Way, set[asyncio.Transport]] = {"sdk": set(), "http": set()}
 
@@ -64,6 +66,7 @@ class Door:
         way: Way = "sdk" if request.headers.get("Upgrade") else "http"
         transport = request.transport
         if transport is None or (way in self._closed and request.path != GREETING):
+            self.refused += 1
             if transport is not None:
                 transport.abort()
             yield False
