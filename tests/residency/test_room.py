@@ -139,14 +139,21 @@ async def test_what_others_use_is_not_taken_away(open_house: OpenHouse) -> None:
         assert {busy for _, _, busy in house.unloads} <= {0}
 
 
-async def test_memory_that_comes_back_late(open_house: OpenHouse) -> None:
-    """Gone from the lists, the model still has its memory: the waiter is told so in LM Studio's words."""
+@pytest.mark.parametrize("max_models", [1, 2])
+async def test_memory_that_comes_back_late(open_house: OpenHouse, max_models: int) -> None:
+    """A model that is on no list any more may have its memory for another half a second."""
+    async with open_house(small(lag=0.5), residency={"max_models": max_models}) as house:
+        for model in (LLM, OTHER):
+            assert (await house.answer(model=model)).status == 200
+        assert house.unloads == [(LLM, "asked", 0)]
+
+
+async def test_memory_that_never_comes_back(open_house: OpenHouse) -> None:
+    """The waiter is told so in LM Studio's words."""
     async with open_house(small(lag=1.0), residency=TWO) as house:
         assert (await house.answer(model=LLM)).status == 200
         house.pace.stop("free")
-        asked = house.ask(model=OTHER)
-        await house.happens(lambda ledger: [one for one in ledger.unloads if one.model == LLM])
-        answer = await asked.ended()
+        answer = await house.answer(model=OTHER)
         assert refused(answer) == "load_failed"
         assert WORDS[True] in answer.message
         assert house.unloads == [(LLM, "asked", 0)]

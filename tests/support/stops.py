@@ -48,8 +48,8 @@ class Stops(Pace):
         await super().unload(seconds)
 
     async def free(self, seconds: float) -> None:
-        """Memory that comes back late comes back when it is let go on, whatever the switch's seconds."""
         await self._pass("free")
+        await super().free(seconds)
 
     async def _pass(self, place: str) -> None:
         if (stopped := self._stopped.get(place)) is not None:
