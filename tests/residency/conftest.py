@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartGateway
 from tests.residency.house import House, house
 
 OpenHouse = Callable[..., AbstractAsyncContextManager[House]]
@@ -32,5 +32,5 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def open_house(start_gateway: StartGateway) -> OpenHouse:
-    return partial(house, start_gateway)
+def open_house(tmp_path: Path) -> OpenHouse:
+    return partial(house, tmp_path)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from lmgateway.simulator import Ledger, Simulator, Switches
-from tests.conftest import StartGateway
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running_gateway
 from tests.support.keys import OWNER, bearer, make_key
 from tests.support.stops import Stops
 from tests.support.studio import Studio, running_studio
@@ -80,11 +80,15 @@ class Asked:
 
 
 class House:
-    """`seen` has the events of the gateway, from the first one on, by name."""
+    """`seen` has the events of the gateway since it was opened, with their names."""
 
-    def __init__(self, gateway: Gateway, studio: Studio, pace: Stops) -> None:
-        self.gateway, self.studio, self.pace = gateway, studio, pace
+    gateway: Gateway
+
+    def __init__(self, tables: dict[str, object], studio: Studio, pace: Stops) -> None:
+        self.studio, self.pace = studio, pace
         self.seen: list[tuple[str, dict[str, Any]]] = []
+        self._tables = tables
+        self._gateway = AsyncExitStack()
         self._keys = {"owner": OWNER}
         self._asking: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
@@ -184,8 +188,7 @@ class House:
         await self.studio.stop()
         await self.studio.start(Simulator(pace=self.pace, switches=switches))
 
-    async def watch(self) -> None:
-        """Read the gateway's events until cancelled."""
+    async def _watch(self) -> None:
         url = self.gateway.url("/debug/stream")
         async with self.gateway.client.get(url, headers=bearer(OWNER)) as response:
             name = ""
@@ -197,12 +200,18 @@ class House:
                     self.seen.append((name, json.loads(value)))
                     self._news.set()
 
-    async def leave(self) -> None:
-        """End what still runs."""
-        self.pace.go_on()
-        for task in self._asking:
-            task.cancel()
-        await asyncio.gather(*self._asking, return_exceptions=True)
+    async def open(self) -> None:
+        """Start the gateway, and read its events."""
+        self.gateway = await self._gateway.enter_async_context(running_gateway(self._tables))
+        watching = asyncio.create_task(self._watch())
+        self._gateway.push_async_callback(_end, [watching])
+        await self.until("connected")
+
+    async def close(self) -> None:
+        """End the gateway and what its clients still wait for."""
+        await _end(self._asking)
+        await self._gateway.aclose()
+        self.seen.clear()
 
 
 def _body(path: str, model: str | None) -> dict[str, object]:
@@ -212,23 +221,26 @@ def _body(path: str, model: str | None) -> dict[str, object]:
     return body if model is None else {"model": model, **body}
 
 
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 @asynccontextmanager
-async def house(
-    start_gateway: StartGateway, switches: Switches | None = None, **tables: Any
-) -> AsyncIterator[House]:
+async def house(folder: Path, switches: Switches | None = None, **tables: Any) -> AsyncIterator[House]:
     """The owner has a key. `residency` and other tables are the gateway's configuration."""
     pace = Stops()
-    tables = {"auth": {"api_key": OWNER}, "lmstudio": {"connect_pause_ms": 20}} | tables
-    async with AsyncExitStack() as stack:
-        simulator = Simulator(pace=pace, switches=switches)
-        studio = await stack.enter_async_context(running_studio(simulator))
-        home = House(await start_gateway(studio.base_url, **tables), studio, pace)
-        watching = asyncio.create_task(home.watch())
+    async with running_studio(Simulator(pace=pace, switches=switches)) as studio:
+        own: dict[str, Any] = {
+            "auth": {"api_key": OWNER},
+            "lmstudio": {"base_url": studio.base_url, "connect_pause_ms": 20},
+            "server": {"state_dir": str(folder / "state")},
+        }
+        home = House(own | tables, studio, pace)
+        await home.open()
         try:
-            await home.until("connected")
             yield home
         finally:
-            await home.leave()
-            watching.cancel()
-            with suppress(asyncio.CancelledError, aiohttp.ClientError):
-                await watching
+            pace.go_on()
+            await home.close()
