@@ -19,6 +19,7 @@ async def test_whose_models_are_whose(open_house: OpenHouse) -> None:
         assert (await house.call("POST", "/admin/models/load", {"modelKey": OTHER}))[0] == 200
         await house.close()
         await house.open()
+        assert (await house.answer(model=LLM)).status == 200  # so the gateway has looked
         instances = await house.instances()
         assert {name: one["origin"] for name, one in instances.items()} == {
             LLM: "on-demand",
