@@ -106,6 +106,28 @@ async def test_others_cancel_a_load(open_house: OpenHouse) -> None:
         assert "Operation canceled" in answer.message
 
 
+async def test_others_load_our_model_anew(open_house: OpenHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance of the same name is theirs: LM Studio gives each a reference of its own."""
+    monkeypatch.setattr("lmgateway.boxes.catalogue.FRESH_SECONDS", 0.0)
+    async with open_house() as house:
+        assert (await house.answer(model=LLM)).status == 200
+        house.simulator.memory.unload(LLM)
+        house.simulator.load(LLM)
+        for model in (LLM, OTHER):
+            assert (await house.answer(model=model)).status == 200
+        assert {*house.in_memory} == {LLM, OTHER}
+
+
+async def test_what_others_unloaded_a_moment_ago(open_house: OpenHouse) -> None:
+    """A request was sent on by the name of an instance that is gone: it is sent again, and not refused."""
+    async with open_house() as house:
+        house.simulator.load(LLM, "theirs")
+        assert (await house.answer(model=LLM)).status == 200
+        house.simulator.memory.unload("theirs")
+        answer = await house.answer(model=LLM)
+        assert (answer.status, b"theirs" in answer.body) == (200, False)
+
+
 async def test_others_load_the_model_meanwhile(open_house: OpenHouse) -> None:
     """Then there are two of it, and either answers; the gateway unloads its own only."""
     async with open_house(residency=AT_ONCE) as house:

@@ -15,6 +15,8 @@ PEOPLE = ["ann", "bob", "cem", "dan", "eve"]
 REQUESTS = 150
 # What a request may end with: an answer, or a refusal that says why.
 ENDS = {200, 503}
+# In LM Studio's words: others have unloaded the instance that was to answer, before its answer or during it.
+BY_OTHERS = (b"Model unloaded", b'Invalid model identifier \\"theirs')
 
 
 class Storm:
@@ -106,7 +108,7 @@ async def test_others_interfere(open_house: OpenHouse, seed: int) -> None:
         await house.know(*PEOPLE)
         for asked in await Storm(house, seed).run(others=True):
             answer = await asked.ended()
-            assert answer.status in ENDS or b"Model unloaded" in answer.body, answer.body
+            assert answer.status in ENDS or any(words in answer.body for words in BY_OTHERS), answer.body
         by_gateway = [one for one in house.ledger.unloads if one.unloaded_by == "sdk"]
         assert {one.busy + one.queued for one in by_gateway} <= {0}
         assert {one.loaded_by for one in by_gateway} <= {"sdk"}
