@@ -138,3 +138,25 @@ async def test_loads_fail_at_random(
             while (await house.answer(model=LLM)).status != 200:
                 await asyncio.sleep(0.01)
         assert {busy for _, _, busy in house.unloads} <= {0}
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("seed", range(3))
+async def test_lm_studio_is_started_again_and_again(open_house: OpenHouse, seed: int) -> None:
+    """Every request ends, and afterwards all models are served, one at a time."""
+    async with open_house(residency=AT_ONCE) as house:
+        await house.know(*PEOPLE)
+        storm = Storm(house, seed)
+        running = asyncio.create_task(storm.run(others=False))
+        for _ in range(4):
+            await house.happens(lambda ledger: ledger.total.begun >= 10)
+            await house.restart()
+        for asked in await asyncio.wait_for(running, 60):
+            answer = await asked.ended()
+            assert answer.broke or answer.status in ENDS | {502}, answer.body
+        for model in (LLM, OTHER, THIRD):
+            assert (await house.answer(model=model)).status == 200
+        assert {busy for _, _, busy in house.unloads} <= {0}
+        assert {by for _, _, by in house.loads} == {"sdk"}
+        assert most_at_once(house) == 1
+        await calm(house)
