@@ -122,6 +122,46 @@ def test_errors_are_decided_by_their_code(
     assert "\n" not in translated.message
 
 
+GUARDRAIL = (
+    "Model loading was stopped due to insufficient system resources. Under the current settings, this model "
+    "requires approximately 14.36 GB of memory, and continuing to load it would likely overload your system "
+    "and cause it to freeze. If you think this is incorrect, you can adjust the model loading guardrails in "
+    "settings."
+)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"title": GUARDRAIL},
+        {"title": "Model loading aborted due to insufficient system resources. Overloading the system …"},
+        {"cause": GUARDRAIL},
+        {"cause": "error loading model: unable to allocate CUDA0 buffer"},
+        {"cause": "error loading model: unable to allocate Vulkan0 buffer"},
+        {"cause": "ggml_vulkan: vk::Device::allocateMemory: ErrorOutOfDeviceMemory"},
+        {"cause": "cudaMalloc failed: out of memory"},
+        {"cause": "Command buffer execution failed: Insufficient Memory (kIOGPUCommandBufferCallbackError…)"},
+    ],
+)
+def test_out_of_memory_in_the_words_of_lm_studio_and_its_engines(details: dict[str, object]) -> None:
+    """None of them has a code. LM Studio's own refusal is the title, and has no cause."""
+    assert type(sdk.translate(server_error(**details))) is OutOfMemory
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"title": 'Model loading failed: the identifier "memory" is already in use'},
+        {"cause": "Error loading model. (Exit code: null). Please check settings and try again."},
+        {"cause": "No LM Runtime found for model format 'torchSafetensors'!"},
+        {"cause": "Attempt to pull a snapshot of system resources failed."},
+        {"cause": "Cannot read the programs of the frame"},
+    ],
+)
+def test_other_failures_of_a_load_are_not_for_lack_of_memory(details: dict[str, object]) -> None:
+    assert type(sdk.translate(server_error(**details))) is StudioFailed
+
+
 fields = st.sampled_from(["title", "rootTitle", "cause", "suggestion", "displayData", "stack"])
 
 

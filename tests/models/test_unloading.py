@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from lmgateway.schema.models import ActiveModels
+from lmgateway.simulator import Simulator
 from lmgateway.simulator.engine.catalogue import Domain
 from lmgateway.simulator.engine.faults import Fault
-from lmgateway.simulator.engine.memory import Memory
+from lmgateway.simulator.engine.load_records import Origin
 from lmgateway.storage.active_models import SavedActiveModels
 from tests.conftest import StartGateway
 from tests.support.home import Home
@@ -49,14 +50,16 @@ async def test_an_unload_that_fails_half_way_deactivates_what_is_gone(
     """No unloaded instance stays active, and the failure is an event."""
     await home.post("load", modelKey=LLM, instanceId="first")
     await home.post("load", modelKey=LLM, instanceId="second", activate=False)
-    unload = Memory.unload
+    unload = Simulator.unload
 
-    def refuse_the_second(memory: Memory, identifier: str, domain: Domain) -> None:
+    async def refuse_the_second(
+        simulator: Simulator, identifier: str, domain: Domain | None = None, *, by: Origin
+    ) -> None:
         if identifier == "second":
             raise Fault("The model is busy.")
-        unload(memory, identifier, domain)
+        await unload(simulator, identifier, domain, by=by)
 
-    monkeypatch.setattr(Memory, "unload", refuse_the_second)
+    monkeypatch.setattr(Simulator, "unload", refuse_the_second)
     async with home.events() as events:
         assert (await home.post("unload", modelKey=LLM))[0] == 500
         published = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
@@ -71,14 +74,16 @@ async def test_an_instance_that_was_unloaded_meanwhile_counts_as_unloaded(
     """LM Studio's window or a time to live may have unloaded it first."""
     for name in ("first", "second"):
         await home.post("load", modelKey=LLM, instanceId=name)
-    unload = Memory.unload
+    unload = Simulator.unload
 
-    def unload_both(memory: Memory, identifier: str, domain: Domain) -> None:
-        unload(memory, identifier, domain)
+    async def unload_both(
+        simulator: Simulator, identifier: str, domain: Domain | None = None, *, by: Origin
+    ) -> None:
+        await unload(simulator, identifier, domain, by=by)
         if identifier == "first":
-            unload(memory, "second", domain)
+            simulator.memory.unload("second")
 
-    monkeypatch.setattr(Memory, "unload", unload_both)
+    monkeypatch.setattr(Simulator, "unload", unload_both)
     assert (await home.post("unload", modelKey=LLM))[0] == 200
     assert (await home.get("/admin/models"))[1]["loaded"] == []
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from lmgateway.simulator import Pace, Simulator, serve
+from lmgateway.simulator.engine.load_order import LoadOrder
 from tests.support.node import node_modules
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -70,6 +71,11 @@ def load_order(model_key: str = LLM, *fields: dict[str, object], **more: object)
     """The creation parameter of loadModel."""
     layers = [{"layerName": "apiOverride", "config": {"fields": fields}}]
     return {"modelKey": model_key, "loadConfigStack": {"layers": layers}, **more}
+
+
+async def load_slowly(simulator: Simulator, model_key: str = LLM) -> None:
+    """Load a model by hand, with a load's delays."""
+    await simulator.load_slowly(LoadOrder(model=simulator.on_disk(model_key)))
 
 
 def ask(text: str = "Hello", **more: object) -> dict[str, object]:

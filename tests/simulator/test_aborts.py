@@ -94,7 +94,11 @@ async def test_the_ledger_has_the_instances(simulator: Simulator, http: aiohttp.
     slots = {"running": 0, "queued": 0, "most_running": 1, "most_queued": 0}
     assert (books["slots"], books["models"]) == (slots, {LLM: slots})
     assert instance == {"identifier": LLM, "model": LLM, "loaded_by": "hand", **slots}
+    [load] = books["loads"]
+    assert (load["model"], load["loaded_by"], load["outcome"]) == (LLM, "hand", "loaded")
     unload = {"identifier": LLM, "model": LLM, "reason": "asked", "busy": 1, "queued": 0}
+    unload |= {"loaded_by": "hand", "unloaded_by": "hand", "at": books["unloads"][0]["at"]}
+    assert load["began_at"] <= load["ended_at"] <= unload["at"]
     assert books["unloads"] == [unload]
     held.opened.set()
     assert await request == 400

@@ -23,6 +23,15 @@ async def get(http: aiohttp.ClientSession, path: str) -> dict[str, object]:
         return await response.json()
 
 
+async def test_a_model_with_variants(simulator: Simulator, http: aiohttp.ClientSession):
+    """They are listed with the one that is used."""
+    names = {"variants": ["a/b@q4_k_m", "a/b@q8_0"], "selectedVariant": "a/b@q8_0"}
+    simulator.catalogue.add({"modelKey": "a/b", **names})
+    *others, listed = (await get(http, "/api/v1/models"))["models"]
+    assert (listed["variants"], listed["selected_variant"]) == (names["variants"], "a/b@q8_0")
+    assert not any("variants" in other or "selected_variant" in other for other in others)
+
+
 async def test_v0_lists_states(simulator: Simulator, http: aiohttp.ClientSession):
     """Every model says whether it is loaded, and of which type it is."""
     simulator.load(LLM)

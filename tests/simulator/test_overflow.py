@@ -5,7 +5,7 @@ import lmstudio
 import pytest
 
 from lmgateway.simulator import Simulator, Switches
-from lmgateway.simulator.engine.memory import LoadOrder
+from lmgateway.simulator.engine.load_order import LoadOrder
 
 from .conftest import LLM, ask
 
@@ -36,8 +36,8 @@ def short(simulator: Simulator) -> None:
 
 def load(simulator: Simulator, key: str) -> None:
     order = LoadOrder(model=simulator.on_disk(key), settings={"llm.load.contextLength": CONTEXT})
-    with simulator.memory.reserve(order) as identifier:
-        simulator.memory.place(order, identifier)
+    with simulator.memory.loading(order) as load:
+        simulator.memory.place(load)
 
 
 async def post(http: aiohttp.ClientSession, path: str, **more: object) -> tuple[int, str, object]:

@@ -76,7 +76,7 @@ async def test_an_unknown_name_among_several(simulator: Simulator, http: aiohttp
 
 
 class NoMemory(Pace):
-    async def load(self, fraction: float) -> None:
+    async def load(self, fraction: float, model_key: str) -> None:
         raise LoadFailed("Not enough memory.")
 
 

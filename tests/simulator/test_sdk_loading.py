@@ -49,6 +49,18 @@ async def test_parallel_loads_get_different_identifiers(sdk: lmstudio.AsyncClien
     assert {model.identifier for model in loaded} == {LLM, f"{LLM}:2", f"{LLM}:3"}
 
 
+async def test_each_load_has_a_reference_of_its_own(sdk: lmstudio.AsyncClient, llm_socket: Socket):
+    """By it a client knows that the instance of a name isn't the one it knew."""
+    references = set()
+    for _ in range(2):
+        model = await sdk.llm.load_new_instance(LLM)
+        [listed] = (await llm_socket.call("listLoaded"))["result"]  # type: ignore[misc]
+        assert listed["instanceReference"] == (await model.get_info()).instance_reference
+        references.add(listed["instanceReference"])
+        await model.unload()
+    assert len(references) == 2
+
+
 async def test_applied_settings_are_returned(sdk: lmstudio.AsyncClient):
     """The load config has the requested settings and the defaults."""
     config = {"contextLength": 8192, "flashAttention": False, "gpu": {"ratio": 0.5}}

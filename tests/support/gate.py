@@ -9,7 +9,7 @@ from lmgateway.simulator import Pace
 
 
 class Gate(Pace):
-    """Instant, but holds every prompt, next token, or step of a load until it is opened.
+    """Instant, but holds every prompt, next token, step of a load, or unload until it is opened.
 
     `load_from` is the first fraction of a load that is held.
     """
@@ -29,10 +29,14 @@ class Gate(Pace):
         await self._hold("token")
         await super().token(speed)
 
-    async def load(self, fraction: float) -> None:
+    async def load(self, fraction: float, model_key: str) -> None:
         if fraction >= self._load_from:
             await self._hold("load")
-        await super().load(fraction)
+        await super().load(fraction, model_key)
+
+    async def unload(self, seconds: float) -> None:
+        await self._hold("unload")
+        await super().unload(seconds)
 
     async def _hold(self, place: str) -> None:
         if place == self._holds:

@@ -1,11 +1,12 @@
-"""A simulator that a test can pause, count, kill and restart."""
+"""A simulator that a test can pause, count, cut off, kill and restart."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -16,6 +17,8 @@ from lmgateway.server.listening import listening
 from lmgateway.server.sockets import bind
 from lmgateway.simulator import Pace, Simulator
 
+GREETING = "/lmstudio-greeting"
+Way = Literal["sdk", "http"]
 AT_ONCE = Config(server=Server(drain_seconds=0))
 
 
@@ -27,7 +30,7 @@ class Held(Pace):
         self.waiting = asyncio.Semaphore(0)
         self.steps = asyncio.Semaphore(0)
 
-    async def load(self, fraction: float) -> None:
+    async def load(self, fraction: float, model_key: str) -> None:
         self.waiting.release()
         await self.steps.acquire()
 
@@ -36,11 +39,50 @@ class Held(Pace):
             self.steps.release()
 
 
+class Door:
+    """Which clients are served: those of the SDK's sockets, of HTTP, both or neither.
+
+    The SDK asks for GREETING before its first socket: it is always answered. `refused` counts the connections
+    that were broken at their beginning.
+    """
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self._closed: set[Way] = set()
+        self._passing: dict[Way, set[asyncio.Transport]] = {"sdk": set(), "http": set()}
+
+    def close(self, way: Way) -> None:
+        """Break the connections of this kind, and each one that is made from now on."""
+        self._closed.add(way)
+        for transport in self._passing[way]:
+            transport.abort()
+
+    def open(self, way: Way) -> None:
+        self._closed.discard(way)
+
+    @contextmanager
+    def passed(self, request: web.Request) -> Iterator[bool]:
+        """Note a request's connection while it is served; False if it is broken instead."""
+        way: Way = "sdk" if request.headers.get("Upgrade") else "http"
+        transport = request.transport
+        if transport is None or (way in self._closed and request.path != GREETING):
+            self.refused += 1
+            if transport is not None:
+                transport.abort()
+            yield False
+            return
+        self._passing[way].add(transport)
+        try:
+            yield True
+        finally:
+            self._passing[way].discard(transport)
+
+
 @dataclass
 class Studio:
     """`upgrades` counts the sockets that were opened, by namespace; `sockets` those that are open.
 
-    `requests` are the methods and paths of all others.
+    `requests` are the methods and paths of all others. `door` has the connections of SDK and HTTP.
     """
 
     simulator: Simulator
@@ -48,6 +90,7 @@ class Studio:
     upgrades: dict[str, int] = field(default_factory=dict)
     sockets: int = 0
     requests: list[str] = field(default_factory=list)
+    door: Door = field(default_factory=Door)
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -61,15 +104,18 @@ class Studio:
 
         @web.middleware
         async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if not request.headers.get("Upgrade"):
-                self.requests.append(f"{request.method} {request.path}")
-                return await handler(request)
-            self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
-            self.sockets += 1
-            try:
-                return await handler(request)
-            finally:
-                self.sockets -= 1
+            with self.door.passed(request) as is_open:
+                if not is_open:
+                    return web.Response()  # nobody gets it
+                if not request.headers.get("Upgrade"):
+                    self.requests.append(f"{request.method} {request.path}")
+                    return await handler(request)
+                self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
+                self.sockets += 1
+                try:
+                    return await handler(request)
+                finally:
+                    self.sockets -= 1
 
         app.middlewares.append(count)
         self.port = await self._running.enter_async_context(

@@ -16,7 +16,7 @@ from lmgateway.observe.exchange import Exchange
 from lmgateway.simulator import Simulator, Switches
 from lmgateway.simulator.engine.generation import OnProgress
 from lmgateway.simulator.engine.instance import Instance
-from lmgateway.simulator.engine.memory import LoadOrder
+from lmgateway.simulator.engine.load_order import LoadOrder
 from lmgateway.web.state import ACTIVITY, FLEET, SCHEDULER
 from tests.conftest import StartGateway
 from tests.support.gate import Gate

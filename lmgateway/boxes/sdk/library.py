@@ -24,6 +24,7 @@ from ...schema.common import ModelType
 from ...text import SENTENCE_CHARACTERS
 from ..inventory import NewInstance
 from . import transport
+from .memory_errors import means_out_of_memory
 
 LOGGERS = (
     "AsyncChannel",
@@ -53,7 +54,6 @@ _NOT_FOUND = {"generic.pathNotFound", "generic.identifierNotFound", "generic.noM
     "generic.specificModelUnloaded"
 }
 _WRONG_DOMAIN = "generic.domainMismatch"
-_NO_ROOM = re.compile(r"\b(memory|vram|ram)\b|system resources", re.IGNORECASE)
 
 SdkError = lmstudio.LMStudioError
 """The exceptions that a call raises, for `translate`."""
@@ -239,7 +239,7 @@ def translate(exc: BaseException) -> GatewayError:
         return ModelNotFound(sentence)
     if code == _WRONG_DOMAIN:
         return BadRequest(sentence)
-    if code is None and _NO_ROOM.search(" ".join(parts[1:])):
+    if code is None and means_out_of_memory(parts[0], " ".join(parts[1:])):
         return OutOfMemory(sentence)
     return StudioFailed(sentence)
 

@@ -74,7 +74,7 @@ class Downloads:
     async def _run(self, job: Download, pace: Pace) -> None:
         """A download uses a load's pace, in more and smaller steps."""
         for step in range(1, STEPS + 1):
-            await pace.load(step / STEPS)
+            await pace.load(step / STEPS, job.model_key)
             job.downloaded_bytes = SIZE_BYTES * step // STEPS
         self._catalogue.add({"type": "llm", "modelKey": job.model_key, "sizeBytes": SIZE_BYTES})
         job.completed_at = datetime.now(UTC)

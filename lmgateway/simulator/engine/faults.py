@@ -123,10 +123,27 @@ class WrongDomain(Fault):
 
 
 class LoadFailed(Fault):
-    """A load failed, mostly for lack of memory. It has no code: the reason is in the cause."""
+    """A load failed, mostly for lack of memory. It has no code: the engine's reason is in the cause."""
 
-    def __init__(self, cause: str) -> None:
-        super().__init__("Failed to load model", cause=cause)
+    def __init__(self, cause: str | None, *, title: str = "Failed to load model") -> None:
+        super().__init__(title, cause=cause)
+
+    @property
+    def reason(self) -> str:
+        return self.cause or self.title
+
+
+class GuardrailRefusal(LoadFailed):
+    """LM Studio didn't begin a load that would exceed the memory. Its sentence is the title."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(
+            None,
+            title="Model loading was stopped due to insufficient system resources. Under the current "
+            f"settings, this model requires approximately {size_bytes / 1e9:.2f} GB of memory, and "
+            "continuing to load it would likely overload your system and cause it to freeze. If you think "
+            "this is incorrect, you can adjust the model loading guardrails in settings.",
+        )
 
 
 class LoadCancelled(Fault):
@@ -180,6 +197,14 @@ class JustInTimeLoadFailed(Fault):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f'Failed to load model "{name}". Error: {reason}')
+
+
+class ExplicitLoadFailed(Fault):
+    """The load that `/api/v1/models/load` began failed."""
+
+    def __init__(self, name: str, domain: str, reason: str) -> None:
+        kind = "LLM" if domain == "llm" else "embedding model"
+        super().__init__(f"Failed to load {kind} '{name}': Error: {reason}")
 
 
 class ContextOverflow(Fault):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from . import load_config
 from .catalogue import Model
 from .faults import Fault, InstanceUnloaded, ModelCrashed
-from .ledger import Origin
+from .load_records import Origin
 from .slots import Slots, Status, Use
 
 

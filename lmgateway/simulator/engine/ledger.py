@@ -2,18 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
 
 import msgspec
 
+from .faults import LoadCancelled
+from .load_records import Load, Origin, Unload, loop_time
 from .occupancy import Occupancy
-
-Origin = Literal["jit", "http", "sdk", "hand"]
-"""Who loaded an instance: a request that named its model, or getOrLoad; `/api/v1`; loadModel; its user."""
-
-UnloadReason = Literal["asked", "idle", "evicted", "crashed"]
 
 
 class Tally(msgspec.Struct):
@@ -41,16 +37,6 @@ class Abort(msgspec.Struct, frozen=True):
     """When the client's end was noticed."""
     at: float
     """When the slot was free again: later, if a prompt was being processed."""
-
-
-class Unload(msgspec.Struct, frozen=True):
-    """An instance that was unloaded, with the requests that it cut off: `busy` in slots, and `queued`."""
-
-    identifier: str
-    model: str
-    reason: UnloadReason
-    busy: int
-    queued: int
 
 
 class InstanceRecord:
@@ -109,8 +95,9 @@ class Ledger:
         self.occupancy = Occupancy()
         self.models: dict[str, Occupancy] = {}
         self.instances: list[InstanceRecord] = []
+        self.loads: list[Load] = []
         self.unloads: list[Unload] = []
-        self._waiting: dict[asyncio.Future[None], Tally] = {}
+        self._waiting: dict[asyncio.Future[None], Callable[[], object]] = {}
 
     def begin(self, api: str) -> Entry:
         """Count a generation as begun. The entry is to be finished or aborted once."""
@@ -131,6 +118,39 @@ class Ledger:
             entry.abort()
             raise
         entry.finish()
+
+    @contextmanager
+    def load(self, model: str, identifier: str, loaded_by: Origin) -> Iterator[None]:
+        """Record a load, which ends with the block."""
+        load = Load(model, identifier, loaded_by, loop_time())
+        self.loads.append(load)
+        self.wake()
+        try:
+            yield
+        except BaseException as exc:
+            cancelled = isinstance(exc, (asyncio.CancelledError, LoadCancelled))
+            load.outcome = "cancelled" if cancelled else "failed"
+            load.error = str(exc)
+            raise
+        else:
+            load.outcome = "loaded"
+        finally:
+            load.ended_at = loop_time()
+            self.wake()
+
+    def unloaded(self, unload: Unload) -> None:
+        self.unloads.append(unload)
+        self.wake()
+
+    def loading_seconds(self, since: float = 0.0) -> float:
+        """Return the time in which at least one load was in progress, from `since` of the loop's clock on."""
+        now = loop_time()
+        spans = [(load.began_at, now if load.ended_at is None else load.ended_at) for load in self.loads]
+        total, covered = 0.0, since
+        for began, ended in sorted(spans):
+            total += max(0.0, ended - max(began, covered))
+            covered = max(covered, ended)
+        return total
 
     def loaded(self, identifier: str, model: str, loaded_by: Origin) -> Sequence[Occupancy]:
         """Record an instance, and return the counters of its requests: its own, its model's, all together."""
@@ -155,25 +175,30 @@ class Ledger:
                 }
                 for one in self.instances
             ],
+            "loads": self.loads,
             "unloads": self.unloads,
         }
 
     async def wait(self, *, begun: int = 0, finished: int = 0, left: int = 0, aborted: int = 0) -> None:
         """Wait until each count, over all APIs, has been reached."""
         target = Tally(begun, finished, aborted, left)
-        if self._reached(target):
+        await self.until(lambda: self._reached(target))
+
+    async def until(self, happened: Callable[[], object]) -> None:
+        """Wait until this is true, after any entry of the ledger."""
+        if happened():
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[reached] = target
+        self._waiting[reached] = happened
         try:
             await reached
         finally:
             del self._waiting[reached]
 
     def wake(self) -> None:
-        """Wake those that wait for counts that have been reached."""
-        for reached, target in self._waiting.items():
-            if not reached.done() and self._reached(target):
+        """Wake those that wait for what has happened."""
+        for reached, happened in self._waiting.items():
+            if not reached.done() and happened():
                 reached.set_result(None)
 
     def _reached(self, target: Tally) -> bool:

@@ -1,83 +1,81 @@
 """The instances in memory, by identifier."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-import msgspec
-
 from . import load_config
-from .catalogue import Catalogue, Domain, Model
+from .catalogue import Catalogue, Domain
 from .faults import (
     IdentifierInUse,
     InstanceUnloaded,
-    LoadFailed,
     NothingMatches,
     UnknownIdentifier,
     WrongDomain,
 )
 from .instance import Instance
-from .ledger import Ledger, Origin, Unload, UnloadReason
+from .ledger import Ledger
+from .load_order import LoadOrder
+from .load_records import Origin, Unload, UnloadReason, loop_time
+from .room import Room
 from .slots import Slots
 from .switches import Switches
 
 
-class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A load: the model and its settings. The default identifier is the model's key, then `key:2`, …"""
+class LoadInProgress:
+    """A load with the identifier that is reserved for it."""
 
-    model: Model
-    identifier: str | None = None
-    settings: load_config.Settings = {}
-    ttl_seconds: float | None = None
-    origin: Origin = "hand"
-
-    def context_length(self) -> int:
-        return load_config.context_length(load_config.applied(self.model, self.settings), self.model.type)
-
-    def fits(self) -> bool:
-        """The simulated memory is as large as a model's maximum context: a longer one exhausts it."""
-        return self.context_length() <= self.model.max_context_length
-
-    def fitted(self) -> "LoadOrder":
-        """Return it with a context that fits, as LM Studio's AutoFit changes it."""
-        if self.fits():
-            return self
-        shrunk = {load_config.context_length_key(self.model.type): self.model.max_context_length}
-        return msgspec.structs.replace(self, settings={**self.settings, **shrunk})
-
-    def check_fits(self) -> None:
-        if not self.fits():
-            raise LoadFailed(
-                f"Insufficient system resources: a context of {self.context_length()} tokens doesn't fit, "
-                f"{self.model.max_context_length} would."
-            )
+    def __init__(self, order: LoadOrder, identifier: str) -> None:
+        self.order = order
+        self.identifier = identifier
+        self.has_memory = False
 
 
 class Memory:
-    """The owner of the instances."""
+    """The owner of the instances. `on_gone` is called when one of them is on no list any more."""
 
-    def __init__(self, catalogue: Catalogue, switches: Switches, ledger: Ledger) -> None:
+    def __init__(
+        self, catalogue: Catalogue, switches: Switches, ledger: Ledger, on_gone: Callable[[Instance], None]
+    ) -> None:
+        self.room = Room(switches.memory_bytes, guardrail=switches.guardrail)
         self._catalogue = catalogue
         self._switches = switches
         self._ledger = ledger
+        self._on_gone = on_gone
         self._instances: dict[str, Instance] = {}
         self._loading: set[str] = set()
 
     @contextmanager
-    def reserve(self, order: LoadOrder) -> Iterator[str]:
-        """Reserve the identifier of the instance that is being loaded, inside this block."""
+    def loading(self, order: LoadOrder) -> Iterator[LoadInProgress]:
+        """Record a load, which ends with this block, and reserve its instance's identifier for it.
+
+        Raises IdentifierInUse or GuardrailRefusal. Memory is given back unless the block ends with `place()`.
+        """
         identifier = order.identifier or self._free_identifier(order.model.model_key)
         if identifier in self._loading or identifier in self._instances:
             raise IdentifierInUse(identifier)
         self._loading.add(identifier)
+        load = LoadInProgress(order, identifier)
         try:
-            yield identifier
+            with self._ledger.load(order.model.model_key, identifier, order.origin):
+                self.room.begin(order.model)
+                yield load
         finally:
             self._loading.discard(identifier)
+            if load.has_memory and identifier not in self._instances:
+                self.room.give_back(order.model)
 
-    def place(self, order: LoadOrder, identifier: str) -> Instance:
-        """The last step of a load, done under `reserve()`."""
-        order.check_fits()
+    def allocate(self, load: LoadInProgress) -> None:
+        """Take the memory of a load, if it has none yet. Raises LoadFailed."""
+        load.order.check_fits()
+        if not load.has_memory:
+            self.room.take(load.order.model)
+            load.has_memory = True
+
+    def place(self, load: LoadInProgress) -> Instance:
+        """The last step of a load."""
+        self.allocate(load)
+        order, identifier = load.order, load.identifier
         defaults: load_config.Settings = {
             load_config.PARALLEL: self._switches.parallel,
             load_config.UNIFIED_KV_CACHE: self._switches.unified_kv_cache,
@@ -97,22 +95,36 @@ class Memory:
         self._instances[identifier] = instance
         return instance
 
-    def unload(self, identifier: str, domain: Domain | None = None) -> None:
-        """Raises UnknownIdentifier, or WrongDomain where the name is another domain's."""
+    def unload(self, identifier: str, domain: Domain | None = None, *, by: Origin = "hand") -> None:
+        """Unload at once. Raises as `unloading()`."""
+        with self.unloading(identifier, domain, by=by):
+            pass
+
+    @contextmanager
+    def unloading(self, identifier: str, domain: Domain | None = None, *, by: Origin) -> Iterator[None]:
+        """Unload an instance. Its requests fail at once (assumed); it is listed until the block ends.
+
+        Raises UnknownIdentifier, also while it is being unloaded, or WrongDomain.
+        """
         instance = self._instances.get(identifier)
-        if instance is None:
+        if instance is None or not instance.loaded:
             raise UnknownIdentifier(identifier, self._instances)
         _check_domain(instance, domain)
-        self._remove(instance, "asked")
+        self._end(instance, "asked", by)
+        try:
+            yield
+        finally:
+            self._forget(instance)
 
     def evict(self, domain: str) -> list[Instance]:
         """Unload the just-in-time instances, busy or not, and return them. Those being loaded stay."""
-        evicted = [one for one in self.instances(domain) if one.origin == "jit"]
+        evicted = [one for one in self.instances(domain) if one.origin == "jit" and one.loaded]
         for instance in evicted:
             self._remove(instance, "evicted")
         return evicted
 
     def close(self) -> None:
+        """End the instances, also of those that are being unloaded."""
         for instance in self._instances.values():
             instance.leave()
         self._instances.clear()
@@ -187,11 +199,28 @@ class Memory:
         )
 
     def _remove(self, instance: Instance, reason: UnloadReason) -> None:
-        del self._instances[instance.identifier]
-        busy, queued = len(instance.slots.running), len(instance.slots.waiting)
-        unload = Unload(instance.identifier, instance.model.model_key, reason, busy, queued)
-        self._ledger.unloads.append(unload)
+        if instance.loaded:
+            self._end(instance, reason)
+            self._forget(instance)
+
+    def _end(self, instance: Instance, reason: UnloadReason, by: Origin | None = None) -> None:
+        unload = Unload(
+            identifier=instance.identifier,
+            model=instance.model.model_key,
+            reason=reason,
+            busy=len(instance.slots.running),
+            queued=len(instance.slots.waiting),
+            loaded_by=instance.origin,
+            unloaded_by=by,
+            at=loop_time(),
+        )
         instance.leave(crashed=reason == "crashed")
+        self._ledger.unloaded(unload)
+
+    def _forget(self, instance: Instance) -> None:
+        if self._instances.get(instance.identifier) is instance:
+            del self._instances[instance.identifier]
+            self._on_gone(instance)
 
 
 def _check_domain(instance: Instance, domain: Domain | None) -> None:

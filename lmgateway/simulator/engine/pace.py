@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Mapping
 from typing import Self
 from weakref import WeakKeyDictionary
 
@@ -25,17 +26,21 @@ class Pace:
         prompt_tokens_per_second: float = 2000,
         tokens_per_second: float = 40,
         load_seconds: float = 3,
+        model_load_seconds: Mapping[str, float] | None = None,
         batch_exponent: float = 0.5,
         beside_prompt: float = 0.25,
     ) -> None:
-        """The speed of k generations together is that of one times `k ** batch_exponent`: 0 is no gain.
+        """`model_load_seconds` are those of single models, by key.
+
+        The speed of k generations together is that of one times `k ** batch_exponent`: 0 is no gain.
 
         Beside a prompt that slows them, it is `beside_prompt` times that. Both defaults are assumed, because
         machines differ. Prompts are bound by computing, so they gain nothing from each other.
         """
         self._prompt_tokens_per_second = prompt_tokens_per_second
         self._token_seconds = 1 / tokens_per_second
-        self._load_step_seconds = load_seconds / LOAD_STEPS
+        self._load_seconds = load_seconds
+        self._model_load_seconds = model_load_seconds or {}
         self._batch_exponent = batch_exponent
         self._beside_prompt = beside_prompt
         self._due: WeakKeyDictionary[asyncio.Task[object], float] = WeakKeyDictionary()
@@ -75,9 +80,21 @@ class Pace:
         self._due[task] = due
         await asyncio.sleep(max(0.0, due - now))
 
-    async def load(self, fraction: float) -> None:
+    def load_seconds(self, model_key: str) -> float:
+        """Return how long a load of the model takes."""
+        return self._model_load_seconds.get(model_key, self._load_seconds)
+
+    async def load(self, fraction: float, model_key: str) -> None:
         """Wait before the progress packet of a load that reports `fraction` (0 to 1)."""
-        await asyncio.sleep(self._load_step_seconds)
+        await asyncio.sleep(self.load_seconds(model_key) / LOAD_STEPS)
+
+    async def unload(self, seconds: float) -> None:
+        """Wait until an instance that is being unloaded is on no list any more."""
+        await asyncio.sleep(seconds)
+
+    async def free(self, seconds: float) -> None:
+        """Wait until the memory of an instance that was unloaded is free."""
+        await asyncio.sleep(seconds)
 
 
 def _current_task() -> asyncio.Task[object]:

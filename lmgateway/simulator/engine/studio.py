@@ -26,8 +26,11 @@ from .generation import Generation, OnProgress
 from .generation_log import LoggedRequest, OldRecords, Records
 from .instance import Instance
 from .ledger import Ledger
+from .load_faults import LoadFaults
+from .load_order import LoadOrder
+from .load_records import Origin
 from .log_records import Task
-from .memory import LoadOrder, Memory
+from .memory import Memory
 from .pace import LOAD_STEPS, Pace
 from .prompt import Prompt
 from .run import Run
@@ -65,18 +68,28 @@ class Studio:
         self.log = ServerLog(log_dir)
         self.clients = Clients(self.log)
         self.catalogue = Catalogue(extra_models)
-        self.memory = Memory(self.catalogue, self.switches, self.ledger)
+        self.load_faults = LoadFaults()
+        self.memory = Memory(self.catalogue, self.switches, self.ledger, self._free)
         self.downloads = Downloads(self.catalogue)
         self._task_numbers = itertools.count()
         self.conversations = Conversations()
         self._tasks = Tasks()
         self._jit_loads: dict[str, asyncio.Task[Instance]] = {}
 
-    def load(self, model_key: str, identifier: str | None = None) -> Instance:
-        """Load a model at once, without the delay of a load."""
-        order = LoadOrder(model=self.on_disk(model_key), identifier=identifier)
-        with self.memory.reserve(order) as reserved:
-            return self.memory.place(order, reserved)
+    def load(
+        self,
+        model_key: str,
+        identifier: str | None = None,
+        *,
+        ttl_seconds: float | None = None,
+        origin: Origin = "hand",
+    ) -> Instance:
+        """Load a model at once, without the delay of a load, as its user does beside the gateway."""
+        order = LoadOrder(
+            model=self.on_disk(model_key), identifier=identifier, ttl_seconds=ttl_seconds, origin=origin
+        )
+        with self.memory.loading(order) as load:
+            return self.memory.place(load)
 
     async def load_slowly(self, order: LoadOrder, on_progress: OnProgress | None = None) -> Instance:
         """Load a model with a load's delays; cancelled with the caller.
@@ -84,19 +97,27 @@ class Studio:
         With AutoFit off, a load that exceeds the memory fails half-way, as in LM Studio.
         """
         order = order.fitted() if self.switches.auto_fit else order
-        with self.memory.reserve(order) as reserved:
+        key = order.model.model_key
+        with self.memory.loading(order) as load:
+            fault = self.load_faults.take(key)
             for step in range(1, LOAD_STEPS + 1):
                 fraction = step / LOAD_STEPS
-                await self.pace.load(fraction)
+                await self.pace.load(fraction, key)
+                if fault is not None and fraction >= fault.at:
+                    await fault.strike()
                 if fraction >= 0.5:
-                    order.check_fits()
+                    self.memory.allocate(load)
                 if on_progress is not None:
                     await on_progress(fraction)
-            return self.memory.place(order, reserved)
+            return self.memory.place(load)
 
     async def load_regardless(self, order: LoadOrder) -> Instance:
         """Like load_slowly(), but the load continues when the HTTP client disconnects, as in LM Studio."""
         return await asyncio.shield(self._tasks.start(self.load_slowly(order)))
+
+    async def unload(self, identifier: str, domain: Domain | None = None, *, by: Origin) -> None:
+        """Unload an instance. It goes on when the client leaves. Raises UnknownIdentifier or WrongDomain."""
+        await asyncio.shield(self._tasks.start(self._unload(identifier, domain, by)))
 
     async def instance_for(self, name: str, domain: Domain, ttl_seconds: float | None = None) -> Instance:
         """Return the instance for this model name in an HTTP request, loaded just in time if necessary."""
@@ -106,7 +127,7 @@ class Studio:
         try:
             return await self._load_just_in_time(target, ttl_seconds or JIT_TTL_SECONDS)
         except LoadFailed as failed:
-            raise JustInTimeLoadFailed(name, failed.cause or failed.title) from failed
+            raise JustInTimeLoadFailed(name, failed.reason) from failed
 
     def resolve(self, name: str, domain: Domain) -> Instance | Model:
         """Resolve a model name of the HTTP APIs to an instance, or to a model that must be loaded first."""
@@ -177,6 +198,20 @@ class Studio:
         await self.downloads.close()
         self.memory.close()
         self.log.close()
+
+    async def _unload(self, identifier: str, domain: Domain | None, by: Origin) -> None:
+        with self.memory.unloading(identifier, domain, by=by):
+            await self.pace.unload(self.switches.unload_seconds)
+
+    def _free(self, instance: Instance) -> None:
+        if self.switches.memory_lag_seconds:
+            self._tasks.start(self._free_later(instance))
+        else:
+            self.memory.room.give_back(instance.model)
+
+    async def _free_later(self, instance: Instance) -> None:
+        await self.pace.free(self.switches.memory_lag_seconds)
+        self.memory.room.give_back(instance.model)
 
     @contextmanager
     def _run(self, instance: Instance, status: Status, api: str) -> Iterator[Run]:

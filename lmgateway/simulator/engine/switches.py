@@ -58,6 +58,18 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["auto", "stop", "slow", "ignore"],
         _about("what a prompt does to its model's generations; auto: slow, or stop for a format not GGUF"),
     ] = "auto"
+    memory_bytes: Annotated[
+        int, _about("the memory for models, which take as much as on disk; 0: no limit"), msgspec.Meta(ge=0)
+    ] = 0
+    guardrail: Annotated[
+        bool, _about("refuse a load that exceeds the memory; false: it fails half-way, as its engine says")
+    ] = True
+    memory_lag_seconds: Annotated[
+        float, _about("how long an unloaded model's memory is still taken"), msgspec.Meta(ge=0)
+    ] = 0.0
+    unload_seconds: Annotated[
+        float, _about("how long an unload takes; the model is listed until then"), msgspec.Meta(ge=0)
+    ] = 0.0
     crash_on_two: Annotated[bool, _about("two requests at once crash an LLM, as some MLX models do")] = False
 
 

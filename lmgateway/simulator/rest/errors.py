@@ -36,7 +36,7 @@ _TRANSLATIONS: Mapping[type[faults.Fault], tuple[int, str | None, str | None]] =
     faults.InvalidModelIdentifier: (400, "model", _NOT_FOUND),
     faults.NoModelsLoaded: (400, "model", None),
     faults.JustInTimeLoadFailed: (400, "model", _NOT_FOUND),
-    faults.LoadFailed: (500, None, "model_load_failed"),
+    faults.ExplicitLoadFailed: (500, None, "model_load_failed"),
     UnknownJob: (404, None, "job_not_found"),
     UnknownResponse: (400, "previous_response_id", "previous_response_not_found"),
 }

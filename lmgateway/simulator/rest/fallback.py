@@ -14,7 +14,7 @@ async def greeting(_: web.Request) -> web.Response:
 
 
 async def ledger(request: web.Request) -> web.Response:
-    """The simulator's own: `{"total","apis","aborts","slots","models","instances","unloads"}`."""
+    """The simulator's own: `{"total","apis","aborts","slots","models","instances","loads","unloads"}`."""
     return json_response(request.app[STUDIO].ledger.report())
 
 

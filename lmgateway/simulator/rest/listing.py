@@ -112,7 +112,12 @@ def _v1(model: Model, studio: Studio) -> Json:
         if model.reasoning:
             capabilities["reasoning"] = _reasoning(model)
         shown |= {"architecture": model.architecture, "capabilities": capabilities, "description": None}
-    return shown
+    described = studio.catalogue.description(model)
+    return shown | {name: described[key] for key, name in V1_VARIANTS.items() if key in described}
+
+
+V1_VARIANTS = {"variants": "variants", "selectedVariant": "selected_variant"}
+"""`/api/v1`'s names for the fields of a model that has variants."""
 
 
 def _reasoning(model: Model) -> Json:

@@ -6,8 +6,9 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
+from ..engine.faults import ExplicitLoadFailed, LoadFailed
 from ..engine.load_config import Settings, context_length_key
-from ..engine.memory import LoadOrder
+from ..engine.load_order import LoadOrder
 from ..keys import STUDIO
 from .bodies import read_body
 from .express import json_response
@@ -42,7 +43,10 @@ async def load(request: web.Request) -> web.Response:
     model = studio.on_disk(body.model)
     began = asyncio.get_running_loop().time()
     order = LoadOrder(model=model, settings=body.settings(model.type), origin="http")
-    instance = await studio.load_regardless(order)
+    try:
+        instance = await studio.load_regardless(order)
+    except LoadFailed as failed:
+        raise ExplicitLoadFailed(body.model, model.type, failed.reason) from failed
     answer: dict[str, object] = {
         "type": model.type,
         "instance_id": instance.identifier,
@@ -56,7 +60,7 @@ async def load(request: web.Request) -> web.Response:
 
 async def unload(request: web.Request) -> web.Response:
     body = await read_body(request, UnloadBody)
-    request.app[STUDIO].memory.unload(body.instance_id)
+    await request.app[STUDIO].unload(body.instance_id, by="http")
     return json_response({"instance_id": body.instance_id})
 
 

@@ -7,9 +7,9 @@ import msgspec
 from ..engine.catalogue import Domain, Model
 from ..engine.faults import LoadCancelled
 from ..engine.instance import Instance
-from ..engine.ledger import Origin
 from ..engine.load_config import ConfigStack
-from ..engine.memory import LoadOrder
+from ..engine.load_order import LoadOrder
+from ..engine.load_records import Origin
 from ..engine.studio import Studio
 from .endpoints import Channel, Stopped
 

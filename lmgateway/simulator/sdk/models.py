@@ -7,7 +7,7 @@ from ..engine.catalogue import Domain
 from ..engine.faults import InstanceUnloaded, NothingMatches
 from ..engine.instance import Instance
 from ..engine.load_config import ConfigStack
-from ..engine.memory import LoadOrder
+from ..engine.load_order import LoadOrder
 from ..engine.studio import Studio
 from .endpoints import ChannelEndpoint, Namespace, Rpc
 from .loading import GetOrLoad, Loading, LoadModel
@@ -118,7 +118,7 @@ class _Inquiries:
         return load_config.as_config({})
 
     async def unload_model(self, unload: Unload) -> object:
-        self._memory.unload(unload.identifier, self._domain)
+        await self._studio.unload(unload.identifier, self._domain, by="sdk")
         return msgspec.UNSET
 
     async def get_instance_processing_state(self, parameter: MaybeSpecified) -> object:

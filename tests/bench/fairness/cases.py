@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from .crowd import Client
+from .crowd import OTHER_MODEL, Client
 from .figures import Figure, percent
 from .scene import SAMPLES, Outcome, Scene
 
@@ -115,6 +115,27 @@ async def background(play: Play, seconds: float) -> AsyncIterator[Figure]:
     )
 
 
+async def swaps(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """Three keys want one model and a fourth another one; there is room for one, and a load takes 5 s."""
+    residents = tuple(Client(name, 4) for name in ("a", "b", "c"))
+    outcome = await play(Scene((*residents, Client("d", 4, model=OTHER_MODEL)), seconds, load_seconds=5.0))
+    yield percent(
+        "swaps",
+        "three keys want one model and D another one: D's part of the seconds, loads included",
+        outcome.gateway_part("d"),
+        least=22,
+        most=28,
+    )
+    yield percent("swaps", "… and the time in which models are loaded", outcome.loading_share, most=20)
+    # D's turn lasts until loads take 20 % of the time, 20 s, and an answer of 24 s longer. The others' three
+    # turns are as long, and a load is at each end.
+    longest = outcome.longest_wait("d")
+    yield Figure(case="swaps", what="… and D's longest wait", value=longest, unit="s", most=180)
+    yield Figure(
+        case="swaps", what="… and the answers that were cut off", value=outcome.cut_off, unit="", most=0
+    )
+
+
 async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
     """As many requests run as there are slots, by the real clock, with a gateway in another process."""
     clients = Client("a", 20), Client("b", 4)
@@ -136,7 +157,7 @@ async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
 
 
 CASES: Mapping[str, Case] = {
-    case.__name__: case for case in (equal, shares, lengths, silence, retries, background, saturated)
+    case.__name__: case for case in (equal, shares, lengths, silence, retries, background, swaps, saturated)
 }
 
 

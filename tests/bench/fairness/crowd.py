@@ -12,7 +12,7 @@ from time import monotonic
 
 import aiohttp
 
-MODEL = "qwen2.5-7b-instruct"
+MODEL, OTHER_MODEL = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Client:
     begins: float = 0.0
     pause: float = 0.0
     patience: float | None = None
+    model: str = MODEL
     settings: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -79,7 +80,7 @@ class Crowd:
     async def _ask(self, session: aiohttp.ClientSession, client: Client) -> None:
         user = f"{client.key}/{next(self._numbers)}"
         body = {
-            "model": MODEL,
+            "model": client.model,
             "messages": [{"role": "user", "content": "Answer in 2000 words."}],
             # The first token takes no time.
             "max_tokens": 1 + round(client.tokens * self._rng.uniform(0.5, 1.5)),

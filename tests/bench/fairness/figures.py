@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tests.bench.tables import table
 
-Unit = Literal["%", "s", ":1", "times"]
+Unit = Literal["%", "s", ":1", "times", ""]
 
 
 class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -58,7 +58,7 @@ def _without(figure: Figure) -> str:
 
 
 def _shown(value: float, figure: Figure) -> str:
-    return f"{_number(value)}{'' if figure.unit == ':1' else ' '}{figure.unit}"
+    return f"{_number(value)}{'' if figure.unit in {':1', ''} else ' '}{figure.unit}"
 
 
 def _number(value: float) -> str:

@@ -26,9 +26,11 @@ class Meter(Pace):
     `took` is how long each one that has ended took from then on.
     """
 
-    def __init__(self, *, token_seconds: float, prompt_tokens_per_second: float) -> None:
+    def __init__(self, *, token_seconds: float, prompt_tokens_per_second: float, load_seconds: float) -> None:
         super().__init__(
-            prompt_tokens_per_second=prompt_tokens_per_second, tokens_per_second=1 / token_seconds
+            prompt_tokens_per_second=prompt_tokens_per_second,
+            tokens_per_second=1 / token_seconds,
+            load_seconds=load_seconds,
         )
         self.seconds: Counter[str] = Counter()
         self.began: dict[str, float] = {}
@@ -101,12 +103,18 @@ class FreeSlots(Occupancy):
 
 
 class MeteredSimulator(Simulator):
-    """One model is in memory, with so many slots."""
+    """One model is in memory, if it is named; each has so many slots."""
 
-    def __init__(self, meter: Meter, *, model: str, slots: int) -> None:
+    def __init__(self, meter: Meter, *, model: str | None, slots: int) -> None:
         super().__init__(pace=meter, switches=Switches(parallel=slots))
         self.free_slots = self.ledger.occupancy = FreeSlots(slots)
-        self.load(model)
+        if model is not None:
+            self.load(model)
+
+    @property
+    def cut_off(self) -> int:
+        """How many requests were on models that were unloaded."""
+        return sum(unload.busy + unload.queued for unload in self.ledger.unloads)
 
     def make_app(self) -> web.Application:
         app = super().make_app()

@@ -50,14 +50,15 @@ class Program:
         for name in names:
             print(f"{name}: {CASES[name].__doc__}", file=sys.stderr, flush=True)
             figures += [figure async for figure in CASES[name](self._play, options.minutes * 60)]
-        figures.append(
-            percent(
-                "all",
-                "how far LM Studio's seconds of a key and those of `/debug/queue` are apart, at most",
-                max(self._disagreements),
-                most=MOST_DISAGREEMENT_PERCENT,
+        if self._disagreements:
+            figures.append(
+                percent(
+                    "all",
+                    "how far LM Studio's seconds of a key and those of `/debug/queue` are apart, at most",
+                    max(self._disagreements),
+                    most=MOST_DISAGREEMENT_PERCENT,
+                )
             )
-        )
         broken = [figure.what for figure in figures if not figure.is_met]
         if options.json:
             results = Results(machine(), figures, broken)
@@ -70,6 +71,7 @@ class Program:
 
     async def _play(self, scene: Scene) -> Outcome:
         outcome = await play(replace(scene, seed=self._options.seed), self._clock)
-        if scene.has_line:
+        # The gateway's accounts have the loads too, which LM Studio does for nobody in particular.
+        if scene.has_line and scene.load_seconds is None:
             self._disagreements.append(outcome.disagreement)
         return outcome

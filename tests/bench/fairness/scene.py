@@ -33,7 +33,8 @@ SAMPLES = 120
 class Scene:
     """`seconds` is how long it runs. With `real`, the clock is, and the gateway is a process of its own.
 
-    Without the line (`queue.enabled = false`) everything waits in LM Studio's own one.
+    Without the line (`queue.enabled = false`) everything waits in LM Studio's own one. With `load_seconds`
+    nothing is in memory at first, and the gateway has models loaded, one at a time.
     """
 
     clients: tuple[Client, ...]
@@ -42,6 +43,7 @@ class Scene:
     has_line: bool = True
     token_seconds: float = 1.0
     real: bool = False
+    load_seconds: float | None = None
     seed: int = 1
 
 
@@ -51,7 +53,8 @@ class Outcome:
 
     `samples` are the former at even intervals. `waits` are the seconds from a request's sending until LM
     Studio began with it, by key. `longest` is the longest that LM Studio took for a request.
-    `free_seconds` is the time in which not all slots were used, `free_while_waiting` the gateway's metric.
+    `free_seconds` is the time in which not all slots were used, `free_while_waiting` the gateway's metric,
+    `loading_seconds` the time in which models were loaded, and `cut_off` the number of broken answers.
     """
 
     took: float
@@ -62,6 +65,8 @@ class Outcome:
     longest: float
     free_seconds: float
     free_while_waiting: float
+    loading_seconds: float
+    cut_off: int
     tally: Tally
 
     def part(self, key: str) -> float:
@@ -71,11 +76,18 @@ class Outcome:
         return self.gateway_seconds.get(key, 0.0) / sum(self.gateway_seconds.values())
 
     @property
+    def loading_share(self) -> float:
+        return self.loading_seconds / self.took
+
+    @property
     def disagreement(self) -> float:
         """How far LM Studio's and the gateway's seconds of a key are apart at most, as a part of all."""
         total = sum(self.seconds.values())
         keys = {*self.seconds, *self.gateway_seconds}
         return max(abs(self.seconds.get(k, 0.0) - self.gateway_seconds.get(k, 0.0)) for k in keys) / total
+
+    def longest_wait(self, key: str) -> float:
+        return max(self.waits[key])
 
     def p95_wait(self, key: str) -> float:
         return quantiles(self.waits[key], n=20)[-1]
@@ -92,9 +104,14 @@ class Outcome:
 
 async def play(scene: Scene, clock: FastClock) -> Outcome:
     """Run a scene. Raises ExceptionGroup if a request fails."""
-    meter = Meter(token_seconds=scene.token_seconds, prompt_tokens_per_second=200 / scene.token_seconds)
+    meter = Meter(
+        token_seconds=scene.token_seconds,
+        prompt_tokens_per_second=200 / scene.token_seconds,
+        load_seconds=scene.load_seconds or 0.0,
+    )
     async with AsyncExitStack() as stack:
-        simulator = MeteredSimulator(meter, model=MODEL, slots=scene.slots)
+        model = MODEL if scene.load_seconds is None else None
+        simulator = MeteredSimulator(meter, model=model, slots=scene.slots)
         studio = await stack.enter_async_context(running_studio(simulator))
         base_url = await stack.enter_async_context(_gateway(scene, studio.base_url))
         session = await stack.enter_async_context(aiohttp.ClientSession(base_url, headers=_AS_OWNER))
@@ -121,6 +138,8 @@ async def play(scene: Scene, clock: FastClock) -> Outcome:
                 waits=_waits(crowd.tally, meter),
                 longest=max(meter.took.values()),
                 free_while_waiting=await _free_while_waiting(session),
+                loading_seconds=simulator.ledger.loading_seconds(since=began),
+                cut_off=simulator.cut_off,
                 tally=crowd.tally,
             )
         finally:
