@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar, TypedDict
 
 RETRY_SOON = {"Retry-After": "1"}
+RETRY_LATER = {"Retry-After": "5"}  # LM Studio may be starting
 DO_NOT_RETRY = {"x-should-retry": "false"}  # OpenAI's and Anthropic's libraries retry a 5xx twice
 REFUSED_REASON = "X-Refused-Reason"  # the code, for which Anthropic's shape has no room
 INTERNAL_FAILURE = "The gateway failed."
@@ -291,6 +292,12 @@ class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
     status, type, code = 503, "overloaded_error", "upstream_unavailable"
+    header_names = ("Retry-After", REFUSED_REASON)
+
+    def __init__(
+        self, message: str, *, details: Details | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, details=details, headers={**RETRY_LATER, **(headers or {})})
 
 
 class UpstreamNotReached(UpstreamUnavailable):
@@ -301,14 +308,13 @@ class Overloaded(GatewayError):
     """The gateway has reached a configured limit; `Retry-After` says when to retry."""
 
     status, type, code = 503, "overloaded_error", "overloaded"
-    header_names: ClassVar[tuple[str, ...]] = ("Retry-After",)
+    header_names: ClassVar[tuple[str, ...]] = ("Retry-After", REFUSED_REASON)
 
 
 class KeysUnreadable(Overloaded):
     """The stored keys can't be read, so only the owner's key is accepted."""
 
     code = "keys_unreadable"
-    header_names = ("Retry-After", REFUSED_REASON)
 
 
 class GatewayEnding(Overloaded):
@@ -321,14 +327,12 @@ class ModelBlocked(Overloaded):
     """There is no room for the model, and none in memory may be unloaded for it."""
 
     code = "model_blocked"
-    header_names = ("Retry-After", REFUSED_REASON)
 
 
 class LoadFailed(Overloaded):
     """LM Studio couldn't load the model that the request needs; the message has LM Studio's words."""
 
     code = "load_failed"
-    header_names = ("Retry-After", REFUSED_REASON)
 
 
 class LinkLost(UpstreamUnavailable):

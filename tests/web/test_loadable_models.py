@@ -298,7 +298,12 @@ async def scripted(
     start_gateway: StartGateway, greeting: bytes = b'{"lmstudio":true}'
 ) -> AsyncIterator[tuple[Gateway, ScriptedUpstream]]:
     """A server that greets so and lists one model with a variant; the gateway isn't kept from asking it."""
-    native = {"key": "pub/key", "type": "llm", "variants": ["pub/key@q4"], "loaded_instances": [{"id": "pub/key"}]}
+    native = {
+        "key": "pub/key",
+        "type": "llm",
+        "variants": ["pub/key@q4"],
+        "loaded_instances": [{"id": "pub/key"}],
+    }
     gets = {
         "/lmstudio-greeting": greeting,
         "/api/v1/models": json.dumps({"models": [native]}).encode(),

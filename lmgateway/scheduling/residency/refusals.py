@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import GatewayError, LoadFailed, ModelBlocked, ModelNotFound, UpstreamUnavailable
-from ..refusals import MOST_RETRY_SECONDS, USUAL_RETRY_SECONDS
+from ..refusals import MOST_RETRY_SECONDS
 
 _LATER = {"Retry-After": str(MOST_RETRY_SECONDS)}
-_SOON = {"Retry-After": str(USUAL_RETRY_SECONDS)}
 
 
 def blocked_by_pins(model: str, pins: Sequence[str], most: int) -> GatewayError:
@@ -36,6 +35,4 @@ def missing(model: str, words: str) -> GatewayError:
 
 
 def no_link(model: str, words: str) -> GatewayError:
-    return UpstreamUnavailable(
-        f"{model} isn't in memory, and the gateway can't have it loaded: {words}", headers=_SOON
-    )
+    return UpstreamUnavailable(f"{model} isn't in memory, and the gateway can't have it loaded: {words}")
