@@ -106,7 +106,7 @@ def create_app(
     app[ACTIVE_MODELS] = ActiveModelRegistry(SavedActiveModels(app[DATABASE]), app[ACTIVITY])
     _add_accounting(app)
     app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app), app[ORIGINS], app[ACTIVITY])
-    app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY])
+    app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY], app[SCHEDULER].wishes)
     app[STARTED] = time.monotonic()
     app[TURNS] = Turns()
     app[WAITING_STREAMS] = WaitingStreams()

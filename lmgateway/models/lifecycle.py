@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
-from ..background import DetachedTasks
+from ..background import DetachedTasks, join
 from ..boxes.box import Box
 from ..boxes.load_in_progress import LoadProfiles
 from ..boxes.load_order import LoadedInstance
-from ..boxes.sdk.calls import SdkCalls
-from ..errors import ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent, UpstreamUnavailable
+from ..errors import (
+    GatewayError,
+    ModelNotFound,
+    StateNotSaved,
+    StudioFailed,
+    UpstreamSilent,
+    UpstreamUnavailable,
+)
 from ..observe.activity import Activity
-from ..observe.events import ModelUnloadComplete, ModelUnloadStart
 from ..schema.common import ModelType, likely_type
 from ..schema.models import (
     ActivateRequest,
@@ -26,6 +30,7 @@ from ..schema.models import (
     LoadRequest,
 )
 from .active import ActiveModelRegistry
+from .memory import Drain, ModelMemory
 from .names import Availability, look_up, model_not_found, refers_to
 
 _UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
@@ -51,15 +56,16 @@ class Unloaded(NamedTuple):
 
 
 class ModelLifecycle:
-    """Loads and unloads models on a box, and then updates the registry of active models.
+    """Has models loaded and unloaded, and then updates the registry of active models.
 
     Loads and unloads are completed even if the caller is cancelled: LM Studio completes them too, and the
-    active models must be updated afterwards.
+    active models must be updated afterwards. But an unload that still waits for requests is taken back.
     """
 
-    def __init__(self, active: ActiveModelRegistry, activity: Activity) -> None:
+    def __init__(self, active: ActiveModelRegistry, activity: Activity, memory: ModelMemory) -> None:
         self._active = active
         self._activity = activity
+        self._memory = memory
         self._tasks = DetachedTasks()
 
     async def close(self) -> None:
@@ -73,13 +79,13 @@ class ModelLifecycle:
     async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model, unless it has an instance, and activate it, unless the request says otherwise.
 
-        Raises as Loads.load, ModelNotFound with near names, and StateNotSaved.
+        Raises as ModelMemory.load, ModelNotFound with near names, and StateNotSaved.
         """
         return await self._tasks.run(self._load(request, box, profiles))
 
     async def _load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         try:
-            instance = await box.loads.load(request, box.sdk, profiles)
+            instance = await self._memory.load(request, box, profiles)
         except ModelNotFound as exc:
             raise model_not_found(request.model_key, await _on_disk_if_known(box)) from exc
         if request.activates:
@@ -124,41 +130,33 @@ class ModelLifecycle:
         is_active = embedding is not None and embedding.model_key == model_key
         return "embedding" if is_active else likely_type(model_key)
 
-    async def unload(self, request: InstanceRequest, box: Box) -> Unloaded:
-        """Unload exactly the named instance, or every one of the model.
+    async def unload(self, request: InstanceRequest, box: Box, drain: Drain) -> Unloaded:
+        """Unload exactly the named instance, or every one of the model, all at the same time.
 
-        An active model without an instance left becomes inactive. Raises as SdkCalls, and StateNotSaved.
+        An active model without an instance left becomes inactive. Raises as SdkCalls.loaded and
+        ModelMemory.unload, and StateNotSaved.
         """
-        return await self._tasks.run(self._unload(request, box.sdk))
-
-    async def _unload(self, request: InstanceRequest, calls: SdkCalls) -> Unloaded:
-        key, instance_id, publish = request.model_key, request.instance_id, self._activity.events.publish
-        with self._activity.operation("model_unload", key) as operation:
-            loaded = await calls.loaded()
-            matching = [instance for instance in loaded if refers_to(request, instance)]
-            if not matching:
-                operation.changed_nothing = True
-                return Unloaded()
-            publish(ModelUnloadStart(model_key=key, instance_id=instance_id))
-            deactivated = await self._unload_each(matching, loaded, calls)
-            total_ms = operation.elapsed_ms
-            publish(ModelUnloadComplete(model_key=key, instance_id=instance_id, total_time_ms=total_ms))
-        return Unloaded(tuple(instance.identifier for instance in matching), deactivated)
-
-    async def _unload_each(
-        self, matching: Sequence[LoadedModel], loaded: Sequence[LoadedModel], calls: SdkCalls
-    ) -> tuple[ModelType, ...]:
-        unloaded: list[LoadedModel] = []
+        unloading = self._tasks.start(self._unload(request, box, drain))
         try:
-            for instance in matching:
-                with suppress(ModelNotFound):  # it was unloaded meanwhile
-                    await calls.unload(instance.kind, instance.identifier)
-                unloaded.append(instance)
-        finally:
-            # Also if one of them failed: the others are no longer in memory.
-            remaining = [instance for instance in loaded if instance not in unloaded]
-            deactivated = await self._forget(unloaded, remaining)
-        return deactivated
+            return await join(unloading)
+        except asyncio.CancelledError:
+            drain.given_up.set()
+            raise
+
+    async def _unload(self, request: InstanceRequest, box: Box, drain: Drain) -> Unloaded:
+        with self._activity.operation("model_unload", request.model_key) as operation:
+            # What is unloaded is an operation of its own; this one only tells if the list can't be had.
+            operation.changed_nothing = True
+            loaded = await box.sdk.loaded()
+        matching = [instance for instance in loaded if refers_to(request, instance)]
+        unloads = (self._memory.unload(one.kind, one.identifier, box, drain) for one in matching)
+        outcomes = await asyncio.gather(*unloads, return_exceptions=True)
+        unloaded = [one for one, outcome in zip(matching, outcomes, strict=True) if outcome is None]
+        # Also if some of them failed: the others are no longer in memory.
+        deactivated = await self._forget(unloaded, [one for one in loaded if one not in unloaded])
+        if failures := [outcome for outcome in outcomes if outcome is not None]:
+            raise _joined(failures, unloaded)
+        return Unloaded(tuple(instance.identifier for instance in unloaded), deactivated)
 
     async def _forget(
         self, unloaded: Sequence[LoadedModel], remaining: Sequence[LoadedModel]
@@ -166,8 +164,25 @@ class ModelLifecycle:
         try:
             return await self._active.forget(unloaded, remaining)
         except StateNotSaved as exc:
-            names = ", ".join(instance.identifier for instance in unloaded)
-            raise StateNotSaved(f"{names} is unloaded. {exc.message}") from exc
+            raise StateNotSaved(f"{_names(unloaded)} is unloaded. {exc.message}") from exc
+
+
+def _joined(failures: Sequence[BaseException], unloaded: Sequence[LoadedModel]) -> BaseException:
+    """Return the worst of these failures, with the messages of all of them, and what was unloaded."""
+    errors = [failure for failure in failures if isinstance(failure, GatewayError)]
+    if len(errors) < len(failures):  # a fault, or the end of the process
+        return next(failure for failure in failures if failure not in errors)
+    worst = max(errors, key=lambda error: error.status)
+    if len(errors) == 1 and not unloaded:
+        return worst
+    sentences = [error.message for error in errors]
+    if unloaded:
+        sentences.append(f"Unloaded {_names(unloaded)}.")
+    return type(worst)(" ".join(sentences), details=worst.details, headers=worst.headers)
+
+
+def _names(instances: Sequence[LoadedModel]) -> str:
+    return ", ".join(instance.identifier for instance in instances)
 
 
 async def _look_up(active: ActiveModel, box: Box) -> Availability:

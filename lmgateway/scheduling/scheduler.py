@@ -76,7 +76,7 @@ class Scheduler:
             terms=ResidencyTerms.of(config, fleet.only),
         )
         self.residency = self._keeper.residency
-        self.wishes = Wishes(self.line, self._keeper)
+        self.wishes = Wishes(self.line, self._keeper, activity)
         fleet.watch(self._listed)
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,6 +121,7 @@ class Scheduler:
         self._is_ending = True
         for run in tuple(self._waiting.values()):
             run.fail(refusals.ending())
+        self._keeper.end_drains(refusals.ending())
 
     async def close(self) -> None:
         if self._timer is not None:

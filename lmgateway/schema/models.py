@@ -103,6 +103,21 @@ class InstanceRequest(RequestBody, frozen=True, kw_only=True):
     instance_id: Name | None = None
 
 
+class UnloadRequest(InstanceRequest, frozen=True, kw_only=True):
+    drain_seconds: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        about(
+            "How long to wait until the requests have ended that run on it; it gets no new ones meanwhile. By "
+            "default 30.",
+            title="Wait for running requests, in seconds",
+        ),
+    ] = None
+    force: Annotated[
+        bool | None,
+        about("Whether to unload it at once: the requests that run on it end with an error.", title="Force"),
+    ] = None
+
+
 class UnloadAnswer(Message, frozen=True, kw_only=True):
     status: Literal["unloaded", "not_found"]
     model_key: str

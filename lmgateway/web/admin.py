@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import structs
 
 from ..boxes.load_order import LoadedInstance
+from ..models.memory import USUAL_DRAIN_SECONDS, Drain
 from ..models.names import WHERE_TO_LOOK, Availability
 from ..scheduling.model_report import loaded_models
 from ..schema.common import ModelType
@@ -22,6 +23,7 @@ from ..schema.models import (
     LoadAnswer,
     LoadRequest,
     UnloadAnswer,
+    UnloadRequest,
 )
 from .choosing import without_alias
 from .request_bodies import read_json
@@ -29,7 +31,7 @@ from .responses import json_response
 from .ruleset import Ruleset
 from .state import ACTIVE_MODELS, CONTEXT, MODELS, SCHEDULER
 
-R = TypeVar("R", LoadRequest, InstanceRequest, ActivateRequest)
+R = TypeVar("R", LoadRequest, InstanceRequest, UnloadRequest, ActivateRequest)
 
 _WITHOUT_ACTIVE: dict[ModelType, str] = {
     "llm": "No model is active any more: requests must name one until you activate another.",
@@ -88,9 +90,11 @@ async def cancel_load(request: web.Request) -> web.Response:
 
 async def unload(request: web.Request) -> web.Response:
     rules = request[CONTEXT].rules
-    asked = await _by_key(await read_json(request, InstanceRequest), rules)
+    asked = await _by_key(await read_json(request, UnloadRequest), rules)
+    seconds = USUAL_DRAIN_SECONDS if asked.drain_seconds is None else asked.drain_seconds
+    drain = Drain(seconds, force=asked.force is True)
     started = time.monotonic()
-    unloaded, deactivated = await request.app[MODELS].unload(asked, rules.box)
+    unloaded, deactivated = await request.app[MODELS].unload(asked, rules.box, drain)
     if not unloaded:
         name = asked.instance_id or asked.model_key
         return json_response(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from time import monotonic
 
 from ...boxes.box import Box
@@ -54,7 +54,7 @@ async def failure(error: GatewayError, box: Box) -> LoadFailure:
     """Return what a failed load means for those that wait for it."""
     match error:
         case OutOfMemory():
-            return LoadFailure("no_memory", error.message, await _passing(box))
+            return LoadFailure("no_memory", error.message, await passing(box))
         case ModelNotFound():
             return LoadFailure("missing", error.message)
         case LoadCancelled():
@@ -66,7 +66,7 @@ async def failure(error: GatewayError, box: Box) -> LoadFailure:
     return LoadFailure("other", error.message)
 
 
-async def _passing(box: Box) -> frozenset[str]:
+async def passing(box: Box) -> frozenset[str]:
     """Return the instances that LM Studio would unload by itself when they are idle."""
     try:
         return frozenset(one.identifier for one in await box.sdk.loaded(attempts=1) if one.ttl_ms)
@@ -76,24 +76,31 @@ async def _passing(box: Box) -> frozenset[str]:
 
 async def unload(instance: Instance, box: Box, activity: Activity, count: Count | None) -> Unloaded:
     """Unload an instance, unless `count` says that requests run on it, and wait until it is gone."""
-    kind, name, events = instance.kind, instance.id.name, activity.events
+    kind, name = instance.kind, instance.id.name
     try:
         if count is not None and (counted := await count(instance)):
             return Unloaded("busy", counted)
-        with activity.operation("model_unload", instance.model) as operation:
-            events.publish(ModelUnloadStart(model_key=instance.model, instance_id=name))
+        with unloading(instance.model, name, activity):
             with suppress(ModelNotFound):  # somebody else has unloaded it
                 await box.sdk.unload(kind, name)
             if not await _is_gone(name, box):
                 raise StudioFailed(f"LM Studio still lists {name}, which it was asked to unload.")
-            total_ms = operation.elapsed_ms
-            events.publish(
-                ModelUnloadComplete(model_key=instance.model, instance_id=name, total_time_ms=total_ms)
-            )
     except GatewayError as exc:
         logger.warning("%s couldn't be unloaded: %s", name, exc)
         return Unloaded("failed", error=exc)
     return Unloaded("gone")
+
+
+@contextmanager
+def unloading(model: str, name: str, activity: Activity) -> Iterator[None]:
+    """Publish the events of an unload that is made inside."""
+    with activity.operation("model_unload", model) as operation:
+        activity.events.publish(ModelUnloadStart(model_key=model, instance_id=name))
+        yield
+        total_ms = operation.elapsed_ms
+        activity.events.publish(
+            ModelUnloadComplete(model_key=model, instance_id=name, total_time_ms=total_ms)
+        )
 
 
 async def _is_gone(name: str, box: Box) -> bool:

@@ -84,8 +84,11 @@ LoadOutcome = Loaded | LoadFailure
 
 
 class Unloaded(NamedTuple):
-    """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded."""
+    """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded.
 
-    outcome: Literal["gone", "busy", "failed"]
+    `kept` is an outcome of a drain: it was taken back.
+    """
+
+    outcome: Literal["gone", "busy", "failed", "kept"]
     counted: int = 0
     error: GatewayError | None = None

@@ -14,14 +14,16 @@ from ...boxes.box import Box
 from ...boxes.listing import InstanceDetails, KnownModel
 from ...boxes.load_in_progress import LoadProfiles
 from ...boxes.load_order import LoadedInstance
-from ...errors import INTERNAL_FAILURE, Conflict, GatewayError, StudioFailed
+from ...errors import INTERNAL_FAILURE, GatewayError
+from ...models.memory import Drain
 from ...observe.activity import Activity
 from ..instances import Instances
 from ..line import Line
 from ..onlookers import Onlooker
 from ..slots import Instance, InstanceId, Lease
 from ..tickets import Ticket
-from . import calls
+from . import calls, refusals
+from .askers import Askers
 from .effects import (
     DrainEnd,
     DrainStart,
@@ -83,8 +85,8 @@ class Keeper:
         self._activity = activity
         self._count = count
         self._tasks = background.DetachedTasks()
-        # Those who wait for an unload that they asked for.
-        self._askers: dict[Instance, list[asyncio.Future[Unloaded]]] = {}
+        self._askers = Askers()
+        self._unloads: dict[Instance, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """Stop waiting for LM Studio, which goes on with what it does."""
@@ -102,12 +104,14 @@ class Keeper:
             case Load():
                 self._tasks.start(self._load(effect))
             case Unload():
-                self._tasks.start(self._unload(effect))
+                self._unloads[effect.instance] = self._tasks.start(self._unload(effect))
             case Refuse():
                 self._scheduler.end(effect.ticket, effect.error)
             case DrainStart():
                 self._onlooker.drain_started(effect.instance, effect.wanted)
             case DrainEnd():
+                kept = effect.outcome == "revoked"
+                self._askers.tell(effect.instance, Unloaded("kept" if kept else "gone"))
                 self._onlooker.drain_ended(effect)
             case SwapEnd():
                 self._onlooker.swap_ended(effect)
@@ -138,6 +142,25 @@ class Keeper:
         self._save_origin(loaded)
         self._scheduler.dispatch(())
 
+    async def keep(self, loaded: LoadedInstance) -> bool:
+        """Have the result of somebody's load stay.
+
+        False if it was being unloaded: that has ended now, so that it can be loaded again.
+        """
+        instance = self._instance(loaded.identifier)
+        if instance is not None and (unload := self._unloads.get(instance)) is not None:
+            await asyncio.wait([unload])
+            return False
+        if instance is not None:
+            self.residency.keep(instance, monotonic())
+            if instance.origin != "outside":
+                self._origins.change(*instance.id, instance.origin)
+            self._scheduler.dispatch(())
+        return True
+
+    def _instance(self, identifier: str) -> Instance | None:
+        return self._line.machines.instances.get(InstanceId(self._box().name, identifier))
+
     def _end(self, load: Load, outcome: LoadOutcome) -> None:
         self.residency.load_ended(load, outcome, monotonic())
         self._scheduler.dispatch(())
@@ -153,15 +176,14 @@ class Keeper:
         self._scheduler.dispatch(self._instances.put_loaded(name, model, _details(loaded)))
 
     def _save_origin(self, loaded: LoadedInstance) -> None:
-        name = InstanceId(self._box().name, loaded.identifier)
-        instance = self._line.machines.instances.get(name)
+        instance = self._instance(loaded.identifier)
         if instance is None or instance.origin == "outside":
             return
         if loaded.was_loaded:
-            self._origins.change(*name, instance.origin)
+            self._origins.change(*instance.id, instance.origin)
             return
         seconds = loaded.load_seconds
-        self._origins.put(*name, instance.model, instance.origin, seconds, loaded.reference)
+        self._origins.put(*instance.id, instance.model, instance.origin, seconds, loaded.reference)
         self._onlooker.loaded(seconds)
 
     def listed(self) -> None:
@@ -202,34 +224,32 @@ class Keeper:
             logger.exception("unloading %s failed", instance.id.name)
         if outcome.outcome == "gone":
             self._origins.forget(*instance.id)
+        del self._unloads[instance]
         self.residency.unload_ended(instance, outcome, monotonic())
+        # Before what is decided now: the end of its drain is an outcome, too.
+        self._askers.tell(instance, outcome)
         self._scheduler.dispatch(())
-        if outcome.outcome != "busy":
-            for asker in self._askers.pop(instance, ()):
-                if not asker.done():
-                    asker.set_result(outcome)
 
-    async def unload(self, instance: Instance, *, patience: float, force: bool) -> None:
-        """Unload an instance when its requests have ended, or at once.
-
-        Raises Conflict if they haven't after `patience` seconds, and as SdkCalls.unload.
-        """
-        asker = asyncio.get_running_loop().create_future()
-        self._askers.setdefault(instance, []).append(asker)
-        self.residency.ask_to_unload(instance, force=force)
-        self._scheduler.dispatch(())
-        done, _ = await asyncio.wait([asker], timeout=None if force else patience)
-        if not done and instance.state == "draining":
-            running = len(instance.leases) + instance.outside
-            self.residency.take_back(instance, monotonic())
+    async def unload(self, instance: Instance, drain: Drain) -> None:
+        """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
+        asker = self._askers.add(instance)
+        try:
+            self.residency.ask_to_unload(instance, force=drain.force)
             self._scheduler.dispatch(())
-            raise Conflict(
-                f"{running} requests still run on {instance.id.name} after {patience:g} s, so it wasn't "
-                "unloaded. Wait longer with drainSeconds, or end them with force."
-            )
-        unloaded = await asker
-        if unloaded.outcome == "failed":
-            raise unloaded.error or StudioFailed(f"{instance.id.name} couldn't be unloaded.")
+            await asker.wait(drain)
+            if asker.outcome.done() or instance.state != "draining":
+                unloaded = await asker.outcome
+            else:
+                unloaded = Unloaded("busy")
+            refusals.check_unloaded(instance, unloaded, drain)
+        finally:
+            if self._askers.remove(instance, asker):
+                self.residency.take_back(instance, monotonic())
+                self._scheduler.dispatch(())
+
+    def end_drains(self, error: GatewayError) -> None:
+        """End the wait for instances that drain: the gateway is stopping."""
+        self._askers.end_drains(error)
 
 
 def _details(loaded: LoadedInstance) -> InstanceDetails:

@@ -24,7 +24,7 @@ class Leaving:
         return len(self._drained) + len(self._asked)
 
     def ask(self, instance: Instance, *, force: bool) -> None:
-        self._asked[instance] = force
+        self._asked[instance] = force or self._asked.get(instance, False)
 
     def is_asked(self, instance: Instance) -> bool:
         return instance in self._asked

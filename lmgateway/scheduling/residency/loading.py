@@ -58,12 +58,10 @@ class Loads:
         self._running[target] = Loading(load, now, origin, cost)
         return load
 
-    def claim(self, target: Wanted) -> bool:
-        """Have the instance of a load stay until somebody unloads it; return whether there is such a load."""
-        if (loading := self._running.get(target)) is None:
-            return False
-        loading.origin = "loaded"
-        return True
+    def claim(self, target: Wanted) -> None:
+        """Have the instance of a load in progress stay until somebody unloads it."""
+        if (loading := self._running.get(target)) is not None:
+            loading.origin = "loaded"
 
     def end(self, load: Load) -> Loading:
         loading = self._running.pop(load.target)

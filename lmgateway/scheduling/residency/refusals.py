@@ -1,11 +1,22 @@
-"""The errors of requests whose model can't be loaded."""
+"""The errors of requests whose model can't be loaded, and of unloads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import GatewayError, LoadFailed, ModelBlocked, ModelNotFound, UpstreamUnavailable
+from ...errors import (
+    Conflict,
+    GatewayError,
+    LoadFailed,
+    ModelBlocked,
+    ModelNotFound,
+    StudioFailed,
+    UpstreamUnavailable,
+)
+from ...models.memory import Drain
 from ..refusals import MOST_RETRY_SECONDS
+from ..slots import Instance
+from .effects import Unloaded
 
 _LATER = {"Retry-After": str(MOST_RETRY_SECONDS)}
 
@@ -36,3 +47,20 @@ def missing(model: str, words: str) -> GatewayError:
 
 def no_link(model: str, words: str) -> GatewayError:
     return UpstreamUnavailable(f"{model} isn't in memory, and the gateway can't have it loaded: {words}")
+
+
+def check_unloaded(instance: Instance, unloaded: Unloaded, drain: Drain) -> None:
+    """Raise the error of somebody's unload, unless the instance is gone."""
+    name = instance.id.name
+    match unloaded.outcome:
+        case "busy":
+            number = len(instance.leases) + instance.outside
+            running = "1 request still runs" if number == 1 else f"{number} requests still run"
+            raise Conflict(
+                f"{running} on {name} after {drain.seconds:g} s, so it stays in memory. A larger drainSeconds "
+                "waits longer, and force ends what runs."
+            )
+        case "kept":
+            raise Conflict(f"{name} stays in memory: somebody has loaded it again while it drained.")
+        case "failed":
+            raise unloaded.error or StudioFailed(f"{name} couldn't be unloaded.")

@@ -70,8 +70,9 @@ class Residency:
         """True while something is to be done as soon as a request ends."""
         return self.drains or bool(self._upkeep)
 
-    def spare(self) -> list[Instance]:
-        """Return the instances that may go at once for a load that finds no memory."""
+    def spare(self, passing: frozenset[str]) -> list[Instance]:
+        """Return the instances that may go at once for a load that finds no memory; `passing` as for Room."""
+        self._room.passing = passing
         leaving = self._room.for_memory()
         return [one for one in leaving if one.state == "resident" and self._room.is_spare(one)]
 
@@ -105,9 +106,20 @@ class Residency:
             instance.origin, instance.since, instance.idle_since = "loaded", now, now
             self._loads.seconds[instance.model] = load_seconds
 
-    def claim(self, target: Wanted) -> bool:
-        """Have a load that is in progress be somebody's own; return whether there is one."""
-        return self._loads.claim(target)
+    def keep(self, instance: Instance, now: float) -> None:
+        """Have an instance stay that is the result of somebody's load, also if it drains."""
+        self._round.now = now
+        if instance.origin == "on-demand":
+            instance.origin = "loaded"
+        if instance.state == "draining":
+            self._swaps.keep(instance)
+
+    def is_loading(self, target: Wanted) -> bool:
+        return target in self._loads
+
+    def claim(self, target: Wanted) -> None:
+        """Have the instance of a load in progress, if there is one, stay until somebody unloads it."""
+        self._loads.claim(target)
 
     def ask_to_unload(self, instance: Instance, *, force: bool = False) -> None:
         """Have an instance unloaded when nothing runs on it any more, or at once."""

@@ -106,11 +106,18 @@ class Swaps:
                 self._leaving.open(instance)
         self.end(swap, "revoked")
 
-    def leave_out(self, swap: Swap, instance: Instance) -> None:
-        """Take in that an instance couldn't be unloaded."""
+    def leave_out(self, swap: Swap, instance: Instance, result: SwapResult = "failed") -> None:
+        """Take in that an instance stays; `result` is the swap's if no other one leaves for it."""
         swap.leaving.remove(instance)
         if not swap.leaving:
-            self.end(swap, "failed")
+            self.end(swap, result)
+
+    def keep(self, instance: Instance) -> None:
+        """Take a drain back, whatever it is for."""
+        self._leaving.withdraw(instance)
+        if (swap := self.of(instance)) is not None:
+            self.leave_out(swap, instance, "revoked")
+        self._leaving.open(instance)
 
     def gone(self, instances: Iterable[Instance]) -> None:
         """Take in that these are in memory no more."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from time import monotonic
 
 from ...boxes.box import Box
 from ...boxes.load_in_progress import LoadProfiles
 from ...boxes.load_order import LoadedInstance
-from ...errors import INTERNAL_FAILURE, GatewayError, OutOfMemory
+from ...errors import INTERNAL_FAILURE, GatewayError, ModelNotFound, OutOfMemory, UpstreamUnavailable
+from ...models.memory import Drain
+from ...observe.activity import Activity
 from ...schema.common import ModelType, likely_type
 from ...schema.models import LoadRequest
 from ..line import Line
-from ..slots import InstanceId
+from ..slots import Instance, InstanceId
 from ..tickets import Wanted
 from . import calls
 from .effects import LoadFailure
@@ -20,11 +23,12 @@ from .keeper import Keeper
 
 
 class Wishes:
-    """Loads and unloads on behalf of somebody. Without residency they go straight to LM Studio."""
+    """Loads and unloads on behalf of somebody: the ModelMemory. Without residency, loads go to LM Studio."""
 
-    def __init__(self, line: Line, keeper: Keeper) -> None:
+    def __init__(self, line: Line, keeper: Keeper, activity: Activity) -> None:
         self._line = line
         self._keeper = keeper
+        self._activity = activity
 
     @property
     def _is_on(self) -> bool:
@@ -37,14 +41,27 @@ class Wishes:
         """
         if not self._is_on:
             return await box.loads.load(request, box.sdk, profiles)
+        if request.another:
+            loaded = await self._load(request, box, profiles)
+            await self._keeper.adopt(loaded)
+            return loaded
+        while True:
+            loaded = await self._load_or_join(request, box, profiles)
+            # What LM Studio still lists may be on its way out.
+            if await self._keeper.keep(loaded):
+                return loaded
+
+    async def _load_or_join(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         known = box.catalogue.find(request.model_key)
         key = request.model_key if known is None else known.key
         kind = (known and known.type) or likely_type(key)
         residency, target = self._keeper.residency, Wanted(box.name, key, request.instance_id)
-        if request.another or residency.claim(target):
-            loaded = await box.loads.load(request, box.sdk, profiles)
-            if request.another:
-                await self._keeper.adopt(loaded)
+        if residency.is_loading(target):
+            if request.load_config is None:
+                residency.claim(target)
+            loaded = await self._load(request, box, profiles)
+            # With settings it may have been refused. For whom it was begun, it may not have ended yet.
+            residency.claim(target)
             return loaded
         load = residency.begin_load(target, kind, "loaded", monotonic())
         outcome: LoadedInstance | LoadFailure = LoadFailure("other", INTERNAL_FAILURE)
@@ -52,6 +69,9 @@ class Wishes:
             outcome = await self._load(request, box, profiles)
         except GatewayError as exc:
             outcome = await calls.failure(exc, box)
+            if request.load_config is not None and outcome.reason in {"no_memory", "other"}:
+                # With its usual settings the model may do.
+                outcome = outcome._replace(reason="refused")
             raise
         finally:
             await self._keeper.load_ended(load, outcome)
@@ -61,22 +81,29 @@ class Wishes:
         try:
             return await box.loads.load(request, box.sdk, profiles)
         except OutOfMemory:
-            spare = self._keeper.residency.spare()
+            spare = self._keeper.residency.spare(await calls.passing(box))
             if not spare:
                 raise
-            unloads = (self._keeper.unload(one, patience=0, force=False) for one in spare)
+            unloads = (self._keeper.unload(one, Drain(0)) for one in spare)
             await asyncio.gather(*unloads, return_exceptions=True)
         return await box.loads.load(request, box.sdk, profiles)
 
-    async def unload(
-        self, kind: ModelType, identifier: str, box: Box, *, patience: float, force: bool
-    ) -> None:
-        """Unload an instance when the requests have ended that run on it, or at once with `force`.
+    async def unload(self, kind: ModelType, identifier: str, box: Box, drain: Drain) -> None:
+        """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
+        instance = self._find(identifier, box)
+        if instance is None:
+            with suppress(UpstreamUnavailable):  # somebody has loaded it a moment ago
+                await box.list_models()
+                await asyncio.sleep(0)
+            instance = self._find(identifier, box)
+        if instance is not None:
+            await self._keeper.unload(instance, drain)
+            return
+        known = box.catalogue.find(identifier)
+        with calls.unloading(identifier if known is None else known.key, identifier, self._activity):
+            with suppress(ModelNotFound):  # somebody else has unloaded it
+                await box.sdk.unload(kind, identifier)
 
-        Raises Conflict if they haven't after `patience` seconds, and as SdkCalls.unload.
-        """
+    def _find(self, identifier: str, box: Box) -> Instance | None:
         instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
-        if not self._is_on or instance is None or not instance.is_listed:
-            await box.sdk.unload(kind, identifier)
-        else:
-            await self._keeper.unload(instance, patience=patience, force=force)
+        return instance if instance is not None and instance.is_listed else None

@@ -59,15 +59,17 @@ ADMIN_OPERATIONS = (
         summary="Unload a model",
         description=(
             "With an `instanceId`, unloads that instance. Otherwise `modelKey` may be a model's key or path, "
-            "or an instance's identifier, and all matching instances are unloaded. If the active model is "
-            "unloaded, no model is active until another is activated."
+            "or an instance's identifier, and all matching instances are unloaded, at the same time. Each "
+            "gets no new requests, and is unloaded when those have ended that run on it. After `drainSeconds` "
+            "the response is 409, and it stays, as it does if the client disconnects before that. `force` "
+            "ends what runs. If the active model is unloaded, no model is active until another is activated."
         ),
-        body=json_of(examples.INSTANCE),
+        body=json_of(examples.UNLOAD),
         answers={
             200: answer("The instances were unloaded.", examples.UNLOADED),
             404: answer("No loaded instance has this name.", examples.NOT_UNLOADED),
         },
-        raises=(*OF_JSON_BODIES, *OF_MODELS, StateNotSaved),
+        raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, StateNotSaved),
     ),
     Operation(
         "POST",

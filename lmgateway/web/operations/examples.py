@@ -37,6 +37,7 @@ from ...schema.models import (
     LoadConfig,
     LoadRequest,
     UnloadAnswer,
+    UnloadRequest,
 )
 from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
 
@@ -109,6 +110,7 @@ INSTANCE = InstanceRequest(model_key=MODEL)
 LOAD_CANCELLED = CancelAnswer(
     model_key=MODEL, instance_id=None, message=f"The load of {MODEL} was cancelled."
 )
+UNLOAD = UnloadRequest(model_key=MODEL, drain_seconds=60)
 UNLOADED = UnloadAnswer(
     status="unloaded",
     model_key=MODEL,
