@@ -209,7 +209,7 @@ async def _fleet(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _scheduler(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(app[SCHEDULER].keep_pins):
+    async with background.running(app[SCHEDULER].keep_watch):
         yield
     await app[SCHEDULER].close()
 

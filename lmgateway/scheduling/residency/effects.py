@@ -84,8 +84,11 @@ LoadOutcome = Loaded | LoadFailure
 
 
 class Unloaded(NamedTuple):
-    """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded."""
+    """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded.
 
-    outcome: Literal["gone", "busy", "failed"]
+    `kept`: somebody else has loaded it anew.
+    """
+
+    outcome: Literal["gone", "busy", "kept", "failed"]
     counted: int = 0
     error: GatewayError | None = None

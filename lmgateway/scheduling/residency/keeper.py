@@ -84,11 +84,22 @@ class Keeper:
         self._count = count
         self._tasks = background.DetachedTasks()
         # Those who wait for an unload that they asked for.
+        self._has_come_up = False
         self._askers: dict[Instance, list[asyncio.Future[Unloaded]]] = {}
 
     async def close(self) -> None:
         """Stop waiting for LM Studio, which goes on with what it does."""
         await self._tasks.close()
+
+    @property
+    def is_watchful(self) -> bool:
+        """True while LM Studio is to be looked at also without a request.
+
+        That is for pinned models, and for what was loaded before a restart and wasn't seen since.
+        """
+        remembers = not self._has_come_up and bool(self._origins.on(self._box().name))
+        terms = self.residency.terms
+        return terms.enabled and (remembers or bool(terms.pins))
 
     def decide(self, now: float) -> Iterable[Lease]:
         """Begin what is to be done now; return the leases of requests that may run because of it."""
@@ -179,6 +190,7 @@ class Keeper:
 
     def came_up(self) -> None:
         """Have pinned models loaded, and tell what was loaded before a restart from what others loaded."""
+        self._has_come_up = True
         self._tasks.start(self._check_origins())
         self.residency.came_up()
         self._scheduler.dispatch(())
@@ -196,8 +208,11 @@ class Keeper:
     async def _unload(self, unload: Unload) -> None:
         instance, outcome = unload.instance, Unloaded("failed")
         try:
-            count = None if unload.is_forced else self._count
-            outcome = await calls.unload(instance, self._box(), self._activity, count)
+            if await self._is_of_others(instance):
+                outcome = Unloaded("kept")
+            else:
+                count = None if unload.is_forced else self._count
+                outcome = await calls.unload(instance, self._box(), self._activity, count)
         except Exception:
             logger.exception("unloading %s failed", instance.id.name)
         if outcome.outcome == "gone":
@@ -208,6 +223,14 @@ class Keeper:
             for asker in self._askers.pop(instance, ()):
                 if not asker.done():
                     asker.set_result(outcome)
+
+    async def _is_of_others(self, instance: Instance) -> bool:
+        """True if somebody else has loaded an instance anew, under the name of one of the gateway's."""
+        if instance.origin != "on-demand" or instance in self._askers:
+            return False
+        with suppress(GatewayError):  # it is logged where LM Studio is called; the unload will fail too
+            return instance.id.name in await self._origins.check(self._box())
+        return False
 
     async def unload(self, instance: Instance, *, patience: float, force: bool) -> None:
         """Unload an instance when its requests have ended, or at once.
