@@ -94,7 +94,7 @@ class Scheduler:
     def _listed(self, box: str, listing: Listing) -> None:
         self._change_terms()
         leases = self.instances.take(box, listing)
-        self._keeper.listed()
+        self._keeper.ownership.listed()
         self.dispatch(leases)
 
     def _change_terms(self) -> None:

@@ -36,6 +36,7 @@ from .effects import (
     Unloaded,
 )
 from .origins import Origins
+from .ownership import Ownership
 from .residency import Residency
 from .terms import ResidencyTerms
 
@@ -79,27 +80,16 @@ class Keeper:
         self._onlooker = onlooker
         self._box = box
         self._profiles = profiles
-        self._origins = origins
+        self.ownership = Ownership(self.residency, instances, origins, box)
         self._activity = activity
         self._count = count
         self._tasks = background.DetachedTasks()
         # Those who wait for an unload that they asked for.
-        self._has_come_up = False
         self._askers: dict[Instance, list[asyncio.Future[Unloaded]]] = {}
 
     async def close(self) -> None:
         """Stop waiting for LM Studio, which goes on with what it does."""
         await self._tasks.close()
-
-    @property
-    def is_watchful(self) -> bool:
-        """True while LM Studio is to be looked at also without a request.
-
-        That is for pinned models, and for what was loaded before a restart and wasn't seen since.
-        """
-        remembers = not self._has_come_up and bool(self._origins.on(self._box().name))
-        terms = self.residency.terms
-        return terms.enabled and (remembers or bool(terms.pins))
 
     def decide(self, now: float) -> Iterable[Lease]:
         """Begin what is to be done now; return the leases of requests that may run because of it."""
@@ -140,13 +130,13 @@ class Keeper:
         else:
             await self._put(outcome)
             self._end(load, Loaded(outcome.identifier, was_there=outcome.was_loaded))
-            self._save_origin(outcome)
+            self.ownership.save(outcome, self._onlooker.loaded)
 
     async def adopt(self, loaded: LoadedInstance) -> None:
         """Take in an instance that somebody has loaded beside another one of its model."""
         await self._put(loaded)
         self.residency.adopt(loaded.identifier, loaded.load_seconds, monotonic())
-        self._save_origin(loaded)
+        self.ownership.save(loaded, self._onlooker.loaded)
         self._scheduler.dispatch(())
 
     def _end(self, load: Load, outcome: LoadOutcome) -> None:
@@ -163,52 +153,27 @@ class Keeper:
         name = InstanceId(box.name, loaded.identifier)
         self._scheduler.dispatch(self._instances.put_loaded(name, model, _details(loaded)))
 
-    def _save_origin(self, loaded: LoadedInstance) -> None:
-        name = InstanceId(self._box().name, loaded.identifier)
-        instance = self._line.machines.instances.get(name)
-        if instance is None or instance.origin == "outside":
-            return
-        if loaded.was_loaded:
-            self._origins.change(*name, instance.origin)
-            return
-        seconds = loaded.load_seconds
-        self._origins.put(*name, instance.model, instance.origin, seconds, loaded.reference)
-        self._onlooker.loaded(seconds)
+    @property
+    def is_watchful(self) -> bool:
+        """True while LM Studio is to be looked at also without a request.
 
-    def listed(self) -> None:
-        """Take in which of the instances that are listed now the gateway has loaded, before a restart too."""
-        name = self._box().name
-        there = {one.id.name: one for one in self._instances.listed(name)}
-        for identifier in self._origins.on(name):
-            if identifier not in there:
-                self._origins.forget(name, identifier)
-        for one in there.values():
-            row = self._origins.of(*one.id, one.model)
-            if row is not None and one.origin == "outside":
-                one.origin = row.origin
-                self.residency.load_seconds.setdefault(one.model, row.load_seconds)
+        That is for pinned models, and for what was loaded before a restart and wasn't seen since.
+        """
+        terms = self.residency.terms
+        return terms.enabled and (bool(terms.pins) or self.ownership.is_unchecked)
 
     def came_up(self) -> None:
         """Have pinned models loaded, and tell what was loaded before a restart from what others loaded."""
-        self._has_come_up = True
-        self._tasks.start(self._check_origins())
+        self._tasks.start(self.ownership.check())
         self.residency.came_up()
         self._scheduler.dispatch(())
-
-    async def _check_origins(self) -> None:
-        box = self._box()
-        with suppress(GatewayError):  # it is logged where LM Studio is called
-            for identifier in await self._origins.check(box):
-                instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
-                if instance is not None:
-                    instance.origin = "outside"
 
     # ── Unloads ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _unload(self, unload: Unload) -> None:
         instance, outcome = unload.instance, Unloaded("failed")
         try:
-            if await self._is_of_others(instance):
+            if instance not in self._askers and await self.ownership.is_lost(instance):
                 outcome = Unloaded("kept")
             else:
                 count = None if unload.is_forced else self._count
@@ -216,21 +181,13 @@ class Keeper:
         except Exception:
             logger.exception("unloading %s failed", instance.id.name)
         if outcome.outcome == "gone":
-            self._origins.forget(*instance.id)
+            self.ownership.forget(instance)
         self.residency.unload_ended(instance, outcome, monotonic())
         self._scheduler.dispatch(())
         if outcome.outcome != "busy":
             for asker in self._askers.pop(instance, ()):
                 if not asker.done():
                     asker.set_result(outcome)
-
-    async def _is_of_others(self, instance: Instance) -> bool:
-        """True if somebody else has loaded an instance anew, under the name of one of the gateway's."""
-        if instance.origin != "on-demand" or instance in self._askers:
-            return False
-        with suppress(GatewayError):  # it is logged where LM Studio is called; the unload will fail too
-            return instance.id.name in await self._origins.check(self._box())
-        return False
 
     async def unload(self, instance: Instance, *, patience: float, force: bool) -> None:
         """Unload an instance when its requests have ended, or at once.
