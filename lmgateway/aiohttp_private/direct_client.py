@@ -9,12 +9,12 @@ from aiohttp import ClientRequest, ClientSession, ClientTimeout
 from aiohttp.client import IDEMPOTENT_METHODS
 from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
-from aiohttp.http_writer import _serialize_headers
 from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
 from .connector import FreshConnector
+from .heads import head_of
 from .upstream_protocol import UpstreamProtocol
 
 # A body of this size is written without waiting for the socket's buffer to drain.
@@ -65,7 +65,7 @@ class DirectClient:
         `headers` include Host. An idempotent request is retried once if it was sent on a pooled connection
         that had just been closed.
         """
-        head = _serialize_headers(f"{method} {self._path}{target} HTTP/1.1", headers)
+        head = head_of(f"{method} {self._path}{target} HTTP/1.1", headers)
         sent = head + body if body else head
         connector = self._connector
         may_retry = method in IDEMPOTENT_METHODS

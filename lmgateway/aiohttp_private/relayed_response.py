@@ -10,6 +10,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_writer import StreamWriter
 from multidict import CIMultiDict
 
+from .heads import head_of
+
 _NO_CONTENT = 204
 
 
@@ -20,11 +22,21 @@ class RelayedResponse(web.StreamResponse):
         """The response changes these header fields; they aren't copied."""
         super().__init__(status=status, reason=reason, _real_headers=headers)
 
-    async def _prepare_headers(self) -> None:
+    async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._req = request
+        writer = self._payload_writer = cast("StreamWriter", request._payload_writer)
+        self._add_framing(request, writer)
+        await request._prepare_hook(self)
+        major, minor = request.version
+        start_line = f"HTTP/{major}.{minor} {self.status} {self.reason}"
+        writer._headers_buf = head_of(start_line, self._headers)
+        if self._send_headers_immediately:
+            writer.send_headers()
+        return writer
+
+    def _add_framing(self, request: web.BaseRequest, writer: StreamWriter) -> None:
         # aiohttp's own method adds Content-Type and Server, and drops the Content-Length of a 304, which is
         # the length of the representation that the client has already (RFC 9110 section 8.6).
-        request = cast("web.BaseRequest", self._req)
-        writer = cast("StreamWriter", self._payload_writer)
         fields = self._headers
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive

@@ -71,14 +71,24 @@ OF_STREAM_RESPONSE = (
     "_keep_alive",
     "_must_be_empty_body",
     "_payload_writer",
-    "_prepare_headers",
     "_req",
     "_send_headers_immediately",
+    "_start",
 )
 OF_SERVER = ("_kwargs", "_loop")
-OF_STREAM_WRITER = ("_compress", "_headers_written", "_write")
+OF_STREAM_WRITER = ("_compress", "_headers_buf", "_headers_written", "_write")
 OF_STREAM_READER = ("_buffer", "_buffer_offset", "_cursor", "_eof", "_loop", "_protocol", "_size")
-OF_OTHERS = ("_match_info", "_ErrInfo", "_cache", "_loop", "_make_server", "_replace", "_serialize_headers")
+OF_OTHERS = (
+    "_ErrInfo",
+    "_cache",
+    "_loop",
+    "_make_server",
+    "_match_info",
+    "_payload_writer",
+    "_prepare_hook",
+    "_replace",
+    "_serialize_headers",
+)
 ALL = {
     *OF_REQUEST_HANDLER,
     *OF_RESPONSE_HANDLER,
@@ -242,4 +252,5 @@ async def test_the_others_are_there() -> None:
     assert hasattr(web.AppRunner, "_make_server")
     assert hasattr(yarl.URL("http://h/p"), "_cache")
     assert hasattr(web.Request, "match_info")
-    assert "_match_info" in web.Request.ATTRS
+    assert hasattr(web.Request, "_prepare_hook")
+    assert {"_match_info", "_payload_writer"} <= web.Request.ATTRS
