@@ -57,6 +57,7 @@ from .web.state import (
     METRICS,
     MODEL_LABELS,
     MODELS,
+    OWNERS,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -65,6 +66,7 @@ from .web.state import (
     STARTED,
     TURNS,
     WAITING_STREAMS,
+    owners_of,
 )
 from .web.waiting_streams import WaitingStreams
 
@@ -108,6 +110,7 @@ def create_app(
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
+    app[OWNERS] = owners_of(app)
     app[DOCUMENTS] = Documents(OPERATIONS)
     add_routes(app.router, app[AREAS])
     return app

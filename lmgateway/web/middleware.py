@@ -18,7 +18,7 @@ from .admission import admit, identify_caller
 from .context import RequestContext
 from .downstream import Downstream
 from .responses import finish_headers
-from .state import ACTIVITY, AREAS, CONTEXT, KEYS, LEDGER, RATE_LIMITS, RULES_IN_FORCE
+from .state import CONTEXT, OWNERS
 
 logger = logging.getLogger(__name__)
 
@@ -26,15 +26,15 @@ logger = logging.getLogger(__name__)
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Assign the request id, and log the access line when the request has ended, even with an exception."""
-    app, client = request.app, request.remote or ""
-    rules = app[RULES_IN_FORCE].current
+    owners, client = request.app[OWNERS], request.remote or ""
+    rules = owners.rules_in_force.current
     head = rules.head(client, request.version, request.raw_headers)
     cancellation = Cancellation(request.task.cancel)
     context = request[CONTEXT] = RequestContext(
-        app=app,
+        owners=owners,
         rules=rules,
         head=head,
-        area=app[AREAS].of(request),
+        area=owners.areas.of(request),
         request_id=head.request_id or make_request_id(),
         client=client,
         method=request.method[:METHOD_CHARACTERS],
@@ -51,7 +51,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             access_log.write(context.access_line(response))
         except Exception:  # a fault of the log fails no request
-            app[ACTIVITY].faults.log("Writing the access log")
+            owners.activity.faults.log("Writing the access log")
         context.downstream.close()
 
 
@@ -113,18 +113,18 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
     caller = context.caller = identify_caller(head, rules, area)
-    judge, judges = context.end_if_revoked, context.app[RULES_IN_FORCE].judges
+    judge, judges = context.end_if_revoked, context.owners.rules_in_force.judges
     try:
         admit(caller, head, area)
         if caller.is_named:
-            context.app[KEYS].uses.add(caller.name, context.client)
+            context.owners.keys.uses.add(caller.name, context.client)
             judges.add(judge)
         return await handler(request)
     except GatewayError as exc:
         if isinstance(exc, PageRefused):
             _log_refused_page(context, request.headers.get("Origin"))
         if area.is_proxied and not context.has_exchange:
-            context.app[LEDGER].refused(caller.name)
+            context.owners.ledger.refused(caller.name)
         raise
     finally:
         judges.discard(judge)
@@ -159,7 +159,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     if context.latest_exchange is not None and context.latest_exchange.queued_ms:
         headers["X-Queue-Wait-Ms"] = str(context.latest_exchange.queued_ms)
     if context.caller.is_named:
-        headers.update(context.app[RATE_LIMITS].headers(context.caller.name))
+        headers.update(context.owners.rate_limits.headers(context.caller.name))
     headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary
 
 

@@ -24,16 +24,7 @@ from .held_bodies import HeldBody
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import (
-    ACTIVE_MODELS,
-    ACTIVITY,
-    CONTEXT,
-    HELD_BODIES,
-    RATE_LIMITS,
-    RESPONSE_IDS,
-    SCHEDULER,
-    WAITING_STREAMS,
-)
+from .state import CONTEXT
 from .tickets import ticket_for, with_needs
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
@@ -48,9 +39,8 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     destination = target.parse(request.raw_path)
     dialect = DIALECTS.get(destination.path) if request.method == "POST" else None
     context = request[CONTEXT]
-    app = context.app
-    activity, scheduler, config, caller = app[ACTIVITY], app[SCHEDULER], context.rules.config, context.caller
-    ids, rates, rules = app[RESPONSE_IDS], app[RATE_LIMITS], context.rules
+    owners, rules, caller, config = context.owners, context.rules, context.caller, context.rules.config
+    activity, scheduler, rates = owners.activity, owners.scheduler, owners.rate_limits
     if dialect is COUNTING and config.compat.mend:
         return await count_tokens(request)
     exchange = context.exchange(
@@ -59,18 +49,18 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         runs_model=dialect is not None and dialect is not COUNTING,
     )
     with activity.exchange(exchange, config.limits), Run(scheduler, exchange) as run:
-        with HeldBody(app[HELD_BODIES], context.client, config) as held:
+        with HeldBody(owners.held_bodies, context.client, config) as held:
             incoming = await read(request, context, destination, dialect, held)
             listing = None
             if not caller.models.allow_all and dialect is None:
                 incoming, listing = await limit_models(incoming, caller, rules)
-            choice = await choose(incoming, caller, rules, app[ACTIVE_MODELS].current, ids)
+            choice = await choose(incoming, caller, rules, owners.active_models.current, owners.response_ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
             ticket = ticket_for(scheduler, context, exchange, incoming, planned)
             if ticket is not None and scheduler.shares_context(ticket):
-                ticket = await with_needs(ticket, app, incoming, choice)
+                ticket = await with_needs(ticket, request.app, incoming, choice)
             if planned.streaming:
-                streams, since = app[WAITING_STREAMS], context.started
+                streams, since = owners.waiting_streams, context.started
                 context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming)
@@ -90,5 +80,5 @@ async def proxy(request: web.Request) -> web.StreamResponse:
         run.ends_with(delivered.response)
         if listing is not None:
             return await list_response(delivered, destination.path, caller, listing, exchange)
-        bind = partial(ids.bind, key=caller.name, box=delivered.box.name)
+        bind = partial(owners.response_ids.bind, key=caller.name, box=delivered.box.name)
         return await relay(delivered, exchange, context.downstream, activity.faults, bind)

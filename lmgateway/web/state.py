@@ -24,6 +24,7 @@ from ..turns import Turns
 from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Areas
+from .owners import Owners
 from .ruleset import RulesInForce
 from .waiting_streams import WaitingStreams
 
@@ -42,6 +43,7 @@ LINE_REPORTS = web.AppKey("line_reports", LineReports)
 METRICS = web.AppKey("metrics", Metrics)
 MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
+OWNERS = web.AppKey("owners", Owners)
 QUEUE_METRICS = web.AppKey("queue_metrics", QueueMetrics)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)
@@ -54,3 +56,20 @@ WAITING_STREAMS = web.AppKey("waiting_streams", WaitingStreams)
 # Of a request
 CONTEXT = web.RequestKey("context", RequestContext)
 EXPECTS_CONTINUE = web.RequestKey("expects_continue", bool)
+
+
+def owners_of(app: web.Application) -> Owners:
+    """Return what its proxied requests need. To be called when it has all of them."""
+    return Owners(
+        active_models=app[ACTIVE_MODELS],
+        activity=app[ACTIVITY],
+        areas=app[AREAS],
+        held_bodies=app[HELD_BODIES],
+        keys=app[KEYS],
+        ledger=app[LEDGER],
+        rate_limits=app[RATE_LIMITS],
+        response_ids=app[RESPONSE_IDS],
+        rules_in_force=app[RULES_IN_FORCE],
+        scheduler=app[SCHEDULER],
+        waiting_streams=app[WAITING_STREAMS],
+    )
