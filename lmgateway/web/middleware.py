@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 @web.middleware
 async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Assign the request id, and log the access line when the request has ended, even with an exception."""
+    """Assign the request id, render the error that ends a request, and log the access line.
+
+    A middleware of its own for the errors would take 3,000 instructions more.
+    """
     owners, client = request.app[OWNERS], request.remote or ""
     rules = owners.rules_in_force.current
     head = rules.head(client, request.version, request.raw_headers)
@@ -46,40 +49,40 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = None
     try:
         response = await handler(request)
-        return response
+    except (Exception, asyncio.CancelledError) as exc:
+        response = _rendered(request, exc)
+        if response is None:
+            raise
     finally:
         try:
             access_log.write(context.access_line(response))
         except Exception:  # a fault of the log fails no request
             owners.activity.faults.log("Writing the access log")
         context.downstream.close()
+    return response
 
 
-@web.middleware
-async def render_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn an exception into an error response, or break off a response whose head was sent already."""
-    try:
-        return await handler(request)
-    except GatewayError as exc:
-        return _failed(request, exc)
-    except web.HTTPException as exc:
-        return _failed(request, _from_router(exc))
-    except asyncio.CancelledError:
-        error = request[CONTEXT].cancellation.error
-        if error is None:
-            raise  # the client left
-        request.task.uncancel()
-        return _failed(request, error)
-    except ConnectionResetError:
-        # The client disconnected during a write; aiohttp cancels the handler.
-        raise
-    except Exception as exc:
-        context = request[CONTEXT]
-        logger.exception("%s failed", context.request_id)
-        cause = f"{type(exc).__name__}: {exc}"
-        details = cause if context.rules.config.environment == "development" else None
-        message = "The gateway failed; its log says why, under this request's id."
-        return _failed(request, GatewayError(message, details=details))
+def _rendered(request: web.Request, exc: BaseException) -> web.StreamResponse | None:
+    """Return the error response, or the response whose head was sent already, broken off.
+
+    None if the exception says that the client has disconnected.
+    """
+    context = request[CONTEXT]
+    match exc:
+        case GatewayError():
+            return _failed(request, exc)
+        case web.HTTPException():
+            return _failed(request, _from_router(exc))
+        case asyncio.CancelledError() if (error := context.cancellation.error) is not None:
+            request.task.uncancel()
+            return _failed(request, error)
+        case asyncio.CancelledError() | ConnectionResetError():  # of a write; aiohttp cancels the handler
+            return None
+    logger.error("%s failed", context.request_id, exc_info=exc)
+    cause = f"{type(exc).__name__}: {exc}"
+    details = cause if context.rules.config.environment == "development" else None
+    message = "The gateway failed; its log says why, under this request's id."
+    return _failed(request, GatewayError(message, details=details))
 
 
 def _failed(request: web.Request, error: GatewayError) -> web.StreamResponse:
@@ -163,4 +166,4 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary
 
 
-MIDDLEWARES = (observe, render_errors, authorize)
+MIDDLEWARES = (observe, authorize)
