@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import cast
 
@@ -18,15 +19,27 @@ _NO_CONTENT = 204
 class RelayedResponse(web.StreamResponse):
     """LM Studio's response with its own header fields; only the framing and Date are added."""
 
-    def __init__(self, status: int, reason: str, headers: CIMultiDict[str]) -> None:
-        """The response changes these header fields; they aren't copied."""
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        headers: CIMultiDict[str],
+        on_begin: Callable[[web.BaseRequest, web.StreamResponse], None],
+    ) -> None:
+        """The response changes these header fields; they aren't copied.
+
+        `on_begin` is called with the request and this response before its head is written. The application's
+        on_response_prepare, which isn't, takes 6,000 instructions more.
+        """
         super().__init__(status=status, reason=reason, _real_headers=headers)
+        self._on_begin = on_begin
 
     async def _start(self, request: web.BaseRequest) -> AbstractStreamWriter:
         self._req = request
-        writer = self._payload_writer = cast("StreamWriter", request._payload_writer)
+        writer: StreamWriter = request._payload_writer  # type: ignore[assignment]
+        self._payload_writer = writer
         self._add_framing(request, writer)
-        await request._prepare_hook(self)
+        self._on_begin(request, self)
         major, minor = request.version
         start_line = f"HTTP/{major}.{minor} {self.status} {self.reason}"
         writer._headers_buf = head_of(start_line, self._headers)

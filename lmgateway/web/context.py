@@ -9,6 +9,7 @@ from aiohttp import web
 from msgspec import Struct, field
 
 from ..access.callers import ANYONE, Caller
+from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import GatewayError, Unauthorized
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
@@ -43,6 +44,21 @@ class RequestContext(Struct, eq=False, kw_only=True):
     latest_exchange: Exchange | None = None
     started: float = field(default_factory=time.monotonic)
     began: float = field(default_factory=unix_time)
+
+    def begin_response(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Set the headers that every response has; called just before its head is written."""
+        self.downstream.response = response
+        head, headers = self.head, response.headers
+        if protocol_of(request).is_ending or head.asks_for_another_protocol:
+            response.force_close()
+            headers["Connection"] = "close"
+        headers["X-Request-Id"] = self.request_id
+        if self.latest_exchange is not None and self.latest_exchange.queued_ms:
+            headers["X-Queue-Wait-Ms"] = str(self.latest_exchange.queued_ms)
+        if self.caller.is_named:
+            headers.update(self.owners.rate_limits.headers(self.caller.name))
+        # In addition to LM Studio's own Vary.
+        headers.extend(head.cors_fields(proxied=self.area.is_for_pages))
 
     def exchange(self, *, route: str, generates: bool, runs_model: bool = False) -> Exchange:
         """Return an exchange that begins with this request; cancelling the request cancels it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -34,10 +35,12 @@ class Downstream:
     an event of the stream, if none of LM Studio's bytes was sent, else only some errors.
     """
 
-    __slots__ = ("_events", "_request", "_waits", "_writer", "is_early", "response")
+    __slots__ = ("_events", "_request", "_waits", "_writer", "is_early", "on_begin", "response")
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
+        # Called with a response before its head is sent.
+        self.on_begin: Callable[[web.BaseRequest, web.StreamResponse], None]
         # The response whose head was sent, or is being sent.
         self.response: web.StreamResponse | None = None
         # The body's writer, and how an error is reported in it if it is a stream.
@@ -87,7 +90,7 @@ class Downstream:
 
     def _early_head(self) -> AbstractStreamWriter:
         headers = {"Content-Type": EVENT_STREAM, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        response = RelayedResponse(200, "OK", CIMultiDict(headers))
+        response = RelayedResponse(200, "OK", CIMultiDict(headers), self.on_begin)
         self._close_after(response)
         response.join_head()
         return prepare_now(response, self._request)
@@ -110,7 +113,7 @@ class Downstream:
         if self.is_early and self._writer is not None:
             self.is_early, self._events = False, events
             return self._writer
-        response = RelayedResponse(status, reason, headers)
+        response = RelayedResponse(status, reason, headers, self.on_begin)
         self._close_after(response)
         if join_body:
             response.join_head()
@@ -130,9 +133,9 @@ class Downstream:
         return protocol_of(self._request)
 
     def close(self) -> None:
-        """Break the reference cycle with the request, so that it is freed as soon as it has ended."""
+        """Break the reference cycles with the request, so that it is freed as soon as it has ended."""
         self.end_waiting()
-        del self._request
+        del self._request, self.on_begin
         self._writer = None
 
     def fail(

@@ -9,7 +9,6 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..access.cors import PageRefused, is_preflight
-from ..aiohttp_private.server_protocol import protocol_of
 from ..errors import BadRequest, GatewayError, MethodNotAllowed, NotFound
 from ..observe import access_log
 from ..observe.exchange import Cancellation, make_request_id
@@ -46,6 +45,7 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         end=cancellation.interrupt,
         downstream=Downstream(request),
     )
+    context.downstream.on_begin = context.begin_response
     response = None
     try:
         response = await handler(request)
@@ -148,22 +148,11 @@ def _log_refused_page(context: RequestContext, origin: str | None) -> None:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Set the headers that every response has; called just before its head is written."""
+    """Set the headers of a response that isn't relayed; called just before its head is written."""
     context = request.get(CONTEXT)
-    if context is None:  # aiohttp's own response to malformed HTTP
-        return
-    context.downstream.response = response
-    finish_headers(response)
-    head, headers = context.head, response.headers
-    if protocol_of(request).is_ending or head.asks_for_another_protocol:
-        response.force_close()
-        headers["Connection"] = "close"
-    headers["X-Request-Id"] = context.request_id
-    if context.latest_exchange is not None and context.latest_exchange.queued_ms:
-        headers["X-Queue-Wait-Ms"] = str(context.latest_exchange.queued_ms)
-    if context.caller.is_named:
-        headers.update(context.owners.rate_limits.headers(context.caller.name))
-    headers.extend(head.cors_fields(proxied=context.area.is_for_pages))  # in addition to LM Studio's own Vary
+    if context is not None:  # else it is aiohttp's own response to malformed HTTP
+        finish_headers(response)
+        context.begin_response(request, response)
 
 
 MIDDLEWARES = (observe, authorize)

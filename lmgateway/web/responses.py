@@ -7,7 +7,6 @@ from aiohttp import web
 from msgspec import UNSET
 
 from ..access.credentials import BY_SHAPE, Redaction
-from ..aiohttp_private.relayed_response import RelayedResponse
 from ..errors import REFUSED_REASON, GatewayError
 from ..schema.errors import AnthropicError, AnthropicErrorBody, OpenAiError, OpenAiErrorBody, OwnError
 from .operations.areas import ApiStyle
@@ -17,8 +16,7 @@ _SERVER = "lmgateway"
 
 def finish_headers(response: web.StreamResponse) -> None:
     """Set the Server header of a response that isn't relayed from LM Studio."""
-    if not isinstance(response, RelayedResponse):
-        response.headers["Server"] = _SERVER
+    response.headers["Server"] = _SERVER
 
 
 def json_response(body: object, *, status: int = 200) -> web.Response:

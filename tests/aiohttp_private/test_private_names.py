@@ -252,5 +252,4 @@ async def test_the_others_are_there() -> None:
     assert hasattr(web.AppRunner, "_make_server")
     assert hasattr(yarl.URL("http://h/p"), "_cache")
     assert hasattr(web.Request, "match_info")
-    assert hasattr(web.Request, "_prepare_hook")
     assert {"_match_info", "_payload_writer"} <= web.Request.ATTRS
