@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from functools import cached_property
 from math import inf
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -77,6 +78,16 @@ OWNER = Caller(name="owner", scopes=SCOPES, sent_key=True)
 ANYONE = Caller(name="anyone", scopes=SCOPES)
 
 
+class Holder(NamedTuple):
+    """The caller whose key a credential is, and until when it is valid: the past if it is nobody's."""
+
+    caller: Caller
+    ends: float
+
+    def is_valid(self) -> bool:
+        return unix_time() < self.ends
+
+
 class Callers:
     """The known callers: the owner of the configured key, the named keys or, without any key, anyone."""
 
@@ -93,34 +104,28 @@ class Callers:
         # By name, and by the id of the secret that was sent.
         self._named: dict[tuple[str, str | None], Caller] = {}
 
-    def identify(
-        self, credential: Credential, client: Address, holder: tuple[Caller, float] | None = None
-    ) -> Caller:
+    def identify(self, credential: Credential, client: Address, holder: Holder | None = None) -> Caller:
         """Return the caller with this credential, or at this address. Raises Unauthorized, KeysUnreadable.
 
         The result must not be cached: a key may end at any moment. `holder` may be: that of the credential.
         """
-        now = unix_time()
-        caller, ends = holder or self.holder(credential)
-        if now < ends:
-            return caller
+        holder = holder or self.holder(credential)
+        if holder.is_valid():
+            return holder.caller
         if credential.is_contradictory:
             raise Unauthorized(_TWO_KEYS)
-        if not credential.key and (at_address := self._ring.at_address(client, now)) is not None:
+        if not credential.key and (at_address := self._ring.at_address(client, unix_time())) is not None:
             return self._caller(at_address)
         if not self._ring.is_readable:
             raise KeysUnreadable(_UNREADABLE, headers={"Retry-After": "30"})
         raise Unauthorized(_HOW_TO_SEND)
 
-    def holder(self, credential: Credential) -> tuple[Caller, float]:
-        """Return the caller whose key this is, and until when it is valid: the past if it is nobody's.
-
-        This may be cached, unlike the caller, for as long as these keys are in force.
-        """
+    def holder(self, credential: Credential) -> Holder:
+        """Return whose key this is. It may be cached, unlike the caller, while these keys are in force."""
         if not self.needs_key:
-            return ANYONE, inf
+            return Holder(ANYONE, inf)
         if credential.is_contradictory or not credential.key:
-            return ANYONE, -inf
+            return Holder(ANYONE, -inf)
         # One comparison, with the only secret that it can be. Digests have one length, so the comparison's
         # time doesn't reveal the key's.
         secret_id = id_of(credential.key)
@@ -128,12 +133,12 @@ class Callers:
         # Two if auth.api_key has a named key's id, which only somebody who set it so can bring about.
         is_owner = (named is None or secret_id == self._owner_id) and self._is_owner(credential)
         if is_owner:
-            return OWNER, inf
+            return Holder(OWNER, inf)
         if named is None or not _equal(credential.digest, named[1].digest):
-            return ANYONE, -inf
+            return Holder(ANYONE, -inf)
         key, secret = named
         ends = [end for end in (key.expires, secret.until) if end is not None]
-        return self._caller(key, secret.id), min(ends, default=inf)
+        return Holder(self._caller(key, secret.id), min(ends, default=inf))
 
     def _is_owner(self, credential: Credential) -> bool:
         return _equal(credential.digest, self._owner_digest) and self.has_owner

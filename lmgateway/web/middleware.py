@@ -115,10 +115,13 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     head.check_framing()
     if is_preflight(request.method, request.headers):
         return _answer_preflight(request, context)
-    caller = context.caller = identify_caller(head, rules, area)
+    known = head.admitted(area)
+    caller = context.caller = known or identify_caller(head, rules, area)
     judge, judges = context.end_if_revoked, context.owners.rules_in_force.judges
     try:
-        admit(caller, head, area)
+        if known is None:
+            admit(caller, head, area)
+            head.remember(caller, area)
         if caller.is_named:
             context.owners.keys.uses.add(caller.name, context.client)
             judges.add(judge)
