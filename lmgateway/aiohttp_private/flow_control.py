@@ -33,7 +33,8 @@ def read_buffered(body: StreamReader) -> bytes:
     piece = body._buffer.popleft()
     body._size = 0
     body._cursor += len(piece)
-    body._protocol.resume_reading()
+    if body._protocol._reading_paused:
+        body._protocol.resume_reading()
     return piece
 
 

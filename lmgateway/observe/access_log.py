@@ -14,6 +14,7 @@ logger = logging.getLogger("lmgateway.access")
 class AccessLine(Struct, frozen=True, kw_only=True, gc=False):
     """An HTTP request that has ended, as a log record whose text is formatted only when it is written.
 
+    All of its texts are printable: clients choose the method, the path and the id, which are cleaned before.
     `status` is the one sent to the client, `error_code` that of the gateway's own error. `created` is when
     the request ended, in Unix seconds.
     """
