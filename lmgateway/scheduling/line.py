@@ -216,7 +216,7 @@ class Line:
 
     def _forget(self, waiter: Waiter, now: float) -> None:
         self.waiting.remove(waiter)
-        self.accounts.left(waiter.ticket, waiter.standings, now)
+        self.accounts.left(waiter.standings, now)
 
     def _end(self, lease: Lease, now: float) -> None:
         instance = lease.instance
