@@ -49,14 +49,14 @@ class Accounts:
         group = ticket.group
         account, latest = group.account, self._turns.latest
         standing = latest.get(account)
-        if standing is None or (len(latest) > 1 and not standing.count):
+        if standing is None or (not standing.count and len(latest) > 1):
             standing = self._activate(account, now)
         standing.count += 1
         if (user := group.user) is None:
             return (standing,)
         users = self._users.setdefault(account.key, VirtualTimes())
         of_user = users.latest.get(user)
-        if of_user is None or (len(users.latest) > 1 and not of_user.count):
+        if of_user is None or (not of_user.count and len(users.latest) > 1):
             self.advance(now)
             of_user = users.activate(user)
         of_user.count += 1
@@ -71,7 +71,6 @@ class Accounts:
 
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
-        lease.ended = now
         seconds = lease.box.advance(now, -1) - lease.charged
         lease.gpu_seconds += seconds
         for standing in lease.standings:

@@ -11,6 +11,7 @@ from math import inf
 
 from .accounts import Accounts
 from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
+from .durations import Durations
 from .machines import Machines
 from .places import Places
 from .slots import Instance, Lease, assumed
@@ -39,6 +40,7 @@ class Line:
         self.bounds = bounds
         self.machines = Machines()
         self.waiting = Waiting()
+        self.durations = Durations()
         self.running: dict[Ticket, Lease] = {}
         self.accounts = Accounts(self.running.values(), terms)
         # Seconds in which a request waited that could have run, because an event came late.
@@ -228,6 +230,8 @@ class Line:
             self._ended_lingering.append(lease)
         lease.phase = "ended"
         self.accounts.ended(lease, now)
+        if lease.is_used:
+            self.durations.learn(instance.model, now - lease.began)
         if not instance.is_listed:
             self._drop_if_idle(instance)
 

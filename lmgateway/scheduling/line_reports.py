@@ -1,4 +1,4 @@
-"""The reports of the line that is in force, with what was learned of its answers."""
+"""The reports of the line that is in force, with what it has learned of answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from time import monotonic
 from ..observe.queue_metrics import LineFigures
 from ..schema.debug import Phase
 from ..schema.queue import QueueReport
-from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
 from .report import figures, report
@@ -16,20 +15,20 @@ from .tickets import Ticket
 
 
 class LineReports:
-    """The owner of the learned durations. `phases` returns those of the running exchanges by their ids."""
+    """`line` returns the line, `phases` those of the running exchanges by their ids."""
 
     def __init__(self, line: Callable[[], Line], phases: Callable[[], Mapping[str, Phase]]) -> None:
         self._line = line
         self._phases = phases
-        self.durations = Durations()
 
     def forecast(self) -> Mapping[Ticket, Forecast]:
         line, now = self._line(), monotonic()
         line.accounts.advance(now)
-        return forecast(line, now, self.durations)
+        return forecast(line, now, line.durations)
 
     def report(self) -> QueueReport:
-        return report(self._line(), monotonic(), durations=self.durations, phases=self._phases())
+        line = self._line()
+        return report(line, monotonic(), durations=line.durations, phases=self._phases())
 
     def figures(self) -> LineFigures:
         return figures(self._line(), monotonic())

@@ -41,10 +41,7 @@ class Onlooker(Protocol):
         """A request was refused, or has waited too long."""
 
     def ended(self, lease: Lease) -> None:
-        """LM Studio is done with a request, maybe long after its client has left."""
-
-    def usual_seconds(self, model: str) -> float | None:
-        """Return how long its answers take, None if it isn't known."""
+        """LM Studio is done with a request whose client had left before."""
 
 
 class Scheduler:
@@ -158,7 +155,8 @@ class Scheduler:
             leases = self.line.release(lease, monotonic())
             if self._is_attentive:
                 self._dispatch(leases)
-            self._onlooker.ended(lease)
+            if lease.recorded_seconds is not None:
+                self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
         """Learn from a request that ends how long prompts take, and how much of the context they need."""
@@ -216,7 +214,7 @@ class Scheduler:
 
     def _retry_seconds(self, ticket: Ticket) -> int:
         slots = sum(one.slots for one in self.line.machines.of(ticket)) or self.instances.slots_of(ticket)
-        return refusals.retry_seconds(self._onlooker.usual_seconds(ticket.model), slots)
+        return refusals.retry_seconds(self.line.durations.mean(ticket.model), slots)
 
     def _terms_of(self, key: str) -> Terms:
         terms = self._terms.get(key)
