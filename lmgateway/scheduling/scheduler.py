@@ -188,7 +188,8 @@ class Scheduler:
             leases = self.line.release(lease, monotonic())
             if self._is_attentive:
                 self.dispatch(leases)
-            self._onlooker.ended(lease)
+            if lease.recorded_seconds is not None:
+                self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
         """Learn from a request that ends."""
@@ -246,4 +247,4 @@ class Scheduler:
 
     def _retry_seconds(self, ticket: Ticket) -> int:
         slots = sum(one.slots for one in self.line.machines.of(ticket)) or self.instances.slots_of(ticket)
-        return refusals.retry_seconds(self._onlooker.usual_seconds(ticket.model), slots)
+        return refusals.retry_seconds(self.line.durations.mean(ticket.model), slots)

@@ -15,7 +15,7 @@ from .residency import Residency
 
 
 class Ownership:
-    """Keeps the origins of the line's instances and the saved ones the same. `box` returns the one in force."""
+    """Keeps the origins of the line's instances and the saved ones the same."""
 
     def __init__(
         self, residency: Residency, instances: Instances, origins: Origins, box: Callable[[], Box]
