@@ -150,7 +150,7 @@ def _make_onlooker(app: web.Application) -> Notices:
         lambda: {exchange.request_id: exchange.phase for exchange in app[ACTIVITY].running},
     )
     announcements = Announcements(app[EVENTS], reports.forecast)
-    return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, reports, app[EVENTS].faults)
+    return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, app[EVENTS].faults)
 
 
 def make_rules(app: web.Application, config: Config) -> Ruleset:
@@ -209,7 +209,7 @@ async def _fleet(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _scheduler(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(app[SCHEDULER].keep_pins):
+    async with background.running(app[SCHEDULER].keep_watch):
         yield
     await app[SCHEDULER].close()
 

@@ -9,8 +9,8 @@ from multidict import CIMultiDict
 def head_of(start_line: str, fields: CIMultiDict[str]) -> bytes:
     """Return the head with its empty line. Raises ValueError for fields that would be more than one line.
 
-    aiohttp looks at each character by itself: for a request and its response, 28,000 instructions in place of
-    15,000.
+    aiohttp looks at each character by itself, which takes 7,000 instructions more for a proxied request and
+    its response, 1 % of them all.
     """
     lines = [start_line, *map(": ".join, fields.items())]
     text = "".join(lines)

@@ -101,7 +101,7 @@ class Events:
 
     def __init__(self, *, after: int = 0) -> None:
         """The first event has the number `after` + 1, which must be higher than any before a restart."""
-        self.history: deque[NumberedEvent] = deque(maxlen=HISTORY_EVENTS)
+        self.history: deque[NumberedEvent] = deque()
         self.faults = Faults()
         self.lost = 0
         self._history_bytes = 0
@@ -155,12 +155,10 @@ class Events:
         history, size = self.history, self._history_bytes
         for event in events:
             if event.size <= EVENT_BYTES:
-                if len(history) == HISTORY_EVENTS:
-                    size -= history[0].size
                 history.append(event)
                 size += event.size
-                while size > HISTORY_BYTES:
-                    size -= history.popleft().size
+        while len(history) > HISTORY_EVENTS or size > HISTORY_BYTES:
+            size -= history.popleft().size
         self._history_bytes = size
 
     def _deliver(self) -> None:

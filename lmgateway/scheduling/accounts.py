@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from .box_times import BoxTime
 from .load_costs import LoadCost
 from .slots import Instance, Lease
-from .tickets import Account, Group, Terms, Ticket
+from .tickets import Account, Terms, Ticket
 from .virtual_times import Standing, VirtualTimes
 
 # So long after its last request an account keeps a slot free for its next one.
@@ -25,18 +25,15 @@ class Accounts:
     def __init__(self, running: Collection[Lease], terms: Callable[[str], Terms]) -> None:
         self._running = running
         self._terms = terms
-        self._turns: VirtualTimes[Account] = VirtualTimes()
-        # By key with a user header, the times of its users.
-        self._users: dict[str, VirtualTimes[str]] = {}
-        # When each account that isn't active had its last request; the oldest is the first.
-        self._recent: dict[Account, float] = {}
-        self._boxes: dict[str, BoxTime] = {}
         # Of accounts that were forgotten, by key.
         self._forgotten: defaultdict[str, float] = defaultdict(float)
+        self._turns: VirtualTimes[Account] = VirtualTimes(self._forget)
+        # By key with a user header, the times of its users.
+        self._users: dict[str, VirtualTimes[str]] = {}
+        self._boxes: dict[str, BoxTime] = {}
         self._loads: list[LoadCost] = []
         # Of loads that nobody waited for.
         self._unpaid_seconds = 0.0
-        self.active = self._turns.active
 
     def advance(self, now: float) -> None:
         """Charge the time that has passed to what runs."""
@@ -56,55 +53,43 @@ class Accounts:
     def joined(self, ticket: Ticket, now: float) -> Sequence[Standing]:
         """Count a request that waits or runs, and return the standings that pay for it."""
         group = ticket.group
-        account = group.account
-        standing = self.active.get(account)
-        if standing is None:
-            self.advance(now)
-            terms = self._terms(account.key)
-            standing = self._turns.activate(account, terms.share)
-            standing.limit = terms.running
-            self._recent.pop(account, None)
+        account, latest = group.account, self._turns.latest
+        standing = latest.get(account)
+        if standing is None or (not standing.count and len(latest) > 1):
+            standing = self._activate(account, now)
         standing.count += 1
         if (user := group.user) is None:
             return (standing,)
         users = self._users.setdefault(account.key, VirtualTimes())
-        of_user = users.active.get(user)
-        if of_user is None:
+        of_user = users.latest.get(user)
+        if of_user is None or (not of_user.count and len(users.latest) > 1):
             self.advance(now)
             of_user = users.activate(user)
         of_user.count += 1
         return standing, of_user
 
+    def _activate(self, account: Account, now: float) -> Standing:
+        self.advance(now)
+        terms = self._terms(account.key)
+        standing = self._turns.activate(account, terms.share)
+        standing.limit = terms.running
+        return standing
+
     def ended(self, lease: Lease, now: float) -> None:
         """Charge a lease no more, and count a request less."""
-        lease.ended = now
-        standings = lease.standings
         seconds = lease.box.advance(now, -1) - lease.charged
         lease.gpu_seconds += seconds
-        for standing in standings:
+        for standing in lease.standings:
             standing.seconds += seconds
             standing.time += seconds / standing.share
             standing.count -= 1
-        if not standings[-1].count:  # else none is 0
-            self._deactivate(lease.ticket.group, standings, now)
+            standing.last = now
 
-    def left(self, ticket: Ticket, standings: Sequence[Standing], now: float) -> None:
-        """Count a request less."""
+    def left(self, standings: Sequence[Standing], now: float) -> None:
+        """Count a request less that hasn't run."""
         for standing in standings:
             standing.count -= 1
-        if not standings[-1].count:  # else none is 0
-            self._deactivate(ticket.group, standings, now)
-
-    def _deactivate(self, group: Group, standings: Sequence[Standing], now: float) -> None:
-        """Take in that a request was the last of its account, or of its user."""
-        account, user = group.account, group.user
-        if user is not None:
-            self._users[account.key].deactivate(user)
-        if not standings[0].count:
-            for old, forgotten in self._turns.deactivate(account):
-                self._forgotten[old.key] += forgotten.seconds
-            self._recent[account] = now
-            self._forget_old(now)
+            standing.last = now
 
     # ── Loads ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -130,7 +115,7 @@ class Accounts:
 
     def set_terms(self) -> None:
         """Put new terms of keys in force. The accounts have been advanced."""
-        for account, standing in self.active.items():
+        for account, standing in self._turns.latest.items():
             standing.share, standing.limit = self._terms(account.key)
 
     def time_of(self, instance: Instance, now: float) -> BoxTime:
@@ -141,26 +126,25 @@ class Accounts:
 
     # ── Company ────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def active(self) -> Mapping[Account, Standing]:
+        """Those with something running or waiting."""
+        return self._turns.active
+
     def has_company(self, account: Account, now: float) -> bool:
         """True if another account had a request in line or running within the last ten minutes."""
-        self._forget_old(now)
-        active = self.active
-        others = len(active) - (account in active) + len(self._recent) - (account in self._recent)
-        return others > 0
+        lately = now - RECENT_SECONDS
+        for other, standing in self._turns.latest.items():
+            if other != account and (standing.count or standing.last > lately):
+                return True
+        return self._turns.idle_since() > lately
 
     @property
     def company_ends(self) -> float | None:
         """When the only active account has no company any more, unless that changes before."""
-        if len(self.active) != 1 or not self._recent:
+        if len(self._turns.active) != 1:
             return None
-        return self._recent[next(reversed(self._recent))] + RECENT_SECONDS
-
-    def _forget_old(self, now: float) -> None:
-        while self._recent:
-            oldest = next(iter(self._recent))
-            if self._recent[oldest] + RECENT_SECONDS > now:
-                return
-            del self._recent[oldest]
+        return self._turns.idle_since() + RECENT_SECONDS
 
     # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +155,9 @@ class Accounts:
     def users(self, key: str) -> Iterator[tuple[str, Standing]]:
         """Yield what each user of a key has had."""
         return iter(()) if key not in self._users else self._users[key].all()
+
+    def _forget(self, account: Account, standing: Standing) -> None:
+        self._forgotten[account.key] += standing.seconds
 
     def seconds(self) -> Mapping[str, float]:
         """Return what each key has had."""

@@ -11,6 +11,7 @@ from math import inf
 
 from .accounts import Accounts
 from .bounds import DEFAULT_BOUNDS, Bounds, Refusal
+from .durations import Durations
 from .machines import Machines
 from .places import Places
 from .slots import Instance, InstanceState, Lease, assumed
@@ -41,6 +42,7 @@ class Line:
         self.bounds = bounds
         self.machines = Machines()
         self.waiting = Waiting()
+        self.durations = Durations()
         self.running: dict[Ticket, Lease] = {}
         self.accounts = Accounts(self.running.values(), terms)
         # Seconds in which a request waited that could have run, because an event came late.
@@ -164,9 +166,7 @@ class Line:
         """Return when `tick` is needed next, maybe a time that has passed; None if it isn't needed."""
         # What happened in between without a decision, such as a report, has decided nothing.
         decided = self._decided
-        times = [waiter.expires_at for waiter in self.waiting]
-        times += [waiter.promoted_at for waiter in self.waiting if waiter.promoted_at > decided]
-        times += [waiter.closes_at for waiter in self.waiting if decided < waiter.closes_at < inf]
+        times = [*self.waiting.changes_after(decided)]
         if self.waiting and (ends := self.accounts.company_ends) is not None and ends > decided:
             times.append(ends)
         times += [lease.lingers_until for lease in self.running.values() if lease.lingers_until is not None]
@@ -227,7 +227,7 @@ class Line:
 
     def _forget(self, waiter: Waiter, now: float) -> None:
         self.waiting.remove(waiter)
-        self.accounts.left(waiter.ticket, waiter.standings, now)
+        self.accounts.left(waiter.standings, now)
 
     def _end(self, lease: Lease, now: float) -> None:
         instance = lease.instance
@@ -239,6 +239,8 @@ class Line:
             self._ended_lingering.append(lease)
         lease.phase = "ended"
         self.accounts.ended(lease, now)
+        if lease.is_used:
+            self.durations.learn(instance.model, now - lease.began)
         if not instance.is_listed:
             self._drop_if_idle(instance)
 

@@ -1,4 +1,4 @@
-"""The reports of the line that is in force, with what was learned of its answers."""
+"""The reports of the line that is in force, with what it has learned of answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from time import monotonic
 from ..observe.queue_metrics import LineFigures
 from ..schema.debug import Phase
 from ..schema.queue import QueueReport
-from .durations import Durations
 from .forecast import Forecast, forecast
 from .line import Line
 from .report import figures, report
@@ -18,7 +17,7 @@ from .tickets import Ticket
 
 
 class LineReports:
-    """The owner of the learned durations. `phases` returns those of the running exchanges by their ids."""
+    """`line` returns the line, `phases` those of the running exchanges by their ids."""
 
     def __init__(
         self,
@@ -29,23 +28,22 @@ class LineReports:
         self._line = line
         self._residency = residency
         self._phases = phases
-        self.durations = Durations()
 
     def forecast(self) -> Mapping[Ticket, Forecast]:
         line, now = self._line(), monotonic()
         line.accounts.advance(now)
-        return forecast(line, now, self.durations)
+        return forecast(line, now, line.durations)
 
     def report(self) -> QueueReport:
-        now, residency = monotonic(), self._residency()
+        line, now, residency = self._line(), monotonic(), self._residency()
         return report(
-            self._line(),
+            line,
             now,
-            durations=self.durations,
+            durations=line.durations,
             phases=self._phases(),
             pinned=residency.terms.pins,
             loading=loading_instances(residency),
-            swap=swap_report(residency, now, self.durations),
+            swap=swap_report(residency, now, line.durations),
         )
 
     def figures(self) -> LineFigures:

@@ -10,7 +10,6 @@ from ..observe.model_labels import OTHER
 from ..observe.queue_metrics import QueueMetrics
 from ..storage.ledger import Ledger
 from .announcements import Announcements
-from .line_reports import LineReports
 from .residency.effects import DrainEnd, SwapEnd
 from .slots import Instance, Lease
 from .tickets import Ticket
@@ -25,13 +24,11 @@ class Notices:
         ledger: Ledger,
         metrics: QueueMetrics,
         announcements: Announcements,
-        reports: LineReports,
         faults: Faults,
     ) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._announcements = announcements
-        self._durations = reports.durations
         self._faults = faults
 
     def queued(self, waiter: Waiter) -> None:
@@ -49,10 +46,7 @@ class Notices:
         self._tell(self._metrics.refused, error.code)
 
     def ended(self, lease: Lease) -> None:
-        if lease.is_used:
-            self._durations.learn(lease.instance.model, lease.ended - lease.began)
-        if lease.recorded_seconds is not None:
-            self._tell(self._count_rest, lease, lease.gpu_seconds - lease.recorded_seconds)
+        self._tell(self._count_rest, lease)
 
     def drain_started(self, instance: Instance, wanted: str | None) -> None:
         self._tell(self._announcements.drain_started, instance, wanted)
@@ -66,11 +60,9 @@ class Notices:
     def loaded(self, seconds: float) -> None:
         self._tell(self._metrics.loaded, seconds)
 
-    def usual_seconds(self, model: str) -> float | None:
-        return self._durations.mean(model)
-
-    def _count_rest(self, lease: Lease, seconds: float) -> None:
+    def _count_rest(self, lease: Lease) -> None:
         """Count what LM Studio spent on a prompt after its client had left."""
+        seconds = lease.gpu_seconds - (lease.recorded_seconds or 0.0)
         model = lease.ticket.model if lease.instance.is_listed else OTHER
         self._ledger.spent(lease.ticket.account.key, model, lease.instance.id.box, round(seconds * 1000))
 

@@ -27,7 +27,7 @@ class Onlooker(Protocol):
         """A request was refused, or has waited too long."""
 
     def ended(self, lease: Lease) -> None:
-        """LM Studio is done with a request, maybe long after its client has left."""
+        """LM Studio is done with a request whose client had left before."""
 
     def drain_started(self, instance: Instance, wanted: str | None) -> None:
         """An instance gets no new request, because another model is wanted, or somebody unloads it."""
@@ -40,6 +40,3 @@ class Onlooker(Protocol):
 
     def loaded(self, seconds: float) -> None:
         """A model was loaded through the gateway, in so many seconds."""
-
-    def usual_seconds(self, model: str) -> float | None:
-        """Return how long its answers take, None if it isn't known."""

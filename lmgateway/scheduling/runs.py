@@ -20,7 +20,7 @@ class Owner(Protocol):
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None: ...
     def give_up(self, run: Run, ticket: Ticket) -> None: ...
-    def finish(self, lease: Lease) -> None: ...
+    def finish(self, lease: Lease, *, failed: bool = False) -> None: ...
     def linger(self, lease: Lease) -> None: ...
     def learn(self, lease: Lease, exchange: Exchange) -> None: ...
 
@@ -89,7 +89,7 @@ class Run:
     def ends_with(self, response: UpstreamResponse) -> None:
         """End the lease when LM Studio has sent all of its response, however slowly the client reads it."""
         if (lease := self.lease) is not None:
-            response.on_end(partial(self._owner.finish, lease))
+            response.on_end(partial(self._owner.finish, lease, failed=response.status >= 400))
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -104,7 +104,7 @@ class Run:
                 self._owner.linger(lease)
                 lease.recorded_seconds = lease.gpu_seconds
             else:
-                self._owner.finish(lease)
+                self._owner.finish(lease, failed=isinstance(exc, GatewayError))
         self._exchange.spent(lease.gpu_seconds)
         if self._exchange.stream or lease.instance.context is not None:
             self._owner.learn(lease, self._exchange)

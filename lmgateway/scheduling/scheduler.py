@@ -32,9 +32,6 @@ from .tickets import Ticket
 from .waiting import Reason
 from .watch import Watch
 
-# How often LM Studio is asked whether it has come up, while models are pinned.
-PIN_SECONDS = 10.0
-
 
 class Scheduler:
     """Lets requests run. Each has a Run, which begins and ends in one place."""
@@ -97,7 +94,7 @@ class Scheduler:
     def _listed(self, box: str, listing: Listing) -> None:
         self._change_terms()
         leases = self.instances.take(box, listing)
-        self._keeper.listed()
+        self._keeper.ownership.listed()
         self.dispatch(leases)
 
     def _change_terms(self) -> None:
@@ -109,12 +106,9 @@ class Scheduler:
             return self.residency.absence
         return self.instances.assumed(ticket)  # without a name, LM Studio decides
 
-    async def keep_pins(self) -> None:
-        """While models are pinned, look regularly whether LM Studio has come up."""
-        while True:
-            if self.residency.terms.enabled and self.residency.terms.pins:
-                self._watch.look(monotonic())
-            await asyncio.sleep(PIN_SECONDS)
+    async def keep_watch(self) -> None:
+        """Look without a request whether LM Studio has come up, to load pins and know what it has."""
+        await self._watch.look_regularly(lambda: self._keeper.is_watchful)
 
     def end_waiting(self) -> None:
         """Refuse what waits, now and from now on: the gateway is stopping."""
@@ -183,13 +177,20 @@ class Scheduler:
             self.dispatch(self.line.leave(ticket, monotonic()))
             self._onlooker.gave_up(ticket, run.waited)
 
-    def finish(self, lease: Lease) -> None:
-        """End a lease, because LM Studio is done with it. Only the first call has an effect."""
-        if lease.phase != "ended":
+    def finish(self, lease: Lease, *, failed: bool = False) -> None:
+        """End a lease, because LM Studio is done with it. Only the first call has an effect.
+
+        One that has `failed` may say that its model is in memory no more, so the list is renewed before
+        another request gets its slot.
+        """
+        if failed and self.line.waiting and self.residency.terms.enabled and lease.phase != "ended":
+            self._watch.look_and(lambda: self.finish(lease))
+        elif lease.phase != "ended":
             leases = self.line.release(lease, monotonic())
             if self._is_attentive:
                 self.dispatch(leases)
-            self._onlooker.ended(lease)
+            if lease.recorded_seconds is not None:
+                self._onlooker.ended(lease)
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
         """Learn from a request that ends."""
@@ -247,4 +248,4 @@ class Scheduler:
 
     def _retry_seconds(self, ticket: Ticket) -> int:
         slots = sum(one.slots for one in self.line.machines.of(ticket)) or self.instances.slots_of(ticket)
-        return refusals.retry_seconds(self._onlooker.usual_seconds(ticket.model), slots)
+        return refusals.retry_seconds(self.line.durations.mean(ticket.model), slots)

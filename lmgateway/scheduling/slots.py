@@ -46,7 +46,6 @@ class Lease(Struct, eq=False):
     reserved: int = 0
     gpu_seconds: float = 0.0
     phase: LeasePhase = "running"
-    ended: float = 0.0
     lingers_until: float | None = None
     recorded_seconds: float | None = None
     is_used: bool = True

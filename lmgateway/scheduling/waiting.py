@@ -78,6 +78,15 @@ class Waiting:
             del self.of_account[ticket.account, ticket.user]
         self.bytes -= ticket.body_bytes
 
+    def changes_after(self, decided: float) -> Iterator[float]:
+        """Yield when requests have waited too long, and when rules change for them after this time."""
+        for waiter in self:
+            yield waiter.expires_at
+            if waiter.promoted_at > decided:
+                yield waiter.promoted_at
+            if decided < waiter.closes_at < inf:
+                yield waiter.closes_at
+
     def groups(self) -> Collection[Sequence[Waiter]]:
         """Return the groups, each in the order of arrival."""
         return self._groups.values()

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 # How often the list of models is requested, at most, and only by requests.
 LOOK_SECONDS = 5.0
+# How often LM Studio is asked whether it has come up, while models are pinned.
+PIN_SECONDS = 10.0
 # How often an instance's requests are counted, at most, and only while a request waits or a slot lingers.
 COUNT_SECONDS = 2.0
 # LM Studio may not have read a request that was sent later than so long ago.
@@ -73,6 +75,26 @@ class Watch:
             box = self._fleet.only
             if not box.catalogue.is_fresh or self._instances.unlearned(box.name):
                 self._tasks.start(self._refresh(box))
+
+    async def look_regularly(self, is_needed: Callable[[], bool]) -> None:
+        """Look also without a request, while that is needed."""
+        while True:
+            if is_needed():
+                self.look(monotonic())
+            await asyncio.sleep(PIN_SECONDS)
+
+    def look_and(self, then: Callable[[], None]) -> None:
+        """Have the list of models renewed, and then do this, whether or not LM Studio answers."""
+        box = self._fleet.only
+        box.catalogue.expire()
+
+        async def refresh() -> None:
+            try:
+                await self._refresh(box)
+            finally:
+                then()
+
+        self._tasks.start(refresh())
 
     async def _refresh(self, box: Box) -> None:
         try:

@@ -1,13 +1,12 @@
 """Finds the model that a request names where the gateway decides which models are in memory.
 
-LM Studio must only be asked for models that it has: for others it answers with another one, or an error, and
-it would load one that isn't in memory just in time.
+There LM Studio must only be asked for models that it has: a request for any other one may be answered by
+another model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 from ..access.callers import Caller
 from ..access.model_rights import check_model, no_such_model
@@ -28,27 +27,28 @@ _WRONG_TYPE = {
 Find = Callable[[Listing], Resolved | None]
 
 
-class Goal(NamedTuple):
-    """Where a request goes; `key` and `instance` as for Choice."""
+# Where a request goes: `key` and `instance` as for Choice. A NamedTuple takes 0.2 µs more.
+Goal = tuple[str | None, str | None]
+# As LM Studio decides.
+ANYWHERE: Goal = (None, None)
 
-    key: str | None = None
-    instance: str | None = None
 
-
-def find_at_once(name: str, kind: ModelType, box: Box, active: ActiveModel | None) -> Goal | None:
-    """Return what a name refers to by lists that are fresh. None if it must be looked up in another way."""
-    catalogue = box.catalogue
-    if not catalogue.is_fresh:
+def find_at_once(name: str, kind: ModelType, rules: Ruleset, active: ActiveModel | None) -> Goal | None:
+    """Return where a request for a name goes, None if that must be looked up in another way."""
+    box = rules.box
+    if not box.has_residency(rules.config):
+        return ANYWHERE if rules.profiles.aliases.match(name) is None else None
+    if not box.catalogue.is_fresh:
         return None
-    listing = catalogue.listing
+    listing = box.catalogue.listing
     if (model := listing.instances.get(name)) is not None:
-        return Goal(model.key, name)
+        return model.key, name
     model = listing.models.get(name)
     if model is None or (active is not None and name == active.instance_id):
         return None
     if model.type != kind and model.type is not None:
         return None
-    return Goal(model.key)
+    return model.key, None
 
 
 async def find_loadable(

@@ -47,8 +47,10 @@ _STREAM_HEAD = (
 )
 
 
-# The model is in memory, so that the gateway's line finds it as it does with LM Studio.
+# The model is in memory, so that the gateway's line finds it as it does with LM Studio. The greeting is LM
+# Studio's, so that the gateway decides which models are in memory.
 _LISTS = {
+    b"/lmstudio-greeting": b'{"lmstudio":true}',
     b"/api/v1/models": b'{"models":[{"type":"llm","key":"qwen2.5-7b-instruct","loaded_instances":[{"id":'
     b'"qwen2.5-7b-instruct","config":{"context_length":4096,"parallel":4}}]}]}',
     b"/v1/models": b'{"object":"list","data":[{"id":"qwen2.5-7b-instruct","object":"model"}]}',

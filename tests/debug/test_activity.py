@@ -34,7 +34,7 @@ async def test_request_has_a_beginning_and_an_end(home: Home) -> None:
         for method, path, body in (
             ("GET", "/v1/models", None),
             ("POST", CHAT, {"messages": messages, "stream": True}),
-            ("POST", CHAT, {"model": "nobody", "messages": []}),
+            ("POST", CHAT, {"messages": messages, "response_format": {"type": "xml"}}),
         ):
             headers = {"X-Request-Id": "mine"}
             async with home.gateway.client.request(

@@ -94,7 +94,9 @@ async def test_only_what_lm_studio_lists_has_a_label(start_gateway: StartGateway
     simulator.load(REAL)
     simulator.load(REAL, "mine")
     async with running_studio(simulator) as studio:
-        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK), studio)
+        # With residency such requests don't reach LM Studio.
+        off = {"enabled": False}
+        home = Home(await start_gateway(studio.base_url, lmstudio=QUICK, residency=off), studio)
 
         async def invent(request: int) -> None:
             await ask(home.gateway, {"model": f"{request}" + "x" * 10_000, "messages": []})

@@ -13,7 +13,8 @@ from tests.support.raw_server import raw_server
 from tests.support.upstream import not_looking
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_LINE = re.compile(rb"%s (/v1|/api/v0|/api/v1)/[!-~]* HTTP/1\.1" % _TOKEN)
+# The gateway's own request for the greeting is answered as any other, so this isn't LM Studio.
+_LINE = re.compile(rb"(GET /lmstudio-greeting|%s (/v1|/api/v0|/api/v1)/[!-~]*) HTTP/1\.1" % _TOKEN)
 _FIELD = re.compile(rb"(%s): ?([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 _NO_BODY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"

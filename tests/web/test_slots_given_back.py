@@ -6,7 +6,7 @@ import pytest
 
 from lmgateway.observe.exchange import Cancellation, Exchange
 from lmgateway.scheduling.runs import Run
-from lmgateway.web.state import LINE_REPORTS, SCHEDULER
+from lmgateway.web.state import SCHEDULER
 from tests.conftest import StartGateway
 from tests.scheduling.schedule import MODEL, ticket
 from tests.support.upstream import ScriptedUpstream, answer
@@ -53,4 +53,4 @@ async def test_a_request_that_was_never_sent_is_no_short_answer(
     with Run(gateway.app[SCHEDULER], exchange) as run:
         assert run.begin(ticket())
     assert not gateway.app[SCHEDULER].line.running
-    assert gateway.app[LINE_REPORTS].durations.mean(MODEL) is None
+    assert gateway.app[SCHEDULER].line.durations.mean(MODEL) is None

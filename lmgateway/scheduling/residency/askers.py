@@ -38,6 +38,9 @@ class Askers:
     def __init__(self) -> None:
         self._of: dict[Instance, list[Asker]] = {}
 
+    def __contains__(self, instance: Instance) -> bool:
+        return instance in self._of
+
     def add(self, instance: Instance) -> Asker:
         asker = Asker()
         self._of.setdefault(instance, []).append(asker)
@@ -52,8 +55,11 @@ class Askers:
         return not askers
 
     def tell(self, instance: Instance, outcome: Unloaded) -> None:
-        """Give those the outcome that wait for this instance; of `busy` only those without patience."""
-        for asker in self._of.get(instance, ()):
+        """Give those the outcome that wait for this instance.
+
+        Of `busy` only those without patience. `kept` is none: it wasn't unloaded for them.
+        """
+        for asker in self._of.get(instance, ()) if outcome.outcome != "kept" else ():
             if not asker.outcome.done() and (outcome.outcome != "busy" or not asker.is_patient):
                 asker.outcome.set_result(outcome)
 

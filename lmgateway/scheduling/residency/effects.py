@@ -86,9 +86,9 @@ LoadOutcome = Loaded | LoadFailure
 class Unloaded(NamedTuple):
     """`busy`: requests run on it, of which LM Studio counts so many. `failed`: it couldn't be unloaded.
 
-    `kept` is an outcome of a drain: it was taken back.
+    `kept`: somebody else has loaded it anew. `revoked`: it was to be unloaded, and isn't any more.
     """
 
-    outcome: Literal["gone", "busy", "failed", "kept"]
+    outcome: Literal["gone", "busy", "kept", "revoked", "failed"]
     counted: int = 0
     error: GatewayError | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 
-from ...errors import GatewayError
+from ...errors import GatewayError, UpstreamUnavailable
 from ..tickets import Wanted
 from . import refusals
 from .failures import Failures
@@ -40,9 +40,14 @@ class Hopeless:
 
     def link_failed(self, words: str) -> None:
         self._lost = self._lost or (self._round.now, words)
-        self.call_failed()
+        self.pause()
 
-    def call_failed(self) -> None:
+    def call_failed(self, error: GatewayError | None) -> None:
+        if isinstance(error, UpstreamUnavailable):
+            self.link_failed(error.message)
+        self.pause()
+
+    def pause(self) -> None:
         """Make no other call for a moment."""
         self.retry_at = self._round.now + RETRY_SECONDS
 

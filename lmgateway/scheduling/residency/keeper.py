@@ -38,6 +38,7 @@ from .effects import (
     Unloaded,
 )
 from .origins import Origins
+from .ownership import Ownership
 from .residency import Residency
 from .terms import ResidencyTerms
 
@@ -81,7 +82,7 @@ class Keeper:
         self._onlooker = onlooker
         self._box = box
         self._profiles = profiles
-        self._origins = origins
+        self.ownership = Ownership(self.residency, instances, origins, box)
         self._activity = activity
         self._count = count
         self._tasks = background.DetachedTasks()
@@ -110,8 +111,8 @@ class Keeper:
             case DrainStart():
                 self._onlooker.drain_started(effect.instance, effect.wanted)
             case DrainEnd():
-                kept = effect.outcome == "revoked"
-                self._askers.tell(effect.instance, Unloaded("kept" if kept else "gone"))
+                is_gone = effect.outcome == "unloaded"
+                self._askers.tell(effect.instance, Unloaded("gone" if is_gone else "revoked"))
                 self._onlooker.drain_ended(effect)
             case SwapEnd():
                 self._onlooker.swap_ended(effect)
@@ -133,13 +134,13 @@ class Keeper:
         else:
             await self._put(outcome)
             self._end(load, Loaded(outcome.identifier, was_there=outcome.was_loaded))
-            self._save_origin(outcome)
+            self.ownership.save(outcome, self._onlooker.loaded)
 
     async def adopt(self, loaded: LoadedInstance) -> None:
         """Take in an instance that somebody has loaded beside another one of its model."""
         await self._put(loaded)
         self.residency.adopt(loaded.identifier, loaded.load_seconds, monotonic())
-        self._save_origin(loaded)
+        self.ownership.save(loaded, self._onlooker.loaded)
         self._scheduler.dispatch(())
 
     async def keep(self, loaded: LoadedInstance) -> bool:
@@ -147,19 +148,15 @@ class Keeper:
 
         False if it was being unloaded: that has ended now, so that it can be loaded again.
         """
-        instance = self._instance(loaded.identifier)
+        instance = self._line.machines.instances.get(InstanceId(self._box().name, loaded.identifier))
         if instance is not None and (unload := self._unloads.get(instance)) is not None:
             await asyncio.wait([unload])
             return False
         if instance is not None:
             self.residency.keep(instance, monotonic())
-            if instance.origin != "outside":
-                self._origins.change(*instance.id, instance.origin)
+            self.ownership.changed(instance)
             self._scheduler.dispatch(())
         return True
-
-    def _instance(self, identifier: str) -> Instance | None:
-        return self._line.machines.instances.get(InstanceId(self._box().name, identifier))
 
     def _end(self, load: Load, outcome: LoadOutcome) -> None:
         self.residency.load_ended(load, outcome, monotonic())
@@ -175,55 +172,35 @@ class Keeper:
         name = InstanceId(box.name, loaded.identifier)
         self._scheduler.dispatch(self._instances.put_loaded(name, model, _details(loaded)))
 
-    def _save_origin(self, loaded: LoadedInstance) -> None:
-        instance = self._instance(loaded.identifier)
-        if instance is None or instance.origin == "outside":
-            return
-        if loaded.was_loaded:
-            self._origins.change(*instance.id, instance.origin)
-            return
-        seconds = loaded.load_seconds
-        self._origins.put(*instance.id, instance.model, instance.origin, seconds, loaded.reference)
-        self._onlooker.loaded(seconds)
+    @property
+    def is_watchful(self) -> bool:
+        """True while LM Studio is to be looked at also without a request.
 
-    def listed(self) -> None:
-        """Take in which of the instances that are listed now the gateway has loaded, before a restart too."""
-        name = self._box().name
-        there = {one.id.name: one for one in self._instances.listed(name)}
-        for identifier in self._origins.on(name):
-            if identifier not in there:
-                self._origins.forget(name, identifier)
-        for one in there.values():
-            row = self._origins.of(*one.id, one.model)
-            if row is not None and one.origin == "outside":
-                one.origin = row.origin
-                self.residency.load_seconds.setdefault(one.model, row.load_seconds)
+        That is for pinned models, and for what was loaded before a restart and wasn't seen since.
+        """
+        terms = self.residency.terms
+        return terms.enabled and (bool(terms.pins) or self.ownership.is_unchecked)
 
     def came_up(self) -> None:
         """Have pinned models loaded, and tell what was loaded before a restart from what others loaded."""
-        self._tasks.start(self._check_origins())
+        self._tasks.start(self.ownership.check())
         self.residency.came_up()
         self._scheduler.dispatch(())
-
-    async def _check_origins(self) -> None:
-        box = self._box()
-        with suppress(GatewayError):  # it is logged where LM Studio is called
-            for identifier in await self._origins.check(box):
-                instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
-                if instance is not None:
-                    instance.origin = "outside"
 
     # ── Unloads ────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _unload(self, unload: Unload) -> None:
         instance, outcome = unload.instance, Unloaded("failed")
         try:
-            count = None if unload.is_forced else self._count
-            outcome = await calls.unload(instance, self._box(), self._activity, count)
+            if instance not in self._askers and await self.ownership.is_lost(instance):
+                outcome = Unloaded("kept")
+            else:
+                count = None if unload.is_forced else self._count
+                outcome = await calls.unload(instance, self._box(), self._activity, count)
         except Exception:
             logger.exception("unloading %s failed", instance.id.name)
         if outcome.outcome == "gone":
-            self._origins.forget(*instance.id)
+            self.ownership.forget(instance)
         del self._unloads[instance]
         self.residency.unload_ended(instance, outcome, monotonic())
         # Before what is decided now: the end of its drain is an outcome, too.

@@ -60,7 +60,7 @@ def check_unloaded(instance: Instance, unloaded: Unloaded, drain: Drain) -> None
                 f"{running} on {name} after {drain.seconds:g} s, so it stays in memory. A larger drainSeconds "
                 "waits longer, and force ends what runs."
             )
-        case "kept":
+        case "revoked":
             raise Conflict(f"{name} stays in memory: somebody has loaded it again while it drained.")
         case "failed":
             raise unloaded.error or StudioFailed(f"{name} couldn't be unloaded.")

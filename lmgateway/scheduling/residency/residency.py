@@ -22,6 +22,7 @@ from .leaving import Leaving
 from .loading import Loading, Loads
 from .room import Room
 from .rounds import Decision, Round
+from .shortage import Shortage
 from .swaps import Swap, Swaps
 from .terms import ResidencyTerms
 from .upkeep import Upkeep
@@ -40,9 +41,8 @@ class Residency:
         self._loads = Loads(self._round, box)
         self._swaps = Swaps(self._round, self._leaving, self._loads)
         self._room, self._hopeless = Room(line, box, terms), Hopeless(self._round)
+        self._shortage = Shortage(self._round, self._room, self._hopeless)
         self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
-        # Those that found no memory once: they are tried again when nothing else may be unloaded.
-        self._crowded: set[Wanted] = set()
         self._seen: frozenset[Instance] = frozenset()
 
     # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,15 +137,18 @@ class Residency:
         self._round.now = now
         loading, swap = self._loads.end(load), self._swaps.of_kind(load.kind)
         if isinstance(outcome, Loaded):
-            self._crowded.discard(load.target)
+            self._shortage.ended(load.target)
             self._hopeless.failures.succeeded(load.target.model)
             self._hopeless.link_works()
             self._loads.place(loading, outcome)
         else:
             self._load_failed(load.target, outcome)
         is_swapped_in = swap is not None and swap.to == load.target and not swap.leaving
-        if swap is not None and is_swapped_in and load.target not in self._crowded:
+        if swap is not None and is_swapped_in and not self._is_tried_again(load.target):
             self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
+
+    def _is_tried_again(self, target: Wanted) -> bool:
+        return target in self._shortage or self._hopeless.is_pausing()
 
     def _load_failed(self, target: Wanted, failure: LoadFailure) -> None:
         model, words = target.model, failure.words
@@ -161,27 +164,17 @@ class Residency:
             case "refused":
                 pass  # if requests wait for the model, it is loaded for them
             case "no_memory":
-                self._found_no_memory(target, failure)
+                self._shortage.found(target, failure)
             case "other":
                 error = refusals.load_failed(model, words)
                 self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
-
-    def _found_no_memory(self, target: Wanted, failure: LoadFailure) -> None:
-        self._room.passing = failure.passing
-        if target not in self._crowded and self._room.for_memory():
-            self._crowded.add(target)
-            return
-        self._crowded.discard(target)
-        others, model, words = self._room.in_the_way(), target.model, failure.words
-        error = refusals.load_failed(model, words)
-        if others:
-            error = refusals.blocked_by_others(model, others, words)
-        self._hopeless.failures.add(model, error, self._round.now, of_memory=True)
 
     def unload_ended(self, instance: Instance, unloaded: Unloaded, now: float) -> None:
         """Take in what came of an unload."""
         self._round.now = now
         if unloaded.outcome == "gone":
+            self._hopeless.link_works()
+            self._shortage.unloaded()
             if instance.is_listed:
                 self._round.let_in(self._line.remove(instance, now))
             return  # the next decision goes on with its swap
@@ -189,8 +182,10 @@ class Residency:
             return
         swap = self._swaps.of(instance)
         if unloaded.outcome == "failed":
-            self._hopeless.call_failed()
+            self._hopeless.call_failed(unloaded.error)
             self._leaving.withdraw(instance)
+        elif unloaded.outcome == "kept":
+            instance.origin = "outside"
         elif swap is not None or self._leaving.is_asked(instance):
             self._line.accounts.set_outside(instance, unloaded.counted, now)
             if self._leaving.is_kept_draining(instance):
@@ -209,7 +204,7 @@ class Residency:
         self._notice_who_left()
         wants = find_wants(self._line, self._box, now, self._is_there) if self.terms.enabled else []
         wants = self._hopeless.refuse(wants, self._room)
-        self._crowded &= {want.target for want in wants} | {one.load.target for one in self._loads}
+        self._shortage.keep([*(want.target for want in wants), *(one.load.target for one in self._loads)])
         self._swaps.settle(wants, self._room)
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
@@ -242,7 +237,7 @@ class Residency:
             return  # one at a time
         if swap is not None and (swap.to != want.target or swap.leaving):
             return
-        if want.target in self._crowded:
+        if want.target in self._shortage:
             if leaving := self._room.for_memory():
                 victims = [one for one in leaving if one.state == "resident"]
                 self._swaps.begin(want, victims, self._room, self.terms)

@@ -1,0 +1,57 @@
+"""Loads that found no memory: what may be unloaded goes, and then they are tried once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import inf
+
+from ..tickets import Wanted
+from . import refusals
+from .effects import LoadFailure
+from .hopeless import Hopeless
+from .room import Room
+from .rounds import Round
+
+# After an unload the memory may be free a little later than LM Studio's list says.
+MEMORY_SECONDS = 5.0
+
+
+class Shortage:
+    """The owner of what found no memory once, and is tried again when nothing else may be unloaded."""
+
+    def __init__(self, current: Round, room: Room, hopeless: Hopeless) -> None:
+        self._round = current
+        self._room = room
+        self._hopeless = hopeless
+        self._waiting: set[Wanted] = set()
+        self._unloaded_at = -inf
+
+    def __contains__(self, target: Wanted) -> bool:
+        return target in self._waiting
+
+    def unloaded(self) -> None:
+        """Take in that an instance was unloaded now."""
+        self._unloaded_at = self._round.now
+
+    def ended(self, target: Wanted) -> None:
+        self._waiting.discard(target)
+
+    def keep(self, targets: Iterable[Wanted]) -> None:
+        """Forget all but these: nobody waits for the others any more."""
+        self._waiting.intersection_update(targets)
+
+    def found(self, target: Wanted, failure: LoadFailure) -> None:
+        """Take in that a load found no memory, for the first time or once more."""
+        if self._round.now - self._unloaded_at < MEMORY_SECONDS:
+            self._hopeless.pause()
+            return
+        self._room.passing = failure.passing
+        if target not in self._waiting and self._room.for_memory():
+            self._waiting.add(target)
+            return
+        self._waiting.discard(target)
+        others, model, words = self._room.in_the_way(), target.model, failure.words
+        error = refusals.load_failed(model, words)
+        if others:
+            error = refusals.blocked_by_others(model, others, words)
+        self._hopeless.failures.add(model, error, self._round.now, of_memory=True)
