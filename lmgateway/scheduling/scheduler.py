@@ -48,8 +48,7 @@ class Scheduler:
         self._is_ending = False
         # Whether a request waits or lingers, so that the timer may be set.
         self._is_attentive = False
-        bounds = Bounds.of(config.queue)
-        self.line = Line(bounds, monotonic(), terms=self._terms.of, assume=self._assume)
+        self.line = Line(Bounds.of(config.queue), monotonic(), terms=self._terms.of, assume=self._assume)
         self.instances = Instances(self.line, lambda: self._config)
         self.prompt_times = PromptTimes()
         self._watch = Watch(

@@ -107,7 +107,7 @@ class UnloadRequest(InstanceRequest, frozen=True, kw_only=True):
     drain_seconds: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         about(
-            "How long to wait until the requests have ended that run on it; it gets no new ones meanwhile. By "
+            "How long to wait for the requests that run on it to end; it gets no new ones meanwhile. By "
             "default 30.",
             title="Wait for running requests, in seconds",
         ),

@@ -61,10 +61,15 @@ async def test_an_unload_that_fails_half_way_deactivates_what_is_gone(
 
     monkeypatch.setattr(Simulator, "unload", refuse_the_second)
     async with home.events() as events:
-        assert (await home.post("unload", modelKey=LLM))[0] == 500
-        published = [await asyncio.wait_for(events.get(), 5) for _ in range(2)]
-    assert [name for name, _ in published] == ["model_unload_start", "error"]
-    assert published[1][1]["operation"] == "model_unload"
+        status, answer = await home.post("unload", modelKey=LLM)
+        assert (status, answer["error"]) == (500, "The model is busy. Unloaded first.")
+        published = [await asyncio.wait_for(events.get(), 5) for _ in range(4)]
+    assert sorted((name, event.get("instanceId", event.get("operation"))) for name, event in published) == [
+        ("error", "model_unload"),
+        ("model_unload_complete", "first"),
+        ("model_unload_start", "first"),
+        ("model_unload_start", "second"),
+    ]
     assert (await home.get("/admin/models/active"))[1]["activeModel"] is None
 
 

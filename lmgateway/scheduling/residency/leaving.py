@@ -46,17 +46,19 @@ class Leaving:
     def unload_asked(self, room: Room) -> None:
         """Go on with those that somebody asked to unload."""
         for instance, is_forced in self._asked.items():
-            if instance.state == "resident":
-                self.drain(instance, None)
-            if instance.state == "draining" and (is_forced or room.is_done(instance)):
+            may_go = is_forced or room.is_done(instance)
+            if may_go and instance.state in {"resident", "draining"}:
                 self.unload(instance, is_forced=is_forced)
+            elif instance.state == "resident":
+                self.drain(instance, None)
 
     def is_kept_draining(self, instance: Instance) -> bool:
         """True for one that was to be unloaded, and on which requests of others were found."""
-        if instance not in self._drained:
-            return False
-        self._round.line.set_state(instance, "draining")
-        return True
+        if instance in self._drained:
+            self._round.line.set_state(instance, "draining")
+        elif instance in self._asked:
+            self.drain(instance, None)
+        return instance in self._drained
 
     def open(self, instance: Instance) -> None:
         """Send it requests again."""

@@ -9,7 +9,7 @@ from msgspec import Struct
 from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..load_costs import LoadCost
-from ..slots import InstanceId
+from ..slots import Instance, InstanceId
 from ..tickets import Wanted
 from ..waiting import Waiter
 from .effects import Load, Loaded
@@ -63,6 +63,13 @@ class Loads:
         if (loading := self._running.get(target)) is not None:
             loading.origin = "loaded"
 
+    def adopt(self, identifier: str, load_seconds: float) -> None:
+        """Take in an instance that was loaded apart from these loads."""
+        instance, now = self._instance(identifier), self._round.now
+        if instance is not None:
+            instance.origin, instance.since, instance.idle_since = "loaded", now, now
+            self.seconds[instance.model] = load_seconds
+
     def end(self, load: Load) -> Loading:
         loading = self._running.pop(load.target)
         self._round.line.accounts.load_ended(loading.cost, self._round.now)
@@ -70,8 +77,7 @@ class Loads:
 
     def place(self, loading: Loading, loaded: Loaded) -> None:
         """Take in the instance that a load has ended with."""
-        instances, now = self._round.line.machines.instances, self._round.now
-        instance = instances.get(InstanceId(self._box, loaded.identifier))
+        instance, now = self._instance(loaded.identifier), self._round.now
         if instance is None or not instance.is_listed:
             return  # somebody else has unloaded it already
         if not loaded.was_there:
@@ -79,6 +85,9 @@ class Loads:
             instance.since = instance.idle_since = now
         if not loaded.was_there or instance.origin == "on-demand":
             instance.origin = loading.origin
+
+    def _instance(self, identifier: str) -> Instance | None:
+        return self._round.line.machines.instances.get(InstanceId(self._box, identifier))
 
     def share_costs(self) -> None:
         """Have each load paid by those that wait for it now."""

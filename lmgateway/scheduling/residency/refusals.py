@@ -57,8 +57,8 @@ def check_unloaded(instance: Instance, unloaded: Unloaded, drain: Drain) -> None
             number = len(instance.leases) + instance.outside
             running = "1 request still runs" if number == 1 else f"{number} requests still run"
             raise Conflict(
-                f"{running} on {name} after {drain.seconds:g} s, so it stays in memory. A larger drainSeconds "
-                "waits longer, and force ends what runs."
+                f"{running} on {name} after {drain.seconds:g} s, so it stays in memory. A larger "
+                "drainSeconds waits longer, and force ends what runs."
             )
         case "revoked":
             raise Conflict(f"{name} stays in memory: somebody has loaded it again while it drained.")

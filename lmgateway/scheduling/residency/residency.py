@@ -12,7 +12,7 @@ from ...errors import LoadCancelled
 from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..line import Line
-from ..slots import Instance, InstanceId
+from ..slots import Instance
 from ..tickets import Wanted
 from ..waiting import Reason
 from . import refusals
@@ -72,9 +72,7 @@ class Residency:
 
     def spare(self, passing: frozenset[str]) -> list[Instance]:
         """Return the instances that may go at once for a load that finds no memory; `passing` as for Room."""
-        self._room.passing = passing
-        leaving = self._room.for_memory()
-        return [one for one in leaving if one.state == "resident" and self._room.is_spare(one)]
+        return self._room.spare(passing)
 
     def is_pinned(self, model: str) -> bool:
         return self._room.is_pinned(model)
@@ -101,10 +99,7 @@ class Residency:
     def adopt(self, identifier: str, load_seconds: float, now: float) -> None:
         """Take in an instance that somebody has loaded through the gateway beside another of its model."""
         self._round.now = now
-        instance = self._line.machines.instances.get(InstanceId(self._box, identifier))
-        if instance is not None:
-            instance.origin, instance.since, instance.idle_since = "loaded", now, now
-            self._loads.seconds[instance.model] = load_seconds
+        self._loads.adopt(identifier, load_seconds)
 
     def keep(self, instance: Instance, now: float) -> None:
         """Have an instance stay that is the result of somebody's load, also if it drains."""
@@ -113,9 +108,6 @@ class Residency:
             instance.origin = "loaded"
         if instance.state == "draining":
             self._swaps.keep(instance)
-
-    def is_loading(self, target: Wanted) -> bool:
-        return target in self._loads
 
     def claim(self, target: Wanted) -> None:
         """Have the instance of a load in progress, if there is one, stay until somebody unloads it."""

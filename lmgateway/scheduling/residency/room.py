@@ -84,6 +84,11 @@ class Room:
         """Return the instances that go when a load finds no memory, also those that leave already."""
         return [one for one in self.instances() if self.may_leave(one) or self._is_passing(one)]
 
+    def spare(self, passing: frozenset[str]) -> list[Instance]:
+        """Return those of them that may go at once; `passing` as for the attribute, which is set to it."""
+        self.passing = passing
+        return [one for one in self.for_memory() if one.state == "resident" and self.is_spare(one)]
+
     def in_the_way(self) -> list[str]:
         """Return the identifiers of the instances that stay."""
         leaving: Collection[Instance] = self.for_memory()

@@ -56,7 +56,7 @@ class Wishes:
         key = request.model_key if known is None else known.key
         kind = (known and known.type) or likely_type(key)
         residency, target = self._keeper.residency, Wanted(box.name, key, request.instance_id)
-        if residency.is_loading(target):
+        if any(loading.load.target == target for loading in residency.loads):
             if request.load_config is None:
                 residency.claim(target)
             loaded = await self._load(request, box, profiles)

@@ -60,9 +60,9 @@ ADMIN_OPERATIONS = (
         description=(
             "With an `instanceId`, unloads that instance. Otherwise `modelKey` may be a model's key or path, "
             "or an instance's identifier, and all matching instances are unloaded at the same time. Each "
-            "gets no new requests, and is unloaded when those that run on it have ended. After `drainSeconds` "
-            "the response is 409, and it stays, as it does if the client disconnects before that. `force` "
-            "ends what runs. If the active model is unloaded, no model is active until another is activated."
+            "gets no new requests, and is unloaded when those that run on it have ended. After "
+            "`drainSeconds` the response is 409, and it stays, as it does if the client disconnects before "
+            "that. `force` ends what runs. If the active model is unloaded, no model is active until another is activated."
         ),
         body=json_of(examples.UNLOAD),
         answers={
