@@ -10,14 +10,17 @@ from __future__ import annotations
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from ..errors import MethodNotAllowed
 from ..observe.exchange import OTHER_ROUTE
 from ..scheduling.runs import Run
 from ..traffic import target
-from ..traffic.dialects import DIALECTS
+from ..traffic.dialects import DIALECTS, Dialect
 from ..traffic.plan import plan
+from . import native_models
 from .choosing import choose
+from .context import RequestContext
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver
 from .held_bodies import HeldBody
@@ -32,6 +35,7 @@ from .tickets import ticket_for, with_needs
 _ALLOWED = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # Whatever way its path is spelled.
 COUNTING = DIALECTS[PATH]
+_MAYBE_OWN = (None, COUNTING)
 
 
 async def proxy(request: web.Request) -> web.StreamResponse:
@@ -42,8 +46,9 @@ async def proxy(request: web.Request) -> web.StreamResponse:
     context = request[CONTEXT]
     owners, rules, caller, config = context.owners, context.rules, context.caller, context.rules.config
     activity, scheduler, rates = owners.activity, owners.scheduler, owners.rate_limits
-    if dialect is COUNTING and config.compat.mend:
-        return await count_tokens(request)
+    own = await _own_handler(context, destination, dialect) if dialect in _MAYBE_OWN else None
+    if own is not None:
+        return await own(request)
     exchange = context.exchange(
         route=OTHER_ROUTE if dialect is None else destination.path,
         generates=dialect is not None and dialect.generates,
@@ -83,3 +88,14 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             return await list_response(delivered, destination.path, caller, listing, exchange)
         bind = partial(owners.response_ids.bind, key=caller.name, box=delivered.box.name)
         return await relay(delivered, exchange, context.downstream, activity.faults, bind)
+
+
+async def _own_handler(
+    context: RequestContext, destination: target.Target, dialect: Dialect | None
+) -> Handler | None:
+    """Return what answers a request that isn't forwarded."""
+    if dialect is COUNTING:
+        return count_tokens if context.rules.config.compat.mend else None
+    if context.area.scope != "models":
+        return None
+    return await native_models.handler_of(context.method, destination.path, context.rules)

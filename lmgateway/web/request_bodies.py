@@ -22,7 +22,6 @@ from ..errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from ..schema.common import RequestBody
 from ..traffic.content_coding import BodyDecoder
 from ..traffic.short_body import SHORT_BYTES
 from .held_bodies import HeldBody
@@ -34,7 +33,7 @@ _SMALL_READ_BYTES = 16 * 1024
 
 # msgspec raises ValueError for a number that is too large.
 _NO_JSON = (msgspec.DecodeError, ValueError, RecursionError)
-T = TypeVar("T", bound=RequestBody)
+T = TypeVar("T", bound=msgspec.Struct)
 V = TypeVar("V")
 # Neither can be sent by a page's form.
 _JSON_TYPE, _MERGE_PATCH_TYPE = "application/json", "application/merge-patch+json"

@@ -100,9 +100,9 @@ class Wishes:
             await self._keeper.unload(instance, drain)
             return
         known = box.catalogue.find(identifier)
-        with calls.unloading(identifier if known is None else known.key, identifier, self._activity):
-            with suppress(ModelNotFound):  # somebody else has unloaded it
-                await box.sdk.unload(kind, identifier)
+        model = identifier if known is None else known.key
+        with calls.unloading(model, identifier, self._activity), suppress(ModelNotFound):
+            await box.sdk.unload(kind, identifier)
 
     def _find(self, identifier: str, box: Box) -> Instance | None:
         instance = self._line.machines.instances.get(InstanceId(box.name, identifier))

@@ -62,7 +62,8 @@ ADMIN_OPERATIONS = (
             "or an instance's identifier, and all matching instances are unloaded at the same time. Each "
             "gets no new requests, and is unloaded when those that run on it have ended. After "
             "`drainSeconds` the response is 409, and it stays, as it does if the client disconnects before "
-            "that. `force` ends what runs. If the active model is unloaded, no model is active until another is activated."
+            "that. `force` ends what runs. If the active model is unloaded, no model is active until another "
+            "is activated."
         ),
         body=json_of(examples.UNLOAD),
         answers={

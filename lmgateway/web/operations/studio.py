@@ -14,13 +14,13 @@ from . import studio_examples as examples
 from .areas import studio_area
 from .counting import COUNT_TOKENS
 from .error_kinds import OF_PROXIED
+from .native_models import CHANGES, NATIVE_MODEL_OPERATIONS, TAG
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer, json_of
 
-OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", COUNT_TOKENS.tag, "LM Studio's own API"
+OPENAI, ANTHROPIC, NATIVE = "OpenAI's API", COUNT_TOKENS.tag, TAG
 SHORT = "Short paths"
 # All methods of OpenAPI except TRACE, which isn't forwarded.
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
-_CHANGES = "Like `/admin`, this changes the machine, so pages of other origins may not call it."
 _ANYTHING = Body(media_type="*/*", example="…")
 # Paths of both OpenAI's and Anthropic's API; the header `anthropic-version` identifies Anthropic's clients.
 _SHARED: dict[str, Any] = {
@@ -128,29 +128,14 @@ _NATIVE = (
         tag=NATIVE,
     ),
     _get("/api/v1/models", "List the models", examples.V1_MODEL_LIST, tag=NATIVE),
-    _post(
-        "/api/v1/models/load",
-        "Load a model",
-        examples.NATIVE_LOAD,
-        examples.NATIVE_LOADED,
-        tag=NATIVE,
-        description=_CHANGES,
-    ),
-    _post(
-        "/api/v1/models/unload",
-        "Unload a model",
-        examples.NATIVE_UNLOAD,
-        examples.NATIVE_UNLOADED,
-        tag=NATIVE,
-        description=_CHANGES,
-    ),
+    *NATIVE_MODEL_OPERATIONS,
     _post(
         "/api/v1/models/download",
         "Download a model",
         examples.NATIVE_DOWNLOAD,
         examples.NATIVE_DOWNLOADING,
         tag=NATIVE,
-        description=_CHANGES,
+        description=CHANGES,
     ),
     _get(
         "/api/v1/models/download/status/{job_id}",
@@ -158,7 +143,7 @@ _NATIVE = (
         examples.NATIVE_DOWNLOADING,
         Parameter(name="job_id", place="path", description="The download's `job_id`.", example="job_1f8a"),
         tag=NATIVE,
-        description=_CHANGES,
+        description=CHANGES,
     ),
     _post(
         "/api/v0/chat/completions",

@@ -96,19 +96,5 @@ class NativeChat(Sampling, frozen=True, kw_only=True, omit_defaults=True):
     store: bool | None = True
 
 
-class NativeLoad(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    model: str
-    context_length: int | None = None
-    eval_batch_size: int | None = None
-    flash_attention: bool | None = None
-    num_experts: int | None = None
-    offload_kv_cache_to_gpu: bool | None = None
-    echo_load_config: bool = False
-
-
-class NativeUnload(Struct, frozen=True, kw_only=True):
-    instance_id: str
-
-
 class NativeDownload(Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(min_length=1)]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ...schema.native_models import NativeLoad, NativeLoaded, NativeUnload, NativeUnloaded
 from ...schema.tokens import CountedTokens
 from . import studio_bodies as bodies
 from .examples import EMBEDDING_MODEL
@@ -138,9 +139,9 @@ NATIVE_CHAT_STREAM = _sse(
     {"type": "chat.end", "result": NATIVE_CHAT_ANSWER},
     named=True,
 )
-NATIVE_LOAD = bodies.NativeLoad(model=MODEL, context_length=8192)
-NATIVE_LOADED = {"type": "llm", "instance_id": MODEL, "load_time_seconds": 3.1, "status": "loaded"}
-NATIVE_UNLOAD = bodies.NativeUnload(instance_id=MODEL)
-NATIVE_UNLOADED = {"instance_id": MODEL}
+NATIVE_LOAD = NativeLoad(model=MODEL, context_length=8192)
+NATIVE_LOADED = NativeLoaded(type="llm", instance_id=MODEL, load_time_seconds=3.1)
+NATIVE_UNLOAD = NativeUnload(instance_id=MODEL)
+NATIVE_UNLOADED = NativeUnloaded(instance_id=MODEL)
 NATIVE_DOWNLOAD = bodies.NativeDownload(model="qwen/qwen3-4b")
 NATIVE_DOWNLOADING = {"job_id": "job_1f8a", "status": "downloading", "total_size_bytes": 2279145003}
