@@ -81,6 +81,7 @@ class Wishes:
         try:
             return await box.loads.load(request, box.sdk, profiles)
         except OutOfMemory:
+            await _look_again(box)
             spare = self._keeper.residency.spare(await calls.passing(box))
             if not spare:
                 raise
@@ -92,9 +93,7 @@ class Wishes:
         """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
         instance = self._find(identifier, box)
         if instance is None:
-            with suppress(UpstreamUnavailable):  # somebody has loaded it a moment ago
-                await box.list_models()
-                await asyncio.sleep(0)
+            await _look_again(box)
             instance = self._find(identifier, box)
         if instance is not None:
             await self._keeper.unload(instance, drain)
@@ -107,3 +106,10 @@ class Wishes:
     def _find(self, identifier: str, box: Box) -> Instance | None:
         instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
         return instance if instance is not None and instance.is_listed else None
+
+
+async def _look_again(box: Box) -> None:
+    """Have the line take in what somebody may have loaded a moment ago."""
+    with suppress(UpstreamUnavailable):  # it is logged where LM Studio is called
+        await box.list_models()
+        await asyncio.sleep(0)
