@@ -200,7 +200,7 @@ async def test_a_busy_model_makes_no_room(open_house: OpenHouse) -> None:
 async def test_a_failed_load_with_settings_says_nothing_of_requests(
     open_house: OpenHouse, settings: dict[str, object] | None, status: int
 ) -> None:
-    """Their load has other ones. But a model that failed with its usual settings isn't tried at once again."""
+    """Their load has other ones. One that failed with its usual settings isn't tried again at once."""
     async with open_house() as house:
         house.simulator.load_faults.fail(LLM, times=1)
         load = {"modelKey": LLM, "loadConfig": settings}
