@@ -81,7 +81,8 @@ def cancel(options: argparse.Namespace) -> int:
 
 
 def unload(options: argparse.Namespace) -> int:
-    return _post(options, "/admin/models/unload")
+    force = options.force or None
+    return _post(options, "/admin/models/unload", drainSeconds=options.wait, force=force)
 
 
 def activate(options: argparse.Namespace) -> int:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import get_args
 
 from .. import __version__
 from ..config import Config
-from ..schema.common import ModelType
 from .keys_parser import add_keys
+from .models_parser import add_models
 from .subcommands import Commands, add_command
 
-KINDS = get_args(ModelType)
 # Of `lmgateway queue`.
 MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 0.2, 3600.0
 
@@ -40,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     remote = _remote(configured)
     _add_monitoring(commands, remote)
     _add_usage(commands, remote)
-    _add_models(commands, remote)
+    add_models(commands, remote)
     add_keys(commands, remote)
     return parser
 
@@ -179,54 +177,3 @@ def _add_usage(commands: Commands, remote: argparse.ArgumentParser) -> None:
     )
     usage.add_argument("--csv", action="store_true", help="print CSV, for a spreadsheet")
     usage.set_defaults(command="usage.usage")
-
-
-def _add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    named = argparse.ArgumentParser(add_help=False, parents=[remote])
-    named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
-    named.add_argument("--id", metavar="NAME", help="the instance's identifier")
-    defaults = argparse.ArgumentParser(add_help=False)
-    defaults.add_argument(
-        "--default",
-        dest="defaults",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a default for requests that omit the field, such as temperature=0.7 or maxTokens=500",
-    )
-    load = add_command(
-        commands, "load", parents=[named, defaults], summary="load a model, and make it the active one"
-    )
-    load.add_argument(
-        "--ttl", type=int, metavar="SECONDS", help="unload the model after this time without a request"
-    )
-    load.add_argument(
-        "--another", action="store_true", help="load one more instance, if the model has one already"
-    )
-    load.add_argument("--no-activate", action="store_true", help="don't change the active model")
-    load.add_argument(
-        "--with",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a load setting, such as contextLength=8192, parallel=2 or gpu.ratio=0.5",
-    )
-    load.set_defaults(command="models.load")
-    cancel = add_command(commands, "cancel", parents=[named], summary="cancel a model's load")
-    cancel.set_defaults(command="models.cancel")
-    unload = add_command(commands, "unload", parents=[named], summary="unload a model from memory")
-    unload.set_defaults(command="models.unload")
-    activate = add_command(
-        commands,
-        "activate",
-        parents=[named, defaults],
-        summary="make a model the active one, without loading it",
-    )
-    activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
-    activate.set_defaults(command="models.activate")
-    deactivate = add_command(
-        commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"
-    )
-    deactivate.add_argument("--type", choices=KINDS, help="only this type; by default both")
-    deactivate.set_defaults(command="models.deactivate")

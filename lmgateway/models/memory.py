@@ -20,7 +20,7 @@ class Drain:
     `given_up` is set when the caller has left: an unload that still waits is taken back then.
     """
 
-    def __init__(self, seconds: float = USUAL_DRAIN_SECONDS, *, force: bool = False) -> None:
+    def __init__(self, seconds: float, *, force: bool = False) -> None:
         self.seconds = seconds
         self.force = force
         self.given_up = asyncio.Event()

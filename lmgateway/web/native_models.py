@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 from ..boxes.box import Box
 from ..errors import ModelNotFound, UpstreamUnavailable, ValidationFailed
 from ..models.aliases import Aliases
-from ..models.memory import Drain
+from ..models.memory import USUAL_DRAIN_SECONDS, Drain
 from ..models.names import known_model
 from ..schema.models import InstanceRequest, LoadRequest
 from ..schema.native_models import NATIVE_NAMES, NativeLoad, NativeLoaded, NativeUnload, NativeUnloaded
@@ -67,7 +67,7 @@ async def unload(request: web.Request) -> web.Response:
     rules, body = request[CONTEXT].rules, await _read(request, NativeUnload)
     name = await _instance_of(body.instance_id, rules.box, rules.profiles.aliases)
     asked = InstanceRequest(model_key=name, instance_id=name)
-    unloaded = await request.app[MODELS].unload(asked, rules.box, Drain())
+    unloaded = await request.app[MODELS].unload(asked, rules.box, Drain(USUAL_DRAIN_SECONDS))
     if not unloaded.identifiers:
         raise ModelNotFound(f"Nothing named {clean_name(body.instance_id)} is loaded.")
     return json_response(NativeUnloaded(instance_id=unloaded.identifiers[0]))

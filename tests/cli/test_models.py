@@ -7,6 +7,8 @@ import json
 import re
 import shlex
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,6 +17,7 @@ from lmgateway.schema.models import DefaultInference
 from lmgateway.simulator.engine.switches import Switches
 from lmgateway.web.state import ACTIVE_MODELS
 from tests.cli.conftest import KEY, Commands
+from tests.support.gate import Gate
 from tests.support.process import lmgateway
 
 CHAT, OTHER = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct"
@@ -241,6 +244,65 @@ async def test_unload(commands: Commands) -> None:
         commands.simulator.load(CHAT, identifier)
     assert await commands.run("unload", CHAT, "--id", "b") == (0, "Unloaded b.\n")
     assert await commands.run("unload", CHAT) == (0, "Unloaded a, c.\n")
+
+
+@asynccontextmanager
+async def generating(commands: Commands) -> AsyncIterator[None]:
+    """Inside, a stream stands still after its first token. It fails if the stream is cut off."""
+    gate = Gate(holds="token")
+    commands.simulator.pace = gate
+    body = {
+        "model": CHAT,
+        "stream": True,
+        "max_tokens": 4,
+        "messages": [{"role": "user", "content": "Hello"}],
+    }
+    url, headers = commands.gateway.url("/v1/chat/completions"), {"X-API-Key": KEY}
+    async with commands.gateway.client.post(url, json=body, headers=headers) as response:
+        await asyncio.wait_for(gate.reached.wait(), 20)
+        yield
+        gate.opened.set()
+        assert (await response.read()).endswith(b"data: [DONE]\n\n")
+
+
+async def published(commands: Commands, name: str, *, times: int) -> None:
+    """Wait until so many events of this name were published."""
+    headers = {"X-API-Key": KEY, "Last-Event-ID": "0"}
+    url, seen = commands.gateway.url(f"/debug/stream?types={name}"), 0
+    async with asyncio.timeout(20), commands.gateway.client.get(url, headers=headers) as response:
+        while seen < times:
+            seen += await response.content.readline() == f"event: {name}\n".encode()
+
+
+async def test_unload_waits_for_requests(commands: Commands) -> None:
+    """As long as --wait says. Ctrl-C takes it back."""
+    commands.simulator.load(CHAT)
+    async with generating(commands):
+        status, output = await commands.run("unload", CHAT, "--wait", "0")
+        assert status == 1
+        assert f"1 request still runs on {CHAT} after 0 s, so it stays in memory." in output
+        await published(commands, "model_drain_end", times=1)
+        async with lmgateway("unload", CHAT, *commands.access, cwd=commands.folder) as command:
+            await published(commands, "model_drain_start", times=2)
+            command.process.send_signal(signal.SIGINT)
+            assert (await command.ends())[0] == 130
+        await published(commands, "model_drain_end", times=2)
+    assert await commands.run("unload", CHAT) == (0, f"Unloaded {CHAT}.\n")
+
+
+async def test_unload_by_force(commands: Commands) -> None:
+    """Cuts off what runs."""
+    commands.simulator.load(CHAT)
+    with pytest.raises(AssertionError, match="DONE"):
+        async with generating(commands):
+            result = await commands.run("unload", CHAT, "--force")
+            assert result == (0, f"Unloaded {CHAT}.\n")
+    assert commands.simulator.memory.instances() == []
+
+
+async def test_unload_cannot_wait_by_force(commands: Commands) -> None:
+    status, output = await commands.run_bare("unload", CHAT, "--force", "--wait", "1")
+    assert (status, "not allowed with" in output) == (2, True)
 
 
 @pytest.mark.parametrize("source", ["file", "environment", ".env", "--set", "--config"])
