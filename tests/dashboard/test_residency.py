@@ -239,3 +239,34 @@ async def test_axe_finds_nothing_in_the_models(open_dashboard: OpenDashboard, de
     assert await violations(visit.page) == []
     assert await visit.page.evaluate(STICKING_OUT) == []
     await visit.page.unroute_all(behavior="wait")
+
+
+async def test_a_busy_model_drains(open_dashboard: OpenDashboard) -> None:
+    """The gateway itself waits, which the page shows; when the answer is complete, the model is gone."""
+    visit = await open_dashboard(loaded=True)
+    async with visit.chat() as answer:
+        await visit.button(f"Unload {TITLE}").click()
+        await visit.button("Unload").click()
+        await expect(rows(visit).locator(".badge:visible")).to_have_text(["Draining"])
+        visit.pace.finish()
+        assert (await answer.read()).endswith(b"data: [DONE]\n\n")
+    await expect(visit.page.get_by_text(f"Unloaded {MODEL}.")).to_be_visible()
+    await expect(visit.button(f"Unload {TITLE}")).to_be_hidden()
+
+
+async def test_a_busy_model_stays_if_it_takes_too_long(open_dashboard: OpenDashboard) -> None:
+    """The gateway's sentence says how many requests run; after that the model can be unloaded by force."""
+    visit = await open_dashboard(loaded=True)
+    visit.tolerated = 409
+    async with visit.chat():
+        await visit.button(f"Unload {TITLE}").click()
+        await visit.page.get_by_label("For at most so many seconds").fill("0.1")
+        await visit.button("Unload").click()
+        await expect(visit.page.get_by_text(f"1 request still runs on {MODEL} after 0.1 s")).to_be_visible()
+        await expect(rows(visit).locator(".badge:visible")).to_have_count(0)
+        await visit.button(f"Unload {TITLE}").click()
+        await visit.page.get_by_label("End them now").check()
+        await visit.button("Unload").click()
+        await expect(visit.button(f"Unload {TITLE}")).to_be_hidden()
+    [unload] = visit.studio.simulator.ledger.unloads
+    assert (unload.reason, unload.busy) == ("asked", 1)
