@@ -18,6 +18,8 @@ from .waiting import Reason, Waiter
 _UNKNOWN_SECONDS = 1.0
 # An answer that takes longer than the mean is expected to go on for this part of what it has taken.
 _LONGER = 0.25
+# Until a model is in memory, other things decide than answers: loads, swaps, LM Studio.
+_ABSENT: frozenset[Reason] = frozenset({"model", "box"})
 
 
 class Forecast(NamedTuple):
@@ -56,7 +58,8 @@ def forecast(line: Line, now: float, durations: Durations) -> Mapping[Ticket, Fo
         running[_Row(False, lease.ticket.model)].append(lease)
         running[_Row(True, lease.ticket.account.key)].append(lease)
     return {
-        ticket: Forecast(reasons[ticket], ahead, seconds)
+        # What runs on a model that leaves the memory frees no slot for those that wait for it.
+        ticket: Forecast(reasons[ticket], ahead, None if reasons[ticket] in _ABSENT else seconds)
         for row, waiters in waiting.items()
         for ahead, (ticket, seconds) in enumerate(_expected(waiters, running[row], standings, now, durations))
     }

@@ -23,7 +23,7 @@ class QueueInstance(Message, frozen=True, kw_only=True):
     instance: Annotated[str, about("The instance's identifier.")]
     model: Annotated[str, about("The model's key.")]
     state: Annotated[
-        InstanceState, about("`loading` if LM Studio doesn't list it yet: it loads it for a request.")
+        InstanceState, about("`draining` if it gets no new request, because it is to be unloaded.")
     ]
     slots: Annotated[int, about("How many requests run on it at once.")]
     ours: Annotated[int, about("Requests of the gateway that run on it.")]

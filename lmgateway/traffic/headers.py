@@ -103,7 +103,9 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     UpstreamBroke for a malformed name, because it may be a disguised Content-Length or Transfer-Encoding.
     """
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
-    fields = list(compress(headers.items(), _returned(tuple(headers), dropped)))
+    every = list(headers.items())
+    # Iterating over the fields themselves yields a repeated name only once.
+    fields = list(compress(every, _returned(tuple([name for name, _ in every]), dropped)))
     # Nearly every value is printable, and then so are all of them together: one check in place of one each.
     if not "".join(map(_VALUE, fields)).isprintable():
         fields = [(name, value) for name, value in fields if _is_writable(value)]

@@ -10,7 +10,7 @@ from lmgateway.scheduling.durations import MAX_MODELS, Durations
 from lmgateway.scheduling.forecast import Forecast, forecast
 from lmgateway.scheduling.line import Line
 from lmgateway.scheduling.tickets import Terms, Ticket
-from tests.scheduling.schedule import MODEL, ticket
+from tests.scheduling.schedule import MODEL, instance, ticket
 from tests.scheduling.test_line import arrive, finish, line
 
 
@@ -49,6 +49,17 @@ def test_slots_free_up_one_after_the_other() -> None:
     arrive(made, *requests[1:], now=4.0)
     found = expected(made, 5.0, learned())
     assert seconds(found, *requests[2:]) == [5.0, 9.0, 15.0]
+
+
+def test_a_model_that_leaves_the_memory_frees_no_slot() -> None:
+    """What runs on it ends in 6 s, but who waits for it then waits for a load, of which nothing is known."""
+    made, requests = Line(assume=lambda _: "model"), [ticket() for _ in range(2)]
+    made.put(only := instance(1), 0.0)
+    arrive(made, *requests)
+    made.set_state(only, "draining")
+    made.dispatch(4.0)
+    found = expected(made, 4.0, learned())
+    assert found[requests[1]] == Forecast("model", 0, None)
 
 
 def test_a_long_answer_isnt_always_about_to_end() -> None:

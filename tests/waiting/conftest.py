@@ -115,10 +115,10 @@ async def in_prefill(start_gateway: StartGateway, **queue: int) -> AsyncIterator
 
 @asynccontextmanager
 async def in_load(start_gateway: StartGateway, **queue: int) -> AsyncIterator[Waiting]:
-    """LM Studio has the requests, and loads their model for them."""
+    """The gateway has their model loaded for them."""
     async with _held(start_gateway, load=True, slots=SLOTS, queue=queue) as (waiting, simulator):
-        running = waiting.gateway.app[SCHEDULER].line.running
-        waiting.count = lambda: 0 if simulator.memory.instances() else len(running)
+        line = waiting.gateway.app[SCHEDULER].line
+        waiting.count = lambda: 0 if simulator.memory.instances() else len(line.waiting)
         yield waiting
 
 

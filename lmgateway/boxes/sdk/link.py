@@ -56,6 +56,7 @@ class SdkLink:
         self._open: set[_Connection] = set()
         self._closing = closing
         self._closed = False
+        self._outage_logged = False
 
     def close(self) -> None:
         """Close every connection, also those that calls are using, and open no new one."""
@@ -122,7 +123,9 @@ class SdkLink:
             except _Refused:
                 raise
             except UpstreamUnavailable as exc:
-                logger.info("%s", exc.message)
+                if not self._outage_logged:
+                    self._outage_logged = True
+                    logger.info("%s", exc.message)
                 await asyncio.sleep(pause_seconds)
             else:
                 return
@@ -141,6 +144,7 @@ class SdkLink:
                 raise
             raise _Refused(REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(UNREACHABLE) from exc
         connection.is_connected = True
+        self._outage_logged = False
         logger.info("connected to LM Studio's SDK")
         return connection
 

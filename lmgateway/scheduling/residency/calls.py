@@ -88,6 +88,7 @@ async def unload(instance: Instance, box: Box, activity: Activity, count: Count 
     except GatewayError as exc:
         logger.warning("%s couldn't be unloaded: %s", name, exc)
         return Unloaded("failed", error=exc)
+    logger.info("%s is unloaded", name)
     return Unloaded("gone")
 
 

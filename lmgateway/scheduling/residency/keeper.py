@@ -130,11 +130,17 @@ class Keeper:
     async def load_ended(self, load: Load, outcome: LoadedInstance | LoadFailure) -> None:
         """Take in what came of a load, and let those run that waited for it."""
         if isinstance(outcome, LoadFailure):
+            if outcome.reason != "no_link":  # that is logged where LM Studio is called, once
+                logger.warning("%s isn't loaded: %s", load.target.model, outcome.words)
             self._end(load, outcome)
-        else:
+            return
+        if not outcome.was_loaded:
+            logger.info("%s is loaded, in %.1f s", outcome.identifier, outcome.load_seconds)
+        try:
             await self._put(outcome)
+        finally:
             self._end(load, Loaded(outcome.identifier, was_there=outcome.was_loaded))
-            self.ownership.save(outcome, self._onlooker.loaded)
+        self.ownership.save(outcome, self._onlooker.loaded)
 
     async def adopt(self, loaded: LoadedInstance) -> None:
         """Take in an instance that somebody has loaded beside another one of its model."""

@@ -45,7 +45,10 @@ def _parser() -> argparse.ArgumentParser:
         "--cases",
         type=lambda text: text.split(","),
         metavar="A,B,…",
-        help="some of equal, shares, lengths, silence, retries, background, saturated; without it all",
+        help=(
+            "some of equal, shares, lengths, silence, retries, background, swaps, loads, guest, saturated; "
+            "without it all"
+        ),
     )
     parser.add_argument(
         "--minutes",

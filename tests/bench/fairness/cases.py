@@ -16,6 +16,7 @@ Play = Callable[[Scene], Awaitable[Outcome]]
 Case = Callable[[Play, float], AsyncIterator[Figure]]
 # A key that comes back: so long a window begins to show its share.
 _WINDOW_SECONDS = 120.0
+LOAD_SECONDS = 5.0
 
 
 async def equal(play: Play, seconds: float) -> AsyncIterator[Figure]:
@@ -118,22 +119,48 @@ async def background(play: Play, seconds: float) -> AsyncIterator[Figure]:
 async def swaps(play: Play, seconds: float) -> AsyncIterator[Figure]:
     """Three keys want one model and a fourth another one; there is room for one, and a load takes 5 s."""
     residents = tuple(Client(name, 4) for name in ("a", "b", "c"))
-    outcome = await play(Scene((*residents, Client("d", 4, model=OTHER_MODEL)), seconds, load_seconds=5.0))
-    yield percent(
-        "swaps",
-        "three keys want one model and D another one: D's part of the seconds, loads included",
-        outcome.gateway_part("d"),
-        least=22,
-        most=28,
-    )
+    clients = *residents, Client("d", 4, model=OTHER_MODEL)
+    outcome = await play(Scene(clients, seconds, load_seconds=LOAD_SECONDS))
+    parts = [outcome.gateway_part(client.key) for client in clients]
+    what = "three keys want one model and D another one: the smallest part of the seconds, loads included"
+    yield percent("swaps", what, min(parts), least=22.5)
+    yield percent("swaps", "… and the largest one", max(parts), most=27.5)
     yield percent("swaps", "… and the time in which models are loaded", outcome.loading_share, most=20)
     # D's turn lasts until loads take 20 % of the time, 20 s, and an answer of 24 s longer. The others' three
     # turns are as long, and a load is at each end.
     longest = outcome.longest_wait("d")
     yield Figure(case="swaps", what="… and D's longest wait", value=longest, unit="s", most=180)
-    yield Figure(
-        case="swaps", what="… and the answers that were cut off", value=outcome.cut_off, unit="", most=0
+    yield _cut_off("swaps", outcome)
+
+
+async def loads(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """Two keys want a model each, with short answers, so the models are swapped as often as they may be."""
+    clients = Client("a", 4, tokens=2), Client("b", 4, tokens=2, model=OTHER_MODEL)
+    outcome = await play(Scene(clients, seconds, load_seconds=LOAD_SECONDS))
+    yield percent(
+        "loads",
+        "A and B want a model each, with short answers: the time in which models are loaded",
+        outcome.loading_share,
+        most=20 + 100 * LOAD_SECONDS / seconds,
     )
+    yield percent("loads", "… and B's part of the seconds", outcome.gateway_part("b"), least=45, most=55)
+    yield _cut_off("loads", outcome)
+
+
+async def guest(play: Play, seconds: float) -> AsyncIterator[Figure]:
+    """A key asks for another model than three busy ones, once in a few minutes."""
+    residents = tuple(Client(name, 4) for name in ("a", "b", "c"))
+    clients = *residents, Client("d", 1, pause=120.0, model=OTHER_MODEL)
+    outcome = await play(Scene(clients, seconds, load_seconds=LOAD_SECONDS))
+    # `switch_after_ms`, the longest answer, the unload, which is noticed within a second, and the load.
+    yield Figure(
+        case="guest",
+        what="D asks for another model than three busy keys, every two minutes: its longest wait",
+        value=outcome.longest_wait("d"),
+        unit="s",
+        most=20 + outcome.longest + 1 + LOAD_SECONDS,
+    )
+    yield _cut_off("guest", outcome)
 
 
 async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
@@ -157,8 +184,14 @@ async def saturated(play: Play, seconds: float) -> AsyncIterator[Figure]:
 
 
 CASES: Mapping[str, Case] = {
-    case.__name__: case for case in (equal, shares, lengths, silence, retries, background, swaps, saturated)
+    case.__name__: case
+    for case in (equal, shares, lengths, silence, retries, background, swaps, loads, guest, saturated)
 }
+
+
+def _cut_off(case: str, outcome: Outcome) -> Figure:
+    what = "… and the answers that were cut off"
+    return Figure(case=case, what=what, value=outcome.cut_off, unit="", most=0)
 
 
 def _ratio(outcome: Outcome) -> float:

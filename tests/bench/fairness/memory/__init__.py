@@ -1,0 +1,1 @@
+"""Which models are in memory: the gateway's rule beside two others, by a virtual clock."""
