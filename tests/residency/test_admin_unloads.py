@@ -315,3 +315,18 @@ async def test_a_bad_body(open_house: OpenHouse, more: dict[str, object], path: 
         for other in ("load", "load/cancel"):
             body = {"modelKey": LLM, "force": True}
             assert (await house.call("POST", f"/admin/models/{other}", body))[0] == 400
+
+
+@pytest.mark.usefixtures("eager")
+async def test_lm_studio_is_killed_meanwhile(open_house: OpenHouse) -> None:
+    """The wait ends, in whatever way; later requests are served."""
+    async with open_house() as house:
+        streaming = await generating(house)
+        unloading = unload(house)
+        await house.until("model_drain_start", modelKey=LLM)
+        await house.studio.stop()
+        house.pace.go_on()
+        await streaming.ended()
+        assert (await soon(unloading))[0] in {200, 503}
+        await house.restart()
+        assert (await house.answer()).status == 200

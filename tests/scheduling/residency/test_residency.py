@@ -333,3 +333,62 @@ def test_an_unload_can_be_taken_back_or_forced() -> None:
     one.decide()
     one.run(6)
     assert one.unloads == [("m1", 5.0, 1)]
+
+
+def test_a_later_ask_takes_no_force_back() -> None:
+    """While LM Studio is asked what runs on it, another one asks for the same with patience."""
+    one = machine()
+    first = ask(one, "m1")
+    one.run(5)
+    one.end(first)
+    there = one.in_memory["m1"]
+    one.others["m1"] = 1
+    one.residency.ask_to_unload(there)
+    one._go_on(())
+    one.residency.ask_to_unload(there, force=True)
+    one.residency.ask_to_unload(there)
+    one.run(6)
+    assert one.unloads == [("m1", 5.0, 0)]
+
+
+def test_others_requests_have_an_unload_drain() -> None:
+    """LM Studio counts them when it is about to be unloaded: it drains from then on, and lets nobody in."""
+    one = machine()
+    first = ask(one, "m1")
+    one.run(5)
+    one.end(first)
+    there = one.in_memory["m1"]
+    one.others["m1"] = 1
+    one.residency.ask_to_unload(there)
+    one.decide()
+    late = ask(one, "m1")
+    one.run(10)
+    assert (there.state, there.outside, one.unloads) == ("draining", 1, [])
+    assert [type(effect) for effect in one.told] == [DrainStart]
+    assert late in one.line.waiting
+    one.others["m1"] = 0
+    one._go_on(one.line.observe(there, 0, one.now))
+    one.run(10.1)
+    assert one.unloads == [("m1", 10.0, 0)]
+
+
+def test_what_somebody_loads_leaves_no_more() -> None:
+    """m1 drains for m2 when an admin's load has m1 as its result: m2 is loaded beside it."""
+    one = machine()
+    first = ask(one, "m1", "a")
+    one.run(6)
+    second = ask(one, "m2", "b")
+    one.run(26)
+    there = one.in_memory["m1"]
+    assert there.state == "draining"
+    one.residency.keep(there, one.now)
+    one.decide()
+    assert (there.state, there.origin) == ("resident", "loaded")
+    assert [getattr(effect, "outcome", None) or getattr(effect, "result", None) for effect in one.told] == [
+        None,
+        "revoked",
+        "revoked",
+    ]
+    one.run(31)
+    assert {first, second} <= {*one.line.running}
+    assert one.unloads == []
