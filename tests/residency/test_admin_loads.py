@@ -183,6 +183,19 @@ async def test_an_idle_model_makes_room(open_house: OpenHouse, ttl: bool) -> Non
         assert (house.in_memory, house.unloads) == ([OTHER], [(LLM, "asked", 0)])
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("by", ["the gateway", "an admin"])
+async def test_memory_that_comes_back_late(open_house: OpenHouse, by: str) -> None:
+    """A model that is on no list any more may have its memory for another half a second."""
+    switches = Switches(memory_bytes=MEMORY, memory_lag_seconds=0.5)
+    async with open_house(switches, residency={"max_models": 2}) as house:
+        assert (await house.answer()).status == 200
+        if by == "an admin":
+            assert (await house.call("POST", "/admin/models/unload", {"modelKey": LLM}))[0] == 200
+        assert (await house.call("POST", LOAD, {"modelKey": OTHER}))[0] == 200
+        assert house.in_memory == [OTHER]
+
+
 async def test_a_busy_model_makes_no_room(open_house: OpenHouse) -> None:
     """500 in LM Studio's words; nothing is cut off."""
     async with open_house(Switches(memory_bytes=MEMORY), residency={"max_models": 2}) as house:

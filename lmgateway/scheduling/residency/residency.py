@@ -41,7 +41,7 @@ class Residency:
         self._loads = Loads(self._round, box)
         self._swaps = Swaps(self._round, self._leaving, self._loads)
         self._room, self._hopeless = Room(line, box, terms), Hopeless(self._round)
-        self._shortage = Shortage(self._round, self._room, self._hopeless)
+        self.shortage = Shortage(self._round, self._room, self._hopeless)
         self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
         self._seen: frozenset[Instance] = frozenset()
 
@@ -129,7 +129,7 @@ class Residency:
         self._round.now = now
         loading, swap = self._loads.end(load), self._swaps.of_kind(load.kind)
         if isinstance(outcome, Loaded):
-            self._shortage.ended(load.target)
+            self.shortage.ended(load.target)
             self._hopeless.failures.succeeded(load.target.model)
             self._hopeless.link_works()
             self._loads.place(loading, outcome)
@@ -140,7 +140,7 @@ class Residency:
             self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
 
     def _is_tried_again(self, target: Wanted) -> bool:
-        return target in self._shortage or self._hopeless.is_pausing()
+        return target in self.shortage or self._hopeless.is_pausing()
 
     def _load_failed(self, target: Wanted, failure: LoadFailure) -> None:
         model, words = target.model, failure.words
@@ -156,7 +156,7 @@ class Residency:
             case "refused":
                 pass  # if requests wait for the model, it is loaded for them
             case "no_memory":
-                self._shortage.found(target, failure)
+                self.shortage.found(target, failure)
             case "other":
                 error = refusals.load_failed(model, words)
                 self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
@@ -166,7 +166,7 @@ class Residency:
         self._round.now = now
         if unloaded.outcome == "gone":
             self._hopeless.link_works()
-            self._shortage.unloaded()
+            self.shortage.unloaded()
             if instance.is_listed:
                 self._round.let_in(self._line.remove(instance, now))
             return  # the next decision goes on with its swap
@@ -196,7 +196,7 @@ class Residency:
         self._notice_who_left()
         wants = find_wants(self._line, self._box, now, self._is_there) if self.terms.enabled else []
         wants = self._hopeless.refuse(wants, self._room)
-        self._shortage.keep([*(want.target for want in wants), *(one.load.target for one in self._loads)])
+        self.shortage.keep([*(want.target for want in wants), *(one.load.target for one in self._loads)])
         self._swaps.settle(wants, self._room)
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
@@ -229,7 +229,7 @@ class Residency:
             return  # one at a time
         if swap is not None and (swap.to != want.target or swap.leaving):
             return
-        if want.target in self._shortage:
+        if want.target in self.shortage:
             if leaving := self._room.for_memory():
                 victims = [one for one in leaving if one.state == "resident"]
                 self._swaps.begin(want, victims, self._room, self.terms)

@@ -33,6 +33,10 @@ class Shortage:
         """Take in that an instance was unloaded now."""
         self._unloaded_at = self._round.now
 
+    def is_memory_late(self, now: float) -> bool:
+        """True if more memory may be free in a moment."""
+        return now - self._unloaded_at < MEMORY_SECONDS
+
     def ended(self, target: Wanted) -> None:
         self._waiting.discard(target)
 
@@ -42,7 +46,7 @@ class Shortage:
 
     def found(self, target: Wanted, failure: LoadFailure) -> None:
         """Take in that a load found no memory, for the first time or once more."""
-        if self._round.now - self._unloaded_at < MEMORY_SECONDS:
+        if self.is_memory_late(self._round.now):
             self._hopeless.pause()
             return
         self._room.passing = failure.passing

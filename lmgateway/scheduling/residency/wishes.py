@@ -17,7 +17,7 @@ from ...schema.models import LoadRequest
 from ..line import Line
 from ..slots import Instance, InstanceId
 from ..tickets import Wanted
-from . import calls
+from . import calls, hopeless
 from .effects import LoadFailure
 from .keeper import Keeper
 
@@ -78,16 +78,21 @@ class Wishes:
         return outcome
 
     async def _load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
-        try:
-            return await box.loads.load(request, box.sdk, profiles)
-        except OutOfMemory:
-            await _look_again(box)
-            spare = self._keeper.residency.spare(await calls.passing(box))
-            if not spare:
-                raise
-            unloads = (self._keeper.unload(one, Drain(0)) for one in spare)
-            await asyncio.gather(*unloads, return_exceptions=True)
-        return await box.loads.load(request, box.sdk, profiles)
+        residency, has_freed = self._keeper.residency, False
+        while True:
+            try:
+                return await box.loads.load(request, box.sdk, profiles)
+            except OutOfMemory:
+                await _look_again(box)
+                spare = residency.spare(await calls.passing(box))
+                if spare and not has_freed:
+                    has_freed = True
+                    unloads = (self._keeper.unload(one, Drain(0)) for one in spare)
+                    await asyncio.gather(*unloads, return_exceptions=True)
+                elif residency.shortage.is_memory_late(monotonic()):
+                    await asyncio.sleep(hopeless.RETRY_SECONDS)
+                else:
+                    raise
 
     async def unload(self, kind: ModelType, identifier: str, box: Box, drain: Drain) -> None:
         """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
