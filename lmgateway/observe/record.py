@@ -168,10 +168,6 @@ def _is_untold(exchange: Exchange, conclusion: Conclusion) -> bool:
     if conclusion.outcome != "completed":
         # It has ended early: what was reported until then may not be all. A 5xx has generated nothing.
         return conclusion.outcome != "failed" or conclusion.error is not None
-    count = exchange.count
-    is_told = (
-        count is not None
-        and count.prompt_tokens is not None
-        and (count.completion_tokens is not None or not exchange.generates)
-    )
-    return 200 <= exchange.status < 300 and not is_told
+    if (count := exchange.count) is None or count.prompt_tokens is None:
+        return 200 <= exchange.status < 300
+    return exchange.generates and count.completion_tokens is None and 200 <= exchange.status < 300

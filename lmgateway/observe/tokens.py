@@ -47,7 +47,7 @@ class TokenCount(Struct):
         return TokenUsage(
             prompt_tokens=prompt,
             completion_tokens=completion,
-            total_tokens=self.total,
+            total_tokens=prompt + completion,
             reasoning_tokens=self.reasoning_tokens,
             cached_tokens=self.cached_tokens,
         )

@@ -29,6 +29,7 @@ _HOP_BY_HOP = frozenset(
     }
 )
 _KEEP_ALIVE = ["keep-alive"]
+_NAME = itemgetter(0)
 _VALUE = itemgetter(1)
 # Fields that a client can't have removed by naming them in Connection.
 _VITAL = frozenset({"authorization", "content-length", "content-type", "content-encoding"})
@@ -105,7 +106,7 @@ def response_fields(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     dropped = _with_named_in_connection(_NOT_RETURNED, headers)
     every = list(headers.items())
     # Iterating over the fields themselves yields a repeated name only once.
-    fields = list(compress(every, _returned(tuple([name for name, _ in every]), dropped)))
+    fields = list(compress(every, _returned(tuple(map(_NAME, every)), dropped)))
     # Nearly every value is printable, and then so are all of them together: one check in place of one each.
     if not "".join(map(_VALUE, fields)).isprintable():
         fields = [(name, value) for name, value in fields if _is_writable(value)]

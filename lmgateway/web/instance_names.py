@@ -11,7 +11,7 @@ from .ruleset import Ruleset
 from .state import TURNS
 
 
-async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, app: web.Application) -> Plan:
+async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, request: web.Request) -> Plan:
     """Return the plan for the same request with a body that names the lease's instance.
 
     A name that isn't that of the instance's model stays, for LM Studio to refuse or to resolve. So does every
@@ -24,7 +24,7 @@ async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, app:
         return planned
     located = None
     if (body := planned.unlocated) is not None:
-        located = body.located("model") or await scan_members(body.text, app[TURNS])
+        located = body.located("model") or await scan_members(body.text, request.app[TURNS])
     return planned.with_instance(name, located)
 
 

@@ -76,7 +76,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             if ticket is not None and not run.begin(ticket):
                 await run.wait()
                 rates.admit_after_wait(exchange.key)
-            planned = await name_instance(planned, run.lease, rules, request.app)
+            planned = await name_instance(planned, run.lease, rules, request)
             try:
                 delivered = await deliver(planned, rules, exchange)
             finally:
