@@ -20,6 +20,7 @@ from .listing import Listing, context_in
 from .manageability import GREETING_PATH, Manageability
 from .refusals import Refusals
 from .sdk.calls import SdkCalls
+from .second_looks import SecondLooks
 
 PROBE_SECONDS = 2
 # For the context of an instance.
@@ -58,7 +59,8 @@ class Box:
         self._connections = connections
         self._probe: asyncio.Task[Reachability] | None = None
         self._greeting: asyncio.Task[None] | None = None
-        self._second_look: asyncio.Task[None] | None = None
+        self._second_looks = SecondLooks(self._list_again, connections.probes)
+        self._thorough_looks = SecondLooks(self._list_everything, connections.probes)
 
     def reconfigured(self, config: LMStudio) -> Box:
         """Return the box with this configuration. It isn't in force before its connections prefer it."""
@@ -97,15 +99,16 @@ class Box:
         """Return the models, as LM Studio listed them in the last 5 s. Raises as `list_models`."""
         return self.catalogue.listing if self.catalogue.is_fresh else await self.list_models()
 
-    async def look_again(self) -> None:
-        """Request all lists of models, for a name that isn't in the last ones (single-flight).
+    async def look_again(self, *, on_disk: bool = True) -> None:
+        """Request the lists of models, for a name that isn't in the last ones (see SecondLooks).
 
-        Only the SDK lists the models on disk if LM Studio's just-in-time loading is off; without the SDK its
-        last list is kept. Raises as `list_models`.
+        `on_disk`: also the SDK's list, because only that has the models on disk if LM Studio's just-in-time
+        loading is off; without the SDK its last list is kept. Raises as `list_models`.
         """
-        if self._second_look is None or self._second_look.done():
-            self._second_look = self._connections.probes.start(self._list_everything())
-        await background.join(self._second_look)
+        await (self._thorough_looks if on_disk else self._second_looks).look()
+
+    async def _list_again(self) -> None:
+        await self.list_models()
 
     async def _list_everything(self) -> None:
         await self.list_models()

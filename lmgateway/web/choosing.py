@@ -147,7 +147,8 @@ async def _find_allowed(
     was_fresh, listing = box.catalogue.is_fresh, await box.fresh_models()
     found = find(listing)
     if found is None and was_fresh:
-        listing = await box.list_models()
+        await box.look_again(on_disk=False)
+        listing = box.catalogue.listing
         found = find(listing)
     if found is None:
         raise no_such_model(caller, name, listing, kind)
