@@ -92,7 +92,7 @@ class Box:
         if self._manageability.needs_greeting:
             await self._greet()
         self._manageability.log()
-        await self.catalogue.refresh(self._read, self._connections.probes)
+        await self.catalogue.refresh(self._get, self._connections.probes)
         return self.catalogue.listing
 
     async def fresh_models(self) -> Listing:
@@ -135,15 +135,14 @@ class Box:
         """
         with suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(LIST_SECONDS):
-                return context_in(await self._read("/api/v0/models"), model)
+                return context_in((await self._get("/api/v0/models"))[1], model)
         return None
 
-    async def _read(self, path: str) -> bytes:
-        """Return the response's body, b"" if it is an error or too long. Raises as HttpClient.send."""
-        return (await self._get(path))[1]
-
     async def _get(self, path: str) -> tuple[int, bytes]:
-        """Return the response's status and, as `_read`, its body."""
+        """Return the response's status and its body, b"" if it is an error or too long.
+
+        Raises as HttpClient.send.
+        """
         answer = await self.http.send(self.http.address("GET", path, CIMultiDict()), silence=None)
         body = bytearray()
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
@@ -14,14 +15,22 @@ from ..schema.models import DownloadedModel, LoadedModel
 from ..text import clean_name
 from .listing import KnownModel, Listing, Names, names_in, parse_native, parse_older
 
+logger = logging.getLogger(__name__)
+
 # An older snapshot is refreshed before a request is judged by it.
 FRESH_SECONDS = 5.0
 REFRESH_SECONDS = 5.0
 
 _UNREADABLE = "LM Studio's list of models can't be read, so the request's model can't be checked."
 
-Read = Callable[[str], Awaitable[bytes]]
-"""Returns LM Studio's answer to GET of a path, b"" for an error. Raises GatewayError."""
+REFUSED = "LM Studio refused the gateway. If it asks for an API token, set lmstudio.api_token to one of its."
+_REFUSALS = frozenset({401, 403})
+
+Read = Callable[[str], Awaitable[tuple[int, bytes]]]
+"""Returns the status and body of LM Studio's answer to GET of a path, b"" for an error.
+
+Raises GatewayError.
+"""
 
 
 class Catalogue:
@@ -48,6 +57,8 @@ class Catalogue:
         self._cleaned: Names = {}
         self._refresh: asyncio.Task[None] | None = None
         self._hung_at: float | None = None
+        # The last thing logged, "" since there was a list again.
+        self._logged = ""
 
     def put_downloaded(self, models: Iterable[DownloadedModel]) -> None:
         """Replace the SDK's list of models on disk."""
@@ -99,10 +110,12 @@ class Catalogue:
         began, changes = self._clock(), self._changes
         try:
             async with asyncio.timeout(REFRESH_SECONDS):
-                native, served = await asyncio.gather(read("/api/v1/models"), read("/v1/models"))
+                (_, native), (status, served) = await asyncio.gather(
+                    read("/api/v1/models"), read("/v1/models")
+                )
                 listing = parse_native(native)
                 if listing is None:  # LM Studio before 0.4, or another server
-                    older = parse_older(await read("/api/v0/models"))
+                    older = parse_older((await read("/api/v0/models"))[1])
                     listing = self._with_keys(older if older and older.models else parse_older(served))
         except UpstreamUnavailable:
             raise
@@ -112,7 +125,8 @@ class Catalogue:
             raise UpstreamUnavailable(_UNREADABLE) from exc
         self._hung_at = None
         if listing is None:
-            raise UpstreamUnavailable(_UNREADABLE)
+            raise self._no_list(REFUSED if status in _REFUSALS else _UNREADABLE)
+        self._logged = ""
         if changes < self._listed_changes:
             return  # a request that began later was answered sooner
         self._listed_changes = changes
@@ -125,6 +139,13 @@ class Catalogue:
             # The event loop logs its failure, which is none of the refresh. It runs before those who wait for
             # the refresh go on.
             asyncio.get_running_loop().call_soon(self.on_refresh, self.listing)
+
+    def _no_list(self, reason: str) -> UpstreamUnavailable:
+        """Return the error for answers without a list. It is logged when it begins."""
+        if self._logged != reason:
+            self._logged = reason
+            logger.warning("%s", reason)
+        return UpstreamUnavailable(reason)
 
     def _merge(self) -> None:
         listed = self._listed.models

@@ -27,15 +27,17 @@ class Lists:
     def __init__(self, answers: Mapping[str, object]) -> None:
         self.answers = answers
         self.asked: list[str] = []
+        # Of other paths.
+        self.status = 404
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str) -> tuple[int, bytes]:
         self.asked.append(path)
         await self.gate.wait()
         if path not in self.answers:
-            return b""
-        return json.dumps(self.answers[path]).encode()
+            return self.status, b""
+        return 200, json.dumps(self.answers[path]).encode()
 
 
 def native() -> Lists:
@@ -80,11 +82,27 @@ async def test_a_list_that_cannot_be_read_leaves_the_snapshot_as_it_was() -> Non
         await catalogue.refresh(lists.read, DetachedTasks())
     assert (catalogue.listing.find("fast"), catalogue.is_fresh) == (KEY, False)
 
-    async def broken(_path: str) -> bytes:
+    async def broken(_path: str) -> tuple[int, bytes]:
         raise UpstreamBroke("broken")
 
     with pytest.raises(UpstreamUnavailable):
         await catalogue.refresh(broken, DetachedTasks())
+
+
+async def test_a_refusal_says_what_to_set(caplog: pytest.LogCaptureFixture) -> None:
+    """In the error, and once in the log until LM Studio lists its models again."""
+    catalogue, lists, tasks = Catalogue(), Lists({}), DetachedTasks()
+    for status in (401, 401, 403, 200, 401, 500):
+        lists.status = status
+        lists.answers = {"/api/v1/models": NATIVE, "/v1/models": SERVED} if status == 200 else {}
+        if status == 200:
+            await catalogue.refresh(lists.read, tasks)
+            continue
+        sentence = "can't be read" if status == 500 else "lmstudio.api_token"
+        with pytest.raises(UpstreamUnavailable, match=sentence):
+            await catalogue.refresh(lists.read, tasks)
+    logged = ["api_token" in record.getMessage() for record in caplog.records]
+    assert logged == [True, True, False]
 
 
 async def test_a_list_hangs_for_five_seconds_after_it_was_not_answered_in_time(
@@ -94,7 +112,7 @@ async def test_a_list_hangs_for_five_seconds_after_it_was_not_answered_in_time(
     now = 100.0
     catalogue, lists, tasks = Catalogue(clock=lambda: now), native(), DetachedTasks()
 
-    async def refuse(_path: str) -> bytes:
+    async def refuse(_path: str) -> tuple[int, bytes]:
         raise UpstreamUnavailable("refused")
 
     with pytest.raises(UpstreamUnavailable, match="refused"):

@@ -14,9 +14,10 @@ import aiohttp
 
 from ... import untrusted
 from ...errors import LinkLost, UpstreamUnavailable
+from ..catalogue import REFUSED
 from ..origin import Origin
 from .library import auth_message
-from .link import CONNECT_SECONDS, NOT_PLAIN, REFUSED, UNREACHABLE
+from .link import CONNECT_SECONDS, NOT_PLAIN, UNREACHABLE
 from .transport import MAX_MESSAGE_BYTES
 
 # A half-open connection is noticed after one and a half times this. LM Studio's server answers to pings by

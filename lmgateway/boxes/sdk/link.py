@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 from ...config import LMStudio
 from ...errors import LinkLost, UpstreamSilent, UpstreamUnavailable
+from ..catalogue import REFUSED
 from ..origin import Origin
 from . import library as sdk
 from .library import SdkClient
@@ -16,7 +17,6 @@ from .library import SdkClient
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
-REFUSED = "LM Studio refused the gateway. If it asks for an API token, set lmstudio.api_token to one of its."
 UNREACHABLE = (
     "LM Studio's SDK can't be reached. Check that LM Studio runs, that its server is started, and that "
     "lmstudio.base_url is its address."
