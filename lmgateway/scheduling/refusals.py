@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from .bounds import Bounds, RefusalCode
 from .tickets import Ticket
+from .waiting import Reason, Waiter
 
 # Until the length of a model's answers is known, and while the gateway stops.
 USUAL_RETRY_SECONDS = 5
 # Some clients give up if it is more than a minute.
 MOST_RETRY_SECONDS = 30
+
+_AWAITED: Mapping[Reason, str] = MappingProxyType(
+    {
+        "slot": "a free slot",
+        "key_limit": "another request of its key to end",
+        "context": "room in the model's context",
+        "model": "its model to be loaded",
+        "box": "LM Studio's SDK, which loads its model",
+    }
+)
 
 
 def retry_seconds(answer_seconds: float | None, slots: int) -> int:
@@ -34,10 +47,11 @@ def full(code: RefusalCode, ticket: Ticket, bounds: Bounds, seconds: int) -> Gat
     )
 
 
-def expired(ticket: Ticket, seconds: int) -> WaitExpired:
+def expired(waiter: Waiter, seconds: int) -> WaitExpired:
     """Return the error of a request that has waited as long as it may."""
+    waited, thing = round(waiter.ticket.group.max_wait), _AWAITED[waiter.reason]
     return WaitExpired(
-        f"The request has waited {round(ticket.group.max_wait)} s for a free slot, as long as it may "
+        f"The request has waited {waited} s for {thing}, as long as it may "
         "(queue.max_wait_ms, queue.max_wait_plain_ms). Try again, or with stream: true.",
         headers=_retry(seconds),
     )

@@ -242,7 +242,7 @@ class Scheduler:
         self._timer = None
         expired, leases = self.line.tick(monotonic())
         for waiter in expired:
-            self.end(waiter.ticket, refusals.expired(waiter.ticket, self._retry_seconds(waiter.ticket)))
+            self.end(waiter.ticket, refusals.expired(waiter, self._retry_seconds(waiter.ticket)))
         self.dispatch(leases)
 
     def _retry_seconds(self, ticket: Ticket) -> int:

@@ -132,6 +132,17 @@ async def test_who_leaves_during_the_load(open_house: OpenHouse) -> None:
         assert (house.loads, house.ledger.total.begun) == (ONE_LOAD, 1)
 
 
+async def test_a_load_that_takes_too_long(open_house: OpenHouse) -> None:
+    """The error says that the request waited for its model, not for a slot; the load goes on."""
+    async with open_house(queue={"max_wait_plain_ms": 100}) as house:
+        house.pace.stop(f"load {LLM}")
+        answer = await house.answer()
+        assert (answer.status, answer.code) == (429, "wait_expired")
+        assert "for its model to be loaded" in answer.message
+        house.pace.go_on()
+        await house.happens(lambda _: house.loads == ONE_LOAD)
+
+
 async def test_a_stream_that_waits_for_a_load(open_house: OpenHouse) -> None:
     """It gets keep-alives, and then LM Studio's own bytes."""
     async with open_house(queue={"keepalive_ms": 20}) as house:
