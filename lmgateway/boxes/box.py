@@ -74,15 +74,16 @@ class Box:
 
     @property
     def is_unmanageable(self) -> bool:
-        """True if the gateway can never load and unload its models: it isn't LM Studio, or without its SDK.
+        """True if the gateway can't load and unload its models.
 
-        False until it is known, which it is after the first `list_models` that LM Studio answers.
+        It isn't LM Studio, or its SDK can't be reached, or it refuses the gateway because only the clients
+        have a token for it. False until it is known, which it is after the first `list_models`.
         """
-        return self._manageability.obstacle is not None
+        return self._manageability.obstacle is not None or self.catalogue.is_refused
 
     def has_residency(self, config: Config) -> bool:
         """True if the gateway decides which models it has in memory."""
-        return config.keeps_models and self._manageability.obstacle is None
+        return config.keeps_models and not self.is_unmanageable
 
     async def list_models(self) -> Listing:
         """Request the models over HTTP, and return them. Raises UpstreamUnavailable.

@@ -77,6 +77,11 @@ class Catalogue:
         return self._clock() - self._listed_at <= FRESH_SECONDS
 
     @property
+    def is_refused(self) -> bool:
+        """True if LM Studio refused the lists when they were requested last: the gateway lacks its token."""
+        return self._logged == REFUSED
+
+    @property
     def hangs(self) -> bool:
         """True if a request for the lists wasn't answered in time, a short while ago."""
         return self._hung_at is not None and self._clock() - self._hung_at <= FRESH_SECONDS
