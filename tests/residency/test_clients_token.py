@@ -1,4 +1,4 @@
-"""LM Studio requires a token that only the clients have: X-API-Key is for the gateway, Authorization for it."""
+"""LM Studio requires a token that only clients have: X-API-Key is the gateway's, Authorization LM Studio's."""
 
 from __future__ import annotations
 
