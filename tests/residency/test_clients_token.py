@@ -1,4 +1,4 @@
-"""LM Studio requires a token that only clients have: X-API-Key is the gateway's, Authorization LM Studio's."""
+"""LM Studio requires a token that only its clients have: their X-API-Key is for the gateway."""
 
 from __future__ import annotations
 
