@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from ...errors import GatewayError
@@ -23,7 +24,10 @@ class Failure(NamedTuple):
 
 
 class Failures:
-    """The owner of the failures, by model. A success or an unload that may help ends the pause."""
+    """The owner of the failures, by model. A success or an unload that may help ends the pause.
+
+    Only a success makes the next pause short again.
+    """
 
     def __init__(self) -> None:
         self._by_model: dict[str, Failure] = {}
@@ -44,7 +48,7 @@ class Failures:
         self._by_model.pop(model, None)
 
     def memory_is_freed(self) -> None:
-        """Let the models be tried again that found too little memory: something was unloaded."""
+        """Let the models be tried again that found too little memory: what was in their way is gone."""
         for model, failure in tuple(self._by_model.items()):
             if failure.of_memory:
-                del self._by_model[model]
+                self._by_model[model] = failure._replace(until=-inf)

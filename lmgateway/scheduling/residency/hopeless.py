@@ -9,6 +9,7 @@ from ...errors import GatewayError, UpstreamUnavailable
 from ..tickets import Wanted
 from . import refusals
 from .failures import Failures
+from .loading import Loads
 from .room import Room
 from .rounds import Round
 from .wants import Want, target_of
@@ -62,28 +63,28 @@ class Hopeless:
         """Have the requests refused that wait for this model now, but not later ones."""
         self._ended.append((target, error))
 
-    def refuse(self, wants: Iterable[Want], room: Room) -> list[Want]:
-        """Refuse requests of these, and return the wants that are left."""
+    def refuse(self, wants: Iterable[Want], room: Room, loads: Loads) -> bool:
+        """Refuse requests of these that wait in vain; return whether there were any."""
+        before = len(self._round.line.waiting)
         ended, self._ended = self._ended, []
         for target, error in ended:
             self._round.refuse(target, error)
-        of_ended = {target for target, _ in ended}
-        return [want for want in wants if want.target not in of_ended and self._is_possible(want, room)]
+        for want in wants:
+            self._refuse_hopeless(want, room, loads)
+        return len(self._round.line.waiting) < before
 
-    def _is_possible(self, want: Want, room: Room) -> bool:
+    def _refuse_hopeless(self, want: Want, room: Room, loads: Loads) -> None:
         model, now = want.target.model, self._round.now
         if (failure := self.failures.of(model, now)) is not None:
             self._round.refuse(want.target, failure.error)
-            return False
-        if not room.is_pinned(model) and room.for_requests(want.kind) <= 0:
+        elif not room.is_pinned(model) and room.for_requests(want.kind) <= 0:
             error = refusals.blocked_by_pins(model, room.pins(want.kind), room.most)
             self._round.refuse(want.target, error)
-            return False
-        return self._lost is None or self._may_wait(want.target, *self._lost)
+        elif self._lost is not None and not loads:  # a load in progress will tell whether the link is back
+            self._refuse_oldest(want.target, *self._lost)
 
-    def _may_wait(self, target: Wanted, since: float, words: str) -> bool:
-        """Refuse those that have waited for the link as long as they may; return whether any are left."""
-        are_left = False
+    def _refuse_oldest(self, target: Wanted, since: float, words: str) -> None:
+        """Refuse those that have waited for the link as long as they may."""
         for waiter in tuple(self._round.line.waiting):
             if target_of(waiter.ticket) != target:
                 continue
@@ -91,6 +92,4 @@ class Hopeless:
             if until <= self._round.now:
                 self._round.refuse_one(waiter.ticket, refusals.no_link(target.model, words))
             else:
-                are_left = True
                 self._round.look_again(until)
-        return are_left

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...errors import LoadCancelled
 from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..line import Line
 from ..slots import Instance
-from ..tickets import Wanted
+from ..tickets import Ticket, Wanted
 from ..waiting import Reason
-from . import refusals
-from .effects import Load, Loaded, LoadFailure, LoadOutcome, Unloaded
+from .effects import Load, Loaded, LoadOutcome, Unloaded
+from .failed_loads import FailedLoads
 from .hopeless import Hopeless
 from .leaving import Leaving
 from .loading import Loading, Loads
@@ -26,7 +25,7 @@ from .shortage import Shortage
 from .swaps import Swap, Swaps
 from .terms import ResidencyTerms
 from .upkeep import Upkeep
-from .wants import Want, find_wants
+from .wants import Want, find_wants, is_for
 
 
 class Residency:
@@ -42,8 +41,10 @@ class Residency:
         self._swaps = Swaps(self._round, self._leaving, self._loads)
         self._room, self._hopeless = Room(line, box, terms), Hopeless(self._round)
         self.shortage = Shortage(self._round, self._room, self._hopeless)
-        self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless)
-        self._seen: frozenset[Instance] = frozenset()
+        self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless, self.shortage)
+        self._failed = FailedLoads(self._round, self._hopeless, self.shortage, self._upkeep)
+        # What was in memory at the last decision, and whether the gateway might have unloaded it.
+        self._seen: dict[Instance, bool] = {}
 
     # ── Reports ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -81,6 +82,10 @@ class Residency:
     def absence(self) -> Reason:
         """What a request waits for whose model isn't in memory."""
         return "model" if self._hopeless.has_link else "box"
+
+    def is_leaving(self, ticket: Ticket) -> bool:
+        """True if a request's model is in memory, and is to be unloaded."""
+        return any(one.state != "resident" and is_for(ticket, one) for one in self._room.instances())
 
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -134,32 +139,13 @@ class Residency:
             self._hopeless.link_works()
             self._loads.place(loading, outcome)
         else:
-            self._load_failed(load.target, outcome)
+            self._failed.add(load.target, outcome)
         is_swapped_in = swap is not None and swap.to == load.target and not swap.leaving
         if swap is not None and is_swapped_in and not self._is_tried_again(load.target):
             self._swaps.end(swap, "completed" if isinstance(outcome, Loaded) else "failed")
 
     def _is_tried_again(self, target: Wanted) -> bool:
         return target in self.shortage or self._hopeless.is_pausing()
-
-    def _load_failed(self, target: Wanted, failure: LoadFailure) -> None:
-        model, words = target.model, failure.words
-        match failure.reason:
-            case "no_link":
-                self._hopeless.link_failed(words)
-                # They wait for something else now.
-                self._round.let_in(self._line.dispatch(self._round.now))
-            case "missing":
-                self._hopeless.end(target, refusals.missing(model, words))
-            case "cancelled":
-                self._hopeless.end(target, LoadCancelled(words))
-            case "refused":
-                pass  # if requests wait for the model, it is loaded for them
-            case "no_memory":
-                self.shortage.found(target, failure)
-            case "other":
-                error = refusals.load_failed(model, words)
-                self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
 
     def unload_ended(self, instance: Instance, unloaded: Unloaded, now: float) -> None:
         """Take in what came of an unload."""
@@ -194,10 +180,13 @@ class Residency:
         """Return what is to be done now. It is called after each event of the line, too."""
         self._round.begin(now)
         self._notice_who_left()
-        wants = find_wants(self._line, self._box, now, self._is_there) if self.terms.enabled else []
-        wants = self._hopeless.refuse(wants, self._room)
-        self.shortage.keep([*(want.target for want in wants), *(one.load.target for one in self._loads)])
-        self._swaps.settle(wants, self._room)
+        wants = self._wants()
+        if self._hopeless.refuse(wants, self._room, self._loads):
+            wants = self._wants()  # another one may be the next in turn
+        loading = (one.load.target for one in self._loads)
+        self.shortage.keep([*(want.target for want in wants), *loading, *self._upkeep.targets])
+        if self._swaps.settle(wants, self._room):
+            wants = self._wants()
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
         if self.terms.enabled:
@@ -214,13 +203,13 @@ class Residency:
 
     def _notice_who_left(self) -> None:
         """Take in what is in memory no more, whoever unloaded it."""
-        seen = frozenset(self._room.instances())
-        gone, self._seen = self._seen - seen, seen
-        if gone:
+        before, self._seen = self._seen, {one: self._room.may_leave(one) for one in self._room.instances()}
+        gone = [one for one in before if one not in self._seen]
+        if not all(map(before.__getitem__, gone)):
             self._hopeless.failures.memory_is_freed()
-            self._swaps.gone(gone)
-            for instance in gone:
-                self._leaving.gone(instance)
+        self._swaps.gone(gone)
+        for instance in gone:
+            self._leaving.gone(instance)
 
     def _serve(self, want: Want) -> None:
         """Do the next thing that brings a model into memory."""
@@ -239,6 +228,11 @@ class Residency:
                 self._swaps.begin(want, [victim], self._room, self.terms)
             return
         self._load(want.target, want.kind)
+
+    def _wants(self) -> list[Want]:
+        if not self.terms.enabled:
+            return []
+        return find_wants(self._line, self._box, self._round.now, self._is_there)
 
     def _is_there(self, target: Wanted) -> bool:
         """True if a model is in memory, or is being loaded."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from math import inf
 
 from ...schema.common import ModelType, likely_type
 from ..line import Line
@@ -73,10 +74,16 @@ class Room:
         return not any(is_for(group[0].ticket, instance) for group in self._line.waiting.groups())
 
     def victim(self, kind: ModelType) -> Instance | None:
-        """Return the instance that goes first for another model: the least recently used one."""
+        """Return the instance that goes first for another model: the least recently used one.
+
+        None as long as another one is being unloaded, so that no two go for one model.
+        """
+        evictable = [one for one in self.instances() if one.kind == kind and self.may_leave(one)]
+        if any(one.state == "unloading" for one in evictable):
+            return None
         return min(
-            (one for one in self.instances() if one.kind == kind and self._is_free_to_leave(one)),
-            key=lambda one: (not self.is_spare(one), one.idle_since if self.is_done(one) else 0.0, one.since),
+            (one for one in evictable if one.state == "resident"),
+            key=lambda one: (not self.is_spare(one), one.idle_since if self.is_done(one) else inf, one.since),
             default=None,
         )
 
@@ -93,9 +100,6 @@ class Room:
         """Return the identifiers of the instances that stay."""
         leaving: Collection[Instance] = self.for_memory()
         return sorted(one.id.name for one in self.instances() if one not in leaving)
-
-    def _is_free_to_leave(self, instance: Instance) -> bool:
-        return instance.state == "resident" and self.may_leave(instance)
 
     def _is_passing(self, instance: Instance) -> bool:
         return instance.origin == "outside" and instance.id.name in self.passing and self.is_spare(instance)

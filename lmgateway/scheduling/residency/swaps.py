@@ -64,7 +64,10 @@ class Swaps:
         return any(swap.to == target for swap in self.current)
 
     def begin(self, want: Want, victims: Iterable[Instance], room: Room, terms: ResidencyTerms) -> None:
-        """Unload the spare ones of these, and have the busy ones drain if it is their time."""
+        """Unload the spare ones of these, and have the busy ones drain if it is their time.
+
+        If those that a swap began with weren't enough, it goes on with these.
+        """
         leaving = []
         for victim in victims:
             if room.is_spare(victim):
@@ -76,9 +79,10 @@ class Swaps:
             else:
                 continue
             leaving.append(victim)
-        if leaving:
-            swap = Swap(want.target, leaving, self._round.now, leaving[0].model)
-            self._by_kind[want.kind] = swap
+        if leaving and (swap := self.of_kind(want.kind)) is not None:
+            swap.leaving += leaving
+        elif leaving:
+            self._by_kind[want.kind] = Swap(want.target, leaving, self._round.now, leaving[0].model)
 
     def _is_time(self, want: Want, victim: Instance, terms: ResidencyTerms) -> bool:
         """True if a busy model may be replaced now."""
@@ -89,22 +93,39 @@ class Swaps:
         self._round.look_again(at if at > now else now + TURN_SECONDS)
         return False
 
-    def settle(self, wants: Sequence[Want], room: Room) -> None:
-        """Unload what has drained, and take back the swaps that nobody waits for any more."""
-        wanted = {want.target for want in wants}
+    def settle(self, wants: Sequence[Want], room: Room) -> bool:
+        """Unload what has drained, and take back the swaps that nobody waits for any more.
+
+        Return whether one was taken back, so that requests may run on what has drained.
+        """
+        wanted, before = {want.target for want in wants}, len(self._by_kind)
         for swap in self.current:
-            if swap.to in wanted or swap.to in self._loads:
-                for instance in swap.leaving:
-                    if instance.state == "draining" and room.is_done(instance):
-                        self._leaving.unload(instance)
+            # A load in progress while others are still leaving is somebody's own: it needs no room.
+            if swap.to in wanted or (swap.to in self._loads and not swap.leaving):
+                self._go_on(swap, room)
             elif swap.state != "unloading":
                 self._take_back(swap)
+        return len(self._by_kind) < before
+
+    def _go_on(self, swap: Swap, room: Room) -> None:
+        for instance in [one for one in swap.leaving if one.state == "draining"]:
+            if not room.may_leave(
+                instance
+            ):  # it was pinned, or became somebody's own, since it began to drain
+                self._open(instance)
+                self.leave_out(swap, instance, "revoked")
+            elif room.is_done(instance):
+                self._leaving.unload(instance)
 
     def _take_back(self, swap: Swap) -> None:
         for instance in swap.leaving:
-            if instance.state == "draining" and not self._leaving.is_asked(instance):
-                self._leaving.open(instance)
+            if instance.state == "draining":
+                self._open(instance)
         self.end(swap, "revoked")
+
+    def _open(self, instance: Instance) -> None:
+        if not self._leaving.is_asked(instance):
+            self._leaving.open(instance)
 
     def leave_out(self, swap: Swap, instance: Instance, result: SwapResult = "failed") -> None:
         """Take in that an instance stays; `result` is the swap's if no other one leaves for it."""

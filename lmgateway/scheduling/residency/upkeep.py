@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 
 from ...schema.common import ModelType, likely_type
+from ..slots import Instance
 from ..tickets import Wanted
-from .hopeless import Hopeless
+from .hopeless import RETRY_SECONDS, Hopeless
 from .leaving import Leaving
 from .room import Room
 from .rounds import Round
+from .shortage import Shortage
 
 
 class Upkeep:
     """The owner of the pinned models that are still to be loaded because LM Studio was started."""
 
-    def __init__(self, current: Round, room: Room, leaving: Leaving, hopeless: Hopeless) -> None:
+    def __init__(
+        self, current: Round, room: Room, leaving: Leaving, hopeless: Hopeless, shortage: Shortage
+    ) -> None:
         self._round = current
         self._room = room
         self._leaving = leaving
         self._hopeless = hopeless
+        self._shortage = shortage
         self._pins: list[str] = []
 
     def came_up(self) -> None:
@@ -29,6 +35,16 @@ class Upkeep:
         """True while pinned models are to be loaded."""
         return bool(self._pins)
 
+    @property
+    def targets(self) -> Iterable[Wanted]:
+        """The pinned models that are still to be loaded."""
+        return [Wanted(self._room.box, pin) for pin in self._pins]
+
+    def give_up(self, model: str) -> None:
+        """Don't load a pinned model before a request asks for it."""
+        if model in self._pins:
+            self._pins.remove(model)
+
     def next_pin(self) -> tuple[Wanted, ModelType] | None:
         """Return the pinned model that is to be loaded now. No other load is in progress."""
         while self._pins and not self._hopeless.is_pausing():
@@ -37,14 +53,32 @@ class Upkeep:
             failure = self._hopeless.failures.of(pin, self._round.now)
             if failure is not None or self._room.has(target):
                 self._pins.pop(0)
+            elif target in self._shortage:
+                # Its second and last time. Those that are busy don't drain for it: nobody waits.
+                return None if self._unload_spare(self._room.for_memory()) else (target, kind)
             elif self._room.has_room(pin, kind):
                 return target, kind
             else:
                 victim = self._room.victim(kind)
-                if victim is not None and self._room.is_spare(victim):
-                    self._leaving.unload(victim)
+                self._unload_spare([] if victim is None else [victim])
                 return None  # it waits until that is gone, or until nothing runs on it
         return None
+
+    def _unload_spare(self, instances: Iterable[Instance]) -> bool:
+        """Unload those on which nothing runs; return whether any of these is to be gone soon."""
+        is_leaving = False
+        for instance in instances:
+            if instance.state != "resident":
+                is_leaving = True
+            elif self._room.is_spare(instance):
+                is_leaving = True
+                # LM Studio may have counted requests of others on it a moment ago.
+                at = instance.idle_since + RETRY_SECONDS
+                if at > self._round.now:
+                    self._round.look_again(at)
+                else:
+                    self._leaving.unload(instance)
+        return is_leaving
 
     def unload_idle(self) -> None:
         """Unload what was loaded for requests and hasn't had any for too long."""

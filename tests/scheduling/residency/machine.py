@@ -27,7 +27,7 @@ from lmgateway.scheduling.residency.effects import (
 from lmgateway.scheduling.residency.residency import Residency
 from lmgateway.scheduling.residency.terms import ResidencyTerms
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
-from lmgateway.scheduling.tickets import Ticket
+from lmgateway.scheduling.tickets import Terms, Ticket
 from tests.scheduling.schedule import Client, ticket
 
 BOX = "lmstudio"
@@ -56,7 +56,11 @@ class Machine:
     unload_seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        self.line = Line(assume=lambda one: self.residency.absence)
+        # How many requests of a key may run at once.
+        self.limits: dict[str, int] = {}
+        self.line = Line(
+            terms=lambda key: Terms(1.0, self.limits.get(key)), assume=lambda one: self.residency.absence
+        )
         self.residency = Residency(BOX, self.line, self.terms)
         self.now = 0.0
         self.refused: list[tuple[Ticket, GatewayError]] = []

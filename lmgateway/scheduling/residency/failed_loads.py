@@ -1,0 +1,48 @@
+"""What a failed load means for the requests that wait for its model, and for what is loaded next."""
+
+from __future__ import annotations
+
+from ...errors import GatewayError, LoadCancelled
+from ..tickets import Wanted
+from . import refusals
+from .effects import LoadFailure
+from .hopeless import Hopeless
+from .rounds import Round
+from .shortage import Shortage
+from .upkeep import Upkeep
+
+
+class FailedLoads:
+    """Gives each failure to the part that it concerns."""
+
+    def __init__(self, current: Round, hopeless: Hopeless, shortage: Shortage, upkeep: Upkeep) -> None:
+        self._round = current
+        self._hopeless = hopeless
+        self._shortage = shortage
+        self._upkeep = upkeep
+
+    def add(self, target: Wanted, failure: LoadFailure) -> None:
+        """Take in why a load has failed."""
+        model, words = target.model, failure.words
+        match failure.reason:
+            case "no_link":
+                self._hopeless.link_failed(words)
+                # They wait for something else now.
+                self._round.let_in(self._round.line.dispatch(self._round.now))
+            case "missing":
+                self._end(target, refusals.missing(model, words))
+            case "cancelled":
+                self._end(target, LoadCancelled(words))
+            case "refused":
+                pass  # if requests wait for the model, it is loaded for them
+            case "no_memory":
+                self._hopeless.link_works()
+                self._shortage.found(target, failure)
+            case "other":
+                self._hopeless.link_works()
+                error = refusals.load_failed(model, words)
+                self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
+
+    def _end(self, target: Wanted, error: GatewayError) -> None:
+        self._hopeless.end(target, error)
+        self._upkeep.give_up(target.model)  # it would be tried again and again
