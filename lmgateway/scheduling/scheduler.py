@@ -103,6 +103,8 @@ class Scheduler:
         """Return what stands for a model that isn't in memory, or what a request waits for then."""
         if ticket.model and self._fleet.only.has_residency(self._config):
             return self.residency.absence
+        if self.residency.is_leaving(ticket):
+            return "model"  # LM Studio would answer with the instance that is to be unloaded
         return self.instances.assumed(ticket)  # without a name, LM Studio decides
 
     async def keep_watch(self) -> None:

@@ -17,11 +17,12 @@ from ...boxes.load_order import LoadedInstance
 from ...errors import INTERNAL_FAILURE, GatewayError
 from ...models.memory import Drain
 from ...observe.activity import Activity
+from ...schema.common import ModelType
 from ..instances import Instances
 from ..line import Line
 from ..onlookers import Onlooker
 from ..slots import Instance, InstanceId, Lease
-from ..tickets import Ticket
+from ..tickets import Ticket, Wanted
 from . import calls, refusals
 from .askers import Askers
 from .effects import (
@@ -126,6 +127,12 @@ class Keeper:
         except Exception:
             logger.exception("loading %s failed", load.target.model)
         await self.load_ended(load, outcome)
+
+    def begin_load(self, target: Wanted, kind: ModelType) -> Load:
+        """Record a load that somebody asks for; `load_ended` follows."""
+        load = self.residency.begin_load(target, kind, "loaded", monotonic())
+        self._scheduler.dispatch(())  # nothing is swapped for it any more, and those who wait for it pay
+        return load
 
     async def load_ended(self, load: Load, outcome: LoadedInstance | LoadFailure) -> None:
         """Take in what came of a load, and let those run that waited for it."""

@@ -63,7 +63,7 @@ class Wishes:
             # With settings it may have been refused. For whom it was begun, it may not have ended yet.
             residency.claim(target)
             return loaded
-        load = residency.begin_load(target, kind, "loaded", monotonic())
+        load = self._keeper.begin_load(target, kind)
         outcome: LoadedInstance | LoadFailure = LoadFailure("other", INTERNAL_FAILURE)
         try:
             outcome = await self._load(request, box, profiles)
