@@ -91,6 +91,8 @@ class Scheduler:
         self.dispatch(self.line.change_terms(monotonic()))
 
     def _listed(self, box: str, listing: Listing) -> None:
+        if self._keeper.notice_address():
+            self._watch.start_over()
         self._change_terms()
         leases = self.instances.take(box, listing)
         self._keeper.ownership.listed()

@@ -64,6 +64,10 @@ class Watch:
     async def close(self) -> None:
         await self._tasks.close()
 
+    def start_over(self) -> None:
+        """Take in that LM Studio has another address: it hasn't answered there yet."""
+        self._is_up, self.next_look = False, 0.0
+
     def look(self, now: float) -> None:
         """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
 
@@ -73,7 +77,7 @@ class Watch:
         if now >= self.next_look:
             self.next_look = now + LOOK_SECONDS
             box = self._fleet.only
-            if not box.catalogue.is_fresh or self._instances.unlearned(box.name):
+            if not (self._is_up and box.catalogue.is_fresh) or self._instances.unlearned(box.name):
                 self._tasks.start(self._refresh(box))
 
     async def look_regularly(self, is_needed: Callable[[], bool]) -> None:
@@ -103,6 +107,8 @@ class Watch:
         except GatewayError:  # it is logged where LM Studio is called
             self.is_blind = True
         await asyncio.sleep(0)  # the line takes in the new list
+        if box.catalogue is not self._fleet.only.catalogue:
+            return  # LM Studio has another address by now
         was_up, self._is_up = self._is_up, not self.is_blind
         if self._is_up and not was_up:
             self._came_up()

@@ -75,7 +75,7 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
 
 
 def admit(rules: Ruleset) -> Box:
-    """Return the box that the request goes to: also after a reload the one that it began with."""
+    """Return the box that the request goes to: after a reload still the one at which it got its slot."""
     return rules.box
 
 

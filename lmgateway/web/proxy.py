@@ -28,7 +28,7 @@ from .instance_names import name_instance
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import CONTEXT
+from .state import CONTEXT, FLEET
 from .tickets import ticket_for, with_needs
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
@@ -75,6 +75,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 rates.admit(exchange.key)
             if ticket is not None and not run.begin(ticket):
                 await run.wait()
+                rules = rules.at(request.app[FLEET].only)  # its model is in memory there
                 rates.admit_after_wait(exchange.key)
             planned = await name_instance(planned, run.lease, rules, request)
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -55,6 +56,14 @@ class Ruleset:
 
     def with_keys(self, ring: Keyring) -> Ruleset:
         return Ruleset(self.config, self.box, ring)
+
+    def at(self, box: Box) -> Ruleset:
+        """Return the rules for a request that waited until LM Studio had this address, maybe another one."""
+        if box.catalogue is self.box.catalogue:
+            return self
+        moved = copy(self)
+        moved.box = box
+        return moved
 
     def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
         """Return the head with these header fields, sent by this peer in this version of HTTP."""

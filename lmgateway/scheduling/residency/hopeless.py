@@ -24,12 +24,16 @@ class Hopeless:
     """The owner of the failures, and of what is known of the link to LM Studio's SDK."""
 
     def __init__(self, current: Round) -> None:
+        self._round = current
+        self._ended: list[tuple[Wanted, GatewayError]] = []
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what is known of LM Studio."""
         self.failures = Failures()
         self.retry_at = -inf
-        self._round = current
         # When the link was lost, and what its failure said.
         self._lost: tuple[float, str] | None = None
-        self._ended: list[tuple[Wanted, GatewayError]] = []
 
     @property
     def has_link(self) -> bool:

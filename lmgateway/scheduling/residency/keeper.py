@@ -88,6 +88,7 @@ class Keeper:
         self._count = count
         self._tasks = background.DetachedTasks()
         self._askers = Askers()
+        self._known = box().catalogue
         self._unloads: dict[Instance, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
@@ -118,6 +119,18 @@ class Keeper:
             case SwapEnd():
                 self._onlooker.swap_ended(effect)
 
+    def is_at(self, box: Box) -> bool:
+        """True if this box has the address in force."""
+        return box.catalogue is self._box().catalogue
+
+    def notice_address(self) -> bool:
+        """End what was begun at another address; return whether it has changed."""
+        if self._known is (known := self._box().catalogue):
+            return False
+        self._known = known
+        self.residency.start_over(monotonic())
+        return True
+
     # ── Loads ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _load(self, load: Load) -> None:
@@ -135,7 +148,12 @@ class Keeper:
         return load
 
     async def load_ended(self, load: Load, outcome: LoadedInstance | LoadFailure) -> None:
-        """Take in what came of a load, and let those run that waited for it."""
+        """Take in what came of a load, and let those run that waited for it.
+
+        Without effect if LM Studio's address has changed meanwhile: then it has ended already.
+        """
+        if not self._is_in_progress(load):
+            return
         if isinstance(outcome, LoadFailure):
             if outcome.reason != "no_link":  # that is logged where LM Studio is called, once
                 logger.warning("%s isn't loaded: %s", load.target.model, outcome.words)
@@ -171,7 +189,12 @@ class Keeper:
             self._scheduler.dispatch(())
         return True
 
+    def _is_in_progress(self, load: Load) -> bool:
+        return any(loading.load is load for loading in self.residency.loads)
+
     def _end(self, load: Load, outcome: LoadOutcome) -> None:
+        if not self._is_in_progress(load):
+            return
         self.residency.load_ended(load, outcome, monotonic())
         self._scheduler.dispatch(())
 
@@ -181,6 +204,8 @@ class Keeper:
         with suppress(GatewayError):  # it is logged where LM Studio is called
             await box.list_models()
             await asyncio.sleep(0)
+        if not self.is_at(box):
+            return
         model = KnownModel(loaded.model_key, loaded.type)
         name = InstanceId(box.name, loaded.identifier)
         self._scheduler.dispatch(self._instances.put_loaded(name, model, _details(loaded)))

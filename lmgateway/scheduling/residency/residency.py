@@ -14,7 +14,7 @@ from ..line import Line
 from ..slots import Instance
 from ..tickets import Ticket, Wanted
 from ..waiting import Reason
-from .effects import Load, Loaded, LoadOutcome, Unloaded
+from .effects import Load, Loaded, LoadFailure, LoadOutcome, Unloaded
 from .failed_loads import FailedLoads
 from .hopeless import Hopeless
 from .leaving import Leaving
@@ -91,6 +91,16 @@ class Residency:
 
     def change_terms(self, terms: ResidencyTerms) -> None:
         self.terms = self._room.terms = terms
+
+    def start_over(self, now: float) -> None:
+        """Take in that the box has another address: its loads and failures are none here.
+
+        `load_ended` doesn't follow for these loads.
+        """
+        for loading in self.loads:
+            self.load_ended(loading.load, LoadFailure("refused", "LM Studio's address has changed."), now)
+        self._hopeless.start_over()
+        self.shortage.start_over()
 
     def came_up(self) -> None:
         """Have the pinned models loaded: LM Studio was started."""

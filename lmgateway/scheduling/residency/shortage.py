@@ -23,6 +23,10 @@ class Shortage:
         self._round = current
         self._room = room
         self._hopeless = hopeless
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget what is known of LM Studio."""
         self._waiting: set[Wanted] = set()
         self._unloaded_at = -inf
 

@@ -43,12 +43,13 @@ class Wishes:
             return await box.loads.load(request, box.sdk, profiles)
         if request.another:
             loaded = await self._load(request, box, profiles)
-            await self._keeper.adopt(loaded)
+            if self._keeper.is_at(box):
+                await self._keeper.adopt(loaded)
             return loaded
         while True:
             loaded = await self._load_or_join(request, box, profiles)
             # What LM Studio still lists may be on its way out.
-            if await self._keeper.keep(loaded):
+            if not self._keeper.is_at(box) or await self._keeper.keep(loaded):
                 return loaded
 
     async def _load_or_join(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
