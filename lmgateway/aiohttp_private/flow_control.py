@@ -38,6 +38,14 @@ def read_buffered(body: StreamReader) -> bytes:
     return piece
 
 
+def unread_end(body: StreamReader, pieces: int) -> bytes:
+    """Return the last pieces, at most so many, of what was received of a body and isn't read yet."""
+    if body is EMPTY_PAYLOAD:
+        return b""
+    buffer = body._buffer
+    return b"".join([buffer[place] for place in range(-min(len(buffer), pieces), 0)])
+
+
 def fail_reader(body: StreamReader, error: Exception, cause: BaseException) -> None:
     """Make the body's reader raise the error, even if it was woken without data and waits again."""
     set_exception(body, error, cause)

@@ -20,6 +20,7 @@ from .load_in_progress import LastSettings
 ONLY_BOX = "lmstudio"
 OnListing = Callable[[str, Listing], None]
 """Receives the name of a box in force and its snapshot."""
+OnLost = Callable[[], None]
 # A scrape of the metrics waits for it.
 LIST_SECONDS = 1
 
@@ -34,6 +35,7 @@ class Fleet:
         self._connections = Connections(config, activity, last_settings)
         self._boxes = {ONLY_BOX: Box(ONLY_BOX, config, self._connections)}
         self._on_listing: OnListing | None = None
+        self._on_lost: OnLost = lambda: None
 
     @property
     def only(self) -> Box:
@@ -55,13 +57,20 @@ class Fleet:
             self._boxes[ONLY_BOX] = box
             self._connections.prefer(box.config)
         if self._on_listing is not None and box.catalogue is not previous.catalogue:
-            previous.catalogue.on_refresh = None
-            self.watch(self._on_listing)
+            previous.catalogue.on_refresh = previous.health.on_outage = None
+            self.watch(self._on_listing, self._on_lost)
+            self._on_lost()
 
-    def watch(self, on_listing: OnListing) -> None:
-        """Call this with each box's snapshot: now, whenever a refresh changes it, and for a new address."""
-        self._on_listing = on_listing
+    def watch(self, on_listing: OnListing, on_lost: OnLost = lambda: None) -> None:
+        """Call `on_listing` with each box's snapshot: now, whenever a refresh changes it, for a new address.
+
+        `on_lost` is called when LM Studio has closed the SDK's connection, has stopped answering, or is
+        another one than before: what it has in memory isn't known any more. It must not raise.
+        """
+        self._on_listing, self._on_lost = on_listing, on_lost
+        self._connections.links.on_lost = on_lost
         for box in self._boxes.values():
+            box.health.on_outage = on_lost
             box.catalogue.on_refresh = partial(on_listing, box.name)
             on_listing(box.name, box.catalogue.listing)
 

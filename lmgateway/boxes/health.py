@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from yarl import URL
 
@@ -12,7 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 class Health:
-    """The outcome of the last request. `answered` is None before the first one."""
+    """The outcome of the last request. `answered` is None before the first one.
+
+    `on_outage` is called when LM Studio stops answering; it must not raise.
+    """
+
+    on_outage: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         self.answered: bool | None = None
@@ -25,9 +31,12 @@ class Health:
 
         `reason` is logged in place of the failure's message.
         """
-        if self.answered and isinstance(failure, UpstreamUnavailable):
-            self.outages += 1
+        begins = self.answered is True and isinstance(failure, UpstreamUnavailable)
         self.answered = failure is None
+        if begins:
+            self.outages += 1
+            if self.on_outage is not None:
+                self.on_outage()
         if failure is None:
             if self._outage_logged:
                 self._outage_logged = False

@@ -41,6 +41,8 @@ class Instances:
     def __init__(self, line: Line, config: Callable[[], Config]) -> None:
         self._line = line
         self._config = config
+        # Whether the last list couldn't be read, as of a server that isn't LM Studio.
+        self.is_blind = False
         # What LM Studio lists of each, and what the SDK reports of some.
         self._details: dict[InstanceId, InstanceDetails] = {}
         self._reported: dict[InstanceId, InstanceDetails] = {}
@@ -126,6 +128,16 @@ class Instances:
     def listed(self, box: str) -> list[Instance]:
         """Return the instances that are in a box's memory."""
         return [one for one in self._line.machines.instances.values() if one.is_listed and one.id.box == box]
+
+    def shares_context(self, ticket: Ticket) -> bool:
+        """True if what a request needs of the context may decide what runs beside it."""
+        only = self._line.machines.only.get(ticket.group.wanted)
+        if only is not None and not only.may_share:
+            return False  # nearly every request
+        if ticket.kind != "llm" or self.is_blind:
+            return False
+        instances = self._line.machines.of(ticket)
+        return any(one.may_share for one in instances) if instances else self.has_guard(ticket.model)
 
     def has_guard(self, model: str) -> bool:
         """True if the requests of a model may be kept from overfilling a context that they share."""

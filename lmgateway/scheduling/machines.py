@@ -16,6 +16,8 @@ class Machines:
         self.instances: dict[InstanceId, Instance] = {}
         # What `of` returned, where that is one instance in memory, until an instance comes, goes or is shut.
         self.only: dict[Wanted, Instance] = {}
+        # True while the instances may have gone: then no request may run.
+        self.is_doubtful = False
         self._by_model: dict[str, list[Instance]] = {}
         self._needs: dict[str, ContextNeeds] = {}
 
@@ -35,6 +37,13 @@ class Machines:
             return
         self.shut(instance)
         del self.instances[instance.id]
+
+    def doubt(self) -> None:
+        self.is_doubtful = True
+        self.only.clear()
+
+    def trust(self) -> None:
+        self.is_doubtful = False
 
     def shut(self, instance: Instance) -> None:
         """Have no more requests find an instance."""
@@ -65,7 +74,7 @@ class Machines:
             named = self.instances.get(InstanceId(wanted.box, wanted.instance or wanted.model))
             instances = () if named is None or named.state != "resident" else (named,)
         if len(instances) < 2:
-            if instances and instances[0].is_listed:
+            if instances and instances[0].is_listed and not self.is_doubtful:
                 self.only[wanted] = instances[0]
             return instances
         # One that LM Studio doesn't list only gets new requests if there is no other.

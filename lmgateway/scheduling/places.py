@@ -47,6 +47,8 @@ class Places:
         only = self._machines.only.get(group.wanted)
         if only is not None and only.context is None and len(only.leases) + only.outside < only.slots - 1:
             return only  # nearly every request: two slots are free, and no context is shared
+        if self._machines.is_doubtful:
+            return "box"
         if waiter is not None and group.wanted in self._full:
             return "slot"
         instances = self._machines.of(ticket)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
 from ..boxes.http.response import UpstreamResponse
-from ..errors import GatewayError, UpstreamSilent
+from ..errors import GatewayError, UpstreamBroke, UpstreamSilent
 from ..observe.exchange import Exchange
 from .slots import Lease
 from .tickets import Ticket
@@ -20,7 +21,8 @@ class Owner(Protocol):
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None: ...
     def give_up(self, run: Run, ticket: Ticket) -> None: ...
-    def finish(self, lease: Lease, *, failed: bool = False) -> None: ...
+    def finish(self, lease: Lease, *, failed: Callable[[], bool] | None = None) -> None: ...
+    def doubt(self) -> None: ...
     def linger(self, lease: Lease) -> None: ...
     def learn(self, lease: Lease, exchange: Exchange) -> None: ...
 
@@ -28,7 +30,7 @@ class Owner(Protocol):
 class Run:
     """One request's place in the line, and its lease. Leaving the block ends both, whatever happened."""
 
-    __slots__ = ("_began", "_exchange", "_owner", "_ticket", "_turn", "failure", "lease")
+    __slots__ = ("_began", "_earlier", "_exchange", "_owner", "_ticket", "_turn", "failure", "lease")
 
     def __init__(self, owner: Owner, exchange: Exchange) -> None:
         self._owner = owner
@@ -36,6 +38,8 @@ class Run:
         self._ticket: Ticket | None = None
         self._turn: asyncio.Future[None] | None = None
         self._began = 0.0
+        # Of the slots that it has given back: what it spent there, in seconds.
+        self._earlier = 0.0
         self.lease: Lease | None = None
         # Why it may not run, if that is known before it waits.
         self.failure: GatewayError | None = None
@@ -48,11 +52,26 @@ class Run:
 
         Raises as Scheduler.begin.
         """
+        self._turn = None
         lease = self.lease = self._owner.begin(self, ticket)
         if lease is not None:
             return True
         self._ticket = ticket
         return False
+
+    async def begin_again(self) -> None:
+        """Give the slot back, and return when it may run on one that LM Studio lists then.
+
+        LM Studio hasn't begun the request. Raises as `begin` and `wait`.
+        """
+        if (lease := self.lease) is None:
+            return
+        lease.is_used, self.lease = False, None
+        self._owner.doubt()
+        self._owner.finish(lease)
+        self._earlier += lease.gpu_seconds
+        if not self.begin(lease.ticket):
+            await self.wait()
 
     async def wait(self) -> None:
         """Return when it may run.
@@ -86,10 +105,13 @@ class Run:
         elif not self._turn.done():
             self._turn.set_exception(error)
 
-    def ends_with(self, response: UpstreamResponse) -> None:
-        """End the lease when LM Studio has sent all of its response, however slowly the client reads it."""
+    def ends_with(self, response: UpstreamResponse, failed: Callable[[], bool]) -> None:
+        """End the lease when LM Studio has sent all of its response, however slowly the client reads it.
+
+        `failed` is called then, if requests wait: its model may be in memory no more if it returns True.
+        """
         if (lease := self.lease) is not None:
-            response.on_end(partial(self._owner.finish, lease, failed=response.status >= 400))
+            response.on_end(partial(self._owner.finish, lease, failed=failed))
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
@@ -100,12 +122,14 @@ class Run:
             return
         if lease.phase != "ended":
             lease.is_used = self._exchange.sent is not None
+            if isinstance(exc, UpstreamBroke):
+                self._owner.doubt()
             if self._is_in_prompt(exc):
                 self._owner.linger(lease)
                 lease.recorded_seconds = lease.gpu_seconds
             else:
-                self._owner.finish(lease, failed=isinstance(exc, GatewayError))
-        self._exchange.spent(lease.gpu_seconds)
+                self._owner.finish(lease, failed=partial(isinstance, exc, GatewayError))
+        self._exchange.spent(self._earlier + lease.gpu_seconds)
         if self._exchange.stream or lease.instance.context is not None:
             self._owner.learn(lease, self._exchange)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
 
 from ..access.keyring import Keyring
@@ -58,7 +58,10 @@ class Scheduler:
             self.dispatch,
             came_up=lambda: self._keeper.came_up(),
             has_drains=lambda: self.residency.drains,
+            has_residency=lambda: self.residency.terms.enabled,
+            end=self.end,
         )
+        self._looks = self._watch.looks
         self._keeper = Keeper(
             self.line,
             self.instances,
@@ -73,7 +76,7 @@ class Scheduler:
         )
         self.residency = self._keeper.residency
         self.wishes = Wishes(self.line, self._keeper, activity)
-        fleet.watch(self._listed)
+        fleet.watch(self._listed, self._looks.lost)
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -83,6 +86,7 @@ class Scheduler:
         self.line.bounds = Bounds.of(config.queue)
         self.instances.update()
         self._change_terms()
+        self._looks.wake()
         self.dispatch(self.line.change_terms(monotonic()))
 
     def apply(self, ring: Keyring) -> None:
@@ -92,7 +96,7 @@ class Scheduler:
 
     def _listed(self, box: str, listing: Listing) -> None:
         if self._keeper.notice_address():
-            self._watch.start_over()
+            self._looks.start_over()
         self._change_terms()
         leases = self.instances.take(box, listing)
         self._keeper.ownership.listed()
@@ -111,7 +115,7 @@ class Scheduler:
 
     async def keep_watch(self) -> None:
         """Look without a request whether LM Studio has come up, to load pins and know what it has."""
-        await self._watch.look_regularly(lambda: self._keeper.is_watchful)
+        await self._looks.look_regularly(lambda: self._keeper.is_watchful)
 
     def end_waiting(self) -> None:
         """Refuse what waits, now and from now on: the gateway is stopping."""
@@ -132,26 +136,14 @@ class Scheduler:
         """True if a request of this key needs no place in the line."""
         return not self._config.queue.enabled and self._terms.of(key).running is None
 
-    def shares_context(self, ticket: Ticket) -> bool:
-        """True if what the request needs of the context may decide what runs beside it."""
-        only = self.line.machines.only.get(ticket.group.wanted)
-        if only is not None and not only.may_share:
-            return False  # nearly every request
-        if ticket.kind != "llm" or self._watch.is_blind:
-            return False
-        instances = self.line.machines.of(ticket)
-        return (
-            any(one.may_share for one in instances) if instances else self.instances.has_guard(ticket.model)
-        )
-
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
 
         Raises QueueFull, KeyQueueFull, GatewayEnding.
         """
         now = monotonic()
-        if now >= self._watch.next_look:
-            self._watch.look(now)
+        if now >= self._looks.next_look:
+            self._looks.look(now)
         outcome = self.line.arrive(ticket, now)
         return outcome if isinstance(outcome, Lease) else self._begin_to_wait(run, ticket, outcome)
 
@@ -180,20 +172,25 @@ class Scheduler:
             self.dispatch(self.line.leave(ticket, monotonic()))
             self._onlooker.gave_up(ticket, run.waited)
 
-    def finish(self, lease: Lease, *, failed: bool = False) -> None:
+    def finish(self, lease: Lease, *, failed: Callable[[], bool] | None = None) -> None:
         """End a lease, because LM Studio is done with it. Only the first call has an effect.
 
         One that has `failed` may say that its model is in memory no more, so the list is renewed before
         another request gets its slot.
         """
-        if failed and self.line.waiting and self.residency.terms.enabled and lease.phase != "ended":
-            self._watch.look_and(lambda: self.finish(lease))
-        elif lease.phase != "ended":
-            leases = self.line.release(lease, monotonic())
-            if self._is_attentive:
-                self.dispatch(leases)
-            if lease.recorded_seconds is not None:
-                self._onlooker.ended(lease)
+        if lease.phase == "ended":
+            return
+        if failed is not None and self.line.waiting and self.residency.terms.enabled and failed():
+            self.doubt()
+        leases = self.line.release(lease, monotonic())
+        if self._is_attentive:
+            self.dispatch(leases)
+        if lease.recorded_seconds is not None:
+            self._onlooker.ended(lease)
+
+    def doubt(self) -> None:
+        """Let no request run before it is known what is in memory."""
+        self._looks.doubt()
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
         """Learn from a request that ends."""

@@ -1,10 +1,10 @@
-"""Asks LM Studio what the line must know: what is in memory, and what others run there."""
+"""Asks LM Studio what the line must know: what others run on its instances."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from time import monotonic
 
 from .. import background
@@ -13,28 +13,23 @@ from ..boxes.fleet import Fleet
 from ..errors import GatewayError, ModelNotFound, UpstreamUnavailable
 from .instances import Instances
 from .line import Line
+from .looks import Dispatch, EndWait, Looks
 from .outside import CountTrust
-from .slots import Instance, Lease
+from .slots import Instance
 
 logger = logging.getLogger(__name__)
 
-# How often the list of models is requested, at most, and only by requests.
-LOOK_SECONDS = 5.0
-# How often LM Studio is asked whether it has come up, while models are pinned.
-PIN_SECONDS = 10.0
 # How often an instance's requests are counted, at most, and only while a request waits or a slot lingers.
 COUNT_SECONDS = 2.0
 # LM Studio may not have read a request that was sent later than so long ago.
 _UNSURE_SECONDS = 0.5
 
-Dispatch = Callable[[Iterable[Lease]], None]
-
 
 class Watch:
-    """The owner of the tasks that ask. None runs while nothing waits, and no request waits for one.
+    """The owner of the task that counts, which runs while something waits, and of the looks.
 
-    `came_up` is called when LM Studio answers for the first time, or again. `has_drains` returns whether an
-    instance is to be unloaded when nothing runs on it any more.
+    `has_drains` returns whether an instance is to be unloaded when nothing runs on it any more. The others as
+    for Looks.
     """
 
     def __init__(
@@ -46,86 +41,39 @@ class Watch:
         *,
         came_up: Callable[[], None] = lambda: None,
         has_drains: Callable[[], bool] = lambda: False,
+        has_residency: Callable[[], bool] = lambda: False,
+        end: EndWait = lambda ticket, error: None,
     ) -> None:
+        self._trust: dict[Instance, CountTrust] = {}
+        self.looks = Looks(
+            line,
+            instances,
+            fleet,
+            dispatch,
+            came_up=came_up,
+            has_residency=has_residency,
+            end=end,
+            found=self._forget_trust,
+        )
         self._line = line
         self._instances = instances
         self._fleet = fleet
         self._dispatch = dispatch
-        self._came_up = came_up
         self._has_drains = has_drains
-        self._is_up = False
-        self.next_look = self._next_count = 0.0
-        # Whether the last list couldn't be read, as of a server that isn't LM Studio.
-        self.is_blind = False
-        self._trust: dict[Instance, CountTrust] = {}
+        self._next_count = 0.0
         self._tasks = background.DetachedTasks()
         self._counting: asyncio.Task[None] | None = None
 
+    def _forget_trust(self, instance: Instance) -> None:
+        self._trust.pop(instance, None)
+
     async def close(self) -> None:
         await self._tasks.close()
-
-    def start_over(self) -> None:
-        """Take in that LM Studio has another address: it hasn't answered there yet."""
-        self._is_up, self.next_look = False, 0.0
-
-    def look(self, now: float) -> None:
-        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
-
-        Details are also requested of instances that somebody else's request for the list has found. There is
-        nothing to do before `next_look`.
-        """
-        if now >= self.next_look:
-            self.next_look = now + LOOK_SECONDS
-            box = self._fleet.only
-            if not (self._is_up and box.catalogue.is_fresh) or self._instances.unlearned(box.name):
-                self._tasks.start(self._refresh(box))
-
-    async def look_regularly(self, is_needed: Callable[[], bool]) -> None:
-        """Look also without a request, while that is needed."""
-        while True:
-            if is_needed():
-                self.look(monotonic())
-            await asyncio.sleep(PIN_SECONDS)
-
-    def look_and(self, then: Callable[[], None]) -> None:
-        """Have the list of models renewed, and then do this, whether or not LM Studio answers."""
-        box = self._fleet.only
-        box.catalogue.expire()
-
-        async def refresh() -> None:
-            try:
-                await self._refresh(box)
-            finally:
-                then()
-
-        self._tasks.start(refresh())
-
-    async def _refresh(self, box: Box) -> None:
-        try:
-            await box.fresh_models()
-            self.is_blind = False
-        except GatewayError:  # it is logged where LM Studio is called
-            self.is_blind = True
-        await asyncio.sleep(0)  # the line takes in the new list
-        if box.catalogue is not self._fleet.only.catalogue:
-            return  # LM Studio has another address by now
-        was_up, self._is_up = self._is_up, not self.is_blind
-        if self._is_up and not was_up:
-            self._came_up()
-        for instance in self._instances.unlearned(box.name):
-            self._trust.pop(instance, None)
-            try:
-                details = await box.sdk.details(instance.kind, instance.id.name)
-            except UpstreamUnavailable:
-                self._instances.put_unreachable(box.name)
-                return  # it is asked again after the next look
-            except GatewayError:  # it is logged where LM Studio is called
-                self._instances.put_nothing(instance)
-            else:
-                self._dispatch(self._instances.put_details(instance, details))
+        await self.looks.close()
 
     def attend(self) -> None:
         """Count the requests of the instances while a request waits or a slot lingers."""
+        self.looks.attend()
         if self._is_needed and (self._counting is None or self._counting.done()):
             self._counting = self._tasks.start(self._count_regularly())
 
@@ -137,7 +85,7 @@ class Watch:
         while self._is_needed:
             await asyncio.sleep(max(self._next_count - monotonic(), 0.0))
             self._next_count = monotonic() + COUNT_SECONDS
-            self.look(monotonic())  # LM Studio may have loaded what is waited for
+            self.looks.look(monotonic())  # LM Studio may have loaded what is waited for
             models = {waiter.ticket.model for waiter in self._line.waiting}
             box = self._fleet.only
             self._trust = {one: trust for one, trust in self._trust.items() if one.is_listed}

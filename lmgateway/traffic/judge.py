@@ -14,6 +14,7 @@ from .plan import Plan, mended_body
 from .studio_errors import (
     context_length_exceeded,
     is_unexpected_endpoint,
+    is_unknown_model,
     overflow_of,
     sentence_of,
     unexpected_lengths,
@@ -23,6 +24,8 @@ from .studio_errors import (
 _MAX_ATTEMPTS = 2
 # A request is sent again, mended, at most so often: three rounds in all.
 _MAX_MENDS = 2
+# With which LM Studio refuses a model's name that it doesn't know.
+_NOT_FOUND = {400, 404}
 # Of an error that LM Studio reports with status 200, and of any other.
 _DISGUISED = re.compile(rb'\s*\{\s*"error"')
 _ERROR_BEGINNING = re.compile(rb'\s*\{\s*"(?:error|type|message)"')
@@ -53,7 +56,7 @@ class SendMended(Struct, frozen=True):
     body: bytes
 
 
-Verdict = Literal["pass"] | SendMended | GatewayError
+Verdict = Literal["pass", "wait again"] | SendMended | GatewayError
 
 
 def may_be_error(status: int, beginning: bytes) -> bool:
@@ -63,13 +66,20 @@ def may_be_error(status: int, beginning: bytes) -> bool:
 
 
 def judge(reply: Reply, plan: Plan) -> Verdict:
-    """Decide what follows a response: it is relayed, replaced by an error, or the request is sent mended."""
+    """Decide what follows a response: it is relayed, replaced by an error, or the request is sent mended.
+
+    Or it waits for another slot: the instance that the gateway has put into its body is gone.
+    """
     if plan.method == "HEAD":
         is_missing = reply.status == 200 and reply.length in unexpected_lengths("HEAD", plan.target)
         return _endpoint_not_found(plan) if is_missing else "pass"
     if not reply.is_whole:
         return "pass"
     sentence = sentence_of(reply.body)
+    if reply.status in _NOT_FOUND and is_unknown_model(sentence, plan.relay.instance):
+        return "wait again"
+    if not plan.relay.mends:
+        return "pass"
     if reply.status == 200 and is_unexpected_endpoint(sentence):
         return _endpoint_not_found(plan)
     if (overflow := overflow_of(sentence)) is not None:

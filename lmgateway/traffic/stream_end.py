@@ -74,6 +74,11 @@ def is_error(event: bytes, data: bytes) -> bool:
         return _ERROR_OBJECT.search(event) is not None
 
 
+def reports_error(end: bytes) -> bool:
+    """True if an event among these last bytes of a stream reports that the answer has failed."""
+    return _ERROR_EVENT.search(end) is not None or _ERROR_OBJECT.search(end) is not None
+
+
 def may_be_error(beginning: bytes) -> bool:
     """True if this may be the beginning of an event that reports an error."""
     return any(beginning.startswith(known) or known.startswith(beginning) for known in _ERROR_BEGINNINGS)

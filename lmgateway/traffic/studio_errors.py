@@ -125,6 +125,13 @@ def is_unexpected_endpoint(sentence: str | None) -> bool:
     return sentence is not None and _UNEXPECTED.match(sentence) is not None
 
 
+def is_unknown_model(sentence: str | None, name: str | None) -> bool:
+    """True if the sentence says that LM Studio has no model or instance of this name."""
+    if sentence is None or name is None:
+        return False
+    return sentence.startswith((f'Invalid model identifier "{name}"', f'Model "{name}" not found'))
+
+
 def unexpected_lengths(method: str, target: str) -> frozenset[int]:
     """Return the lengths that the body of that answer may have, compact and pretty-printed.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
@@ -15,12 +16,16 @@ from ..traffic.dialects import Dialect
 from ..traffic.headers import EVENT_STREAM, JSON, media_type
 from ..traffic.judge import Reply, SendMended, Verdict, judge, judge_failure, may_be_error
 from ..traffic.plan import Plan, RelayOptions
+from ..traffic.stream_end import LAST_EVENTS, reports_error
 from .ruleset import Ruleset
 
 # The pause before a retry, in which a box that refused a connection may begin to listen.
 RETRY_PAUSE_SECONDS = 0.2
 # A longer error isn't one that is mended.
 MAX_ERROR_BYTES = 64 * 1024
+
+WaitAgain = Callable[[Plan], Awaitable[Plan]]
+"""Waits for another slot, and returns the plan for the same request to its instance."""
 
 
 class Delivered(Struct, frozen=True):
@@ -33,13 +38,13 @@ class Delivered(Struct, frozen=True):
     options: RelayOptions
 
 
-async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivered:
+async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange, wait_again: WaitAgain) -> Delivered:
     """Return LM Studio's response as soon as its first bytes are received. The caller closes it.
 
-    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, the failure of the client's upload, and the
-    error that replaces a response of LM Studio's.
+    Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, the failure of the client's upload, the error
+    that replaces a response of LM Studio's, and as `wait_again`.
     """
-    failures = 0
+    failures, may_wait = 0, True
     while True:
         exchange.mended_as(planned.relay.mended)
         box = admit(rules)
@@ -53,9 +58,11 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
             if judge_failure(failure, failures) == "fail":
                 raise failure from exc
             await asyncio.sleep(RETRY_PAUSE_SECONDS)
+            # LM Studio may have been started again meanwhile, with nothing in memory.
+            planned = await wait_again(planned)
             continue
         kind = media_type(response.headers)
-        if not planned.relay.mends:
+        if not planned.relay.mends and planned.relay.instance is None:
             return Delivered(response, kind, b"", box, planned.relay)
         try:
             first = await look(response, kind, planned.relay.dialect)
@@ -63,9 +70,13 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange) -> Delivere
             response.close()
             raise
         verdict = judged(response, kind, first, planned)
-        if verdict == "pass":
+        if verdict == "pass" or (verdict == "wait again" and not may_wait):
             return Delivered(response, kind, first, box, planned.relay)
         response.close()
+        if verdict == "wait again":
+            exchange.not_sent()
+            planned, may_wait = await wait_again(planned), False
+            continue
         if not isinstance(verdict, SendMended):
             exchange.replaced(verdict)
             verdict.headers = planned.relay.fields
@@ -118,6 +129,18 @@ def judged(response: UpstreamResponse, kind: str, first: bytes, planned: Plan) -
         is_whole=response.has_ended,
     )
     return judge(reply, planned)
+
+
+def has_failed(delivered: Delivered, exchange: Exchange) -> bool:
+    """True if LM Studio's response says that the request has failed, as far as it was received and read."""
+    response, count = delivered.response, exchange.count
+    if response.status >= 400:
+        return True
+    if not delivered.kind.startswith(EVENT_STREAM):
+        return False
+    if count is not None and count.fault is not None:
+        return True
+    return reports_error(delivered.first) or reports_error(response.unread_end(LAST_EVENTS))
 
 
 def cause_of(failure: GatewayError, planned: Plan) -> GatewayError:

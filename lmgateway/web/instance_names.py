@@ -1,9 +1,10 @@
-"""Puts the name of the instance that has the slot into a request's body."""
+"""Puts the name of the instance that has the slot into a request's body, also of a second slot."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
+from ..scheduling.runs import Run
 from ..scheduling.slots import Instance, Lease
 from ..traffic.plan import Plan
 from .reading import scan_members
@@ -26,6 +27,17 @@ async def name_instance(planned: Plan, lease: Lease | None, rules: Ruleset, requ
     if (body := planned.unlocated) is not None:
         located = body.located("model") or await scan_members(body.text, request.app[TURNS])
     return planned.with_instance(name, located)
+
+
+async def wait_again(run: Run, rules: Ruleset, request: web.Request, planned: Plan) -> Plan:
+    """Return the plan for the same request on another slot, once LM Studio has said what is in memory.
+
+    It stays as it is without residency, and without a slot. Raises as Run.begin_again.
+    """
+    if run.lease is None or not rules.box.has_residency(rules.config):
+        return planned
+    await run.begin_again()
+    return await name_instance(planned, run.lease, rules, request)
 
 
 def _answers(instance: Instance, model: str | None, rules: Ruleset) -> bool:

@@ -22,9 +22,9 @@ from . import native_models
 from .choosing import choose
 from .context import RequestContext
 from .count_tokens import PATH, count_tokens
-from .delivery import deliver
+from .delivery import deliver, has_failed
 from .held_bodies import HeldBody
-from .instance_names import name_instance
+from .instance_names import name_instance, wait_again
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
@@ -63,7 +63,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             choice = await choose(incoming, caller, rules, owners.active_models.current, owners.response_ids)
             planned = plan(incoming, choice, config, rules.box.refusals.of)
             ticket = ticket_for(scheduler, context, exchange, incoming, planned, choice)
-            if ticket is not None and scheduler.shares_context(ticket):
+            if ticket is not None and scheduler.instances.shares_context(ticket):
                 ticket = await with_needs(ticket, request.app, incoming, choice)
             if planned.streaming:
                 streams, since = owners.waiting_streams, context.started
@@ -79,12 +79,12 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 rates.admit_after_wait(exchange.key)
             planned = await name_instance(planned, run.lease, rules, request)
             try:
-                delivered = await deliver(planned, rules, exchange)
+                delivered = await deliver(planned, rules, exchange, partial(wait_again, run, rules, request))
             finally:
                 if context.area.scope == "models":  # LM Studio's own load or unload
                     rules.box.catalogue.expire()
             del planned  # free the body, which may be large, before the response is relayed
-        run.ends_with(delivered.response)
+        run.ends_with(delivered.response, partial(has_failed, delivered, exchange))
         if listing is not None:
             return await list_response(delivered, destination.path, caller, listing, exchange)
         bind = partial(owners.response_ids.bind, key=caller.name, box=delivered.box.name)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from lmgateway.boxes.listing import InstanceDetails, Listing
+from lmgateway.errors import UpstreamUnavailable
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.web.state import FLEET
 from tests.support.home import Home
@@ -17,15 +20,31 @@ async def test_the_listener_hears_of_the_box_in_force_only(home: Home) -> None:
     fleet, seen = home.gateway.app[FLEET], list[tuple[str, Listing]]()
     assert (await home.post("load", modelKey=LLM, loadConfig={"contextLength": 2048}))[0] == 200
     fleet.watch(lambda name, listing: seen.append((name, listing)))
-    assert seen == [("lmstudio", Listing())]
+    assert [(name, listing.details) for name, listing in seen] == [
+        ("lmstudio", {LLM: InstanceDetails(4, 2048)})
+    ]
     old = fleet.only
-    await old.fresh_models()
-    assert [listing.details for _, listing in seen[1:]] == [{LLM: InstanceDetails(4, 2048)}]
     async with running_studio(Simulator(pace=Pace.instant())) as other:
         reload(home.gateway, lmstudio={"base_url": other.base_url})
-        assert seen[2:] == [("lmstudio", Listing())]
+        assert seen[1:] == [("lmstudio", Listing())]
         await old.sdk.unload("llm", LLM)
         assert not (await old.list_models()).instances
-        assert len(seen) == 3
+        assert len(seen) == 2
         listing = await fleet.only.fresh_models()
-        assert seen[3:] == [("lmstudio", listing)]
+        assert seen[2:] == [("lmstudio", listing)]
+
+
+async def test_the_listener_hears_of_a_loss(home: Home) -> None:
+    """LM Studio has stopped answering, or a reload has led to another one."""
+    fleet, lost = home.gateway.app[FLEET], list[str]()
+    await fleet.only.list_models()
+    fleet.watch(lambda name, listing: None, lambda: lost.append("lost"))
+    await home.studio.stop()
+    for _ in range(2):
+        with pytest.raises(UpstreamUnavailable):
+            await fleet.only.list_models()
+    assert lost == ["lost"]
+    reload(home.gateway, lmstudio={"base_url": home.studio.base_url, "api_token": "sk-lm-another:1"})
+    assert lost == ["lost"]
+    reload(home.gateway, lmstudio={"base_url": "http://127.0.0.1:9"})
+    assert lost == ["lost"] * 2

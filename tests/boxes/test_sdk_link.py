@@ -135,6 +135,55 @@ async def test_closing(studio: Studio) -> None:
         await until(lambda: studio.sockets == 0)
 
 
+async def test_a_lost_connection_is_reported_at_once(studio: Studio) -> None:
+    """Once for its three sockets, without a call; the next call makes a new one."""
+    config, losses = reached_at(studio), list[str]()
+    links = SdkLinks(config)
+    links.on_lost = lambda: losses.append("lost")
+    calls = SdkCalls(config, links)
+    await calls.downloaded()
+    await studio.stop()
+    await until(lambda: losses)
+    await studio.start()
+    await calls.downloaded()
+    assert losses == ["lost"]
+    await studio.stop()
+    await until(lambda: losses == ["lost"] * 2)
+    await links.close()
+
+
+async def test_what_the_gateway_closes_itself_is_not_lost(studio: Studio) -> None:
+    """A replaced connection, that of an address from before a reload, and the last one."""
+    config, losses = reached_at(studio), list[str]()
+    links = SdkLinks(config)
+    links.on_lost = lambda: losses.append("lost")
+    with pytest.raises(UpstreamSilent):
+        async with links.connection(config):
+            raise UpstreamSilent("The list took too long.")
+    await until(lambda: studio.sockets == 0)
+    await SdkCalls(config, links).downloaded()
+    links.prefer(reached_at(studio, api_token=""))
+    await until(lambda: studio.sockets == 0)
+    links.prefer(config)
+    await SdkCalls(config, links).downloaded()
+    await links.close()
+    await until(lambda: studio.sockets == 0)
+    assert losses == []
+
+
+async def test_an_old_address_is_not_missed(studio: Studio) -> None:
+    """Its LM Studio may go while a request from before a reload still calls it."""
+    config, losses = reached_at(studio), list[str]()
+    links = SdkLinks(config)
+    links.on_lost = lambda: losses.append("lost")
+    async with links.connection(config):
+        links.prefer(reached_at(studio, api_token=""))
+        await studio.stop()
+        await until(lambda: studio.sockets == 0)
+    await links.close()
+    assert losses == []
+
+
 async def test_an_abandoned_failure_is_no_fault(
     unused_tcp_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:

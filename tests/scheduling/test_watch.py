@@ -16,6 +16,7 @@ from lmgateway.errors import ModelNotFound, StudioFailed, UpstreamUnavailable
 from lmgateway.scheduling import watch
 from lmgateway.scheduling.instances import Instances
 from lmgateway.scheduling.line import Line
+from lmgateway.scheduling.looks import LOOK_SECONDS
 from lmgateway.scheduling.outside import CountTrust
 from lmgateway.scheduling.tickets import Terms
 from tests.scheduling.schedule import MODEL, ticket
@@ -99,12 +100,12 @@ async def test_slots_are_left_to_others_only_while_they_are_seen(
 
 async def test_details_are_requested_of_an_instance_that_another_look_has_found(watched: Watched) -> None:
     """The list is fresh by then, because a request's model was looked up in it."""
-    watched.watch.look(0.0)
+    watched.watch.looks.look(0.0)
     await until(lambda: watched.detailed == [MODEL])
-    watched.watch.look(watch.LOOK_SECONDS - 0.1)  # too early
-    watched.watch.look(watch.LOOK_SECONDS)  # nothing is left to learn
+    watched.watch.looks.look(LOOK_SECONDS - 0.1)  # too early
+    watched.watch.looks.look(LOOK_SECONDS)  # nothing is left to learn
     watched.lists(MODEL, "another")
-    watched.watch.look(2 * watch.LOOK_SECONDS)
+    watched.watch.looks.look(2 * LOOK_SECONDS)
     await until(lambda: watched.detailed == [MODEL, "another"])
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from lmgateway.boxes.box import Box
 from lmgateway.boxes.manageability import Manageability
-from lmgateway.scheduling.watch import Watch
+from lmgateway.scheduling.looks import Looks
 from tests.support.messages import Message, parse_head
 from tests.support.raw_server import raw_server
 
@@ -158,7 +158,7 @@ def not_looking() -> Iterator[None]:
     What listens isn't LM Studio, as if it had been asked for its greeting: residency is off.
     """
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(Watch, "look", lambda _watch, _now: None)
+        patches.setattr(Looks, "look", lambda _looks, _now: None)
         patches.setattr(Manageability, "needs_greeting", False)
         patches.setattr(Box, "is_unmanageable", True)
         patches.setattr(Box, "has_residency", lambda _box, _config: False)

@@ -10,6 +10,7 @@ from lmgateway.traffic.studio_errors import (
     Overflow,
     context_length_exceeded,
     is_unexpected_endpoint,
+    is_unknown_model,
     overflow_of,
     sentence_of,
 )
@@ -145,3 +146,24 @@ def test_the_words_that_clients_know(path: str, overflow: Overflow, message: str
     """Each API's clients recognise its own sentence, and shorten the conversation."""
     error = context_length_exceeded(path, overflow)
     assert (error.message, error.status, error.code) == (message, 400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "expected"),
+    [
+        (
+            'Invalid model identifier "theirs". Please specify a valid downloaded model (e.g., a).',
+            "theirs",
+            True,
+        ),
+        ('Model "theirs" not found. Please specify a valid model.\n\nYour models:\n\na', "theirs", True),
+        ('Invalid model identifier "theirs 2". Please specify a valid downloaded model.', "theirs", False),
+        ('Invalid model identifier "a". Please specify a valid model (e.g., "theirs").', "theirs", False),
+        ('Failed to load model "theirs". Error: no memory', "theirs", False),
+        ('Model "theirs" not found.', None, False),
+        (None, "theirs", False),
+    ],
+)
+def test_a_name_that_lm_studio_does_not_know(sentence: str | None, name: str | None, expected: bool) -> None:
+    """Only the name that was put into the request counts, and no other failure."""
+    assert is_unknown_model(sentence, name) is expected

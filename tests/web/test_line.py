@@ -348,7 +348,7 @@ async def test_addresses_have_their_own_turns_while_there_is_one_caller(open_hou
 
 async def test_a_model_that_lm_studio_loads_meanwhile_is_seen(open_house: Any, monkeypatch: Any) -> None:
     """While a request waits for it, also without a new request. The gateway loads none itself."""
-    monkeypatch.setattr("lmgateway.scheduling.watch.LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("lmgateway.scheduling.looks.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("lmgateway.scheduling.watch.COUNT_SECONDS", 0.01)
     monkeypatch.setattr("lmgateway.boxes.catalogue.FRESH_SECONDS", 0.0)
     house = await open_house(slots=6, residency={"enabled": False})

@@ -10,7 +10,7 @@ from typing import cast
 import aiohttp
 
 from ...aiohttp_private.direct_client import DirectResponse
-from ...aiohttp_private.flow_control import read_buffered
+from ...aiohttp_private.flow_control import read_buffered, unread_end
 from ...aiohttp_private.upstream_protocol import UpstreamProtocol
 from ...errors import DO_NOT_RETRY, UpstreamBroke, UpstreamSilent
 from .sockets import PEER_GONE, is_peer_gone
@@ -31,6 +31,10 @@ class UpstreamResponse:
         """Return the buffered bytes, or b"". Never raises: a pending error is raised by the next read()."""
         content = self._response.content
         return read_buffered(content) if content.exception() is None else b""
+
+    def unread_end(self, pieces: int) -> bytes:
+        """Return the last pieces, at most so many, of what was received and isn't read yet."""
+        return unread_end(self._response.content, pieces)
 
     @property
     def has_ended(self) -> bool:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from ...config import LMStudio
 from ...errors import LinkLost, UpstreamSilent, UpstreamUnavailable
 from ..catalogue import REFUSED
 from ..origin import Origin
 from . import library as sdk
+from . import transport
 from .library import SdkClient
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class _Connection:
 
     def __init__(self, client: SdkClient) -> None:
         self.client = client
-        self.is_connected = False
+        self.is_connected = self.is_lost = False
         self.calls = 0
 
 
@@ -48,9 +50,15 @@ class SdkLink:
     a listing that timed out mustn't end the load beside it.
     """
 
-    def __init__(self, origin: Origin, closing: set[asyncio.Task[None]]) -> None:
-        """The tasks that close connections are added to `closing` as long as they run."""
+    def __init__(
+        self, origin: Origin, closing: set[asyncio.Task[None]], on_lost: Callable[[], None] = lambda: None
+    ) -> None:
+        """The tasks that close connections are added to `closing` as long as they run.
+
+        `on_lost` is called at once when LM Studio closes a connection, or it breaks.
+        """
         self.origin = origin
+        self._on_lost = on_lost
         self._current: _Connection | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._open: set[_Connection] = set()
@@ -81,15 +89,30 @@ class SdkLink:
         connection.calls += 1
         try:
             yield connection.client
-        except (LinkLost, UpstreamSilent):
-            if connection is self._current:
-                logger.warning("the connection to LM Studio's SDK is gone; the next call makes a new one")
-                self._current = None
+        except LinkLost:
+            self._lost(connection)
+            raise
+        except UpstreamSilent:
+            self._replace(connection)
             raise
         finally:
             connection.calls -= 1
             if connection is not self._current and not connection.calls:
                 self._close_soon(connection)
+
+    def _lost(self, connection: _Connection) -> None:
+        """Take in that a socket of a connection is gone, unless the gateway itself has closed it."""
+        is_news, connection.is_lost = not connection.is_lost, True
+        if is_news and connection.is_connected and connection in self._open and not self._closed:
+            self._replace(connection)
+            if not connection.calls:
+                self._close_soon(connection)
+            self._on_lost()
+
+    def _replace(self, connection: _Connection) -> None:
+        if connection is self._current:
+            logger.warning("the connection to LM Studio's SDK is gone; the next call makes a new one")
+            self._current = None
 
     async def _connected(self, attempts: int, pause_seconds: float) -> _Connection:
         while self._current is None:
@@ -104,6 +127,8 @@ class SdkLink:
             # Cancelled: the link was closed meanwhile.
             if not connecting.cancelled():
                 connecting.result()
+                if self._current is None:  # it is lost already
+                    raise UpstreamUnavailable(UNREACHABLE)
         return self._current
 
     def _connect_ended(self, connecting: asyncio.Task[None]) -> None:
@@ -136,13 +161,17 @@ class SdkLink:
         self._open.add(connection)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await connection.client.__aenter__()
+                with transport.reporting_loss(partial(self._lost, connection)):
+                    await connection.client.__aenter__()
         except BaseException as exc:
             # Even a client that never connected holds tasks and sockets.
             self._close_soon(connection)
             if not isinstance(exc, sdk.CONNECT_ERRORS):
                 raise
             raise _Refused(REFUSED) if sdk.is_refusal(exc) else UpstreamUnavailable(UNREACHABLE) from exc
+        if connection.is_lost:  # one of its sockets, before the last one was open
+            self._close_soon(connection)
+            raise UpstreamUnavailable(UNREACHABLE)
         connection.is_connected = True
         self._outage_logged = False
         logger.info("connected to LM Studio's SDK")

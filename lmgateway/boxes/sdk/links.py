@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from ...config import LMStudio
 from ...errors import UpstreamUnavailable
@@ -27,8 +28,11 @@ class _Use:
 class SdkLinks:
     """The owner of the links. Only that of the configuration in force is open while no call uses it.
 
-    A request that began before a reload may still call the old address, with the old token.
+    A request that began before a reload may still call the old address, with the old token. `on_lost` is
+    called at once when the connection of the one in force is lost; it must not raise.
     """
+
+    on_lost: Callable[[], None] | None = None
 
     def __init__(self, config: LMStudio) -> None:
         self._in_force = Origin.of(config)
@@ -50,7 +54,7 @@ class SdkLinks:
         origin = Origin.of(config)
         use = self._uses.get(origin)
         if use is None:
-            use = self._uses[origin] = _Use(SdkLink(origin, self._closing))
+            use = self._uses[origin] = _Use(SdkLink(origin, self._closing, partial(self._lost, origin)))
         use.calls += 1
         try:
             async with use.link.connection(config, attempts) as client:
@@ -73,6 +77,10 @@ class SdkLinks:
         for task in stuck:
             task.cancel()
         await asyncio.gather(*stuck, return_exceptions=True)
+
+    def _lost(self, origin: Origin) -> None:
+        if origin == self._in_force and self.on_lost is not None:
+            self.on_lost()
 
     def _close_if_unused(self, origin: Origin) -> None:
         use = self._uses.get(origin)

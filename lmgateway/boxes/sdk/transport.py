@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import httpcore
 import httpx
-from httpx_ws import AsyncWebSocketSession, WebSocketNetworkError, aconnect_ws
+from httpx_ws import AsyncWebSocketSession, HTTPXWSException, WebSocketNetworkError, aconnect_ws
 
 from ... import untrusted
 
@@ -16,6 +17,9 @@ REQUEST_SECONDS = 2
 # The list of six thousand models takes 4 MB. A message is collected, and then parsed in one piece.
 MAX_MESSAGE_BYTES = 4 * 1024**2
 MAX_RESPONSE_BYTES = 64 * 1024
+
+# The SDK opens its sockets in tasks of its own, which inherit the variable.
+_ON_LOST: ContextVar[Callable[[], None] | None] = ContextVar("_ON_LOST", default=None)
 
 
 def _direct_client() -> httpx.AsyncClient:
@@ -29,12 +33,24 @@ class Session(AsyncWebSocketSession):
 
     It ends when a message is too long, or isn't a JSON object: the SDK would block the event loop for ever
     after a `null`, and its task would die of most others.
+
+    `on_lost` is called when it ends in any way but by a cancellation; it must not raise.
     """
+
+    on_lost: Callable[[], None] | None = None
 
     # Received since the last message.
     _unfinished_bytes = 0
 
     async def receive_json(self, *arguments: Any, **_: Any) -> dict[str, object]:
+        try:
+            return await self._receive_object(*arguments)
+        except HTTPXWSException:
+            if self.on_lost is not None:
+                self.on_lost()
+            raise
+
+    async def _receive_object(self, *arguments: Any) -> dict[str, object]:
         text = await self.receive_text(*arguments)
         self._unfinished_bytes = 0
         try:
@@ -55,10 +71,21 @@ class Session(AsyncWebSocketSession):
         return data
 
 
+@contextmanager
+def reporting_loss(on_lost: Callable[[], None]) -> Iterator[None]:
+    """Have `on_lost` called for each socket that is opened in the block, also by tasks that it starts."""
+    before = _ON_LOST.set(on_lost)
+    try:
+        yield
+    finally:
+        _ON_LOST.reset(before)
+
+
 @asynccontextmanager
 async def connect(url: str, **options: Any) -> AsyncIterator[AsyncWebSocketSession]:
     options["session_class"] = Session
     async with _direct_client() as client, aconnect_ws(url, client, **options) as session:
+        session.on_lost = _ON_LOST.get()
         yield session
 
 

@@ -83,7 +83,7 @@ async def unload(instance: Instance, box: Box, activity: Activity, count: Count 
         with unloading(instance.model, name, activity):
             with suppress(ModelNotFound):  # somebody else has unloaded it
                 await box.sdk.unload(kind, name)
-            if not await _is_gone(name, box):
+            if not await _leaves_list(name, box):
                 raise StudioFailed(f"LM Studio still lists {name}, which it was asked to unload.")
     except GatewayError as exc:
         logger.warning("%s couldn't be unloaded: %s", name, exc)
@@ -104,7 +104,21 @@ def unloading(model: str, name: str, activity: Activity) -> Iterator[None]:
         )
 
 
-async def _is_gone(name: str, box: Box) -> bool:
+async def is_gone(name: str, box: Box) -> bool:
+    """Have the list renewed, and return whether an instance that was loaded just now is gone again.
+
+    Somebody else has unloaded it then, or LM Studio was started again. False if LM Studio can't say that.
+    """
+    try:
+        if name in (await box.list_models()).instances:
+            return False
+        # The list may have been made before the load ended, or not say what is in memory.
+        return all(one.identifier != name for one in await box.sdk.loaded(attempts=1))
+    except GatewayError:  # it is logged where LM Studio is called
+        return False
+
+
+async def _leaves_list(name: str, box: Box) -> bool:
     """Wait until LM Studio doesn't list an instance any more: only then its memory is free."""
     until = monotonic() + GONE_SECONDS
     while True:

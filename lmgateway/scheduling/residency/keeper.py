@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
@@ -94,6 +93,10 @@ class Keeper:
     async def close(self) -> None:
         """Stop waiting for LM Studio, which goes on with what it does."""
         await self._tasks.close()
+
+    def keeps(self, box: Box) -> bool:
+        """False for a box of an address from before a reload."""
+        return box.catalogue is self._box().catalogue
 
     def decide(self, now: float) -> Iterable[Lease]:
         """Begin what is to be done now; return the leases of requests that may run because of it."""
@@ -199,12 +202,11 @@ class Keeper:
         self._scheduler.dispatch(())
 
     async def _put(self, loaded: LoadedInstance) -> None:
-        """Have the line take in what LM Studio lists now, and this instance."""
+        """Have the line take in what LM Studio lists now, and this instance, unless it is gone already."""
         box = self._box()
-        with suppress(GatewayError):  # it is logged where LM Studio is called
-            await box.list_models()
-            await asyncio.sleep(0)
-        if not self.is_at(box):
+        is_gone = await calls.is_gone(loaded.identifier, box)
+        await asyncio.sleep(0)  # the line takes in the new list
+        if is_gone or not self.is_at(box):
             return
         model = KnownModel(loaded.model_key, loaded.type)
         name = InstanceId(box.name, loaded.identifier)

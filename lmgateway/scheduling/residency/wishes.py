@@ -30,16 +30,16 @@ class Wishes:
         self._keeper = keeper
         self._activity = activity
 
-    @property
-    def _is_on(self) -> bool:
-        return self._keeper.residency.terms.enabled
+    def _decides(self, box: Box) -> bool:
+        """True if the residency decides what is in this box's memory."""
+        return self._keeper.residency.terms.enabled and self._keeper.keeps(box)
 
     async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model, or return the instance that it has. Raises as Loads.load.
 
         If there is no memory, the models go that were loaded for requests and have nothing to do.
         """
-        if not self._is_on:
+        if not self._decides(box):
             return await box.loads.load(request, box.sdk, profiles)
         if request.another:
             loaded = await self._load(request, box, profiles)
@@ -98,7 +98,7 @@ class Wishes:
     async def unload(self, kind: ModelType, identifier: str, box: Box, drain: Drain) -> None:
         """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
         instance = self._find(identifier, box)
-        if instance is None:
+        if instance is None and self._keeper.keeps(box):
             await _look_again(box)
             instance = self._find(identifier, box)
         if instance is not None:
@@ -110,6 +110,8 @@ class Wishes:
             await box.sdk.unload(kind, identifier)
 
     def _find(self, identifier: str, box: Box) -> Instance | None:
+        if not self._keeper.keeps(box):
+            return None  # of another LM Studio than the one that the operation began with
         instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
         return instance if instance is not None and instance.is_listed else None
 

@@ -1,0 +1,201 @@
+"""Asks LM Studio which models are in memory, and lets no request run by a list that may be wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from time import monotonic
+
+from .. import background
+from ..boxes.box import Box
+from ..boxes.fleet import Fleet
+from ..errors import GatewayError, UpstreamNotReached, UpstreamUnavailable
+from .instances import Instances
+from .line import Line
+from .slots import Instance, Lease
+from .tickets import Ticket
+
+# How often the list of models is requested, at most, and only by requests.
+LOOK_SECONDS = 5.0
+# How often LM Studio is asked whether it has come up, while models are pinned.
+PIN_SECONDS = 10.0
+# The first pause before it is asked again, and how long requests wait for an LM Studio that can't be reached.
+RETRY_SECONDS = 0.1
+PATIENCE_SECONDS = 0.3
+
+Dispatch = Callable[[Iterable[Lease]], None]
+EndWait = Callable[[Ticket, GatewayError], None]
+
+
+class Looks:
+    """The owner of the tasks that ask, and of the doubt whether the last list is right.
+
+    `came_up` is called when LM Studio answers for the first time, or again. `has_residency` returns whether
+    LM Studio must only be sent requests for what it has in memory. `end` ends the wait of a request that has
+    left the line. `found` is called with each instance of which details are requested.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        instances: Instances,
+        fleet: Fleet,
+        dispatch: Dispatch,
+        *,
+        came_up: Callable[[], None],
+        has_residency: Callable[[], bool],
+        end: EndWait,
+        found: Callable[[Instance], None],
+    ) -> None:
+        self._line = line
+        self._instances = instances
+        self._fleet = fleet
+        self._dispatch = dispatch
+        self._came_up = came_up
+        self._has_residency = has_residency
+        self._end = end
+        self._found = found
+        self.next_look = 0.0
+        self._is_up = False
+        # How often the list has become doubtful.
+        self._doubts = 0
+        self._tasks = background.DetachedTasks()
+        self._settling: asyncio.Task[None] | None = None
+        self._woken = asyncio.Event()
+
+    async def close(self) -> None:
+        await self._tasks.close()
+
+    # ── Looks ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_over(self) -> None:
+        """Take in that LM Studio has another address: it hasn't answered there yet."""
+        self._is_up, self.next_look = False, 0.0
+
+    def wake(self) -> None:
+        """Have it decided again whether to look without a request."""
+        self._woken.set()
+
+    def look(self, now: float) -> None:
+        """Have the list of models refreshed if it isn't fresh: LM Studio may have loaded or unloaded one.
+
+        Details are also requested of instances that somebody else's request for the list has found. There is
+        nothing to do before `next_look`.
+        """
+        if now >= self.next_look:
+            self.next_look = now + LOOK_SECONDS
+            box = self._fleet.only
+            if not (self._is_up and box.catalogue.is_fresh) or self._instances.unlearned(box.name):
+                self._tasks.start(self._look(box))
+
+    async def look_regularly(self, is_needed: Callable[[], bool]) -> None:
+        """Look also without a request, while that is needed; often after LM Studio was lost."""
+        pause = RETRY_SECONDS
+        while True:
+            self._woken.clear()
+            if not is_needed():
+                await self._woken.wait()
+                continue
+            if self._is_up:
+                self.look(monotonic())
+            else:
+                await self._look(self._fleet.only)
+            pause = PIN_SECONDS if self._is_up else min(2 * pause, PIN_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
+                pause = RETRY_SECONDS
+
+    async def _look(self, box: Box) -> None:
+        await self._read(box)
+        for instance in self._instances.unlearned(box.name):
+            self._found(instance)
+            try:
+                details = await box.sdk.details(instance.kind, instance.id.name)
+            except UpstreamUnavailable:
+                self._instances.put_unreachable(box.name)
+                return  # it is asked again after the next look
+            except GatewayError:  # it is logged where LM Studio is called
+                self._instances.put_nothing(instance)
+            else:
+                self._dispatch(self._instances.put_details(instance, details))
+
+    async def _read(self, box: Box) -> GatewayError | None:
+        """Have the list renewed if it isn't fresh; return why that has failed."""
+        doubts, failure = self._doubts, None
+        try:
+            await box.fresh_models()
+        except GatewayError as exc:  # it is logged where LM Studio is called
+            failure = exc
+        self._instances.is_blind = failure is not None
+        await asyncio.sleep(0)  # the line takes in the new list
+        if doubts == self._doubts and box.catalogue is self._fleet.only.catalogue:
+            was_up, self._is_up = self._is_up, failure is None
+            if self._is_up:
+                self._end_doubt()
+            if self._is_up and not was_up:
+                self._came_up()
+        return failure
+
+    # ── Doubts ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def lost(self) -> None:
+        """Take in that LM Studio may have been started again, with nothing in memory."""
+        self._is_up = False
+        self._woken.set()
+        self.doubt()
+
+    def doubt(self) -> None:
+        """Let no request run before the list is renewed: what it says may be wrong already.
+
+        Without residency LM Studio loads what isn't there, and if it didn't answer its list a moment ago, it
+        isn't asked.
+        """
+        catalogue = self._fleet.only.catalogue
+        catalogue.expire()
+        self._doubts += 1
+        if self._has_residency() and not catalogue.hangs:
+            self._line.machines.doubt()
+            self._settle_soon()
+
+    def attend(self) -> None:
+        """Renew the list if a request waits for that."""
+        if self._line.machines.is_doubtful and self._held():
+            self._settle_soon()
+
+    def _settle_soon(self) -> None:
+        if self._settling is None or self._settling.done():
+            self._settling = self._tasks.start(self._settle())
+
+    async def _settle(self) -> None:
+        """Renew the list. What waits for it is refused if LM Studio can't be reached.
+
+        It may be reached in the next moment, when it is started again with nothing in memory, so the doubt
+        goes on. Another failure says nothing about what is in memory: then the old list counts.
+        """
+        until = monotonic() + PATIENCE_SECONDS
+        while True:
+            failure = await self._read(self._fleet.only)
+            if not self._line.machines.is_doubtful:
+                return
+            if monotonic() >= until:
+                break
+            await asyncio.sleep(RETRY_SECONDS)
+        if not isinstance(failure, UpstreamNotReached) or not self._has_residency():
+            self._end_doubt()
+            return
+        for ticket in self._held():
+            self._line.leave(ticket, monotonic())
+            self._end(ticket, UpstreamUnavailable(failure.message))
+        self._dispatch(())
+
+    def _held(self) -> list[Ticket]:
+        """Return the requests whose model is in memory if the list is right."""
+        find, waiting = self._line.machines.of, self._line.waiting
+        return [one.ticket for one in waiting if any(place.is_listed for place in find(one.ticket))]
+
+    def _end_doubt(self) -> None:
+        if self._line.machines.is_doubtful:
+            self._line.machines.trust()
+            self._dispatch(self._line.dispatch(monotonic()))
