@@ -43,7 +43,8 @@ from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
 from .web.operations.routes import OPERATIONS, add_routes
-from .web.ruleset import Ruleset, RulesInForce
+from .web.rules_in_force import RulesInForce
+from .web.ruleset import Ruleset
 from .web.state import (
     ACTIVE_MODELS,
     ACTIVITY,

@@ -46,8 +46,7 @@ class Scheduler:
         self._waiting: dict[Ticket, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ending = False
-        # Whether a request waits or lingers, so that the timer may be set.
-        self._is_attentive = False
+        self._is_attentive = False  # whether a request waits or lingers, so that the timer may be set
         self.line = Line(Bounds.of(config.queue), monotonic(), terms=self._terms.of, assume=self._assume)
         self.instances = Instances(self.line, lambda: self._config)
         self.prompt_times = PromptTimes()
@@ -122,7 +121,7 @@ class Scheduler:
         self._is_ending = True
         for run in tuple(self._waiting.values()):
             run.fail(refusals.ending())
-        self._keeper.end_drains(refusals.ending())
+        self._keeper.unloads.end_drains(refusals.ending())
 
     async def close(self) -> None:
         if self._timer is not None:

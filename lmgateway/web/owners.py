@@ -13,7 +13,7 @@ from ..observe.capacity import Capacity
 from ..scheduling.scheduler import Scheduler
 from ..storage.ledger import Ledger
 from .operations.areas import Areas
-from .ruleset import RulesInForce
+from .rules_in_force import RulesInForce
 from .waiting_streams import WaitingStreams
 
 

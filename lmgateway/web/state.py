@@ -26,7 +26,7 @@ from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .owners import Owners
-from .ruleset import RulesInForce
+from .rules_in_force import RulesInForce
 from .waiting_streams import WaitingStreams
 
 # Of the application

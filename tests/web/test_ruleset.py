@@ -16,7 +16,8 @@ from lmgateway.networks import Address
 from lmgateway.observe.activity import Activity
 from lmgateway.observe.event_stream import Events
 from lmgateway.observe.prometheus import Metrics
-from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset, RulesInForce
+from lmgateway.web.rules_in_force import RulesInForce
+from lmgateway.web.ruleset import HEADS, RawFields, RequestHead, Ruleset
 from tests.access.making import NOW, REST, key, ring, secret
 
 KEY = "a-long-secret"

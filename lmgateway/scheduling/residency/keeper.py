@@ -14,16 +14,14 @@ from ...boxes.listing import InstanceDetails, KnownModel
 from ...boxes.load_in_progress import LoadProfiles
 from ...boxes.load_order import LoadedInstance
 from ...errors import INTERNAL_FAILURE, GatewayError
-from ...models.memory import Drain
 from ...observe.activity import Activity
 from ...schema.common import ModelType
 from ..instances import Instances
 from ..line import Line
 from ..onlookers import Onlooker
-from ..slots import Instance, InstanceId, Lease
+from ..slots import InstanceId, Lease
 from ..tickets import Ticket, Wanted
-from . import calls, refusals
-from .askers import Askers
+from . import calls
 from .effects import (
     DrainEnd,
     DrainStart,
@@ -41,6 +39,7 @@ from .origins import Origins
 from .ownership import Ownership
 from .residency import Residency
 from .terms import ResidencyTerms
+from .unloads import Unloads
 
 logger = logging.getLogger(__name__)
 
@@ -83,20 +82,16 @@ class Keeper:
         self._box = box
         self._profiles = profiles
         self.ownership = Ownership(self.residency, instances, origins, box)
-        self._activity = activity
-        self._count = count
+        self.unloads = Unloads(
+            self.residency, self.ownership, scheduler, box=box, activity=activity, count=count
+        )
         self._tasks = background.DetachedTasks()
-        self._askers = Askers()
         self._known = box().catalogue
-        self._unloads: dict[Instance, asyncio.Task[None]] = {}
 
     async def close(self) -> None:
         """Stop waiting for LM Studio, which goes on with what it does."""
         await self._tasks.close()
-
-    def keeps(self, box: Box) -> bool:
-        """False for a box of an address from before a reload."""
-        return box.catalogue is self._box().catalogue
+        await self.unloads.close()
 
     def decide(self, now: float) -> Iterable[Lease]:
         """Begin what is to be done now; return the leases of requests that may run because of it."""
@@ -110,14 +105,14 @@ class Keeper:
             case Load():
                 self._tasks.start(self._load(effect))
             case Unload():
-                self._unloads[effect.instance] = self._tasks.start(self._unload(effect))
+                self.unloads.start(effect)
             case Refuse():
                 self._scheduler.end(effect.ticket, effect.error)
             case DrainStart():
                 self._onlooker.drain_started(effect.instance, effect.wanted)
             case DrainEnd():
                 is_gone = effect.outcome == "unloaded"
-                self._askers.tell(effect.instance, Unloaded("gone" if is_gone else "revoked"))
+                self.unloads.tell(effect.instance, Unloaded("gone" if is_gone else "revoked"))
                 self._onlooker.drain_ended(effect)
             case SwapEnd():
                 self._onlooker.swap_ended(effect)
@@ -183,7 +178,7 @@ class Keeper:
         False if it was being unloaded: that has ended now, so that it can be loaded again.
         """
         instance = self._line.machines.instances.get(InstanceId(self._box().name, loaded.identifier))
-        if instance is not None and (unload := self._unloads.get(instance)) is not None:
+        if instance is not None and (unload := self.unloads.of(instance)) is not None:
             await asyncio.wait([unload])
             return False
         if instance is not None:
@@ -226,47 +221,6 @@ class Keeper:
         self._tasks.start(self.ownership.check())
         self.residency.came_up()
         self._scheduler.dispatch(())
-
-    # ── Unloads ────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _unload(self, unload: Unload) -> None:
-        instance, outcome = unload.instance, Unloaded("failed")
-        try:
-            if instance not in self._askers and await self.ownership.is_lost(instance):
-                outcome = Unloaded("kept")
-            else:
-                count = None if unload.is_forced else self._count
-                outcome = await calls.unload(instance, self._box(), self._activity, count)
-        except Exception:
-            logger.exception("unloading %s failed", instance.id.name)
-        if outcome.outcome == "gone":
-            self.ownership.forget(instance)
-        del self._unloads[instance]
-        self.residency.unload_ended(instance, outcome, monotonic())
-        # Before what is decided now: the end of its drain is an outcome, too.
-        self._askers.tell(instance, outcome)
-        self._scheduler.dispatch(())
-
-    async def unload(self, instance: Instance, drain: Drain) -> None:
-        """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
-        asker = self._askers.add(instance)
-        try:
-            self.residency.ask_to_unload(instance, force=drain.force)
-            self._scheduler.dispatch(())
-            await asker.wait(drain)
-            if asker.outcome.done() or instance.state != "draining":
-                unloaded = await asker.outcome
-            else:
-                unloaded = Unloaded("busy")
-            refusals.check_unloaded(instance, unloaded, drain)
-        finally:
-            if self._askers.remove(instance, asker):
-                self.residency.take_back(instance, monotonic())
-                self._scheduler.dispatch(())
-
-    def end_drains(self, error: GatewayError) -> None:
-        """End the wait for instances that drain: the gateway is stopping."""
-        self._askers.end_drains(error)
 
 
 def _details(loaded: LoadedInstance) -> InstanceDetails:

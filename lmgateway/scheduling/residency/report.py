@@ -25,7 +25,7 @@ def loading_instances(residency: Residency) -> Iterator[QueueInstance]:
             ours=0,
             outside=0,
             idle_ms=0,
-            pinned=residency.is_pinned(model),
+            pinned=model in residency.terms.pins,
             origin=loading.origin,
         )
 

@@ -75,9 +75,6 @@ class Residency:
         """Return the instances that may go at once for a load that finds no memory; `passing` as for Room."""
         return self._room.spare(passing)
 
-    def is_pinned(self, model: str) -> bool:
-        return self._room.is_pinned(model)
-
     @property
     def absence(self) -> Reason:
         """What a request waits for whose model isn't in memory."""

@@ -32,7 +32,7 @@ class Wishes:
 
     def _decides(self, box: Box) -> bool:
         """True if the residency decides what is in this box's memory."""
-        return self._keeper.residency.terms.enabled and self._keeper.keeps(box)
+        return self._keeper.residency.terms.enabled and self._keeper.is_at(box)
 
     async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
         """Load a model, or return the instance that it has. Raises as Loads.load.
@@ -88,7 +88,7 @@ class Wishes:
                 spare = residency.spare(await calls.passing(box))
                 if spare and not has_freed:
                     has_freed = True
-                    unloads = (self._keeper.unload(one, Drain(0)) for one in spare)
+                    unloads = (self._keeper.unloads.ask(one, Drain(0)) for one in spare)
                     await asyncio.gather(*unloads, return_exceptions=True)
                 elif residency.shortage.is_memory_late(monotonic()):
                     await asyncio.sleep(hopeless.RETRY_SECONDS)
@@ -98,11 +98,11 @@ class Wishes:
     async def unload(self, kind: ModelType, identifier: str, box: Box, drain: Drain) -> None:
         """Unload an instance when its requests have ended, or at once. Raises as ModelMemory.unload."""
         instance = self._find(identifier, box)
-        if instance is None and self._keeper.keeps(box):
+        if instance is None and self._keeper.is_at(box):
             await _look_again(box)
             instance = self._find(identifier, box)
         if instance is not None:
-            await self._keeper.unload(instance, drain)
+            await self._keeper.unloads.ask(instance, drain)
             return
         known = box.catalogue.find(identifier)
         model = identifier if known is None else known.key
@@ -110,7 +110,7 @@ class Wishes:
             await box.sdk.unload(kind, identifier)
 
     def _find(self, identifier: str, box: Box) -> Instance | None:
-        if not self._keeper.keeps(box):
+        if not self._keeper.is_at(box):
             return None  # of another LM Studio than the one that the operation began with
         instance = self._line.machines.instances.get(InstanceId(box.name, identifier))
         return instance if instance is not None and instance.is_listed else None
