@@ -128,7 +128,7 @@ class Watch:
             counted = await box.sdk.count_requests(instance.kind, instance.id.name)
         except GatewayError as exc:
             if isinstance(exc, ModelNotFound):
-                box.catalogue.expire()
+                self.looks.doubt()  # somebody else has unloaded it
             elif not isinstance(exc, UpstreamUnavailable):
                 trust.lose()
                 logger.info("LM Studio can't say what others run on %s: %s", instance.id.name, exc)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.residency.conftest import OpenHouse
 from tests.residency.house import AT_ONCE, EMBEDDING, EMBEDDINGS, LLM, OTHER, THIRD, Asked, House
+from tests.support.waiting import PATIENCE_SECONDS
 
 PEOPLE = ["ann", "bob", "cem", "dan", "eve"]
 REQUESTS = 150
@@ -76,8 +77,13 @@ def most_at_once(house: House) -> int:
 
 
 async def calm(house: House) -> None:
-    """Nothing is left of it in the line."""
-    _, report = await house.call("GET", "/debug/queue")
+    """Nothing is left of it in the line: the slots of clients that have left are counted within 2 s, too."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            _, report = await house.call("GET", "/debug/queue")
+            if not any(one["phase"] == "lingering" for one in report["running"]):
+                break
+            await asyncio.sleep(0.02)
     assert (report["waiting"], report["running"], report["swap"]) == ([], [], None)
     assert house.ledger.occupancy.running == 0
 
