@@ -14,6 +14,7 @@ from ..errors import GatewayError, Unauthorized
 from ..observe.access_log import AccessLine
 from ..observe.clock import unix_time
 from ..observe.exchange import CLIENT_LEFT, Cancellation, Exchange
+from ..traffic.plan import RelayOptions
 from .downstream import Downstream
 from .operations.areas import Area
 from .owners import Owners
@@ -62,6 +63,11 @@ class RequestContext(Struct, eq=False, kw_only=True):
             headers.update(self.owners.rate_limits.headers(self.caller.name))
         # In addition to LM Studio's own Vary.
         headers.extend(head.cors_fields(proxied=self.area.is_for_pages))
+
+    def keep_alive(self, options: RelayOptions) -> None:
+        """From now on keep a stream alive that waits for LM Studio."""
+        streams, queue = self.owners.waiting_streams, self.rules.config.queue
+        self.downstream.keep_alive(streams, options, queue, since=self.started)
 
     def exchange(self, *, route: str, generates: bool, runs_model: bool = False) -> Exchange:
         """Return an exchange that begins with this request; cancelling the request cancels it."""

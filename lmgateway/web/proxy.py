@@ -66,8 +66,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             if ticket is not None and scheduler.instances.shares_context(ticket):
                 ticket = await with_needs(ticket, request.app, incoming, choice)
             if planned.streaming:
-                streams, since = owners.waiting_streams, context.started
-                context.downstream.keep_alive(streams, planned.relay, config.queue, since=since)
+                context.keep_alive(planned.relay)
             del incoming  # its body is in memory a second time if parameters were filled in
             exchange.resolved(planned.model, stream=planned.streaming, ignored=planned.ignored)
             activity.announce(exchange)
