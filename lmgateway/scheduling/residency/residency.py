@@ -197,7 +197,7 @@ class Residency:
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
         if self.terms.enabled:
-            if not self._loads and (pin := self._upkeep.next_pin()) is not None:
+            if not (self._loads or self._swaps.current) and (pin := self._upkeep.next_pin()) is not None:
                 self._load(*pin)
             self._upkeep.unload_idle()
         self._leaving.unload_asked(self._room)

@@ -43,6 +43,8 @@ def is_for(ticket: Ticket, instance: Instance) -> bool:
 
 def find_wants(line: Line, box: str, now: float, is_there: Callable[[Wanted], bool]) -> list[Want]:
     """Return what is wanted on a box that isn't there, the next in turn first."""
+    if line.waiting:
+        line.accounts.advance(now)  # who is next in turn depends on what has run until now
     heads: dict[Wanted, _Heads] = {}
     first: tuple[Order, Wanted] | None = None
     for group in line.waiting.groups():

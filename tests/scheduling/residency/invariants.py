@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from lmgateway.scheduling.residency.swaps import TURN_SECONDS
 from lmgateway.scheduling.residency.wants import is_for, target_of
 from lmgateway.scheduling.slots import Instance
 from lmgateway.schema.common import ModelType
@@ -29,8 +30,14 @@ def _check_number(box: RandomBox, kind: ModelType) -> None:
 
 
 def _nothing_is_left_to_decide(box: RandomBox) -> None:
-    """A decision is complete: the same moment has no other."""
-    if any(due is not None and due <= box.now for due in (box.line.due(), box.residency.due())):
+    """A decision is complete: the same moment has no other.
+
+    But for whose turn is next, which is looked at again in a second.
+    """
+    due = box.residency.due()
+    if due is not None and due <= box.now + TURN_SECONDS:
+        return
+    if (due := box.line.due()) is not None and due <= box.now:
         return  # there is more in this moment
     more = box.line.dispatch(box.now)
     assert not more, more

@@ -204,3 +204,23 @@ def test_who_waits_for_anothers_load_doesnt_wait_for_the_link() -> None:
     asked = ask(one, "m2", "b")
     one.run(100)
     assert asked in one.line.running
+
+
+def test_no_pin_is_loaded_during_a_swap() -> None:
+    """m3 waits under its own identifier until m1 has drained, and is a pin of the same model."""
+    one = machine(max_models=2)
+    busy = ask(one, "m1")
+    one.run(5)
+    one.outcomes["m3"] = [NO_MEMORY]
+    asked = ask(one, "m3", "b", instance="m3")
+    one.run(29)
+    assert one.in_memory["m1"].state == "draining"
+    one.residency.change_terms(ResidencyTerms(max_models=2, pins=("m3",)))
+    one.residency.came_up()
+    one.decide()
+    one.run(35)
+    one.end(busy)
+    one.run(41)
+    assert asked in one.line.running
+    assert [load.target.model for load in one.began] == ["m1", "m3", "m3"]
+    assert swap_results(one) == ["completed"]

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from lmgateway.scheduling.residency.swaps import TURN_SECONDS
 from lmgateway.scheduling.residency.terms import ResidencyTerms
 from lmgateway.scheduling.tickets import Account
 from tests.scheduling.residency.machine import Machine, Model
@@ -21,8 +22,6 @@ from tests.support.properties import checked
 SCHEDULES = int(os.environ.get("LMGATEWAY_SCHEDULES", "10000"))
 SECONDS = 2000.0
 UNLOAD = 0.5
-# Whose turn is next is looked at so often while a model in demand may be replaced.
-TURN = 1.0
 few = settings(checked, max_examples=20)
 models = st.sampled_from(MODELS)
 indices = st.integers(0, 9)
@@ -172,7 +171,7 @@ def test_no_key_gets_far_ahead_of_another_with_its_own_model(
     """At most what passes until the other's model is there, and what its answers take."""
     one = demand(loads, longest, seed)
     stay = max(20.0, *(4 * load for load in loads))
-    bound = stay + TURN + longest + UNLOAD + max(loads) + 4 * longest
+    bound = stay + TURN_SECONDS + longest + UNLOAD + max(loads) + 4 * longest
     one.run(100)
     while one.now < SECONDS:
         one.run(one.now + 10)
@@ -198,4 +197,4 @@ def test_who_is_not_ahead_waits_for_the_swap_and_one_answer(
     one.keep_busy(late)
     one.run(at + 400)
     rest = max(load + 4 * load - at, 20.0)
-    assert one.waits["late"][0] <= rest + TURN + longest + UNLOAD + load + 1e-6
+    assert one.waits["late"][0] <= rest + TURN_SECONDS + longest + UNLOAD + load + 1e-6
