@@ -51,11 +51,10 @@ class Upkeep:
             pin = self._pins[0]
             kind, target = likely_type(pin), Wanted(self._room.box, pin)
             failure = self._hopeless.failures.of(pin, self._round.now)
-            if failure is not None or self._room.has(target):
+            if failure is not None or self._room.has(target) or not self._room.is_pinned(pin):
                 self._pins.pop(0)
-            elif target in self._shortage:
-                # Its second and last time. Those that are busy don't drain for it: nobody waits.
-                return None if self._unload_spare(self._room.for_memory()) else (target, kind)
+            elif target in self._shortage and self._unload_spare(self._room.for_memory()):
+                return None  # then it is tried for the last time: what is busy doesn't drain for it
             elif self._room.has_room(pin, kind):
                 return target, kind
             else:

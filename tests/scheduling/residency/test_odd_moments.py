@@ -224,3 +224,13 @@ def test_no_pin_is_loaded_during_a_swap() -> None:
     assert asked in one.line.running
     assert [load.target.model for load in one.began] == ["m1", "m3", "m3"]
     assert swap_results(one) == ["completed"]
+
+
+def test_what_is_pinned_no_more_is_no_longer_to_be_loaded() -> None:
+    """The configuration was read again before it was its turn."""
+    one = machine(pins=("m1", "m2"), max_models=2)
+    one.residency.came_up()
+    one.decide()
+    one.residency.change_terms(ResidencyTerms(pins=("m1",)))
+    one.run(60)
+    assert [load.target.model for load in one.began] == ["m1"]
