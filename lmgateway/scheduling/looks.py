@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from time import monotonic
 
@@ -20,6 +20,9 @@ from .tickets import Ticket
 LOOK_SECONDS = 5.0
 # How often LM Studio is asked whether it has come up, while models are pinned.
 PIN_SECONDS = 10.0
+# While its SDK can't be reached, details are requested with pauses that grow: each attempt takes some 10 ms.
+FIRST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 60.0
 # The first pause before it is asked again, and how long requests wait for an LM Studio that can't be reached.
 RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 0.3
@@ -58,6 +61,8 @@ class Looks:
         self._found = found
         self.next_look = 0.0
         self._is_up = False
+        # When details are requested again, after the SDK couldn't be reached.
+        self._details_at, self._details_pause = 0.0, FIRST_PAUSE_SECONDS
         # How often the list has become doubtful.
         self._doubts = 0
         self._tasks = background.DetachedTasks()
@@ -71,7 +76,7 @@ class Looks:
 
     def start_over(self) -> None:
         """Take in that LM Studio has another address: it hasn't answered there yet."""
-        self._is_up, self.next_look = False, 0.0
+        self._is_up, self.next_look, self._details_at = False, 0.0, 0.0
 
     def wake(self) -> None:
         """Have it decided again whether to look without a request."""
@@ -86,7 +91,7 @@ class Looks:
         if now >= self.next_look:
             self.next_look = now + LOOK_SECONDS
             box = self._fleet.only
-            if not (self._is_up and box.catalogue.is_fresh) or self._instances.unlearned(box.name):
+            if not (self._is_up and box.catalogue.is_fresh) or self._unlearned(box, now):
                 self._tasks.start(self._look(box))
 
     async def look_regularly(self, is_needed: Callable[[], bool]) -> None:
@@ -109,17 +114,24 @@ class Looks:
 
     async def _look(self, box: Box) -> None:
         await self._read(box)
-        for instance in self._instances.unlearned(box.name):
+        for instance in self._unlearned(box, monotonic()):
             self._found(instance)
             try:
                 details = await box.sdk.details(instance.kind, instance.id.name)
             except UpstreamUnavailable:
                 self._instances.put_unreachable(box.name)
-                return  # it is asked again after the next look
+                self._details_at = monotonic() + self._details_pause
+                self._details_pause = min(2 * self._details_pause, LONGEST_PAUSE_SECONDS)
+                return
             except GatewayError:  # it is logged where LM Studio is called
                 self._instances.put_nothing(instance)
             else:
+                self._details_pause = FIRST_PAUSE_SECONDS
                 self._dispatch(self._instances.put_details(instance, details))
+
+    def _unlearned(self, box: Box, now: float) -> Sequence[Instance]:
+        """Return the instances of which details are to be requested now."""
+        return self._instances.unlearned(box.name) if now >= self._details_at else ()
 
     async def _read(self, box: Box) -> GatewayError | None:
         """Have the list renewed if it isn't fresh; return why that has failed."""
@@ -142,7 +154,7 @@ class Looks:
 
     def lost(self) -> None:
         """Take in that LM Studio may have been started again, with nothing in memory."""
-        self._is_up = False
+        self._is_up, self._details_at = False, 0.0
         self._woken.set()
         self.doubt()
 
