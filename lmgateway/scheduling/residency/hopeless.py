@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import inf
 
 from ...errors import GatewayError, UpstreamUnavailable
@@ -67,12 +67,14 @@ class Hopeless:
         """Have the requests refused that wait for this model now, but not later ones."""
         self._ended.append((target, error))
 
-    def refuse(self, wants: Iterable[Want], room: Room, loads: Loads) -> bool:
+    def refuse(self, wants: Sequence[Want], room: Room, loads: Loads) -> bool:
         """Refuse requests of these that wait in vain; return whether there were any."""
         before = len(self._round.line.waiting)
         ended, self._ended = self._ended, []
+        absent = {want.target for want in wants}
         for target, error in ended:
-            self._round.refuse(target, error)
+            if target in absent:  # it may be in memory by now: somebody else has loaded it
+                self._round.refuse(target, error)
         for want in wants:
             self._refuse_hopeless(want, room, loads)
         return len(self._round.line.waiting) < before

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from lmgateway.scheduling.residency.effects import DrainEnd, DrainStart, LoadFailure, SwapEnd
 from lmgateway.scheduling.residency.terms import ResidencyTerms
 from lmgateway.scheduling.tickets import Wanted
@@ -234,3 +236,18 @@ def test_what_is_pinned_no_more_is_no_longer_to_be_loaded() -> None:
     one.residency.change_terms(ResidencyTerms(pins=("m1",)))
     one.run(60)
     assert [load.target.model for load in one.began] == ["m1"]
+
+
+@pytest.mark.parametrize("failure", [MISSING, CANCELLED], ids=["missing", "cancelled"])
+def test_a_failed_load_ends_no_wait_for_a_model_that_is_there(failure: LoadFailure) -> None:
+    """Somebody else has loaded it meanwhile, and requests wait for its slots."""
+    one = machine()
+    one.outcomes["m1"] = [failure]
+    asked = [ask(one, "m1") for _ in range(6)]
+    one.run(1)
+    one.put("m1", name="theirs")
+    one.run(5)
+    while one.line.running:
+        one.end(next(iter(one.line.running)))
+    assert one.refused == []
+    assert len(one.waits["alice"]) == len(asked)
