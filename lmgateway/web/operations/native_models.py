@@ -32,9 +32,8 @@ NATIVE_MODEL_OPERATIONS = (
         body=json_of(examples.NATIVE_LOAD),
         answers={
             200: answer(
-                "The instance.",
+                "The instance. `X-Ignored` names the settings that this type of model doesn't have, if any.",
                 examples.NATIVE_LOADED,
-                X_Ignored="The settings that this type of model doesn't have.",
             )
         },
         raises=(*OF_PROXIED, ValidationFailed, StudioFailed, OutOfMemory, Conflict),
