@@ -197,10 +197,11 @@ class Looks:
         if not isinstance(failure, UpstreamNotReached) or not self._has_residency():
             self._end_doubt()
             return
+        leases: list[Lease] = []
         for ticket in self._held():
-            self._line.leave(ticket, monotonic())
+            leases += self._line.leave(ticket, monotonic())
             self._end(ticket, UpstreamUnavailable(failure.message))
-        self._dispatch(())
+        self._dispatch(leases)
 
     def _held(self) -> list[Ticket]:
         """Return the requests whose model is in memory if the list is right."""

@@ -53,6 +53,8 @@ OPTIONS = (
     *("proxy.timeout_ms=1500", "proxy.stream_timeout_ms=1500", "lmstudio.call_timeout_ms=300"),
     # The line is on, and lets all run: each answer that is never given would hold a slot for two minutes.
     *(f'models."{model}".slots=1000' for model in (documents.LLM, documents.EMBEDDING)),
+    # Who waits for the SDK, or for a load that never ends, gives up in time.
+    *("queue.max_wait_ms=3000", "queue.max_wait_plain_ms=3000"),
     *("lmstudio.load_timeout_ms=600", "lmstudio.connect_attempts=2", "lmstudio.connect_pause_ms=10"),
 )
 HEADERS = {"X-API-Key": KEY}
@@ -119,7 +121,8 @@ class Run:
             ("POST", "/admin/models/load", {**named, "activate": chance.random() < 0.5}),
             ("POST", "/admin/models/load", {**named, "activate": chance.random() < 0.5}),
             ("GET", "/admin/models", None),
-            ("POST", "/admin/models/unload", named),
+            # LM Studio may say that others run on it for ever, and requests for it wait meanwhile.
+            ("POST", "/admin/models/unload", {**named, "drainSeconds": 0.3}),
             ("POST", "/admin/models/activate", named),
         ]
         if self.studio.sdk_case is not None and self.studio.sdk_case.stage == "load":

@@ -109,9 +109,8 @@ class Swaps:
 
     def _go_on(self, swap: Swap, room: Room) -> None:
         for instance in [one for one in swap.leaving if one.state == "draining"]:
-            if not room.may_leave(
-                instance
-            ):  # it was pinned, or became somebody's own, since it began to drain
+            if not room.may_leave(instance):
+                # It was pinned, or became somebody's own, since it began to drain.
                 self._open(instance)
                 self.leave_out(swap, instance, "revoked")
             elif room.is_done(instance):
