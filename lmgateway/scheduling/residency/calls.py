@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from time import monotonic
 
 from ...boxes.box import Box
 from ...boxes.load_in_progress import LoadProfiles
@@ -35,7 +34,7 @@ Count = Callable[[Instance], Awaitable[int]]
 logger = logging.getLogger(__name__)
 
 # How long an instance that was unloaded may stay in LM Studio's list, and how often the list is read.
-GONE_SECONDS = 15.0
+GONE_SECONDS = 10.0
 LIST_SECONDS = 0.25
 
 
@@ -120,15 +119,20 @@ async def is_gone(name: str, box: Box) -> bool:
 
 async def _leaves_list(name: str, box: Box) -> bool:
     """Wait until LM Studio doesn't list an instance any more: only then its memory is free."""
-    until = monotonic() + GONE_SECONDS
-    while True:
-        box.catalogue.expire()
-        try:
-            if name not in (await box.list_models()).instances:
-                await asyncio.sleep(0)  # the line takes in the new list
-                return True
-        except UpstreamUnavailable:
-            return True  # the call that unloads it has succeeded
-        if monotonic() >= until:
-            return False
-        await asyncio.sleep(LIST_SECONDS)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GONE_SECONDS):
+            while True:
+                if name not in await _listed(box):
+                    await asyncio.sleep(0)  # the line takes in the new list
+                    return True
+                await asyncio.sleep(LIST_SECONDS)
+    return False
+
+
+async def _listed(box: Box) -> Collection[str]:
+    """Return the instances that LM Studio lists now, none if it can't say."""
+    box.catalogue.expire()
+    try:
+        return (await box.list_models()).instances
+    except UpstreamUnavailable:
+        return ()  # the call that unloads one has succeeded
