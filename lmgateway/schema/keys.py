@@ -148,3 +148,17 @@ class OwnKey(Message, frozen=True, kw_only=True):
     key: Key
     used: Counted
     left: Annotated[Counted, about("Only what is limited.")]
+
+
+class KeyStanding(Message, frozen=True, kw_only=True):
+    """The limits of a key, what it has used of them, and what they leave."""
+
+    key: Annotated[str, about("The key's name.")]
+    limits: KeyLimits
+    used: Counted
+    left: Annotated[Counted, about("Only what is limited.")]
+    running: Annotated[int, about("Its requests that run now.")]
+
+
+class LimitsReport(Message, frozen=True, kw_only=True):
+    keys: tuple[KeyStanding, ...]

@@ -10,11 +10,12 @@ from .common import Message, about
 
 
 class UsageSum(Message, frozen=True, kw_only=True):
-    """The requests, tokens and times of one row, and of which day, hour, key, model or box they are.
+    """The requests, tokens and times of one row, and of which month, day, hour, key, model or box they are.
 
     Tokens that LM Studio didn't report aren't in them: see `untold`.
     """
 
+    month: Annotated[str, about("A month of the gateway's zone, such as `2027-01`.")] | UnsetType = UNSET
     day: Annotated[str, about("A day of the gateway's zone.")] | UnsetType = UNSET
     hour: Annotated[str, about("When an hour of the gateway's zone began.")] | UnsetType = UNSET
     key: Annotated[str, about("The key's name; also `owner` and `anyone`.")] | UnsetType = UNSET

@@ -12,7 +12,7 @@ import msgspec
 from ..observe.usage import COUNTS, Counts, UsageRow
 from .database import Database
 
-Dimension = Literal["day", "hour", "key", "model", "box"]
+Dimension = Literal["month", "day", "hour", "key", "model", "box"]
 Unsaved = Mapping[UsageRow, Counts]
 
 _FIELDS = (*UsageRow._fields, *COUNTS)
@@ -30,6 +30,7 @@ _ROWS = f"(SELECT {_COLUMNS} FROM usage UNION ALL SELECT {_JSON_COLUMNS} FROM js
 _BETWEEN = "WHERE hour >= :since AND hour < :until"
 _SUMS = ", ".join(f"coalesce(sum({name}), 0)" for name in COUNTS)
 _EXPRESSIONS: Mapping[Dimension, str] = {
+    "month": "strftime('%Y-%m', hour, 'unixepoch', 'localtime')",
     "day": "strftime('%Y-%m-%d', hour, 'unixepoch', 'localtime')",
     "hour": "hour",
     "key": "key",

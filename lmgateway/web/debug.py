@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -21,6 +22,7 @@ from ..observe.events import Event
 from ..observe.report import metrics_report, requests_report, status_report
 from ..observe.sse import sse_frame
 from ..schema.debug import CancelledRequest
+from ..schema.keys import KeyLimits, KeyStanding, LimitsReport
 from ..text import clean_name
 from .admission import admit_again
 from .event_kinds import Connected, Lagged, readable_names, requested_names
@@ -33,10 +35,12 @@ from .state import (
     DATABASE,
     EVENTS,
     FLEET,
+    KEYS,
     LINE_REPORTS,
     METRICS,
     MODEL_LABELS,
     QUEUE_METRICS,
+    RATE_LIMITS,
     RULES_IN_FORCE,
     STARTED,
     TURNS,
@@ -163,6 +167,19 @@ async def requests(request: web.Request) -> web.Response:
 
 async def queue(request: web.Request) -> web.Response:
     return json_response(request.app[LINE_REPORTS].report())
+
+
+async def limits(request: web.Request) -> web.Response:
+    app = request.app
+    running = Counter(lease.key for lease in app[LINE_REPORTS].report().running)
+    standings = []
+    for name, key in sorted(app[KEYS].ring.keys.items()):
+        if key.settings.limits != KeyLimits():
+            used, left = app[RATE_LIMITS].used_and_left(name)
+            standings.append(
+                KeyStanding(key=name, limits=key.settings.limits, used=used, left=left, running=running[name])
+            )
+    return json_response(LimitsReport(keys=tuple(standings)))
 
 
 async def cancel_request(request: web.Request) -> web.Response:

@@ -86,7 +86,7 @@ async def test_csv(commands: Commands) -> None:
     [
         (("--since", "soon"), 65, "since: Expected a date"),
         (("--since", "999999d"), 65, "too long ago"),
-        (("--by", "person"), 65, "by: Unknown dimension; there are day, hour, key, model, box"),
+        (("--by", "person"), 65, "by: Unknown dimension; there are month, day, hour, key, model, box"),
         (("--csv", "--json"), 64, "--csv and --json"),
     ],
 )

@@ -154,6 +154,7 @@ async def test_rows_by_any_dimensions(tmp_path: Path) -> None:
                     (("2026-11-30", "alice"), 1),
                     (("2026-11-30", "bob"), 2),
                 ]
+                assert await by("month") == [(("2026-11",), 4)]
             assert await by("model", "key") == [
                 (("", "alice"), 1),
                 ((MODEL, "alice"), 1),

@@ -7,7 +7,7 @@ import msgspec
 from ...errors import NotFound, Overloaded, ValidationFailed
 from ...observe.sse import sse_frame
 from .. import debug, event_kinds
-from . import examples
+from . import examples, key_examples
 from .operation import EVENT_STREAM, Body, Operation, Parameter, answer
 
 TAG = "Monitoring"
@@ -119,6 +119,16 @@ DEBUG_OPERATIONS = (
         answers={
             200: answer("The instances, the waiting and running requests, and the keys.", examples.QUEUE)
         },
+    ),
+    Operation(
+        "GET",
+        "/debug/limits",
+        debug.limits,
+        scope="observe",
+        tag=TAG,
+        summary="See what is left of the limits of keys",
+        description="It has the keys with limits: what each has used of them, and how many requests it runs.",
+        answers={200: answer("The keys with limits, by name.", key_examples.LIMITS)},
     ),
     Operation(
         "DELETE",

@@ -10,7 +10,9 @@ from ...schema.keys import (
     KeyLimits,
     KeyList,
     KeyRevoked,
+    KeyStanding,
     KeyWithSecret,
+    LimitsReport,
     OwnKey,
     RotateRequest,
 )
@@ -42,6 +44,7 @@ OWN = OwnKey(
     used=Counted(requests_per_minute=2, tokens_per_day=1_500),
     left=Counted(requests_per_minute=28, tokens_per_day=198_500),
 )
+LIMITS = LimitsReport(keys=(KeyStanding(key=NAME, limits=_LIMITS, used=OWN.used, left=OWN.left, running=1),))
 KEYS = KeyList(keys=(KEY,))
 # Not in a key's form, so that no search for keys finds it.
 MADE = KeyWithSecret(**structs.asdict(KEY), key="sk-lm-3fB1xQ7z:…")
