@@ -1,8 +1,9 @@
 // The login: asks for the key once a tab, if the gateway requires one.
 
-import { ApiError, call, key } from "./api.js";
+import { ApiError, call } from "./api.js";
 import { Caller } from "./caller.js";
 import { byId, setText } from "./dom.js";
+import { key } from "./key-store.js";
 
 const REFUSED = "lmgateway.refused";
 const ENDED = "The gateway doesn't accept this key any more.";

@@ -1,9 +1,10 @@
 // The dashboard's entry point: logs in, then starts what the caller may see.
 
-import { key, onRefused } from "./api.js";
+import { onRefused } from "./api.js";
 import { Connect } from "./connect.js";
 import { byId, setText } from "./dom.js";
 import { timeOfDay } from "./format.js";
+import { key } from "./key-store.js";
 import { Keys } from "./keys.js";
 import { Log } from "./log.js";
 import { logIn, startOver } from "./login.js";
