@@ -85,7 +85,11 @@ PAGE_OPERATIONS = (
         scope="open",
         tag=HEALTH_TAG,
         summary="Identify the server",
-        answers={200: answer("The server's name, and the paths of its pages.", examples.ROOT)},
+        description="A client that prefers `text/html` to JSON, as a browser does, is redirected.",
+        answers={
+            200: answer("The server's name, and the paths of its pages.", examples.ROOT, Vary="`Accept`"),
+            307: answer("A redirect to the dashboard.", Location="`dashboard`", Vary="`Accept`"),
+        },
     ),
     page("/dashboard", "Show the dashboard", dashboard.page),
     page_with_slash("/dashboard"),
