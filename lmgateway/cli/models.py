@@ -5,29 +5,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from ..settings import destinations
 from .assignments import assigned_values
-from .failures import EX_NOPERM, RequestFailed
+from .failures import EX_NOPERM, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .model_tables import overview
 from .options import load_settings
 from .output import say, say_answer
 from .progress import Progress
+from .refreshing import show
 from .urls import own_url
 
 
 def listing(options: argparse.Namespace) -> int:
+    if options.json and options.watch:
+        raise RequestFailed("Choose one of --json and --watch", EX_USAGE)
+
     async def ask(gateway: GatewayClient) -> int:
-        models = await gateway.request("GET", "/admin/models")
         if options.json:
-            return say_answer(models)
-        active = await gateway.request("GET", "/admin/models/active")
-        for line in overview(models, active, await _swap(gateway)):
-            say(line)
-        return 0
+            return say_answer(await gateway.request("GET", "/admin/models"))
+
+        async def lines() -> Iterable[str]:
+            models = await gateway.request("GET", "/admin/models")
+            active = await gateway.request("GET", "/admin/models/active")
+            return overview(models, active, await _swap(gateway))
+
+        return await show(lines, interval=options.interval if options.watch else None)
 
     return ask_gateway(options, ask)
 
@@ -117,6 +123,13 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
 
     Raises ConfigError, also if the key mustn't be sent there.
     """
+    return gateway_runner(options)(ask)
+
+
+def gateway_runner(
+    options: argparse.Namespace,
+) -> Callable[[Callable[[GatewayClient], Awaitable[int]]], int]:
+    """Return what runs each of several functions as `ask_gateway` does, with the settings read once."""
     loaded = load_settings(options)
     config = loaded.config
     is_own = options.url is None
@@ -125,11 +138,11 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
     certificate = config.server.tls_cert if is_own else ""
     url = own_url(config) if is_own else options.url
 
-    async def run() -> int:
+    async def run(ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
         async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
             return await ask(gateway)
 
-    return asyncio.run(run())
+    return lambda ask: asyncio.run(run(ask))
 
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
