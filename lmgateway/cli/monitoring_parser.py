@@ -10,6 +10,13 @@ MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 0.2, 3600.0
 
 
 def add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None:
+    status = add_command(
+        commands,
+        "status",
+        parents=[remote],
+        summary="show the gateway, its models and your key on one screen",
+    )
+    status.set_defaults(command="status.status")
     refreshed = argparse.ArgumentParser(add_help=False, parents=[remote])
     refreshed.add_argument(
         "--interval",

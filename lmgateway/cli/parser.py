@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Config
 from . import help_text
+from .chat_parser import add_chat
 from .keys_parser import add_keys
 from .models_parser import add_models
 from .monitoring_parser import add_monitoring
@@ -40,7 +41,8 @@ def make_parser() -> Parser:
     listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
     _add_setup(commands, setting, configured, listening)
     _add_running(commands, configured, listening)
-    _, remote = _remote(configured)
+    reached, remote = _remote(configured)
+    add_chat(commands, reached)
     add_monitoring(commands, remote)
     add_models(commands, remote)
     add_keys(commands, remote)
