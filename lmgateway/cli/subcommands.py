@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+# Of the help, which Python 3.14 colours.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
 
@@ -21,7 +23,7 @@ class Parser(argparse.ArgumentParser):
         return commands
 
     def options(self) -> set[str]:
-        return {*_OPTION.findall(self.format_help())}
+        return {*_OPTION.findall(_COLOUR.sub("", self.format_help()))}
 
 
 # Of Parser. In quotes, because the class can't be subscripted at run time.

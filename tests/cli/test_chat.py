@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import test_utils, web
 
@@ -21,7 +22,7 @@ from tests.conftest import StartGateway
 from tests.support.process import lmgateway, run_here
 from tests.support.terminal import Terminal, on_terminal
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
-from tests.support.waiting import ENDING_SECONDS
+from tests.support.waiting import ENDING_SECONDS, until
 
 CHAT, OTHER, THINKS = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "qwen/qwen3-8b"
 DONE = "data: [DONE]\n\n"
@@ -371,6 +372,8 @@ async def test_the_ends_of_a_conversation(tmp_path: Path) -> None:
                 if end:
                     terminal.type(end)
                 else:
+                    # readline shows its prompt before it waits, and would see a signal in between only later.
+                    await until(lambda: psutil.Process(terminal.process.pid).status() == "sleeping")
                     terminal.process.send_signal(signal.SIGINT)
                 assert await terminal.ends() == status
             assert terminal.shown.endswith(">>> \r\n")
