@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from ..text import repaired
 from .chat_answer import Answer
 from .chat_display import Display
 from .failures import EX_USAGE, RequestFailed
-from .gateway_client import GatewayClient
-from .models import gateway_runner
+from .models import Access, access_of, ask_at
 from .output import ask_line, prepare_text_output, read_standard_input, say
 
 Message: TypeAlias = dict[str, str]
-Run: TypeAlias = Callable[[Callable[[GatewayClient], Awaitable[int]]], int]
 
 STANDARD_INPUT = "-"
 _ENDINGS = {"/exit", "/bye", "/quit"}
@@ -29,12 +26,12 @@ def chat(options: argparse.Namespace) -> int:
     prepare_text_output()
     is_conversation = not options.prompt and sys.stdin.isatty() and sys.stdout.isatty()
     prompt = "" if is_conversation else _prompt(options.prompt)
-    run = gateway_runner(options)
+    access = access_of(options)
     messages = [{"role": "system", "content": repaired(options.system)}] if options.system else []
     if is_conversation:
-        return _converse(options, run, messages)
+        return _converse(options, access, messages)
     answer = Answer(options.model, [*messages, _of_user(prompt)], options.max_tokens)
-    return run(lambda gateway: answer.show(gateway, Display()))
+    return ask_at(access, lambda gateway: answer.show(gateway, Display()))
 
 
 def _prompt(words: list[str]) -> str:
@@ -56,7 +53,7 @@ def _of_user(prompt: str) -> Message:
     return {"role": "user", "content": repaired(prompt)}
 
 
-def _converse(options: argparse.Namespace, run: Run, system: list[Message]) -> int:
+def _converse(options: argparse.Namespace, access: Access, system: list[Message]) -> int:
     """Ask for prompts until the input ends. Raises KeyboardInterrupt if Ctrl-C is pressed at a prompt."""
     say(_WELCOME, error=True)
     messages = system
@@ -66,15 +63,15 @@ def _converse(options: argparse.Namespace, run: Run, system: list[Message]) -> i
         elif word == _FORGET:
             messages = system
         elif word:
-            messages = _next(options, run, [*messages, _of_user(prompt)])
+            messages = _next(options, access, [*messages, _of_user(prompt)])
     return 0
 
 
-def _next(options: argparse.Namespace, run: Run, messages: list[Message]) -> list[Message]:
+def _next(options: argparse.Namespace, access: Access, messages: list[Message]) -> list[Message]:
     """Show an answer, and return the conversation with it, or without the prompt if there is none."""
     answer = Answer(options.model, messages, options.max_tokens)
     try:
-        run(lambda gateway: answer.show(gateway, Display()))
+        ask_at(access, lambda gateway: answer.show(gateway, Display()))
     except RequestFailed as exc:
         say(f"lmgateway: {exc}", error=True)
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..settings import destinations
 from .assignments import assigned_values
@@ -18,6 +18,8 @@ from .output import say, say_answer
 from .progress import Progress
 from .refreshing import show
 from .urls import own_url
+
+Ask = Callable[[GatewayClient], Awaitable[int]]
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -118,31 +120,42 @@ def deactivate(options: argparse.Namespace) -> int:
     return ask_gateway(options, ask)
 
 
-def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine.
+class Access(NamedTuple):
+    """The arguments of `gateway_client`."""
+
+    url: str
+    key: str
+    certificate: str
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """Return the access to the gateway at --url, by default to the one configured on this machine.
 
     Raises ConfigError, also if the key mustn't be sent there.
     """
-    return gateway_runner(options)(ask)
-
-
-def gateway_runner(
-    options: argparse.Namespace,
-) -> Callable[[Callable[[GatewayClient], Awaitable[int]]], int]:
-    """Return what runs each of several functions as `ask_gateway` does, with the settings read once."""
     loaded = load_settings(options)
-    config = loaded.config
-    is_own = options.url is None
+    config, is_own = loaded.config, options.url is None
     if is_own:
         destinations.check_gateway(loaded, options.key)
-    certificate = config.server.tls_cert if is_own else ""
-    url = own_url(config) if is_own else options.url
+    return Access(
+        url=own_url(config) if is_own else options.url,
+        key=options.key or config.auth.api_key,
+        certificate=config.server.tls_cert if is_own else "",
+    )
 
-    async def run(ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-        async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
+
+def ask_gateway(options: argparse.Namespace, ask: Ask) -> int:
+    """Run `ask` with a client of the gateway. Raises as access_of."""
+    return ask_at(access_of(options), ask)
+
+
+def ask_at(access: Access, ask: Ask) -> int:
+    async def run() -> int:
+        url, key, certificate = access
+        async with gateway_client(url, key, certificate) as gateway:
             return await ask(gateway)
 
-    return lambda ask: asyncio.run(run(ask))
+    return asyncio.run(run())
 
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
