@@ -119,6 +119,8 @@ def _operation(operation: Operation, responses: Responses, *, needs_key: bool) -
             "required": operation.body.media_type == JSON,
             "content": content_of([operation.body]),
         }
+    if operation.changes_the_gateway:
+        described["x-changes"] = True  # /docs asks before it sends such a request
     if not needs_key:
         described["security"] = []
     elif operation.scope in SCOPES:

@@ -27,7 +27,8 @@ export class Schemas {
     const type = `${this.type(property)}${isOptional ? "" : " · required"}`;
     const title = make("dt", {}, make("code", {}, name), make("span", { class: "type" }, type));
     const row = make("div", {}, title);
-    if (property.description !== undefined) row.append(make("dd", {}, ...words(property.description)));
+    const about = describe(property);
+    if (about !== undefined) row.append(make("dd", {}, ...words(about)));
     const below = this.fields(property, depth + 1);
     if (below !== null) row.append(make("dd", {}, make("details", {}, make("summary", {}, `Fields of ${name}`), below)));
     return row;
@@ -68,6 +69,9 @@ export class Schemas {
     }
   }
 }
+
+// A field that may be null has its description in the other alternative.
+const describe = ({ description, anyOf = [] }) => description ?? anyOf.find((option) => option.description)?.description;
 
 const either = (options) => (options.length > 2 ? `${options.slice(0, -1).join(", ")}, or ${options.at(-1)}` : options.join(" or "));
 
