@@ -22,8 +22,7 @@ export class AnswerView {
   /** Send a request by calling `send`, which returns fetch's promise, and show its answer until it has ended. */
   async follow(send) {
     this.#started = performance.now();
-    this.#badge.hidden = true;
-    this.#parts.replaceChildren();
+    this.clear();
     setText(this.#status, "Waiting for the answer…");
     const response = await this.#unless(send(), UNANSWERED);
     if (response === null) return;
@@ -33,6 +32,12 @@ export class AnswerView {
     const body = type.startsWith(STREAM_TYPE) ? new Pieces() : isText ? new Whole(type) : new Size();
     this.#parts.append(body.node);
     if (await this.#read(response, body)) setText(this.#status, `${this.#words(response)}, ended after ${this.#passed()}${body.summary()}.`);
+  }
+
+  clear() {
+    this.#badge.hidden = true;
+    this.#parts.replaceChildren();
+    setText(this.#status, "");
   }
 
   /** Feed the body to its part of the view; returns whether it has ended by itself. */

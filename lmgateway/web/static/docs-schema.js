@@ -24,7 +24,8 @@ export class Schemas {
   }
 
   #row(name, property, isOptional, depth) {
-    const type = `${this.type(property)}${isOptional ? "" : " · required"}`;
+    const models = property["x-types"]?.map((type) => ` · only for an ${type}`).join("") ?? "";
+    const type = `${this.type(property)}${isOptional ? "" : " · required"}${models}`;
     const title = make("dt", {}, make("code", {}, name), make("span", { class: "type" }, type));
     const row = make("div", {}, title);
     const about = describe(property);
@@ -48,9 +49,18 @@ export class Schemas {
 
   /** The type in words: "whole number ≥ 0, or null". */
   type(schema) {
+    return either([...new Set(this.#choices(schema))]);
+  }
+
+  #choices(schema) {
     const resolved = this.#resolve(schema);
-    if (resolved.anyOf !== undefined) return either([...new Set(resolved.anyOf.map((option) => this.type(option)))]);
-    if (resolved.enum !== undefined) return either(resolved.enum.map((value) => JSON.stringify(value)));
+    if (resolved.anyOf !== undefined) return resolved.anyOf.flatMap((option) => this.#choices(option));
+    if (resolved.enum !== undefined) return resolved.enum.map((value) => JSON.stringify(value));
+    if (resolved.type === "boolean") return ["true", "false"];
+    return [this.#word(resolved)];
+  }
+
+  #word(resolved) {
     switch (resolved.type) {
       case "string":
         return resolved.minLength ? "text (not empty)" : "text";
@@ -58,8 +68,6 @@ export class Schemas {
         return `whole number${range(resolved)}`;
       case "number":
         return `number${range(resolved)}`;
-      case "boolean":
-        return "true or false";
       case "array":
         return resolved.items ? `list of ${this.type(resolved.items)}` : "list";
       case undefined:

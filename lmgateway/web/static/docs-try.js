@@ -48,6 +48,8 @@ class Trial {
     this.#showKey();
     // The key may have been entered on the dashboard meanwhile; the way back may show this page as it was left.
     for (const event of ["focus", "pageshow"]) addEventListener(event, () => this.#showKey());
+    // A page that is left may be kept for the way back, and the answer may be a new key.
+    addEventListener("pagehide", () => this.#answer.clear());
   }
 
   #showKey() {

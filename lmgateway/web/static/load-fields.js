@@ -55,7 +55,7 @@ function described({ path, title, description, kind, words: suggestions = [], is
   const own = { placeholder: isStudios && kind !== "numbers" ? unset : undefined, ...attributes };
   if (path === "loadConfig.contextLength" && model.maxContextLength) {
     own.max = model.maxContextLength;
-    hint.push(` At most ${count(model.maxContextLength)} for this model. More takes more memory.`);
+    hint.push(` At most ${count(model.maxContextLength)} for this model.`);
   }
   if (kind !== "switch" && kind !== "choice") return { path, label: title, kind, hint, suggestions, attributes: own };
   const switches = kind === "switch" ? [[true, "on"], [false, "off"]] : isSwitch ? [[true, "true"], [false, "false"]] : [];
