@@ -32,7 +32,9 @@ function details(reference, { path, methods, needsKey }) {
   const body = content && { isJson: JSON_TYPE in content, ...content[JSON_TYPE] };
   const isStream = body === null && STREAM_TYPE in (responses["200"]?.content ?? {});
   const command = curl(reference.base, { method, path, parameters, body, needsKey, isStream });
-  const parts = [...(description ? paragraphs(description) : []), commandNode(command), tryNode(path, methods, needsKey)];
+  const scope = needsKey ? Object.values(operation.security?.[0] ?? {})[0]?.[0] : undefined;
+  const rights = scope === undefined ? [] : [make("p", { class: "hint" }, ...words(`Needs a key with the scope \`${scope}\`.`))];
+  const parts = [...(description ? paragraphs(description) : []), ...rights, commandNode(command), tryNode(path, methods, needsKey)];
   if (parameters.length > 0) parts.push(make("h4", {}, "Parameters"), make("dl", { class: "fields" }, ...parameters.map((one) => parameterRow(reference, one))));
   const fields = body?.schema && reference.schemas.fields(body.schema);
   if (fields) parts.push(make("h4", {}, "Body"), fields);

@@ -12,6 +12,7 @@ const JSON_TYPE = "application/json";
 const STREAM_TYPE = "text/event-stream";
 const CHANGES = "It acts on the running gateway, and other people may notice it.";
 const STREAMS = ' With `"stream": true` the answer arrives piece by piece.';
+const BODY = { path: "body", label: "Body", kind: "source" };
 const LINES = { least: 3, most: 16 };
 
 /** Make the part of an operation that sends it; `methods` are those of the path, as `{method, id, operation}`. */
@@ -92,10 +93,13 @@ class Trial {
     const { method, operation } = this.#chosen;
     const values = this.#fields.read();
     const valueOf = ({ in: place, name }) => values.get(`${place}:${name}`);
-    const mistakes = operation.parameters.filter((one) => one.in === "path" && hasDots(valueOf(one))).map((one) => ({ path: `path:${one.name}`, message: "A browser removes . and .. from a path" }));
+    const dotted = operation.parameters.filter((one) => one.in === "path" && hasDots(valueOf(one)));
+    const mistakes = dotted.map(({ name }) => ({ path: `path:${name}`, message: "A browser removes . and .. from a path" }));
     const url = new URL(target(this.#path, operation.parameters, valueOf).slice(1), ROOT);
     const headers = this.#needsKey ? keyHeaders() : {};
-    for (const one of operation.parameters.filter((one) => one.in === "header" && valueOf(one) !== null)) headers[one.name] = onTheWire(valueOf(one));
+    for (const one of operation.parameters) {
+      if (one.in === "header" && valueOf(one) !== null) headers[one.name] = onTheWire(valueOf(one));
+    }
     const text = values.get("body");
     if (!text) return { request: { method, url, headers, cache: "no-store" }, mistakes };
     headers["Content-Type"] = values.get("type") ?? JSON_TYPE;
@@ -125,13 +129,13 @@ function bodyFields({ requestBody, responses }) {
   if (json === undefined) {
     return [
       { path: "type", label: "Content-Type", kind: "text", value: JSON_TYPE },
-      { path: "body", label: "Body", kind: "source", hint: "Text only. To send a file, use the command above.", attributes: { rows: LINES.least }, value: "" },
+      { ...BODY, hint: "Text only. To send a file, use the command above.", attributes: { rows: LINES.least }, value: "" },
     ];
   }
   const value = JSON.stringify(json.example, null, 2);
   const rows = Math.min(Math.max(value.split("\n").length, LINES.least), LINES.most);
   const streams = responses["200"]?.content?.[STREAM_TYPE] !== undefined;
-  return [{ path: "body", label: "Body", kind: "source", hint: words(`JSON.${streams ? STREAMS : ""}`), attributes: { rows }, value }];
+  return [{ ...BODY, hint: words(`JSON.${streams ? STREAMS : ""}`), attributes: { rows }, value }];
 }
 
 const hasDots = (text) => text?.split("/").some((segment) => segment === "." || segment === "..");
