@@ -79,8 +79,8 @@ def everything(prefix: str, tag: str) -> Iterator[Operation]:
             ANYTHING,
             tag=tag,
             description=(
-                "For paths that aren't listed here. LM Studio gets the path, the query and the body unchanged, "
-                "and its response is returned unchanged. Of a doubled slash in the path, one is removed."
+                "For paths that aren't listed here. LM Studio gets the path, the query and the body "
+                "unchanged, and its response is returned unchanged. Of a doubled slash in the path, one is removed."
             ),
             parameters=(path,),
             body=None if method in {"GET", "HEAD", "OPTIONS"} else ANYTHING,
