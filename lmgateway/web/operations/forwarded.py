@@ -80,7 +80,8 @@ def everything(prefix: str, tag: str) -> Iterator[Operation]:
             tag=tag,
             description=(
                 "For paths that aren't listed here. LM Studio gets the path, the query and the body "
-                "unchanged, and its response is returned unchanged. Of a doubled slash in the path, one is removed."
+                "unchanged, and its response is returned unchanged. Of a doubled slash in the path, one is "
+                "removed."
             ),
             parameters=(path,),
             body=None if method in {"GET", "HEAD", "OPTIONS"} else ANYTHING,
