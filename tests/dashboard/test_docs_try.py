@@ -202,6 +202,15 @@ async def test_an_answer_is_text_and_never_html(open_dashboard: OpenDashboard) -
     assert await answer.locator("img, script, link").count() == 0
 
 
+async def test_an_answer_does_not_outlast_the_visit(open_dashboard: OpenDashboard) -> None:
+    """It may be a new key, and a browser may keep a page that was left for the way back."""
+    visit = await open_dashboard()
+    answer = await send(await open_form(visit, "getAdminModelsActive"))
+    await visit.page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+    await expect(answer.get_by_role("group", name="Answer")).to_have_count(0)
+    await expect(answer.get_by_role("status")).to_have_text("")
+
+
 async def test_what_a_refusal_says_in_its_head_is_shown(open_dashboard: OpenDashboard) -> None:
     """How much is left of a limit, and when to try again."""
     visit = await open_dashboard(api_key="a key", loaded=True)

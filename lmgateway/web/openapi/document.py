@@ -27,9 +27,9 @@ A gateway in front of LM Studio, for a whole household or office.
 The paths of the APIs of OpenAI, Anthropic and LM Studio are forwarded to LM Studio, and its responses are \
 returned unchanged. All other paths are the gateway's own.
 
-A model on disk has a key, such as `qwen2.5-7b-instruct`. A model in memory is an instance, which has an \
-identifier; a model may have several. The active model answers requests that name none. Each instance has \
-slots, one for each request that runs on it; a request that finds none free waits in line.
+A model on disk is named by its model key, such as `qwen2.5-7b-instruct`. In memory it is an instance, named \
+by an identifier; a model may have several. The active model answers requests that name none. An instance \
+has slots, one for each request that runs on it; a request that finds none free waits in line.
 
 Every response has an `X-Request-Id`, by which the request is found in the gateway's log. A client may \
 send its own. Where GET is listed, HEAD works too.

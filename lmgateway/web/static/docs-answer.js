@@ -123,7 +123,7 @@ class Pieces {
     const { scrollTop, scrollHeight, clientHeight } = this.#box;
     const isAtEnd = scrollTop + clientHeight >= scrollHeight - 1;
     const events = this.#parser.feed(text);
-    this.#list.append(...events.slice(-MOST_PIECES).map(({ name, data }) => make("li", {}, make("b", {}, name), make("span", {}, data))));
+    this.#list.append(...events.slice(-MOST_PIECES).map(pieceNode));
     while (this.#list.children.length > MOST_PIECES) this.#list.firstElementChild.remove();
     this.#count += events.length;
     const shown = this.#count > MOST_PIECES ? `; the last ${MOST_PIECES} are shown` : "";
@@ -137,6 +137,11 @@ class Pieces {
   summary() {
     return "";
   }
+}
+
+// An event without a name has the name "message".
+function pieceNode({ name, data }) {
+  return make("li", {}, name === "message" ? "" : make("b", {}, name), make("span", {}, data));
 }
 
 /** A body that isn't text, of which only the size is shown. */

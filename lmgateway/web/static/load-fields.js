@@ -52,7 +52,7 @@ function described({ path, title, description, kind, words: suggestions = [], is
   if (range) hint.push(` ${range[0].toUpperCase()}${range.slice(1)}.`);
   if (kind === "numbers") hint.push(" Separated by commas.");
   if (kind === "lines") hint.push(" One in a line.");
-  const own = { placeholder: isStudios && kind !== "numbers" ? unset : undefined, ...attributes };
+  const own = { ...(isStudios && kind !== "numbers" && { placeholder: unset }), ...attributes };
   if (path === "loadConfig.contextLength" && model.maxContextLength) {
     own.max = model.maxContextLength;
     hint.push(` At most ${count(model.maxContextLength)} for this model.`);
