@@ -1,8 +1,9 @@
-// The client of the gateway's API: the key, requests, and error messages.
+// The client of the gateway's API: requests, and error messages.
+
+import { key } from "./key-store.js";
 
 /** The gateway's URL, with a final slash. */
 export const ROOT = new URL("../../", import.meta.url);
-const KEY = "lmgateway.key";
 
 /** A request that failed. `status` is 0 without a response; `body` is the response's JSON, if it has one. */
 export class ApiError extends Error {
@@ -12,12 +13,6 @@ export class ApiError extends Error {
     this.body = body;
   }
 }
-
-export const key = {
-  get: () => sessionStorage.getItem(KEY),
-  keep: (text) => sessionStorage.setItem(KEY, text),
-  forget: () => sessionStorage.removeItem(KEY),
-};
 
 let refused = () => {};
 
@@ -40,8 +35,7 @@ export async function request(method, path, { headers = {}, body, signal } = {})
   const sent = key.get();
   let response;
   try {
-    const all = { ...headers, ...(sent === null ? {} : { "X-API-Key": onTheWire(sent) }) };
-    response = await fetch(new URL(path, ROOT), { method, headers: all, body, signal, cache: "no-store" });
+    response = await fetch(new URL(path, ROOT), { method, headers: { ...headers, ...keyHeaders() }, body, signal, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "The gateway doesn't answer. Is it running, and are you on its network?");
@@ -74,8 +68,14 @@ export function mistakesOf(error) {
   return Array.isArray(error.body?.details) ? error.body.details : [];
 }
 
+/** The header with the key; none without a key. */
+export function keyHeaders() {
+  const text = key.get();
+  return text === null ? {} : { "X-API-Key": onTheWire(text) };
+}
+
 // fetch() takes a header as one byte a character; the gateway decodes the bytes as UTF-8.
-function onTheWire(text) {
+export function onTheWire(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 
