@@ -23,7 +23,13 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 # Not from the mimetypes module, whose table depends on the machine.
-_CONTENT_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_CONTENT_TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 _OTHER = "text/plain"
 CONTENT_TYPES = (*_CONTENT_TYPES.values(), _OTHER)
 

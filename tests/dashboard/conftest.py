@@ -56,7 +56,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenDashboard]:
     """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
 
-    Or another page: `path="/docs"`. `models` are the configuration's profiles.
+    Or another page: `path="/docs"`. `models` are the configuration's profiles, `queue` its table of the line.
 
     At the test's end no page may have complained or asked another host.
     """
@@ -69,6 +69,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
             loaded: bool = False,
             path: str = "/dashboard",
             models: Mapping[str, object] = MappingProxyType({}),
+            queue: Mapping[str, object] = MappingProxyType({}),
             **options: Any,
         ) -> Visit:
             pace = Stepwise()
@@ -81,6 +82,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
                 "server": {"state_dir": str(tmp_path / "state")},
                 "auth": {"api_key": api_key},
                 "models": dict(models),
+                "queue": dict(queue),
             }
             gateway = await stack.enter_async_context(running_gateway(tables))
             stack.callback(pace.finish)

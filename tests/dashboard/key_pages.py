@@ -1,4 +1,4 @@
-"""The page of keys, for the tests of it."""
+"""The view of people, for the tests of its keys."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ async def report_usage(page: Page, **untold: int) -> None:
 
 
 async def open_keys(open_dashboard: OpenDashboard, api_key: str = OWNER, **options: Any) -> Visit:
-    """The page of keys, opened by the owner, or without any key."""
+    """The view of people, opened by the owner, or without any key."""
     visit = await open_dashboard(api_key=api_key, **options)
     await report_usage(visit.page)
     if api_key:
         await visit.log_in(api_key)
-    await visit.go_to("Keys")
+    await visit.go_to("People")
     await expect(visit.page.get_by_text("There are no")).to_be_visible()
     return visit
 

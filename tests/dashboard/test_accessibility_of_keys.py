@@ -1,4 +1,4 @@
-"""Accessibility of the pages of keys, usage and connecting."""
+"""Accessibility of the views of people and connecting."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ async def test_the_keyboard_is_enough_for_keys(open_dashboard: OpenDashboard) ->
     await report_usage(visit.page)
     await visit.log_in(OWNER)
     press, page = visit.page.keyboard.press, visit.page
-    await visit.tab_to("Keys")
+    await visit.tab_to("People")
     await press("Enter")
-    await expect(page.get_by_role("heading", name="Keys", exact=True)).to_be_focused()
+    await expect(page.get_by_role("heading", name="People", exact=True)).to_be_focused()
     await visit.tab_to("Make a key")
     await press("Enter")
     await expect(page.get_by_label("Name", exact=True)).to_be_focused()
@@ -100,7 +100,7 @@ async def test_axe_finds_nothing_about_usage(open_dashboard: OpenDashboard, devi
     """In both schemes; also the view of one's own key."""
     visit, _ = await open_usage(open_dashboard, color_scheme="light", **device)
     await expect(table(visit, "By key")).to_be_visible()
-    for view in ("Usage", "Connect"):
+    for view in ("People", "Connect"):
         await visit.go_to(view)
         assert await violations(visit.page) == []
         await visit.page.emulate_media(color_scheme="dark")
@@ -112,7 +112,7 @@ async def test_usage_fits_a_phone(open_dashboard: OpenDashboard) -> None:
     rows = [*ROWS, used("2027-01-31", "n" * 64, 10**6, 10**6, 10**6, 10**12, 10**12, 10**12, 10**10, 10**6)]
     visit, _ = await open_usage(open_dashboard, rows)
     await expect(table(visit, "By key")).to_be_visible()
-    for view in ("Usage", "Connect"):
+    for view in ("People", "Connect"):
         await visit.go_to(view)
         for width in (1280, 768, 390, 320):
             await visit.page.set_viewport_size({"width": width, "height": 700})

@@ -7,8 +7,9 @@ import json
 import shlex
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
+from lmgateway.cli.client_snippets import Access, clients, fill
 from tests.dashboard.browsing import MODEL, Visit
 from tests.dashboard.conftest import OpenDashboard
 
@@ -35,7 +36,7 @@ async def test_a_key_for_inference_sees_itself(open_dashboard: OpenDashboard) ->
     await expect(view).to_contain_text("At most 2 requests at once")
     await expect(page.locator("#connect-default")).to_have_text(MODEL)
     await expect(page.locator("#connect-models")).to_contain_text("qwen2.5-7b-instruct")
-    for hidden in ("#view-now", "#view-usage", "#view-keys", "#views", "#live"):
+    for hidden in ("#view-now", "#view-people", "#live"):
         await expect(page.locator(hidden)).to_be_hidden()
     paths = {url.removeprefix(visit.gateway.base_url).partition("?")[0] for url in visit.asked}
     asked = {path for path in paths if not path.startswith("/dashboard")}
@@ -62,26 +63,80 @@ async def test_what_was_used_today_is_shown(open_dashboard: OpenDashboard) -> No
     await expect(bar).to_have_attribute("value", str(used))
 
 
-async def test_the_snippets_are_right(open_dashboard: OpenDashboard) -> None:
-    """Python parses, the shell's words are the gateway's address and a JSON body, and no key is in them."""
-    visit, _ = await open_as(open_dashboard, "anna", model=MODEL)
+async def test_the_lines_are_those_of_the_command_line(open_dashboard: OpenDashboard) -> None:
+    """Of every client, to the letter but for quotes; the Python is valid, and no key is in them."""
+    visit, key = await open_as(open_dashboard, "anna", model=MODEL)
     base = visit.gateway.base_url
     await expect(visit.page.get_by_role("group", name="Base URL")).to_have_text(f"{base}/v1")
-    texts = {
-        name: await visit.page.get_by_role("group", name=name, exact=True).inner_text()
-        for name in ("OpenAI's Python library", "Claude Code", "curl")
-    }
-    assert all("sk-lm-…" in text for text in texts.values())
-    calls = [
-        node for node in ast.walk(ast.parse(texts["OpenAI's Python library"])) if isinstance(node, ast.Call)
-    ]
-    keywords = {one.arg: one.value for call in calls for one in call.keywords}
-    assert ast.literal_eval(keywords["base_url"]) == f"{base}/v1"
-    assert ast.literal_eval(keywords["model"]) == MODEL
-    assert f"export ANTHROPIC_BASE_URL={base}\n" in texts["Claude Code"]
-    words = shlex.split(texts["curl"].replace("\\\n", " "))
-    assert words[:2] == ["curl", f"{base}/v1/chat/completions"]
-    assert json.loads(words[words.index("-d") + 1])["model"] == MODEL
+    access = Access(base_url=base, key="sk-lm-…", model=MODEL)
+    for client in clients():
+        group = visit.page.get_by_role("group", name=client.name, exact=True)
+        await expect(group).to_have_text(fill(client, access), use_inner_text=True)
+    ast.parse(await visit.page.get_by_role("group", name="OpenAI's Python library").inner_text())
+    assert key not in await visit.page.content()
+
+
+async def test_a_model_is_chosen_and_quoted(open_dashboard: OpenDashboard) -> None:
+    """Whatever its name is, the shell and JSON get it whole."""
+    visit, _ = await open_as(open_dashboard, "anna")
+    odd = 'it\'s "odd" $HOME'
+    names = {"data": [{"id": MODEL}, {"id": odd}, {"id": "nomic-embed"}]}
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(json=names)
+
+    await visit.page.route("**/v1/models", answer)
+    await visit.page.reload()
+    select = visit.page.get_by_label("For the model")
+    await expect(select.locator("option")).to_have_text([MODEL, odd])
+    await select.select_option(odd)
+    curl = visit.page.get_by_role("group", name="curl", exact=True)
+    await expect(curl).to_contain_text("odd")
+    words = shlex.split((await curl.inner_text()).replace("\\\n", " "))
+    assert words[:2] == ["curl", f"{visit.gateway.base_url}/v1/chat/completions"]
+    assert json.loads(words[words.index("-d") + 1])["model"] == odd
+    claude = await visit.page.get_by_role("group", name="Claude Code").inner_text()
+    assert shlex.split(claude)[-2] == f"CLAUDE_CODE_SUBAGENT_MODEL={odd}"
+
+
+async def test_the_key_is_put_in_on_request(open_dashboard: OpenDashboard) -> None:
+    """And is gone when the view is left."""
+    visit, key = await open_as(open_dashboard, "anna")
+    claude = visit.page.get_by_role("group", name="Claude Code")
+    await expect(claude).to_contain_text("ANTHROPIC_AUTH_TOKEN='sk-lm-…'")
+    await visit.button("Put my key in").click()
+    await expect(visit.button("Put my key in")).to_have_attribute("aria-pressed", "true")
+    await expect(claude).to_contain_text(f"ANTHROPIC_AUTH_TOKEN={key}\n", use_inner_text=True)
+    await visit.go_to("Chat")
+    await expect(visit.page.get_by_role("heading", name="Chat")).to_be_focused()
+    assert key not in await visit.page.content()
+    await visit.go_to("Connect")
+    await expect(claude).to_contain_text("ANTHROPIC_AUTH_TOKEN='sk-lm-…'")
+    await visit.button("Put my key in").click()
+    await visit.button("Put my key in").click()
+    assert key not in await visit.page.content()
+
+
+async def test_a_gateway_without_a_key_has_none_to_put_in(open_dashboard: OpenDashboard) -> None:
+    """Libraries insist on one all the same."""
+    visit = await open_dashboard(path="/dashboard#connect")
+    await expect(visit.page.get_by_role("group", name="Claude Code")).to_contain_text(
+        "export ANTHROPIC_AUTH_TOKEN=none"
+    )
+    await expect(visit.button("Put my key in")).to_be_hidden()
+
+
+async def test_a_phone_scans_the_base_url(open_dashboard: OpenDashboard) -> None:
+    """The code is made when it is asked for; an address that no phone reaches is said."""
+    visit, _ = await open_as(open_dashboard, "anna")
+    async with visit.page.expect_request("**/dashboard/qr") as asked:
+        await visit.page.get_by_text("On a phone").click()
+    base = visit.gateway.base_url
+    assert json.loads((await asked.value).post_data or "") == {"text": f"{base}/v1"}
+    image = visit.page.get_by_role("img", name=f"QR code of {base}/v1")
+    await expect(image).to_have_js_property("complete", value=True)
+    assert await image.evaluate("node => node.naturalWidth") > 0
+    await expect(visit.page.get_by_text("an address of the gateway's own machine")).to_be_visible()
 
 
 async def test_a_snippet_is_copied(open_dashboard: OpenDashboard) -> None:
@@ -103,7 +158,7 @@ async def test_without_the_scope_models_no_model_is_managed(open_dashboard: Open
     for hidden in ("#view-models", "#tile-active", "#view-connect"):
         await expect(visit.page.locator(hidden)).to_be_hidden()
     links = visit.page.get_by_role("navigation", name="Views").get_by_role("link")
-    await expect(links).to_have_text(["Now", "Usage", "Connect", "Log"])
+    await expect(links).to_have_text(["Now", "People", "Connect", "Log"])
     assert not [url for url in visit.asked if "/admin/models" in url]
     assert await visit.page.locator("#log-kind-studio").is_hidden()
 
@@ -138,10 +193,10 @@ async def test_the_views_are_in_the_history(open_dashboard: OpenDashboard) -> No
 async def test_a_view_that_the_key_may_not_see_isnt_shown(open_dashboard: OpenDashboard) -> None:
     """Its link may be in a bookmark."""
     visit, _ = await open_as(open_dashboard, "anna")
-    await visit.open("/dashboard#keys")
+    await visit.open("/dashboard#people")
     await visit.page.reload()
     await expect(visit.page.get_by_role("heading", name="Your key: anna")).to_be_visible()
-    await expect(visit.page.locator("#view-keys")).to_be_hidden()
+    await expect(visit.page.locator("#view-people")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -155,5 +210,5 @@ async def test_a_right_that_is_taken_away_leaves_the_page(
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     visit.tolerated = 403  # until the page learns of the change
     await visit.change_key("PATCH", "anna", scopes=scopes)
-    await expect(visit.page.get_by_role("link", name="Keys", exact=True)).to_be_hidden()
+    await expect(visit.page.get_by_role("link", name="Models", exact=True)).to_be_hidden()
     await expect(visit.page.get_by_role("heading", name=heading)).to_be_visible()

@@ -1,4 +1,4 @@
-"""The page of keys: the list, and how a key is changed, rotated and revoked."""
+"""The keys in the view of people: the list, and how a key is changed, rotated and revoked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ async def test_the_list_says_what_each_key_may_and_used(open_dashboard: OpenDash
     anna, ben = row(visit, "anna"), row(visit, "ben")
     for text in ("Her laptop", "inference, tools", "models qwen*", "default qwen2.5-7b-instruct"):
         await expect(anna).to_contain_text(text)
-    await expect(anna.locator(".limits")).to_have_text("30 requests a minute200,000 tokens a day")
+    await expect(anna.locator(".limits")).to_have_text(
+        "0 of 30 requests this minute0 of 200,000 tokens today"
+    )
     await expect(anna.locator(".today")).to_have_text("12 requests1,234 tokens")
     await expect(anna.locator(".month")).to_have_text("12 requests1,234 tokens")
     await expect(ben.locator(".today")).to_have_text("0 requests0 tokens")
@@ -71,7 +73,7 @@ async def test_only_what_changed_is_sent(open_dashboard: OpenDashboard) -> None:
     }
     await expect(page.locator("#notices")).to_contain_text("anna was changed.")
     await expect(visit.button("Change anna")).to_be_focused()
-    await expect(row(visit, "anna").locator(".limits")).to_have_text("5 requests a minute")
+    await expect(row(visit, "anna").locator(".limits")).to_have_text("0 of 5 requests this minute")
 
 
 async def test_a_rotated_key_has_its_grace(open_dashboard: OpenDashboard) -> None:

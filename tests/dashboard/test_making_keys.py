@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from urllib.parse import unquote
 
 import pytest
 from playwright.async_api import Route, expect
@@ -48,6 +50,24 @@ async def test_a_key_is_made_and_shown_once(open_dashboard: OpenDashboard) -> No
     await expect(visit.button("Make a key")).to_be_focused()
     await expect(row(visit, "anna")).to_contain_text(secret[:14])
     assert secret[14:] not in await visit.page.evaluate(EVERYTHING)
+
+
+async def test_a_new_key_signs_a_phone_in(open_dashboard: OpenDashboard) -> None:
+    """By a QR code of a link that has the key where no server sees it; it leaves with the dialog."""
+    visit = await open_keys(open_dashboard)
+    secret = await make(visit, "anna")
+    async with visit.page.expect_request("**/dashboard/qr") as asked:
+        await dialog(visit).get_by_text("Sign in on a phone").click()
+    link = json.loads((await asked.value).post_data or "")["text"]
+    page, fragment = link.split("#")
+    assert page == f"{visit.gateway.base_url}/dashboard"
+    assert unquote(fragment) == f"key={secret}"
+    code = visit.page.get_by_role("img", name="QR code of a link that signs in with the key anna")
+    await expect(code).to_have_js_property("complete", value=True)
+    assert await code.evaluate("node => node.naturalWidth") > 0
+    await visit.button("Close").click()
+    await expect(code).to_have_count(0)
+    assert not [url for url in visit.asked if secret[14:] in unquote(url)]
 
 
 async def test_a_secret_leaves_the_page_with_its_dialog(open_dashboard: OpenDashboard) -> None:

@@ -1,20 +1,13 @@
-// The view of the caller's own key: what it may use, what it has used, and how clients connect with it.
+// The view of the caller's own key: what it may use, and what it has used. connect-lines.js has how clients connect.
 
-import { ROOT, call } from "./api.js";
 import { SCOPES } from "./caller.js";
-import { copyButton } from "./copying.js";
+import { ClientLines } from "./connect-lines.js";
 import { byId, make, setChildren, setText } from "./dom.js";
 import { count, dateAndTime, fromNow, plural } from "./format.js";
-import { snippets } from "./snippets.js";
+import { modelNames } from "./model-names.js";
 import { whileVisible } from "./visible.js";
 
 const REFRESH_SECONDS = 15;
-const MODEL_TO_CHOOSE = "your-model";
-// The key itself would be in a text that is easily shared.
-const PLACEHOLDER = "sk-lm-…";
-// Libraries insist on a key.
-const ANY_KEY = "none";
-const BASE = ROOT.href.replace(/\/$/, "");
 const COUNTED = [
   ["requestsPerMinute", "Requests this minute"],
   ["tokensPerMinute", "Tokens this minute"],
@@ -24,17 +17,19 @@ const COUNTED = [
 export class Connect {
   #caller;
   #isShown;
-  #models = null;
+  #lines;
 
   constructor(caller, isShown) {
     this.#caller = caller;
     this.#isShown = isShown;
+    this.#lines = caller.has("inference") ? new ClientLines(caller) : null;
+    byId("connect-how").hidden = this.#lines === null;
     whileVisible(REFRESH_SECONDS, () => this.#refresh());
   }
 
   async shown() {
     this.#show();
-    if (this.#models === null && this.#caller.has("inference")) await this.#list();
+    if (this.#lines !== null) await Promise.all([this.#lines.shown(), this.#list()]);
   }
 
   async #refresh() {
@@ -48,15 +43,16 @@ export class Connect {
     this.#showUsage();
   }
 
-  // Once: each of these requests counts as one of the key's.
   async #list() {
+    const box = byId("connect-models");
     try {
-      this.#models = (await call("GET", "v1/models")).data.map(({ id }) => id);
+      const names = await modelNames();
+      setChildren(box, names.map((name) => make("code", {}, name)));
+      if (names.length === 0) setText(box, "None now.");
+      this.#lines.offer(names);
     } catch (error) {
-      setText(byId("connect-models"), `The models can't be listed: ${error.message}`);
-      return;
+      setText(box, `The models can't be listed: ${error.message}`);
     }
-    this.#show();
   }
 
   #show() {
@@ -64,18 +60,9 @@ export class Connect {
     setText(byId("connect-title"), titleOf(this.#caller));
     setText(byId("connect-note"), key.note ?? "");
     byId("connect-scopes").replaceChildren(...SCOPES.filter(([scope]) => this.#caller.has(scope)).map(([, meaning]) => make("li", {}, meaning)));
-    if (this.#models !== null) {
-      byId("connect-models").replaceChildren(...(this.#models.length > 0 ? this.#models.flatMap((id) => [make("code", {}, id), " "]) : ["None now."]));
-    }
     setText(byId("connect-default"), key.model ?? "the active model");
     setText(byId("connect-expires"), key.expiresAt ? `${dateAndTime(key.expiresAt)}, ${fromNow(key.expiresAt)}` : "it doesn't expire");
     this.#showUsage();
-    byId("connect-placeholder").hidden = this.#caller.isAnyone;
-    byId("connect-how").hidden = !this.#caller.has("inference");
-    setText(byId("connect-base"), `${BASE}/v1`);
-    const model = key.model ?? this.#models?.find((id) => !id.includes("embed")) ?? MODEL_TO_CHOOSE;
-    byId("connect-copy").replaceChildren(copyButton(byId("connect-base"), "Copy", { "aria-label": "Copy the base URL" }));
-    byId("connect-snippets").replaceChildren(...snippets(BASE, model, this.#caller.isAnyone ? ANY_KEY : PLACEHOLDER).map(snippet));
   }
 
   #showUsage() {
@@ -94,12 +81,6 @@ function titleOf({ name, isAnyone }) {
 function meter(label, used, left, limit) {
   const told = limit ? `${count(used)} of ${count(limit)}, ${count(left)} left` : `${count(used)}, no limit`;
   const line = make("p", { class: "meter" }, make("span", {}, label), make("span", { class: "hint" }, told));
-  const bar = limit ? [make("progress", { max: limit, value: Math.min(limit - left, limit), "aria-label": label })] : [];
+  const bar = limit ? [make("progress", { class: left <= 0 ? "full" : null, max: limit, value: Math.min(limit - left, limit), "aria-label": label })] : [];
   return make("li", {}, line, ...bar);
-}
-
-function snippet({ title, text }) {
-  const code = make("pre", {}, text);
-  const box = make("div", { class: "code", tabindex: "0", role: "group", "aria-label": title }, code);
-  return make("li", {}, make("div", { class: "titled" }, make("h3", {}, title), copyButton(code, "Copy", { "aria-label": `Copy: ${title}` })), box);
 }

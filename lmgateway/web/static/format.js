@@ -6,6 +6,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const shortClock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
 
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const month = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
@@ -61,6 +62,14 @@ export function dayOfMonth(date) {
   const [year, month, number] = date.split("-").map(Number);
   return day.format(new Date(year, month - 1, number));
 }
+
+/** A month, such as 2027-01. */
+export function monthOfYear(text) {
+  const [year, number] = text.split("-").map(Number);
+  return month.format(new Date(year, number - 1, 1));
+}
+
+export const hourOfDay = (timestamp) => shortClock.format(new Date(timestamp));
 
 export const dateAndTime = (timestamp) => moment.format(new Date(timestamp));
 

@@ -6,6 +6,8 @@ import { openDialog } from "./dialog.js";
 import { make, options } from "./dom.js";
 import { fromNow } from "./format.js";
 import { KeyFields, difference } from "./key-fields.js";
+import { qrWhenOpened } from "./qr-details.js";
+import { signInLink } from "./sign-in-link.js";
 
 const GRACES = [["0", "at once"], ["3600", "after 1 hour"], ["86400", "after 1 day"], ["604800", "after 7 days"]];
 
@@ -55,11 +57,24 @@ export function showSecret({ name, key: secret }, isOwn) {
   ];
   return openDialog({
     title: `The key ${name}`,
-    content: [make("p", {}, ...sentences), text, copyButton(text, "Copy the key", { autofocus: true })],
+    content: [make("p", {}, ...sentences), text, copyButton(text, "Copy the key", { autofocus: true }), signInOnPhone(name, secret)],
     confirm: "Close",
     mood: "",
     cancel: null,
   });
+}
+
+function signInOnPhone(name, secret) {
+  const details = make(
+    "details",
+    {},
+    make("summary", {}, "Sign in on a phone"),
+    make("p", { class: "hint" }, "Whoever scans this code opens the dashboard with the key. It is as secret as the key itself."),
+    make("p", { class: "mistake", role: "alert" }),
+    make("div", { class: "qr-box" }),
+  );
+  qrWhenOpened(details, signInLink(secret), `QR code of a link that signs in with the key ${name}`);
+  return details;
 }
 
 export function askToRotate(key, send) {

@@ -1,17 +1,12 @@
 // Renders the table of keys.
 
 import { byId, make, reconcile, setChildren, setText } from "./dom.js";
+import { limitMeters } from "./limits.js";
 import { NOTHING, count, dateAndTime, fromNow, plural } from "./format.js";
 
 // A browser takes seconds for thousands of rows.
 const MOST = 200;
 const SOON_MS = 7 * 86_400_000;
-const LIMITS = [
-  ["requestsPerMinute", "requests a minute"],
-  ["tokensPerMinute", "tokens a minute"],
-  ["tokensPerDay", "tokens a day"],
-  ["running", "at once"],
-];
 
 const FIRST =
   "There are no keys yet, so every request is served. The first key must have the scope admin, and from then on every request needs a key.";
@@ -56,7 +51,7 @@ function fill(node, key, usage, isOwn) {
   shown.set(node, key);
   setLines(node, "who", [key.name, ...badges(key, isOwn)], [key.note, `sk-lm-${key.id}:…`]);
   setLines(node, "rights", [key.scopes.join(", ") || "nothing"], rights(key));
-  setLines(node, "limits", [], limits(key));
+  setChildren(node.querySelector(".limits"), limits(key, usage.limits));
   setLines(node, "today", ...usageLines(usage.today, key));
   setLines(node, "month", ...usageLines(usage.month, key));
   const expires = key.expiresAt && `${isPast(key.expiresAt) ? "expired" : "expires"} ${dateAndTime(key.expiresAt)}`;
@@ -94,9 +89,9 @@ function rights({ models, model, addresses, class: priority, share }) {
   ];
 }
 
-function limits(key) {
-  const set = LIMITS.filter(([name]) => key.limits[name]).map(([name, unit]) => `${count(key.limits[name])} ${unit}`);
-  return set.length > 0 ? set : ["none"];
+function limits({ name, limits }, standings) {
+  const meters = limitMeters(name, limits, standings?.get(name));
+  return meters.length > 0 ? meters : [make("span", { class: "sub" }, "none")];
 }
 
 /** The lines about what a key used; unknown if there are no rows at all. */

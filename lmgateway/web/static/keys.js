@@ -3,13 +3,14 @@
 import { call, replacingKey } from "./api.js";
 import { firstOfMonth, today } from "./days.js";
 import { byId, setText } from "./dom.js";
+import { limitsByKey } from "./limits.js";
 import { askForChanges, askForNewKey, askToRevoke, askToRotate, showSecret } from "./key-dialogs.js";
 import { key } from "./key-store.js";
 import { showKeys } from "./keys-view.js";
 import { notify } from "./notices.js";
 import { soon, whileVisible } from "./visible.js";
 
-const REFRESH_SECONDS = 30;
+const REFRESH_SECONDS = 15;
 
 const pathOf = (name) => `admin/keys/${encodeURIComponent(name)}`;
 
@@ -19,6 +20,7 @@ export class Keys {
   #modelKeys;
   #keys = null;
   #usage = { today: null, month: null };
+  #limits = null;
   #refreshSoon = soon(100, () => this.#refresh());
 
   /** `modelKeys` returns the keys of the known models, which the dialog suggests. */
@@ -40,20 +42,22 @@ export class Keys {
   }
 
   async #refresh() {
-    const [keys, ofToday, ofMonth] = await Promise.allSettled([
+    const [keys, ofToday, ofMonth, limits] = await Promise.allSettled([
       call("GET", "admin/keys"),
       usageSince(today()),
       usageSince(firstOfMonth()),
+      limitsByKey(),
     ]);
-    const failed = [keys, ofToday, ofMonth].find(({ status }) => status === "rejected");
+    const failed = [keys, ofToday, ofMonth, limits].find(({ status }) => status === "rejected");
     setText(byId("keys-mistake"), failed?.reason.message ?? "");
     this.#keys = keys.value?.keys ?? null;
     this.#usage = { today: ofToday.value ?? null, month: ofMonth.value ?? null };
+    this.#limits = limits.value ?? null;
     this.#show();
   }
 
   #show() {
-    showKeys(this.#keys, this.#usage, byId("keys-find").value, this.#caller, this);
+    showKeys(this.#keys, { ...this.#usage, limits: this.#limits }, byId("keys-find").value, this.#caller, this);
   }
 
   async #make() {

@@ -4,21 +4,21 @@ import { Activity } from "./activity.js";
 import { showAlertChoices } from "./alerts-view.js";
 import { Alerts } from "./alerts.js";
 import { onRefused } from "./api.js";
+import { Chat } from "./chat.js";
 import { Connect } from "./connect.js";
 import { byId, setText } from "./dom.js";
 import { timeOfDay } from "./format.js";
 import { key } from "./key-store.js";
-import { Keys } from "./keys.js";
 import { Log } from "./log.js";
 import { logIn, startOver } from "./login.js";
 import { Models } from "./models.js";
 import { notifyError } from "./notices.js";
+import { People } from "./people.js";
 import { Requests } from "./requests.js";
 import { Stream } from "./stream.js";
 import { watchStudio } from "./studio.js";
 import { showActivityInTitle } from "./title.js";
 import { Trends } from "./trends.js";
-import { Usage } from "./usage.js";
 import { Views } from "./views.js";
 import { soon, whileVisible } from "./visible.js";
 
@@ -38,17 +38,17 @@ const activity = new Activity(activityChanged);
 const trends = caller.has("observe") ? new Trends(isShown("now")) : null;
 const requests = caller.has("observe") ? new Requests(caller, reported) : null;
 const log = caller.has("observe") ? new Log(caller.has("log")) : null;
-const usage = caller.has("observe") ? new Usage() : null;
-const keys = caller.has("admin") ? new Keys(caller, { isShown: isShown("keys"), modelKeys: () => models.keys() }) : null;
+const people = caller.has("observe") ? new People(caller, { isShown: isShown("people"), modelKeys: () => models.keys() }) : null;
+const chat = caller.has("inference") ? new Chat(caller) : null;
 const connect = new Connect(caller, isShown("connect"));
-const listeners = [alerts, activity, models, requests, log, keys, { onEvent: rightsChanged }].filter((listener) => listener !== null);
+const listeners = [alerts, activity, models, requests, log, people, { onEvent: rightsChanged }].filter((listener) => listener !== null);
 
 views.start({
   ...(requests && { now: () => trends.shown() }),
   ...(models && { models: () => {} }),
-  ...(usage && { usage: () => usage.shown() }),
-  ...(keys && { keys: () => keys.shown() }),
+  ...(people && { people: () => people.shown() }),
   connect: () => connect.shown(),
+  ...(chat && { chat: () => chat.shown() }),
   ...(log && { log: () => {} }),
 });
 byId("content").focus({ preventScroll: true });

@@ -1,37 +1,22 @@
-// How clients connect, as texts to copy.
+// How clients connect, as texts to copy. `lmgateway init` fills the same templates.
 
-const quoted = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+import { call } from "./api.js";
 
-/** The snippets for a gateway at `base` (without a final slash), as {title, text}. */
-export function snippets(base, model, key) {
-  const chat = JSON.stringify({ model, messages: [{ role: "user", content: "Hello!" }] });
-  return [
-    {
-      title: "OpenAI's Python library",
-      text: `from openai import OpenAI
+const FILTERS = {
+  shell: (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${FILTERS.single(text)}'`),
+  // Between the single quotes of a shell's word.
+  single: (text) => text.replaceAll("'", "'\\''"),
+  json: (text) => JSON.stringify(text),
+};
 
-client = OpenAI(base_url=${JSON.stringify(`${base}/v1`)}, api_key="${key}")
-chat = client.chat.completions.create(
-    model=${JSON.stringify(model)}, messages=[{"role": "user", "content": "Hello!"}]
-)
-print(chat.choices[0].message.content)`,
-    },
-    {
-      title: "Claude Code",
-      text: `unset ANTHROPIC_API_KEY
-export ANTHROPIC_BASE_URL=${quoted(base)}
-export ANTHROPIC_AUTH_TOKEN=${key}
-export ANTHROPIC_MODEL=${quoted(model)}
-export ANTHROPIC_DEFAULT_HAIKU_MODEL=${quoted(model)}
-export CLAUDE_CODE_SUBAGENT_MODEL=${quoted(model)}
-claude`,
-    },
-    {
-      title: "curl",
-      text: `curl ${quoted(`${base}/v1/chat/completions`)} \\
-  -H 'Authorization: Bearer ${key}' \\
-  -H 'Content-Type: application/json' \\
-  -d ${quoted(chat)}`,
-    },
-  ];
+/** The templates, as {name, about, lines}. Throws ApiError. */
+export const clientTemplates = () => call("GET", "dashboard/static/clients.json");
+
+/** A template's text with these values of BASE (without a final slash), KEY and MODEL. */
+export function fill({ lines }, values) {
+  const replace = (_, text, filters) => {
+    const filled = text.replace(/\$(BASE|KEY|MODEL)/g, (_name, name) => values[name]);
+    return filters.split("|").slice(1).reduce((quoted, name) => FILTERS[name](quoted), filled);
+  };
+  return lines.join("\n").replace(/\{\{(.+?)((?:\|\w+)+)\}\}/g, replace);
 }

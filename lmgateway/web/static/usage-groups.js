@@ -15,23 +15,23 @@ export const MEASURES = {
   gpu: { name: "GPU time", of: ({ gpuMs }) => gpuMs, write: duration, axis: (value) => `${count(value / 60_000)} min`, unit: 60_000 },
 };
 
-/** The groups as {name, days, sum}, the largest first; `days` is the measure by date. */
+/** The groups as {name, slots, sum}, the largest first; `slots` is the measure by hour, day or month. */
 export function groupRows(rows, measure) {
   const groups = new Map();
   for (const row of rows) {
-    const group = groups.get(row.group) ?? { name: nameOf(row.group), days: new Map(), sum: 0 };
+    const group = groups.get(row.group) ?? { name: nameOf(row.group), slots: new Map(), sum: 0 };
     groups.set(row.group, group);
-    add(group, row.day, measure.of(row));
+    add(group, row.slot, measure.of(row));
   }
   const sorted = [...groups.values()].filter(({ sum }) => sum > 0).sort((a, b) => b.sum - a.sum);
   if (sorted.length <= MOST) return sorted;
-  const rest = { name: REST, days: new Map(), sum: 0 };
-  for (const { days } of sorted.splice(MOST - 1)) days.forEach((value, day) => add(rest, day, value));
+  const rest = { name: REST, slots: new Map(), sum: 0 };
+  for (const { slots } of sorted.splice(MOST - 1)) slots.forEach((value, slot) => add(rest, slot, value));
   return [...sorted, rest];
 }
 
-function add(group, day, value) {
-  group.days.set(day, (group.days.get(day) ?? 0) + value);
+function add(group, slot, value) {
+  group.slots.set(slot, (group.slots.get(slot) ?? 0) + value);
   group.sum += value;
 }
 

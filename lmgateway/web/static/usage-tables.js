@@ -1,7 +1,7 @@
-// The usage as tables: the sum of each key or model, and each day's rows.
+// The usage as tables: the sum of each key or model, and the rows of each hour, day or month.
 
 import { byId, make, setText } from "./dom.js";
-import { NOTHING, count, dayOfMonth, duration } from "./format.js";
+import { NOTHING, count, duration } from "./format.js";
 import { nameOf } from "./usage-groups.js";
 
 const COLUMNS = [
@@ -17,27 +17,29 @@ const COLUMNS = [
 const SUMMED = ["requests", "errors", "refused", "promptTokens", "completionTokens", "reasoningTokens", "gpuMs", "untold"];
 const HEADS = { key: "Key", model: "Model" };
 
-/** The sums by key or model, the one with most requests first, and the gateway's own total. */
-export function showTotals({ rows, by, total }) {
+/** The sums by key or model, the one with most requests first, and the total. */
+export function showTotals({ rows, by, title }) {
   const sums = new Map();
+  const total = {};
   for (const row of rows) {
     const sum = sums.get(row.group) ?? { group: row.group };
     sums.set(row.group, sum);
-    for (const name of SUMMED) sum[name] = (sum[name] ?? 0) + row[name];
+    for (const each of [sum, total]) for (const name of SUMMED) each[name] = (each[name] ?? 0) + row[name];
   }
   const sorted = [...sums.values()].sort((a, b) => b.requests - a.requests);
-  setText(byId("usage-totals-title"), `By ${by}`);
+  setText(byId("usage-totals-title"), `By ${title}`);
   fill("usage-totals", [HEADS[by]], [
     ...sorted.map((sum) => tableRow([[HEADS[by], nameOf(sum.group)]], sum)),
     tableRow([[HEADS[by], "Total"]], total, "total"),
   ]);
 }
 
-/** Each day's rows, the latest first. */
-export function showDays({ rows, by }) {
-  const sorted = [...rows].sort((a, b) => b.day.localeCompare(a.day) || nameOf(a.group).localeCompare(nameOf(b.group)));
-  setText(byId("usage-days-title"), `By day and ${by}`);
-  fill("usage-days", ["Day", HEADS[by]], sorted.map((row) => tableRow([["Day", dayOfMonth(row.day)], [HEADS[by], nameOf(row.group)]], row)));
+/** The rows of each hour, day or month, the latest first. */
+export function showTimes({ rows, range, by, title }) {
+  const sorted = [...rows].sort((a, b) => b.slot.localeCompare(a.slot) || nameOf(a.group).localeCompare(nameOf(b.group)));
+  setText(byId("usage-times-title"), `By ${range.unit} and ${title}`);
+  const row = (one) => tableRow([[range.column, range.write(one.slot)], [HEADS[by], nameOf(one.group)]], one);
+  fill("usage-times", [range.column, HEADS[by]], sorted.map(row));
 }
 
 function fill(id, names, rows) {
