@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Route, expect
 
-from lmgateway.observe.events import ErrorEvent, ModelUnloadStart
+from lmgateway.observe.events import ErrorEvent, ModelUnloadStart, RequestQueued
 from lmgateway.web.state import EVENTS
 from tests.dashboard.browsing import Visit
 from tests.dashboard.conftest import OpenDashboard
@@ -57,6 +60,60 @@ async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.get_by_text("1 of 4 events")).to_be_visible()
     await visit.page.get_by_label("Filter", exact=True).fill("nothing of the kind")
     await expect(visit.page.get_by_text("No event matches this filter.")).to_be_visible()
+
+
+async def test_the_log_is_filtered_by_key_and_model(open_dashboard: OpenDashboard) -> None:
+    """All events of a request are of its key and model, also those that don't name them."""
+    visit = await open_dashboard(path="/dashboard#log")
+    events = visit.gateway.app[EVENTS]
+    for number, (key, model) in enumerate((("anna", "qwen"), ("ben", "llama"), ("anna", "llama"))):
+        events.publish(
+            RequestQueued(
+                request_id=f"r{number}", key=key, model=model, priority="interactive", reason="slot", ahead=0
+            )
+        )
+    events.publish(ErrorEvent(operation="inference", request_id="r2", error="It broke.", total_time_ms=3))
+    publish(visit, "qwen")
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(5)
+    of_key, of_model = visit.page.get_by_label("Of key"), visit.page.get_by_label("Of model")
+    await expect(of_key.locator("option")).to_have_text(["any", "anna", "ben"])
+    await expect(of_model.locator("option")).to_have_text(["any", "llama", "qwen"])
+    await of_key.select_option("anna")
+    await expect(entries).to_have_count(3)
+    await of_model.select_option("llama")
+    await expect(entries).to_have_count(2)
+    await expect(entries.first).to_contain_text("It broke.")
+    await of_key.select_option("any")
+    await expect(entries).to_have_count(3)
+    await of_model.select_option("qwen")
+    await expect(entries).to_have_count(2)
+    await expect(entries.first).to_contain_text("model_unload_start")
+
+
+async def test_the_shown_events_are_exported(open_dashboard: OpenDashboard) -> None:
+    """As lines of JSON, the oldest first; the filter counts, and a paused log has what it shows."""
+    visit = await open_dashboard(path="/dashboard#log")
+    await expect(visit.button("Export")).to_be_hidden()
+    for key in ("apple", "pear", "apple pie"):
+        publish(visit, key)
+    entries = visit.page.get_by_role("log").get_by_role("listitem")
+    await expect(entries).to_have_count(3)
+    await visit.page.get_by_label("Filter", exact=True).fill("apple")
+    await visit.button("Pause").click()
+    publish(visit, "a late apple")
+    await expect(visit.page.get_by_text("Paused, 1 new")).to_be_visible()
+    async with visit.page.expect_download() as downloading:
+        await visit.button("Export").click()
+    download = await downloading.value
+    assert re.fullmatch(r"lmgateway-events-[\dT-]+\.ndjson", download.suggested_filename)
+    text = await asyncio.to_thread(Path(await download.path()).read_text)
+    lines = [json.loads(line) for line in text.splitlines()]
+    assert [(line["event"], line["data"]["modelKey"]) for line in lines] == [
+        ("model_unload_start", "apple"),
+        ("model_unload_start", "apple pie"),
+    ]
+    assert all(line["data"]["timestamp"] for line in lines)
 
 
 async def test_the_log_can_be_paused(open_dashboard: OpenDashboard) -> None:

@@ -1,8 +1,11 @@
-// The live event log: newest first, with a filter, and a pause that holds new events back.
+// The live event log: newest first, with a filter, a pause that holds new events back, and an export.
 
 import { describe } from "./describe.js";
 import { byId, make, setText } from "./dom.js";
+import { download } from "./download.js";
 import { count, plural, timeOfDay } from "./format.js";
+import { LogFilter } from "./log-filter.js";
+import { Subjects } from "./log-subjects.js";
 
 const MOST = 500;
 
@@ -11,13 +14,14 @@ export class Log {
   #waiting = [];
   #paused = false;
   #frame = 0;
+  #subjects = new Subjects();
+  #filter = new LogFilter(() => this.#filterAll());
 
   /** Without the scope `log`, the stream has none of LM Studio's log. */
   constructor(hasLog) {
     byId("log-kind-studio").hidden = !hasLog;
-    byId("log-filter").addEventListener("input", () => this.#filter());
-    byId("log-kind").addEventListener("change", () => this.#filter());
     byId("log-pause").addEventListener("click", () => this.#pause(!this.#paused));
+    byId("log-export").addEventListener("click", () => this.#export());
     byId("log-clear").addEventListener("click", () => this.#clear());
     this.#showCounts();
   }
@@ -34,13 +38,14 @@ export class Log {
   #flush() {
     this.#frame = 0;
     if (!this.#paused) {
-      for (const event of this.#waiting.splice(0)) this.#add(event);
+      const matches = this.#filter.matcher();
+      for (const event of this.#waiting.splice(0)) this.#add(event, matches);
       for (const entry of this.#entries.splice(MOST)) entry.node.remove();
     }
     this.#showCounts();
   }
 
-  #add({ name, data, text }) {
+  #add({ name, data, text }, matches) {
     const last = this.#entries[0];
     // A load has a hundred progress events: show only the latest of a row.
     if (name === "model_load_progress" && last?.name === name && last.modelKey === data.modelKey) {
@@ -53,21 +58,26 @@ export class Log {
       make("span", { class: "event" }, name),
       make("span", { class: "text" }, text),
     );
-    const entry = { node, name, kind: kindOf(name, data), modelKey: data.modelKey, words: `${name} ${text} ${data.requestId ?? ""}`.toLowerCase() };
-    node.hidden = !this.#matches(entry);
+    const words = `${name} ${text} ${data.requestId ?? ""}`.toLowerCase();
+    const entry = { node, name, data, kind: kindOf(name, data), modelKey: data.modelKey, words, ...this.#subjects.of(data) };
+    this.#filter.offer(entry);
+    node.hidden = !matches(entry);
     this.#entries.unshift(entry);
     byId("log").prepend(node);
   }
 
-  #matches({ kind, words }) {
-    const kinds = byId("log-kind").value;
-    const query = byId("log-filter").value.trim().toLowerCase();
-    return (kinds === "" || kinds.split(" ").some((selected) => kind.includes(selected))) && words.includes(query);
+  #filterAll() {
+    const matches = this.#filter.matcher();
+    for (const entry of this.#entries) entry.node.hidden = !matches(entry);
+    this.#showCounts();
   }
 
-  #filter() {
-    for (const entry of this.#entries) entry.node.hidden = !this.#matches(entry);
-    this.#showCounts();
+  // One JSON object a line, in the order in which they happened.
+  #export() {
+    const shown = this.#entries.filter(({ node }) => !node.hidden).reverse();
+    const lines = shown.map(({ name, data }) => `${JSON.stringify({ event: name, data })}\n`);
+    const name = `lmgateway-events-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.ndjson`;
+    download(new Blob(lines, { type: "application/x-ndjson" }), name);
   }
 
   #pause(paused) {
@@ -95,6 +105,7 @@ export class Log {
     setText(byId("log-empty"), all === 0 ? "No events yet. They appear here as they happen." : this.#whyNothing());
     byId("log-empty").hidden = seen > 0;
     byId("log-box").hidden = seen === 0;
+    byId("log-export").hidden = seen === 0;
   }
 }
 
