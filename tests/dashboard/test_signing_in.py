@@ -139,3 +139,30 @@ async def test_a_sign_in_link_is_shown_as_a_code(open_dashboard: OpenDashboard) 
     )
     assert shown == [f"{visit.gateway.base_url}{link()}", "Sign-in code", True]
     assert not [url for url in visit.asked if quote(KEY) in url and not url.startswith("data:")]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_own"),
+    [
+        ("http://127.0.0.1:8002/dashboard", True),
+        ("https://localhost/dashboard", True),
+        ("http://[::1]:8002/", True),
+        ("http://192.168.1.20:8002/dashboard", False),
+        ("http://localhost.example/", False),
+    ],
+)
+async def test_an_address_that_no_phone_can_open_is_told(
+    open_dashboard: OpenDashboard, url: str, is_own: bool
+) -> None:
+    """The gateway's owner mostly opens the dashboard by localhost."""
+    visit = await open_dashboard()
+    hint = await visit.page.evaluate(
+        """async (url) => {
+          const { showQr } = await import("./dashboard/static/qr.js");
+          const box = document.createElement("div");
+          await showQr(box, url);
+          return box.textContent;
+        }""",
+        url,
+    )
+    assert ("A phone can't open this address" in hint) is is_own
