@@ -136,7 +136,7 @@ async def test_a_phone_scans_the_base_url(open_dashboard: OpenDashboard) -> None
     image = visit.page.get_by_role("img", name=f"QR code of {base}/v1")
     await expect(image).to_have_js_property("complete", value=True)
     assert await image.evaluate("node => node.naturalWidth") > 0
-    await expect(visit.page.get_by_text("an address of the gateway's own machine")).to_be_visible()
+    await expect(visit.page.get_by_text("this address of the gateway's own machine")).to_be_visible()
 
 
 async def test_a_snippet_is_copied(open_dashboard: OpenDashboard) -> None:
