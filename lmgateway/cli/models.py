@@ -87,7 +87,8 @@ def unload(options: argparse.Namespace) -> int:
 
 def activate(options: argparse.Namespace) -> int:
     default = assigned_values("--default", options.defaults)
-    return _post(options, "/admin/models/activate", type=options.type, defaultInference=default)
+    force = options.force or None
+    return _post(options, "/admin/models/activate", type=options.type, defaultInference=default, force=force)
 
 
 def _post(options: argparse.Namespace, path: str, **fields: object) -> int:

@@ -79,6 +79,7 @@ def _add_activate(
         summary="make a model the active one, without loading it",
     )
     activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
+    activate.add_argument("--force", action="store_true", help="even if LM Studio has no model of this name")
     activate.set_defaults(command="models.activate")
     deactivate = add_command(
         commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"

@@ -9,8 +9,9 @@ from aiohttp import web
 from msgspec import structs
 
 from ..boxes.load_order import LoadedInstance
+from ..models.availability import Availability
 from ..models.memory import USUAL_DRAIN_SECONDS, Drain
-from ..models.names import WHERE_TO_LOOK, Availability
+from ..models.names import WHERE_TO_LOOK
 from ..scheduling.model_report import loaded_models
 from ..schema.common import ModelType
 from ..schema.model_list import ModelList
@@ -128,19 +129,19 @@ async def activate(request: web.Request) -> web.Response:
             model_key=active.model_key,
             instance_id=active.instance_id,
             default_inference=active.default_inference,
-            message=f"{active.name} is now the active model{_caveat(availability)}.",
+            message=f"{active.name} is now the active model{_caveat(availability, rules)}.",
         )
     )
 
 
-def _caveat(availability: Availability) -> str:
+def _caveat(availability: Availability, rules: Ruleset) -> str:
     match availability.place:
+        case "on disk" if rules.box.has_residency(rules.config):
+            return ", and is loaded for the first request that needs it"
         case "on disk":
             return ", but isn't loaded: load it, unless LM Studio loads models on demand"
         case "missing":
-            near = availability.near
-            hint = f"; similar names: {', '.join(near)}" if near else ""
-            return f", but LM Studio has no model of that name{hint}"
+            return ", but LM Studio has no model of that name"
     return ""
 
 

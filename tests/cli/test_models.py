@@ -29,7 +29,8 @@ async def test_table(commands: Commands) -> None:
     commands.simulator.load(CHAT, "second")
     result = await commands.run("activate", CHAT, "--id", "second")
     assert result == (0, "second is now the active model.\n")
-    assert await commands.run("models") == (
+    status, output = await commands.run("models")
+    assert (status, re.sub(r"[0-9.]+s\n", "0.0s\n", output)) == (
         0,
         """\
         MODEL                                 TYPE       SIZE     CONTEXT
@@ -45,6 +46,20 @@ LOADED               BOX       ORIGIN   PINNED  STATE     SLOTS  RUNS  WAITS  ID
 qwen2.5-7b-instruct  lmstudio  outside  no      resident      4     0      0  0.0s
 second               lmstudio  outside  no      resident      4     0      0  0.0s
 """,
+    )
+
+
+async def test_activating_a_name_that_lm_studio_does_not_have(commands: Commands) -> None:
+    """It is refused with the nearest names and exit status 66 (EX_NOINPUT), unless it is forced."""
+    status, output = await commands.run("activate", "qwen2.5-7b")
+    assert (status, "nearest on its disk: qwen2.5-7b-instruct" in output, "--force" in output) == (
+        66,
+        True,
+        True,
+    )
+    assert await commands.run("activate", "qwen2.5-7b", "--force") == (
+        0,
+        "qwen2.5-7b is now the active model, but LM Studio has no model of that name.\n",
     )
 
 
