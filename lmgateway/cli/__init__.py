@@ -26,7 +26,6 @@ INTERRUPTED = 130
 # 128 + SIGPIPE, as a shell reports it
 UNREAD = 141
 _EXIT_STATUS: dict[type[Exception], int] = {
-    CannotListen: EX_OSERR,
     CannotWrite: EX_CANTCREAT,
     StateInUse: EX_TEMPFAIL,
     VitalTaskFailed: EX_SOFTWARE,
@@ -55,6 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in exc.problems:
             say(f"lmgateway: {problem}", error=True)
         return EX_CONFIG
+    except CannotListen as exc:
+        from .ports import explain  # psutil takes 4 MB, which a gateway that serves doesn't need
+
+        say(f"lmgateway: {explain(exc)}", error=True)
+        return EX_OSERR
     except tuple(_EXIT_STATUS) as exc:
         say(f"lmgateway: {exc}", error=True)
         return _EXIT_STATUS[type(exc)]

@@ -23,11 +23,14 @@ CONNECT_SECONDS = 5
 EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
 _HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
+_WHERE_FROM = (
+    "The owner's is auth.api_key in the gateway's config.toml. It makes others: `lmgateway keys add NAME`."
+)
 _WRONG_KEY = (
     "The gateway doesn't accept this key: it is wrong, was revoked, or has expired. Give another one with "
-    "--key, or in GATEWAY_API_KEY."
+    f"--key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
 )
-_NO_KEY = "The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY."
+_NO_KEY = f"The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
 
 
 class Event(NamedTuple):

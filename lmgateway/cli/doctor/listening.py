@@ -12,6 +12,7 @@ from msgspec import Struct
 from ...config import Config
 from ...errors import CannotListen
 from ...server.sockets import bind
+from .. import ports
 from ..failures import RequestFailed
 from ..gateway_client import trusting
 from ..machine import ANY_IPV4, LanAddress
@@ -97,7 +98,7 @@ def _try_to_listen(config: Config) -> Finding:
         for bound in bind(host, port):
             bound.close()
     except CannotListen as exc:
-        holder = processes.holder_of(port)
+        holder = ports.holder_of(port)
         return Finding.problem(
             _CHECK,
             f"The gateway isn't running, and it {exc}{f' by {holder}' if holder else ''}.",
@@ -108,7 +109,7 @@ def _try_to_listen(config: Config) -> Finding:
 
 def _taken(config: Config, response: _Response) -> Finding:
     port = config.server.port
-    holder = processes.holder_of(port) or "another program"
+    holder = ports.holder_of(port) or "another program"
     if str(response.fields.get("error", "")).startswith("Unexpected endpoint"):
         holder = f"LM Studio itself ({holder})"
     return Finding.problem(
