@@ -127,7 +127,8 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
     url = own_url(config) if is_own else options.url
 
     async def run() -> int:
-        async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
+        key = options.key or config.auth.api_key
+        async with gateway_client(url, key, certificate, authorities=options.ca) as gateway:
             return await ask(gateway)
 
     return asyncio.run(run())
@@ -135,7 +136,7 @@ def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awai
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
     # Without the key, which would end up in the terminal's scrollback and the shell's history.
-    named = {"--id": options.id, "--url": options.url, "--config": options.config}
+    named = {"--id": options.id, "--url": options.url, "--ca": options.ca, "--config": options.config}
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
     settings = (f"--set={setting}" for setting in options.set)
     return shlex.join(["lmgateway", "cancel", options.model, *words, *settings])

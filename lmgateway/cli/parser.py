@@ -131,6 +131,12 @@ def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
     remote = argparse.ArgumentParser(add_help=False, parents=[configured])
     remote.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
     remote.add_argument("--key", help="the gateway's key; by default the configured one")
+    remote.add_argument(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="trust the certificates in this PEM file, such as a copy of the gateway's own self-signed one",
+    )
     remote.add_argument("--json", action="store_true", help="print the gateway's response as JSON")
     return remote
 

@@ -12,9 +12,8 @@ from msgspec import Struct
 from ...config import Config
 from ...errors import CannotListen
 from ...server.sockets import bind
-from .. import ports
+from .. import certificates, ports
 from ..failures import RequestFailed
-from ..gateway_client import trusting
 from ..machine import ANY_IPV4, LanAddress
 from ..urls import lan_urls, named_url, own_url
 from . import processes
@@ -37,7 +36,7 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
     if config.server.port == 0:
         return [Finding.note(_CHECK, "server.port is 0, so the gateway prints its port at each start.")]
     try:
-        ssl = trusting(config.server.tls_cert) if config.server.tls_cert else True
+        ssl = certificates.own(config.server.tls_cert) if config.server.tls_cert else True
     except RequestFailed:  # configuration.examine() reports it
         return []
     if not is_own_address(config.server.host):
