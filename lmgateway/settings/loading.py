@@ -10,10 +10,11 @@ from msgspec import Struct
 
 from ..config import Config
 from ..errors import ConfigError
-from . import files, paths
+from . import files, misspelt, paths
 from .aliases import shared_aliases
 from .collector import Collector, SettingValue
 from .leaf import Setting
+from .misspelt import MisspeltVariable
 from .pins import too_many_pins
 from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Trust, file_source
 from .tree import SETTINGS
@@ -29,6 +30,7 @@ class Loaded(Struct, frozen=True):
     file: Path | None
     dotenv: Path | None
     values: Mapping[str, SettingValue]
+    misspelt: tuple[MisspeltVariable, ...] = ()
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -73,7 +75,12 @@ def load(
         raise ConfigError(problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
-    return Loaded(config, path, dotenv if in_dotenv else None, {**defaults, **taken})
+    given = {**in_dotenv, **environ}
+    near = (
+        *misspelt.find(str(dotenv), in_dotenv, given, only_own_prefixes=False),
+        *misspelt.find(ENVIRONMENT.name, environ, given, only_own_prefixes=True),
+    )
+    return Loaded(config, path, dotenv if in_dotenv else None, {**defaults, **taken}, near)
 
 
 def _default(setting: Setting) -> SettingValue:

@@ -26,7 +26,8 @@ _MAKE_A_KEY = "`lmgateway init` generates one. Set it in the clients too."
 def examine(loaded: settings.Loaded, *, has_named_keys: bool = False) -> Iterator[Finding]:
     """Check the owner's key, LM Studio's log folder, the files' owners and permissions, and the certificate.
 
-    Also report a secret that isn't sent, because a less trusted source names its receiver.
+    Also report variables that are probably misspelt, and a secret that isn't sent, because a less trusted
+    source names its receiver.
     """
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
     origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
@@ -39,6 +40,8 @@ def examine(loaded: settings.Loaded, *, has_named_keys: bool = False) -> Iterato
         yield Finding.warning(
             _CHECK, sentence, "Run lmgateway in a folder of your own, or choose a file with --config."
         )
+    for variable in loaded.misspelt:
+        yield Finding.warning(_CHECK, str(variable), f"Rename it to {variable.meant}, or remove it.")
     for problem in (destinations.why_not_to_lm_studio(loaded), destinations.why_not_to_gateway(loaded)):
         if problem is not None:
             yield Finding.problem(_CHECK, problem)
