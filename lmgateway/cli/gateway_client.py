@@ -128,7 +128,7 @@ class GatewayClient:
             sentence = "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
         elif isinstance(details, str):
             sentence = f"{sentence}: {details}"
-        return RequestFailed(sentence, status)
+        return RequestFailed(sentence, status, http_status=response.status)
 
 
 def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:

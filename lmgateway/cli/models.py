@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ..settings import destinations
 from .assignments import assigned_values
@@ -17,6 +18,8 @@ from .options import load_settings
 from .output import say, say_answer
 from .progress import Progress
 from .urls import own_url
+
+Ask = Callable[[GatewayClient], Awaitable[int]]
 
 
 def listing(options: argparse.Namespace) -> int:
@@ -43,7 +46,7 @@ async def _swap(gateway: GatewayClient) -> Any:
 
 
 def load(options: argparse.Namespace) -> int:
-    body = _body(
+    body = body_of(
         options,
         loadConfig=assigned_values("--with", options.settings),
         ttlSeconds=options.ttl,
@@ -80,11 +83,6 @@ def cancel(options: argparse.Namespace) -> int:
     return _post(options, "/admin/models/load/cancel")
 
 
-def unload(options: argparse.Namespace) -> int:
-    force = options.force or None
-    return _post(options, "/admin/models/unload", drainSeconds=options.wait, force=force)
-
-
 def activate(options: argparse.Namespace) -> int:
     default = assigned_values("--default", options.defaults)
     force = options.force or None
@@ -92,10 +90,10 @@ def activate(options: argparse.Namespace) -> int:
 
 
 def _post(options: argparse.Namespace, path: str, **fields: object) -> int:
-    body = _body(options, **fields)
+    body = body_of(options, **fields)
 
     async def ask(gateway: GatewayClient) -> int:
-        return _print_answer(options, await gateway.request("POST", path, body))
+        return say_message(options, await gateway.request("POST", path, body))
 
     return ask_gateway(options, ask)
 
@@ -113,22 +111,41 @@ def deactivate(options: argparse.Namespace) -> int:
     return ask_gateway(options, ask)
 
 
-def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine.
+class Access(NamedTuple):
+    """The arguments of `gateway_client`."""
+
+    url: str
+    key: str
+    certificate: str
+    authorities: Path | None
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """Return the access to the gateway at --url, by default to the one configured on this machine.
 
     Raises ConfigError, also if the key mustn't be sent there.
     """
     loaded = load_settings(options)
-    config = loaded.config
-    is_own = options.url is None
+    config, is_own = loaded.config, options.url is None
     if is_own:
         destinations.check_gateway(loaded, options.key)
-    certificate = config.server.tls_cert if is_own else ""
-    url = own_url(config) if is_own else options.url
+    return Access(
+        url=own_url(config) if is_own else options.url,
+        key=options.key or config.auth.api_key,
+        certificate=config.server.tls_cert if is_own else "",
+        authorities=options.ca,
+    )
 
+
+def ask_gateway(options: argparse.Namespace, ask: Ask) -> int:
+    """Run `ask` with a client of the gateway. Raises as access_of."""
+    return ask_at(access_of(options), ask)
+
+
+def ask_at(access: Access, ask: Ask) -> int:
     async def run() -> int:
-        key = options.key or config.auth.api_key
-        async with gateway_client(url, key, certificate, authorities=options.ca) as gateway:
+        url, key, certificate, authorities = access
+        async with gateway_client(url, key, certificate, authorities=authorities) as gateway:
             return await ask(gateway)
 
     return asyncio.run(run())
@@ -142,12 +159,12 @@ def _command_to_cancel(options: argparse.Namespace) -> str:
     return shlex.join(["lmgateway", "cancel", options.model, *words, *settings])
 
 
-def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
+def body_of(options: argparse.Namespace, **fields: object) -> dict[str, object]:
     named = {"modelKey": options.model, "instanceId": options.id, **fields}
     return {name: value for name, value in named.items() if value is not None and value != {}}
 
 
-def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
+def say_message(options: argparse.Namespace, answer: dict[str, Any]) -> int:
     if options.json:
         return say_answer(answer)
     say(answer["message"])

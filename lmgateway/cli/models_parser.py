@@ -63,7 +63,12 @@ def _add_unload(commands: Commands, named: argparse.ArgumentParser) -> None:
         help="how long to wait for the requests that run on it to end; by default 30",
     )
     how.add_argument("--force", action="store_true", help="end the requests that run on it")
-    unload.set_defaults(command="models.unload")
+    unload.add_argument(
+        "--yes",
+        action="store_true",
+        help="end them without asking, with --force at once, otherwise when the wait is over",
+    )
+    unload.set_defaults(command="unloading.unload")
 
 
 def _add_activate(

@@ -72,8 +72,11 @@ async def load(request: web.Request) -> web.Response:
 
 
 def _loaded(instance: LoadedInstance, asked: LoadRequest) -> str:
-    loaded = "was loaded already" if instance.was_loaded else "is loaded"
-    return f"{instance.identifier} {loaded}{' and is now the active model' if asked.activates else ''}."
+    also = " and is now the active model" if asked.activates else ""
+    if not instance.was_loaded:
+        return f"{instance.identifier} is loaded{also}."
+    hint = "" if asked.instance_id else " To load one more instance, send `another` (--another)."
+    return f"{instance.identifier} is loaded already{also}.{hint}"
 
 
 async def cancel_load(request: web.Request) -> web.Response:

@@ -109,7 +109,7 @@ async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: Ope
     await expect(visit.page.get_by_text("It is in memory already.")).to_be_visible()
     await visit.button("Load").click()
     notices = visit.page.locator("#notices")
-    await expect(notices).to_contain_text(f"{MODEL} was loaded already and is now the active model.")
+    await expect(notices).to_contain_text(f"{MODEL} is loaded already and is now the active model.")
     await expect(in_memory).to_have_count(1)
     await visit.button(f"Load {TITLE}").click()
     await another.check()
