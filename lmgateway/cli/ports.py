@@ -20,7 +20,7 @@ def listeners(port: int) -> list[psutil.Process]:
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid
         }
         return [psutil.Process(pid) for pid in sorted(pids)]
-    except psutil.Error:
+    except (psutil.Error, OSError):  # a container may hide parts of /proc
         return []
 
 

@@ -19,11 +19,19 @@ _CHECK = "LM Studio"
 SECONDS = 5.0
 
 
-async def examine(config: LMStudio, profiles: Iterable[str] = ()) -> list[Finding]:
-    """Connect to LM Studio as the gateway does, and check that it has each profile's model."""
+async def examine(config: LMStudio, profiles: Iterable[str] = (), *, is_needed: bool = True) -> list[Finding]:
+    """Connect to LM Studio as the gateway does, and check that it has each profile's model.
+
+    One that doesn't answer is no problem if it isn't needed yet.
+    """
     result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
     if result.kind == "nothing":
-        return [_absent(config, await discovery.search(config.api_token))]
+        search = await discovery.search(config.api_token)
+        if search.server is None or search.server.base_url != config.base_url:
+            absent = _absent(config, search)
+            return [absent if is_needed else _not_needed(absent)]
+        # It was started meanwhile.
+        result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
     if result.kind == "no_tls":
         message = f"The server at {config.base_url} doesn't use TLS."
         return [Finding.problem(_CHECK, message, "Write http:// in lmstudio.base_url.")]
@@ -63,6 +71,11 @@ def _absent(config: LMStudio, search: discovery.SearchResult) -> Finding:
         )
     advice = (START_LM_STUDIO, "If it runs on another machine, check lmstudio.base_url.", *address_hints())
     return Finding.problem(_CHECK, message, "\n".join(advice))
+
+
+def _not_needed(absent: Finding) -> Finding:
+    message = f"{absent.message} The demo needs none; `lmgateway serve` does."
+    return Finding.note(absent.check, message, absent.remedy)
 
 
 def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Finding]:
