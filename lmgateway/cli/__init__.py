@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
@@ -18,14 +19,21 @@ from .failures import (
     EX_TEMPFAIL,
     RequestFailed,
 )
+from .mistakes import find_command, refuse
 from .output import say
 from .parser import make_parser
 from .private_file import CannotWrite
+
+if sys.platform == "win32":
+    import ctypes
+
+    from .windows_console import show_escape_sequences
 
 INTERRUPTED = 130
 # 128 + SIGPIPE, as a shell reports it
 UNREAD = 141
 _EXIT_STATUS: dict[type[Exception], int] = {
+    CannotListen: EX_OSERR,
     CannotWrite: EX_CANTCREAT,
     StateInUse: EX_TEMPFAIL,
     VitalTaskFailed: EX_SOFTWARE,
@@ -33,11 +41,13 @@ _EXIT_STATUS: dict[type[Exception], int] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the process's exit status."""
-    options = make_parser().parse_args(arguments)
-    # Imported here, so that each command loads only the modules that it needs.
-    module, _, function = options.command.partition(".")
+    """Run a command, and return the process's exit status. Without one, show which there are."""
+    if sys.platform == "win32":
+        show_escape_sequences(ctypes.windll.kernel32)
     try:
+        options = _parse(sys.argv[1:] if arguments is None else arguments)
+        # Imported here, so that each command loads only the modules that it needs.
+        module, _, function = options.command.partition(".")
         status: int = getattr(import_module(f".{module}", __package__), function)(options)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -54,13 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in exc.problems:
             say(f"lmgateway: {problem}", error=True)
         return EX_CONFIG
-    except CannotListen as exc:
-        from .ports import explain  # psutil takes 4 MB, which a gateway that serves doesn't need
-
-        say(f"lmgateway: {explain(exc)}", error=True)
-        return EX_OSERR
     except tuple(_EXIT_STATUS) as exc:
-        say(f"lmgateway: {exc}", error=True)
+        say(f"lmgateway: {_explained(exc)}", error=True)
         return _EXIT_STATUS[type(exc)]
     except RequestFailed as exc:
         say(f"lmgateway: {exc}", error=True)
@@ -68,6 +73,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises RequestFailed, and SystemExit as argparse does."""
+    parser = make_parser()
+    match [*arguments]:
+        case []:
+            arguments = ["--help"]
+        case ["help", *words]:
+            arguments = [*words, "--help"]
+        case ["version"]:
+            arguments = ["--version"]
+    named = find_command(parser, arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise refuse(named, unknown)
+    return options
+
+
+def _explained(exc: Exception) -> str:
+    if not isinstance(exc, CannotListen):
+        return str(exc)
+    from .ports import explain  # psutil takes 4 MB, which a gateway that serves doesn't need
+
+    return explain(exc)
 
 
 def _discard_output() -> None:

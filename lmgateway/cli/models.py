@@ -5,32 +5,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..settings import destinations
 from .assignments import assigned_values
-from .failures import EX_NOPERM, RequestFailed
+from .failures import EX_NOPERM, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .model_tables import overview
 from .options import load_settings
 from .output import say, say_answer
 from .progress import Progress
+from .refreshing import show
 from .urls import own_url
 
 Ask = Callable[[GatewayClient], Awaitable[int]]
 
 
 def listing(options: argparse.Namespace) -> int:
+    if options.json and options.watch:
+        raise RequestFailed("Choose one of --json and --watch", EX_USAGE)
+
     async def ask(gateway: GatewayClient) -> int:
-        models = await gateway.request("GET", "/admin/models")
         if options.json:
-            return say_answer(models)
-        active = await gateway.request("GET", "/admin/models/active")
-        for line in overview(models, active, await _swap(gateway)):
-            say(line)
-        return 0
+            return say_answer(await gateway.request("GET", "/admin/models"))
+
+        async def lines() -> Iterable[str]:
+            models = await gateway.request("GET", "/admin/models")
+            active = await gateway.request("GET", "/admin/models/active")
+            return overview(models, active, await _swap(gateway))
+
+        return await show(lines, interval=options.interval if options.watch else None)
 
     return ask_gateway(options, ask)
 
