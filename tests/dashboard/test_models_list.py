@@ -84,6 +84,21 @@ async def test_other_names_and_pins_are_shown(open_dashboard: OpenDashboard) -> 
     await visit.page.unroute_all(behavior="wait")
 
 
+async def test_what_waits_for_a_model_is_counted_once(open_dashboard: OpenDashboard) -> None:
+    """Of several instances none has a line of its own."""
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
+    visit.studio.simulator.load(MODEL, "second")
+    await visit.page.reload()
+    await expect(rows(visit)).to_have_count(2)
+    await show(visit, instance(ours=4), instance(instance="second", ours=1), waiting=2)
+    model = view(visit).locator("#models-list > li").first
+    await expect(model.locator(".about")).to_contain_text("· 2 waiting")
+    await expect(rows(visit).locator(".use")).to_have_text(
+        [f"{MODEL} · 4 of 4 slots in use", "second · 1 of 4 slots in use"]
+    )
+    await visit.page.unroute_all(behavior="wait")
+
+
 @pytest.mark.parametrize(
     ("facts", "limit_ms", "words"),
     [

@@ -17,7 +17,7 @@ const isLoad = (one) => one.name !== undefined;
 
 export const instanceRow = (one, models) => (isLoad(one) ? loadingRow(models) : loadedRow(models));
 
-/** `displayName` is the model's, `isOnly` whether this is its only row. */
+/** `displayName` is the model's, `isOnly` whether it has one instance. */
 export function updateInstance(node, one, { displayName, isOnly }) {
   shown.set(node, one);
   if (isLoad(one)) updateLoading(node, one, displayName);
@@ -59,7 +59,8 @@ function updateLoaded(node, model, displayName, isOnly) {
   const own = model.identifier === model.modelKey ? null : model.identifier;
   const context = model.contextLength ? `${count(model.contextLength)} tokens of context` : null;
   const name = own ?? (isOnly ? null : model.identifier);
-  setText(node.querySelector(".use"), [name, ...useOf(model)].filter(Boolean).join(" · "));
+  const waiting = isOnly && model.waiting > 0 && `${count(model.waiting)} waiting`;
+  setText(node.querySelector(".use"), [name, ...useOf(model), waiting].filter(Boolean).join(" · "));
   setText(node.querySelector(".sub"), [context, ORIGINS[model.origin], stayOf(model)].filter(Boolean).join(" · "));
   showBadge(node, ".badge.active", model.active && "Active");
   showBadge(node, ".badge.state", BADGES[model.state]);
@@ -76,11 +77,11 @@ function showBadge(node, selector, text) {
   setText(badge, text || "");
 }
 
-function useOf({ slots, running, waiting, idleMs }) {
+function useOf({ slots, running, idleMs }) {
   const limit = slots < UNLIMITED_SLOTS && plural(slots, "slot", "slots");
   const busy = limit ? `${count(running)} of ${limit} in use` : `${count(running)} running`;
   const idle = [limit, idleMs >= MINUTE_MS ? `idle for ${roughly(idleMs)}` : "idle"];
-  return [...(running > 0 ? [busy] : idle), waiting > 0 && `${count(waiting)} waiting`];
+  return running > 0 ? [busy] : idle;
 }
 
 /** Say how long it stays in memory, as far as the gateway knows. */

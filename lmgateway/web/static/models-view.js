@@ -64,8 +64,10 @@ function updateModel(node, { model, isOnDisk, instances, loads }, models) {
   node.querySelector(".badge.pinned").hidden = !(model.pinned || instances.some((one) => one.pinned));
   const own = modelKey === displayName ? null : modelKey;
   const most = model.maxContextLength && `up to ${count(model.maxContextLength)} tokens of context`;
-  const facts = [own, kindOf(model), model.paramsString, model.quantization, size(model.size), most, isOnDisk || "not on disk"];
-  setText(node.querySelector(".about"), facts.filter((one) => one && one !== true).join(" · "));
+  // They wait for the model: none of its instances has a line of its own.
+  const waiting = instances.length > 1 && instances[0].waiting > 0 && `${count(instances[0].waiting)} waiting`;
+  const facts = [own, kindOf(model), model.paramsString, model.quantization, size(model.size), most, !isOnDisk && "not on disk", waiting];
+  setText(node.querySelector(".about"), facts.filter(Boolean).join(" · "));
   node.querySelector(".aliases").hidden = aliases.length === 0;
   setText(node.querySelector(".aliases"), `Also called ${aliases.join(", ")}`);
   const load = node.querySelector(".load");
@@ -77,7 +79,7 @@ function updateModel(node, { model, isOnDisk, instances, loads }, models) {
   const list = node.querySelector(".instances");
   list.hidden = instances.length + loads.length === 0;
   list.setAttribute("aria-label", `${displayName} in memory`);
-  const title = { displayName, isOnly: instances.length + loads.length === 1 };
+  const title = { displayName, isOnly: instances.length === 1 };
   reconcile(list, [...loads, ...instances], (one) => one.name ?? one.identifier, (one) => instanceRow(one, models), (row, one) => updateInstance(row, one, title));
 }
 
