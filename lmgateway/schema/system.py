@@ -28,14 +28,16 @@ class SettingReport(Message, frozen=True, kw_only=True):
 class ConfigReport(Message, frozen=True, kw_only=True):
     """The configuration that new requests use, as `lmgateway check` shows it."""
 
-    settings: tuple[SettingReport, ...]
+    settings: Annotated[
+        tuple[SettingReport, ...], about("Every setting, and those that are set in named tables.")
+    ]
 
 
 class KnownFault(Message, frozen=True):
     """A fault of LM Studio in a sentence, and what to do about it."""
 
-    message: str
-    remedy: str
+    message: Annotated[str, about("What is wrong.")]
+    remedy: Annotated[str, about("What to do about it.")]
 
 
 class ModelMemory(Message, frozen=True, kw_only=True):
@@ -52,7 +54,7 @@ class StudioReport(Reachability, frozen=True, kw_only=True):
     """One LM Studio. `version` and `models` are null if its SDK can't be reached."""
 
     box: Annotated[str, about("The name of the LM Studio.")]
-    version: str | None
+    version: Annotated[str | None, about("The version of LM Studio.")]
     is_local: Annotated[bool, about("Whether it runs on the gateway's machine, by its address.")]
     models: Annotated[tuple[ModelMemory, ...] | None, about("The models in memory.")]
     faults: Annotated[
@@ -63,27 +65,27 @@ class StudioReport(Reachability, frozen=True, kw_only=True):
 class GatewayReport(Message, frozen=True, kw_only=True):
     """The gateway's process."""
 
-    version: str
-    python_version: str
+    version: Annotated[str, about("The version of the gateway.")]
+    python_version: Annotated[str, about("The version of Python.")]
     packages: Annotated[dict[str, str], about("The versions of the main packages.")]
-    platform: str
+    platform: Annotated[str, about("The operating system, as Python names it.")]
     uptime: Annotated[float, about("In seconds.")]
     memory: Annotated[int, about("The resident memory of the process in bytes.")]
     running: Annotated[int, about("Requests that run or wait in line.")]
-    total_requests: int
-    total_errors: int
+    total_requests: Annotated[int, about("Requests to LM Studio that ended since the gateway started.")]
+    total_errors: Annotated[int, about("Those of them that failed, and failed model operations.")]
 
 
 class MachineReport(Message, frozen=True, kw_only=True):
     """The memory of the gateway's machine, in bytes."""
 
-    memory: int
+    memory: Annotated[int, about("All of it.")]
     available: Annotated[int, about("What programs can use without swapping.")]
 
 
 class SystemOverview(Message, frozen=True, kw_only=True):
     """Versions, memory and known faults."""
 
-    gateway: GatewayReport
-    machine: MachineReport
-    boxes: tuple[StudioReport, ...]
+    gateway: Annotated[GatewayReport, about("The gateway's process.")]
+    machine: Annotated[MachineReport, about("The machine that it runs on.")]
+    boxes: Annotated[tuple[StudioReport, ...], about("Each LM Studio behind it.")]
