@@ -41,7 +41,7 @@ async def many(visit: Visit, number: int) -> None:
 async def test_a_model_is_found_by_what_people_call_it(open_dashboard: OpenDashboard) -> None:
     """By name, key, maker, alias or quantization, in any order; a screen reader is told how many are left."""
     visit = await open_dashboard(path="/dashboard#models", loaded=True, models=ALIASES)
-    models, find = visit.page.locator("#models-list > li"), view(visit).get_by_label("Find")
+    models, find = visit.page.locator("#models-list > li"), view(visit).get_by_label("Search")
     count = view(visit).get_by_role("status")
     await expect(count).to_have_text("6 models · 1 in memory")
     for words, titles in {
@@ -56,9 +56,9 @@ async def test_a_model_is_found_by_what_people_call_it(open_dashboard: OpenDashb
     await find.fill("no such model")
     await expect(visit.page.get_by_text("No model matches.")).to_be_visible()
     await find.fill("")
-    await view(visit).get_by_label("Show").select_option("in memory")
+    await view(visit).get_by_label("List").select_option("in memory")
     await expect(models.locator("> .row .name")).to_have_text([TITLE])
-    await view(visit).get_by_label("Show").select_option("embedding models")
+    await view(visit).get_by_label("List").select_option("embedding models")
     await expect(models.locator("> .row .name")).to_have_text(["Nomic Embed Text v1.5"])
 
 
@@ -145,8 +145,8 @@ async def test_two_hundred_models(open_dashboard: OpenDashboard) -> None:
     await many(visit, 200)
     models, count = visit.page.locator("#models-list > li"), visit.page.locator("#models-count")
     # What is in memory and not on disk has a row of its own.
-    await view(visit).get_by_label("Show").select_option("language models")
-    await view(visit).get_by_label("Find").fill("model 0199")
+    await view(visit).get_by_label("List").select_option("language models")
+    await view(visit).get_by_label("Search").fill("model 0199")
     await expect(models).to_have_count(1)
     await expect(visit.button("Load Model 0199")).to_be_visible()
     await visit.page.unroute_all(behavior="wait")
@@ -197,7 +197,7 @@ async def test_axe_finds_nothing_in_the_list(open_dashboard: OpenDashboard, devi
     await expect(visit.page.get_by_role("progressbar", name="Loading Qwen3 8B")).to_be_visible()
     await visit.page.reload()
     await expect(visit.button("Unload second")).to_be_visible()
-    await view(visit).get_by_label("Find").fill("b")
+    await view(visit).get_by_label("Search").fill("b")
     for scheme in ("light", "dark"):
         await visit.page.emulate_media(color_scheme=scheme)
         assert await violations(visit.page) == []
