@@ -33,8 +33,12 @@ def gateway_report(activity: Activity, started: float) -> GatewayReport:
     )
 
 
-def machine_report() -> MachineReport:
-    memory = psutil.virtual_memory()
+def machine_report() -> MachineReport | None:
+    """Return None if the process may not see it: systemd's ProcSubset=pid hides it."""
+    try:
+        memory = psutil.virtual_memory()
+    except OSError:
+        return None
     return MachineReport(memory=memory.total, available=memory.available)
 
 

@@ -87,5 +87,8 @@ class SystemOverview(Message, frozen=True, kw_only=True):
     """Versions, memory and known faults."""
 
     gateway: Annotated[GatewayReport, about("The gateway's process.")]
-    machine: Annotated[MachineReport, about("The machine that it runs on.")]
+    machine: Annotated[
+        MachineReport | None,
+        about("The machine that it runs on; null if the process may not see it, as in the systemd unit."),
+    ]
     boxes: Annotated[tuple[StudioReport, ...], about("Each LM Studio behind it.")]

@@ -178,12 +178,14 @@ async def test_axe_finds_nothing_in_the_system(
         response = await route.fetch()
         report = await response.json()
         report["boxes"][0]["faults"] = [FAULT]
+        report["machine"] = None
         await route.fulfill(json=report)
 
     await visit.page.route("**/debug/system", answer)
     apply(visit, tmp_path, f'[models."{"long-" * 30}"]\naliases = ["{"a" * 100}"]\n')
     await refresh(visit)
     await expect(visit.page.get_by_role("list", name="Known faults")).to_contain_text(FAULT["remedy"])
+    await expect(visit.page.locator("#system-gateway")).to_contain_text("hidden from the gateway's service")
     await expect(visit.page.get_by_text("a" * 100)).to_be_visible()
     for scheme in ("light", "dark"):
         await visit.page.emulate_media(color_scheme=scheme)

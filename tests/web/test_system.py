@@ -12,7 +12,9 @@ from typing import Any
 
 import aiohttp
 import psutil
+import pytest
 
+from lmgateway.observe.machine import machine_report
 from lmgateway.simulator import Simulator, Switches
 from tests.conftest import StartGateway
 from tests.support.home import QUICK
@@ -118,6 +120,12 @@ async def test_versions_memory_and_what_is_loaded(start_gateway: StartGateway) -
     assert 0.5 < process["memory"] / psutil.Process().memory_info().rss < 2
     assert machine["memory"] == psutil.virtual_memory().total
     assert 0 < machine["available"] <= machine["memory"]
+
+
+def test_a_hidden_machine_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The systemd unit hides all of /proc but the process itself."""
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
+    assert machine_report() is None
 
 
 async def test_a_copy_of_a_model_is_a_known_fault(start_gateway: StartGateway) -> None:

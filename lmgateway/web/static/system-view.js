@@ -23,7 +23,7 @@ function aboutGateway({ version, pythonVersion, packages, platform, uptime, memo
     ["System", platform],
     ["Running for", duration(Math.floor(uptime / 60) * 60_000 || uptime * 1000)],
     ["Memory", `${size(memory)} of this process`],
-    ["Machine", `${size(machine.available)} of ${size(machine.memory)} of memory are free`],
+    ["Machine", machine === null ? "hidden from the gateway's service" : `${size(machine.available)} of ${size(machine.memory)} of memory are free`],
     ["Requests", `${count(totalRequests)} since the start, ${count(totalErrors)} failed, ${count(running)} now`],
   ];
 }
