@@ -12,7 +12,7 @@ from ..boxes.load_order import LoadedInstance
 from ..models.availability import Availability
 from ..models.memory import USUAL_DRAIN_SECONDS, Drain
 from ..models.names import WHERE_TO_LOOK
-from ..scheduling.model_report import loaded_models
+from ..scheduling.model_report import loaded_models, models_on_disk
 from ..schema.common import ModelType
 from ..schema.model_list import ModelList
 from ..schema.models import (
@@ -43,10 +43,11 @@ _WITHOUT_ACTIVE: dict[ModelType, str] = {
 
 
 async def list_models(request: web.Request) -> web.Response:
-    box, scheduler = request[CONTEXT].rules.box, request.app[SCHEDULER]
-    listed, pins = await request.app[MODELS].listing(box), scheduler.residency.terms.pins
-    loaded = loaded_models(listed.loaded, scheduler.line, time.monotonic(), box=box.name, pinned=pins)
-    return json_response(ModelList(loaded=loaded, downloaded=listed.downloaded))
+    rules, scheduler = request[CONTEXT].rules, request.app[SCHEDULER]
+    listed, terms = await request.app[MODELS].listing(rules.box), scheduler.residency.terms
+    loaded = loaded_models(listed.loaded, scheduler.line, time.monotonic(), box=rules.box.name, terms=terms)
+    downloaded = models_on_disk(listed.downloaded, rules.config.models, terms)
+    return json_response(ModelList(loaded=loaded, downloaded=downloaded))
 
 
 async def load(request: web.Request) -> web.Response:

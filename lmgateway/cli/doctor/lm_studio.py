@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
+from ...boxes import known_faults
 from ...boxes.sdk.calls import SdkCalls
 from ...boxes.sdk.links import SdkLinks
 from ...config import LMStudio
@@ -12,7 +13,7 @@ from ...errors import GatewayError
 from ...settings import paths
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, address_hints
-from . import clock, lm_studio_faults
+from . import clock
 from .findings import Finding
 
 _CHECK = "LM Studio"
@@ -101,8 +102,8 @@ async def _management(config: LMStudio, result: discovery.ProbeResult) -> list[F
     finally:
         await links.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
+    faults = (*known_faults.of_version(version), *known_faults.of_instances(instances))
     return [
         Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}."),
-        *lm_studio_faults.of_version(version),
-        *lm_studio_faults.of_instances(instances),
+        *(Finding.warning(_CHECK, fault.message, fault.remedy) for fault in faults),
     ]

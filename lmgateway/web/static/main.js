@@ -12,6 +12,7 @@ import { notifyError } from "./notices.js";
 import { Requests } from "./requests.js";
 import { Stream } from "./stream.js";
 import { watchStudio } from "./studio.js";
+import { System } from "./system.js";
 import { Usage } from "./usage.js";
 import { Views } from "./views.js";
 import { soon } from "./visible.js";
@@ -31,6 +32,7 @@ const log = caller.has("observe") ? new Log(caller.has("log")) : null;
 const usage = caller.has("observe") ? new Usage() : null;
 const keys = caller.has("admin") ? new Keys(caller, { isShown: isShown("keys"), modelKeys: () => models.keys() }) : null;
 const connect = new Connect(caller, isShown("connect"));
+const system = caller.has("observe") ? new System(caller, isShown("system")) : null;
 const listeners = [models, requests, log, keys, { onEvent: rightsChanged }].filter((listener) => listener !== null);
 
 views.start({
@@ -40,6 +42,7 @@ views.start({
   ...(keys && { keys: () => keys.shown() }),
   connect: () => connect.shown(),
   ...(log && { log: () => {} }),
+  ...(system && { system: () => system.shown() }),
 });
 byId("content").focus({ preventScroll: true });
 
