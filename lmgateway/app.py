@@ -43,6 +43,7 @@ from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
 from .web.operations.routes import OPERATIONS, add_routes
+from .web.qr import QrCodes
 from .web.rules_in_force import RulesInForce
 from .web.ruleset import Ruleset, Settings
 from .web.state import (
@@ -62,6 +63,7 @@ from .web.state import (
     MODELS,
     ORIGINS,
     OWNERS,
+    QR_CODES,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -110,8 +112,7 @@ def create_app(
     app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app), app[ORIGINS], app[ACTIVITY])
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY], app[SCHEDULER].wishes)
     app[STARTED] = time.monotonic()
-    app[TURNS] = Turns()
-    app[WAITING_STREAMS] = WaitingStreams()
+    app[TURNS], app[WAITING_STREAMS], app[QR_CODES] = Turns(), WaitingStreams(), QrCodes()
     app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)

@@ -69,6 +69,9 @@ def _add_setup(
         help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
     )
     start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
+    start.add_argument(
+        "--qr", action="store_true", help="show a QR code that signs a phone in to the dashboard with the key"
+    )
     start.set_defaults(command="init.init")
     diagnose = add_command(
         commands,

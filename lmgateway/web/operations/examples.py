@@ -23,7 +23,7 @@ from ...schema.debug import (
     TokenStats,
     TokenUsage,
 )
-from ...schema.health import DashboardAccess, Health, Reachability, Readiness, Root
+from ...schema.health import Health, Reachability, Readiness, Root
 from ...schema.model_list import DownloadedModelReport, LoadedModelReport, ModelList
 from ...schema.models import (
     ActivateAnswer,
@@ -41,6 +41,7 @@ from ...schema.models import (
     UnloadAnswer,
     UnloadRequest,
 )
+from ...schema.pages import DashboardAccess, QrRequest
 from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
 
 REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
@@ -330,3 +331,4 @@ NOT_READY = Readiness(
     lmstudio=Reachability(reachable=False, latency_ms=None, base_url="http://127.0.0.1:1234"),
 )
 ACCESS = DashboardAccess(key_needed=True)
+QR = QrRequest(text="http://192.168.1.20:8002/dashboard")
