@@ -9,6 +9,7 @@ from .. import __version__
 from ..config import Config
 from .keys_parser import add_keys
 from .models_parser import add_models
+from .service_parser import add_service
 from .subcommands import Commands, add_command
 
 # Of `lmgateway queue`.
@@ -40,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_usage(commands, remote)
     add_models(commands, remote)
     add_keys(commands, remote)
+    add_service(commands)
     return parser
 
 

@@ -1,0 +1,110 @@
+"""The service's configuration, made of the one with which the gateway ran so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from ... import settings
+from ...config import Config
+from ...errors import ConfigError
+from .. import manual
+from . import toml_text
+from .places import SERVICE, Places
+from .toml_text import Change
+
+_TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
+_PATHS = (*_TLS, "server.state_dir", "lmstudio.log_dir")
+# Of the units: TimeoutStopSec=40, and a margin to close what is open.
+_UNIT_DRAIN_SECONDS, _MARGIN_SECONDS = 30, 10
+
+
+class ServiceConfig(Struct, frozen=True):
+    """`text` is for config.toml, `secrets` are by the settings' paths, and `drop_in` is for the unit.
+
+    `moved` says of settings that other sources than the file had set, or that had to change.
+    """
+
+    text: str
+    secrets: Mapping[str, str]
+    drop_in: str
+    moved: list[str]
+
+
+def check(loaded: settings.Loaded) -> None:
+    """Raises ConfigError for what a service can't have."""
+    if loaded.config.server.port == 0:
+        raise ConfigError(
+            ["server.port: 0 is another port at each start. Choose a fixed one for the clients."]
+        )
+    for path in _TLS:
+        value = str(loaded.value(path))
+        if value and not Path(value).is_file():
+            raise ConfigError([f"{path}: there is no file {value}"])
+
+
+def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
+    """Raises ConfigError if a setting is written in a way in which it can't be changed."""
+    file = loaded.file
+    text = file.read_text("utf-8-sig") if file else ""
+    moved = list(_changes_of_sources(loaded))
+    changes = [*(change for change, _ in moved), *_changes_of_paths(loaded, places)]
+    secrets = {}
+    if not places.is_user:
+        secrets = {path: value for path in _secret_paths() if (value := str(loaded.value(path)))}
+        # Last: a secret of another source was set above, and goes to its own file too.
+        changes += [
+            Change(path, f"# {path.rpartition('.')[2]} is in {places.secret(path)}")
+            for path in _secret_paths()
+        ]
+        text = text.replace(manual.CONTAINS_KEY, "Its secrets are in files of their own.")
+    edited = toml_text.edit(text, changes, str(file))
+    return ServiceConfig(edited, secrets, _drop_in(loaded.config, places), [about for _, about in moved])
+
+
+def _secret_paths() -> Iterator[str]:
+    return (path for path, setting in settings.SETTINGS.items() if setting.secret)
+
+
+def _changes_of_sources(loaded: settings.Loaded) -> Iterator[tuple[Change, str]]:
+    """Yield what .env and the environment set, which the service doesn't read."""
+    for path, value in loaded.values.items():
+        if value.origin not in {settings.DEFAULT_ORIGIN, str(loaded.file)}:
+            yield toml_text.set_to(path, value.setting.literal(value.value)), f"{path} of {value.origin}"
+
+
+def _changes_of_paths(loaded: settings.Loaded, places: Places) -> Iterator[Change]:
+    """Yield absolute paths, because the service starts in another folder."""
+    for path in _PATHS:
+        value, setting = str(loaded.value(path)), settings.SETTINGS[path]
+        if not value:
+            continue
+        if not places.is_user and path in _TLS:
+            value = f"/run/credentials/{SERVICE}/{_TLS[path]}"
+        elif not places.is_user and path == "server.state_dir":
+            yield Change(path, f"# systemd sets state_dir: {places.state}")
+            continue
+        yield toml_text.set_to(path, setting.literal(str(Path(value).absolute())))
+
+
+def _drop_in(config: Config, places: Places) -> str:
+    """Return the lines of the unit that depend on the configuration; "" if there are none."""
+    lines = []
+    if config.server.drain_seconds > _UNIT_DRAIN_SECONDS:
+        lines += [
+            "# Longer than server.drain_seconds.",
+            f"TimeoutStopSec={round(config.server.drain_seconds) + _MARGIN_SECONDS}",
+        ]
+    if config.server.tls_cert and not places.is_user:
+        lines.append("# systemd reads these as root, at each start.")
+        for path, name in _TLS.items():
+            source = Path(getattr(config.server, path.rpartition(".")[2])).absolute()
+            lines.append(f"LoadCredential={name}:{_escaped(source)}")
+    return "\n".join(["[Service]", *lines, ""]) if lines else ""
+
+
+def _escaped(path: Path) -> str:
+    """Return the path for a unit, in which % begins a specifier."""
+    return str(path).replace("%", "%%")
