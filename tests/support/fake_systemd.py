@@ -1,7 +1,7 @@
 """Stand-ins for systemctl, journalctl and loginctl, which start the service's real program without systemd.
 
-`python fake_systemd.py PROGRAM ARGUMENT...`, with the folder that takes the place of / in $FAKE_ROOT. Every call
-is a line in `calls` there. A service is started as its unit says: its command, its credentials, its state folder.
+`python fake_systemd.py PROGRAM ARGUMENT...`, with the folder that takes the place of / in $FAKE_ROOT. Each
+call is a line in `calls` there. A service is started as its unit says, with its credentials and state folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(os.environ["FAKE_ROOT"])
+ROOT = Path(os.environ.get("FAKE_ROOT", "/nowhere"))
 ENDING_SECONDS = 30
 
 

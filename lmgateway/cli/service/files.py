@@ -38,7 +38,7 @@ def _has(path: Path, text: str) -> bool:
 
 
 def removing(path: Path) -> Iterator[Step]:
-    """Yield the step that removes the file if there is one, and its folder of drop-ins if that is empty then."""
+    """Yield the step that removes the file if there is one, and an empty folder of drop-ins with it."""
 
     def act() -> None:
         path.unlink()

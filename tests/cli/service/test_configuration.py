@@ -1,0 +1,151 @@
+"""What a service's configuration is made of."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from lmgateway import settings
+from lmgateway.cli.service import configuration, program, state
+from lmgateway.cli.service.configuration import ServiceConfig
+from lmgateway.cli.service.places import Places, home_of_owner, of_machine
+from lmgateway.cli.service.steps import ServiceFailed
+from lmgateway.cli.service.toml_text import Change, edit, set_to
+from lmgateway.errors import ConfigError
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "expected"),
+    [
+        ("[auth]\n# why\napi_key = 'a' # b\n", Change("auth.api_key", "# gone"), "[auth]\n# why\n# gone\n"),
+        ("[auth]\napi_key = 1\n", set_to("auth.api_key", '"b"'), '[auth]\napi_key = "b"\n'),
+        (
+            "[server]\nport = 1\n",
+            set_to("auth.api_key", '"b"'),
+            '[server]\nport = 1\n\n[auth]\napi_key = "b"\n',
+        ),
+        ("[auth] # here\n", set_to("auth.api_key", '"b"'), '[auth] # here\napi_key = "b"\n'),
+        (
+            "[server]\napi_key = 1\n[auth]\n",
+            Change("auth.api_key", "# gone"),
+            "[server]\napi_key = 1\n[auth]\n",
+        ),
+        ("", set_to("environment", '"test"'), 'environment = "test"\n'),
+        (
+            "[models.auth]\nx = 1\n",
+            set_to("server.port", "1"),
+            "[models.auth]\nx = 1\n\n[server]\nport = 1\n",
+        ),
+        ('[auth]\n#api_key = ""\n', set_to("auth.api_key", '"b"'), '[auth]\napi_key = "b"\n#api_key = ""\n'),
+    ],
+)
+def test_one_line_is_changed(text: str, change: Change, expected: str) -> None:
+    assert edit(text, [change], "config.toml") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "auth.api_key = 'a'\n",
+        "auth = { api_key = 'a' }\n",
+        "[auth]\napi_key = '''\na\n'''\n",
+        "[auth]\n'api_key' = 'a'\n",
+    ],
+)
+def test_a_line_that_cannot_be_changed_is_named(text: str) -> None:
+    """A secret must not stay in a file that every user reads."""
+    with pytest.raises(ConfigError) as failed:
+        edit(text, [Change("auth.api_key", "# gone")], "config.toml")
+    assert failed.value.problems == [
+        "config.toml: write auth.api_key below [auth], on a line of its own: api_key = VALUE"
+    ]
+
+
+def made(folder: Path, text: str, places: Places | None = None) -> ServiceConfig:
+    file = folder / "config.toml"
+    file.write_text(text)
+    loaded = settings.load(file=file, environ={}, dotenv=folder / ".env")
+    return configuration.make(loaded, places or of_machine())
+
+
+def test_a_certificate_is_read_by_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's user can read neither the key nor a home folder."""
+    monkeypatch.chdir(tmp_path)
+    new = made(tmp_path, '[server]\ntls_cert = "a%.pem"\ntls_key = "/etc/ssl/b.key"\n')
+    assert tomllib.loads(new.text)["server"] == {
+        "tls_cert": "/run/credentials/lmgateway.service/tls.crt",
+        "tls_key": "/run/credentials/lmgateway.service/tls.key",
+    }
+    assert new.drop_in.splitlines()[0] == "[Service]"
+    assert f"LoadCredential=tls.crt:{tmp_path}/a%%.pem" in new.drop_in.splitlines()
+    assert "LoadCredential=tls.key:/etc/ssl/b.key" in new.drop_in.splitlines()
+
+
+def test_a_longer_drain_is_a_longer_stop(tmp_path: Path) -> None:
+    assert "TimeoutStopSec=310" in made(tmp_path, "[server]\ndrain_seconds = 300\n").drop_in.splitlines()
+    assert made(tmp_path, "[server]\ndrain_seconds = 30\n").drop_in == ""
+
+
+def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service starts in another folder. systemd makes the machine's state folder."""
+    monkeypatch.chdir(tmp_path)
+    new = made(tmp_path, '[server]\nstate_dir = "state"\n[lmstudio]\nlog_dir = "logs"\n')
+    assert tomllib.loads(new.text) == {"server": {}, "lmstudio": {"log_dir": str(tmp_path / "logs")}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("port = 0", "another port at each start"),
+        ('tls_cert = "/nowhere.pem"', "there is no file /nowhere.pem"),
+    ],
+)
+def test_what_a_service_cannot_have_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[server]\n{text}\n")
+    with pytest.raises(ConfigError, match=words):
+        configuration.check(settings.load(file=file, environ={}, dotenv=tmp_path / ".env"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_root_takes_the_state_of_the_user_who_tried_it(tmp_path: Path) -> None:
+    """With sudo, HOME is root's. The file that `init` wrote says whose home it is."""
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    assert home_of_owner(file) is None
+    os.chown(file, NOBODY.pw_uid, NOBODY.pw_gid)
+    config = settings.load(file=file, environ={}, dotenv=tmp_path / ".env").config
+    assert state.folder_of(config, file) == Path(NOBODY.pw_dir) / ".local/state/lmgateway"
+    file.write_text(f'[server]\nstate_dir = "{tmp_path}"\n')
+    config = settings.load(file=file, environ={}, dotenv=tmp_path / ".env").config
+    assert state.folder_of(config, file) == tmp_path
+
+
+def test_every_secret_has_a_file_of_the_unit() -> None:
+    """A new one would stay in the file that every user can read."""
+    unit = (Path(__file__).parents[3] / "systemd/lmgateway.service").read_text()
+    places = of_machine()
+    for path, setting in settings.SETTINGS.items():
+        if setting.secret:
+            assert f"LoadCredential={setting.env[0]}:{places.secret(path)}" in unit.splitlines()
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    places = of_machine(tmp_path)
+    places.program.mkdir(parents=True)
+    (places.program / "something").touch()
+    with pytest.raises(ServiceFailed, match="isn't an installation of lmgateway"):
+        program.check(places)
+
+
+def test_a_python_in_a_home_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's service can't start it; a user's own can."""
+    monkeypatch.setattr("sys.base_prefix", str(tmp_path / "home/alice/.local/python"))
+    with pytest.raises(ServiceFailed, match="--user"):
+        program.check(of_machine(tmp_path))
