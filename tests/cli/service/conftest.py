@@ -7,7 +7,7 @@ import os
 import sys
 import tomllib
 from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class Machine:
 
 @pytest.fixture
 async def machine(
-    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, unused_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Machine]:
     """A machine on which `lmgateway init` was run."""
     root, home, folder = (tmp_path / name for name in ("root", "home", "folder"))
@@ -122,7 +122,9 @@ async def machine(
         (root / "bin" / name).chmod(0o755)
     monkeypatch.setattr(program, "copying", _copying)
     async with serve(Simulator(pace=Pace.instant()), "127.0.0.1", 0) as studio:
-        made = Machine(root, home, folder, unused_tcp_port, f"http://127.0.0.1:{studio}")
+        # After LM Studio has its own.
+        port = unused_tcp_port_factory()
+        made = Machine(root, home, folder, port, f"http://127.0.0.1:{studio}")
         await made.init()
         yield made
     for file in root.glob("run/fake/*/*.pid"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -69,9 +70,11 @@ async def test_replaced_settings_and_keys_leave_a_copy(installed: Machine, is_na
     assert (folder / "api_key.bak").stat().st_mode & 0o077 == 0
 
 
-async def test_another_port_is_another_socket(installed: Machine, unused_tcp_port_factory: object) -> None:
+async def test_another_port_is_another_socket(
+    installed: Machine, unused_tcp_port_factory: Callable[[], int]
+) -> None:
     """systemd changes no socket whose service runs, so both are stopped."""
-    port = unused_tcp_port_factory()  # type: ignore[operator]
+    port = unused_tcp_port_factory()
     config = installed.system.config
     config.write_text(config.read_text().replace(f"port = {installed.port}", f"port = {port}"))
     status, output = await installed.service("install")
