@@ -12,24 +12,25 @@ from ...config import Config
 from ...errors import ConfigError
 from .. import manual
 from . import toml_text
-from .places import SERVICE, Places
+from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, SERVICE, Places
 from .toml_text import Change
 
 _TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
+_CREDENTIALS = f"/run/credentials/{SERVICE}/"
 _PATHS = (*_TLS, "server.state_dir", "lmstudio.log_dir")
 # Of the units: TimeoutStopSec=40, and a margin to close what is open.
 _UNIT_DRAIN_SECONDS, _MARGIN_SECONDS = 30, 10
 
 
 class ServiceConfig(Struct, frozen=True):
-    """`text` is for config.toml, `secrets` are by the settings' paths, and `drop_in` is for the unit.
+    """`text` is for config.toml, `secrets` are by the settings' paths, and `drop_ins` are for the unit.
 
-    `moved` says of settings that other sources than the file had set, or that had to change.
+    An empty drop-in isn't needed. `moved` names the settings that other sources than the file had set.
     """
 
     text: str
     secrets: Mapping[str, str]
-    drop_in: str
+    drop_ins: Mapping[str, str]
     moved: list[str]
 
 
@@ -41,7 +42,7 @@ def check(loaded: settings.Loaded) -> None:
         )
     for path in _TLS:
         value = str(loaded.value(path))
-        if value and not Path(value).is_file():
+        if value and not value.startswith(_CREDENTIALS) and not Path(value).is_file():
             raise ConfigError([f"{path}: there is no file {value}"])
 
 
@@ -61,7 +62,8 @@ def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
         ]
         text = text.replace(manual.CONTAINS_KEY, "Its secrets are in files of their own.")
     edited = toml_text.edit(text, changes, str(file))
-    return ServiceConfig(edited, secrets, _drop_in(loaded.config, places), [about for _, about in moved])
+    drop_ins = {DRAIN_DROP_IN: _drain(loaded.config), **_certificate(loaded.config, places)}
+    return ServiceConfig(edited, secrets, drop_ins, [about for _, about in moved])
 
 
 def _secret_paths() -> Iterator[str]:
@@ -82,27 +84,35 @@ def _changes_of_paths(loaded: settings.Loaded, places: Places) -> Iterator[Chang
         if not value:
             continue
         if not places.is_user and path in _TLS:
-            value = f"/run/credentials/{SERVICE}/{_TLS[path]}"
+            value = f"{_CREDENTIALS}{_TLS[path]}"
         elif not places.is_user and path == "server.state_dir":
             yield Change(path, f"# systemd sets state_dir: {places.state}")
             continue
         yield toml_text.set_to(path, setting.literal(str(Path(value).absolute())))
 
 
-def _drop_in(config: Config, places: Places) -> str:
-    """Return the lines of the unit that depend on the configuration; "" if there are none."""
-    lines = []
-    if config.server.drain_seconds > _UNIT_DRAIN_SECONDS:
-        lines += [
-            "# Longer than server.drain_seconds.",
-            f"TimeoutStopSec={round(config.server.drain_seconds) + _MARGIN_SECONDS}",
-        ]
-    if config.server.tls_cert and not places.is_user:
-        lines.append("# systemd reads these as root, at each start.")
-        for path, name in _TLS.items():
-            source = Path(getattr(config.server, path.rpartition(".")[2])).absolute()
-            lines.append(f"LoadCredential={name}:{_escaped(source)}")
-    return "\n".join(["[Service]", *lines, ""]) if lines else ""
+def _drain(config: Config) -> str:
+    seconds = config.server.drain_seconds
+    if seconds <= _UNIT_DRAIN_SECONDS:
+        return ""
+    return (
+        f"[Service]\n# Longer than server.drain_seconds.\nTimeoutStopSec={round(seconds) + _MARGIN_SECONDS}\n"
+    )
+
+
+def _certificate(config: Config, places: Places) -> dict[str, str]:
+    """Return the drop-in by which systemd reads the certificate; {} if it is to stay as it is."""
+    files = {name: getattr(config.server, path.rpartition(".")[2]) for path, name in _TLS.items()}
+    if places.is_user or any(file.startswith(_CREDENTIALS) for file in files.values()):
+        return {}
+    if not config.server.tls_cert:
+        return {CERTIFICATE_DROP_IN: ""}
+    lines = [f"LoadCredential={name}:{_escaped(Path(file).absolute())}" for name, file in files.items()]
+    return {
+        CERTIFICATE_DROP_IN: "\n".join(
+            ["[Service]", "# systemd reads these as root, at each start.", *lines, ""]
+        )
+    }
 
 
 def _escaped(path: Path) -> str:

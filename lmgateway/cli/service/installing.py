@@ -65,8 +65,8 @@ def _check_running(found: Source, where: Places, systemd: Systemd) -> None:
         systemd.run("show-environment")  # fails without a login, such as in `su`
     if systemd.is_active(*where.units):
         return
-    if found.loaded is not None and found.file is not None:
-        state.check(state.folder_of(found.loaded.config, found.file))
+    if found.used is not None and found.file is not None:
+        state.check(state.folder_of(found.used.config, found.file))
     _check_port(found.config.server.host, found.config.server.port)
 
 
@@ -81,7 +81,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _say_what_stays(found: Source, where: Places) -> None:
-    if found.loaded is not None and found.new is None:
+    if found.file is not None and found.kept:
         say(
             f"{where.config} stays as it is, because it is newer than {found.file}. To replace it (a copy is "
             f"saved): --config {found.file}"
@@ -90,11 +90,10 @@ def _say_what_stays(found: Source, where: Places) -> None:
 
 def _steps(found: Source, where: Places, systemd: Systemd) -> Iterator[Step]:
     yield from program.copying(where)
-    if found.new is not None:
-        yield from _configuring(found.new, found.file, where)
-    if found.loaded is not None and found.file is not None and not where.is_user:
-        yield from state.copying(state.folder_of(found.loaded.config, found.file), where)
-    yield from units.writing_service(where, found.new.drop_in if found.new else None)
+    yield from _configuring(found.new, found.taken.file, where)
+    if found.used is not None and found.file is not None and not where.is_user:
+        yield from state.copying(state.folder_of(found.used.config, found.file), where)
+    yield from units.writing_service(where, found.new.drop_ins)
     socket = list(units.writing_socket(where, found.config))
     if socket and systemd.is_active(*where.units):
         # systemd changes no socket whose service runs.
@@ -110,7 +109,7 @@ def _configuring(new: configuration.ServiceConfig, file: Path | None, where: Pla
         where.config,
         new.text,
         mode=files.PRIVATE if where.is_user else files.PUBLIC,
-        about=f", made of {file}{also}{without}",
+        about=f", made of {file.absolute() if file else 'nothing'}{also}{without}",
         keeps_copy=True,
     )
     for setting, value in new.secrets.items():

@@ -14,7 +14,8 @@ CONFIG = "config.toml"
 # In the unit's LoadCredential=, by the settings' paths.
 SECRET_FILES = {"auth.api_key": "api_key", "lmstudio.api_token": "lmstudio_token"}
 # Drop-ins for what the unit files can't know.
-SERVICE_DROP_IN = f"{SERVICE}.d/10-config.conf"
+DRAIN_DROP_IN = f"{SERVICE}.d/10-drain.conf"
+CERTIFICATE_DROP_IN = f"{SERVICE}.d/10-certificate.conf"
 SOCKET_DROP_IN = f"{SOCKET}.d/10-address.conf"
 
 

@@ -18,18 +18,26 @@ from .places import CONFIG, Places
 
 
 class Source(Struct, frozen=True):
-    """`config` is what the service will use. `new` is None if its file stays as it is.
+    """`used` is the configuration of the gateway in this folder so far, None if there is only the service's.
 
-    `loaded` is what the gateway used so far in this folder, None if there is nothing here but the service's.
+    `taken` is the one that the service gets: the same, or its own, which is then `kept`.
     """
 
-    config: Config
-    loaded: settings.Loaded | None
-    new: ServiceConfig | None
+    used: settings.Loaded | None
+    taken: settings.Loaded
+    new: ServiceConfig
+
+    @property
+    def config(self) -> Config:
+        return self.taken.config
+
+    @property
+    def kept(self) -> bool:
+        return self.taken is not self.used
 
     @property
     def file(self) -> Path | None:
-        return self.loaded.file.absolute() if self.loaded and self.loaded.file else None
+        return self.used.file.absolute() if self.used and self.used.file else None
 
 
 def find(options: argparse.Namespace, places: Places) -> Source:
@@ -37,25 +45,21 @@ def find(options: argparse.Namespace, places: Places) -> Source:
 
     Raises ConfigError.
     """
-    loaded = settings.load(file=options.config, environ=os.environ)
-    file = loaded.file
-    is_other = file is not None and not _is_same(file, places.config)
+    used: settings.Loaded | None = settings.load(file=options.config, environ=os.environ)
+    file = used.file if used else None
     # The machine's configuration isn't a user's.
-    if is_other and (options.config or file != MACHINE_FOLDER / CONFIG):
-        configuration.check(loaded)
-        new = configuration.make(loaded, places)
-        if options.config or not _is_newer(places.config, file):
-            return Source(loaded.config, loaded, new)
-        return Source(_in_place(places), loaded, None)
-    if places.config.is_file():
-        return Source(_in_place(places), None, None)
-    raise ConfigError(
-        [f"There is no {CONFIG} in {Path.cwd()}. Make one with `lmgateway init`, or name it with --config."]
-    )
-
-
-def _in_place(places: Places) -> Config:
-    return settings.load(file=places.config, environ={}, dotenv=places.folder / ".env").config
+    is_usual = file == MACHINE_FOLDER / CONFIG and not options.config
+    if used is None or file is None or is_usual or _is_same(file, places.config):
+        used = None
+    if used is None and not places.config.is_file():
+        advice = "Make one with `lmgateway init`, or name it with --config."
+        raise ConfigError([f"There is no {CONFIG} in {Path.cwd()}. {advice}"])
+    if used is None or (not options.config and _is_newer(places.config, file)):
+        taken = settings.load(file=places.config, environ={}, dotenv=places.folder / ".env")
+    else:
+        taken = used
+    configuration.check(taken)
+    return Source(used, taken, configuration.make(taken, places))
 
 
 def _is_newer(path: Path, other: Path | None) -> bool:

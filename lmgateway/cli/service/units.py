@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 
 from ...config import Config, Server
 from .. import shipped
 from ..machine import ANY
 from . import files
-from .places import SERVICE, SERVICE_DROP_IN, SOCKET, SOCKET_DROP_IN, Places
+from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, SERVICE, SOCKET, SOCKET_DROP_IN, Places
 from .steps import Step
 
 
-def writing_service(places: Places, drop_in: str | None) -> Iterator[Step]:
-    """Yield the steps that write the service's unit, and its drop-in unless that is None."""
+def writing_service(places: Places, drop_ins: Mapping[str, str]) -> Iterator[Step]:
+    """Yield the steps that write the service's unit, and that write or remove its drop-ins."""
     yield from _unit(places, SERVICE)
-    if drop_in is not None:
-        yield from _put(places, SERVICE_DROP_IN, drop_in)
+    for name, text in drop_ins.items():
+        yield from _put(places, name, text)
 
 
 def writing_socket(places: Places, config: Config) -> Iterator[Step]:
@@ -29,7 +29,7 @@ def writing_socket(places: Places, config: Config) -> Iterator[Step]:
 
 
 def removing(places: Places) -> Iterator[Step]:
-    for name in (*places.units, SERVICE_DROP_IN, SOCKET_DROP_IN):
+    for name in (*places.units, DRAIN_DROP_IN, CERTIFICATE_DROP_IN, SOCKET_DROP_IN):
         yield from files.removing(places.unit_folder / name)
 
 

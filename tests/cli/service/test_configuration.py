@@ -82,14 +82,21 @@ def test_a_certificate_is_read_by_systemd(tmp_path: Path, monkeypatch: pytest.Mo
         "tls_cert": "/run/credentials/lmgateway.service/tls.crt",
         "tls_key": "/run/credentials/lmgateway.service/tls.key",
     }
-    assert new.drop_in.splitlines()[0] == "[Service]"
-    assert f"LoadCredential=tls.crt:{tmp_path}/a%%.pem" in new.drop_in.splitlines()
-    assert "LoadCredential=tls.key:/etc/ssl/b.key" in new.drop_in.splitlines()
+    lines = new.drop_ins["lmgateway.service.d/10-certificate.conf"].splitlines()
+    assert lines[0] == "[Service]"
+    assert f"LoadCredential=tls.crt:{tmp_path}/a%%.pem" in lines
+    assert "LoadCredential=tls.key:/etc/ssl/b.key" in lines
+    # The settings in place have the credentials' paths, and don't say where systemd reads them.
+    again = made(tmp_path, new.text)
+    assert again.text == new.text
+    assert "lmgateway.service.d/10-certificate.conf" not in again.drop_ins
 
 
 def test_a_longer_drain_is_a_longer_stop(tmp_path: Path) -> None:
-    assert "TimeoutStopSec=310" in made(tmp_path, "[server]\ndrain_seconds = 300\n").drop_in.splitlines()
-    assert made(tmp_path, "[server]\ndrain_seconds = 30\n").drop_in == ""
+    name = "lmgateway.service.d/10-drain.conf"
+    longer = made(tmp_path, "[server]\ndrain_seconds = 300\n").drop_ins[name]
+    assert longer.splitlines()[-1] == "TimeoutStopSec=310"
+    assert made(tmp_path, "[server]\ndrain_seconds = 30\n").drop_ins[name] == ""
 
 
 def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

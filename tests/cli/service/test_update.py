@@ -174,3 +174,15 @@ async def test_uninstall_purges_only_when_told_to(installed: Machine) -> None:
     assert installed.files() == set()
     # What `init` wrote is the user's.
     assert tomllib.loads(installed.config.read_text())["auth"]["api_key"]
+
+
+async def test_a_key_written_into_the_settings_in_place_is_moved(installed: Machine) -> None:
+    """Every user can read that file. Both previous files are kept."""
+    places, previous = installed.system, installed.key
+    text = places.config.read_text()
+    places.config.write_text(text.replace("[auth]\n", '[auth]\napi_key = "another key"\n'))
+    status, output = await installed.service("install")
+    assert status == 0, output
+    assert "another key" not in places.config.read_text() + output
+    assert (places.folder / "api_key").read_text() == "another key\n"
+    assert (places.folder / "api_key.bak").read_text() == f"{previous}\n"
