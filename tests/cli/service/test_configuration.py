@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from lmgateway import settings
-from lmgateway.cli.service import configuration, program, state
+from lmgateway.cli.service import configuration, program, state, units
 from lmgateway.cli.service.configuration import ServiceConfig
 from lmgateway.cli.service.places import Places, home_of_owner, of_machine
 from lmgateway.cli.service.steps import ServiceFailed
@@ -156,3 +159,32 @@ def test_a_python_in_a_home_folder_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("sys.base_prefix", str(tmp_path / "home/alice/.local/python"))
     with pytest.raises(ServiceFailed, match="--user"):
         program.check(of_machine(tmp_path))
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd here")
+@pytest.mark.parametrize("broken", ["", "[Socket]\nListenStream=nowhere:x\n"], ids=["as written", "broken"])
+def test_systemd_finds_nothing_wrong_with_the_drop_ins(tmp_path: Path, broken: str) -> None:
+    """Beside the units; and it would find a mistake in them."""
+    places = of_machine(tmp_path)
+    file = tmp_path / "config.toml"
+    file.write_text(
+        '[server]\nhost = "localhost"\nport = 9000\ndrain_seconds = 300\ntls_cert = "/a%b"\ntls_key = "/c"\n'
+    )
+    loaded = settings.load(file=file, environ={}, dotenv=tmp_path / ".env")
+    new = configuration.make(loaded, places)
+    steps = [*units.writing_service(places, new.drop_ins), *units.writing_socket(places, loaded.config)]
+    assert len(steps) == 5
+    for step in steps:
+        step.act()
+    service = places.unit_folder / "lmgateway.service"
+    service.write_text(service.read_text().replace("/opt/lmgateway/bin/lmgateway", sys.executable))
+    if broken:
+        (places.unit_folder / "lmgateway.socket.d/20-broken.conf").write_text(broken)
+    command = ["systemd-analyze", "--system", "verify", "--recursive-errors=no"]
+    verified = subprocess.run(
+        [*command, service, places.unit_folder / "lmgateway.socket"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (verified.stderr == "") == (not broken), verified.stderr
