@@ -12,7 +12,7 @@ from ...config import Config
 from ...errors import ConfigError
 from .. import manual
 from . import toml_text
-from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, SERVICE, Places
+from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, LOG_DROP_IN, SERVICE, Places
 from .toml_text import Change
 
 _TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
@@ -62,7 +62,11 @@ def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
         ]
         text = text.replace(manual.CONTAINS_KEY, "Its secrets are in files of their own.")
     edited = toml_text.edit(text, changes, str(file))
-    drop_ins = {DRAIN_DROP_IN: _drain(loaded.config), **_certificate(loaded.config, places)}
+    drop_ins = {
+        DRAIN_DROP_IN: _drain(loaded.config),
+        LOG_DROP_IN: _log(loaded.config, places),
+        **_certificate(loaded.config, places),
+    }
     return ServiceConfig(edited, secrets, drop_ins, [about for _, about in moved])
 
 
@@ -95,9 +99,16 @@ def _drain(config: Config) -> str:
     seconds = config.server.drain_seconds
     if seconds <= _UNIT_DRAIN_SECONDS:
         return ""
-    return (
-        f"[Service]\n# Longer than server.drain_seconds.\nTimeoutStopSec={round(seconds) + _MARGIN_SECONDS}\n"
-    )
+    longer = round(seconds) + _MARGIN_SECONDS
+    return f"[Service]\n# Longer than server.drain_seconds.\nTimeoutStopSec={longer}\n"
+
+
+def _log(config: Config, places: Places) -> str:
+    """Let the sandbox show LM Studio's log if that is in a home folder. The files' own modes still count."""
+    folder = Path(config.lmstudio.log_dir).absolute()
+    if not config.lmstudio.log_dir or not any(folder.is_relative_to(closed) for closed in places.closed):
+        return ""
+    return f"[Service]\n# lmstudio.log_dir\nProtectHome=tmpfs\nBindReadOnlyPaths=-{_escaped(folder)}\n"
 
 
 def _certificate(config: Config, places: Places) -> dict[str, str]:
@@ -108,11 +119,8 @@ def _certificate(config: Config, places: Places) -> dict[str, str]:
     if not config.server.tls_cert:
         return {CERTIFICATE_DROP_IN: ""}
     lines = [f"LoadCredential={name}:{_escaped(Path(file).absolute())}" for name, file in files.items()]
-    return {
-        CERTIFICATE_DROP_IN: "\n".join(
-            ["[Service]", "# systemd reads these as root, at each start.", *lines, ""]
-        )
-    }
+    text = "\n".join(["[Service]", "# systemd reads these as root, at each start.", *lines, ""])
+    return {CERTIFICATE_DROP_IN: text}
 
 
 def _escaped(path: Path) -> str:

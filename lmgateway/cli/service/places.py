@@ -15,6 +15,7 @@ CONFIG = "config.toml"
 SECRET_FILES = {"auth.api_key": "api_key", "lmstudio.api_token": "lmstudio_token"}
 # Drop-ins for what the unit files can't know.
 DRAIN_DROP_IN = f"{SERVICE}.d/10-drain.conf"
+LOG_DROP_IN = f"{SERVICE}.d/10-log.conf"
 CERTIFICATE_DROP_IN = f"{SERVICE}.d/10-certificate.conf"
 SOCKET_DROP_IN = f"{SOCKET}.d/10-address.conf"
 

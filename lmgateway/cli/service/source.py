@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,10 +13,11 @@ from msgspec import Struct
 from ... import settings
 from ...config import Config
 from ...errors import ConfigError
+from ...settings import files
 from ...settings.files import MACHINE_FOLDER
 from . import configuration
 from .configuration import ServiceConfig
-from .places import CONFIG, Places
+from .places import CONFIG, Places, home_of_owner
 
 
 class Source(Struct, frozen=True):
@@ -45,7 +48,8 @@ def find(options: argparse.Namespace, places: Places) -> Source:
 
     Raises ConfigError.
     """
-    used: settings.Loaded | None = settings.load(file=options.config, environ=os.environ)
+    with _home_of_owner(files.find_file(options.config, os.environ)):
+        used: settings.Loaded | None = settings.load(file=options.config, environ=os.environ)
     file = used.file if used else None
     # The machine's configuration isn't a user's.
     is_usual = file == MACHINE_FOLDER / CONFIG and not options.config
@@ -60,6 +64,21 @@ def find(options: argparse.Namespace, places: Places) -> Source:
         taken = used
     configuration.check(taken)
     return Source(used, taken, configuration.make(taken, places))
+
+
+@contextmanager
+def _home_of_owner(file: Path | None) -> Iterator[None]:
+    """Make ~ in the settings the home of the file's owner, although root reads it."""
+    home = home_of_owner(file) if file is not None and file.is_file() else None
+    previous = os.environ.get("HOME")
+    if home is None or previous is None:
+        yield
+        return
+    os.environ["HOME"] = str(home)
+    try:
+        yield
+    finally:
+        os.environ["HOME"] = previous
 
 
 def _is_newer(path: Path, other: Path | None) -> bool:

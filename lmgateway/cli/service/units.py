@@ -10,7 +10,7 @@ from ...config import Config, Server
 from .. import shipped
 from ..machine import ANY
 from . import files
-from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, SERVICE, SOCKET, SOCKET_DROP_IN, Places
+from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, LOG_DROP_IN, SERVICE, SOCKET, SOCKET_DROP_IN, Places
 from .steps import Step
 
 
@@ -29,7 +29,7 @@ def writing_socket(places: Places, config: Config) -> Iterator[Step]:
 
 
 def removing(places: Places) -> Iterator[Step]:
-    for name in (*places.units, DRAIN_DROP_IN, CERTIFICATE_DROP_IN, SOCKET_DROP_IN):
+    for name in (*places.units, DRAIN_DROP_IN, LOG_DROP_IN, CERTIFICATE_DROP_IN, SOCKET_DROP_IN):
         yield from files.removing(places.unit_folder / name)
 
 

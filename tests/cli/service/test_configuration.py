@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pwd
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lmgateway import settings
-from lmgateway.cli.service import configuration, program, state, units
+from lmgateway.cli.service import configuration, program, source, state, units
 from lmgateway.cli.service.configuration import ServiceConfig
 from lmgateway.cli.service.places import Places, home_of_owner, of_machine
 from lmgateway.cli.service.steps import ServiceFailed
@@ -102,6 +103,28 @@ def test_a_longer_drain_is_a_longer_stop(tmp_path: Path) -> None:
     assert made(tmp_path, "[server]\ndrain_seconds = 30\n").drop_ins[name] == ""
 
 
+def test_the_log_of_lm_studio_is_shown_in_the_sandbox(tmp_path: Path) -> None:
+    """ProtectHome= would hide it."""
+    name = "lmgateway.service.d/10-log.conf"
+    places = of_machine(tmp_path)
+    for folder, shown in (("home/alice/.lmstudio/server-logs", True), ("srv/logs", False)):
+        text = made(tmp_path, f'[lmstudio]\nlog_dir = "{tmp_path}/{folder}"\n', places).drop_ins[name]
+        assert (f"BindReadOnlyPaths=-{tmp_path}/{folder}" in text.splitlines()) == shown
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_home_in_the_settings_is_their_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With sudo, ~ would be root's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/root")
+    file = tmp_path / "config.toml"
+    file.write_text('[lmstudio]\nlog_dir = "~/logs"\n')
+    os.chown(file, NOBODY.pw_uid, NOBODY.pw_gid)
+    found = source.find(argparse.Namespace(config=None), of_machine(tmp_path))
+    assert found.config.lmstudio.log_dir == f"{NOBODY.pw_dir}/logs"
+    assert os.environ["HOME"] == "/root"
+
+
 def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service starts in another folder. systemd makes the machine's state folder."""
     monkeypatch.chdir(tmp_path)
@@ -169,11 +192,12 @@ def test_systemd_finds_nothing_wrong_with_the_drop_ins(tmp_path: Path, broken: s
     file = tmp_path / "config.toml"
     file.write_text(
         '[server]\nhost = "localhost"\nport = 9000\ndrain_seconds = 300\ntls_cert = "/a%b"\ntls_key = "/c"\n'
+        f'[lmstudio]\nlog_dir = "{tmp_path}/home/a/logs"\n'
     )
     loaded = settings.load(file=file, environ={}, dotenv=tmp_path / ".env")
     new = configuration.make(loaded, places)
     steps = [*units.writing_service(places, new.drop_ins), *units.writing_socket(places, loaded.config)]
-    assert len(steps) == 5
+    assert len(steps) == 6
     for step in steps:
         step.act()
     service = places.unit_folder / "lmgateway.service"
