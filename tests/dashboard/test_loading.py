@@ -91,7 +91,7 @@ async def test_a_setting_says_what_it_is(open_dashboard: OpenDashboard) -> None:
     dialog = await open_dialog(visit)
     ratio = dialog.get_by_label("GPU offload")
     await expect(ratio).to_have_accessible_description(
-        'The share of the model that is offloaded to the GPU. Number from 0 to 1 or "max" or "off".'
+        re.compile(r'takes more of the GPU\'s memory\..* Number from 0 to 1, "max", or "off"\.$')
     )
     context = dialog.get_by_label("Context length")
     assert [await context.get_attribute(name) for name in ("min", "max", "step")] == ["1", "131072", "1"]
