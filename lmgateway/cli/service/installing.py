@@ -31,7 +31,7 @@ def install(options: argparse.Namespace) -> int:
     systemd = Systemd(where.is_user)
     checking = partial(_checking, dry_run=options.dry_run)
     with checking():
-        rights.check(where, "install", options.root)
+        rights.check(where, "install", options.root, options.config)
         elsewhere.check(options.config, options.root)
     found = source.find(options, where)
     with checking():

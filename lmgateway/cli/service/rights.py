@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from .places import Places
 from .steps import ServiceFailed
 
 
-def check(places: Places, verb: str, root: Path) -> None:
+def check(places: Places, verb: str, root: Path, config: Path | None = None) -> None:
     """Raises ServiceFailed if this user can't do `verb` with this service."""
     if sys.platform == "win32":
         return
-    call = f"{program.command()} service {verb}"
+    named = f" --config {shlex.quote(str(config))}" if config else ""
+    call = f"{program.command()} service {verb}{named}"
     is_root = os.geteuid() == 0
     if places.is_user and is_root and "SUDO_USER" in os.environ:
         raise ServiceFailed(

@@ -61,8 +61,8 @@ def test_root_is_needed_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "argv", ["/home/alice/lmgateway/.venv/bin/lmgateway"])
     with pytest.raises(ServiceFailed) as failed:
-        rights.check(of_machine(), "install", Path("/"))
-    call = "/home/alice/lmgateway/.venv/bin/lmgateway service install"
+        rights.check(of_machine(), "install", Path("/"), Path("my config.toml"))
+    call = "/home/alice/lmgateway/.venv/bin/lmgateway service install --config 'my config.toml'"
     assert f"sudo {call}" in str(failed.value)
     assert f"{call} --user" in str(failed.value)
     assert failed.value.exit_status == 77
