@@ -14,6 +14,7 @@ from lmgateway.cli.service.places import Places, of_machine, of_user
 from tests.cli.service.conftest import Machine
 
 ROOT = Path(__file__).parents[3]
+COMMAND = "bin/lmgateway"
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 async def run(program: Path, *arguments: str, machine: Machine) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
-        program / "bin/lmgateway",
+        program,
         *arguments,
         cwd=machine.folder,
         env=machine.environ,
@@ -49,12 +50,12 @@ async def test_a_wheel_installs_a_service_that_needs_nothing_of_it(fresh: Path, 
     """The unit files, the program and what it needs are the service's own."""
     install = ("service", "install", "--root", str(machine.root))
     places = machine.system
-    status, output = await run(fresh, *install, "--dry-run", machine=machine)
+    status, output = await run(fresh / COMMAND, *install, "--dry-run", machine=machine)
     assert status == 0, output
     assert f"from {fresh} to {places.program}" in output
     assert f"Would write {places.unit_folder / 'lmgateway.service'}" in output
     assert machine.files() == set()
-    status, output = await run(fresh, *install, machine=machine)
+    status, output = await run(fresh / COMMAND, *install, machine=machine)
     assert status == 0, output
     for name, source in places.units.items():
         assert (places.unit_folder / name).read_text() == (ROOT / source).read_text()
@@ -64,16 +65,17 @@ async def test_a_wheel_installs_a_service_that_needs_nothing_of_it(fresh: Path, 
     assert {"lmgateway", "aiohttp", "msgspec", "lmstudio", "yarl"} <= found
     assert found & {"pytest", "mypy", "dependencies.pth", "_lmgateway.pth"} == set()
     asked = "import lmgateway, aiohttp; print(lmgateway.__file__, aiohttp.__file__)"
-    answer = subprocess.check_output([places.program / "bin/python", "-I", "-c", asked], text=True)
+    status, answer = await run(places.program / "bin/python", "-I", "-c", asked, machine=machine)
+    assert status == 0, answer
     assert all(path.startswith(str(packages)) for path in answer.split())
     assert list((packages / "lmgateway/__pycache__").glob("*.pyc"))
     # The copy updates itself: it has the unit files, and finds itself in place.
-    status, output = await run(places.program, *install, machine=machine)
+    status, output = await run(places.program / COMMAND, *install, machine=machine)
     assert status == 0, output
     assert "copy the program" not in output.lower()
     # And is replaced by a newer one.
     (packages / "lmgateway/old.py").touch()
-    status, output = await run(fresh, *install, machine=machine)
+    status, output = await run(fresh / COMMAND, *install, machine=machine)
     assert status == 0, output
     assert not (packages / "lmgateway/old.py").exists()
     assert [path.name for path in places.program.parent.iterdir()] == ["lmgateway"]
