@@ -12,6 +12,7 @@ from .chat_parser import add_chat
 from .keys_parser import add_keys
 from .models_parser import add_models
 from .monitoring_parser import add_monitoring
+from .service_parser import add_service
 from .subcommands import Commands, Parser, add_command
 
 _ENDING = "`lmgateway COMMAND --help` describes a command's options."
@@ -46,6 +47,7 @@ def make_parser() -> Parser:
     add_monitoring(commands, remote)
     add_models(commands, remote)
     add_keys(commands, remote)
+    add_service(commands)
     parser.description = f"A gateway in front of LM Studio.\n\n{help_text.overview(parser)}"
     return parser
 
