@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..settings import destinations, files
 from . import discovery, first_steps, machine, manual, private_file, sign_in_code
 from .advice import MAKE_A_TOKEN
-from .options import command_line, warn_of_foreign_files
+from .options import command_line, warn_of_sources
 from .output import say, say_lines
 from .urls import lan_urls, own_url
 
@@ -24,7 +24,7 @@ def init(options: argparse.Namespace) -> int:
     """Raises ConfigError, private_file.CannotWrite."""
     # Read first, because the environment and the command line override the file.
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
-    warn_of_foreign_files(given)
+    warn_of_sources(given)
     destinations.check_lm_studio(given)
     if given.config.server.port == 0:
         raise ConfigError(

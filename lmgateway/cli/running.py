@@ -16,7 +16,7 @@ from .urls import dashboards, url_of
 
 
 def serve(options: argparse.Namespace) -> int:
-    service = Service(lambda: load_to_serve(options).config)
+    service = Service(lambda: load_to_serve(options))
 
     def announce(port: int, ring: Keyring) -> None:
         config, server = service.config, service.config.server

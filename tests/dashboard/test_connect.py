@@ -158,7 +158,7 @@ async def test_without_the_scope_models_no_model_is_managed(open_dashboard: Open
     for hidden in ("#view-models", "#tile-active", "#view-connect"):
         await expect(visit.page.locator(hidden)).to_be_hidden()
     links = visit.page.get_by_role("navigation", name="Views").get_by_role("link")
-    await expect(links).to_have_text(["Now", "People", "Connect", "Log"])
+    await expect(links).to_have_text(["Now", "People", "Connect", "Log", "System"])
     assert not [url for url in visit.asked if "/admin/models" in url]
     assert await visit.page.locator("#log-kind-studio").is_hidden()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from ... import __version__
 from ...observe.events import InferenceComplete, InferenceStart, RequestDispatched, RequestQueued
 from ...schema.debug import (
@@ -22,7 +24,7 @@ from ...schema.debug import (
     TokenUsage,
 )
 from ...schema.health import Health, Reachability, Readiness, Root
-from ...schema.model_list import LoadedModelReport, ModelList
+from ...schema.model_list import DownloadedModelReport, LoadedModelReport, ModelList
 from ...schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -73,7 +75,7 @@ _ON_DISK = DownloadedModel(
 MODELS = ModelList(
     loaded=(
         LoadedModelReport(
-            **{name: getattr(_ON_DISK, name) for name in _ON_DISK.__struct_fields__},
+            **structs.asdict(_ON_DISK),
             identifier=MODEL,
             context_length=8192,
             ttl_ms=None,
@@ -86,9 +88,10 @@ MODELS = ModelList(
             running=1,
             waiting=2,
             idle_ms=0,
+            idle_limit_ms=3_600_000,
         ),
     ),
-    downloaded=(_ON_DISK,),
+    downloaded=(DownloadedModelReport(**structs.asdict(_ON_DISK), aliases=("gpt-4o",), pinned=False),),
 )
 LOAD = LoadRequest(
     model_key=MODEL,

@@ -17,6 +17,7 @@ import { People } from "./people.js";
 import { Requests } from "./requests.js";
 import { Stream } from "./stream.js";
 import { watchStudio } from "./studio.js";
+import { System } from "./system.js";
 import { showActivityInTitle } from "./title.js";
 import { Trends } from "./trends.js";
 import { Views } from "./views.js";
@@ -41,6 +42,7 @@ const log = caller.has("observe") ? new Log(caller.has("log")) : null;
 const people = caller.has("observe") ? new People(caller, { isShown: isShown("people"), modelKeys: () => models.keys() }) : null;
 const chat = caller.has("inference") ? new Chat(caller) : null;
 const connect = new Connect(caller, isShown("connect"));
+const system = caller.has("observe") ? new System(caller, isShown("system")) : null;
 const listeners = [alerts, activity, models, requests, log, people, { onEvent: rightsChanged }].filter((listener) => listener !== null);
 
 views.start({
@@ -50,6 +52,7 @@ views.start({
   connect: () => connect.shown(),
   ...(chat && { chat: () => chat.shown() }),
   ...(log && { log: () => {} }),
+  ...(system && { system: () => system.shown() }),
 });
 byId("content").focus({ preventScroll: true });
 
