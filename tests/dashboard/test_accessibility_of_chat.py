@@ -37,8 +37,10 @@ async def test_axe_finds_nothing_in_a_chat(open_dashboard: OpenDashboard, device
 
 
 async def test_a_chat_fits_a_phone(open_dashboard: OpenDashboard) -> None:
-    """Also with words and code that are longer than a line."""
+    """Also with words, code and names of models that are longer than a line."""
     visit = await open_chat(open_dashboard)
+    models = visit.page.get_by_label("Model", exact=True)
+    await models.evaluate("(node, name) => node.options[0].append(name)", "m" * 200)
     await script(visit, {"content": LONG})
     await send(visit, LONG)
     await expect(answers(visit)).to_contain_text("www")
