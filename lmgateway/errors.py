@@ -79,7 +79,7 @@ class BadRequest(GatewayError):
 
 
 class ContextLengthExceeded(BadRequest):
-    """The prompt doesn't fit the model's context, which LM Studio reports in five ways."""
+    """The prompt doesn't fit the model's context. Shorten it, or load the model with a longer one."""
 
     code = "context_length_exceeded"
     ends_stream_as_event = True
@@ -98,7 +98,7 @@ class ValidationFailed(BadRequest):
 
 
 class RequestCancelled(BadRequest):
-    """An admin cancelled the request. A 400, because client libraries retry after a 409 or a 503."""
+    """Somebody cancelled the request. It is a 400, so that client libraries don't retry it."""
 
     code = "request_cancelled"
 
@@ -138,7 +138,7 @@ class NotFound(GatewayError):
 
 
 class EndpointNotFound(NotFound):
-    """LM Studio doesn't have this endpoint. It says so with status 200."""
+    """LM Studio doesn't have this path."""
 
     code = "endpoint_not_found"
 
@@ -199,19 +199,19 @@ class ContentTooLarge(GatewayError):
 
 
 class UriTooLong(GatewayError):
-    """The request's target is longer than the configured limit of a head."""
+    """The address of the request is longer than the configuration allows."""
 
     status, type, code = 414, "invalid_request_error", "uri_too_long"
 
 
 class UnsupportedMediaType(GatewayError):
-    """The body's media type or content coding isn't supported."""
+    """The gateway can't read a body of this `Content-Type` or `Content-Encoding`."""
 
     status, type, code = 415, "invalid_request_error", "unsupported_media_type"
 
 
 class Misdirected(GatewayError):
-    """No key is configured, and Host isn't a name of this gateway, so the request may be DNS rebinding."""
+    """No key is configured, and `Host` isn't a name of this gateway, so a web page may have sent it."""
 
     status, type, code = 421, "invalid_request_error", "unknown_host_name"
 
@@ -230,26 +230,26 @@ class RateLimitExceeded(GatewayError):
 
 
 class QueueFull(GatewayError):
-    """As many requests wait for the GPU as may."""
+    """The line is full: as many requests wait as the configuration allows."""
 
     status, type, code = 429, "rate_limit_error", "queue_full"
     header_names = ("Retry-After", REFUSED_REASON)
 
 
 class KeyQueueFull(QueueFull):
-    """As many requests of the caller's key wait for the GPU as may."""
+    """As many requests of the caller's key wait in line as the configuration allows."""
 
     code = "key_queue_full"
 
 
 class WaitExpired(QueueFull):
-    """The request has waited for the GPU as long as it may."""
+    """The request has waited in line as long as the configuration allows."""
 
     code = "wait_expired"
 
 
 class HeadTooLarge(GatewayError):
-    """The request's head is larger than the configuration allows."""
+    """The header fields of the request are larger than the configuration allows."""
 
     status, type, code = 431, "invalid_request_error", "head_too_large"
 
@@ -312,13 +312,13 @@ class Overloaded(GatewayError):
 
 
 class KeysUnreadable(Overloaded):
-    """The stored keys can't be read, so only the owner's key is accepted."""
+    """The stored keys can't be read, so only `auth.api_key` is accepted."""
 
     code = "keys_unreadable"
 
 
 class GatewayEnding(Overloaded):
-    """The gateway is stopping, and the request didn't end within the drain's deadline."""
+    """The gateway is stopping, and the request didn't end in time."""
 
     code = "gateway_ending"
 

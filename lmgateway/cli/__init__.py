@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import os
 import sys
@@ -18,9 +19,15 @@ from .failures import (
     EX_TEMPFAIL,
     RequestFailed,
 )
+from .mistakes import find_command, refuse
 from .output import say
 from .parser import make_parser
 from .private_file import CannotWrite
+
+if sys.platform == "win32":
+    import ctypes
+
+    from .windows_console import show_escape_sequences
 
 INTERRUPTED = 130
 # 128 + SIGPIPE, as a shell reports it
@@ -34,11 +41,13 @@ _EXIT_STATUS: dict[type[Exception], int] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command, and return the process's exit status."""
-    options = make_parser().parse_args(arguments)
-    # Imported here, so that each command loads only the modules that it needs.
-    module, _, function = options.command.partition(".")
+    """Run a command, and return the process's exit status. Without one, show which there are."""
+    if sys.platform == "win32":
+        show_escape_sequences(ctypes.windll.kernel32)
     try:
+        options = _parse(sys.argv[1:] if arguments is None else arguments)
+        # Imported here, so that each command loads only the modules that it needs.
+        module, _, function = options.command.partition(".")
         status: int = getattr(import_module(f".{module}", __package__), function)(options)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -64,6 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return status
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises RequestFailed, and SystemExit as argparse does."""
+    parser = make_parser()
+    match [*arguments]:
+        case []:
+            arguments = ["--help"]
+        case ["help", *words]:
+            arguments = [*words, "--help"]
+        case ["version"]:
+            arguments = ["--version"]
+    named = find_command(parser, arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        raise refuse(named, unknown)
+    return options
 
 
 def _discard_output() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -47,6 +47,10 @@ class GatewayClient:
     def sends_key(self) -> bool:
         return "X-API-Key" in self._session.headers
 
+    @property
+    def url(self) -> str:
+        return str(self._place)
+
     async def request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
         """Return the response's JSON. Raises RequestFailed."""
         async with self._response(method, path, json=body) as response:
@@ -83,6 +87,16 @@ class GatewayClient:
                     yield Event(name, json.loads(value), number)
                     number = None
 
+    async def stream(
+        self, path: str, body: Mapping[str, object], headers: Mapping[str, str]
+    ) -> AsyncGenerator[str, None]:
+        """Yield the lines of a stream of events that answers this body. Raises RequestFailed."""
+        async with self._response("POST", path, json=body, headers=headers) as response:
+            if response.content_type != "text/event-stream":
+                raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
+            async for line in response.content:
+                yield line.decode("utf-8", "replace").rstrip("\r\n")
+
     @asynccontextmanager
     async def _response(
         self, method: str, path: str, **options: Any
@@ -106,8 +120,8 @@ class GatewayClient:
     async def _failure(self, response: aiohttp.ClientResponse) -> RequestFailed:
         """Return the gateway's error message with its details, if any."""
         answer = await response.json()
-        sentence = answer.get("error") if isinstance(answer, dict) else None
-        status = _EXIT_STATUS.get(response.status, 1)
+        sentence = _sentence(answer) if isinstance(answer, dict) else None
+        status = exit_status(response.status)
         if not isinstance(sentence, str):
             return RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
         if response.status == 401:
@@ -120,6 +134,20 @@ class GatewayClient:
         elif isinstance(details, str):
             sentence = f"{sentence}: {details}"
         return RequestFailed(sentence, status)
+
+
+def exit_status(http_status: int) -> int:
+    return _EXIT_STATUS.get(http_status, 1)
+
+
+def _sentence(answer: Mapping[str, Any]) -> object:
+    """Return the error's message, in the gateway's own shape, OpenAI's, or that of /health/ready."""
+    match answer:
+        case {"error": {"message": sentence}} | {"error": sentence}:
+            return sentence
+        case {"status": "unavailable", "lmstudio": {"baseUrl": place}}:
+            return f"LM Studio doesn't answer at {place}."
+    return None
 
 
 def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:

@@ -101,11 +101,12 @@ def _end(key: Json, now: float) -> str:
 def relative(timestamp: str, now: float) -> str:
     """Return `3 days ago` or `in 2 hours`, rounded."""
     seconds = _unix(timestamp) - now
-    span = _span(abs(seconds))
-    return f"in {span}" if seconds > 0 else f"{span} ago"
+    distance = span(abs(seconds))
+    return f"in {distance}" if seconds > 0 else f"{distance} ago"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """Return `3 days`, rounded."""
     for name, length in _UNITS:
         if seconds >= length:
             count = round(seconds / length)

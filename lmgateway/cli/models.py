@@ -5,29 +5,37 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
 
 from ..settings import destinations
 from .assignments import assigned_values
-from .failures import EX_NOPERM, RequestFailed
+from .failures import EX_NOPERM, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient, gateway_client
 from .model_tables import overview
 from .options import load_settings
 from .output import say, say_answer
 from .progress import Progress
+from .refreshing import show
 from .urls import own_url
+
+Ask = Callable[[GatewayClient], Awaitable[int]]
 
 
 def listing(options: argparse.Namespace) -> int:
+    if options.json and options.watch:
+        raise RequestFailed("Choose one of --json and --watch", EX_USAGE)
+
     async def ask(gateway: GatewayClient) -> int:
-        models = await gateway.request("GET", "/admin/models")
         if options.json:
-            return say_answer(models)
-        active = await gateway.request("GET", "/admin/models/active")
-        for line in overview(models, active, await _swap(gateway)):
-            say(line)
-        return 0
+            return say_answer(await gateway.request("GET", "/admin/models"))
+
+        async def lines() -> Iterable[str]:
+            models = await gateway.request("GET", "/admin/models")
+            active = await gateway.request("GET", "/admin/models/active")
+            return overview(models, active, await _swap(gateway))
+
+        return await show(lines, interval=options.interval if options.watch else None)
 
     return ask_gateway(options, ask)
 
@@ -112,21 +120,39 @@ def deactivate(options: argparse.Namespace) -> int:
     return ask_gateway(options, ask)
 
 
-def ask_gateway(options: argparse.Namespace, ask: Callable[[GatewayClient], Awaitable[int]]) -> int:
-    """Run `ask` with a client of the gateway at --url, by default the one configured on this machine.
+class Access(NamedTuple):
+    """The arguments of `gateway_client`."""
+
+    url: str
+    key: str
+    certificate: str
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """Return the access to the gateway at --url, by default to the one configured on this machine.
 
     Raises ConfigError, also if the key mustn't be sent there.
     """
     loaded = load_settings(options)
-    config = loaded.config
-    is_own = options.url is None
+    config, is_own = loaded.config, options.url is None
     if is_own:
         destinations.check_gateway(loaded, options.key)
-    certificate = config.server.tls_cert if is_own else ""
-    url = own_url(config) if is_own else options.url
+    return Access(
+        url=own_url(config) if is_own else options.url,
+        key=options.key or config.auth.api_key,
+        certificate=config.server.tls_cert if is_own else "",
+    )
 
+
+def ask_gateway(options: argparse.Namespace, ask: Ask) -> int:
+    """Run `ask` with a client of the gateway. Raises as access_of."""
+    return ask_at(access_of(options), ask)
+
+
+def ask_at(access: Access, ask: Ask) -> int:
     async def run() -> int:
-        async with gateway_client(url, options.key or config.auth.api_key, certificate) as gateway:
+        url, key, certificate = access
+        async with gateway_client(url, key, certificate) as gateway:
             return await ask(gateway)
 
     return asyncio.run(run())

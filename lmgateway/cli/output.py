@@ -9,6 +9,10 @@ import json
 import shutil
 import sys
 from collections.abc import Container, Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
+from io import TextIOWrapper
+from locale import getencoding
 from typing import NamedTuple, TextIO
 
 import msgspec
@@ -42,8 +46,51 @@ def say_lines(text: str) -> None:
 
 
 def rewrite_line(text: str) -> None:
-    """Show this text on stderr in place of the line before the cursor."""
-    print(f"\r{printable(text)}", end="", file=sys.stderr, flush=True)
+    """Show this text on stderr in place of the line before the cursor; what doesn't fit is left out."""
+    shown = printable(text)[: shutil.get_terminal_size().columns - 1]
+    print(f"\r{shown}{_CLEAR_REST_OF_LINE}", end="", file=sys.stderr, flush=True)
+
+
+def say_piece(piece: str | Coloured, *, error: bool = False) -> None:
+    """Print a piece of a text of several lines. A pipe or a file gets it unchanged."""
+    stream = sys.stderr if error else sys.stdout
+    if not stream.isatty():
+        print(piece, end="", file=stream, flush=True)
+        return
+    lines = str(piece).replace("\r", "").split("\n")
+    shown = "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+    if isinstance(piece, Coloured):
+        shown = _coloured(shown, piece.colour)
+    print(shown, end="", file=stream, flush=True)
+
+
+def prepare_text_output() -> None:
+    """Have a text of any characters printed: UTF-8 for a pipe, whatever the system's encoding is."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        encoding = sys.stdout.encoding if is_terminal() else "utf-8"
+        sys.stdout.reconfigure(encoding=encoding, errors="backslashreplace")
+
+
+def read_standard_input() -> str:
+    """Return all of the standard input, in UTF-8, or else in the system's encoding."""
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode(getencoding(), "replace")
+
+
+def ask_line(prompt: str) -> str | None:
+    """Return a line that is typed on the terminal, None at its end. Ctrl-C raises KeyboardInterrupt."""
+    with suppress(ImportError):
+        import_module("readline")  # which input() uses for the keys that edit a line; Windows has its own
+    try:
+        return input(prompt)
+    except (EOFError, KeyboardInterrupt) as exc:
+        say(error=True)
+        if isinstance(exc, KeyboardInterrupt):
+            raise
+        return None
 
 
 def say_json(value: object, *, indent: int | None = None) -> None:
@@ -92,9 +139,11 @@ def show_screen(lines: Sequence[str]) -> None:
 
 def _shown(word: str | Coloured, stream: TextIO) -> str:
     text = printable(str(word))
-    if isinstance(word, Coloured) and stream.isatty():
-        return f"\x1b[{word.colour}m{text}\x1b[0m"
-    return text
+    return _coloured(text, word.colour) if isinstance(word, Coloured) and stream.isatty() else text
+
+
+def _coloured(text: str, colour: str) -> str:
+    return f"\x1b[{colour}m{text}\x1b[0m"
 
 
 def _escape_in_json(character: str) -> str:

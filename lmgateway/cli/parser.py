@@ -7,18 +7,24 @@ from pathlib import Path
 
 from .. import __version__
 from ..config import Config
+from . import help_text
+from .chat_parser import add_chat
 from .keys_parser import add_keys
 from .models_parser import add_models
-from .subcommands import Commands, add_command
+from .monitoring_parser import add_monitoring
+from .subcommands import Commands, Parser, add_command
 
-# Of `lmgateway queue`.
-MIN_INTERVAL_SECONDS, MAX_INTERVAL_SECONDS = 0.2, 3600.0
+_ENDING = "`lmgateway COMMAND --help` describes a command's options."
 
 
-def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lmgateway", description="A gateway in front of LM Studio.")
+def make_parser() -> Parser:
+    parser = Parser(prog="lmgateway", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=_ENDING)
     parser.add_argument("--version", action="version", version=f"lmgateway {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    # Not argparse's own list of the commands, which has no groups.
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", help=argparse.SUPPRESS, prog=parser.prog
+    )
+    parser.usage = f"{parser.prog} COMMAND [OPTION ...]"
     setting = argparse.ArgumentParser(add_help=False)
     setting.add_argument(
         "--set",
@@ -35,11 +41,12 @@ def make_parser() -> argparse.ArgumentParser:
     listening.add_argument("--log-level", help="error, warn, info or debug (logging.level)")
     _add_setup(commands, setting, configured, listening)
     _add_running(commands, configured, listening)
-    remote = _remote(configured)
-    _add_monitoring(commands, remote)
-    _add_usage(commands, remote)
+    reached, remote = _remote(configured)
+    add_chat(commands, reached)
+    add_monitoring(commands, remote)
     add_models(commands, remote)
     add_keys(commands, remote)
+    parser.description = f"A gateway in front of LM Studio.\n\n{help_text.overview(parser)}"
     return parser
 
 
@@ -115,65 +122,11 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _interval(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
-        raise argparse.ArgumentTypeError(
-            f"write seconds from {MIN_INTERVAL_SECONDS:g} to {MAX_INTERVAL_SECONDS:g}"
-        )
-    return seconds
-
-
-def _remote(configured: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    remote = argparse.ArgumentParser(add_help=False, parents=[configured])
-    remote.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
-    remote.add_argument("--key", help="the gateway's key; by default the configured one")
+def _remote(configured: argparse.ArgumentParser) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """Return the options of commands that connect to a gateway, without and with --json."""
+    reached = argparse.ArgumentParser(add_help=False, parents=[configured])
+    reached.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
+    reached.add_argument("--key", help="the gateway's key; by default the configured one")
+    remote = argparse.ArgumentParser(add_help=False, parents=[reached])
     remote.add_argument("--json", action="store_true", help="print the gateway's response as JSON")
-    return remote
-
-
-def _add_monitoring(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    watch = add_command(commands, "events", parents=[remote], summary="follow the gateway's events")
-    watch.add_argument(
-        "--type",
-        action="append",
-        default=[],
-        metavar="NAME,...",
-        help="only events of these names, such as error,model_load_progress",
-    )
-    watch.set_defaults(command="events.events")
-    queue = add_command(
-        commands, "queue", parents=[remote], summary="show who runs, who waits and why, and each key's part"
-    )
-    queue.add_argument("--once", action="store_true", help="on a terminal too, don't refresh the table")
-    queue.add_argument(
-        "--interval",
-        type=_interval,
-        default=2.0,
-        metavar="SECONDS",
-        help="how often a terminal's table is refreshed (%(default)g)",
-    )
-    queue.set_defaults(command="queue.queue")
-    listing = add_command(
-        commands, "models", parents=[remote], summary="list the models of a running gateway"
-    )
-    listing.set_defaults(command="models.listing")
-
-
-def _add_usage(commands: Commands, remote: argparse.ArgumentParser) -> None:
-    usage = add_command(
-        commands, "usage", parents=[remote], summary="show who used what: requests, tokens and times"
-    )
-    when = "a date, ISO 8601, or how long ago, such as 30d or 12h"
-    usage.add_argument("--since", metavar="TIME", help=f"{when}; by default six days before today")
-    usage.add_argument("--until", metavar="TIME", help=f"{when}; by default now")
-    usage.add_argument(
-        "--by",
-        metavar="NAME,...",
-        help="a row for each of these: day, hour, key, model, box; by default day,key",
-    )
-    usage.add_argument("--csv", action="store_true", help="print CSV, for a spreadsheet")
-    usage.set_defaults(command="usage.usage")
+    return reached, remote

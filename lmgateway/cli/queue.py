@@ -1,38 +1,35 @@
-"""`lmgateway queue`: the line before the GPU, refreshed while it is looked at."""
+"""`lmgateway queue` and `lmgateway ps`: the line before the GPU."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
+from collections.abc import Callable, Iterable
 
-from .failures import EX_UNAVAILABLE, RequestFailed
 from .gateway_client import GatewayClient
 from .models import ask_gateway
-from .output import is_terminal, say, say_answer, show_screen
-from .queue_tables import overview
+from .output import say_answer
+from .queue_tables import Json, overview, processes
+from .refreshing import show
 
 
 def queue(options: argparse.Namespace) -> int:
-    """Print the report: on a terminal again and again until Ctrl-C, otherwise once."""
+    """Show all of the report; on a terminal it is refreshed unless --once is given."""
+    return _show(options, overview, None if options.once else options.interval)
 
+
+def ps(options: argparse.Namespace) -> int:
+    """Show what runs and what waits once, or with --watch again and again."""
+    return _show(options, processes, options.interval if options.watch else None)
+
+
+def _show(options: argparse.Namespace, table: Callable[[Json], Iterable[str]], interval: float | None) -> int:
     async def ask(gateway: GatewayClient) -> int:
-        report = await gateway.request("GET", "/debug/queue")
         if options.json:
-            return say_answer(report)
-        lines = [*overview(report)]
-        if options.once or not is_terminal():
-            for line in lines:
-                say(line)
-            return 0
-        while True:
-            show_screen(lines)
-            await asyncio.sleep(options.interval)
-            try:
-                lines = [*overview(await gateway.request("GET", "/debug/queue"))]
-            except RequestFailed as exc:
-                if exc.exit_status != EX_UNAVAILABLE:
-                    raise
-                # Not an outdated table, which would look like a line that doesn't move.
-                lines = [f"lmgateway: {exc} Retrying."]
+            return say_answer(await gateway.request("GET", "/debug/queue"))
+
+        async def lines() -> Iterable[str]:
+            return table(await gateway.request("GET", "/debug/queue"))
+
+        return await show(lines, interval=interval)
 
     return ask_gateway(options, ask)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from .durations import duration
 from .output import aligned
@@ -19,28 +19,42 @@ _REASONS = {
 }
 # Of an instance while queue.enabled is false.
 _UNLIMITED_SLOTS = 10**9
-_RUNNING = ("RUNS", "MODEL", "PHASE", "GPU TIME", "REQUEST")
-_WAITING = ("WAITS", "CLASS", "MODEL", "FOR", "AHEAD", "WAITED", "ETA", "REQUEST")
-_KEYS = ("KEY", "SHARE", "RUNS", "WAITS", "GPU TIME", "BEHIND")
-_INSTANCES = ("INSTANCE", "MODEL", "BOX", "STATE", "SLOTS", "OURS", "OUTSIDE", "IDLE")
+
+
+class Table(NamedTuple):
+    """A table of one member of the report; `numbers` are the indexes of the columns with numbers."""
+
+    member: str
+    head: tuple[str, ...]
+    numbers: frozenset[int]
+    row: Callable[[Json], tuple[str, ...]]
+    order: Callable[[Json], tuple[str, int]] | None = None
 
 
 def overview(report: Json) -> Iterator[str]:
     """Yield the lines of the report's tables. The request that is next is the first of those that wait."""
-    running, waiting = report["running"], sorted(report["waiting"], key=_turn)
-    yield f"{len(running):,} running, {len(waiting):,} waiting"
-    for head, numbers, rows in (
-        (_RUNNING, {3}, map(_running, running)),
-        (_WAITING, {4, 5, 6}, map(_waiting, waiting)),
-        (_KEYS, {1, 2, 3, 4, 5}, map(_key, report["keys"])),
-        (_INSTANCES, {4, 5, 6, 7}, map(_instance, report["instances"])),
-    ):
-        if table := [*rows]:
+    return _lines(report, _KEYS_TABLE, _INSTANCES_TABLE)
+
+
+def processes(report: Json) -> Iterator[str]:
+    """Yield the same lines without each key's part."""
+    return _lines(report, _INSTANCES_TABLE)
+
+
+def _lines(report: Json, *more: Table) -> Iterator[str]:
+    yield f"{len(report['running']):,} running, {len(report['waiting']):,} waiting"
+    for table in (_RUNNING_TABLE, _WAITING_TABLE, *more):
+        if rows := sorted(report[table.member], key=table.order) if table.order else report[table.member]:
             yield ""
-            yield from aligned([head, *table], numbers=numbers)
+            yield from aligned([table.head, *map(table.row, rows)], numbers=table.numbers)
     if report["swap"] is not None:
         yield ""
         yield describe_swap(report["swap"])
+
+
+def waits_for(waiting: Json) -> str:
+    """Return what a request in line waits for."""
+    return _REASONS.get(str(waiting["reason"]), str(waiting["reason"]))
 
 
 def describe_swap(swap: Json) -> str:
@@ -69,7 +83,7 @@ def _waiting(one: Json) -> tuple[str, ...]:
         _account(one),
         one["class"],
         one["model"],
-        _REASONS.get(str(one["reason"]), str(one["reason"])),
+        waits_for(one),
         f"{one['ahead']:,}",
         duration(one["waitedMs"]),
         "?" if one["etaMs"] is None else duration(one["etaMs"]),
@@ -104,3 +118,25 @@ def _instance(one: Json) -> tuple[str, ...]:
         *(f"{one[name]:,}" for name in ("ours", "outside")),
         duration(one["idleMs"]),
     )
+
+
+_RUNNING_TABLE = Table("running", ("RUNS", "MODEL", "PHASE", "GPU TIME", "REQUEST"), frozenset({3}), _running)
+_WAITING_TABLE = Table(
+    "waiting",
+    ("WAITS", "CLASS", "MODEL", "FOR", "AHEAD", "WAITED", "ETA", "REQUEST"),
+    frozenset({4, 5, 6}),
+    _waiting,
+    _turn,
+)
+_KEYS_TABLE = Table(
+    "keys",
+    ("KEY", "SHARE", "RUNS", "WAITS", "GPU TIME", "BEHIND"),
+    frozenset({1, 2, 3, 4, 5}),
+    _key,
+)
+_INSTANCES_TABLE = Table(
+    "instances",
+    ("INSTANCE", "MODEL", "BOX", "STATE", "SLOTS", "OURS", "OUTSIDE", "IDLE"),
+    frozenset({4, 5, 6, 7}),
+    _instance,
+)

@@ -1,17 +1,38 @@
-"""The commands of a parser."""
+"""The commands of a parser, and of the parsers below it."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from typing import TypeAlias
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
-# In quotes, because the class can't be subscripted at run time.
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# Of the help, which Python 3.14 colours.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that lists its commands and options. `commands` is empty for one that has none."""
+
+    commands: Mapping[str, Parser] = {}
+
+    def add_subparsers(self, **options: Any) -> Commands:
+        commands: Commands = super().add_subparsers(**options)
+        self.commands = commands.choices
+        return commands
+
+    def options(self) -> set[str]:
+        return {*_OPTION.findall(_COLOUR.sub("", self.format_help()))}
+
+
+# Of Parser. In quotes, because the class can't be subscripted at run time.
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
 
 
 def add_command(
     commands: Commands, name: str, *, summary: str, parents: Sequence[argparse.ArgumentParser] = ()
-) -> argparse.ArgumentParser:
+) -> Parser:
     description = f"{summary[0].upper()}{summary[1:]}."
-    return commands.add_parser(name, parents=parents, help=summary, description=description)
+    parser: Parser = commands.add_parser(name, parents=parents, help=summary, description=description)
+    return parser

@@ -12,28 +12,48 @@ _GPU, _CACHE, _OTHER = "GPU", "Context and its cache", "Memory and speed"
 _LLM: tuple[ModelType, ...] = ("llm",)
 
 
-def _ignored(title: str) -> Meta:
-    text = "Accepted, but LM Studio has no such setting; the response lists it in `ignored`."
+def _ignored(title: str, instead: str) -> Meta:
+    text = f"LM Studio has no such setting: it is accepted, and listed in the response's `ignored`. {instead}"
     return about(text, title=title, group="Ignored by LM Studio", types=())
 
 
 class Gpu(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     ratio: Annotated[
         Annotated[float, Meta(ge=0, le=1)] | Literal["max", "off"] | None,
-        about("The share of the model that is offloaded to the GPU.", title="GPU offload"),
+        about(
+            "How much of the model runs on the GPU: 0 or `off` is nothing, 1 or `max` everything. More is "
+            "faster, and takes more of the GPU's memory. The CPU runs the rest.",
+            title="GPU offload",
+        ),
     ] = None
-    layers: Annotated[Annotated[int, Meta(ge=0)] | None, _ignored("GPU layers")] = None
+    layers: Annotated[Annotated[int, Meta(ge=0)] | None, _ignored("GPU layers", "Use `ratio` instead.")] = (
+        None
+    )
     main_gpu: Annotated[
         Annotated[int, Meta(ge=0)] | None,
-        about("The index of the GPU that is used first.", title="Main GPU", group=_GPU),
+        about(
+            "The number of the GPU that is filled first; the first GPU is 0. It counts only with the split "
+            "`favorMainGpu`.",
+            title="Main GPU",
+            group=_GPU,
+        ),
     ] = None
     split_strategy: Annotated[
         Literal["evenly", "favorMainGpu"] | None,
-        about("How the model is divided among several GPUs.", title="Split", group=_GPU),
+        about(
+            "How the model is divided among several GPUs: `evenly`, or `favorMainGpu`, which fills the main "
+            "GPU first.",
+            title="Split",
+            group=_GPU,
+        ),
     ] = None
     disabled_gpus: Annotated[
         tuple[Annotated[int, Meta(ge=0)], ...] | None,
-        about("The indexes of the GPUs that aren't used.", title="Disabled GPUs", group=_GPU),
+        about(
+            "The numbers of the GPUs that the model doesn't use; the first GPU is 0.",
+            title="Disabled GPUs",
+            group=_GPU,
+        ),
     ] = None
 
 
@@ -41,16 +61,21 @@ CacheQuantization = Literal["f32", "f16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_
 
 
 class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """Load settings: those of the `lmstudio` SDK, two that it lacks, and two that LM Studio doesn't have."""
+    """LM Studio's load settings. What is left out has LM Studio's default."""
 
     context_length: Annotated[
         Annotated[int, Meta(gt=0)] | None,
-        about("In tokens, of the prompt and the answer together.", title="Context length"),
+        about(
+            "How many tokens the prompt and the answer have together at most. More allows longer "
+            "conversations, and takes more memory. LM Studio may apply less, if the memory is short.",
+            title="Context length",
+        ),
     ] = None
     parallel: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         about(
-            "How many predictions run at once; the next ones wait in LM Studio. Only for an llm.",
+            "How many requests the model answers at the same time; the next ones wait. LM Studio's default "
+            "is 4. The more run, the slower each of them is, and the less of the context it has for itself.",
             title="Parallel predictions",
             types=_LLM,
         ),
@@ -58,17 +83,21 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     use_unified_kv_cache: Annotated[
         bool | None,
         about(
-            "Whether parallel predictions share the context's memory. Only for an llm.",
+            "Whether parallel requests share one context, so that a long one may use what the others leave. "
+            "Otherwise each has a fixed part of it. LM Studio's default is on.",
             title="Unified KV cache",
             types=_LLM,
             group=_CACHE,
         ),
     ] = None
-    gpu: Gpu | None = None
+    gpu: Annotated[
+        Gpu | None, about("How the model is divided between the CPU and the GPU, and among several GPUs.")
+    ] = None
     flash_attention: Annotated[
         bool | None,
         about(
-            "Computes attention faster, and with less memory, where that is supported.",
+            "A way of computing attention that is faster and takes less memory, above all with a long "
+            "context. Not every GPU and model supports it.",
             title="Flash attention",
             types=_LLM,
         ),
@@ -76,7 +105,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     offload_kv_cache_to_gpu: Annotated[
         bool | None,
         about(
-            "Whether the KV cache is in the GPU's memory. Otherwise it is in the machine's own.",
+            "Whether the KV cache, in which the model keeps the conversation, is in the GPU's memory. Off "
+            "saves that memory: it takes the machine's own instead, and answers are slower.",
             title="KV cache on the GPU",
             types=_LLM,
             group=_CACHE,
@@ -85,7 +115,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     use_fp16_for_kv_cache: Annotated[
         bool | None,
         about(
-            "Store the KV cache in half precision, which takes less memory.",
+            "Store each number of the KV cache in 16 bits instead of 32. That halves its memory, and hardly "
+            "changes the answers.",
             title="KV cache in FP16",
             types=_LLM,
             group=_CACHE,
@@ -94,7 +125,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     llama_k_cache_quantization_type: Annotated[
         CacheQuantization | None,
         about(
-            "How the cached keys are compressed to save memory; false: not at all.",
+            "The number format of the keys in the KV cache. Fewer bits, as in `q8_0` or `q4_0`, take less "
+            "memory, and answers may be worse. `false` doesn't compress them.",
             title="K cache quantization",
             types=_LLM,
             group=_CACHE,
@@ -103,7 +135,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     llama_v_cache_quantization_type: Annotated[
         CacheQuantization | None,
         about(
-            "How the cached values are compressed to save memory, with flash attention; false: not at all.",
+            "The number format of the values in the KV cache. Fewer bits take less memory, and answers may "
+            "be worse. `false` doesn't compress them. It needs flash attention.",
             title="V cache quantization",
             types=_LLM,
             group=_CACHE,
@@ -112,13 +145,17 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     rope_frequency_base: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         about(
-            "The base frequency of the rotary position embeddings.", title="RoPE base frequency", group=_CACHE
+            "For experts: the base frequency with which the model encodes positions (RoPE). More may help "
+            "in a context that is longer than the model was trained for. By default the model's own.",
+            title="RoPE base frequency",
+            group=_CACHE,
         ),
     ] = None
     rope_frequency_scale: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         about(
-            "Scales those frequencies, for contexts that are longer than the trained one.",
+            "For experts: a factor of the positions (RoPE), with which a context may be longer than the "
+            "model was trained for. Answers may be worse. By default the model's own.",
             title="RoPE frequency scale",
             group=_CACHE,
         ),
@@ -126,7 +163,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     gpu_strict_vram_cap: Annotated[
         bool | None,
         about(
-            "Use no memory that the GPU shares with the CPU.",
+            "Never put more of the model on the GPU than its own memory holds, even if `gpu.ratio` asks for "
+            "more. The CPU runs the rest, which is slower.",
             title="Only dedicated VRAM",
             types=_LLM,
             group=_GPU,
@@ -135,7 +173,8 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     eval_batch_size: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         about(
-            "How many tokens of a prompt are processed together. More are faster, and take more memory.",
+            "How many tokens of a prompt are processed together. More read a long prompt faster, and take "
+            "more memory.",
             title="Batch size",
             types=_LLM,
             group=_OTHER,
@@ -143,22 +182,43 @@ class LoadConfig(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
     ] = None
     num_experts: Annotated[
         int | None,
-        about("How many experts a mixture-of-experts model uses.", title="Experts", types=_LLM, group=_OTHER),
+        about(
+            "How many experts of a mixture-of-experts model work on each token. More are slower, and may "
+            "answer better. Other models have none.",
+            title="Experts",
+            types=_LLM,
+            group=_OTHER,
+        ),
     ] = None
     keep_model_in_memory: Annotated[
         bool | None,
-        about("Don't let the system swap the model out.", title="Keep in memory", group=_OTHER),
+        about(
+            "Keep the whole model in the machine's memory, so that the system never swaps it out. Answers "
+            "don't wait for the disk; other programs have less memory.",
+            title="Keep in memory",
+            group=_OTHER,
+        ),
     ] = None
     try_mmap: Annotated[
         bool | None,
         about(
-            "Read the file as memory if that is possible, which loads faster.",
+            "Map the model's file into memory, if possible, instead of reading all of it first. It loads "
+            "faster. Answers are slow if the model is larger than the machine's memory.",
             title="Memory-map the file",
             group=_OTHER,
         ),
     ] = None
     seed: Annotated[
         int | None,
-        about("The seed of the random numbers, to repeat an answer.", title="Seed", types=_LLM, group=_OTHER),
+        about(
+            "The start of the random numbers. The same request with the same seed can have the same answer "
+            "again. By default each answer differs. It takes no memory and no time.",
+            title="Seed",
+            types=_LLM,
+            group=_OTHER,
+        ),
     ] = None
-    cpu_threads: Annotated[Annotated[int, Meta(gt=0)] | None, _ignored("CPU threads")] = None
+    cpu_threads: Annotated[
+        Annotated[int, Meta(gt=0)] | None,
+        _ignored("CPU threads", "Set the threads in LM Studio's own settings."),
+    ] = None

@@ -10,25 +10,11 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, structs
 
 from .common import Message, ModelKey, ModelType, Name, RequestBody, about
+from .default_inference import DefaultInference as DefaultInference
 from .load_settings import Gpu as Gpu
 from .load_settings import LoadConfig as LoadConfig
 
 _INSTANCE = "Instance"
-
-# They are saved, published, and filled into requests.
-StopStrings = Annotated[tuple[Annotated[str, Meta(max_length=1024)], ...], Meta(max_length=256)]
-
-
-class DefaultInference(RequestBody, frozen=True, kw_only=True, omit_defaults=True):
-    """Default parameters for requests that leave them out."""
-
-    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
-    max_tokens: Annotated[int, Meta(gt=0)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Meta(ge=0)] | None = None
-    repeat_penalty: Annotated[float, Meta(ge=0)] | None = None
-    stop_strings: StopStrings | None = None
-    stream: bool | None = None
 
 
 class LoadRequest(RequestBody, frozen=True, kw_only=True):
@@ -36,19 +22,22 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     instance_id: Annotated[
         Name | None,
         about(
-            "The instance's identifier. By default LM Studio uses the model's key.",
+            "A name of your own for the instance in memory. By default the model's key.",
             title="Name of the instance",
             group=_INSTANCE,
         ),
     ] = None
     load_config: Annotated[
         LoadConfig | None,
-        about("By default `load` of the configuration's table `[models.KEY]`, if there is one."),
+        about(
+            "How LM Studio loads the model. By default as `load` of the table `[models.KEY]` in config.toml "
+            "says, if there is one."
+        ),
     ] = None
     ttl_seconds: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         about(
-            "Unload the model after so long without a request. By default, and with 0, never.",
+            "Unload the model when it has had no request for so many seconds. By default, and with 0, never.",
             title="Unload when idle for, in seconds",
             group=_INSTANCE,
         ),
@@ -56,19 +45,22 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
     another: Annotated[
         bool | None,
         about(
-            "Whether to load one more instance of a model that has one. By default that one is the answer, "
-            "unless an `instanceId` is given.",
+            "Whether to load the model once more if it is in memory already, which takes as much memory "
+            "again. By default the answer is the instance that is there, unless an `instanceId` is given.",
             title="Load another instance",
         ),
     ] = None
     default_inference: Annotated[
         DefaultInference | None,
-        about("For requests that leave them out.", group="Default parameters of requests"),
+        about(
+            "Parameters for requests that leave them out, while this is the active model.",
+            group="Default parameters of requests",
+        ),
     ] = None
     activate: Annotated[
         bool | None,
         about(
-            "Whether it answers requests that name no model. By default true.",
+            "Whether it becomes the active model, which answers requests that name none. By default true.",
             title="Make it the active model",
         ),
     ] = None

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from aiohttp import web
 
 from ..errors import NotFound
 from ..schema.health import DashboardAccess
-from .page_files import PAGE_HEADERS, answer_file, page_files
+from .page_files import PAGE_HEADERS, PageFile, answer_file, page_file, page_files
 from .responses import json_response
 from .state import CONTEXT
 
+_VIEW = re.compile(rb"<!-- view: (\w+) -->")
+
 
 async def page(request: web.Request) -> web.Response:
-    return answer_file(request, page_files()["index.html"])
+    return answer_file(request, _whole_page())
+
+
+@cache
+def _whole_page() -> PageFile:
+    """Return index.html with each view's file in its place."""
+    files = page_files()
+    frame = files["index.html"]
+    body = _VIEW.sub(lambda match: files[f"views/{match[1].decode()}.html"].body.strip(), frame.body)
+    return page_file(body, frame.content_type)
 
 
 async def static(request: web.Request) -> web.Response:

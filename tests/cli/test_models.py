@@ -48,6 +48,19 @@ second               lmstudio  outside  no      resident      4     0      0  0.
     )
 
 
+async def test_the_list_is_refreshed_with_watch(commands: Commands) -> None:
+    """On a terminal, until Ctrl-C is pressed. JSON is printed once, so both is a mistake."""
+    async with commands.on_terminal("models", "--watch", "--interval", "0.2") as terminal:
+        await terminal.until(CHAT)
+        assert "active" not in terminal.shown
+        assert (await commands.run("activate", OTHER))[0] == 0
+        await terminal.until(f"active, not loaded  {OTHER}")
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.ends() == 130
+    status, output = await commands.run("models", "--watch", "--json")
+    assert (status, "Choose one of --json and --watch" in output) == (64, True)
+
+
 async def test_without_the_scope_observe_the_swap_is_left_out(commands: Commands) -> None:
     """`models` suffices to list them."""
     status, secret = await commands.run("keys", "add", "ben", "--scope", "models", "--json")

@@ -82,6 +82,38 @@ async def test_tables(tmp_path: Path) -> None:
         assert await run_here("queue", "--url", url, cwd=tmp_path) == (0, TABLES)
 
 
+async def test_ps(tmp_path: Path) -> None:
+    """Who runs and waits, and on what, once; without each key's part."""
+    async with (
+        serving(REPORT) as url,
+        on_terminal("ps", "--url", url, cwd=tmp_path) as terminal,
+    ):
+        assert await terminal.ends() == 0
+    before, _, behind = TABLES.partition("KEY  ")
+    assert terminal.shown.replace("\r\n", "\n") == before + behind[behind.index("INSTANCE") :]
+
+
+async def test_ps_json_is_the_report(tmp_path: Path) -> None:
+    async with serving(REPORT) as url:
+        status, output = await run_here("ps", "--url", url, "--json", cwd=tmp_path)
+    assert (status, json.loads(output)) == (0, REPORT)
+
+
+async def test_ps_is_refreshed_with_watch(tmp_path: Path) -> None:
+    """On a terminal; a pipe gets it once."""
+    idle = {**REPORT, "running": [], "waiting": []}
+    command = ("ps", "--watch", "--interval", "0.2", "--url")
+    async with (
+        serving(REPORT, idle, 401) as url,
+        on_terminal(*command, url, cwd=tmp_path, COLUMNS="120", LINES="40") as terminal,
+    ):
+        assert await terminal.ends() == 77
+    assert ["alice" in screen for screen in terminal.shown.split("\x1b[H")[1:]] == [True, False]
+    async with serving(REPORT) as url:
+        status, output = await run_here(*command, url, cwd=tmp_path)
+    assert (status, output.count("1 running, 2 waiting"), "\x1b" in output) == (0, 1, False)
+
+
 async def test_a_swap_is_a_sentence(tmp_path: Path) -> None:
     """Below the tables."""
     swap = {"from": MODEL, "to": "qwen/qwen3-8b", "state": "draining", "sinceMs": 12_000, "etaMs": 40_000}

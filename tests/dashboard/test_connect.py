@@ -35,7 +35,7 @@ async def test_a_key_for_inference_sees_itself(open_dashboard: OpenDashboard) ->
     await expect(view).to_contain_text("At most 2 requests at once")
     await expect(page.locator("#connect-default")).to_have_text(MODEL)
     await expect(page.locator("#connect-models")).to_contain_text("qwen2.5-7b-instruct")
-    for hidden in ("#view-overview", "#view-usage", "#view-keys", "#views", "#live"):
+    for hidden in ("#view-now", "#view-usage", "#view-keys", "#views", "#live"):
         await expect(page.locator(hidden)).to_be_hidden()
     paths = {url.removeprefix(visit.gateway.base_url).partition("?")[0] for url in visit.asked}
     asked = {path for path in paths if not path.startswith("/dashboard")}
@@ -94,16 +94,16 @@ async def test_a_snippet_is_copied(open_dashboard: OpenDashboard) -> None:
 
 
 async def test_without_the_scope_models_no_model_is_managed(open_dashboard: OpenDashboard) -> None:
-    """The rest of the overview is there; other keys and their requests can't be touched."""
+    """The rest of the view is there; other keys and their requests can't be touched."""
     visit, _ = await open_as(open_dashboard, "watcher", scopes=["observe"])
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     async with visit.chat(OWNER):
         await expect(visit.page.get_by_role("list", name="Requests in flight")).to_contain_text(MODEL)
         await expect(visit.page.locator("#running button")).to_have_count(0)
-    for hidden in ("#models", "#tile-active", "#view-connect"):
+    for hidden in ("#view-models", "#tile-active", "#view-connect"):
         await expect(visit.page.locator(hidden)).to_be_hidden()
     links = visit.page.get_by_role("navigation", name="Views").get_by_role("link")
-    await expect(links).to_have_text(["Overview", "Usage", "Connect"])
+    await expect(links).to_have_text(["Now", "Usage", "Connect", "Log"])
     assert not [url for url in visit.asked if "/admin/models" in url]
     assert await visit.page.locator("#log-kind-studio").is_hidden()
 
@@ -131,7 +131,7 @@ async def test_the_views_are_in_the_history(open_dashboard: OpenDashboard) -> No
     await expect(page.get_by_role("heading", name="Your key: watcher")).to_be_visible()
     await page.go_back()
     await expect(page.get_by_role("heading", name="Last 100 requests")).to_be_visible()
-    await expect(page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+    await expect(page.get_by_role("link", name="Now", exact=True)).to_have_attribute("aria-current", "page")
     await expect(page.locator("#view-connect")).to_be_hidden()
 
 

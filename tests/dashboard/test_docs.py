@@ -30,14 +30,17 @@ async def test_it_tells_how_to_ask_for_everything(open_dashboard: OpenDashboard)
     visit = await open_docs(open_dashboard)
     load = operation(visit, "POST /admin/models/load")
     await load.locator("summary").first.click()
+    await expect(load.get_by_text("Needs a key with the scope models.")).to_be_visible()
     command = load.get_by_role("group", name="Command")
     await expect(command).to_contain_text(f"curl {visit.gateway.base_url}/admin/models/load")
     await expect(command).to_contain_text('-H "Authorization: Bearer $KEY"')
     await expect(command).to_contain_text('"modelKey": "qwen2.5-7b-instruct"')
-    await expect(load.get_by_text("Unload the model after so long without a request.")).to_be_visible()
+    await expect(load.get_by_text("when it has had no request for so many seconds.")).to_be_visible()
     await expect(load.get_by_role("group", name="Example of 200")).to_contain_text('"status": "loaded"')
     await expect(load.get_by_text("validation_failed")).to_be_visible()
     await load.get_by_text("Fields of loadConfig").click()
+    parallel = load.locator("div", has=visit.page.get_by_text("parallel", exact=True)).last
+    await expect(parallel).to_contain_text("whole number ≥ 1 or null · only for an llm")
     await expect(load.get_by_text("offloadKVCacheToGpu")).to_be_visible()
 
 

@@ -21,7 +21,7 @@ def publish(visit: Visit, key: str) -> None:
 
 async def test_events_show_up_newest_first(open_dashboard: OpenDashboard) -> None:
     """Also those from before the page was opened."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     publish(visit, "first")
     await visit.page.reload()
     entries = visit.page.get_by_role("log").get_by_role("listitem")
@@ -34,7 +34,7 @@ async def test_events_show_up_newest_first(open_dashboard: OpenDashboard) -> Non
 
 async def test_what_an_event_says_is_never_markup(open_dashboard: OpenDashboard) -> None:
     """A model's name is any client's text."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     publish(visit, "<img src=x onerror=alert(1)>")
     await expect(visit.page.get_by_role("log")).to_contain_text("<img src=x onerror=alert(1)>")
     assert await visit.page.locator("#log img").count() == 0
@@ -42,7 +42,7 @@ async def test_what_an_event_says_is_never_markup(open_dashboard: OpenDashboard)
 
 async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
     """By kind and by any text, also for what comes later."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     for key in ("apple", "pear"):
         publish(visit, key)
     visit.gateway.app[EVENTS].publish(ErrorEvent(error="no apple left", total_time_ms=3))
@@ -61,7 +61,7 @@ async def test_the_log_is_filtered(open_dashboard: OpenDashboard) -> None:
 
 async def test_the_log_can_be_paused(open_dashboard: OpenDashboard) -> None:
     """While paused, new events are counted and shown later."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     publish(visit, "before")
     entries = visit.page.get_by_role("log").get_by_role("listitem")
     await expect(entries).to_have_count(1)
@@ -76,7 +76,7 @@ async def test_the_log_can_be_paused(open_dashboard: OpenDashboard) -> None:
 
 async def test_a_lost_connection_is_restored(open_dashboard: OpenDashboard) -> None:
     """Missed events are shown, and none is shown twice."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     # A page that hasn't requested its events yet would get the response below instead of the next page.
     await expect(visit.page.get_by_text("Live", exact=True)).to_be_visible()
     for key in ("before", "meanwhile"):
@@ -134,7 +134,7 @@ async def test_without_a_connection_the_page_says_so(
 
 async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenDashboard) -> None:
     """Each kind of event comes with its errors."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     for operation in ("inference", "model_load"):
         event = ErrorEvent(operation=operation, error=f"The {operation} failed.", total_time_ms=3)
         visit.gateway.app[EVENTS].publish(event)
@@ -150,7 +150,7 @@ async def test_a_request_that_failed_is_among_the_requests(open_dashboard: OpenD
 
 async def test_the_parser_takes_any_pieces(open_dashboard: OpenDashboard) -> None:
     """Cut anywhere, with each of the standard's line ends, comments and several data lines."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#log")
     text = (
         ": hello\r\n\r\nevent: a\rid: 7\rdata: one\rdata:two\r\r\n"
         "data: three\nretry: 1\n\nevent: none\n\ndata: cut"

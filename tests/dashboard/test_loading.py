@@ -53,7 +53,7 @@ async def offered(dialog: Locator) -> set[str]:
 
 async def test_every_setting_of_the_api_is_offered(open_dashboard: OpenDashboard) -> None:
     """A new one needs no other list. A setting that only an LLM has isn't offered for an embedding model."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     settings = names(LoadConfig, "loadConfig.") - {"loadConfig.gpu"} | names(Gpu, "loadConfig.gpu.")
     others = names(DefaultInference, "defaultInference.") | {"instanceId", "ttlSeconds", "activate"}
     assert await offered(await open_dialog(visit)) == settings | others
@@ -66,7 +66,7 @@ async def test_every_setting_of_the_api_is_offered(open_dashboard: OpenDashboard
 
 async def test_the_common_settings_come_first(open_dashboard: OpenDashboard) -> None:
     """The others are folded away, and those that LM Studio doesn't have are the last."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     await visit.button(f"Load {TITLE}").click()
     dialog = visit.page.get_by_role("dialog")
     for label in ("Context length", "Parallel predictions", "GPU offload", "Make it the active model"):
@@ -87,11 +87,11 @@ async def test_the_common_settings_come_first(open_dashboard: OpenDashboard) -> 
 
 async def test_a_setting_says_what_it_is(open_dashboard: OpenDashboard) -> None:
     """Its description, its range, and the values to choose from, as the API's document has them."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     dialog = await open_dialog(visit)
     ratio = dialog.get_by_label("GPU offload")
     await expect(ratio).to_have_accessible_description(
-        'The share of the model that is offloaded to the GPU. Number from 0 to 1 or "max" or "off".'
+        re.compile(r'takes more of the GPU\'s memory\..* Number from 0 to 1, "max", or "off"\.$')
     )
     context = dialog.get_by_label("Context length")
     assert [await context.get_attribute(name) for name in ("min", "max", "step")] == ["1", "131072", "1"]
@@ -102,7 +102,7 @@ async def test_a_setting_says_what_it_is(open_dashboard: OpenDashboard) -> None:
 
 async def test_only_what_was_changed_is_sent(open_dashboard: OpenDashboard) -> None:
     """An empty loadConfig would replace the model's profile."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     visit.pace.finish()
     await open_dialog(visit)
     assert await body_of_load(visit) == {"modelKey": MODEL, "activate": True}
@@ -110,7 +110,7 @@ async def test_only_what_was_changed_is_sent(open_dashboard: OpenDashboard) -> N
 
 async def test_the_settings_are_sent_as_the_api_has_them(open_dashboard: OpenDashboard) -> None:
     """Numbers, words, lists and switches; and LM Studio gets them."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     visit.pace.finish()
     dialog = await open_dialog(visit)
     for label, text in {
@@ -152,7 +152,7 @@ async def test_the_settings_are_sent_as_the_api_has_them(open_dashboard: OpenDas
 
 async def test_a_mistake_stands_at_its_field(open_dashboard: OpenDashboard) -> None:
     """Also in a part that is folded away. Nothing that was typed is lost, and the first one has the focus."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     visit.tolerated = 400
     visit.pace.finish()
     dialog = await open_dialog(visit)
@@ -179,7 +179,7 @@ async def test_a_mistake_stands_at_its_field(open_dashboard: OpenDashboard) -> N
 
 async def test_a_value_out_of_range_is_shown(open_dashboard: OpenDashboard) -> None:
     """The browser refuses it, and unfolds the part that it is in."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     dialog = await open_dialog(visit)
     await dialog.get_by_label("Batch size").fill("0")
     await visit.page.evaluate(OPEN_ALL.replace("true", "false"))
@@ -192,7 +192,7 @@ async def test_the_profile_is_toml_that_the_gateway_reads(
     open_dashboard: OpenDashboard, tmp_path: Path
 ) -> None:
     """What is copied loads the model with these settings. It follows what is typed."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     await visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     dialog = await open_dialog(visit, "Qwen3 8B")
     await expect(dialog.get_by_text("Change a setting first.")).to_be_visible()
@@ -222,7 +222,7 @@ async def test_the_profile_is_toml_that_the_gateway_reads(
 
 async def test_any_name_is_quoted_as_toml_does(open_dashboard: OpenDashboard) -> None:
     """Clients of LM Studio name models as they like."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     key = 'a"b\\c\n\t\x00\x1b\x7f\u20ac\U0001f600.d e'
     values = {"load": {"a b": [1, 2.5, 1e-7, 1e21], 'q"': {"x": True}}, "empty": {}}
     text = await visit.page.evaluate(
@@ -234,7 +234,7 @@ async def test_any_name_is_quoted_as_toml_does(open_dashboard: OpenDashboard) ->
 
 async def test_a_mistake_of_lm_studio_leaves_the_settings(open_dashboard: OpenDashboard) -> None:
     """It stands in the dialog, so that another value can be tried."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     dialog = await open_dialog(visit)
     await dialog.get_by_label("Context length").fill("2048")
     visit.tolerated = 503
@@ -248,7 +248,7 @@ async def test_a_mistake_of_lm_studio_leaves_the_settings(open_dashboard: OpenDa
 @pytest.mark.parametrize("device", LOOKS, ids=["desktop", "phone"])
 async def test_axe_finds_nothing_in_the_dialog(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
     """With all its parts open, in both colour schemes, and nothing sticks out of the smallest phone."""
-    visit = await open_dashboard(loaded=True, color_scheme="light", **device)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True, color_scheme="light", **device)
     dialog = await open_dialog(visit)
     await expect(dialog.get_by_label("Load another instance")).to_be_visible()
     await dialog.get_by_label("Context length").fill("8192")
@@ -263,7 +263,7 @@ async def test_axe_finds_nothing_in_the_dialog(open_dashboard: OpenDashboard, de
 
 async def test_a_document_that_cant_be_read_is_a_sentence(open_dashboard: OpenDashboard) -> None:
     """And the next press of the button asks for it again."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     visit.tolerated = 503
     await visit.page.route("**/openapi.json", lambda route: route.fulfill(status=503), times=1)
     await visit.button(f"Load {TITLE}").click()

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 async def test_models_are_listed(open_dashboard: OpenDashboard) -> None:
     """Models in memory and on disk, each with what can be done with it."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
     await expect(in_memory).to_have_count(1)
     await expect(in_memory).to_contain_text(TITLE)
@@ -29,7 +29,7 @@ async def test_models_are_listed(open_dashboard: OpenDashboard) -> None:
 
 async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
     """The bar has the value of each progress event."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     await visit.button(f"Load {TITLE}").click()
     await visit.page.get_by_label("Context length").fill("2048")
     await visit.button("Load").click()
@@ -54,7 +54,7 @@ async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
 
 async def test_an_earlier_load_is_shown(open_dashboard: OpenDashboard) -> None:
     """A page that is opened during a load shows it."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     load = asyncio.create_task(visit.post("/admin/models/load", modelKey=MODEL))
     for _ in range(2):
         await asyncio.wait_for(visit.pace.waiting.acquire(), PATIENCE_SECONDS)
@@ -67,7 +67,7 @@ async def test_an_earlier_load_is_shown(open_dashboard: OpenDashboard) -> None:
 
 async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
     """By the button beside its bar."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     visit.tolerated = 409
     await visit.button(f"Load {TITLE}").click()
     await visit.button("Load").click()
@@ -81,7 +81,7 @@ async def test_a_load_can_be_cancelled(open_dashboard: OpenDashboard) -> None:
 
 async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
     """The active model is shown at once, until it is unloaded."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await visit.button(f"Activate {TITLE}").click()
     await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
     await expect(visit.page.locator("#tile-active")).to_contain_text("In memory")
@@ -93,7 +93,7 @@ async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
 
 async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard) -> None:
     """The active embedding model is not shown as the model for chats."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await visit.post("/admin/models/activate", modelKey=EMBEDDING)
     await expect(visit.page.locator("#tile-active .big")).to_have_text("None")
     await expect(visit.page.locator("#tile-active .sub")).to_contain_text("Embeddings: Nomic Embed Text v1.5")
@@ -101,7 +101,7 @@ async def test_an_embedding_model_answers_no_chats(open_dashboard: OpenDashboard
 
 async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: OpenDashboard) -> None:
     """It takes as much memory again."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     visit.pace.finish()
     in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
     another = visit.page.get_by_label("Load another instance")
@@ -123,7 +123,7 @@ async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: Ope
 async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: OpenDashboard) -> None:
     """LM Studio shrinks a context that doesn't fit."""
     too_long = {MODEL: {"load": {"contextLength": 262144}}}
-    visit = await open_dashboard(models=too_long)
+    visit = await open_dashboard(path="/dashboard#models", models=too_long)
     visit.pace.finish()
     await visit.button(f"Load {TITLE}").click()
     await visit.button("Load").click()
@@ -137,7 +137,7 @@ async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: 
 
 async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> None:
     """LM Studio loads a requested model itself, without an event."""
-    visit = await open_dashboard()
+    visit = await open_dashboard(path="/dashboard#models")
     await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
     visit.pace.finish()
     async with visit.chat(max_tokens=3) as response:
@@ -148,7 +148,7 @@ async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> No
 
 async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
     """An unload that fails says why, until the notice is closed."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await expect(visit.button(f"Unload {TITLE}")).to_be_visible()
     visit.tolerated = 503
     await visit.studio.stop()
@@ -166,4 +166,5 @@ async def test_an_unreachable_lm_studio_is_shown(open_dashboard: OpenDashboard) 
     await visit.studio.stop()
     await visit.page.reload()
     await expect(visit.page.get_by_text("Not reachable", exact=True)).to_be_visible()
+    await visit.go_to("Models")
     await expect(visit.page.locator("#models-mistake")).not_to_be_empty()

@@ -42,6 +42,7 @@ async def test_a_request_waits_and_runs(open_dashboard: OpenDashboard) -> None:
         await asyncio.wait_for(second, PATIENCE_SECONDS)
         await expect(waiting).to_have_count(0)
         await expect(rows(visit, "Requests in flight")).to_contain_text("Generating")
+    await visit.go_to("Log")
     events = visit.page.get_by_role("log").get_by_role("listitem")
     await expect(events.filter(has_text="request_queued")).to_contain_text(
         "in line · for a free slot · 0 ahead"

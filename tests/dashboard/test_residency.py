@@ -45,7 +45,7 @@ async def show(visit: Visit, *instances: dict[str, Any], waiting: int = 0, swap:
 
 async def test_what_runs_on_a_model(open_dashboard: OpenDashboard) -> None:
     """As the gateway counts it, and without the page being loaded again."""
-    visit = await open_dashboard(loaded=True, models={MODEL: {"slots": 1}})
+    visit = await open_dashboard(path="/dashboard#models", loaded=True, models={MODEL: {"slots": 1}})
     in_memory = rows(visit)
     async with visit.chat():
         await expect(in_memory.locator(".use")).to_have_text("1 of 1 slot in use")
@@ -67,7 +67,7 @@ async def test_slots_requests_and_idle_time(
     open_dashboard: OpenDashboard, facts: dict[str, object], waiting: int, use: str
 ) -> None:
     """While the line is off there is no number of slots."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await show(visit, instance(**facts), waiting=waiting)
     await expect(rows(visit).locator(".use")).to_have_text(use)
     await visit.page.unroute_all(behavior="wait")
@@ -75,7 +75,7 @@ async def test_slots_requests_and_idle_time(
 
 async def test_origin_pin_and_drain(open_dashboard: OpenDashboard) -> None:
     """Each in words. A drain that ends leaves no mark."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     badges = rows(visit).locator(".badge:visible")
     for origin, words in {
         "on-demand": "loaded for a request",
@@ -93,7 +93,7 @@ async def test_origin_pin_and_drain(open_dashboard: OpenDashboard) -> None:
 
 async def test_a_swap_says_when_it_is_done(open_dashboard: OpenDashboard) -> None:
     """And how long it has taken until now."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     line = visit.page.locator("#models-swap")
     await show(visit, instance(state="draining", ours=2), swap=SWAP)
     await expect(line).to_have_text(
@@ -109,7 +109,7 @@ async def test_a_swap_says_when_it_is_done(open_dashboard: OpenDashboard) -> Non
 
 async def test_a_drain_is_shown_at_once(open_dashboard: OpenDashboard) -> None:
     """Its event is a sentence in the log, and has the page ask for the line."""
-    visit = await open_dashboard(api_key="a key", loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", api_key="a key", loaded=True)
     # It isn't of those that hold what people wrote, which need another scope.
     await visit.log_in(await visit.make_key("ann", scopes=["models", "observe"]))
     await expect(rows(visit)).to_have_count(1)
@@ -120,6 +120,7 @@ async def test_a_drain_is_shown_at_once(open_dashboard: OpenDashboard) -> None:
         events.publish(ModelDrainStart(model_key=MODEL, instance_id=MODEL, for_=OTHER, running=2))
     async with visit.page.expect_response(asked):
         events.publish(ModelDrainEnd(model_key=MODEL, instance_id=MODEL, outcome="revoked"))
+    await visit.go_to("Log")
     log = visit.page.get_by_role("log").get_by_role("listitem")
     await expect(log.filter(has_text="model_drain_start")).to_contain_text(
         f"{MODEL} gets no new requests · 2 running · to make room for {OTHER}"
@@ -160,7 +161,7 @@ async def unloading(visit: Visit) -> list[Any]:
 
 async def test_unloading_a_busy_model_needs_a_confirmation(open_dashboard: OpenDashboard) -> None:
     """Where the API can't wait for its requests, they would be aborted."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await offer(visit)
     bodies = await unloading(visit)
     async with visit.chat():
@@ -192,7 +193,7 @@ async def test_a_busy_model_is_drained_or_cut_off(
     open_dashboard: OpenDashboard, seconds: str, choice: str | None, sent: dict[str, object]
 ) -> None:
     """By default it waits as long as the gateway does; only what is chosen is sent."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     await offer(visit, "force", "drainSeconds")
     bodies = await unloading(visit)
     async with visit.chat():
@@ -211,7 +212,7 @@ async def test_a_busy_model_is_drained_or_cut_off(
 
 async def test_an_idle_model_is_unloaded_at_once(open_dashboard: OpenDashboard) -> None:
     """Also if requests run on another instance of its model."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     visit.studio.simulator.load(MODEL, "second")
     await visit.page.reload()
     async with visit.chat():
@@ -223,7 +224,7 @@ async def test_an_idle_model_is_unloaded_at_once(open_dashboard: OpenDashboard) 
 @pytest.mark.parametrize("device", LOOKS, ids=["desktop", "phone"])
 async def test_axe_finds_nothing_in_the_models(open_dashboard: OpenDashboard, device: dict[str, Any]) -> None:
     """In a swap, and in the dialog of an unload, in both colour schemes; nothing sticks out."""
-    visit = await open_dashboard(loaded=True, color_scheme="light", **device)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True, color_scheme="light", **device)
     await offer(visit, "force", "drainSeconds")
     facts = {"pinned": True, "state": "draining", "ours": 2, "origin": "on-demand"}
     await show(visit, instance(**facts), waiting=2, swap=SWAP)
@@ -243,7 +244,7 @@ async def test_axe_finds_nothing_in_the_models(open_dashboard: OpenDashboard, de
 
 async def test_a_busy_model_drains(open_dashboard: OpenDashboard) -> None:
     """The gateway itself waits, which the page shows; when the answer is complete, the model is gone."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     async with visit.chat() as answer:
         await visit.button(f"Unload {TITLE}").click()
         await visit.button("Unload").click()
@@ -256,7 +257,7 @@ async def test_a_busy_model_drains(open_dashboard: OpenDashboard) -> None:
 
 async def test_a_busy_model_stays_if_it_takes_too_long(open_dashboard: OpenDashboard) -> None:
     """The gateway's sentence says how many requests run; after that the model can be unloaded by force."""
-    visit = await open_dashboard(loaded=True)
+    visit = await open_dashboard(path="/dashboard#models", loaded=True)
     visit.tolerated = 409
     async with visit.chat():
         await visit.button(f"Unload {TITLE}").click()

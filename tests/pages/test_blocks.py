@@ -88,6 +88,7 @@ async def test_trying_it_and_setting_it_up(tmp_path: Path, unused_tcp_port: int)
         loaded = {instance.identifier for instance in simulator.memory.instances()}
     assert f"http://127.0.0.1:{unused_tcp_port}/dashboard" in tried
     assert f"http://127.0.0.1:{unused_tcp_port}/docs" in tried
+    assert "This is a simulated answer" in tried
     assert (tmp_path / "home/lmgateway/config.toml").stat().st_mode & 0o777 == 0o600
     assert f"LM Studio is at http://127.0.0.1:{studio_port} with 6 models." in printed
     assert "\n0 problems, " in printed

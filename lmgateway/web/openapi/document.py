@@ -24,16 +24,22 @@ from .schemas import schemas
 _ABOUT = """\
 A gateway in front of LM Studio, for a whole household or office.
 
-Requests to `/v1`, `/api/v0` and `/api/v1` are forwarded to LM Studio, whatever their method, and its \
-responses are returned unchanged. If a body names no model, the gateway fills in the active model, and that \
-model's default parameters where the body leaves them out.
+The paths of the APIs of OpenAI, Anthropic and LM Studio are forwarded to LM Studio, and its responses are \
+returned unchanged. All other paths are the gateway's own.
 
-Every response has an `X-Request-Id`, which the gateway's log has too. It is the client's own if the \
-request has a valid one. Wherever GET is documented, HEAD works too, without a body. On the gateway's own \
-paths, any other method is answered with 405.
+A model on disk is named by its model key, such as `qwen2.5-7b-instruct`. In memory it is an instance, named \
+by an identifier; a model may have several. The active model answers requests that name none. An instance \
+has slots, one for each request that runs on it; a request that finds none free waits in line.
 
-An error says in a sentence what to do about it, in the shape of the API that the path belongs to."""
-_KEYED = "This gateway requires a key, as `Authorization: Bearer` or as `X-API-Key`."
+Every response has an `X-Request-Id`, by which the request is found in the gateway's log. A client may \
+send its own. Where GET is listed, HEAD works too.
+
+An error says in a sentence what to do about it. Its JSON has the shape of the API that the path belongs \
+to."""
+_KEYED = (
+    "This gateway requires a key, as `Authorization: Bearer` or as `X-API-Key`. A key has scopes, which "
+    "say what it opens; each operation names the one that it needs."
+)
 _KEYLESS = "This gateway requires no key."
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The gateway's key."},
@@ -119,6 +125,8 @@ def _operation(operation: Operation, responses: Responses, *, needs_key: bool) -
             "required": operation.body.media_type == JSON,
             "content": content_of([operation.body]),
         }
+    if operation.changes_the_gateway:
+        described["x-changes"] = True  # /docs asks before it sends such a request
     if not needs_key:
         described["security"] = []
     elif operation.scope in SCOPES:
@@ -138,10 +146,12 @@ def _description(operation: Operation) -> str:
     dialect = DIALECTS.get(operation.path)
     if dialect is not None:
         kind = "embedding model" if dialect.model_type == "embedding" else "model"
-        sentences.append(f"If `model` is absent, `null` or empty, the active {kind} is filled in.")
+        sentences.append(f"The active {kind} answers if `model` is left out, `null` or empty.")
         if dialect.parameters:
             names = ", ".join(f"`{name}`" for name in dialect.parameters.values())
-            sentences.append(f"If the body leaves these out, its default parameters are filled in: {names}.")
+            sentences.append(
+                f"These parameters get their default, if there is one, where they are left out: {names}."
+            )
     return " ".join(sentences)
 
 

@@ -9,9 +9,12 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import fields
 
+from ...errors import Mistake, NearNames
 from ...schema.common import RequestBody
+from ...schema.native_models import NATIVE_NAMES
 from ..operations.operation import Operation
 from .errors import SHAPES
+from .glossary import meaning_of
 from .responses import STUDIO_ANSWER, Json
 
 
@@ -23,6 +26,9 @@ def schemas(operations: Sequence[Operation]) -> dict[str, Json]:
     )
     for kind in kinds:
         _describe_as_encoded(components[kind.__name__], kind)
+    for described in (*kinds, Mistake, NearNames):
+        _describe_fields(components[described.__name__], described)
+    _describe_like_ours(components["NativeLoad"], components["LoadConfig"])
     anything = {"description": "LM Studio's response, which the gateway doesn't change."}
     return {**components, STUDIO_ANSWER: anything}
 
@@ -50,6 +56,23 @@ def _any_json(kind: type) -> Json:
     if kind is object:
         return {"description": "Any JSON."}
     raise NotImplementedError(kind)
+
+
+def _describe_fields(schema: Json, kind: type) -> None:
+    """Take the meaning of the fields that don't say it themselves from the glossary."""
+    for name, described in schema["properties"].items():
+        options = (described, *described.get("anyOf", ()))
+        text = None if any("description" in option for option in options) else meaning_of(kind, name)
+        if text is not None:
+            described["description"] = text
+
+
+def _describe_like_ours(native: Json, load_config: Json) -> None:
+    """Describe LM Studio's own names of load settings as the gateway's names of them."""
+    for name, native_name in NATIVE_NAMES.items():
+        if native_name in native["properties"]:
+            ours = load_config["properties"][name]
+            native["properties"][native_name]["description"] = ours["description"]
 
 
 def _describe_as_encoded(schema: Json, kind: type[Struct]) -> None:

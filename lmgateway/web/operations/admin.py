@@ -29,13 +29,16 @@ ADMIN_OPERATIONS = (
         tag=TAG,
         summary="Load a model, and by default make it the active one",
         description=(
-            "The response is sent when the model is loaded; `/debug/stream` has events of the progress. The "
-            "load continues if the client disconnects. A second request for the same load joins the one in "
-            "progress. If the model has an instance already, that one is the answer, and `message` says so; "
-            "409 if the request has other settings. `instanceId` or `another` loads one more."
+            "The response is sent when the model is in memory, which can take minutes; `/debug/stream` has "
+            "its progress. The load goes on if the client disconnects. If the same load is in progress, "
+            "the request waits for it. If the model is in memory already, the answer is its instance, and "
+            "`message` says so; it is 409 if the request has other settings than the instance. "
+            "`instanceId` or `another` loads the model once more."
         ),
         body=json_of(examples.LOAD),
-        answers={200: answer("The instance, and the settings that LM Studio applied.", examples.LOADED)},
+        answers={
+            200: answer("The instance in memory, and the settings that LM Studio applied.", examples.LOADED)
+        },
         raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, LoadCancelled, StateNotSaved),
     ),
     Operation(
@@ -47,7 +50,7 @@ ADMIN_OPERATIONS = (
         summary="Cancel a load in progress",
         description="Requests that wait for the load are answered with 409.",
         body=json_of(examples.INSTANCE),
-        answers={200: answer("The load was cancelled.", examples.LOAD_CANCELLED)},
+        answers={200: answer("The load that was cancelled.", examples.LOAD_CANCELLED)},
         raises=(*OF_JSON_BODIES, ModelNotFound, Conflict, UpstreamSilent),
     ),
     Operation(
@@ -58,16 +61,16 @@ ADMIN_OPERATIONS = (
         tag=TAG,
         summary="Unload a model",
         description=(
-            "With an `instanceId`, unloads that instance. Otherwise `modelKey` may be a model's key or path, "
-            "or an instance's identifier, and all matching instances are unloaded at the same time. Each "
-            "gets no new requests, and is unloaded when those that run on it have ended. After "
-            "`drainSeconds` the response is 409, and it stays, as it does if the client disconnects before "
-            "that. `force` ends what runs. If the active model is unloaded, no model is active until another "
-            "is activated."
+            "Without an `instanceId`, all instances of the model are unloaded; `modelKey` may also be its "
+            "path, or the identifier of an instance. An instance gets no new requests, and is unloaded "
+            "when those that run on it have ended. If that takes longer than `drainSeconds`, the response "
+            "is 409 and the instance stays. It stays too if the client disconnects before that. `force` "
+            "ends what runs. If the active model is unloaded, no model is active until another one is "
+            "activated."
         ),
         body=json_of(examples.UNLOAD),
         answers={
-            200: answer("The instances were unloaded.", examples.UNLOADED),
+            200: answer("What was unloaded, and how long it took.", examples.UNLOADED),
             404: answer("No loaded instance has this name.", examples.NOT_UNLOADED),
         },
         raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, StateNotSaved),

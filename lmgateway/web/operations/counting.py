@@ -17,8 +17,11 @@ COUNT_TOKENS = Operation(
     styles=("anthropic",),
     tag="Anthropic's API",
     summary="Count a conversation's tokens",
-    description="No model is loaded for it. With `compat.mend` off, it is forwarded.",
+    description=(
+        "The model must be in memory: none is loaded for a count. LM Studio has no such path, so the "
+        "gateway counts with the SDK; with `compat.mend` off the request is forwarded instead."
+    ),
     body=json_of(examples.CONVERSATION),
-    answers={200: answer("The tokens of the prompt.", examples.COUNT_ANSWER)},
+    answers={200: answer("The number of tokens of the prompt.", examples.COUNT_ANSWER)},
     raises=(*OF_BODIES, RateLimitExceeded, RequestCancelled, ModelNotLoaded, StudioFailed),
 )

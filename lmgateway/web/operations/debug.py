@@ -47,15 +47,15 @@ DEBUG_OPERATIONS = (
                 name="Last-Event-ID",
                 place="header",
                 description=(
-                    "Replay the events after this number that are still in the history, the last 1,000. By "
-                    "default the stream begins with the next event."
+                    "The number of the last event that the client has: the later ones are sent again, if "
+                    "they are among the last 1,000. By default the stream begins with the next event."
                 ),
                 example="41",
             ),
         ),
         answers={
             200: answer(
-                "The stream of events.",
+                "The events as they happen.",
                 Body(media_type=EVENT_STREAM, example=_stream_example(), events=event_kinds.EVENT_KINDS),
                 Cache_Control="`no-cache`",
                 X_Accel_Buffering="`no`",
@@ -113,8 +113,8 @@ DEBUG_OPERATIONS = (
         summary="See who runs and who waits",
         description=(
             "The models in memory and their slots, the requests that wait in line and why, those that run, "
-            "and what each key has had of the machine's time. `ahead` and `etaMs` are estimates: `ahead` "
-            "grows when a key comes that has had less."
+            "and what each key has had of the machine's time. `ahead` and `etaMs` are estimates: a request "
+            "of a key that has had less goes first."
         ),
         answers={
             200: answer("The instances, the waiting and running requests, and the keys.", examples.QUEUE)
@@ -128,8 +128,8 @@ DEBUG_OPERATIONS = (
         tag=TAG,
         summary="Cancel a running or waiting request",
         description=(
-            "LM Studio stops generating, or never gets a request that waits in line. The client gets an "
-            "error. With the scope `inference`, a key may cancel its own requests, with `admin` any."
+            "LM Studio stops generating; a request that waits in line never gets there. Its client gets an "
+            "error. A key may cancel its own requests, and with the scope `admin` those of others."
         ),
         parameters=(
             Parameter(
@@ -139,7 +139,7 @@ DEBUG_OPERATIONS = (
                 example=examples.REQUEST_ID,
             ),
         ),
-        answers={200: answer("The request was cancelled.", examples.REQUEST_CANCELLED)},
+        answers={200: answer("The id of the request that was cancelled.", examples.REQUEST_CANCELLED)},
         raises=(NotFound,),
     ),
     Operation(

@@ -30,8 +30,8 @@ KEY_OPERATIONS = (
         tag=TAG,
         summary="Make a named key",
         description=(
-            "While the gateway has no key at all, the first one can be made without a key from its own "
-            "machine. It must have the scope `admin`. From then on every request needs a key."
+            "While the gateway has no key at all, the first one can be made without a key, from the "
+            "gateway's own machine. It must have the scope `admin`. From then on every request needs a key."
         ),
         body=json_of(examples.NEW),
         answers={201: answer("The key. `key` is the secret, which is shown only now.", examples.MADE)},
@@ -44,10 +44,10 @@ KEY_OPERATIONS = (
         keys.show_own,
         scope="any",
         tag=TAG,
-        summary="Get one's own key",
+        summary="See your own key",
         description=(
-            "Any caller may ask, with any scopes. `used` has what counts against the limits of a minute, and "
-            "the tokens of today; `left` has what each limit leaves."
+            "Works with every key. `used` is what counts against the limits of a minute, and the tokens of "
+            "today; `left` is what remains of each limit."
         ),
         answers={200: answer("The caller's key, what it has used, and what is left.", examples.OWN)},
     ),
@@ -70,8 +70,8 @@ KEY_OPERATIONS = (
         tag=TAG,
         summary="Change a named key",
         description=(
-            "The body is a merge patch (RFC 7396): fields that it leaves out stay, and `null` sets a field "
-            "back to its default. The change applies to the next request."
+            "Send only the fields that change: the others stay, and `null` sets a field back to its default "
+            "(a merge patch, RFC 7396). The change applies to the next request."
         ),
         parameters=(_NAME,),
         body=json_of(examples.PATCH),
@@ -85,9 +85,9 @@ KEY_OPERATIONS = (
         scope="admin",
         tag=TAG,
         summary="Revoke a named key",
-        description="Its running requests are ended within a second.",
+        description="The key stops working at once, and its running requests end within a second.",
         parameters=(_NAME,),
-        answers={200: answer("The key is no longer accepted.", examples.REVOKED)},
+        answers={200: answer("The name of the key that was revoked.", examples.REVOKED)},
         raises=(KeyNotFound, Conflict, StateNotSaved),
     ),
     Operation(
@@ -98,8 +98,8 @@ KEY_OPERATIONS = (
         tag=TAG,
         summary="Replace a key's secret",
         description=(
-            "With `graceSeconds`, the previous secret stays valid for so long. Otherwise, and at a second "
-            "rotation, it ends at once, and so do the requests that were made with it."
+            "With `graceSeconds`, the previous secret works for so long beside the new one. Otherwise it "
+            "ends at once, and so do the requests that were made with it. A second rotation ends it too."
         ),
         parameters=(_NAME,),
         body=json_of(examples.ROTATE),

@@ -11,8 +11,8 @@ from .error_kinds import OF_PROXIED
 from .operation import Operation, answer, json_of
 
 TAG = "LM Studio's own API"
-CHANGES = "Like `/admin`, this changes the machine, so pages of other origins may not call it."
-_OWN = "With `residency.enabled` off it is forwarded."
+CHANGES = "Web pages of other origins may not call it."
+_OWN = "With `residency.enabled` off, the request is forwarded to LM Studio instead."
 _AREA = studio_area(LOAD)
 
 NATIVE_MODEL_OPERATIONS = (
@@ -25,14 +25,14 @@ NATIVE_MODEL_OPERATIONS = (
         tag=TAG,
         summary="Load a model",
         description=(
-            "As `/admin/models/load` does, without making it the active model: it joins a load in progress, "
-            f"and the instance that the model has is the answer; 409 if that has other settings. {_OWN} "
-            f"{CHANGES}"
+            "Like `/admin/models/load`, in LM Studio's format, but the model doesn't become the active "
+            "one. If the same load is in progress, the request waits for it. If the model is in memory "
+            f"already, the answer is its instance, or 409 if that has other settings. {_OWN} {CHANGES}"
         ),
         body=json_of(examples.NATIVE_LOAD),
         answers={
             200: answer(
-                "The instance. `X-Ignored` names the settings that this type of model doesn't have, if any.",
+                "The instance in memory. `X-Ignored` names settings that this type of model doesn't have.",
                 examples.NATIVE_LOADED,
             )
         },
@@ -47,11 +47,12 @@ NATIVE_MODEL_OPERATIONS = (
         tag=TAG,
         summary="Unload a model",
         description=(
-            "As `/admin/models/unload` does: the instance gets no new requests, and is unloaded when those "
-            f"that run on it have ended; after 30 s the response is 409, and it stays. {_OWN} {CHANGES}"
+            "Like `/admin/models/unload`, in LM Studio's format. The instance gets no new requests, and is "
+            "unloaded when those that run on it have ended. If that takes more than 30 s, the response is "
+            f"409, and the instance stays. {_OWN} {CHANGES}"
         ),
         body=json_of(examples.NATIVE_UNLOAD),
-        answers={200: answer("The instance was unloaded.", examples.NATIVE_UNLOADED)},
+        answers={200: answer("The identifier of the instance that was unloaded.", examples.NATIVE_UNLOADED)},
         raises=(*OF_PROXIED, ValidationFailed, StudioFailed, Conflict, StateNotSaved, GatewayEnding),
     ),
 )

@@ -69,6 +69,13 @@ class Operation(Route, frozen=True, kw_only=True):
     raises: tuple[type[GatewayError], ...] = ()
     passes_on: bool = False
 
+    @property
+    def changes_the_gateway(self) -> bool:
+        """True if others notice it too, so that a person who tries it out is asked first."""
+        return self.method in {"PUT", "PATCH", "DELETE"} or (
+            self.method == "POST" and self.scope in {"models", "admin"}
+        )
+
 
 def json_of(example: Struct) -> Body:
     """Return a JSON body with this example and its Struct."""

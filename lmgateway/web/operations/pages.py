@@ -15,7 +15,7 @@ HEALTH_TAG, PAGES_TAG = "Health", "Pages"
 KNOWN = Parameter(
     name="If-None-Match",
     place="header",
-    description="The ETag of the client's copy.",
+    description="The `ETag` of the client's copy. If that is current, the response is a 304.",
     example='"0"',
 )
 
@@ -23,8 +23,8 @@ KNOWN = Parameter(
 def file_answers(*bodies: Body) -> dict[int, Answer]:
     """Return the responses of a path that serves a file."""
     return {
-        200: answer("The file.", *bodies, ETag="The version of the file.", Cache_Control="`no-cache`"),
-        304: answer("The client's copy is current.", ETag="The version of the file."),
+        200: answer("The file itself.", *bodies, ETag="The version of the file.", Cache_Control="`no-cache`"),
+        304: answer("No file: the client's copy is current.", ETag="The version of the file."),
     }
 
 
@@ -50,7 +50,7 @@ def page_with_slash(path: str) -> Operation:
         scope="open",
         tag=PAGES_TAG,
         summary=f"Redirect to `{path}`",
-        answers={307: answer("A redirect.", Location=f"`..{path}`")},
+        answers={307: answer("A redirect to the path without the slash.", Location=f"`..{path}`")},
     )
 
 
@@ -63,7 +63,7 @@ PAGE_OPERATIONS = (
         tag=HEALTH_TAG,
         summary="Check that the gateway is running",
         description="It requires a key only if `auth.require_for_health` is set.",
-        answers={200: answer("The gateway is running.", examples.HEALTH)},
+        answers={200: answer("The time, and how long the gateway has run.", examples.HEALTH)},
     ),
     Operation(
         "GET",

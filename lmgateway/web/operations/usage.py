@@ -35,7 +35,7 @@ _REPORT = UsageReport(
     rows=[UsageSum(day=_DAY, key=NAME, model=MODEL, **structs.asdict(_COUNTS))],
     total=UsageSum(**structs.asdict(_COUNTS)),
 )
-_TIME = "A date, which begins at midnight of the gateway's zone, or ISO 8601."
+_TIME = "A date (from midnight in the gateway's time zone), or a time in ISO 8601."
 
 USAGE_OPERATIONS = (
     Operation(
@@ -44,10 +44,11 @@ USAGE_OPERATIONS = (
         usage.usage,
         scope="observe",
         tag=TAG,
-        summary="Get who used what",
+        summary="See who used how much",
         description=(
-            "The counts are kept for each hour of the gateway's zone, so `since` and `until` are moved "
-            "outwards to whole hours, and the response has them so. Requests that run aren't in them."
+            "Counts are kept for each hour of the gateway's time zone, so the range is widened to whole "
+            "hours; `since` and `until` of the response say to which. Requests that still run aren't "
+            "counted."
         ),
         parameters=(
             Parameter(
@@ -65,7 +66,10 @@ USAGE_OPERATIONS = (
             Parameter(
                 name="by",
                 place="query",
-                description="The dimensions of the rows, in the order in which they are sorted.",
+                description=(
+                    "By what the counts are grouped: one or several, in the order in which the rows are "
+                    "sorted."
+                ),
                 example="day,key,model",
                 listed=usage.DIMENSIONS,
             ),
@@ -78,7 +82,7 @@ USAGE_OPERATIONS = (
         ),
         answers={
             200: answer(
-                "The sums, as JSON or as a CSV file (RFC 4180) with a header line.",
+                "The sum of each group, as JSON, or as a CSV file (RFC 4180) with a header line.",
                 _REPORT,
                 Body(
                     media_type="text/csv",

@@ -40,8 +40,7 @@ export async function request(method, path, { headers = {}, body, signal } = {})
   const sent = key.get();
   let response;
   try {
-    const all = { ...headers, ...(sent === null ? {} : { "X-API-Key": onTheWire(sent) }) };
-    response = await fetch(new URL(path, ROOT), { method, headers: all, body, signal, cache: "no-store" });
+    response = await fetch(new URL(path, ROOT), { method, headers: { ...headers, ...keyHeaders() }, body, signal, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "The gateway doesn't answer. Is it running, and are you on its network?");
@@ -74,8 +73,14 @@ export function mistakesOf(error) {
   return Array.isArray(error.body?.details) ? error.body.details : [];
 }
 
+/** The header with the key; none without a key. */
+export function keyHeaders() {
+  const text = key.get();
+  return text === null ? {} : { "X-API-Key": onTheWire(text) };
+}
+
 // fetch() takes a header as one byte a character; the gateway decodes the bytes as UTF-8.
-function onTheWire(text) {
+export function onTheWire(text) {
   return String.fromCharCode(...new TextEncoder().encode(text));
 }
 

@@ -1,5 +1,7 @@
 // An operation as a curl command.
 
+import { exampleOf, target } from "./docs-target.js";
+
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** The curl command for an operation, with example values. `base` is the gateway's URL. */
@@ -8,21 +10,12 @@ export function curl(base, { method, path, parameters, body, needsKey, isStream 
   if (isStream) words.push("-N");
   if (method === "HEAD") words.push("-I");
   else if (method !== (body === null ? "GET" : "POST")) words.push(`-X ${method}`);
-  words.push(target(base, path, parameters));
+  const url = base + target(path, parameters, exampleOf);
+  words.push(url.includes("?") ? quoted(url) : url);
   const lines = [words.join(" ")];
   // In double quotes, so that the shell expands $KEY.
   if (needsKey) lines.push('-H "Authorization: Bearer $KEY"');
   if (body?.isJson) lines.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body.example, null, 2))}`);
   else if (body !== null) lines.push("--data-binary @file");
   return lines.join(" \\\n  ");
-}
-
-function target(base, path, parameters) {
-  let url = base + path;
-  for (const { name, example } of parameters.filter((parameter) => parameter.in === "path")) {
-    url = url.replace(`{${name}}`, String(example).split("/").map(encodeURIComponent).join("/"));
-  }
-  const query = parameters.filter((parameter) => parameter.in === "query");
-  if (query.length === 0) return url;
-  return quoted(`${url}?${query.map(({ name, example }) => `${name}=${[example].flat().join(",")}`).join("&")}`);
 }

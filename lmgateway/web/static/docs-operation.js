@@ -2,6 +2,7 @@
 
 import { curl } from "./docs-curl.js";
 import { code, json, paragraphs, words } from "./docs-text.js";
+import { tryNode } from "./docs-try.js";
 import { make } from "./dom.js";
 
 const MOODS = { GET: "", POST: " good", DELETE: " bad" };
@@ -19,18 +20,21 @@ export function operationNode(reference, path, methods) {
   if (!needsKey && reference.security.length > 0) title.after(make("span", { class: "hint" }, "no key"));
   const node = make("details", { class: "operation", id }, summary);
   // The details are rendered on first opening, because there are dozens of operations.
-  node.addEventListener("toggle", () => node.append(details(reference, { method, path, operation, needsKey })), { once: true });
+  node.addEventListener("toggle", () => node.append(details(reference, { path, methods, needsKey })), { once: true });
   node.addEventListener("toggle", () => node.open && history.replaceState(null, "", `#${id}`));
   return node;
 }
 
-function details(reference, { method, path, operation, needsKey }) {
+function details(reference, { path, methods, needsKey }) {
+  const [{ method, operation }] = methods;
   const { parameters, requestBody, responses, description } = operation;
   const content = requestBody?.content ?? null;
   const body = content && { isJson: JSON_TYPE in content, ...content[JSON_TYPE] };
   const isStream = body === null && STREAM_TYPE in (responses["200"]?.content ?? {});
   const command = curl(reference.base, { method, path, parameters, body, needsKey, isStream });
-  const parts = [...(description ? paragraphs(description) : []), commandNode(command)];
+  const scope = needsKey ? Object.values(operation.security?.[0] ?? {})[0]?.[0] : undefined;
+  const rights = scope === undefined ? [] : [make("p", { class: "hint" }, ...words(`Needs a key with the scope \`${scope}\`.`))];
+  const parts = [...(description ? paragraphs(description) : []), ...rights, commandNode(command), tryNode(path, methods, needsKey)];
   if (parameters.length > 0) parts.push(make("h4", {}, "Parameters"), make("dl", { class: "fields" }, ...parameters.map((one) => parameterRow(reference, one))));
   const fields = body?.schema && reference.schemas.fields(body.schema);
   if (fields) parts.push(make("h4", {}, "Body"), fields);

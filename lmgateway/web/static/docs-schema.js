@@ -24,10 +24,12 @@ export class Schemas {
   }
 
   #row(name, property, isOptional, depth) {
-    const type = `${this.type(property)}${isOptional ? "" : " · required"}`;
+    const models = property["x-types"]?.map((type) => ` · only for an ${type}`).join("") ?? "";
+    const type = `${this.type(property)}${isOptional ? "" : " · required"}${models}`;
     const title = make("dt", {}, make("code", {}, name), make("span", { class: "type" }, type));
     const row = make("div", {}, title);
-    if (property.description !== undefined) row.append(make("dd", {}, ...words(property.description)));
+    const about = describe(property);
+    if (about !== undefined) row.append(make("dd", {}, ...words(about)));
     const below = this.fields(property, depth + 1);
     if (below !== null) row.append(make("dd", {}, make("details", {}, make("summary", {}, `Fields of ${name}`), below)));
     return row;
@@ -47,9 +49,18 @@ export class Schemas {
 
   /** The type in words: "whole number ≥ 0, or null". */
   type(schema) {
+    return either([...new Set(this.#choices(schema))]);
+  }
+
+  #choices(schema) {
     const resolved = this.#resolve(schema);
-    if (resolved.anyOf !== undefined) return either([...new Set(resolved.anyOf.map((option) => this.type(option)))]);
-    if (resolved.enum !== undefined) return either(resolved.enum.map((value) => JSON.stringify(value)));
+    if (resolved.anyOf !== undefined) return resolved.anyOf.flatMap((option) => this.#choices(option));
+    if (resolved.enum !== undefined) return resolved.enum.map((value) => JSON.stringify(value));
+    if (resolved.type === "boolean") return ["true", "false"];
+    return [this.#word(resolved)];
+  }
+
+  #word(resolved) {
     switch (resolved.type) {
       case "string":
         return resolved.minLength ? "text (not empty)" : "text";
@@ -57,8 +68,6 @@ export class Schemas {
         return `whole number${range(resolved)}`;
       case "number":
         return `number${range(resolved)}`;
-      case "boolean":
-        return "true or false";
       case "array":
         return resolved.items ? `list of ${this.type(resolved.items)}` : "list";
       case undefined:
@@ -68,6 +77,9 @@ export class Schemas {
     }
   }
 }
+
+// A field that may be null has its description in the other alternative.
+const describe = ({ description, anyOf = [] }) => description ?? anyOf.find((option) => option.description)?.description;
 
 const either = (options) => (options.length > 2 ? `${options.slice(0, -1).join(", ")}, or ${options.at(-1)}` : options.join(" or "));
 

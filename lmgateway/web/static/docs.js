@@ -8,6 +8,8 @@ import { byId, make, setText } from "./dom.js";
 const JSON_TYPE = "application/json";
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 const SHAPES = { own: "On the gateway's own paths", openai: "On the paths of OpenAI's API and LM Studio's own API", anthropic: "On the paths of Anthropic's API" };
+const SENT = "Each operation has a command for a terminal, and \"Try it\", which sends its request from this page.";
+const WITH_KEY = "The command reads the key from a shell variable: `export KEY='…'`. This page sends the key that the dashboard has in this tab.";
 
 async function fetchDocument() {
   try {
@@ -28,7 +30,7 @@ function show({ info, security, tags, paths, components }) {
     errors: ({ content }) => Object.values(content?.[JSON_TYPE]?.examples ?? {}).flatMap((example) => components.examples[nameOf(example)] ?? []),
   };
   const about = paragraphs(info.description);
-  if (security.length > 0) about.push(...paragraphs("The commands below read the key from a shell variable. Set it first: `export KEY='…'`."));
+  about.push(...paragraphs(security.length > 0 ? `${SENT} ${WITH_KEY}` : SENT));
   byId("about").append(...about);
   const operations = entries(paths);
   for (const { name } of tags) {

@@ -26,6 +26,12 @@ const KINDS = {
     read: (control) => (control.value === "" ? null : control.value.split("\n").filter(Boolean)),
     write: (control, value) => (control.value = (value ?? []).join("\n")),
   },
+  // A text that is sent as it is.
+  source: {
+    make: (attributes) => textarea({ class: "source", ...attributes }),
+    read: (control) => control.value,
+    write: (control, value) => (control.value = value),
+  },
   number: {
     make: number,
     read: (control) => (control.value === "" ? null : control.valueAsNumber),

@@ -52,10 +52,10 @@ function described({ path, title, description, kind, words: suggestions = [], is
   if (range) hint.push(` ${range[0].toUpperCase()}${range.slice(1)}.`);
   if (kind === "numbers") hint.push(" Separated by commas.");
   if (kind === "lines") hint.push(" One in a line.");
-  const own = { placeholder: isStudios && kind !== "numbers" ? unset : undefined, ...attributes };
+  const own = { ...(isStudios && kind !== "numbers" && { placeholder: unset }), ...attributes };
   if (path === "loadConfig.contextLength" && model.maxContextLength) {
     own.max = model.maxContextLength;
-    hint.push(` At most ${count(model.maxContextLength)} for this model. More takes more memory.`);
+    hint.push(` At most ${count(model.maxContextLength)} for this model.`);
   }
   if (kind !== "switch" && kind !== "choice") return { path, label: title, kind, hint, suggestions, attributes: own };
   const switches = kind === "switch" ? [[true, "on"], [false, "off"]] : isSwitch ? [[true, "true"], [false, "false"]] : [];

@@ -34,14 +34,15 @@ const connect = new Connect(caller, isShown("connect"));
 const listeners = [models, requests, log, keys, { onEvent: rightsChanged }].filter((listener) => listener !== null);
 
 views.start({
-  ...(caller.has("observe") && { overview: () => {} }),
+  ...(requests && { now: () => {} }),
+  ...(models && { models: () => {} }),
   ...(usage && { usage: () => usage.shown() }),
   ...(keys && { keys: () => keys.shown() }),
   connect: () => connect.shown(),
+  ...(log && { log: () => {} }),
 });
 byId("content").focus({ preventScroll: true });
 
-byId("models").hidden = models === null;
 byId("tile-active").hidden = models === null;
 models?.start();
 requests?.start();

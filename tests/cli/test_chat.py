@@ -1,0 +1,402 @@
+"""`lmgateway chat`: its answers, and what goes to a pipe and what to a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from aiohttp import test_utils, web
+
+from lmgateway.cli.waiting import describe
+from tests.cli.conftest import KEY, Commands
+from tests.conftest import StartGateway
+from tests.support.process import lmgateway, run_here
+from tests.support.terminal import Terminal, on_terminal
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
+from tests.support.waiting import ENDING_SECONDS, until
+
+CHAT, OTHER, THINKS = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "qwen/qwen3-8b"
+DONE = "data: [DONE]\n\n"
+
+
+def said(text: str, **delta: str) -> str:
+    return f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': text, **delta}}]})}\n\n"
+
+
+HELLO = said("Hel") + said("lo.") + DONE
+
+
+@asynccontextmanager
+async def serving(*streams: str) -> AsyncIterator[tuple[str, list[Any]]]:
+    """A gateway that answers with these streams in turn. Yield its URL, and the bodies that it gets."""
+    bodies: list[Any] = []
+    answers = iter(streams)
+
+    async def complete(request: web.Request) -> web.Response:
+        bodies.append(await request.json())
+        return web.Response(text=next(answers), content_type="text/event-stream")
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", complete)
+    async with test_utils.TestServer(app) as server:
+        yield str(server.make_url("/")), bodies
+
+
+async def piped(
+    *arguments: str, cwd: Path, stdin: bytes | None = None, **environ: str
+) -> tuple[int, bytes, str]:
+    """Run `lmgateway chat` with pipes: its exit status, stdout and stderr. Without `stdin`, that is empty."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "lmgateway", "chat", *arguments),
+        cwd=cwd,
+        env={"PATH": os.environ["PATH"], "HOME": str(cwd), **environ},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(stdin), ENDING_SECONDS)
+    return process.returncode or 0, out, err.decode()
+
+
+async def whole_answer(commands: Commands, prompt: str) -> str:
+    """What the model answers to this prompt without a stream."""
+    body = {"model": CHAT, "messages": [{"role": "user", "content": prompt}]}
+    url, headers = commands.gateway.url("/v1/chat/completions"), {"X-API-Key": KEY}
+    async with commands.gateway.client.post(url, json=body, headers=headers) as response:
+        answer = await response.json()
+    return str(answer["choices"][0]["message"]["content"])
+
+
+async def test_a_pipe_gets_the_answer_and_nothing_else(commands: Commands) -> None:
+    """Of the active model, with an end of line."""
+    commands.simulator.load(CHAT)
+    await commands.run("activate", CHAT)
+    result = await piped("Hello!", *commands.access, cwd=commands.folder)
+    assert result == (0, f"{await whole_answer(commands, 'Hello!')}\n".encode(), "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "prompt"),
+    [
+        (["Hello!"], b"not read", "Hello!"),
+        (["Hello", "there"], b"", "Hello there"),
+        (["-"], b"from a pipe\n", "from a pipe"),
+        ([], b"from a pipe\n", "from a pipe"),
+        (["Sum", "well-known", "-"], b"a\nb\n", "Sum well-known\n\na\nb"),
+        (["-", "What is it?"], "\ufeffä".encode(), "ä\n\nWhat is it?"),
+    ],
+)
+async def test_the_prompt(arguments: list[str], stdin: bytes, prompt: str, tmp_path: Path) -> None:
+    """Of the arguments, of the standard input, or of both."""
+    async with serving(HELLO) as (url, bodies):
+        result = await piped(*arguments, "--url", url, cwd=tmp_path, stdin=stdin)
+    assert result == (0, b"Hello.\n", "")
+    assert bodies == [{"messages": [{"role": "user", "content": prompt}], "stream": True}]
+
+
+async def test_options_are_fields_of_the_request(tmp_path: Path) -> None:
+    """Those that are left out are for the gateway to fill in."""
+    async with serving(HELLO) as (url, bodies):
+        options = ("--model", CHAT, "--system", "Be brief.", "--max-tokens", "9")
+        assert (await run_here("chat", "Hi", *options, "--url", url, cwd=tmp_path))[0] == 0
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    assert bodies == [{"messages": messages, "stream": True, "model": CHAT, "max_tokens": 9}]
+
+
+@pytest.mark.parametrize("prompt", ["", "  "])
+async def test_an_empty_prompt_is_refused(prompt: str, tmp_path: Path) -> None:
+    """Whether it was given or read."""
+    for arguments in ([prompt], []):
+        status, out, err = await piped(*arguments, cwd=tmp_path, stdin=prompt.encode())
+        assert (status, out) == (64, b"")
+        assert err.startswith("lmgateway: The prompt is empty.")
+
+
+async def test_a_pipe_gets_utf8_unchanged(tmp_path: Path) -> None:
+    """Whatever encoding the system has, and also what would act on a terminal."""
+    text = "🙂 ü\x1b[2J\tx\n"
+    async with serving(said(text) + DONE) as (url, _):
+        result = await piped("Hi", "--url", url, cwd=tmp_path, PYTHONIOENCODING="cp1252")
+    assert result == (0, text.encode(), "")
+
+
+async def test_an_answer_doesnt_act_on_the_terminal(tmp_path: Path) -> None:
+    """Its lines and tabs are kept."""
+    async with (
+        serving(said("a\x1b[2Jb\r\n\tc\u202e") + DONE) as (url, _),
+        on_terminal("chat", "Hi", "--url", url, cwd=tmp_path) as terminal,
+    ):
+        assert await terminal.ends() == 0
+    assert terminal.shown == "a\\x1b[2Jb\r\n\tc\\u202e\r\n"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+async def test_reasoning_is_only_for_a_terminal(name: str, tmp_path: Path) -> None:
+    """Dimmed, before the answer."""
+    stream = said("", **{name: "Hmm\x1b"}) + HELLO
+    async with serving(stream, stream, stream) as (url, _):
+        async with on_terminal("chat", "Hi", "--url", url, cwd=tmp_path) as terminal:
+            assert await terminal.ends() == 0
+        assert terminal.shown == "\x1b[2mHmm\\x1b\x1b[0m\r\n\r\nHello.\r\n"
+        assert await piped("Hi", "--url", url, cwd=tmp_path) == (0, b"Hello.\n", "")
+        out = asyncio.subprocess.PIPE
+        async with on_terminal("chat", "Hi", "--url", url, cwd=tmp_path, stdout=out) as terminal:
+            assert await terminal.ends() == 0
+        assert terminal.shown == ""
+
+
+async def test_an_answer_that_reached_its_limit(tmp_path: Path) -> None:
+    """A terminal shows that it isn't the model's own end."""
+    end = f"data: {json.dumps({'choices': [{'delta': {}, 'finish_reason': 'length'}]})}\n\n"
+    async with (
+        serving(said("Hel") + end + DONE) as (url, _),
+        on_terminal("chat", "Hi", "--url", url, cwd=tmp_path) as terminal,
+    ):
+        assert await terminal.ends() == 0
+    assert terminal.shown == "Hel\r\n\x1b[2mThe answer ends here: it reached the limit of tokens.\x1b[0m\r\n"
+
+
+def failed(**error: object) -> str:
+    return f"data: {json.dumps({'error': error})}\n\n"
+
+
+@pytest.mark.parametrize(
+    ("stream", "status", "sentence"),
+    [
+        (failed(message="Too long.", code="context_length_exceeded"), 65, "Too long."),
+        (failed(message="No model x.", code="model_not_found"), 66, "No model x."),
+        (failed(message="It is away.", code="upstream_unavailable"), 69, "It is away."),
+        (failed(message="It fell over.", code=None), 1, "It fell over."),
+        ('event: error\ndata: {"error": "A sentence."}\n\n', 1, "A sentence."),
+        ("", 69, "The answer is incomplete: the connection ended before it."),
+        ("data: {\n\n", 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
+        ('data: {"choices": 1}\n\n', 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
+    ],
+)
+async def test_an_answer_that_fails(stream: str, status: int, sentence: str, tmp_path: Path) -> None:
+    """What came before is kept. A sentence says why it ends, and the status what kind of fault it is."""
+    async with serving(": waiting\n\n" + said("Hel") + stream) as (url, _):
+        result = await piped("Hi", "--url", url, cwd=tmp_path)
+    assert result == (status, b"Hel\n", f"lmgateway: {sentence}\n")
+
+
+async def test_refusals_of_a_gateway(commands: Commands) -> None:
+    """A wrong key, none, an unknown model, no model at all, and one that isn't allowed."""
+    url = ("--url", commands.gateway.base_url)
+    status, shown = await commands.run_bare("chat", "Hi", *url, "--key", "wrong")
+    assert (status, "The gateway doesn't accept this key" in shown) == (77, True)
+    status, shown = await commands.run_bare("chat", "Hi", *url)
+    assert (status, "The gateway requires a key." in shown) == (77, True)
+    status, shown = await commands.run("chat", "Hi", "--model", "qwen3")
+    assert (status, f"has no model qwen3. The nearest: {THINKS}" in shown) == (66, True)
+    status, shown = await commands.run("chat", "Hi")
+    assert (status, "No model is named, active or loaded. Name one with --model" in shown) == (66, True)
+    _, made = await commands.run("keys", "add", "ben", "--model", "llama*", "--json")
+    key = ("--key", json.loads(made)["key"])
+    status, shown = await commands.run_bare("chat", "Hi", "-m", CHAT, *url, *key)
+    assert (status, CHAT in shown) == (77, True)
+    status, shown = await commands.run_bare("chat", "Hi", *url, *key)
+    assert (status, "No model is named, active or loaded." in shown) == (66, True)
+
+
+async def test_lm_studio_is_away(start_gateway: StartGateway, tmp_path: Path) -> None:
+    gateway = await start_gateway("http://127.0.0.1:9")
+    status, shown = await run_here("chat", "Hi", "-m", "x", "--url", gateway.base_url, cwd=tmp_path)
+    assert (status, "LM Studio" in shown) == (69, True)
+
+
+async def test_a_server_that_isnt_a_gateway(tmp_path: Path) -> None:
+    app = web.Application()
+
+    async def complete(_: web.Request) -> web.Response:
+        return web.Response(text="<html>", content_type="text/html")
+
+    app.router.add_post("/v1/chat/completions", complete)
+    async with test_utils.TestServer(app) as server:
+        status, shown = await run_here("chat", "Hi", "--url", str(server.make_url("/")), cwd=tmp_path)
+    assert (status, shown) == (69, "lmgateway: The server at this address isn't an lmgateway.\n")
+
+
+async def generate(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Begin an answer, and go on until the peer leaves."""
+    writer.write(STREAM_HEAD + chunk(said("Hel").encode()))
+    await reader.read()
+
+
+async def test_ctrl_c_ends_the_answer(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """LM Studio's connection is closed, so that it stops generating. The line is ended for the shell."""
+    upstream.script = generate
+    gateway = await start_gateway(upstream.base_url)
+    async with on_terminal("chat", "Hi", "--url", gateway.base_url, cwd=tmp_path) as terminal:
+        await terminal.until("Hel")
+        terminal.process.send_signal(signal.SIGINT)
+        assert await terminal.ends() == 130
+        await asyncio.wait_for(upstream.gone.get(), ENDING_SECONDS)
+    assert terminal.shown == "Hel\r\n"
+
+
+async def test_a_reader_may_close_the_pipe(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """`| head -1` ends the generation at the next word."""
+    goes_on = asyncio.Event()
+
+    async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(said("One\n").encode()))
+        await goes_on.wait()
+        writer.write(chunk(said("Two\n").encode()))
+        await reader.read()
+
+    upstream.script = script
+    gateway = await start_gateway(upstream.base_url)
+    reading, writing = os.pipe()
+    async with lmgateway("chat", "Hi", "--url", gateway.base_url, cwd=tmp_path, stdout=writing) as command:
+        os.close(writing)
+        assert await asyncio.to_thread(os.read, reading, 4096) == b"One\n"
+        os.close(reading)
+        goes_on.set()
+        assert await asyncio.wait_for(command.process.wait(), ENDING_SECONDS) == 141
+        await asyncio.wait_for(upstream.gone.get(), ENDING_SECONDS)
+
+
+async def test_a_terminal_shows_why_it_waits(commands: Commands) -> None:
+    """On stderr, until the answer begins; the pipe has the answer alone."""
+    commands.gate.opened.clear()
+    out = asyncio.subprocess.PIPE
+    async with commands.on_terminal("chat", "Hi", "-m", OTHER, "--max-tokens", "3", stdout=out) as terminal:
+        await terminal.until(f"\rLoading {OTHER} (")
+        commands.gate.opened.set()
+        assert await terminal.ends() == 0
+        assert terminal.process.stdout is not None
+        answer = await terminal.process.stdout.read()
+    assert answer.startswith(b"This is a")
+    # The line is cleared.
+    assert terminal.shown.endswith("\r\x1b[K")
+
+
+async def test_a_key_that_may_not_see_the_line(commands: Commands) -> None:
+    """It sees how long it has waited."""
+    _, made = await commands.run("keys", "add", "ben", "--json")
+    commands.gate.opened.clear()
+    access = ("--url", commands.gateway.base_url, "--key", json.loads(made)["key"])
+    async with on_terminal("chat", "Hi", "-m", OTHER, *access, cwd=commands.folder) as terminal:
+        await terminal.until("Waiting for the answer (1.")
+        await terminal.until("Waiting for the answer (2.")
+        commands.gate.opened.set()
+        assert await terminal.ends() == 0
+    assert "scope" not in terminal.shown
+
+
+WAITS: Mapping[str, Any] = {"requestId": "r", "model": "m", "reason": "slot", "ahead": 2, "etaMs": 9_000}
+SWAP = {"from": "old", "to": "m", "state": "draining", "etaMs": 40_000}
+IDLE: Mapping[str, Any] = {"waiting": [], "running": [], "instances": [], "swap": None}
+
+
+@pytest.mark.parametrize(
+    ("report", "sentence"),
+    [
+        ({"waiting": [WAITS]}, "Waiting for a free slot: 2 before it, runs in about 9.0s"),
+        ({"waiting": [{**WAITS, "ahead": 0, "etaMs": None}]}, "Waiting for a free slot: it is the next"),
+        (
+            {"waiting": [WAITS], "swap": SWAP},
+            "m is loaded when the requests on old have ended, ready in about 40.0s",
+        ),
+        (
+            {"waiting": [WAITS], "swap": {**SWAP, "state": "loading", "etaMs": None}},
+            "Loading m in place of old",
+        ),
+        (
+            {"waiting": [{**WAITS, "reason": "model"}], "swap": {**SWAP, "to": "another"}},
+            "Waiting for its model: 2 before it, runs in about 9.0s",
+        ),
+        ({"waiting": [WAITS], "instances": [{"model": "m", "state": "loading"}]}, "Loading m"),
+        ({"running": [{"requestId": "r", "model": "m", "phase": "prompt"}]}, "m reads the prompt"),
+        ({"running": [{"requestId": "r", "model": "m", "phase": "generating"}]}, None),
+        ({"waiting": [{**WAITS, "requestId": "another"}]}, None),
+    ],
+)
+def test_what_the_line_says_of_a_request(report: Mapping[str, Any], sentence: str | None) -> None:
+    assert describe({**IDLE, **report}, "r") == sentence
+
+
+async def answered(terminal: Terminal, line: str) -> str:
+    """Type a line, and return what is shown up to the next prompt."""
+    terminal.type(f"{line}\n")
+    shown = await terminal.until("\n")  # the echo
+    return shown if ">>> " in shown else shown + await terminal.until(">>> ")
+
+
+async def test_a_conversation(tmp_path: Path) -> None:
+    """Each prompt is sent with those before it and their answers. A failed one is forgotten."""
+    streams = (HELLO, failed(message="Not now."), said("Bye.") + DONE, HELLO)
+    async with (
+        serving(*streams) as (url, bodies),
+        on_terminal("chat", "--url", url, cwd=tmp_path, TERM="dumb") as terminal,
+    ):
+        await terminal.until(">>> ")
+        assert "Hello." in await answered(terminal, "Hi")
+        assert "lmgateway: Not now." in await answered(terminal, "fails")
+        assert "Bye." in await answered(terminal, "More")
+        await answered(terminal, "")
+        assert "/exit" in await answered(terminal, "/help")
+        await answered(terminal, "/clear")
+        await answered(terminal, "Anew")
+        terminal.type("/exit\n")
+        assert await terminal.ends() == 0
+    one, two = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
+    assert [body["messages"] for body in bodies] == [
+        [one],
+        [one, two, {"role": "user", "content": "fails"}],
+        [one, two, {"role": "user", "content": "More"}],
+        [{"role": "user", "content": "Anew"}],
+    ]
+
+
+async def test_the_ends_of_a_conversation(tmp_path: Path) -> None:
+    """Ctrl-D ends it with success, Ctrl-C at a prompt with 130."""
+    async with serving() as (url, _):
+        for end, status in (("\x04", 0), ("", 130)):
+            async with on_terminal("chat", "--url", url, cwd=tmp_path, TERM="dumb") as terminal:
+                await terminal.until(">>> ")
+                if end:
+                    terminal.type(end)
+                else:
+                    # readline shows its prompt before it waits, and would see a signal in between only later.
+                    await until(lambda: psutil.Process(terminal.process.pid).status() == "sleeping")
+                    terminal.process.send_signal(signal.SIGINT)
+                assert await terminal.ends() == status
+            assert terminal.shown.endswith(">>> \r\n")
+
+
+async def test_ctrl_c_in_a_conversation_ends_the_answer_alone(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """What came of it stays in the conversation."""
+    upstream.script = generate
+    gateway = await start_gateway(upstream.base_url)
+    async with on_terminal("chat", "--url", gateway.base_url, cwd=tmp_path, TERM="dumb") as terminal:
+        for prompt in ("Hi", "More"):
+            await terminal.until(">>> ")
+            terminal.type(f"{prompt}\n")
+            await terminal.until("Hel")
+            terminal.process.send_signal(signal.SIGINT)
+            await asyncio.wait_for(upstream.gone.get(), ENDING_SECONDS)
+        await terminal.until(">>> ")
+        terminal.type("/exit\n")
+        assert await terminal.ends() == 0
+    assert json.loads(upstream.posts[-1].body)["messages"] == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hel"},
+        {"role": "user", "content": "More"},
+    ]
