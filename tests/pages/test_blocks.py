@@ -161,6 +161,12 @@ def test_a_block_that_is_not_run_is_parsed(block: Block) -> None:
     assert PARSERS[block.language](block.text) is not False
 
 
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language in {"sh", "bash"}])
+def test_zsh_takes_a_block_too(block: Block) -> None:
+    """The shell of macOS drops `!"` from what is typed, and waits for the end of the quote."""
+    assert '!"' not in re.sub(r"'[^']*'", "", block.text)
+
+
 def test_no_block_is_left_out() -> None:
     """A section of the README with a new command needs a test above, and an exception a block."""
     followed = set(re.findall(r'follow\("README.md", "(.*?)"\)', Path(__file__).read_text()))
