@@ -43,8 +43,9 @@ from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
 from .web.operations.routes import OPERATIONS, add_routes
+from .web.qr import QrCodes
 from .web.rules_in_force import RulesInForce
-from .web.ruleset import Ruleset
+from .web.ruleset import Ruleset, Settings
 from .web.state import (
     ACTIVE_MODELS,
     ACTIVITY,
@@ -62,6 +63,7 @@ from .web.state import (
     MODELS,
     ORIGINS,
     OWNERS,
+    QR_CODES,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -76,11 +78,12 @@ from .web.waiting_streams import WaitingStreams
 
 
 def create_app(
-    config: Config, *, on_failure: Callable[[BaseException], None] | None = None
+    config: Config, settings: Settings = (), *, on_failure: Callable[[BaseException], None] | None = None
 ) -> web.Application:
     """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too.
 
-    `on_failure` is called if it can't go on, because the thread that writes its state has died.
+    `settings` are what admins may see of the configuration. `on_failure` is called if the thread that writes
+    its state has died.
     """
     app = web.Application(middlewares=MIDDLEWARES)
     # Events are numbered from the current time on, so a number from before a restart is lower: a reader that
@@ -94,7 +97,7 @@ def create_app(
     app[ORIGINS] = Origins(SavedResidency(app[DATABASE]))
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY], app[ORIGINS])
     app[HELD_BODIES] = held_bodies()
-    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
+    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only, settings=settings))
     app[RATE_LIMITS] = RateLimits()
     app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
     app[KEYS] = Keys(
@@ -109,8 +112,7 @@ def create_app(
     app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app), app[ORIGINS], app[ACTIVITY])
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY], app[SCHEDULER].wishes)
     app[STARTED] = time.monotonic()
-    app[TURNS] = Turns()
-    app[WAITING_STREAMS] = WaitingStreams()
+    app[TURNS], app[WAITING_STREAMS], app[QR_CODES] = Turns(), WaitingStreams(), QrCodes()
     app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
     app.on_shutdown.extend((_end_events, _end_waiting))
     app.on_response_prepare.append(add_headers)
@@ -154,9 +156,9 @@ def _make_onlooker(app: web.Application) -> Notices:
     return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, app[EVENTS].faults)
 
 
-def make_rules(app: web.Application, config: Config) -> Ruleset:
+def make_rules(app: web.Application, config: Config, settings: Settings = ()) -> Ruleset:
     """Return the rules of a new configuration. Nothing has changed before they are put in force."""
-    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring)
+    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring, settings)
 
 
 def put_in_force(app: web.Application, rules: Ruleset) -> None:

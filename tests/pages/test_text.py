@@ -18,12 +18,10 @@ from lmgateway.observe.events import Event
 from lmgateway.settings import SETTINGS
 from lmgateway.web import event_kinds
 
-from .documents import DOCS, NOT_YET, PAGES, README, ROOT, anchors, inline_code, links, read, table_rows
+from .documents import DOCS, PAGES, README, ROOT, anchors, inline_code, links, read, table_rows
 
 INLINE = inline_code(*PAGES)
-COMMANDS = sorted(
-    {code for code in INLINE if re.match(r"lmgateway [a-z]", code) and not code.startswith(NOT_YET)}
-)
+COMMANDS = sorted({code for code in INLINE if re.match(r"lmgateway [a-z]", code)})
 TOOL = ("python -m tests.", "LMGATEWAY_")
 # The modules that define events.
 EVENT_MODULES = {Event.__module__, log_events.__name__, event_kinds.__name__}
