@@ -39,11 +39,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        return (
-            self.page not in INSTALLS
-            and self.language in RUN
-            and not self.text.startswith(tuple(NOT_RUN))
-        )
+        return self.page not in INSTALLS and self.language in RUN and not self.text.startswith(tuple(NOT_RUN))
 
     def split_last(self) -> tuple[str, str]:
         """Return the text before the last command, and that command."""
