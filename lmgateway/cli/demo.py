@@ -92,7 +92,7 @@ def _welcome(port: int) -> str:
 The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a simulated LM Studio.
 Watch it at {base}/dashboard, read its API at {base}/docs, and try:
 
-  lmgateway chat "Hello!" --url {base} --key {DEMO_KEY}
+  lmgateway chat 'Hello!' --url {base} --key {DEMO_KEY}
   curl {base}/v1/models {key}
   curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
   curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'
