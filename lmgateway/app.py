@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
 
-from . import background
+from . import background, lifespan
 from .access.keyring import Keyring
 from .access.keys import Keys
 from .access.limits import RateLimits
@@ -17,9 +17,7 @@ from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
 from .models.lifecycle import ModelLifecycle
-from .observe import vitals
 from .observe.activity import Activity
-from .observe.clock import day_start, unix_time
 from .observe.event_stream import Events
 from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
@@ -113,8 +111,7 @@ def create_app(
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY], app[SCHEDULER].wishes)
     app[STARTED] = time.monotonic()
     app[TURNS], app[WAITING_STREAMS], app[QR_CODES] = Turns(), WaitingStreams(), QrCodes()
-    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
-    app.on_shutdown.extend((_end_events, _end_waiting))
+    lifespan.set_up(app)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
     app[OWNERS] = owners_of(app)
@@ -178,74 +175,3 @@ def _apply_keys(app: web.Application, ring: Keyring) -> None:
     app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring))
     app[RATE_LIMITS].apply(ring)
     app[SCHEDULER].apply(ring)
-
-
-async def _database(app: web.Application) -> AsyncIterator[None]:
-    try:
-        await app[DATABASE].open()
-        yield
-    finally:
-        await app[DATABASE].close()
-
-
-async def _keys(app: web.Application) -> AsyncIterator[None]:
-    keys = app[KEYS]
-    await keys.restore()
-    app[RATE_LIMITS].restore(await app[LEDGER].tokens_since(day_start(unix_time())))
-    async with background.running(keys.watch_ends, keys.save_uses):
-        yield
-    await keys.close()
-
-
-async def _response_ids(app: web.Application) -> AsyncIterator[None]:
-    await app[RESPONSE_IDS].restore()
-    async with background.running(app[RESPONSE_IDS].save):
-        yield
-    await app[RESPONSE_IDS].close()
-
-
-async def _fleet(app: web.Application) -> AsyncIterator[None]:
-    await app[ORIGINS].restore()
-    async with app[FLEET]:
-        yield
-    await app[ORIGINS].close()
-
-
-async def _scheduler(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(app[SCHEDULER].keep_watch):
-        yield
-    await app[SCHEDULER].close()
-
-
-async def _models(app: web.Application) -> AsyncIterator[None]:
-    await app[ACTIVE_MODELS].restore()
-    yield
-    # Before the registry: an unload that is cancelled here still deactivates the model that it has unloaded.
-    await app[MODELS].close()
-    await app[ACTIVE_MODELS].close()
-
-
-async def _ledger(app: web.Application) -> AsyncIterator[None]:
-    ledger = app[LEDGER]
-    async with background.running(ledger.write_regularly, ledger.delete_regularly):
-        yield
-    app[ACTIVITY].flush()
-    await ledger.close()
-
-
-async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(
-        partial(vitals.watch_lag, app[METRICS]),
-        vitals.watch_descriptors,
-        partial(vitals.collect_garbage, app[ACTIVITY]),
-    ):
-        yield
-
-
-async def _end_events(app: web.Application) -> None:
-    # At the start of the drain: an open event stream is a running request that would never end by itself.
-    app[EVENTS].close()
-
-
-async def _end_waiting(app: web.Application) -> None:
-    app[SCHEDULER].end_waiting()

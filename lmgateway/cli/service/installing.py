@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import CannotListen, StateInUse
 from ...server.sockets import bind
-from ..doctor import processes
+from .. import ports
 from ..failures import RequestFailed
 from ..output import say
 from . import configuration, elsewhere, files, health, places, program, rights, source, state, units
@@ -75,7 +75,7 @@ def _check_port(host: str, port: int) -> None:
         for bound in bind(host, port):
             bound.close()
     except CannotListen as exc:
-        holder = processes.holder_of(port)
+        holder = ports.holder_of(port)
         by = f", which {holder} uses" if holder else ""
         raise CannotListen(f"{exc}{by}. End that program, or set server.port to another port.") from exc
 
