@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
 
-from . import background
+from . import background, lifespan
 from .access.keyring import Keyring
 from .access.keys import Keys
 from .access.limits import RateLimits
@@ -17,9 +17,7 @@ from .boxes.fleet import Fleet
 from .config import Config
 from .models.active import ActiveModelRegistry
 from .models.lifecycle import ModelLifecycle
-from .observe import vitals
 from .observe.activity import Activity
-from .observe.clock import day_start, unix_time
 from .observe.event_stream import Events
 from .observe.model_labels import ModelLabels
 from .observe.prometheus import Metrics
@@ -43,8 +41,9 @@ from .web.middleware import MIDDLEWARES, add_headers
 from .web.openapi.published import Documents
 from .web.operations.areas import Areas
 from .web.operations.routes import OPERATIONS, add_routes
+from .web.qr import QrCodes
 from .web.rules_in_force import RulesInForce
-from .web.ruleset import Ruleset
+from .web.ruleset import Ruleset, Settings
 from .web.state import (
     ACTIVE_MODELS,
     ACTIVITY,
@@ -62,6 +61,7 @@ from .web.state import (
     MODELS,
     ORIGINS,
     OWNERS,
+    QR_CODES,
     QUEUE_METRICS,
     RATE_LIMITS,
     RESPONSE_IDS,
@@ -76,11 +76,12 @@ from .web.waiting_streams import WaitingStreams
 
 
 def create_app(
-    config: Config, *, on_failure: Callable[[BaseException], None] | None = None
+    config: Config, settings: Settings = (), *, on_failure: Callable[[BaseException], None] | None = None
 ) -> web.Application:
     """Return the gateway. It connects to nothing before it starts, and starts without LM Studio too.
 
-    `on_failure` is called if it can't go on, because the thread that writes its state has died.
+    `settings` are what admins may see of the configuration. `on_failure` is called if the thread that writes
+    its state has died.
     """
     app = web.Application(middlewares=MIDDLEWARES)
     # Events are numbered from the current time on, so a number from before a restart is lower: a reader that
@@ -94,7 +95,7 @@ def create_app(
     app[ORIGINS] = Origins(SavedResidency(app[DATABASE]))
     app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY], app[ORIGINS])
     app[HELD_BODIES] = held_bodies()
-    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only))
+    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only, settings=settings))
     app[RATE_LIMITS] = RateLimits()
     app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
     app[KEYS] = Keys(
@@ -109,10 +110,8 @@ def create_app(
     app[SCHEDULER] = Scheduler(config, app[FLEET], _make_onlooker(app), app[ORIGINS], app[ACTIVITY])
     app[MODELS] = ModelLifecycle(app[ACTIVE_MODELS], app[ACTIVITY], app[SCHEDULER].wishes)
     app[STARTED] = time.monotonic()
-    app[TURNS] = Turns()
-    app[WAITING_STREAMS] = WaitingStreams()
-    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
-    app.on_shutdown.extend((_end_events, _end_waiting))
+    app[TURNS], app[WAITING_STREAMS], app[QR_CODES] = Turns(), WaitingStreams(), QrCodes()
+    lifespan.set_up(app)
     app.on_response_prepare.append(add_headers)
     app[AREAS] = Areas()
     app[OWNERS] = owners_of(app)
@@ -154,9 +153,9 @@ def _make_onlooker(app: web.Application) -> Notices:
     return Notices(app[LEDGER], app[QUEUE_METRICS], announcements, app[EVENTS].faults)
 
 
-def make_rules(app: web.Application, config: Config) -> Ruleset:
+def make_rules(app: web.Application, config: Config, settings: Settings = ()) -> Ruleset:
     """Return the rules of a new configuration. Nothing has changed before they are put in force."""
-    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring)
+    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring, settings)
 
 
 def put_in_force(app: web.Application, rules: Ruleset) -> None:
@@ -176,74 +175,3 @@ def _apply_keys(app: web.Application, ring: Keyring) -> None:
     app[RULES_IN_FORCE].replace(app[RULES_IN_FORCE].current.with_keys(ring))
     app[RATE_LIMITS].apply(ring)
     app[SCHEDULER].apply(ring)
-
-
-async def _database(app: web.Application) -> AsyncIterator[None]:
-    try:
-        await app[DATABASE].open()
-        yield
-    finally:
-        await app[DATABASE].close()
-
-
-async def _keys(app: web.Application) -> AsyncIterator[None]:
-    keys = app[KEYS]
-    await keys.restore()
-    app[RATE_LIMITS].restore(await app[LEDGER].tokens_since(day_start(unix_time())))
-    async with background.running(keys.watch_ends, keys.save_uses):
-        yield
-    await keys.close()
-
-
-async def _response_ids(app: web.Application) -> AsyncIterator[None]:
-    await app[RESPONSE_IDS].restore()
-    async with background.running(app[RESPONSE_IDS].save):
-        yield
-    await app[RESPONSE_IDS].close()
-
-
-async def _fleet(app: web.Application) -> AsyncIterator[None]:
-    await app[ORIGINS].restore()
-    async with app[FLEET]:
-        yield
-    await app[ORIGINS].close()
-
-
-async def _scheduler(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(app[SCHEDULER].keep_watch):
-        yield
-    await app[SCHEDULER].close()
-
-
-async def _models(app: web.Application) -> AsyncIterator[None]:
-    await app[ACTIVE_MODELS].restore()
-    yield
-    # Before the registry: an unload that is cancelled here still deactivates the model that it has unloaded.
-    await app[MODELS].close()
-    await app[ACTIVE_MODELS].close()
-
-
-async def _ledger(app: web.Application) -> AsyncIterator[None]:
-    ledger = app[LEDGER]
-    async with background.running(ledger.write_regularly, ledger.delete_regularly):
-        yield
-    app[ACTIVITY].flush()
-    await ledger.close()
-
-
-async def _vitals(app: web.Application) -> AsyncIterator[None]:
-    async with background.running(
-        partial(vitals.watch_lag, app[METRICS]),
-        vitals.watch_descriptors,
-        partial(vitals.collect_garbage, app[ACTIVITY]),
-    ):
-        yield
-
-
-async def _end_events(app: web.Application) -> None:
-    # At the start of the drain: an open event stream is a running request that would never end by itself.
-    app[EVENTS].close()
-
-
-async def _end_waiting(app: web.Application) -> None:
-    app[SCHEDULER].end_waiting()

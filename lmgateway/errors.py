@@ -37,7 +37,15 @@ class ConfigError(Exception):
 
 
 class CannotListen(Exception):
-    """The listening socket can't be opened; the message has the address and the reason."""
+    """The listening socket can't be opened; the message has the address and the reason.
+
+    `errno` is the system's reason, None if it is another one.
+    """
+
+    def __init__(self, message: str, *, port: int = 0, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.port = port
+        self.errno = errno
 
 
 class StateInUse(Exception):
@@ -110,7 +118,8 @@ class Unauthorized(GatewayError):
     header_names = ("WWW-Authenticate",)
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(f"Unauthorized: {sentence}", headers={"WWW-Authenticate": "Bearer"})
+        details = f"{sentence[0].upper()}{sentence[1:]}"
+        super().__init__(f"Unauthorized: {sentence}", details=details, headers={"WWW-Authenticate": "Bearer"})
 
 
 class Forbidden(GatewayError):

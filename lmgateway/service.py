@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 
 from aiohttp import web
+from msgspec import structs
 
 from . import background
 from .access.keyring import Keyring
@@ -28,6 +29,7 @@ from .server.loop import Signals
 from .server.service_manager import ServiceManager
 from .server.sockets import bind, inherited
 from .server.tls import ServerTls
+from .settings import Loaded
 from .storage.folder_lock import FolderLock, Holder
 from .storage.state_folder import state_directory
 from .web.state import ACTIVITY, KEYS
@@ -43,10 +45,11 @@ _STARTUP_SETTINGS = ("host", "port", "state_dir")
 class Service:
     """A gateway whose configuration is what `load` returns, at startup and at each reload."""
 
-    def __init__(self, load: Callable[[], Config]) -> None:
+    def __init__(self, load: Callable[[], Loaded]) -> None:
         """Raises ConfigError."""
         self._load = load
-        self.config = load()
+        self._at_start = load()
+        self.config = self._at_start.config
         self._tls = ServerTls(self.config.server)
         self._limits = ConnectionLimits(self.config)
         self._manager = ServiceManager(os.environ)
@@ -94,7 +97,7 @@ class Service:
         lock: FolderLock,
         on_listening: Callable[[int, Keyring], None],
     ) -> None:
-        app = create_app(self.config, on_failure=signals.fail)
+        app = create_app(self.config, self._at_start.reports(), on_failure=signals.fail)
         async with listening(
             app,
             sockets,
@@ -138,24 +141,35 @@ class Service:
         It never waits, so no request and no second reload sees the half of it.
         """
         try:
-            config = self._load()
+            loaded = self._load()
+            config = loaded.config
             certificate = self._tls.reloaded(config.server)
         except ConfigError as exc:
             for problem in exc.problems:
                 logger.error("%s", problem)  # noqa: TRY400 - a traceback wouldn't help
             logger.error("the configuration is unchanged; correct it and reload again")  # noqa: TRY400
             return
-        rules = make_rules(app, config)
+        pending = self._pending(config)
+        rules = make_rules(
+            app,
+            config,
+            tuple(structs.replace(one, needs_restart=one.path in pending) for one in loaded.reports()),
+        )
         # Everything that can fail was done above.
-        for name in _STARTUP_SETTINGS:
-            if getattr(config.server, name) != getattr(self.config.server, name):
-                logger.warning("server.%s takes effect when the gateway is restarted", name)
+        for path in pending:
+            logger.warning("%s takes effect when the gateway is restarted", path)
         self.config = config
         configure_logging(config)
         self._tls.replace(certificate)
         self._limits.reconfigure(config)
         put_in_force(app, rules)
         logger.info("the configuration is reloaded")
+
+    def _pending(self, config: Config) -> list[str]:
+        """Return the settings that differ from those that the gateway was started with, and stay so."""
+        started = self._at_start.config.server
+        names = (name for name in _STARTUP_SETTINGS if getattr(config.server, name) != getattr(started, name))
+        return [f"server.{name}" for name in names]
 
 
 def configure_logging(config: Config) -> None:

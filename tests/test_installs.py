@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import aiohttp
 import pytest
 import yaml
 
 from lmgateway.config import Server
 from lmgateway.server.connection_limits import CUT_SECONDS
 from lmgateway.settings import SETTINGS
-from lmgateway.settings.files import CREDENTIALS_VARIABLE
+from lmgateway.settings.files import CREDENTIALS_VARIABLE, MACHINE_FOLDER
+from tests.support.process import lmgateway, run
 
 ROOT = Path(__file__).parent.parent
 VARIABLES = {name for setting in SETTINGS.values() for name in setting.env} | {CREDENTIALS_VARIABLE}
@@ -28,10 +34,10 @@ class ComposeLoader(yaml.SafeLoader):
 ComposeLoader.add_constructor("!reset", lambda loader, node: None)
 
 
-def compose(name: str) -> dict[str, Any]:
+def compose(name: str, service: str = "lmgateway") -> dict[str, Any]:
     file = ROOT / "docker" / name
-    service: dict[str, Any] = yaml.load(file.read_text(), ComposeLoader)["services"]["lmgateway"]
-    return service
+    found: dict[str, Any] = yaml.load(file.read_text(), ComposeLoader)["services"][service]
+    return found
 
 
 def dockerfile() -> list[tuple[str, str]]:
@@ -105,10 +111,11 @@ def test_the_container_has_no_rights() -> None:
     user = dict(dockerfile())["USER"]
     # A number, so that it can be judged without the image's /etc/passwd.
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
-    service = compose("compose.yaml")
-    assert service["read_only"] is True
-    assert service["cap_drop"] == ["ALL"]
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    for name in ("lmgateway", "init"):
+        service = compose("compose.yaml", name)
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
 
 
 def test_the_container_keeps_its_state_and_finds_its_secrets() -> None:
@@ -116,6 +123,55 @@ def test_the_container_keeps_its_state_and_finds_its_secrets() -> None:
     environment = image_environment()
     assert environment[CREDENTIALS_VARIABLE] == "/run/secrets"
     assert f"state:{environment['GATEWAY_STATE_DIR']}" in compose("compose.yaml")["volumes"]
+    # Folders that are in the image, because a new volume takes over their owner.
+    [made] = [rest for name, rest in dockerfile() if name == "RUN" and rest.startswith("install -d")]
+    assert made.endswith(f" -o 10001 -g 10001 {MACHINE_FOLDER} {environment['GATEWAY_STATE_DIR']}")
+
+
+@pytest.mark.parametrize(
+    "files", [("compose.yaml",), ("compose.yaml", "compose.linux.yaml")], ids=["bridge", "host"]
+)
+async def test_the_container_starts_with_what_its_init_step_wrote(
+    files: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Each step's own command and environment, with the volumes elsewhere: a key exists, and is kept."""
+    assert f"config:{MACHINE_FOLDER}" in compose("compose.yaml", "init")["volumes"]
+    assert f"config:{MACHINE_FOLDER}:ro" in compose("compose.yaml")["volumes"]
+    [entrypoint] = [json.loads(rest) for name, rest in dockerfile() if name == "ENTRYPOINT"]
+    [serve] = [json.loads(rest) for name, rest in dockerfile() if name == "CMD"]
+    assert entrypoint == ["lmgateway"]
+
+    def environ(service: str) -> dict[str, str]:
+        given = {**image_environment(), "GATEWAY_STATE_DIR": str(tmp_path / "state")}
+        for name in files:
+            given |= compose(name, service)["environment"]
+        return {name: value for name, value in given.items() if name != "PATH"}
+
+    command = [
+        str(word).replace(str(MACHINE_FOLDER), str(tmp_path))
+        for word in compose(files[-1], "init")["command"]
+    ]
+    status, printed = await run(*command, cwd=tmp_path, **environ("init"))
+    assert status == 0, printed
+    config = tmp_path / "config.toml"
+    key = tomllib.loads(config.read_text())["auth"]["api_key"]
+    assert key in printed
+    status, printed = await run(*command, cwd=tmp_path, **environ("init"))
+    assert (status, tomllib.loads(config.read_text())["auth"]["api_key"]) == (73, key), printed
+    found = {"LMGATEWAY_CONFIG": str(config), "GATEWAY_HOST": "127.0.0.1"}
+    async with lmgateway(*serve, "--port", "0", cwd=tmp_path, **environ("lmgateway"), **found) as gateway:
+        port = await gateway.port()
+        url = f"http://127.0.0.1:{port}/debug/status"
+        async with aiohttp.ClientSession() as client:
+            for header, expected in ((key, 200), ("another", 401)):
+                async with client.get(url, headers={"X-API-Key": header}) as response:
+                    assert response.status == expected
+        check = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(ROOT / "docker/healthcheck.py")),
+            cwd=tmp_path,
+            env={**environ("lmgateway"), **found, "GATEWAY_PORT": str(port)},
+        )
+        assert await check.wait() == 0
 
 
 def test_the_user_unit_asks_for_nothing_that_only_root_can_do() -> None:

@@ -50,8 +50,12 @@ def files_below(folder: Path) -> set[str]:
 
 
 def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
-    """Its modules, the dashboard's files, py.typed, the manual that `init` fills in; and no tests."""
-    assert files_below(wheel / "lmgateway") == files_below(ROOT / "lmgateway") | {"config.example.toml"}
+    """Its modules, the dashboard's files, py.typed, the manual that `init` fills in, units; and no tests."""
+    beside = {"config.example.toml", *(f"systemd/{name}" for name in files_below(ROOT / "systemd"))}
+    beside.remove("systemd/README.md")
+    assert files_below(wheel / "lmgateway") == files_below(ROOT / "lmgateway") | beside
+    for name in beside:
+        assert (wheel / "lmgateway" / name).read_bytes() == (ROOT / name).read_bytes()
     information = f"lmgateway-{__version__}.dist-info"
     assert {path.name for path in wheel.iterdir()} == {"lmgateway", information}
     assert (wheel / information / "licenses" / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()

@@ -164,12 +164,15 @@ async def test_a_log_that_cant_be_written_stops_the_simulator(tmp_path: Path) ->
 
 
 async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
-    """A common mistake gets no traceback."""
+    """A common mistake gets no traceback, but who has the port, and what to do."""
     async with AsyncExitStack() as stack:
-        _, port = await started(stack, tmp_path, NOWHERE)
+        gateway, port = await started(stack, tmp_path, NOWHERE)
         status, output = await run("serve", "--host", "127.0.0.1", "--port", str(port), cwd=tmp_path)
     assert status == 71
-    assert output == f"lmgateway: can't listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert output == (
+        f"lmgateway: can't listen on 127.0.0.1 port {port}: Address already in use, by lmgateway (process "
+        f"{gateway.pid}). Choose another port with --port, or end that program.\n"
+    )
 
 
 async def test_demo_is_a_gateway_to_try(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from lmgateway import service
 from lmgateway.config import Config, decode_custom
 from lmgateway.server.loop import Signals
+from lmgateway.settings import Loaded
 from tests.support.raw_client import raw_client
 from tests.support.requests import request
 from tests.support.waiting import until
@@ -37,11 +38,11 @@ async def serving(
     monkeypatch.setattr(service, "_settle_garbage_collector", lambda: None)
     pending = iter(outcomes)
 
-    def load() -> Config:
+    def load() -> Loaded:
         outcome = next(pending)
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return Loaded(outcome, None, None, {})
 
     signals, listening = Signals(), asyncio.Queue[int]()
     started = service.Service(load).run(signals, lambda port, _keys: listening.put_nowait(port))

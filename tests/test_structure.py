@@ -15,6 +15,7 @@ LAYERS = (
     {"cli"},
     {"service"},
     {"app"},
+    {"lifespan"},
     {"server"},
     {"web"},
     {"scheduling"},

@@ -7,13 +7,21 @@ Installs lmgateway as a Windows service, or upgrades the installed one.
 .DESCRIPTION
 The program is in %ProgramFiles%\lmgateway. Settings, the key, the state and the logs are in %ProgramData%\lmgateway,
 which only administrators and the service can open. The service runs as NT SERVICE\lmgateway, an account for this
-service alone. An upgrade doesn't change the settings, the key or the state.
+service alone. The first installation takes over the settings, the key and the state of a gateway that ran in a
+terminal. An upgrade doesn't change them.
 
 .PARAMETER WinSW
 WinSW.NET461.exe of WinSW 2.12.0, which runs a program as a service. Required for the first installation.
 
 .PARAMETER Python
 The Python to use, 3.11 or newer, installed for all users. By default, the Python launcher (py) chooses.
+
+.PARAMETER Config
+The config.toml that `lmgateway init` wrote; its folder's .env is copied too. By default config.toml in the project's
+folder, if the service has none yet. A file that it replaces is saved beside it, as config.toml.bak.
+
+.PARAMETER State
+The folder with the state of the gateway that ran in a terminal. It is copied if the service has no state yet.
 
 .PARAMETER OpenFirewall
 Open the firewall for the configured port to the local subnet, on networks that Windows classifies as private.
@@ -25,6 +33,8 @@ Open the firewall for the configured port to the local subnet, on networks that 
 param(
     [string] $WinSW,
     [string] $Python = 'py',
+    [string] $Config,
+    [string] $State = (Join-Path $env:LOCALAPPDATA 'lmgateway'),
     [switch] $OpenFirewall
 )
 
@@ -39,7 +49,10 @@ $Wrapper = Join-Path $Program 'lmgateway-service.exe'
 $Venv = Join-Path $Program 'venv'
 $VenvPython = Join-Path $Venv 'Scripts\python.exe'
 $Data = Join-Path $env:ProgramData $Service
+$ServiceConfig = Join-Path $Data 'config.toml'
+$ServiceState = Join-Path $Data 'state'
 $Credentials = Join-Path $Data 'credentials'
+$KeyFile = Join-Path $Credentials 'GATEWAY_API_KEY'
 $Logs = Join-Path $Data 'logs'
 
 $WinSWUrl = 'https://github.com/winsw/winsw/releases/download/v2.12.0/WinSW.NET461.exe'
@@ -78,6 +91,20 @@ function Assert-OwnData {
         if ($acl.GetOwner([System.Security.Principal.SecurityIdentifier]).Value -notin 'S-1-5-32-544', 'S-1-5-18') {
             throw "$Data belongs to $($acl.Owner) instead of the administrators. Check it, move it away and try again."
         }
+    }
+}
+
+function Test-OldState {
+    # Whether there is a state to take over.
+    return (Test-Path -LiteralPath (Join-Path $State 'lmgateway.db')) -and
+        -not (Test-Path -LiteralPath (Join-Path $ServiceState 'lmgateway.db'))
+}
+
+function Assert-NoGateway {
+    # The gateway in a terminal has the port, and goes on writing to its state.
+    $running = @(Get-Process -Name 'lmgateway' -ErrorAction SilentlyContinue)
+    if ((Test-OldState) -and $running.Count) {
+        throw "lmgateway still runs (process $($running.Id)). End it with Ctrl-C, and run this script again."
     }
 }
 
@@ -125,39 +152,99 @@ function Protect-Folder([string] $Path, [string] $Rights) {
     Set-Acl -LiteralPath $Path -AclObject $acl
 }
 
-function Initialize-Data {
+function Initialize-Folders {
     # Read and execute; read, execute, write and delete.
     $read, $modify = '0x1200a9', '0x1301bf'
     Protect-Folder $Data $read
     Protect-Folder $Credentials $read
-    Protect-Folder (Join-Path $Data 'state') $modify
+    Protect-Folder $ServiceState $modify
     Protect-Folder $Logs $modify
-    $config = Join-Path $Data 'config.toml'
-    if (-not (Test-Path -LiteralPath $config)) {
-        Copy-Item -LiteralPath (Join-Path $Source 'config.example.toml') -Destination $config
-    }
-    $keyFile = Join-Path $Credentials 'GATEWAY_API_KEY'
-    if (-not (Test-Path -LiteralPath $keyFile)) {
-        $random = New-Object byte[] 32
-        [System.Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($random)
-        $key = [Convert]::ToBase64String($random).TrimEnd('=').Replace('+', '-').Replace('/', '_')
-        [System.IO.File]::WriteAllText($keyFile, $key)
-    }
-    return $keyFile
 }
 
-function Get-ConfiguredPort {
-    # Throws `lmgateway check`'s messages if the settings are invalid, because the service wouldn't start.
+function Backup-File([string] $Path) {
+    # Moves the file to the first free name beside it.
+    $number = ''
+    while (Test-Path -LiteralPath "$Path.bak$number") {
+        $number = [int] "0$number" + 1
+    }
+    Move-Item -LiteralPath $Path -Destination "$Path.bak$number"
+    Write-Host "Saved the previous $Path as $Path.bak$number"
+}
+
+function Copy-Setting([string] $From, [string] $To) {
+    # Copies the file, which then has its new folder's rights, and keeps a different one that it replaces.
+    if (Test-Path -LiteralPath $To) {
+        if ((Get-FileHash -LiteralPath $From).Hash -eq (Get-FileHash -LiteralPath $To).Hash) {
+            return
+        }
+        Backup-File $To
+    }
+    Copy-Item -LiteralPath $From -Destination $To
+    Write-Host "Copied $From to $To"
+}
+
+function Copy-Config {
+    # With the key: only administrators and the service can open the folder.
+    $chosen = $Config
+    $usual = Join-Path $Source 'config.toml'
+    if (-not $chosen -and -not (Test-Path -LiteralPath $ServiceConfig)) {
+        $chosen = if (Test-Path -LiteralPath $usual) { $usual } else { Join-Path $Source 'config.example.toml' }
+    }
+    if (-not $chosen) {
+        return
+    }
+    Copy-Setting $chosen $ServiceConfig
+    $dotenv = Join-Path (Split-Path -Parent (Resolve-Path -LiteralPath $chosen).ProviderPath) '.env'
+    if (Test-Path -LiteralPath $dotenv) {
+        Copy-Setting $dotenv (Join-Path $Data '.env')
+    }
+    # The key's file would override the key in the settings. $Logs has no such files.
+    if ($Config -and (Test-Path -LiteralPath $KeyFile) -and (Test-Key (Get-Settings $Logs))) {
+        Backup-File $KeyFile
+    }
+}
+
+function Copy-State {
+    if (Test-OldState) {
+        # All files: SQLite's log beside the database has what was written last.
+        Get-ChildItem -LiteralPath $State -File | Where-Object -Property Name -NE -Value 'lmgateway.lock' |
+            Copy-Item -Destination $ServiceState
+        Write-Host "Copied the active models, the named keys and the usage from $State to $ServiceState"
+    }
+}
+
+function Initialize-Key {
+    # Makes a key if neither the settings nor a file has one.
+    if (Test-Key (Get-Settings $Credentials)) {
+        return
+    }
+    $random = New-Object byte[] 32
+    [System.Security.Cryptography.RandomNumberGenerator]::Create().GetBytes($random)
+    $key = [Convert]::ToBase64String($random).TrimEnd('=').Replace('+', '-').Replace('/', '_')
+    [System.IO.File]::WriteAllText($KeyFile, $key)
+}
+
+function Get-Settings([string] $Secrets) {
+    # Returns `lmgateway check`'s lines, with the secrets in this folder. Throws its messages if the settings are
+    # invalid, because the service wouldn't start.
     Push-Location -LiteralPath $Data
-    $env:CREDENTIALS_DIRECTORY = $Credentials
+    $env:CREDENTIALS_DIRECTORY = $Secrets
     try {
-        $settings = Invoke-Native $VenvPython @('-I', '-m', 'lmgateway', 'check')
+        return Invoke-Native $VenvPython @('-I', '-m', 'lmgateway', 'check')
     }
     finally {
         Remove-Item -LiteralPath Env:CREDENTIALS_DIRECTORY
         Pop-Location
     }
-    return ($settings | Select-String -Pattern '^server\.port = (\d+)').Matches[0].Groups[1].Value
+}
+
+function Test-Key([string[]] $Settings) {
+    return [bool] ($Settings | Select-String -Pattern '^auth\.api_key = "\*+"' -Quiet)
+}
+
+function Get-ConfiguredPort {
+    $port = Get-Settings $Credentials | Select-String -Pattern '^server\.port = (\d+)'
+    return $port.Matches[0].Groups[1].Value
 }
 
 function Open-Firewall([string] $Port) {
@@ -181,8 +268,12 @@ function Start-Wrapper {
 if (-not $WinSW -and -not (Test-Path -LiteralPath $Wrapper)) {
     throw "Give the path of WinSW with -WinSW. Download it from $WinSWUrl"
 }
+if ($Config -and -not (Test-Path -LiteralPath $Config)) {
+    throw "There is no file $Config. Make one with: lmgateway init --output $Config"
+}
 Assert-Python
 Assert-OwnData
+Assert-NoGateway
 
 if (Get-Service -Name $Service -ErrorAction SilentlyContinue) {
     Write-Host 'Stopping the service; running requests may take half a minute to finish.'
@@ -200,15 +291,20 @@ if (-not (Test-Path -LiteralPath $VenvPython)) {
 }
 Invoke-Native $VenvPython @('-m', 'pip', 'install', '--quiet', '--upgrade', $Source) | Out-Null
 Register-Wrapper
-$keyFile = Initialize-Data
+Initialize-Folders
+Copy-Config
+Copy-State
+Initialize-Key
 $port = Get-ConfiguredPort
+$keyPlace = if (Test-Path -LiteralPath $KeyFile) { $KeyFile } else { $ServiceConfig }
 if ($OpenFirewall) {
     Open-Firewall $port
 }
 Start-Wrapper
 Write-Host @"
 lmgateway runs on port $port.
-Settings:  $Data\config.toml, in force after: Restart-Service $Service
-The key:   $keyFile
+Settings:  $ServiceConfig, in force after: Restart-Service $Service
+The key:   $keyPlace
+State:     $ServiceState
 Logs:      $Logs
 "@

@@ -20,7 +20,12 @@ from .globs import EVERY_MODEL, Globs
 from .keyring import NO_KEYS, Keyring, NamedKey
 from .secrets import id_of
 
-_HOW_TO_SEND = "send a key as 'Authorization: Bearer <key>' or as 'X-API-Key: <key>'."
+_WHERE_FROM = (
+    "The gateway's owner makes keys with `lmgateway keys add NAME`; the owner's own is auth.api_key "
+    "(GATEWAY_API_KEY) in the gateway's configuration."
+)
+HOW_TO_SEND = f"send a key as 'Authorization: Bearer <key>' or as 'X-API-Key: <key>'. {_WHERE_FROM}"
+_WRONG_KEY = f"the key is wrong, was revoked, or has expired. {_WHERE_FROM}"
 _TWO_KEYS = "the request has two key headers with different values. Send one."
 _ENDED = "the request's key was revoked or rotated, or has expired."
 _UNREADABLE = (
@@ -118,7 +123,7 @@ class Callers:
             return self._caller(at_address)
         if not self._ring.is_readable:
             raise KeysUnreadable(_UNREADABLE, headers={"Retry-After": "30"})
-        raise Unauthorized(_HOW_TO_SEND)
+        raise Unauthorized(_WRONG_KEY if credential.key else HOW_TO_SEND)
 
     def holder(self, credential: Credential) -> Holder:
         """Return whose key this is. It may be cached, unlike the caller, while these keys are in force."""

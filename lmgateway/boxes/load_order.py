@@ -121,7 +121,8 @@ class LoadOrder(Struct, frozen=True, kw_only=True):
             others_settings = ", ".join(map(str, others[0].differences))
             raise Conflict(
                 f"{others[0].identifier} is loaded already, with {others_settings}. To change its settings, "
-                "unload it first; to load another instance, give an instanceId."
+                "unload it first (`lmgateway unload`). To load one more instance, send `another` (--another) "
+                "or an instanceId (--id)."
             )
         return others[0] if others else None
 

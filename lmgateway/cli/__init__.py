@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"lmgateway: {problem}", error=True)
         return EX_CONFIG
     except tuple(_EXIT_STATUS) as exc:
-        say(f"lmgateway: {exc}", error=True)
+        say(f"lmgateway: {_explained(exc)}", error=True)
         return _EXIT_STATUS[type(exc)]
     except RequestFailed as exc:
         say(f"lmgateway: {exc}", error=True)
@@ -90,6 +90,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if unknown:
         raise refuse(named, unknown)
     return options
+
+
+def _explained(exc: Exception) -> str:
+    if not isinstance(exc, CannotListen):
+        return str(exc)
+    from .ports import explain  # psutil takes 4 MB, which a gateway that serves doesn't need
+
+    return explain(exc)
 
 
 def _discard_output() -> None:

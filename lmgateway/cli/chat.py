@@ -45,7 +45,7 @@ def _prompt(words: list[str]) -> str:
         parts = (" ".join(words[:place]), read_standard_input().strip(), " ".join(words[place + 1 :]))
         prompt = "\n\n".join(part for part in parts if part)
     if not prompt.strip():
-        raise RequestFailed('The prompt is empty. Give one, as in `lmgateway chat "Hello!"`.', EX_USAGE)
+        raise RequestFailed("The prompt is empty. Give one, as in `lmgateway chat 'Hello!'`.", EX_USAGE)
     return prompt
 
 

@@ -18,9 +18,7 @@ def check(options: argparse.Namespace) -> int:
     loaded = load_to_serve(options)
     # Raises ConfigError for a certificate with which the gateway wouldn't start.
     server_context(loaded.config.server)
-    shown = [
-        (f"{path} = {value.setting.show(value.value)}", value.origin) for path, value in loaded.values.items()
-    ]
+    shown = [(f"{one.path} = {one.value}", one.origin) for one in loaded.reports()]
     width = max(len(line) for line, _ in shown)
     for line, origin in shown:
         say(f"{line:<{width}}  # {origin}")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 
-import msgspec
-
+from .. import settings
 from ..app import create_app
 from ..boxes.sdk import library as sdk
-from ..config import Config, Server, decode_custom
+from ..config import Config, Server
 from ..errors import ConfigError
 from ..observe import logs
 from ..schema.common import ModelType
@@ -70,7 +69,8 @@ def demo(options: argparse.Namespace) -> int:
                 "server": {"state_dir": state_dir},
                 "auth": {"api_key": DEMO_KEY},
             }
-            app = create_app(msgspec.convert(tables, Config, dec_hook=decode_custom))
+            loaded = settings.load_tables(tables, "demo")
+            app = create_app(loaded.config, loaded.reports())
             async with listening(app, bind("127.0.0.1", options.port)) as port:
                 for kind, model_key in DEMO_MODELS.items():
                     simulator.load(model_key)
@@ -92,7 +92,7 @@ def _welcome(port: int) -> str:
 The gateway listens on {base}, with the key "{DEMO_KEY}"; behind it runs a simulated LM Studio.
 Watch it at {base}/dashboard, read its API at {base}/docs, and try:
 
-  lmgateway chat "Hello!" --url {base} --key {DEMO_KEY}
+  lmgateway chat 'Hello!' --url {base} --key {DEMO_KEY}
   curl {base}/v1/models {key}
   curl -N {base}/v1/chat/completions {key} {json} -d '{chat}'
   curl {base}/admin/models/activate {key} {json} -d '{{"modelKey": "llama-3.2-3b-instruct"}}'

@@ -167,7 +167,7 @@ async def search(
     application_ports: Sequence[int] = APPLICATION_PORTS,
 ) -> SearchResult:
     """Probe the ports on this machine's loopback addresses at once. The first of `ports` is preferred."""
-    ports = likely_ports(Path.home()) if ports is None else ports
+    ports = likely_ports(lm_studio_home.user_home()) if ports is None else ports
     places = [(host, port) for port in (*ports, *application_ports) for host in _HOSTS]
     results = await asyncio.gather(*(probe(URL(f"http://{host}:{port}"), token) for host, port in places))
     studios = [result for result in results if result.kind == "lm_studio"]

@@ -16,8 +16,12 @@ EX_CONFIG = 78
 
 
 class RequestFailed(Exception):
-    """A request to the gateway failed; the message says why."""
+    """A request to the gateway failed; the message says why.
 
-    def __init__(self, message: str, exit_status: int) -> None:
+    `http_status` is that of the gateway's answer, None if there was none.
+    """
+
+    def __init__(self, message: str, exit_status: int, *, http_status: int | None = None) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+        self.http_status = http_status

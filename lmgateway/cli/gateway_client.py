@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 from yarl import URL
 
 from ..text import clean_name
+from . import certificates
 from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
@@ -23,11 +26,17 @@ CONNECT_SECONDS = 5
 EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
 _HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
+_WHERE_FROM = (
+    "The owner's is auth.api_key in the gateway's config.toml. It makes others: `lmgateway keys add NAME`."
+)
 _WRONG_KEY = (
     "The gateway doesn't accept this key: it is wrong, was revoked, or has expired. Give another one with "
-    "--key, or in GATEWAY_API_KEY."
+    f"--key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
 )
-_NO_KEY = "The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY."
+_NO_KEY = f"The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
+# Of X509_STORE_CTX_get_error(3).
+_EXPIRED = 10
+_OTHER_NAME = (62, 64)
 
 
 class Event(NamedTuple):
@@ -133,7 +142,7 @@ class GatewayClient:
             sentence = "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
         elif isinstance(details, str):
             sentence = f"{sentence}: {details}"
-        return RequestFailed(sentence, status)
+        return RequestFailed(sentence, status, http_status=response.status)
 
 
 def exit_status(http_status: int) -> int:
@@ -158,7 +167,7 @@ def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:
 def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:
     match exc:
         case aiohttp.ClientConnectorCertificateError():
-            return f"The certificate of {place} isn't trusted: {exc.certificate_error}"
+            return f"The certificate of {place} isn't trusted: {_untrusted(exc.certificate_error)}"
         case aiohttp.ClientSSLError():
             return f"The server at {place} doesn't use TLS. Write http:// in --url."
         case aiohttp.ClientConnectorError():
@@ -170,6 +179,21 @@ def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:
     return f"The connection to {place} was lost: {exc}"
 
 
+def _untrusted(exc: Exception) -> str:
+    """Return why OpenSSL doesn't trust a certificate, and what to do."""
+    if not isinstance(exc, ssl.SSLCertVerificationError):
+        return str(exc)
+    reason = exc.verify_message
+    if exc.verify_code == _EXPIRED:
+        return f"{reason}. Renew it on the gateway's machine."
+    if exc.verify_code in _OTHER_NAME:
+        return f"{reason} Write a name that it has in --url, or give the certificate itself with --ca FILE."
+    return (
+        f"{reason}. If it is the gateway's own, copy the file server.tls_cert from the gateway's machine, "
+        "and give it with --ca FILE."
+    )
+
+
 def _system_message(error: OSError) -> str:
     # asyncio's message would repeat the address.
     if error.errno is not None and error.errno > 0:
@@ -179,11 +203,17 @@ def _system_message(error: OSError) -> str:
 
 @asynccontextmanager
 async def gateway_client(
-    url: str, key: str, certificate: str = "", *, connect_seconds: float = CONNECT_SECONDS
+    url: str,
+    key: str,
+    certificate: str = "",
+    *,
+    authorities: Path | None = None,
+    connect_seconds: float = CONNECT_SECONDS,
 ) -> AsyncIterator[GatewayClient]:
-    """Yield a client for the gateway at this URL. With `certificate`, a file, it trusts only that.
+    """Yield a client for the gateway at this URL.
 
-    Raises RequestFailed if the URL is invalid.
+    With `certificate`, the file of this machine's gateway, it trusts only that; with `authorities`, those in
+    the file of --ca. Raises RequestFailed if the URL is invalid, or a file can't be read.
     """
     try:
         base = URL(url)
@@ -199,7 +229,10 @@ async def gateway_client(
     headers = {"X-API-Key": key} if key else {}
     # No total timeout, because a load may take minutes.
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
-    connector = aiohttp.TCPConnector(ssl=trusting(certificate) if certificate else True)
+    trusted: bool | certificates.Trusted = certificates.own(certificate) if certificate else True
+    if authorities is not None:
+        trusted = await asyncio.to_thread(certificates.named, authorities, base)
+    connector = aiohttp.TCPConnector(ssl=trusted)
     async with aiohttp.ClientSession(
         base.with_path("/"),
         headers=headers,
@@ -208,17 +241,3 @@ async def gateway_client(
         read_bufsize=EVENT_BYTES,
     ) as session:
         yield GatewayClient(session, base.origin())
-
-
-def trusting(certificate: str) -> ssl.SSLContext:
-    """Return a context that trusts only the certificate in this file, whatever its host name.
-
-    Raises RequestFailed if it can't be read.
-    """
-    try:
-        context = ssl.create_default_context(cafile=certificate)
-    except (OSError, ssl.SSLError) as exc:
-        raise RequestFailed(f"server.tls_cert: {certificate} can't be read: {exc}", EX_UNAVAILABLE) from exc
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context

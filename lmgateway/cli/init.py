@@ -13,17 +13,18 @@ from .. import settings
 from ..access.secrets import make_key
 from ..errors import ConfigError
 from ..settings import destinations, files
-from . import discovery, first_steps, machine, manual, private_file
+from . import discovery, first_steps, machine, manual, private_file, sign_in_code
 from .advice import MAKE_A_TOKEN
-from .options import command_line, warn_of_foreign_files
+from .options import command_line, warn_of_sources
 from .output import say, say_lines
+from .urls import lan_urls, own_url
 
 
 def init(options: argparse.Namespace) -> int:
     """Raises ConfigError, private_file.CannotWrite."""
     # Read first, because the environment and the command line override the file.
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
-    warn_of_foreign_files(given)
+    warn_of_sources(given)
     destinations.check_lm_studio(given)
     if given.config.server.port == 0:
         raise ConfigError(
@@ -45,6 +46,10 @@ def init(options: argparse.Namespace) -> int:
         say(f"Saved the previous file as {backup}. Its key is invalid once the gateway loads the new file.")
     loaded = settings.load(file=path, environ=os.environ)
     say_lines(first_steps.describe(loaded, search, interfaces, path=path))
+    if options.qr:
+        say()
+        url = next(iter(lan_urls(loaded.config, interfaces.lan)), own_url(loaded.config))
+        sign_in_code.show(url, loaded.config.auth.api_key)
     return 0
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from ..observe.clock import iso_timestamp, unix_time
 from ..schema.keys import KeyName
-from . import machine
+from . import machine, sign_in_code
 from .assignments import assigned_values, json_or_text
 from .failures import EX_DATAERR, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient
@@ -215,6 +215,9 @@ def _say_secret(options: argparse.Namespace, secret: str) -> None:
     say(secret)
     say()
     say(f"An app needs it as its API key, and as base URL {url}/v1 (OpenAI's API) or {url} (Anthropic's).")
+    if options.qr:
+        say()
+        sign_in_code.show(url, secret)
 
 
 def _app_url(options: argparse.Namespace) -> str:

@@ -16,11 +16,18 @@ def add_keys(commands: Commands, remote: argparse.ArgumentParser) -> None:
     actions = keys.add_subparsers(required=True, metavar="ACTION")
     named = argparse.ArgumentParser(add_help=False, parents=[remote])
     named.add_argument("name", help="the key's name, such as alice")
+    shown = argparse.ArgumentParser(add_help=False)
+    shown.add_argument(
+        "--qr", action="store_true", help="also show it as a QR code that signs a phone in to the dashboard"
+    )
     settings = _settings()
     listing = add_command(actions, "list", parents=[remote], summary="list the keys")
     listing.set_defaults(command="keys.listing")
     add = add_command(
-        actions, "add", parents=[named, settings], summary="make a key, and print it, which only happens once"
+        actions,
+        "add",
+        parents=[named, shown, settings],
+        summary="make a key, and print it, which only happens once",
     )
     add.set_defaults(command="keys.add")
     change = add_command(
@@ -34,7 +41,10 @@ def add_keys(commands: Commands, remote: argparse.ArgumentParser) -> None:
     show.add_argument("name", nargs="?", help="the key's name; by default the key that is sent, with its use")
     show.set_defaults(command="keys.show")
     rotate = add_command(
-        actions, "rotate", parents=[named], summary="replace a key, and print the new one, only this once"
+        actions,
+        "rotate",
+        parents=[named, shown],
+        summary="replace a key, and print the new one, only this once",
     )
     rotate.add_argument(
         "--grace", metavar="SECONDS", help="how long the previous key stays valid; by default it ends at once"

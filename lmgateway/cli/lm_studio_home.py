@@ -28,6 +28,14 @@ class ServerSettings(Struct, frozen=True):
     network_interface: str | None = None
 
 
+def user_home() -> Path:
+    """Return the home of this process's user; for one who has none, as in a container, a missing folder."""
+    try:
+        return Path.home()
+    except RuntimeError:  # no HOME, and no entry in /etc/passwd
+        return Path("/nonexistent")
+
+
 def find(user_home: Path) -> Path:
     """Return the folder that LM Studio uses for this user, whether it exists or not."""
     return next(_candidates(user_home))

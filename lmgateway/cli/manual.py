@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from importlib import resources
 from itertools import groupby
-from pathlib import Path
 
 from ..settings import SETTINGS, paths
+from . import shipped
 
 NAME = "config.example.toml"
 
-_HEADER = """\
-# lmgateway's configuration, written by `lmgateway init`. It contains the key: don't share this file.
+CONTAINS_KEY = "It contains the key: don't share this file."
+_HEADER = f"""\
+# lmgateway's configuration, written by `lmgateway init`. {CONTAINS_KEY}
 #
 # A line that begins with "#name = " shows a setting's default. To change it, remove the "#". The environment
 # variable named behind a setting sets it too, also from a .env file, and overrides this file. The command
@@ -26,10 +26,7 @@ _SETTING = re.compile(r"#(\w+) = ")
 
 def read() -> str:
     """Return the text of config.example.toml."""
-    package = resources.files(__package__.partition(".")[0])
-    installed = package / NAME
-    # A wheel contains it; in a clone of the repository it is beside the package.
-    return (installed if installed.is_file() else Path(str(package)).parent / NAME).read_text("utf-8")
+    return shipped.path(NAME).read_text("utf-8")
 
 
 def fill(manual: str, literals: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import shlex
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..settings import destinations
@@ -51,7 +52,7 @@ async def _swap(gateway: GatewayClient) -> Any:
 
 
 def load(options: argparse.Namespace) -> int:
-    body = _body(
+    body = body_of(
         options,
         loadConfig=assigned_values("--with", options.settings),
         ttlSeconds=options.ttl,
@@ -88,21 +89,17 @@ def cancel(options: argparse.Namespace) -> int:
     return _post(options, "/admin/models/load/cancel")
 
 
-def unload(options: argparse.Namespace) -> int:
-    force = options.force or None
-    return _post(options, "/admin/models/unload", drainSeconds=options.wait, force=force)
-
-
 def activate(options: argparse.Namespace) -> int:
     default = assigned_values("--default", options.defaults)
-    return _post(options, "/admin/models/activate", type=options.type, defaultInference=default)
+    force = options.force or None
+    return _post(options, "/admin/models/activate", type=options.type, defaultInference=default, force=force)
 
 
 def _post(options: argparse.Namespace, path: str, **fields: object) -> int:
-    body = _body(options, **fields)
+    body = body_of(options, **fields)
 
     async def ask(gateway: GatewayClient) -> int:
-        return _print_answer(options, await gateway.request("POST", path, body))
+        return say_message(options, await gateway.request("POST", path, body))
 
     return ask_gateway(options, ask)
 
@@ -126,6 +123,7 @@ class Access(NamedTuple):
     url: str
     key: str
     certificate: str
+    authorities: Path | None
 
 
 def access_of(options: argparse.Namespace) -> Access:
@@ -141,6 +139,7 @@ def access_of(options: argparse.Namespace) -> Access:
         url=own_url(config) if is_own else options.url,
         key=options.key or config.auth.api_key,
         certificate=config.server.tls_cert if is_own else "",
+        authorities=options.ca,
     )
 
 
@@ -151,8 +150,8 @@ def ask_gateway(options: argparse.Namespace, ask: Ask) -> int:
 
 def ask_at(access: Access, ask: Ask) -> int:
     async def run() -> int:
-        url, key, certificate = access
-        async with gateway_client(url, key, certificate) as gateway:
+        url, key, certificate, authorities = access
+        async with gateway_client(url, key, certificate, authorities=authorities) as gateway:
             return await ask(gateway)
 
     return asyncio.run(run())
@@ -160,18 +159,18 @@ def ask_at(access: Access, ask: Ask) -> int:
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
     # Without the key, which would end up in the terminal's scrollback and the shell's history.
-    named = {"--id": options.id, "--url": options.url, "--config": options.config}
+    named = {"--id": options.id, "--url": options.url, "--ca": options.ca, "--config": options.config}
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
     settings = (f"--set={setting}" for setting in options.set)
     return shlex.join(["lmgateway", "cancel", options.model, *words, *settings])
 
 
-def _body(options: argparse.Namespace, **fields: object) -> dict[str, object]:
+def body_of(options: argparse.Namespace, **fields: object) -> dict[str, object]:
     named = {"modelKey": options.model, "instanceId": options.id, **fields}
     return {name: value for name, value in named.items() if value is not None and value != {}}
 
 
-def _print_answer(options: argparse.Namespace, answer: dict[str, Any]) -> int:
+def say_message(options: argparse.Namespace, answer: dict[str, Any]) -> int:
     if options.json:
         return say_answer(answer)
     say(answer["message"])

@@ -63,7 +63,12 @@ def _add_unload(commands: Commands, named: argparse.ArgumentParser) -> None:
         help="how long to wait for the requests that run on it to end; by default 30",
     )
     how.add_argument("--force", action="store_true", help="end the requests that run on it")
-    unload.set_defaults(command="models.unload")
+    unload.add_argument(
+        "--yes",
+        action="store_true",
+        help="end them without asking, with --force at once, otherwise when the wait is over",
+    )
+    unload.set_defaults(command="unloading.unload")
 
 
 def _add_activate(
@@ -79,6 +84,7 @@ def _add_activate(
         summary="make a model the active one, without loading it",
     )
     activate.add_argument("--type", choices=KINDS, help="the model's type, in case LM Studio isn't running")
+    activate.add_argument("--force", action="store_true", help="even if LM Studio has no model of this name")
     activate.set_defaults(command="models.activate")
     deactivate = add_command(
         commands, "deactivate", parents=[remote], summary="clear the active model, without unloading it"

@@ -25,9 +25,9 @@ _HOW_TO_SET = (
 
 
 def load_settings(options: argparse.Namespace) -> settings.Loaded:
-    """Read the settings, and say on stderr which of the files may be another user's. Raises ConfigError."""
+    """Read the settings, and warn of their sources on stderr. Raises ConfigError."""
     loaded = read_settings(options)
-    warn_of_foreign_files(loaded)
+    warn_of_sources(loaded)
     return loaded
 
 
@@ -42,8 +42,9 @@ def load_to_serve(options: argparse.Namespace) -> settings.Loaded:
     return loaded
 
 
-def warn_of_foreign_files(loaded: settings.Loaded) -> None:
-    for sentence in ownership.foreign_files(loaded):
+def warn_of_sources(loaded: settings.Loaded) -> None:
+    """Say on stderr which files may be another user's, and which variables are probably misspelt."""
+    for sentence in (*ownership.foreign_files(loaded), *loaded.misspelt):
         # A reload runs in the event loop, which a full pipe must not block.
         write_without_waiting(sys.stderr, f"lmgateway: {sentence}")
 

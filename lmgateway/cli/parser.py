@@ -12,6 +12,7 @@ from .chat_parser import add_chat
 from .keys_parser import add_keys
 from .models_parser import add_models
 from .monitoring_parser import add_monitoring
+from .service_parser import add_service
 from .subcommands import Commands, Parser, add_command
 
 _ENDING = "`lmgateway COMMAND --help` describes a command's options."
@@ -46,6 +47,7 @@ def make_parser() -> Parser:
     add_monitoring(commands, remote)
     add_models(commands, remote)
     add_keys(commands, remote)
+    add_service(commands)
     parser.description = f"A gateway in front of LM Studio.\n\n{help_text.overview(parser)}"
     return parser
 
@@ -69,6 +71,9 @@ def _add_setup(
         help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
     )
     start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
+    start.add_argument(
+        "--qr", action="store_true", help="show a QR code that signs a phone in to the dashboard with the key"
+    )
     start.set_defaults(command="init.init")
     diagnose = add_command(
         commands,
@@ -127,6 +132,12 @@ def _remote(configured: argparse.ArgumentParser) -> tuple[argparse.ArgumentParse
     reached = argparse.ArgumentParser(add_help=False, parents=[configured])
     reached.add_argument("--url", help="the gateway's URL; by default the configured port on this machine")
     reached.add_argument("--key", help="the gateway's key; by default the configured one")
+    reached.add_argument(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="trust the certificates in this PEM file, such as a copy of the gateway's own self-signed one",
+    )
     remote = argparse.ArgumentParser(add_help=False, parents=[reached])
     remote.add_argument("--json", action="store_true", help="print the gateway's response as JSON")
     return reached, remote

@@ -30,7 +30,7 @@ def write(path: Path, text: str, *, replace: bool) -> Path | None:
     check(path, replace=replace)
     try:
         backup = _back_up(path) if path.exists() else None
-        _write_atomically(path, text.encode())
+        write_atomically(path, text.encode())
     except OSError as exc:
         raise CannotWrite(
             f"{path} can't be written: {exc.strerror}. Choose a writable folder, with --output."
@@ -40,14 +40,21 @@ def write(path: Path, text: str, *, replace: bool) -> Path | None:
 
 def _back_up(path: Path) -> Path:
     """Copy the file to the first free name beside it, and return that path."""
-    number = 0
-    while (backup := path.with_name(f"{path.name}.bak{number or ''}")).exists():
-        number += 1
-    _write_atomically(backup, path.read_bytes())
+    backup = free_name(path)
+    write_atomically(backup, path.read_bytes())
     return backup
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def free_name(path: Path) -> Path:
+    """Return the first free name beside the file for a copy of it."""
+    number = 0
+    while (backup := path.with_name(f"{path.name}.bak{number or ''}")).exists():
+        number += 1
+    return backup
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write the file, which has this mode as soon as it has its name. Raises OSError."""
     # mkstemp opens with O_EXCL and mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     fresh = Path(name)
@@ -56,6 +63,8 @@ def _write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if mode != 0o600:
+            fresh.chmod(mode)
         fresh.replace(path)
     except OSError:
         with suppress(OSError):

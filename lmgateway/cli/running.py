@@ -10,12 +10,13 @@ from ..access.keyring import Keyring
 from ..observe.log_sink import write_without_waiting
 from ..server.loop import run as run_loop
 from ..service import Service
+from .machine import lan_addresses
 from .options import KEYS_ONLY, OPEN, PROTECTED, UNREADABLE, load_to_serve
-from .urls import url_of
+from .urls import dashboards, url_of
 
 
 def serve(options: argparse.Namespace) -> int:
-    service = Service(lambda: load_to_serve(options).config)
+    service = Service(lambda: load_to_serve(options))
 
     def announce(port: int, ring: Keyring) -> None:
         config, server = service.config, service.config.server
@@ -29,6 +30,8 @@ def serve(options: argparse.Namespace) -> int:
             lines.append(PROTECTED)
         elif config.unguarded:
             lines.append(OPEN)
+        if sys.stdout.isatty():
+            lines += dashboards(config, lan_addresses(), port, has_keys=ring.is_configured)
         # Non-blocking: a pipe that isn't read must not keep the gateway from serving.
         write_without_waiting(sys.stdout, *lines)
 

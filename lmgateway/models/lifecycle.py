@@ -10,14 +10,7 @@ from ..background import DetachedTasks, join
 from ..boxes.box import Box
 from ..boxes.load_in_progress import LoadProfiles
 from ..boxes.load_order import LoadedInstance
-from ..errors import (
-    GatewayError,
-    ModelNotFound,
-    StateNotSaved,
-    StudioFailed,
-    UpstreamSilent,
-    UpstreamUnavailable,
-)
+from ..errors import GatewayError, ModelNotFound, StateNotSaved
 from ..observe.activity import Activity
 from ..schema.common import ModelType, likely_type
 from ..schema.models import (
@@ -30,10 +23,11 @@ from ..schema.models import (
     LoadRequest,
 )
 from .active import ActiveModelRegistry
+from .availability import UNANSWERED, Availability, look_up
 from .memory import Drain, ModelMemory
-from .names import Availability, look_up, model_not_found, refers_to
+from .names import model_not_found, refers_to
 
-_UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
+_HOW_TO_FORCE = 'To activate it all the same, send "force": true (`lmgateway activate --force`).'
 
 
 class Listed(NamedTuple):
@@ -87,7 +81,7 @@ class ModelLifecycle:
         try:
             instance = await self._memory.load(request, box, profiles)
         except ModelNotFound as exc:
-            raise model_not_found(request.model_key, await _on_disk_if_known(box)) from exc
+            raise model_not_found(request.model_key, await _keys_on_disk(box)) from exc
         if request.activates:
             # An instance whose identifier LM Studio chose can only be requested by that identifier.
             own_name = instance.identifier if instance.identifier != request.model_key else None
@@ -107,19 +101,19 @@ class ModelLifecycle:
         return await box.loads.cancel(request)
 
     async def activate(self, request: ActivateRequest, box: Box | None = None) -> Activation:
-        """Make this the active model of its type, loaded or not. Raises StateNotSaved.
+        """Make this the active model of its type, loaded or not.
 
-        Without a box, LM Studio isn't asked whether it has the model.
+        Without a box, LM Studio isn't asked whether it has the model. Raises ModelNotFound with near names if
+        it hasn't, unless the request says `force`, and StateNotSaved.
         """
         active = ActiveModel(
             model_key=request.model_key,
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        availability = Availability("unknown")
-        # If the request has the type, activation works without LM Studio.
-        if box is not None and request.type is None:
-            availability = await _look_up(active, box)
+        availability = Availability("unknown") if box is None else await look_up(active, box)
+        if availability.place == "missing" and request.force is not True:
+            raise model_not_found(request.model_key, availability.keys, _HOW_TO_FORCE)
         kind = request.type or availability.type or self._likely_type(request.model_key)
         await self._active.activate(kind, active)
         return Activation(active, availability)
@@ -185,17 +179,9 @@ def _names(instances: Sequence[LoadedModel]) -> str:
     return ", ".join(instance.identifier for instance in instances)
 
 
-async def _look_up(active: ActiveModel, box: Box) -> Availability:
+async def _keys_on_disk(box: Box) -> list[str]:
+    """Return the keys of the models on disk, none if LM Studio can't be asked."""
     try:
-        on_disk = await box.sdk.downloaded(attempts=1)
-        loaded = await box.sdk.loaded(attempts=1)
-    except _UNANSWERED:
-        return Availability("unknown")
-    return look_up(active, on_disk, loaded)
-
-
-async def _on_disk_if_known(box: Box) -> tuple[DownloadedModel, ...]:
-    try:
-        return await box.sdk.downloaded(attempts=1)
-    except _UNANSWERED:
-        return ()
+        return [model.model_key for model in await box.sdk.downloaded(attempts=1)]
+    except UNANSWERED:
+        return []

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 from heapq import nlargest
 from itertools import islice
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from ..boxes import inventory
 from ..boxes.listing import KnownModel, Listing
 from ..errors import ModelNotFound
-from ..schema.common import ModelType
-from ..schema.models import ActiveModel, DownloadedModel, InstanceRequest, LoadedModel
+from ..schema.models import ActiveModel, InstanceRequest, LoadedModel
 from .aliases import Aliases
 
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
@@ -27,14 +25,6 @@ _COMPARED_MODELS = 1000
 _COMPARED_CLOSELY = 10
 # The words of "qwen2.5-7b-instruct" are qwen2, 7b and instruct.
 _WORD = re.compile(r"[a-z0-9]{2,}")
-
-
-class Availability(NamedTuple):
-    """Whether LM Studio has a model in memory or on disk, and its type; similar names if it has none."""
-
-    place: Literal["loaded", "on disk", "missing", "unknown"]
-    type: ModelType | None = None
-    near: tuple[str, ...] = ()
 
 
 class Resolved(NamedTuple):
@@ -87,18 +77,6 @@ def known_model(name: str, find: Callable[[str], KnownModel | None], aliases: Al
     return find(key) or KnownModel(key)
 
 
-def look_up(
-    named: ActiveModel, on_disk: Sequence[DownloadedModel], loaded: Iterable[LoadedModel]
-) -> Availability:
-    for instance in loaded:
-        if refers_to(named, instance):
-            return Availability("loaded", instance.kind)
-    model = inventory.find(named.model_key, on_disk)
-    if model is not None:
-        return Availability("on disk", model.kind)
-    return Availability("missing", near=tuple(near_names(named.model_key, on_disk)))
-
-
 def refers_to(named: InstanceRequest | ActiveModel, instance: LoadedModel) -> bool:
     """True if the instance has the named identifier or, if none is named, the model's key or path."""
     if named.instance_id is not None:
@@ -106,19 +84,16 @@ def refers_to(named: InstanceRequest | ActiveModel, instance: LoadedModel) -> bo
     return named.model_key in {instance.model_key, instance.path, instance.identifier}
 
 
-def model_not_found(name: str, on_disk: Iterable[DownloadedModel]) -> ModelNotFound:
-    near = near_names(name, on_disk)
+def model_not_found(name: str, keys: Iterable[str], further_hint: str = "") -> ModelNotFound:
+    """Return the error for a name that isn't among the models with these keys."""
+    near = near_keys(name, keys)
     hint = f"The nearest on its disk: {', '.join(near)}." if near else f"{WHERE_TO_LOOK} lists what it has."
-    return ModelNotFound(f"LM Studio has no model {name}. {hint}", details={"near": near})
-
-
-def near_names(name: str, models: Iterable[DownloadedModel]) -> list[str]:
-    """Return the keys that are most similar to `name`, the most similar first."""
-    return near_keys(name, (model.model_key for model in models))
+    sentences = [f"LM Studio has no model {name}.", hint, *filter(None, [further_hint])]
+    return ModelNotFound(" ".join(sentences), details={"near": near})
 
 
 def near_keys(name: str, keys: Iterable[str]) -> list[str]:
-    """As `near_names`, of these keys."""
+    """Return the keys that are most similar to `name`, the most similar first."""
     lower = _comparable(name)
     words, start = set(_WORD.findall(lower)), lower[:_RATIO_CHARACTERS]
     bound = SequenceMatcher(b=start)

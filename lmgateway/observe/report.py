@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from operator import itemgetter
 
-import psutil
 from msgspec import UNSET
 
 from ..schema.debug import (
@@ -32,6 +31,7 @@ from ..schema.models import ActiveModel
 from .activity import Activity
 from .clock import iso_timestamp
 from .exchange import Exchange
+from .machine import resident_bytes
 from .record import RequestRecord
 from .served_model import ModelOf
 
@@ -59,7 +59,7 @@ def metrics_report(activity: Activity, active: ActiveModel | None, started: floa
         system=SystemReport(
             uptime=round(uptime, 3),
             uptime_formatted=_formatted(uptime),
-            memory_usage=MemoryUsage(rss=_resident_megabytes()),
+            memory_usage=MemoryUsage(rss=round(resident_bytes() / 1024**2, 1)),
             platform=sys.platform,
             python_version=platform.python_version(),
         ),
@@ -225,7 +225,3 @@ def _formatted(seconds: float) -> str:
     while len(parts) > 1 and not parts[0][0]:
         parts.pop(0)
     return " ".join(f"{number}{unit}" for number, unit in parts)
-
-
-def _resident_megabytes() -> float:
-    return round(int(psutil.Process().memory_info().rss) / 1024**2, 1)

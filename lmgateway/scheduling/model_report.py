@@ -1,27 +1,32 @@
-"""What operators see of the models in memory: LM Studio's list, with what the line knows of each instance."""
+"""What operators see of the models: LM Studio's lists, with what the gateway knows of each model."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
+from math import isfinite
 
-from ..schema.model_list import LoadedModelReport
-from ..schema.models import LoadedModel
+from msgspec import structs
+
+from ..config import ModelProfile
+from ..schema.model_list import DownloadedModelReport, LoadedModelReport
+from ..schema.models import DownloadedModel, LoadedModel
 from .line import Line
+from .residency.terms import ResidencyTerms
 from .slots import Instance, InstanceId, usual_slots
 
 
 def loaded_models(
-    loaded: Iterable[LoadedModel], line: Line, now: float, *, box: str, pinned: Collection[str]
+    loaded: Iterable[LoadedModel], line: Line, now: float, *, box: str, terms: ResidencyTerms
 ) -> tuple[LoadedModelReport, ...]:
-    """Return the reports of the models that a box has in memory. `pinned` are keys of models.
+    """Return the reports of the models that a box has in memory.
 
     The line learns of a new instance from the next list of models that LM Studio sends over HTTP. Until then
     the instance has the usual slots, and nothing runs on it.
     """
     waiting = Counter(waiter.ticket.model for waiter in line.waiting)
     return tuple(
-        _report(one, _known(one, line, box), now, box=box, pinned=pinned, waiting=waiting) for one in loaded
+        _report(one, _known(one, line, box), now, box=box, terms=terms, waiting=waiting) for one in loaded
     )
 
 
@@ -39,18 +44,46 @@ def _report(
     now: float,
     *,
     box: str,
-    pinned: Collection[str],
+    terms: ResidencyTerms,
     waiting: Counter[str],
 ) -> LoadedModelReport:
     is_idle = instance.is_listed and not instance.leases
     return LoadedModelReport(
-        **{name: getattr(model, name) for name in model.__struct_fields__},
+        **structs.asdict(model),
         box=box,
         state=instance.state,
         origin=instance.origin,
-        pinned=model.model_key in pinned,
+        pinned=model.model_key in terms.pins,
         slots=instance.slots,
         running=len(instance.leases),
         waiting=waiting[model.model_key],
         idle_ms=round((now - instance.idle_since) * 1000) if is_idle else 0,
+        idle_limit_ms=_idle_limit_ms(model, instance, terms),
+    )
+
+
+def _idle_limit_ms(model: LoadedModel, instance: Instance, terms: ResidencyTerms) -> int | None:
+    """Return after how long without a request it is unloaded, None if it stays."""
+    may_leave = instance.origin == "on-demand" and model.model_key not in terms.pins
+    if terms.enabled and may_leave and isfinite(terms.idle_seconds):
+        return round(terms.idle_seconds * 1000)
+    return model.ttl_ms or None
+
+
+def models_on_disk(
+    downloaded: Iterable[DownloadedModel], profiles: Mapping[str, ModelProfile], terms: ResidencyTerms
+) -> tuple[DownloadedModelReport, ...]:
+    """Return the reports of the models on disk. A profile is named by the model's key or path."""
+    return tuple(
+        DownloadedModelReport(
+            **structs.asdict(model),
+            aliases=tuple(
+                alias
+                for name in dict.fromkeys((model.model_key, model.path))
+                if name in profiles
+                for alias in profiles[name].aliases
+            ),
+            pinned=model.model_key in terms.pins,
+        )
+        for model in downloaded
     )

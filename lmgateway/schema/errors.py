@@ -11,7 +11,10 @@ from .common import Message
 
 
 class OwnError(Message, frozen=True, kw_only=True):
-    """An error on the gateway's own paths: a sentence, and details of some kinds of error."""
+    """An error on the gateway's own paths: a sentence, and details of some kinds of error.
+
+    `error` is one word for 401 and 403, "Unauthorized" and "Forbidden"; `details` is the sentence.
+    """
 
     error: str
     details: Details | UnsetType = UNSET

@@ -1,4 +1,4 @@
-"""The JSON of /, /health and /dashboard."""
+"""The JSON of / and /health."""
 
 from __future__ import annotations
 
@@ -34,9 +34,3 @@ class Reachability(Message, frozen=True, kw_only=True):
 class Readiness(Message, frozen=True, kw_only=True):
     status: Literal["ok", "unavailable"]
     lmstudio: Reachability
-
-
-class DashboardAccess(Message, frozen=True, kw_only=True):
-    """`key_needed` is true if the API requires a key."""
-
-    key_needed: bool

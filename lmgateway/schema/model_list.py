@@ -29,8 +29,24 @@ class LoadedModelReport(LoadedModel, frozen=True, kw_only=True):
     running: Annotated[int, about("Requests of the gateway that run on it.")]
     waiting: Annotated[int, about("Requests in line for its model.")]
     idle_ms: Annotated[int, about("How long it has been without a request of the gateway; 0 if one runs.")]
+    idle_limit_ms: Annotated[
+        int | None,
+        about(
+            "After so long without a request it is unloaded: by the gateway (`residency.idle_minutes`), or "
+            "by LM Studio (`ttlMs`). Null if it stays."
+        ),
+    ]
+
+
+class DownloadedModelReport(DownloadedModel, frozen=True, kw_only=True):
+    """A model on disk, with what the configuration says of it."""
+
+    aliases: Annotated[
+        tuple[str, ...], about("Other names, or globs of names, that requests may use for it.")
+    ]
+    pinned: Annotated[bool, about("Whether the gateway keeps it in memory: it is in `residency.pin`.")]
 
 
 class ModelList(Message, frozen=True, kw_only=True):
     loaded: tuple[LoadedModelReport, ...]
-    downloaded: tuple[DownloadedModel, ...]
+    downloaded: tuple[DownloadedModelReport, ...]

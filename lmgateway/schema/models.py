@@ -163,6 +163,9 @@ class ActivateRequest(RequestBody, frozen=True, kw_only=True):
     instance_id: Name | None = None
     default_inference: DefaultInference | None = None
     type: Annotated[ModelType | None, about("The kind of model. By default LM Studio is asked.")] = None
+    force: Annotated[
+        bool | None, about("Whether to activate it even if LM Studio has no model of this name.")
+    ] = None
 
 
 class DeactivateRequest(RequestBody, frozen=True, kw_only=True):

@@ -33,7 +33,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
             opened.close()
         # Python wraps the system's error in one whose message repeats the address.
         original = exc.__context__ if isinstance(exc.__context__, OSError) else exc
-        raise CannotListen(f"can't listen on {host} port {port}: {original.strerror}") from exc
+        message = f"can't listen on {host} port {port}: {original.strerror}"
+        raise CannotListen(message, port=port, errno=original.errno) from exc
     return bound
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 
 from ..config import Server
 from ..errors import ConfigError
+
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_PRIVATE_KEY = re.compile(b"-----BEGIN ([A-Z]+ )?PRIVATE KEY-----")
+# PKCS #8, and the older formats (RFC 1421).
+_ENCRYPTED = re.compile(b"-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: 4,ENCRYPTED")
 
 
 class ServerTls:
@@ -61,15 +67,33 @@ def _load_certificate(context: ssl.SSLContext, server: Server) -> None:
     if not server.tls_cert or not server.tls_key:
         raise ConfigError(["server.tls_cert, server.tls_key: set both, or none for plain http"])
     cert, key = server.tls_cert, server.tls_key
+    contents = []
     for path, name in ((cert, "tls_cert"), (key, "tls_key")):
         try:
-            Path(path).read_bytes()
+            contents.append(Path(path).read_bytes())
         except OSError as exc:
             raise ConfigError([f"server.{name}: {path} can't be read: {exc.strerror}"]) from exc
     try:
         # The empty password keeps OpenSSL from prompting for one at the terminal if the key is encrypted.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as exc:
+        why = _why_unusable(exc, cert, key, *contents)
         raise ConfigError(
-            [f"server.tls_cert, server.tls_key: no PEM certificate with its unencrypted key: {exc.reason}"]
+            [f"server.tls_cert, server.tls_key: no PEM certificate with its unencrypted key: {why}"]
         ) from exc
+
+
+def _why_unusable(exc: ssl.SSLError, cert: str, key: str, in_cert: bytes, in_key: bytes) -> str:
+    """Return what is wrong with the files, and what to do. OpenSSL itself only reports a mismatch."""
+    if exc.reason == "KEY_VALUES_MISMATCH":
+        return (
+            f"{key} isn't the key of the first certificate in {cert}. Set the key that this certificate was "
+            "made with. In a file with a chain, the gateway's own certificate comes first."
+        )
+    if _CERTIFICATE not in in_cert:
+        return f"{cert} contains no certificate that begins with {_CERTIFICATE.decode()}."
+    if _ENCRYPTED.search(in_key):
+        return f"{key} is encrypted. `openssl pkey -in {key} -out FILE` writes it without its password."
+    if not _PRIVATE_KEY.search(in_key):
+        return f"{key} contains no key that begins with -----BEGIN PRIVATE KEY-----."
+    return exc.reason or "OpenSSL can't read them."

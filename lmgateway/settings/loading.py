@@ -10,12 +10,14 @@ from msgspec import Struct
 
 from ..config import Config
 from ..errors import ConfigError
-from . import files, paths
+from ..schema.system import SettingReport
+from . import files, misspelt, paths
 from .aliases import shared_aliases
 from .collector import Collector, SettingValue
 from .leaf import Setting
+from .misspelt import MisspeltVariable
 from .pins import too_many_pins
-from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Trust, file_source
+from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Source, Trust, file_source
 from .tree import SETTINGS
 
 
@@ -29,6 +31,7 @@ class Loaded(Struct, frozen=True):
     file: Path | None
     dotenv: Path | None
     values: Mapping[str, SettingValue]
+    misspelt: tuple[MisspeltVariable, ...] = ()
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -37,6 +40,13 @@ class Loaded(Struct, frozen=True):
     def value(self, path: str) -> object:
         """Return the value of the setting with this path."""
         return self.values[path].value
+
+    def reports(self) -> tuple[SettingReport, ...]:
+        """Return what may be shown of each setting: a secret is masked."""
+        return tuple(
+            SettingReport(path=path, value=value.setting.show(value.value), origin=value.origin)
+            for path, value in self.values.items()
+        )
 
 
 def load(
@@ -66,6 +76,27 @@ def load(
         collector.take_environment(files.read_credentials(environ, variables), CREDENTIALS)
     collector.take_environment(environ, ENVIRONMENT)
     collector.take_command_line(command_line or {})
+    given = {**in_dotenv, **environ}
+    near = (
+        *misspelt.find(str(dotenv), in_dotenv, given, only_own_prefixes=False),
+        *misspelt.find(ENVIRONMENT.name, environ, given, only_own_prefixes=True),
+    )
+    return _loaded(collector, path, dotenv if in_dotenv else None, near)
+
+
+def load_tables(tables: Mapping[str, object], origin: str) -> Loaded:
+    """Return the configuration that a program has as TOML's tables. Raises ConfigError."""
+    collector = Collector()
+    collector.take_toml(tables, Source(origin, Trust.COMMAND, Trust.COMMAND))
+    return _loaded(collector)
+
+
+def _loaded(
+    collector: Collector,
+    file: Path | None = None,
+    dotenv: Path | None = None,
+    near: tuple[MisspeltVariable, ...] = (),
+) -> Loaded:
     if collector.problems:
         raise ConfigError(collector.problems)
     config = cast("Config", collector.build())
@@ -73,7 +104,7 @@ def load(
         raise ConfigError(problems)
     defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
-    return Loaded(config, path, dotenv if in_dotenv else None, {**defaults, **taken})
+    return Loaded(config, file, dotenv, {**defaults, **taken}, near)
 
 
 def _default(setting: Setting) -> SettingValue:

@@ -9,9 +9,10 @@ from aiohttp import web
 from msgspec import structs
 
 from ..boxes.load_order import LoadedInstance
+from ..models.availability import Availability
 from ..models.memory import USUAL_DRAIN_SECONDS, Drain
-from ..models.names import WHERE_TO_LOOK, Availability
-from ..scheduling.model_report import loaded_models
+from ..models.names import WHERE_TO_LOOK
+from ..scheduling.model_report import loaded_models, models_on_disk
 from ..schema.common import ModelType
 from ..schema.model_list import ModelList
 from ..schema.models import (
@@ -42,10 +43,11 @@ _WITHOUT_ACTIVE: dict[ModelType, str] = {
 
 
 async def list_models(request: web.Request) -> web.Response:
-    box, scheduler = request[CONTEXT].rules.box, request.app[SCHEDULER]
-    listed, pins = await request.app[MODELS].listing(box), scheduler.residency.terms.pins
-    loaded = loaded_models(listed.loaded, scheduler.line, time.monotonic(), box=box.name, pinned=pins)
-    return json_response(ModelList(loaded=loaded, downloaded=listed.downloaded))
+    rules, scheduler = request[CONTEXT].rules, request.app[SCHEDULER]
+    listed, terms = await request.app[MODELS].listing(rules.box), scheduler.residency.terms
+    loaded = loaded_models(listed.loaded, scheduler.line, time.monotonic(), box=rules.box.name, terms=terms)
+    downloaded = models_on_disk(listed.downloaded, rules.config.models, terms)
+    return json_response(ModelList(loaded=loaded, downloaded=downloaded))
 
 
 async def load(request: web.Request) -> web.Response:
@@ -71,8 +73,11 @@ async def load(request: web.Request) -> web.Response:
 
 
 def _loaded(instance: LoadedInstance, asked: LoadRequest) -> str:
-    loaded = "was loaded already" if instance.was_loaded else "is loaded"
-    return f"{instance.identifier} {loaded}{' and is now the active model' if asked.activates else ''}."
+    also = " and is now the active model" if asked.activates else ""
+    if not instance.was_loaded:
+        return f"{instance.identifier} is loaded{also}."
+    hint = "" if asked.instance_id else " To load one more instance, send `another` (--another)."
+    return f"{instance.identifier} is loaded already{also}.{hint}"
 
 
 async def cancel_load(request: web.Request) -> web.Response:
@@ -128,19 +133,19 @@ async def activate(request: web.Request) -> web.Response:
             model_key=active.model_key,
             instance_id=active.instance_id,
             default_inference=active.default_inference,
-            message=f"{active.name} is now the active model{_caveat(availability)}.",
+            message=f"{active.name} is now the active model{_caveat(availability, rules)}.",
         )
     )
 
 
-def _caveat(availability: Availability) -> str:
+def _caveat(availability: Availability, rules: Ruleset) -> str:
     match availability.place:
+        case "on disk" if rules.box.has_residency(rules.config):
+            return ", and is loaded for the first request that needs it"
         case "on disk":
             return ", but isn't loaded: load it, unless LM Studio loads models on demand"
         case "missing":
-            near = availability.near
-            hint = f"; similar names: {', '.join(near)}" if near else ""
-            return f", but LM Studio has no model of that name{hint}"
+            return ", but LM Studio has no model of that name"
     return ""
 
 

@@ -8,10 +8,11 @@ from functools import cache
 from aiohttp import web
 
 from ..errors import NotFound
-from ..schema.health import DashboardAccess
+from ..schema.pages import DashboardAccess, QrRequest
 from .page_files import PAGE_HEADERS, PageFile, answer_file, page_file, page_files
+from .request_bodies import read_json
 from .responses import json_response
-from .state import CONTEXT
+from .state import CONTEXT, QR_CODES
 
 _VIEW = re.compile(rb"<!-- view: (\w+) -->")
 
@@ -40,6 +41,14 @@ async def to_page(request: web.Request) -> web.Response:
     # Relative, like the URLs in the page, so that it works behind a proxy that adds a path prefix.
     name = request.path.rstrip("/").rpartition("/")[2]
     return web.Response(status=307, headers={"Location": f"../{name}", **PAGE_HEADERS})
+
+
+async def qr_code(request: web.Request) -> web.Response:
+    """Make a QR code. The text is in the body, because it may hold a key, and URLs are logged."""
+    asked = await read_json(request, QrRequest, may_hold_key=True)
+    image = await request.app[QR_CODES].svg(asked.text)
+    headers = {**PAGE_HEADERS, "Cache-Control": "no-store"}
+    return web.Response(body=image, content_type="image/svg+xml", headers=headers)
 
 
 async def access(request: web.Request) -> web.Response:

@@ -1,4 +1,4 @@
-"""The handlers of /health: the gateway's liveness, and LM Studio's reachability."""
+"""The handlers of / and /health: the gateway's name and liveness, and LM Studio's reachability."""
 
 from __future__ import annotations
 
@@ -8,12 +8,21 @@ from aiohttp import web
 
 from ..observe.clock import iso_timestamp
 from ..schema.health import Health, Readiness, Root
+from .accepting import quality
 from .responses import json_response
 from .state import CONTEXT, STARTED
 
 
-async def root(_request: web.Request) -> web.Response:
-    return json_response(Root(name="lmgateway", dashboard="/dashboard", docs="/docs"))
+async def root(request: web.Request) -> web.Response:
+    """Lead a browser to the dashboard; describe the server to everybody else."""
+    accept = request.headers.getall("Accept", ())
+    if quality("text/html", accept) > quality("application/json", accept):
+        # Relative, so that it works behind a proxy that adds a path prefix.
+        response = web.Response(status=307, headers={"Location": "dashboard"})
+    else:
+        response = json_response(Root(name="lmgateway", dashboard="/dashboard", docs="/docs"))
+    response.headers["Vary"] = "Accept"
+    return response
 
 
 async def health(request: web.Request) -> web.Response:

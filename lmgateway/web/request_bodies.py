@@ -137,14 +137,16 @@ class Upload:
             raise self.failure from exc
 
 
-async def read_json(request: web.Request, kind: type[T]) -> T:
+async def read_json(request: web.Request, kind: type[T], *, may_hold_key: bool = False) -> T:
     """Return the request's JSON body as this Struct.
+
+    `may_hold_key` is for a body that is neither stored nor sent on.
 
     Raises UnsupportedMediaType unless it is application/json (any web page's form could send another type)
     and can be decoded, ContentTooLarge, Overloaded, BadRequest if it isn't JSON or contains the key,
     ValidationFailed if it doesn't match the Struct.
     """
-    return await _read(request, lambda body: _parsed(body, kind))
+    return await _read(request, lambda body: _parsed(body, kind), may_hold_key=may_hold_key)
 
 
 async def read_members(request: web.Request) -> dict[str, Any]:
@@ -166,7 +168,9 @@ def validated(members: Mapping[str, Any], kind: type[T]) -> T:
     return msgspec.convert(value, kind)
 
 
-async def _read(request: web.Request, parse: Callable[[bytes | bytearray], V]) -> V:
+async def _read(
+    request: web.Request, parse: Callable[[bytes | bytearray], V], *, may_hold_key: bool = False
+) -> V:
     types = (_JSON_TYPE, _MERGE_PATCH_TYPE) if request.method == "PATCH" else (_JSON_TYPE,)
     if request.content_type not in types:
         raise UnsupportedMediaType("Send the body as JSON, with 'Content-Type: application/json'.")
@@ -178,7 +182,7 @@ async def _read(request: web.Request, parse: Callable[[bytes | bytearray], V]) -
             raise BadRequest("The body is empty. Send JSON, at least {}.")
         read = parse(body)
     # A key in it would be sent to LM Studio, published in events, and saved in the database.
-    if any(map(context.head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
+    if not may_hold_key and any(map(context.head.redaction.holds_key, _texts(msgspec.to_builtins(read)))):
         raise BadRequest("The body contains the gateway's key. Send it as Authorization or X-API-Key.")
     return read
 

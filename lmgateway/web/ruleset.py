@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
 
@@ -20,12 +20,14 @@ from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
 from ..networks import Address, parse_address
 from ..scheduling.tickets import Group
+from ..schema.system import SettingReport
 from ..text import clean_path
 from ..traffic.content_coding import coding_of
 from ..traffic.headers import RequestFields
 from .operations.areas import Area
 
 RawFields = tuple[tuple[bytes, bytes], ...]
+Settings = Sequence[SettingReport]
 
 # How many heads are cached. Each may be as large as limits.head_bytes.
 HEADS = 128
@@ -41,8 +43,10 @@ class Ruleset:
     A request keeps the rules that it began with, so that a reload changes nothing for it.
     """
 
-    def __init__(self, config: Config, box: Box, ring: Keyring = NO_KEYS) -> None:
+    def __init__(self, config: Config, box: Box, ring: Keyring = NO_KEYS, settings: Settings = ()) -> None:
+        """`settings` are what may be shown of the configuration."""
         self.config = config
+        self.settings = settings
         self.box = box
         self.ring = ring
         self.profiles = profiles_of(config.models)
@@ -55,7 +59,7 @@ class Ruleset:
         self._known: Callable[..., RequestHead] | None = lru_cache(HEADS)(self._head)
 
     def with_keys(self, ring: Keyring) -> Ruleset:
-        return Ruleset(self.config, self.box, ring)
+        return Ruleset(self.config, self.box, ring, self.settings)
 
     def at(self, box: Box) -> Ruleset:
         """Return the rules for a request that waited until LM Studio had this address, maybe another one."""

@@ -26,6 +26,7 @@ from .context import RequestContext
 from .openapi.published import Documents
 from .operations.areas import Areas
 from .owners import Owners
+from .qr import QrCodes
 from .rules_in_force import RulesInForce
 from .waiting_streams import WaitingStreams
 
@@ -46,6 +47,7 @@ MODEL_LABELS = web.AppKey("model_labels", ModelLabels)
 MODELS = web.AppKey("models", ModelLifecycle)
 ORIGINS = web.AppKey("origins", Origins)
 OWNERS = web.AppKey("owners", Owners)
+QR_CODES = web.AppKey("qr_codes", QrCodes)
 QUEUE_METRICS = web.AppKey("queue_metrics", QueueMetrics)
 RATE_LIMITS = web.AppKey("rate_limits", RateLimits)
 RESPONSE_IDS = web.AppKey("response_ids", ResponseIds)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from ..errors import Mistake
+from . import allowed_values
 
 # A bound, because the search for similar names takes time for each mistake.
 MAX_MISTAKES = 20
@@ -21,6 +22,7 @@ MAX_MISTAKES = 20
 MAX_NAME_LENGTH = 64
 MAX_SENTENCE_LENGTH = 256
 _NO_CHOICE = "Invalid enum value"
+_NO_NUMBER = re.compile("Expected `(?:int|float|bool)`, got ")
 _NO_MATCH = "Expected `str` matching regex"
 _MSGSPEC_PATH = re.compile(r" - at `\$(?P<path>[^`]*)`\Z")
 
@@ -74,7 +76,11 @@ def _own_mistakes(value: object, kind: Any, path: str) -> Iterator[tuple[str, st
         mistake = mistake_of(exc)
         sentence = mistake["message"]
         if sentence.startswith(_NO_CHOICE):
-            sentence += f"; there are {', '.join(_choices(kind))}"
+            choices = [*_choices(kind), *filter(None, [allowed_values.in_words(kind)])]
+            sentence += f"; there are {', '.join(choices)}"
+        elif _NO_NUMBER.match(sentence):
+            allowed = allowed_values.in_words(kind)
+            sentence += f"; write {allowed}" if allowed else ""
         elif sentence.startswith(_NO_MATCH):
             sentence = _described_form(kind) or sentence
         yield path + mistake["path"], sentence

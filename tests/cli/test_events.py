@@ -101,5 +101,6 @@ async def test_a_key_that_is_changed_ends_it(commands: Commands) -> None:
     assert status == 77
     assert output.removeprefix(connected) == (
         "lmgateway: The gateway doesn't accept this key: it is wrong, was revoked, or has expired. Give "
-        "another one with --key, or in GATEWAY_API_KEY.\n"
+        "another one with --key, or in GATEWAY_API_KEY. The owner's is auth.api_key in the gateway's "
+        "config.toml. It makes others: `lmgateway keys add NAME`.\n"
     )

@@ -30,6 +30,12 @@ NOWHERE = "http://127.0.0.1:9"
 LOAD, IPV6 = ["load", CHAT], ["--set=server.host=::1", "--set=server.port=9"]
 FAILURES = [
     pytest.param([*LOAD, "--with", "contextLength=-1"], 65, "loadConfig.contextLength", id="bad value"),
+    pytest.param(
+        [*LOAD, "--with", "contextLength=abc"],
+        65,
+        "loadConfig.contextLength: Expected `int`, got `str`; write a whole number of at least 1",
+        id="text for a number",
+    ),
     pytest.param([*LOAD, "--with", "contextLenght=1"], 65, "mean contextLength?", id="misspelt setting"),
     pytest.param([*LOAD, "--with", "contextLength"], 64, "write NAME=VALUE", id="no value"),
     pytest.param([*LOAD, "--with=gpu=1", "--with=gpu.ratio=1"], 65, "gpu", id="both"),
@@ -51,8 +57,8 @@ FAILURES = [
     pytest.param(["models", "--url", "STUDIO"], 69, "isn't an lmgateway", id="LM Studio"),
     pytest.param(["models", "--url", "http://nobody.invalid"], 69, "Name or service not known", id="no host"),
     pytest.param(["models", "--url", "TLS"], 69, "Write http:// in --url", id="no TLS"),
-    pytest.param(["models", "--key", "wrong"], 77, "doesn't accept this key", id="wrong key"),
-    pytest.param(["models", "--key", ""], 77, "requires a key", id="no key"),
+    pytest.param(["models", "--key", "wrong"], 77, "`lmgateway keys add NAME`", id="wrong key"),
+    pytest.param(["models", "--key", ""], 77, "requires a key. Give it with --key", id="no key"),
     pytest.param([*LOAD, "--key", "wrong"], 77, "doesn't accept", id="wrong key to load"),
     pytest.param(["cancel", CHAT], 66, f"Nothing named {CHAT} is being loaded", id="nothing to cancel"),
     pytest.param(["events", "--type", "eror"], 65, "did you mean error?", id="misspelt event"),

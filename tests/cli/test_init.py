@@ -210,6 +210,13 @@ async def test_options_are_written(place: Place, studio: Simulator) -> None:
     assert (provider["base_url"], provider["wire_api"]) == ("http://127.0.0.1:9000/v1", "responses")
 
 
+async def test_no_code_gets_into_a_file(place: Place, studio: Simulator) -> None:
+    """A QR code of the key is for a terminal."""
+    status, output = await place.run("init", "--qr")
+    assert status == 0
+    assert output.endswith("The QR code is shown on a terminal only, because it contains the key.\n")
+
+
 async def test_options_of_named_tables_are_written(place: Place, studio: Simulator) -> None:
     """Each table once, with a name that TOML needs in quotes."""
     names = ("models.b.load.seed", 'models."a/b.c".load.gpu.ratio', 'models."a/b.c".defaults.stopStrings')

@@ -29,7 +29,8 @@ async def test_table(commands: Commands) -> None:
     commands.simulator.load(CHAT, "second")
     result = await commands.run("activate", CHAT, "--id", "second")
     assert result == (0, "second is now the active model.\n")
-    assert await commands.run("models") == (
+    status, output = await commands.run("models")
+    assert (status, re.sub(r"[0-9.]+s\n", "0.0s\n", output)) == (
         0,
         """\
         MODEL                                 TYPE       SIZE     CONTEXT
@@ -45,6 +46,20 @@ LOADED               BOX       ORIGIN   PINNED  STATE     SLOTS  RUNS  WAITS  ID
 qwen2.5-7b-instruct  lmstudio  outside  no      resident      4     0      0  0.0s
 second               lmstudio  outside  no      resident      4     0      0  0.0s
 """,
+    )
+
+
+async def test_activating_a_name_that_lm_studio_does_not_have(commands: Commands) -> None:
+    """It is refused with the nearest names and exit status 66 (EX_NOINPUT), unless it is forced."""
+    status, output = await commands.run("activate", "qwen2.5-7b")
+    assert (status, "nearest on its disk: qwen2.5-7b-instruct" in output, "--force" in output) == (
+        66,
+        True,
+        True,
+    )
+    assert await commands.run("activate", "qwen2.5-7b", "--force") == (
+        0,
+        "qwen2.5-7b is now the active model, but LM Studio has no model of that name.\n",
     )
 
 
@@ -131,7 +146,8 @@ async def test_a_second_instance_is_loaded_only_with_another(commands: Commands)
     """It takes as much memory again, which is rarely intended."""
     commands.simulator.load(CHAT)
     result = await commands.run("load", CHAT)
-    assert result == (0, f"{CHAT} was loaded already and is now the active model.\n")
+    hint = "To load one more instance, send `another` (--another)."
+    assert result == (0, f"{CHAT} is loaded already and is now the active model. {hint}\n")
     status, output = await commands.run("load", CHAT, "--with", "contextLength=8192")
     assert status == 1
     assert "with a context of 4,096 tokens instead of 8,192" in output
@@ -293,7 +309,7 @@ async def test_unload_waits_for_requests(commands: Commands) -> None:
     async with generating(commands):
         status, output = await commands.run("unload", CHAT, "--wait", "0")
         assert status == 1
-        assert f"1 request still runs on {CHAT} after 0 s, so it stays in memory." in output
+        assert f"1 request still runs on {CHAT}, so it stays in memory." in output
         await published(commands, "model_drain_end", times=1)
         async with lmgateway("unload", CHAT, *commands.access, cwd=commands.folder) as command:
             await published(commands, "model_drain_start", times=2)

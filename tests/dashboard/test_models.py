@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Locator, expect
 
-from tests.dashboard.browsing import MODEL, TITLE
+from tests.dashboard.browsing import MODEL, TITLE, Visit
 from tests.dashboard.conftest import OpenDashboard
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -16,14 +16,21 @@ EMBEDDING = "text-embedding-nomic-embed-text-v1.5"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+def in_memory(visit: Visit, title: str = TITLE) -> Locator:
+    """What a model has in memory, below its name."""
+    return visit.page.get_by_role("list", name=f"{title} in memory").get_by_role("listitem")
+
+
 async def test_models_are_listed(open_dashboard: OpenDashboard) -> None:
-    """Models in memory and on disk, each with what can be done with it."""
+    """All in one list: what is in memory stands first, below its model, with what can be done with it."""
     visit = await open_dashboard(path="/dashboard#models", loaded=True)
-    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
-    await expect(in_memory).to_have_count(1)
-    await expect(in_memory).to_contain_text(TITLE)
-    on_disk = visit.page.get_by_role("list", name="On disk").get_by_role("listitem")
-    await expect(on_disk).to_have_count(6)
+    models = visit.page.locator("#models-list > li")
+    await expect(models).to_have_count(6)
+    await expect(models.first).to_contain_text(TITLE)
+    await expect(models.first).to_contain_text(f"{MODEL} · language model · 3B · Q4_K_M · 2.0 GB")
+    await expect(in_memory(visit)).to_have_count(1)
+    await expect(visit.page.locator(".instances:visible")).to_have_count(1)
+    await expect(visit.page.get_by_role("status").filter(has_text="6 models · 1 in memory")).to_be_visible()
     await expect(visit.page.locator("#tile-active")).to_contain_text("None")
 
 
@@ -46,7 +53,7 @@ async def test_a_load_shows_its_progress(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.get_by_text("Loading, 15 %")).to_be_visible()
     visit.pace.finish()
     await expect(bar).to_be_hidden()
-    row = visit.page.get_by_role("list", name="In memory").get_by_role("listitem").filter(has_text=TITLE)
+    row = in_memory(visit)
     await expect(row).to_contain_text("2,048 tokens of context")
     await expect(row).to_contain_text("Active")
     await expect(visit.page.locator("#tile-active")).to_contain_text(TITLE)
@@ -87,7 +94,7 @@ async def test_activating_and_unloading(open_dashboard: OpenDashboard) -> None:
     await expect(visit.page.locator("#tile-active")).to_contain_text("In memory")
     await expect(visit.button(f"Activate {TITLE}")).to_be_hidden()
     await visit.button(f"Unload {TITLE}").click()
-    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+    await expect(visit.page.locator("#models-count")).to_have_text("6 models · none in memory")
     await expect(visit.page.locator("#tile-active")).to_contain_text("None")
 
 
@@ -103,18 +110,17 @@ async def test_a_second_instance_is_loaded_only_if_asked_for(open_dashboard: Ope
     """It takes as much memory again."""
     visit = await open_dashboard(path="/dashboard#models", loaded=True)
     visit.pace.finish()
-    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
     another = visit.page.get_by_label("Load another instance")
     await visit.button(f"Load {TITLE}").click()
     await expect(visit.page.get_by_text("It is in memory already.")).to_be_visible()
     await visit.button("Load").click()
     notices = visit.page.locator("#notices")
-    await expect(notices).to_contain_text(f"{MODEL} was loaded already and is now the active model.")
-    await expect(in_memory).to_have_count(1)
+    await expect(notices).to_contain_text(f"{MODEL} is loaded already and is now the active model.")
+    await expect(in_memory(visit)).to_have_count(1)
     await visit.button(f"Load {TITLE}").click()
     await another.check()
     await visit.button("Load").click()
-    await expect(in_memory).to_have_count(2)
+    await expect(in_memory(visit)).to_have_count(2)
     await visit.button("Load Qwen2.5 7B Instruct").click()
     await expect(visit.button("Cancel")).to_be_visible()
     await expect(another).to_be_hidden()
@@ -129,7 +135,7 @@ async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: 
     await visit.button("Load").click()
     notice = visit.page.locator("#notices .warn")
     await expect(notice).to_contain_text("LM Studio applied a context of 131,072 tokens instead of 262,144.")
-    row = visit.page.get_by_role("list", name="In memory").get_by_role("listitem").filter(has_text=TITLE)
+    row = in_memory(visit)
     await expect(row).to_contain_text("131,072 tokens of context")
     await notice.get_by_role("button").click()
     await expect(notice).to_be_hidden()
@@ -138,12 +144,11 @@ async def test_a_smaller_context_is_shown_until_it_is_dismissed(open_dashboard: 
 async def test_a_just_in_time_load_is_shown(open_dashboard: OpenDashboard) -> None:
     """LM Studio loads a requested model itself, without an event."""
     visit = await open_dashboard(path="/dashboard#models")
-    await expect(visit.page.get_by_text("Nothing is loaded.")).to_be_visible()
+    await expect(visit.page.locator("#models-count")).to_have_text("6 models · none in memory")
     visit.pace.finish()
     async with visit.chat(max_tokens=3) as response:
         await response.read()
-    in_memory = visit.page.get_by_role("list", name="In memory").get_by_role("listitem")
-    await expect(in_memory).to_contain_text(TITLE)
+    await expect(in_memory(visit)).to_have_count(1)
 
 
 async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:

@@ -31,8 +31,9 @@ async def test_a_request_waits_and_runs(open_dashboard: OpenDashboard) -> None:
         waiting = rows(visit, "Waiting in line")
         await expect(waiting).to_have_count(1)
         await expect(waiting).to_contain_text(MODEL)
-        await expect(waiting).to_contain_text("Waits for a free slot, next in line")
-        await expect(waiting).to_contain_text("from 127.0.0.1")
+        await expect(waiting).to_contain_text("Next in line")
+        await expect(waiting).to_contain_text("waits for a free slot")
+        await expect(waiting.locator(".who")).to_have_text("127.0.0.1")
         await expect(rows(visit, "Requests in flight")).to_have_count(1)
         await expect(rows(visit, "Slots")).to_contain_text("1 of 1 slot in use")
         await expect(rows(visit, "Time of the GPU by key")).to_contain_text("1 running · 1 waiting")
@@ -81,8 +82,8 @@ async def test_a_key_cancels_only_its_own(open_dashboard: OpenDashboard) -> None
         tasks = [asyncio.create_task(status_of_chat(visit, key)) for key in (alice, bob)]
         waiting = rows(visit, "Waiting in line")
         await expect(waiting).to_have_count(2)
-        await expect(waiting.filter(has_text="by alice").get_by_role("button")).to_have_count(1)
-        await expect(waiting.filter(has_text="by bob").get_by_role("button")).to_have_count(0)
+        await expect(waiting.filter(has_text="alice").get_by_role("button")).to_have_count(1)
+        await expect(waiting.filter(has_text="bob").get_by_role("button")).to_have_count(0)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -147,17 +148,14 @@ async def test_the_reasons_are_words(open_dashboard: OpenDashboard) -> None:
     waiting = rows(visit, "Waiting in line")
     await expect(waiting.locator(".phase")).to_have_text(
         [
-            "Waits for another request of its key, next in line",
-            "Waits for a free slot, 1 ahead",
-            "Waits for room in the context, 2 ahead",
+            "Next in line · about to run · waits for another request of its key",
+            "Place 2 of 3 · about 9.4 s more · waits for a free slot",
+            "Place 3 of 3 · waits for room in the context",
         ]
     )
+    await expect(waiting.locator(".who")).to_have_text(["bob", "bob", "bob · ann"])
     await expect(waiting.locator(".sub")).to_have_text(
-        [
-            "waited 1 min 1 s · about to run · by bob",
-            "waited 1 min 1 s · about 9.4 s more · by bob",
-            "waited 1 min 1 s · background · by bob · for ann",
-        ]
+        ["waited 1 min 1 s", "waited 1 min 1 s", "waited 1 min 1 s · background"]
     )
     running = rows(visit, "Requests in flight")
     await expect(running).to_contain_text("Its client left; LM Studio still processes its prompt")

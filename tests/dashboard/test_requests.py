@@ -23,11 +23,11 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
         running = visit.page.get_by_role("list", name="Requests in flight").get_by_role("listitem")
         await expect(running).to_have_count(1)
         await expect(running).to_contain_text(MODEL)
-        await expect(running).to_contain_text("from 127.0.0.1")
+        await expect(running.locator(".who")).to_have_text("127.0.0.1")
         visit.pace.go_on(5)
         await expect(running).to_contain_text("Generating, 6 tokens")
         await expect(visit.page.locator("#tile-running")).to_contain_text("1 generating")
-        await visit.button("Cancel the request POST /v1/chat/completions from 127.0.0.1").click()
+        await visit.button("Cancel the request POST /v1/chat/completions of 127.0.0.1").click()
         # Shown for eight seconds.
         await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
         await expect(running).to_have_count(0)
@@ -65,7 +65,9 @@ async def test_another_model_and_reasoning_are_shown(open_dashboard: OpenDashboa
         request = report["recent"][0]
         request |= {"servedModel": "other-model", "mended": ["tool_choice", "tool_types"]}
         request["tokenUsage"]["reasoningTokens"] = 1200
-        running = {name: request[name] for name in ("method", "path", "client", "model", "servedModel")}
+        running = {
+            name: request[name] for name in ("method", "path", "client", "key", "model", "servedModel")
+        }
         running |= {"requestId": "x", "phase": "waiting", "promptProgress": None, "elapsedMs": 5}
         await route.fulfill(json={**report, "running": [running]})
 

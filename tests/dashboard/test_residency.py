@@ -21,7 +21,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 def rows(visit: Visit) -> Locator:
-    return visit.page.get_by_role("list", name="In memory", exact=True).get_by_role("listitem")
+    return visit.page.locator(".instances").get_by_role("listitem")
+
+
+def model_of(visit: Visit) -> Locator:
+    return visit.page.locator("#models-list > li").first
 
 
 def instance(**facts: object) -> dict[str, Any]:
@@ -76,7 +80,7 @@ async def test_slots_requests_and_idle_time(
 async def test_origin_pin_and_drain(open_dashboard: OpenDashboard) -> None:
     """Each in words. A drain that ends leaves no mark."""
     visit = await open_dashboard(path="/dashboard#models", loaded=True)
-    badges = rows(visit).locator(".badge:visible")
+    badges = model_of(visit).locator(".badge:visible")
     for origin, words in {
         "on-demand": "loaded for a request",
         "loaded": "loaded through the gateway",
@@ -228,7 +232,7 @@ async def test_axe_finds_nothing_in_the_models(open_dashboard: OpenDashboard, de
     await offer(visit, "force", "drainSeconds")
     facts = {"pinned": True, "state": "draining", "ours": 2, "origin": "on-demand"}
     await show(visit, instance(**facts), waiting=2, swap=SWAP)
-    await expect(rows(visit).locator(".badge:visible")).to_have_count(2)
+    await expect(model_of(visit).locator(".badge:visible")).to_have_count(2)
     for scheme in ("light", "dark"):
         await visit.page.emulate_media(color_scheme=scheme)
         assert await violations(visit.page) == []

@@ -145,7 +145,10 @@ async def use(prober: Prober, process: GatewayProcess) -> None:
     await prober.rotate("few", 0)
     await prober.ask("PATCH", "/admin/keys/boss", {"share": 2}, key=KEY)
     await prober.ask("DELETE", "/admin/keys/few", key=KEY)
-    for path in ("/admin/keys", "/debug/requests", "/debug/metrics", "/metrics", "/admin/usage"):
+    for path in (
+        *("/admin/keys", "/admin/config", "/admin/usage"),
+        *("/debug/requests", "/debug/metrics", "/debug/system", "/metrics"),
+    ):
         await prober.ask("GET", path, key=KEY)
     assert process.alive
 

@@ -12,6 +12,7 @@ from tests.support.home import QUICK, Home
 from tests.support.studio import Held
 from tests.support.waiting import until
 
+HINT = "To load one more instance, send `another` (--another)."
 LLM, OTHER, EMBEDDING = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "text-embedding-nomic-embed-text-v1.5"
 
 
@@ -28,7 +29,7 @@ async def test_a_second_load_is_answered_with_the_instance(home: Home, model: st
         status, answer = await home.post("load", modelKey=model, ttlSeconds=60)
         kind, _ = await asyncio.wait_for(events.get(), 5)
     assert (status, answer["identifier"], answer["activated"]) == (200, model, True)
-    assert answer["message"] == f"{model} was loaded already and is now the active model."
+    assert answer["message"] == f"{model} is loaded already and is now the active model. {HINT}"
     assert answer["loadConfig"]["contextLength"] > 0
     assert kind == "model_activate"
     assert await loaded(home) == [model]
@@ -90,7 +91,7 @@ async def test_a_profile_with_other_settings_is_a_warning(home: Home, start_gate
     status, answer = await second.post("load", modelKey=LLM, activate=False)
     warning = "It has a context of 4,096 tokens instead of 8,192."
     assert (status, answer["warnings"]) == (200, [warning])
-    assert answer["message"] == f"{LLM} was loaded already. {warning}"
+    assert answer["message"] == f"{LLM} is loaded already. {HINT} {warning}"
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,12 @@ RUN = {"sh", "bash", "python"}
 NOT_RUN = {
     "unset ANTHROPIC_API_KEY\n": "needs Claude Code",
     "llm keys set lmgateway ": "needs llm",
+    "tailscale serve ": "needs Tailscale",
+    "curl -N https://llm.example.com/": "test_reverse_proxies.py runs it behind each proxy",
     "python3 -m venv .venv && . .venv/bin/activate && pip install --quiet --editable ": ".ci/run runs it",
 }
+# Configurations of proxies: test_reverse_proxies.py runs them.
+OF_PROXIES = {"nginx", "caddyfile"}
 _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SECTION = re.compile(r"^## (.*)\n", re.MULTILINE)
 

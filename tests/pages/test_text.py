@@ -64,6 +64,15 @@ def test_the_front_page_is_short_and_links_to_every_page() -> None:
     assert {*PAGES} - {*links(README), README} == set()
 
 
+def test_a_newcomer_s_questions_are_answered_near_the_top() -> None:
+    """Each of the twelve has a line with a link, which `test_links_resolve` follows to its heading."""
+    before, _, after = read(README).partition("| I want to … | |\n|---|---|\n")
+    rows = list(takewhile(lambda line: line.startswith("| "), after.splitlines()))
+    assert len(before.splitlines()) <= 24
+    assert len(rows) == 12
+    assert [row for row in rows if "#" not in row.partition("](")[2]] == []
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_links_resolve(name: str) -> None:
     page = ROOT / name

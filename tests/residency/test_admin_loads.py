@@ -73,7 +73,8 @@ async def test_a_resident_one_becomes_the_admins(open_house: OpenHouse) -> None:
         assert (await house.answer()).status == 200
         assert await origins(house) == {LLM: "on-demand"}
         status, answer = await house.call("POST", LOAD, {"modelKey": LLM})
-        assert (status, answer["message"]) == (200, f"{LLM} was loaded already and is now the active model.")
+        assert status == 200
+        assert answer["message"].startswith(f"{LLM} is loaded already and is now the active model.")
         assert await origins(house) == {LLM: "loaded"}
         await house.close()
         await house.open()

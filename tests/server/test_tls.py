@@ -42,12 +42,10 @@ def show(authority: trustme.CA, folder: Path) -> dict[str, str]:
     return {"GATEWAY_TLS_CERT": str(cert), "GATEWAY_TLS_KEY": str(key)}
 
 
-def lock(key: Path, locked: Path) -> None:
+def lock(key: Path, locked: Path, form: PrivateFormat = PrivateFormat.PKCS8) -> None:
     """Encrypt a key."""
     loaded = load_pem_private_key(key.read_bytes(), None)
-    locked.write_bytes(
-        loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"a passphrase"))
-    )
+    locked.write_bytes(loaded.private_bytes(Encoding.PEM, form, BestAvailableEncryption(b"a passphrase")))
 
 
 async def files_only(request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,17 +111,26 @@ def test_old_versions_and_weak_ciphers_are_not_spoken(
         ("cert.pem", "", "set both"),
         ("", "key.pem", "set both"),
         ("missing.pem", "key.pem", "missing.pem can't be read: No such file or directory"),
-        ("cert.pem", "other.pem", "no PEM certificate with its unencrypted key"),
-        ("garbage.pem", "key.pem", "no PEM certificate with its unencrypted key"),
-        ("cert.pem", "locked.pem", "no PEM certificate with its unencrypted key"),
+        ("cert.pem", "other.pem", "other.pem isn't the key of the first certificate in .*cert.pem. Set"),
+        ("reversed.pem", "key.pem", "the gateway's own certificate comes first"),
+        ("garbage.pem", "key.pem", "garbage.pem contains no certificate"),
+        ("key.pem", "key.pem", "key.pem contains no certificate"),
+        ("cert.pem", "garbage.pem", "garbage.pem contains no key"),
+        ("cert.pem", "cert.pem", "cert.pem contains no key"),
+        ("cert.pem", "locked.pem", "locked.pem is encrypted. `openssl pkey -in "),
+        ("cert.pem", "locked-before.pem", "locked-before.pem is encrypted"),
     ],
 )
 def test_a_certificate_that_cant_be_used_stops_the_start(
     tmp_path: Path, authority: trustme.CA, cert: str, key: str, expected: str
 ) -> None:
+    """With the file at fault, and what to do."""
     show(authority, tmp_path)
     (tmp_path / "garbage.pem").write_bytes(os.urandom(100))
+    leaf = (tmp_path / "cert.pem").read_bytes()
+    (tmp_path / "reversed.pem").write_bytes(authority.cert_pem.bytes() + leaf)
     lock(tmp_path / "key.pem", tmp_path / "locked.pem")
+    lock(tmp_path / "key.pem", tmp_path / "locked-before.pem", PrivateFormat.TraditionalOpenSSL)
     (tmp_path / "other.pem").write_bytes(authority.issue_cert("other").private_key_pem.bytes())
     server = Server(tls_cert=cert and str(tmp_path / cert), tls_key=key and str(tmp_path / key))
     with pytest.raises(ConfigError, match=expected):

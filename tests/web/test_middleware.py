@@ -20,10 +20,20 @@ PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
 
 
 async def test_own_errors_keep_the_old_shape(start_gateway: StartGateway, upstream: ScriptedUpstream) -> None:
-    """Scripts for the older gateways compare with exactly this."""
+    """Scripts for the older gateways compare `error` with exactly this."""
     gateway = await start_gateway(upstream.base_url, **KEYED)
-    async with gateway.client.get(gateway.url("/admin/models")) as response:
-        assert await response.read() == b'{"error":"Unauthorized"}'
+    for path in ("/admin/models", "/debug/status", "/metrics", "/health/ready"):
+        async with gateway.client.get(gateway.url(path)) as response:
+            body = await response.json()
+        assert body.keys() == {"error", "details"}
+        assert body["error"] == "Unauthorized"
+        # How a key is sent, and where one comes from.
+        assert "'Authorization: Bearer <key>' or as 'X-API-Key: <key>'" in body["details"]
+        assert "`lmgateway keys add NAME`" in body["details"]
+    async with gateway.client.get(gateway.url("/metrics"), headers={"X-API-Key": "secret"}) as response:
+        body = await response.json()
+    assert body["details"].startswith("The key is wrong, was revoked, or has expired.")
+    assert "secret" not in body["details"]
     gateway = await start_gateway(upstream.base_url, network={"ip_allowlist": ["10.0.0.0/8"]})
     async with gateway.client.get(gateway.url("/health")) as response:
         assert response.status == 403

@@ -72,6 +72,30 @@ def test_load_request(body: object, expected: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("ttlSeconds", "1h", "Expected `int`, got `str`; write a whole number of at least 0"),
+        ("loadConfig.contextLength", "abc", "Expected `int`, got `str`; write a whole number of at least 1"),
+        ("defaultInference.temperature", "hot", "Expected `float`, got `str`; write a number from 0 to 2"),
+        ("loadConfig.ropeFrequencyBase", "x", "Expected `float`, got `str`; write a number above 0"),
+        ("loadConfig.flashAttention", "on", "Expected `bool`, got `str`; write true or false"),
+        (
+            "loadConfig.gpu.ratio",
+            "half",
+            "Invalid enum value 'half'; there are max, off, a number from 0 to 1",
+        ),
+    ],
+)
+def test_the_values_that_a_field_takes_are_named(field: str, value: str, sentence: str) -> None:
+    """The type alone says little to somebody who has written a word in place of a number."""
+    body: object = value
+    for name in reversed(field.split(".")):
+        body = {name: body}
+    assert isinstance(body, dict)
+    assert mistakes(load(**body), LoadRequest) == [{"path": field, "message": sentence}]
+
+
+@pytest.mark.parametrize(
     ("body", "paths"),
     [
         pytest.param({"modelKey": "m", "type": "llms"}, ["type"], id="type"),

@@ -7,7 +7,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
@@ -16,12 +15,13 @@ from ...config import LMStudio
 from ...errors import ConfigError
 from ...observe.clock import unix_time
 from ...settings import destinations
-from .. import machine
+from .. import lm_studio_home, machine
 from ..options import read_settings
 from ..output import Coloured, say, say_json
 from . import (
     clock,
     configuration,
+    demo_gateway,
     direct_access,
     exposure,
     firewall,
@@ -60,18 +60,19 @@ def doctor(options: argparse.Namespace) -> int:
 
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
+    is_demo = await demo_gateway.runs(config)
     studio, access, gateway, facts = await asyncio.gather(
-        lm_studio.examine(_with_its_token(loaded), config.models),
-        direct_access.examine(config.lmstudio, networks, Path.home()),
-        _examine_gateway(loaded, networks),
-        keys.read(loaded),
+        lm_studio.examine(_with_its_token(loaded), config.models, is_needed=not is_demo),
+        direct_access.examine(config.lmstudio, networks, lm_studio_home.user_home()),
+        _examine_gateway(loaded, networks, is_demo=is_demo),
+        keys.read(loaded, runs=not is_demo),
     )
     needs_key = bool(config.auth.api_key) or facts.exist
     return [
         *installation.examine(),
         *clock.examine(loaded.file),
-        *configuration.examine(loaded, has_named_keys=facts.exist),
-        *exposure.examine(config, networks, needs_key=needs_key),
+        *configuration.examine(loaded, has_named_keys=facts.exist, is_demo=is_demo),
+        *exposure.examine(config, networks, needs_key=needs_key, is_container=machine.is_container()),
         *storage.examine(config.server.state_dir),
         *studio,
         *access,
@@ -90,8 +91,12 @@ def _with_its_token(loaded: settings.Loaded) -> LMStudio:
     return msgspec.structs.replace(lmstudio, api_token="")
 
 
-async def _examine_gateway(loaded: settings.Loaded, networks: Sequence[machine.LanAddress]) -> list[Finding]:
+async def _examine_gateway(
+    loaded: settings.Loaded, networks: Sequence[machine.LanAddress], *, is_demo: bool
+) -> list[Finding]:
     """Connect to the gateway, unless the key mustn't be sent to its address."""
+    if is_demo:
+        return [demo_gateway.describe(loaded.config)]
     if destinations.why_not_to_gateway(loaded) is not None:
         return []
     return await listening.examine(loaded.config, networks)

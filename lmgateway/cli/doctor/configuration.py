@@ -15,6 +15,7 @@ from ...errors import ConfigError
 from ...server.tls import server_context
 from ...settings import destinations, files, ownership
 from .. import lm_studio_home
+from ..demo import DEMO_KEY
 from .findings import Finding
 
 _CHECK = "configuration"
@@ -23,15 +24,19 @@ SHORTEST_KEY = 16
 _MAKE_A_KEY = "`lmgateway init` generates one. Set it in the clients too."
 
 
-def examine(loaded: settings.Loaded, *, has_named_keys: bool = False) -> Iterator[Finding]:
+def examine(
+    loaded: settings.Loaded, *, has_named_keys: bool = False, is_demo: bool = False
+) -> Iterator[Finding]:
     """Check the owner's key, LM Studio's log folder, the files' owners and permissions, and the certificate.
 
-    Also report a secret that isn't sent, because a less trusted source names its receiver.
+    Also report variables that are probably misspelt, and a secret that isn't sent, because a less trusted
+    source names its receiver.
     """
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
     origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
     yield Finding.ok(_CHECK, f"{origin}. `lmgateway check` shows every setting.")
-    yield from _key(loaded.config, has_named_keys=has_named_keys)
+    if not (is_demo and loaded.config.auth.api_key == DEMO_KEY):
+        yield from _key(loaded.config, has_named_keys=has_named_keys)
     yield from _log(loaded.config.lmstudio)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
@@ -39,6 +44,8 @@ def examine(loaded: settings.Loaded, *, has_named_keys: bool = False) -> Iterato
         yield Finding.warning(
             _CHECK, sentence, "Run lmgateway in a folder of your own, or choose a file with --config."
         )
+    for variable in loaded.misspelt:
+        yield Finding.warning(_CHECK, str(variable), f"Rename it to {variable.meant}, or remove it.")
     for problem in (destinations.why_not_to_lm_studio(loaded), destinations.why_not_to_gateway(loaded)):
         if problem is not None:
             yield Finding.problem(_CHECK, problem)
@@ -74,7 +81,7 @@ def _key(config: Config, *, has_named_keys: bool) -> Iterator[Finding]:
 def _log(lmstudio: LMStudio) -> Iterator[Finding]:
     if not lmstudio.log_monitoring:
         return
-    folder = lm_studio_home.log_folder(Path.home())
+    folder = lm_studio_home.log_folder(lm_studio_home.user_home())
     where = folder or "LM Studio's folder of server logs, which has a folder for each month"
     remedy = f"Set lmstudio.log_dir to {where}."
     if not lmstudio.log_dir:

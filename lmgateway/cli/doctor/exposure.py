@@ -14,10 +14,13 @@ from .findings import Finding
 _CHECK = "network"
 
 
-def examine(config: Config, networks: Sequence[LanAddress], *, needs_key: bool) -> Iterator[Finding]:
+def examine(
+    config: Config, networks: Sequence[LanAddress], *, needs_key: bool, is_container: bool = False
+) -> Iterator[Finding]:
     """Compare the allowlist with the listening address and with this machine's networks.
 
-    Also report if web pages are refused, because the gateway has no key.
+    A container has a network of its own, which no client may be on. Also report if web pages are refused,
+    because the gateway has no key.
     """
     host, allowlist = config.server.host, config.network.ip_allowlist
     if is_loopback(host):
@@ -26,7 +29,7 @@ def examine(config: Config, networks: Sequence[LanAddress], *, needs_key: bool) 
         who = "Every client that reaches this machine" if needs_key or allowlist else "This machine only"
         yield Finding.ok(_CHECK, f"{who} may connect{', with a key' if needs_key else ''}.")
     else:
-        yield from _restricted(allowlist, networks)
+        yield from _restricted(allowlist, networks, is_container=is_container)
     if config.cors.origins is None and not needs_key:
         yield Finding.note(
             _CHECK,
@@ -55,7 +58,9 @@ def _loopback_only(host: str, allowlist: Networks | None) -> Iterator[Finding]:
         yield Finding.ok(_CHECK, f"The gateway listens at {host}, so only this machine can connect.")
 
 
-def _restricted(allowlist: Networks, networks: Sequence[LanAddress]) -> Iterator[Finding]:
+def _restricted(
+    allowlist: Networks, networks: Sequence[LanAddress], *, is_container: bool
+) -> Iterator[Finding]:
     allowed = _parse(allowlist)
     yield Finding.ok(_CHECK, f"Clients that may connect: {allowlist}.")
     if not any(network.is_loopback for network in allowed):
@@ -67,6 +72,12 @@ def _restricted(allowlist: Networks, networks: Sequence[LanAddress]) -> Iterator
     own = [one.network for one in networks if one.is_private]
     if own and not any(_overlap(network, one) for network in allowed for one in own):
         shown = ", ".join(map(str, own))
+        if is_container:
+            message = (
+                f"Clients may seem to come from this container's own network, {shown}, and are then refused."
+            )
+            yield Finding.note(_CHECK, message, f"If they get 403, add {shown} to network.ip_allowlist.")
+            return
         yield Finding.warning(
             _CHECK,
             f"network.ip_allowlist contains no network of this machine, which is now on {shown}.",

@@ -63,10 +63,13 @@ class KeyFacts(Struct, frozen=True):
     remedy: str = ""
 
 
-async def read(loaded: settings.Loaded) -> KeyFacts:
-    """Ask the running gateway for its keys; without one, or if it refuses, read the database."""
+async def read(loaded: settings.Loaded, *, runs: bool = True) -> KeyFacts:
+    """Ask the running gateway for its keys; without one, or if it refuses, read the database.
+
+    `runs` is False if the gateway on the port isn't the configured one.
+    """
     refusal: RequestFailed | None = None
-    if destinations.why_not_to_gateway(loaded) is None:
+    if runs and destinations.why_not_to_gateway(loaded) is None:
         try:
             keys = await _of_gateway(loaded.config)
         except RequestFailed as exc:

@@ -12,8 +12,8 @@ from msgspec import Struct
 from ...config import Config
 from ...errors import CannotListen
 from ...server.sockets import bind
+from .. import certificates, machine, ports
 from ..failures import RequestFailed
-from ..gateway_client import trusting
 from ..machine import ANY_IPV4, LanAddress
 from ..urls import lan_urls, named_url, own_url
 from . import processes
@@ -24,7 +24,7 @@ SECONDS = 5.0
 _RELOAD = "Reload its configuration: systemctl reload lmgateway, or kill -HUP PID"
 
 
-class _Response(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """`status` is 0 if it wasn't HTTP or JSON. `fields` is empty if the body isn't a JSON object."""
 
     status: int
@@ -36,7 +36,7 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
     if config.server.port == 0:
         return [Finding.note(_CHECK, "server.port is 0, so the gateway prints its port at each start.")]
     try:
-        ssl = trusting(config.server.tls_cert) if config.server.tls_cert else True
+        ssl = certificates.own(config.server.tls_cert) if config.server.tls_cert else True
     except RequestFailed:  # configuration.examine() reports it
         return []
     if not is_own_address(config.server.host):
@@ -49,7 +49,7 @@ async def examine(config: Config, networks: Sequence[LanAddress]) -> list[Findin
     timeout = aiohttp.ClientTimeout(total=SECONDS)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(ssl=ssl)) as session:
         url = own_url(config)
-        response = await _get(session, url)
+        response = await get(session, url)
         if response is None:
             return [_try_to_listen(config)]
         if response.status == HTTPStatus.FORBIDDEN and response.fields.get("error") == "Forbidden":
@@ -79,16 +79,16 @@ def is_own_address(host: str) -> bool:
     return True
 
 
-async def _get(session: aiohttp.ClientSession, url: str, **headers: str) -> _Response | None:
+async def get(session: aiohttp.ClientSession, url: str, **headers: str) -> Response | None:
     """Return the response; None if nothing listens there."""
     try:
         async with session.get(url, headers=headers, allow_redirects=False) as response:
             body = await response.json(content_type=None)
-            return _Response(response.status, body if isinstance(body, dict) else {})
+            return Response(response.status, body if isinstance(body, dict) else {})
     except (aiohttp.ClientConnectorError, TimeoutError):
         return None
     except (aiohttp.ClientError, ValueError):
-        return _Response(0, {})
+        return Response(0, {})
 
 
 def _try_to_listen(config: Config) -> Finding:
@@ -97,7 +97,7 @@ def _try_to_listen(config: Config) -> Finding:
         for bound in bind(host, port):
             bound.close()
     except CannotListen as exc:
-        holder = processes.holder_of(port)
+        holder = ports.holder_of(port)
         return Finding.problem(
             _CHECK,
             f"The gateway isn't running, and it {exc}{f' by {holder}' if holder else ''}.",
@@ -106,9 +106,9 @@ def _try_to_listen(config: Config) -> Finding:
     return Finding.note(_CHECK, f"The gateway isn't running. Port {port} is free.", "lmgateway serve")
 
 
-def _taken(config: Config, response: _Response) -> Finding:
+def _taken(config: Config, response: Response) -> Finding:
     port = config.server.port
-    holder = processes.holder_of(port) or "another program"
+    holder = ports.holder_of(port) or "another program"
     if str(response.fields.get("error", "")).startswith("Unexpected endpoint"):
         holder = f"LM Studio itself ({holder})"
     return Finding.problem(
@@ -120,7 +120,7 @@ def _taken(config: Config, response: _Response) -> Finding:
 
 async def _same_configuration(session: aiohttp.ClientSession, config: Config) -> AsyncIterator[Finding]:
     key = {"X-API-Key": config.auth.api_key} if config.auth.api_key else {}
-    ready = await _get(session, f"{own_url(config)}/health/ready", **key)
+    ready = await get(session, f"{own_url(config)}/health/ready", **key)
     if ready is None:
         return
     if ready.status == HTTPStatus.UNAUTHORIZED and not config.auth.api_key:
@@ -142,7 +142,7 @@ async def _from_the_lan(
 ) -> AsyncIterator[Finding]:
     reached = []
     for url in lan_urls(config, networks):
-        response = await _get(session, url)
+        response = await get(session, url)
         if response is None:
             yield Finding.warning(
                 _CHECK,
@@ -153,5 +153,14 @@ async def _from_the_lan(
             reached.append(url)
     if reached and (name := named_url(config)):
         reached.append(name)
-    if reached:
-        yield Finding.ok(_CHECK, f"Other machines can connect at {', '.join(reached)}.")
+    if not reached:
+        return
+    places = ", ".join(reached)
+    if not machine.is_container():
+        yield Finding.ok(_CHECK, f"Other machines can connect at {places}.")
+        return
+    message = (
+        f"It answers at {places} in this container. Other machines connect there if it has its host's "
+        "network, otherwise at the host's address and the published port."
+    )
+    yield Finding.ok(_CHECK, message)

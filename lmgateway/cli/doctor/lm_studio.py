@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
+from ...boxes import known_faults
 from ...boxes.sdk.calls import SdkCalls
 from ...boxes.sdk.links import SdkLinks
 from ...config import LMStudio
@@ -12,18 +13,26 @@ from ...errors import GatewayError
 from ...settings import paths
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, address_hints
-from . import clock, lm_studio_faults
+from . import clock
 from .findings import Finding
 
 _CHECK = "LM Studio"
 SECONDS = 5.0
 
 
-async def examine(config: LMStudio, profiles: Iterable[str] = ()) -> list[Finding]:
-    """Connect to LM Studio as the gateway does, and check that it has each profile's model."""
+async def examine(config: LMStudio, profiles: Iterable[str] = (), *, is_needed: bool = True) -> list[Finding]:
+    """Connect to LM Studio as the gateway does, and check that it has each profile's model.
+
+    One that doesn't answer is no problem if it isn't needed yet.
+    """
     result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
     if result.kind == "nothing":
-        return [_absent(config, await discovery.search(config.api_token))]
+        search = await discovery.search(config.api_token)
+        if search.server is None or search.server.base_url != config.base_url:
+            absent = _absent(config, search)
+            return [absent if is_needed else _not_needed(absent)]
+        # It was started meanwhile.
+        result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
     if result.kind == "no_tls":
         message = f"The server at {config.base_url} doesn't use TLS."
         return [Finding.problem(_CHECK, message, "Write http:// in lmstudio.base_url.")]
@@ -65,6 +74,11 @@ def _absent(config: LMStudio, search: discovery.SearchResult) -> Finding:
     return Finding.problem(_CHECK, message, "\n".join(advice))
 
 
+def _not_needed(absent: Finding) -> Finding:
+    message = f"{absent.message} The demo needs none; `lmgateway serve` does."
+    return Finding.note(absent.check, message, absent.remedy)
+
+
 def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Finding]:
     if not models:  # unknown
         return
@@ -88,8 +102,8 @@ async def _management(config: LMStudio, result: discovery.ProbeResult) -> list[F
     finally:
         await links.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
+    faults = (*known_faults.of_version(version), *known_faults.of_instances(instances))
     return [
         Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}."),
-        *lm_studio_faults.of_version(version),
-        *lm_studio_faults.of_instances(instances),
+        *(Finding.warning(_CHECK, fault.message, fault.remedy) for fault in faults),
     ]

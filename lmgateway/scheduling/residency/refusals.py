@@ -56,9 +56,10 @@ def check_unloaded(instance: Instance, unloaded: Unloaded, drain: Drain) -> None
         case "busy":
             number = len(instance.leases) + instance.outside
             running = "1 request still runs" if number == 1 else f"{number} requests still run"
+            after = f" after {drain.seconds:g} s" if drain.seconds else ""
             raise Conflict(
-                f"{running} on {name} after {drain.seconds:g} s, so it stays in memory. A larger "
-                "drainSeconds waits longer, and force ends what runs."
+                f"{running} on {name}{after}, so it stays in memory. A larger drainSeconds "
+                "(--wait) waits longer, and force (--force) ends what runs."
             )
         case "revoked":
             raise Conflict(f"{name} stays in memory: somebody has loaded it again while it drained.")

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ...errors import GatewayError, ModelNotFound, ModelNotLoaded, ValidationFailed
+from ...access.callers import HOW_TO_SEND
+from ...errors import GatewayError, ModelNotFound, ModelNotLoaded, Unauthorized, ValidationFailed
 from ...schema.errors import AnthropicError, OpenAiError, OwnError
 from ..operations.areas import ApiStyle
 from ..operations.examples import REQUEST_ID
@@ -55,4 +56,6 @@ def _instance(kind: type[GatewayError]) -> GatewayError:
         near = ["qwen2.5-7b-instruct"]
         sentence = f"LM Studio has no model qwen2.5-7b. The nearest on its disk: {', '.join(near)}."
         return kind(sentence, details={"near": near})
+    if kind is Unauthorized:
+        return kind(HOW_TO_SEND)
     return kind(meaning(kind))

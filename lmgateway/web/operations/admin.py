@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ...errors import Conflict, LoadCancelled, ModelNotFound, StateNotSaved, StudioFailed, UpstreamSilent
+from ...errors import Conflict, LoadCancelled, ModelNotFound, StateNotSaved, UpstreamSilent
 from .. import admin
 from . import examples
 from .error_kinds import OF_JSON_BODIES, OF_MODELS, OF_STUDIO_CALLS
@@ -84,11 +84,12 @@ ADMIN_OPERATIONS = (
         summary="Make a model the active one",
         description=(
             "The active model answers requests without a `model`. Its `defaultInference` supplies parameters "
-            "that they leave out. Nothing is loaded."
+            "that they leave out. Nothing is loaded. A `modelKey` that LM Studio doesn't have is 404, unless "
+            "`force` is true or LM Studio can't be asked."
         ),
         body=json_of(examples.ACTIVATE),
         answers={200: answer("The active model. `message` says if it isn't loaded.", examples.ACTIVATED)},
-        raises=(*OF_JSON_BODIES, StudioFailed, StateNotSaved),
+        raises=(*OF_JSON_BODIES, ModelNotFound, StateNotSaved),
     ),
     Operation(
         "POST",

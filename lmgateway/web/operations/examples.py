@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from ... import __version__
 from ...observe.events import InferenceComplete, InferenceStart, RequestDispatched, RequestQueued
 from ...schema.debug import (
@@ -21,8 +23,8 @@ from ...schema.debug import (
     TokenStats,
     TokenUsage,
 )
-from ...schema.health import DashboardAccess, Health, Reachability, Readiness, Root
-from ...schema.model_list import LoadedModelReport, ModelList
+from ...schema.health import Health, Reachability, Readiness, Root
+from ...schema.model_list import DownloadedModelReport, LoadedModelReport, ModelList
 from ...schema.models import (
     ActivateAnswer,
     ActivateRequest,
@@ -39,6 +41,7 @@ from ...schema.models import (
     UnloadAnswer,
     UnloadRequest,
 )
+from ...schema.pages import DashboardAccess, QrRequest
 from ...schema.queue import KeyShare, QueueInstance, QueueReport, RunningLease, WaitingRequest
 
 REQUEST_ID = "req_4f1d2c3b5a69788796a5b4c3"
@@ -72,7 +75,7 @@ _ON_DISK = DownloadedModel(
 MODELS = ModelList(
     loaded=(
         LoadedModelReport(
-            **{name: getattr(_ON_DISK, name) for name in _ON_DISK.__struct_fields__},
+            **structs.asdict(_ON_DISK),
             identifier=MODEL,
             context_length=8192,
             ttl_ms=None,
@@ -85,9 +88,10 @@ MODELS = ModelList(
             running=1,
             waiting=2,
             idle_ms=0,
+            idle_limit_ms=3_600_000,
         ),
     ),
-    downloaded=(_ON_DISK,),
+    downloaded=(DownloadedModelReport(**structs.asdict(_ON_DISK), aliases=("gpt-4o",), pinned=False),),
 )
 LOAD = LoadRequest(
     model_key=MODEL,
@@ -327,3 +331,4 @@ NOT_READY = Readiness(
     lmstudio=Reachability(reachable=False, latency_ms=None, base_url="http://127.0.0.1:1234"),
 )
 ACCESS = DashboardAccess(key_needed=True)
+QR = QrRequest(text="http://192.168.1.20:8002/dashboard")

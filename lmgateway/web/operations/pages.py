@@ -8,7 +8,8 @@ from ...errors import NotFound
 from .. import dashboard, docs, health
 from ..page_files import CONTENT_TYPES
 from . import examples
-from .operation import Answer, Body, Operation, Parameter, answer
+from .error_kinds import OF_JSON_BODIES
+from .operation import Answer, Body, Operation, Parameter, answer, json_of
 
 HEALTH_TAG, PAGES_TAG = "Health", "Pages"
 
@@ -84,7 +85,11 @@ PAGE_OPERATIONS = (
         scope="open",
         tag=HEALTH_TAG,
         summary="Identify the server",
-        answers={200: answer("The server's name, and the paths of its pages.", examples.ROOT)},
+        description="A client that prefers `text/html` to JSON, as a browser does, is redirected.",
+        answers={
+            200: answer("The server's name, and the paths of its pages.", examples.ROOT, Vary="`Accept`"),
+            307: answer("A redirect to the dashboard.", Location="`dashboard`", Vary="`Accept`"),
+        },
     ),
     page("/dashboard", "Show the dashboard", dashboard.page),
     page_with_slash("/dashboard"),
@@ -96,6 +101,27 @@ PAGE_OPERATIONS = (
         tag=PAGES_TAG,
         summary="Check whether the API requires a key",
         answers={200: answer("`keyNeeded` is true if the API requires a key.", examples.ACCESS)},
+    ),
+    Operation(
+        "POST",
+        "/dashboard/qr",
+        dashboard.qr_code,
+        scope="any",
+        tag=PAGES_TAG,
+        summary="Make a QR code",
+        description=(
+            "For the dashboard, which shows addresses and sign-in links to phones. The text may hold a key: "
+            "it is not stored or logged."
+        ),
+        body=json_of(examples.QR),
+        answers={
+            200: answer(
+                "The code as an image.",
+                Body(media_type="image/svg+xml", example="<svg …></svg>"),
+                Cache_Control="`no-store`",
+            )
+        },
+        raises=OF_JSON_BODIES,
     ),
     Operation(
         "GET",

@@ -14,6 +14,7 @@ from .keys import KEY_OPERATIONS
 from .operation import Operation
 from .pages import PAGE_OPERATIONS
 from .studio import STUDIO_OPERATIONS
+from .system import SYSTEM_OPERATIONS
 from .usage import USAGE_OPERATIONS
 
 OWN_OPERATIONS: tuple[Operation, ...] = (
@@ -21,6 +22,7 @@ OWN_OPERATIONS: tuple[Operation, ...] = (
     *KEY_OPERATIONS,
     *USAGE_OPERATIONS,
     *DEBUG_OPERATIONS,
+    *SYSTEM_OPERATIONS,
     *PAGE_OPERATIONS,
 )
 OPERATIONS: tuple[Operation, ...] = (*STUDIO_OPERATIONS, *OWN_OPERATIONS)

@@ -1,8 +1,9 @@
-// The client of the gateway's API: the key, requests, and error messages.
+// The client of the gateway's API: requests, and error messages.
+
+import { key } from "./key-store.js";
 
 /** The gateway's URL, with a final slash. */
 export const ROOT = new URL("../../", import.meta.url);
-const KEY = "lmgateway.key";
 
 /** A request that failed. `status` is 0 without a response; `body` is the response's JSON, if it has one. */
 export class ApiError extends Error {
@@ -12,12 +13,6 @@ export class ApiError extends Error {
     this.body = body;
   }
 }
-
-export const key = {
-  get: () => sessionStorage.getItem(KEY),
-  keep: (text) => sessionStorage.setItem(KEY, text),
-  forget: () => sessionStorage.removeItem(KEY),
-};
 
 let refused = () => {};
 

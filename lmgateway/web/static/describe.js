@@ -42,13 +42,19 @@ const WAITS_FOR = {
 };
 
 /** Say what a request in line waits for. */
-export const waitsFor = ({ reason }) => `Waits ${WAITS_FOR[reason] ?? `(${reason})`}`;
+export const waitsFor = ({ reason }) => `waits ${WAITS_FOR[reason] ?? `(${reason})`}`;
 
 /** Say which model answered, if another one was asked for. */
 export const answeredBy = ({ model, servedModel }) => model && servedModel && `answered by ${servedModel}`;
 
 // Those of no named key are called by their address alone.
 const UNNAMED = new Set([undefined, "anyone", "owner"]);
+
+/** The name of who sent a request: its key's, or without keys its address. */
+export const whoOf = ({ key, client }) => (key === "anyone" && client ? client : key);
+
+/** Say where a request came from, if `whoOf` doesn't. */
+export const clientOf = ({ key, client }) => client && key !== "anyone" && `from ${client}`;
 
 /** Say who sent a request. */
 export const callerOf = ({ key, client }) => client && (UNNAMED.has(key) ? `from ${client}` : `by ${key} from ${client}`);

@@ -1,12 +1,13 @@
 // "Try it": the form that sends an operation's request, with the key of this tab.
 
-import { ROOT, key, keyHeaders, onTheWire } from "./api.js";
+import { ROOT, keyHeaders, onTheWire } from "./api.js";
 import { openDialog } from "./dialog.js";
 import { AnswerView } from "./docs-answer.js";
 import { exampleOf, target } from "./docs-target.js";
 import { words } from "./docs-text.js";
 import { make, options } from "./dom.js";
 import { Fields } from "./fields.js";
+import { key } from "./key-store.js";
 
 const JSON_TYPE = "application/json";
 const STREAM_TYPE = "text/event-stream";

@@ -40,6 +40,7 @@ export function reconcile(parent, items, keyOf, create, update) {
   for (const [key, node] of known) {
     if (!itemsByKey.has(key)) remove(node);
   }
+  const focused = document.activeElement;
   let place = parent.firstElementChild;
   for (const [key, item] of itemsByKey) {
     let node = known.get(key);
@@ -51,6 +52,8 @@ export function reconcile(parent, items, keyOf, create, update) {
     if (node === place) place = place.nextElementSibling;
     else parent.insertBefore(node, place);
   }
+  // A node that is moved loses it.
+  if (parent.contains(focused) && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 function remove(node) {

@@ -53,6 +53,9 @@ export function timeOfDay(timestamp) {
 
 export const minuteOfDay = (seconds) => shortClock.format(new Date(seconds * 1000));
 
+/** A day of the month, from seconds. */
+export const dayOf = (seconds) => day.format(new Date(seconds * 1000));
+
 /** A day of the month, from a date such as 2027-01-31. */
 export function dayOfMonth(date) {
   const [year, month, number] = date.split("-").map(Number);

@@ -1,11 +1,12 @@
 // The keys: the actions on them, and the list, which is fetched when it is shown, after events, and now and then.
 
-import { call, key, replacingKey } from "./api.js";
+import { call, replacingKey } from "./api.js";
+import { firstOfMonth, today } from "./days.js";
 import { byId, setText } from "./dom.js";
 import { askForChanges, askForNewKey, askToRevoke, askToRotate, showSecret } from "./key-dialogs.js";
+import { key } from "./key-store.js";
 import { showKeys } from "./keys-view.js";
 import { notify } from "./notices.js";
-import { firstOfMonth, today } from "./days.js";
 import { soon, whileVisible } from "./visible.js";
 
 const REFRESH_SECONDS = 30;

@@ -1,20 +1,42 @@
-// The login: asks for the key once a tab, if the gateway requires one.
+// The login: asks for the key, if the gateway requires one and none is stored or in the link that opened the page.
 
-import { ApiError, call, key } from "./api.js";
+import { ApiError, call } from "./api.js";
 import { Caller } from "./caller.js";
 import { byId, setText } from "./dom.js";
+import { key } from "./key-store.js";
+import { notifyWith } from "./notices.js";
+import { linkedKey } from "./sign-in-link.js";
 
 const REFUSED = "lmgateway.refused";
 const ENDED = "The gateway doesn't accept this key any more.";
+const UNKNOWN = "The gateway has no such key, or it has ended.";
+const UNKNOWN_IN_LINK = "The gateway doesn't know the key in this link, or it has ended. Ask for a new link, or type a key.";
 
 /** Resolves to the caller when the key is known, or none is needed. */
 export async function logIn() {
   const wasRefused = sessionStorage.getItem(REFUSED) !== null;
   sessionStorage.removeItem(REFUSED);
-  const caller = wasRefused ? await askForKey(ENDED) : await callerWithoutAsking();
+  const caller = linkedKey !== null ? await callerOfLink() : wasRefused ? await askForKey(ENDED) : await callerWithoutAsking();
   byId("forget-key").hidden = key.get() === null;
   byId("forget-key").addEventListener("click", () => startOver(false));
   return caller;
+}
+
+async function callerOfLink() {
+  try {
+    const caller = await callerWith(linkedKey, key.isRemembered());
+    if (caller.isAnyone) key.forget();
+    else if (!key.isRemembered()) offerToRemember(caller.name);
+    return caller;
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return askForKey(error.status === 401 ? UNKNOWN_IN_LINK : error.message);
+  }
+}
+
+// The device may be another's, so a link alone doesn't store the key for longer than the tab.
+function offerToRemember(name) {
+  notifyWith(`Signed in as ${name}, in this tab only.`, "Remember on this device", () => key.keep(key.get(), true));
 }
 
 async function callerWithoutAsking() {
@@ -23,6 +45,7 @@ async function callerWithoutAsking() {
     return await Caller.get();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
+    if (error.status === 401) key.forget();
     return askForKey(error.status === 401 ? ENDED : error.message);
   }
 }
@@ -54,10 +77,10 @@ function askForKey(reason) {
       let caller = null;
       let mistake = "";
       try {
-        caller = await callerWith(input.value.trim());
+        caller = await callerWith(input.value.trim(), byId("remember-key").checked);
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
-        mistake = error.status === 401 ? "The gateway has no such key, or it has ended." : error.message;
+        mistake = error.status === 401 ? UNKNOWN : error.message;
       }
       setText(byId("key-error"), mistake);
       input.setAttribute("aria-invalid", String(mistake !== ""));
@@ -72,13 +95,16 @@ function askForKey(reason) {
   });
 }
 
-/** Store the key if the gateway accepts it. Throws ApiError. */
-async function callerWith(text) {
-  key.keep(text);
+/** Store the key if the gateway accepts it, and keep the one before otherwise. Throws ApiError. */
+async function callerWith(text, isForDevice) {
+  const before = key.get();
+  const wasForDevice = key.isRemembered();
+  key.keep(text, isForDevice);
   try {
     return await Caller.get();
   } catch (error) {
-    key.forget();
+    if (before === null) key.forget();
+    else key.keep(before, wasForDevice);
     throw error;
   }
 }

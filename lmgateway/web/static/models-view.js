@@ -1,33 +1,39 @@
-// Renders the lists of models.
+// Renders the list of models.
 
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
-import { count, duration, percent, plural, roughly, size } from "./format.js";
+import { count, duration, plural, size } from "./format.js";
+import { instanceRow, updateInstance } from "./model-instances.js";
+import { matching, rowsOf } from "./models-rows.js";
 
+// A browser takes seconds for thousands of rows.
+const MOST = 200;
 const LOADABLE = ["llm", "embedding"];
-// Of an instance while queue.enabled is false.
-const UNLIMITED_SLOTS = 1e9;
-const ORIGINS = { "on-demand": "loaded for a request", loaded: "loaded through the gateway", outside: "loaded outside the gateway" };
 const STEPS = { draining: "waiting for its running requests", unloading: "unloading", loading: "loading" };
-const BADGES = { draining: "Draining", unloading: "Unloading" };
+const NONE = "LM Studio has no models yet. Download one there, and it appears here.";
 
-/** Render the lists; `models` handles the buttons. `listing` is null until LM Studio has answered. */
+/** Render the list; `models` handles the buttons. `listing` is null until LM Studio has answered. */
 export function showModels({ listing, active, loading, swap }, models) {
-  const loaded = listing?.loaded ?? [];
-  const disk = listing?.downloaded ?? [];
-  const titles = new Map(disk.map((model) => [model.modelKey, model.displayName]));
+  const titles = new Map(listing?.downloaded.map((model) => [model.modelKey, model.displayName]));
   const titleOf = (key) => titles.get(key) ?? key;
-  const keysLoading = new Set(Array.from(loading.values(), (load) => load.modelKey));
-  const show = (list, items, keyOf, makeRow, update) => {
-    reconcile(byId(list), items, keyOf, () => makeRow(models), update);
-    byId(list).hidden = items.length === 0;
-  };
-  show("models-loading", [...loading], ([name]) => name, loadingRow, (node, [, load]) => updateLoading(node, load, titleOf));
-  show("models-loaded", loaded, (model) => model.identifier, loadedRow, updateLoaded);
-  show("models-disk", disk, (model) => model.modelKey, diskRow, (node, model) => updateDisk(node, model, keysLoading));
-  byId("models-loaded-empty").hidden = listing === null || loaded.length + loading.size > 0;
-  byId("models-disk-empty").hidden = listing === null || disk.length > 0;
+  const rows = rowsOf(listing, loading);
+  const found = matching(rows, byId("models-find").value, byId("models-show").value);
+  const shown = found.slice(0, MOST);
+  reconcile(byId("models-list"), shown, (row) => row.model.modelKey, () => modelRow(models), (node, row) => updateModel(node, row, models));
+  byId("models-list").hidden = shown.length === 0;
+  byId("models-bar").hidden = rows.length === 0;
+  setText(byId("models-count"), counted(rows, found, shown));
+  setText(byId("models-empty"), rows.length > 0 ? "No model matches." : NONE);
+  byId("models-empty").hidden = listing === null || shown.length > 0;
   showSwap(swap, titleOf);
   showActive(listing, active, titleOf);
+}
+
+function counted(rows, found, shown) {
+  const all = plural(rows.length, "model", "models");
+  const inMemory = rows.filter(({ instances }) => instances.length > 0).length;
+  const listed = found.length < rows.length ? `${count(found.length)} of ${all}` : all;
+  const cut = shown.length < found.length && `the first ${count(shown.length)} are shown`;
+  return [listed, `${inMemory === 0 ? "none" : count(inMemory)} in memory`, cut].filter(Boolean).join(" · ");
 }
 
 function showSwap(swap, titleOf) {
@@ -40,100 +46,46 @@ function showSwap(swap, titleOf) {
 }
 
 // Rows are reused: a button acts on the model that its row shows now.
-const shown = new WeakMap();
+const shownModels = new WeakMap();
 
-function row(...buttons) {
-  const node = make("li", { class: "row" });
-  node.append(
-    make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "sub" })),
-    make("div", { class: "actions" }, ...buttons),
-  );
+function modelRow(models) {
+  const title = make("div", { class: "title" }, make("p", { class: "name" }), make("span", { class: "badge quiet pinned" }, "Pinned"));
+  const load = actionButton("Load", () => models.load(shownModels.get(node)), { class: "load" });
+  const about = make("div", { class: "what" }, title, make("p", { class: "sub about" }), make("p", { class: "sub aliases" }));
+  const instances = make("ul", { role: "list", class: "instances" });
+  const node = make("li", { class: "model" }, make("div", { class: "row" }, about, make("div", { class: "actions" }, load)), instances);
   return node;
 }
 
-function fill(node, model, name, facts) {
-  shown.set(node, model);
-  setText(node.querySelector(".name"), name);
-  setText(node.querySelector(".sub"), facts.filter(Boolean).join(" · "));
-}
-
-function label(node, button, text) {
-  node.querySelector(button)?.setAttribute("aria-label", text);
-}
-
-function loadingRow(models) {
-  const node = row(actionButton("Cancel", () => models.cancelLoad(shown.get(node)), { class: "cancel" }));
-  node.querySelector(".what").append(make("progress", { max: 1 }));
-  return node;
-}
-
-function updateLoading(node, load, titleOf) {
-  const bar = node.querySelector("progress");
-  const title = titleOf(load.modelKey);
-  const begun = load.progressRaw !== null;
-  fill(node, load, title, [load.instanceId, begun ? `Loading, ${percent(load.progressRaw)}` : "Starting to load"]);
-  if (begun) bar.value = load.progressRaw;
-  else bar.removeAttribute("value");
-  bar.setAttribute("aria-label", `Loading ${title}`);
-  label(node, ".cancel", `Cancel loading ${title}`);
-}
-
-function loadedRow(models) {
-  const node = row(
-    actionButton("Activate", () => models.activate(shown.get(node)), { class: "activate" }),
-    actionButton("Unload", () => models.unload(shown.get(node)), { class: "unload" }),
-  );
-  const badge = (name, mood) => make("span", { class: `badge ${mood} ${name}`, hidden: true });
-  const name = node.querySelector(".name");
-  const title = make("div", { class: "title" }, badge("active", ""), badge("pinned", "quiet"), badge("state", "warn"));
-  name.replaceWith(title, make("p", { class: "use" }));
-  title.prepend(name);
-  return node;
-}
-
-function updateLoaded(node, model) {
-  const context = model.contextLength ? `${count(model.contextLength)} tokens of context` : null;
-  const own = model.identifier === model.modelKey ? null : model.identifier;
-  const ttl = model.ttlMs ? `unloads when idle for ${duration(model.ttlMs)}` : null;
-  fill(node, model, model.displayName, [own, kindOf(model), context, size(model.size), ORIGINS[model.origin], ttl]);
-  setText(node.querySelector(".use"), useOf(model));
-  showBadge(node, ".badge.active", model.active && "Active");
-  showBadge(node, ".badge.pinned", model.pinned && "Pinned");
-  showBadge(node, ".badge.state", BADGES[model.state]);
-  const activate = node.querySelector("button.activate");
-  if (model.active && activate === document.activeElement) node.querySelector(".unload").focus();
-  activate.hidden = model.active || !LOADABLE.includes(model.type);
-  label(node, "button.activate", `Activate ${model.displayName}`);
-  label(node, ".unload", `Unload ${own ?? model.displayName}`);
-}
-
-function showBadge(node, selector, text) {
-  const badge = node.querySelector(selector);
-  badge.hidden = !text;
-  setText(badge, text || "");
-}
-
-function useOf({ slots, running, waiting, idleMs }) {
-  const limit = slots < UNLIMITED_SLOTS && plural(slots, "slot", "slots");
-  const busy = limit ? `${count(running)} of ${limit} in use` : `${count(running)} running`;
-  const idle = [limit, idleMs >= 60_000 ? `idle for ${roughly(idleMs)}` : "idle"];
-  return [...(running > 0 ? [busy] : idle), waiting > 0 && `${count(waiting)} waiting`].filter(Boolean).join(" · ");
-}
-
-function diskRow(models) {
-  const node = row(actionButton("Load", () => models.load(shown.get(node)), { class: "load" }));
-  return node;
-}
-
-function updateDisk(node, model, keysLoading) {
-  fill(node, model, model.displayName, [kindOf(model), model.paramsString, model.quantization, size(model.size)]);
-  node.querySelector(".load").hidden = keysLoading.has(model.modelKey) || !LOADABLE.includes(model.type);
-  label(node, ".load", `Load ${model.displayName}`);
+function updateModel(node, { model, isOnDisk, instances, loads }, models) {
+  const { modelKey, displayName, aliases = [] } = model;
+  shownModels.set(node, model);
+  setText(node.querySelector(".name"), displayName);
+  node.querySelector(".badge.pinned").hidden = !(model.pinned || instances.some((one) => one.pinned));
+  const own = modelKey === displayName ? null : modelKey;
+  const most = model.maxContextLength && `up to ${count(model.maxContextLength)} tokens of context`;
+  // They wait for the model: none of its instances has a line of its own.
+  const waiting = instances.length > 1 && instances[0].waiting > 0 && `${count(instances[0].waiting)} waiting`;
+  const facts = [own, kindOf(model), model.paramsString, model.quantization, size(model.size), most, !isOnDisk && "not on disk", waiting];
+  setText(node.querySelector(".about"), facts.filter(Boolean).join(" · "));
+  node.querySelector(".aliases").hidden = aliases.length === 0;
+  setText(node.querySelector(".aliases"), `Also called ${aliases.join(", ")}`);
+  const load = node.querySelector(".load");
+  load.hidden = !isOnDisk || !LOADABLE.includes(model.type);
+  // Not hidden, which would take the focus away.
+  if (loads.length > 0) load.setAttribute("aria-disabled", "true");
+  else load.removeAttribute("aria-disabled");
+  load.setAttribute("aria-label", `Load ${displayName}`);
+  const list = node.querySelector(".instances");
+  list.hidden = instances.length + loads.length === 0;
+  list.setAttribute("aria-label", `${displayName} in memory`);
+  const title = { displayName, isOnly: instances.length === 1 };
+  reconcile(list, [...loads, ...instances], (one) => one.name ?? one.identifier, (one) => instanceRow(one, models), (row, one) => updateInstance(row, one, title));
 }
 
 function kindOf({ type, vision }) {
-  if (type === "llm") return vision ? "vision" : null;
-  return type;
+  if (type === "llm") return vision ? "language model with vision" : "language model";
+  return type === "embedding" ? "embedding model" : type;
 }
 
 function showActive(listing, { activeModel, activeEmbeddingModel }, titleOf) {

@@ -1,4 +1,4 @@
-// The models in memory and on disk, the loads in progress, and the actions on them.
+// The models on disk and in memory, the loads in progress, and the actions on them.
 
 import { call } from "./api.js";
 import { byId, setText } from "./dom.js";
@@ -20,6 +20,8 @@ export class Models {
   #listing = null;
   #active = {};
   #swap = null;
+  // Whether this key may read the line.
+  #isLive = false;
   #schema = new ApiSchema();
   #loading = new Map();
   #cancelled = new Set();
@@ -30,6 +32,7 @@ export class Models {
   #refreshSoon = soon(100, () => this.#refresh());
 
   start() {
+    for (const [id, event] of [["models-find", "input"], ["models-show", "change"]]) byId(id).addEventListener(event, () => this.#show());
     whileVisible(REFRESH_SECONDS, () => this.#refreshSoon());
   }
 
@@ -53,6 +56,7 @@ export class Models {
   /** Take in a report of the line, which is newer than the list. */
   queueChanged({ instances, waiting, swap }) {
     this.#swap = swap;
+    this.#isLive = true;
     const known = new Map(instances.map((one) => [one.instance, one]));
     const loaded = this.#listing?.loaded.map((model) => withReport(model, known.get(model.identifier), waiting));
     if (loaded) this.#listing = { ...this.#listing, loaded };
@@ -168,7 +172,8 @@ export class Models {
   // The line knows it now; the page may not have asked since a request began.
   async #runningOn(identifier) {
     try {
-      this.queueChanged(await call("GET", "debug/queue"));
+      if (this.#isLive) this.queueChanged(await call("GET", "debug/queue"));
+      else await this.#refresh();
     } catch {
       // What the page knows has to do.
     }

@@ -11,6 +11,11 @@ export function notify(sentence) {
   setTimeout(() => notice.remove(), SHOWN_MS);
 }
 
+/** Show a sentence with a button that runs an action, until either is used. */
+export function notifyWith(sentence, label, action) {
+  const notice = show(sentence, "good", make("button", { type: "button", onclick: () => (action(), notice.remove()) }, label));
+}
+
 /** Show that an action succeeded otherwise than asked for, until it is dismissed. */
 export function notifyWarning(sentence) {
   show(sentence, "warn");
@@ -21,12 +26,13 @@ export function notifyError(error) {
   show(error.message, "bad");
 }
 
-function show(sentence, mood) {
+function show(sentence, mood, ...buttons) {
   const close = () => notice.remove();
   const notice = make(
     "div",
     { class: `notice ${mood}` },
     make("p", {}, sentence),
+    ...buttons,
     make("button", { type: "button", class: "quiet", "aria-label": `Dismiss: ${sentence}`, onclick: close }, "Dismiss"),
   );
   const box = byId("notices");

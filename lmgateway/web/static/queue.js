@@ -1,6 +1,6 @@
 // The line before the GPU: the requests that wait, the slots of each instance, and what each key has had.
 
-import { callerOf, waitsFor } from "./describe.js";
+import { clientOf, waitsFor, whoOf } from "./describe.js";
 import { byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, plural } from "./format.js";
 
@@ -15,7 +15,7 @@ const UNLIMITED_SLOTS = 1e9;
  */
 export function showWaiting(waiting, exchanges, cancelOf) {
   const byTurn = [...waiting].sort((a, b) => a.ahead - b.ahead || b.waitedMs - a.waitedMs);
-  const rows = byTurn.slice(0, MOST_WAITING).map((one) => ({ ...exchanges.get(one.requestId), ...one }));
+  const rows = byTurn.slice(0, MOST_WAITING).map((one) => ({ ...exchanges.get(one.requestId), ...one, places: waiting.length }));
   reconcile(byId("waiting"), rows, (one) => one.requestId, (one) => waitingRow(cancelOf(one)), updateWaiting);
   byId("waiting-part").hidden = waiting.length === 0;
   const more = waiting.length - rows.length;
@@ -27,23 +27,27 @@ function waitingRow(cancel) {
   return make(
     "li",
     { class: "row" },
-    make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "phase wait" }), make("p", { class: "sub" })),
+    make("div", { class: "what" }, nameLine(), make("p", { class: "phase wait" }), make("p", { class: "sub" })),
     make("div", { class: "actions" }, cancel),
   );
 }
 
 function updateWaiting(node, one) {
-  setText(node.querySelector(".name"), one.model);
-  setText(node.querySelector(".phase"), `${waitsFor(one)}, ${one.ahead === 0 ? "next in line" : `${count(one.ahead)} ahead`}`);
-  const details = [
-    `waited ${duration(one.waitedMs)}`,
-    expected(one),
-    one.class === "background" && "background",
-    one.method && `${one.method} ${one.path}`,
-    callerOf(one) || `by ${one.key}`,
-    one.user && `for ${one.user}`,
-  ];
+  updateName(node, [whoOf(one), one.user].filter(Boolean).join(" · "), one.model);
+  const place = one.ahead === 0 ? "Next in line" : `Place ${count(one.ahead + 1)} of ${count(one.places)}`;
+  setText(node.querySelector(".phase"), [place, expected(one), waitsFor(one)].filter(Boolean).join(" · "));
+  const details = [`waited ${duration(one.waitedMs)}`, one.class === "background" && "background", one.method && `${one.method} ${one.path}`, clientOf(one)];
   setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
+}
+
+/** The line of who sent a request, and its model. */
+export function nameLine() {
+  return make("p", { class: "name" }, make("span", { class: "who" }), make("span", { class: "model" }));
+}
+
+export function updateName(node, who, model) {
+  setText(node.querySelector(".who"), who);
+  setText(node.querySelector(".model"), model);
 }
 
 function expected({ etaMs }) {

@@ -2,38 +2,33 @@
 // request runs or the models in memory change.
 
 import { call } from "./api.js";
-import { showCharts } from "./charts.js";
-import { answeredBy, callerOf } from "./describe.js";
+import { answeredBy, clientOf, whoOf } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
 import { notify, notifyError } from "./notices.js";
-import { showShares, showWaiting } from "./queue.js";
+import { nameLine, showShares, showWaiting, updateName } from "./queue.js";
 import { showRecent } from "./recent.js";
 import { soon } from "./visible.js";
 
 const POLL_MS = 1000;
 const AGAIN_MS = 5000;
-const CHART_SECONDS = 30;
 const NO_QUEUE = { running: [], waiting: [] };
 const OF_REQUESTS = /^(inference_|request_|model_(?!load_progress)|error$|lagged$)/;
 
 export class Requests {
   #caller;
-  #onQueue;
+  #onReport;
   #timer = 0;
-  #lastHour = [];
   #refreshSoon = soon(250, () => this.#refresh());
 
-  /** `onQueue` gets each report of the line. */
-  constructor(caller, onQueue) {
+  /** `onReport` gets each report of /debug/requests, and that of the line. */
+  constructor(caller, onReport) {
     this.#caller = caller;
-    this.#onQueue = onQueue;
+    this.#onReport = onReport;
   }
 
   start() {
     document.addEventListener("visibilitychange", () => this.#refreshSoon());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showCharts(this.#lastHour));
-    setInterval(() => document.hidden || showCharts(this.#lastHour), CHART_SECONDS * 1000);
     this.#refreshSoon();
   }
 
@@ -49,14 +44,13 @@ export class Requests {
     clearTimeout(this.#timer);
     if (document.hidden) return;
     try {
-      const [{ running, recent, lastHour }, queue] = await Promise.all([call("GET", "debug/requests"), call("GET", "debug/queue")]);
+      const [report, queue] = await Promise.all([call("GET", "debug/requests"), call("GET", "debug/queue")]);
+      const { running, recent, lastHour } = report;
       showRunning(running, queue, this.#caller);
       showShares(queue);
-      this.#onQueue(queue);
+      this.#onReport(report, queue);
       showRecent(recent);
-      showCharts(lastHour);
       showSpeed(lastHour);
-      this.#lastHour = lastHour;
       setText(byId("requests-mistake"), "");
       if (running.length + queue.running.length > 0 || isChanging(queue)) this.#timer = setTimeout(this.#refreshSoon, POLL_MS);
     } catch (error) {
@@ -102,26 +96,24 @@ function showSpeed(lastHour) {
   setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "No tokens in the last hour");
 }
 
-function cancelButton({ requestId, method, path, client }) {
-  return actionButton("Cancel", () => cancelRequest(requestId), { "aria-label": `Cancel the request ${method} ${path} from ${client}` });
+function cancelButton(one) {
+  return actionButton("Cancel", () => cancelRequest(one.requestId), { "aria-label": `Cancel the request ${one.method} ${one.path} of ${whoOf(one)}` });
 }
 
 function runningRow(cancel) {
   return make(
     "li",
     { class: "row" },
-    make("div", { class: "what" }, make("p", { class: "name" }), make("p", { class: "phase" }), make("progress", { max: 1 }), make("p", { class: "sub" })),
+    make("div", { class: "what" }, nameLine(), make("p", { class: "phase" }), make("progress", { max: 1 }), make("p", { class: "sub" })),
     make("div", { class: "actions" }, cancel),
   );
 }
 
 function updateRunning(node, one) {
-  setText(node.querySelector(".name"), one.model ?? one.servedModel ?? "No model");
+  updateName(node, whoOf(one), one.model ?? one.servedModel ?? "no model");
   setText(node.querySelector(".phase"), phaseOf(one));
   const used = one.gpuMs !== undefined && `${duration(one.gpuMs)} of the GPU`;
-  const details = one.method
-    ? [answeredBy(one), duration(one.elapsedMs), used, `${one.method} ${one.path}`, callerOf(one)]
-    : [used, `by ${one.key}`];
+  const details = [answeredBy(one), one.method && duration(one.elapsedMs), used, one.method && `${one.method} ${one.path}`, clientOf(one)];
   setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");

@@ -7,8 +7,9 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
 // The gateway sends at least a comment every 30 seconds; without one for this long the connection is dead.
 const SILENCE_MS = 75_000;
-// A browser opens at most six connections to a host for all tabs together, so a hidden tab closes its own.
-const HIDDEN_MS = 30_000;
+// A browser opens at most six connections to a host for all tabs together. So only the tab that was hidden last keeps
+// its own, for its title and its notifications.
+const HIDDEN_TABS = "lmgateway.hidden";
 
 /**
  * Calls `onEvent({name, data})` for each event, `onState("live" | "lost" | "paused")` when that changes, and
@@ -23,39 +24,40 @@ export class Stream {
   #pauseMs = FIRST_PAUSE_MS;
   #connection = null;
   #timer = 0;
+  #hiddenTabs = new BroadcastChannel(HIDDEN_TABS);
+  #isReleased = false;
 
   constructor(onEvent, onState, onForbidden) {
     this.#onEvent = onEvent;
     this.#onState = onState;
     this.#onForbidden = onForbidden;
     document.addEventListener("visibilitychange", () => this.#visibilityChanged());
+    this.#hiddenTabs.addEventListener("message", () => document.hidden && this.#release());
     addEventListener("online", () => this.#again(0));
+    if (document.hidden) this.#hiddenTabs.postMessage("");
     this.#connect();
   }
 
   #visibilityChanged() {
     if (document.hidden) {
-      if (this.#connection !== null) this.#later(HIDDEN_MS, () => this.#release());
-    } else if (this.#connection === null) {
-      this.#again(0);
+      this.#hiddenTabs.postMessage("");
     } else {
-      clearTimeout(this.#timer);
+      this.#isReleased = false;
+      this.#again(0);
     }
   }
 
   #release() {
+    this.#isReleased = true;
+    clearTimeout(this.#timer);
     this.#connection?.abort();
     this.#onState("paused");
   }
 
-  #later(milliseconds, action) {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, milliseconds);
-  }
-
   #again(milliseconds) {
-    if (this.#connection !== null) return;
-    this.#later(milliseconds, () => this.#connect());
+    if (this.#connection !== null || this.#isReleased) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), milliseconds);
   }
 
   async #connect() {
@@ -71,7 +73,7 @@ export class Stream {
       connection.abort();
       this.#connection = null;
     }
-    if (document.hidden) return;
+    if (this.#isReleased) return;
     this.#onState("lost");
     this.#again(this.#pauseMs * (0.75 + Math.random() / 2));
     this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);

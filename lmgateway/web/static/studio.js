@@ -7,15 +7,18 @@ import { whileVisible } from "./visible.js";
 
 const SECONDS = 10;
 
-/** Poll; `changed(isReachable)` is called when the result changes. Returns a function that polls at once. */
-export function watchStudio(changed) {
+/**
+ * Poll, and while `isNeeded` is true also in a hidden page. `changed(isReachable)` is called when the result changes.
+ * Returns a function that polls at once.
+ */
+export function watchStudio(changed, isNeeded) {
   let before = null;
   return whileVisible(SECONDS, async () => {
     const state = await ask();
     show(state);
     if (state.reachable !== before) changed(state.reachable);
     before = state.reachable;
-  });
+  }, isNeeded);
 }
 
 async function ask() {

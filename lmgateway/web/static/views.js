@@ -1,8 +1,11 @@
 // The page's views, which the fragment of its URL selects.
 
 import { byId } from "./dom.js";
+import { showViewInTitle } from "./title.js";
 
 const LINKS = "#views a";
+// Views that have become parts of others, for bookmarks.
+const MOVED = { overview: "now", usage: "people", keys: "people" };
 
 export class Views {
   #views = new Map();
@@ -26,17 +29,28 @@ export class Views {
     return this.#current === name;
   }
 
+  #asked() {
+    const asked = location.hash.slice(1);
+    const moved = MOVED[asked];
+    if (this.#views.has(asked)) return asked;
+    if (!this.#views.has(moved)) return this.#views.keys().next().value;
+    history.replaceState(null, "", `#${moved}`);
+    return moved;
+  }
+
   #show() {
     const before = this.#current;
-    const asked = location.hash.slice(1);
-    this.#current = this.#views.has(asked) ? asked : this.#views.keys().next().value;
+    this.#current = this.#asked();
     if (this.#current === before) return;
     for (const view of document.querySelectorAll(".view")) view.hidden = view.id !== `view-${this.#current}`;
     for (const link of document.querySelectorAll(LINKS)) {
       const isCurrent = this.isShown(link.hash.slice(1));
-      if (isCurrent) document.title = `${link.textContent} · lmgateway`;
-      if (isCurrent) link.setAttribute("aria-current", "page");
-      else link.removeAttribute("aria-current");
+      if (isCurrent) {
+        showViewInTitle(link.textContent);
+        link.setAttribute("aria-current", "page");
+        // On a phone the links are a line that scrolls.
+        link.scrollIntoView({ block: "nearest", inline: "center" });
+      } else link.removeAttribute("aria-current");
     }
     if (before !== null) {
       scrollTo(0, 0);

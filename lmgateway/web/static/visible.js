@@ -1,14 +1,14 @@
 // Repeating an action while the page is visible.
 
 /**
- * Run the action now, periodically while the page is visible, and when it becomes visible again.
- * Returns a function that runs it at once.
+ * Run the action now, periodically while the page is visible, and when it becomes visible again. While `isNeeded` is
+ * true, a hidden page does so too. Returns a function that runs it at once.
  */
-export function whileVisible(seconds, action) {
+export function whileVisible(seconds, action, isNeeded = () => false) {
   let timer = 0;
   const turn = async () => {
     clearTimeout(timer);
-    if (document.hidden) return;
+    if (document.hidden && !isNeeded()) return;
     await action();
     clearTimeout(timer);
     timer = setTimeout(turn, seconds * 1000);

@@ -46,6 +46,16 @@ def test_doors_that_do_not_fit(host: str, allowlist: list[str] | None, starts: l
     assert [finding.level == "ok" for finding in findings] == as_it_should_be
 
 
+def test_a_container_has_a_network_of_its_own() -> None:
+    """The allowlist of the host's network is right, if Docker leaves clients their addresses."""
+    config = msgspec.convert({"network": {"ip_allowlist": MOVED}}, Config, dec_hook=decode_custom)
+    _, finding = examine(config, [HERE], needs_key=True, is_container=True)
+    assert (finding.level, "this container's own network, 192.168.1.0/24" in finding.message) == (
+        "note",
+        True,
+    )
+
+
 @pytest.mark.parametrize(
     ("tables", "needs_key", "noted"),
     [

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from lmgateway.cli import machine
 from lmgateway.cli.doctor.listening import examine
 from lmgateway.cli.doctor.processes import examine_age
 from lmgateway.cli.machine import LanAddress
@@ -118,3 +119,16 @@ async def test_own_address_in_the_lan(patient: Patient, host: str, level: str) -
         runs, finding = await examine(config(patient, server={"host": "0.0.0.0"}), [SECOND])
     assert (runs.level, finding.level) == ("ok", level)
     assert f"http://127.0.0.2:{patient.port}" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("is_container", "message"), [(True, "the published port."), (False, "Other machines")]
+)
+async def test_the_address_of_a_container(
+    patient: Patient, is_container: bool, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Usually no other machine reaches it: its host forwards a port."""
+    monkeypatch.setattr(machine, "is_container", lambda: is_container)
+    async with running_gateway(patient.tables(), patient.port, host="0.0.0.0"):
+        _, finding = await examine(config(patient, server={"host": "0.0.0.0"}), [SECOND])
+    assert (finding.level, message in finding.message) == ("ok", True)

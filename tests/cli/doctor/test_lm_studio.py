@@ -6,11 +6,13 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 from yarl import URL
 
+from lmgateway.cli import discovery
 from lmgateway.cli.doctor.lm_studio import examine
 from lmgateway.config import LMStudio
 from lmgateway.simulator import Simulator, Switches
@@ -79,6 +81,24 @@ async def test_a_gateway_instead(start_gateway: StartGateway) -> None:
     findings = await examine(LMStudio(base_url=URL(gateway.base_url)))
     message = f"The server at {gateway.base_url} is an lmgateway, not LM Studio."
     assert messages(findings) == [("problem", message)]
+
+
+async def test_one_that_is_started_meanwhile(
+    studio: tuple[Simulator, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It isn't told to be at another address than its own."""
+    probe, results = discovery.probe, [discovery.ProbeResult(kind="nothing", base_url=URL(studio[1]))]
+
+    async def late(base_url: URL, *more: Any, **options: Any) -> discovery.ProbeResult:
+        return results.pop() if results else await probe(base_url, *more, **options)
+
+    async def found(_token: str) -> discovery.SearchResult:
+        return discovery.SearchResult(await probe(URL(studio[1])), runs_without_server=False)
+
+    monkeypatch.setattr(discovery, "probe", late)
+    monkeypatch.setattr(discovery, "search", found)
+    (finding, *_) = await examine(LMStudio(base_url=URL(studio[1])))
+    assert finding.level == "ok"
 
 
 async def test_https_to_plain_http(studio: tuple[Simulator, str]) -> None:

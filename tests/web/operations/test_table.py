@@ -108,6 +108,7 @@ SCOPE_OF = (
     (r"\w+ /(v1|api/v0|api/v1)(/|\Z)", "inference"),
     (r"\w+ /(chat|completions|models|embeddings|responses|messages|images|audio)(/|\Z)", "inference"),
     (r"GET (/|/health|/docs|/openapi\.json|/lmstudio-greeting)\Z", None),
+    (r"POST /dashboard/qr\Z", None),
     (r"GET /(dashboard|docs)(/|\Z)", None),
 )
 

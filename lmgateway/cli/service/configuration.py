@@ -1,0 +1,128 @@
+"""The service's configuration, made of the one with which the gateway ran so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from ... import settings
+from ...config import Config
+from ...errors import ConfigError
+from .. import manual
+from . import toml_text
+from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, LOG_DROP_IN, SERVICE, Places
+from .toml_text import Change
+
+_TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
+_CREDENTIALS = f"/run/credentials/{SERVICE}/"
+_PATHS = (*_TLS, "server.state_dir", "lmstudio.log_dir")
+# Of the units: TimeoutStopSec=40, and a margin to close what is open.
+_UNIT_DRAIN_SECONDS, _MARGIN_SECONDS = 30, 10
+
+
+class ServiceConfig(Struct, frozen=True):
+    """`text` is for config.toml, `secrets` are by the settings' paths, and `drop_ins` are for the unit.
+
+    An empty drop-in isn't needed. `moved` names the settings that other sources than the file had set.
+    """
+
+    text: str
+    secrets: Mapping[str, str]
+    drop_ins: Mapping[str, str]
+    moved: list[str]
+
+
+def check(loaded: settings.Loaded) -> None:
+    """Raises ConfigError for what a service can't have."""
+    if loaded.config.server.port == 0:
+        raise ConfigError(
+            ["server.port: 0 is another port at each start. Choose a fixed one for the clients."]
+        )
+    for path in _TLS:
+        value = str(loaded.value(path))
+        if value and not value.startswith(_CREDENTIALS) and not Path(value).is_file():
+            raise ConfigError([f"{path}: there is no file {value}"])
+
+
+def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
+    """Raises ConfigError if a setting is written in a way in which it can't be changed."""
+    file = loaded.file
+    text = file.read_text("utf-8-sig") if file else ""
+    moved = list(_changes_of_sources(loaded))
+    changes = [*(change for change, _ in moved), *_changes_of_paths(loaded, places)]
+    secrets = {}
+    if not places.is_user:
+        secrets = {path: value for path in _secret_paths() if (value := str(loaded.value(path)))}
+        # Last: a secret of another source was set above, and goes to its own file too.
+        changes += [
+            Change(path, f"# {path.rpartition('.')[2]} is in {places.secret(path)}")
+            for path in _secret_paths()
+        ]
+        text = text.replace(manual.CONTAINS_KEY, "Its secrets are in files of their own.")
+    edited = toml_text.edit(text, changes, str(file))
+    drop_ins = {
+        DRAIN_DROP_IN: _drain(loaded.config),
+        LOG_DROP_IN: _log(loaded.config, places),
+        **_certificate(loaded.config, places),
+    }
+    return ServiceConfig(edited, secrets, drop_ins, [about for _, about in moved])
+
+
+def _secret_paths() -> Iterator[str]:
+    return (path for path, setting in settings.SETTINGS.items() if setting.secret)
+
+
+def _changes_of_sources(loaded: settings.Loaded) -> Iterator[tuple[Change, str]]:
+    """Yield what .env and the environment set, which the service doesn't read."""
+    for path, value in loaded.values.items():
+        if value.origin not in {settings.DEFAULT_ORIGIN, str(loaded.file)}:
+            yield toml_text.set_to(path, value.setting.literal(value.value)), f"{path} of {value.origin}"
+
+
+def _changes_of_paths(loaded: settings.Loaded, places: Places) -> Iterator[Change]:
+    """Yield absolute paths, because the service starts in another folder."""
+    for path in _PATHS:
+        value, setting = str(loaded.value(path)), settings.SETTINGS[path]
+        if not value:
+            continue
+        if not places.is_user and path in _TLS:
+            value = f"{_CREDENTIALS}{_TLS[path]}"
+        elif not places.is_user and path == "server.state_dir":
+            yield Change(path, f"# systemd sets state_dir: {places.state}")
+            continue
+        yield toml_text.set_to(path, setting.literal(str(Path(value).absolute())))
+
+
+def _drain(config: Config) -> str:
+    seconds = config.server.drain_seconds
+    if seconds <= _UNIT_DRAIN_SECONDS:
+        return ""
+    longer = round(seconds) + _MARGIN_SECONDS
+    return f"[Service]\n# Longer than server.drain_seconds.\nTimeoutStopSec={longer}\n"
+
+
+def _log(config: Config, places: Places) -> str:
+    """Let the sandbox show LM Studio's log if that is in a home folder. The files' own modes still count."""
+    folder = Path(config.lmstudio.log_dir).absolute()
+    if not config.lmstudio.log_dir or not any(folder.is_relative_to(closed) for closed in places.closed):
+        return ""
+    return f"[Service]\n# lmstudio.log_dir\nProtectHome=tmpfs\nBindReadOnlyPaths=-{_escaped(folder)}\n"
+
+
+def _certificate(config: Config, places: Places) -> dict[str, str]:
+    """Return the drop-in by which systemd reads the certificate; {} if it is to stay as it is."""
+    files = {name: getattr(config.server, path.rpartition(".")[2]) for path, name in _TLS.items()}
+    if places.is_user or any(file.startswith(_CREDENTIALS) for file in files.values()):
+        return {}
+    if not config.server.tls_cert:
+        return {CERTIFICATE_DROP_IN: ""}
+    lines = [f"LoadCredential={name}:{_escaped(Path(file).absolute())}" for name, file in files.items()]
+    text = "\n".join(["[Service]", "# systemd reads these as root, at each start.", *lines, ""])
+    return {CERTIFICATE_DROP_IN: text}
+
+
+def _escaped(path: Path) -> str:
+    """Return the path for a unit, in which % begins a specifier."""
+    return str(path).replace("%", "%%")
