@@ -18,6 +18,7 @@ from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from .flow_control import ResumesOnceProtocol, fail_reader
+from .inline_tasks import without_tasks
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -50,6 +51,7 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         # aiohttp drops its reference when it begins to close the transport; a slow reader may keep it open.
         self.wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
+        self._loop = without_tasks(self._loop)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -79,10 +81,13 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
         fail_reader(body, RequestPayloadError("Trailers are too long"), HttpProcessingError())
         return True
 
-    def response_finished(self) -> None:
+    async def response_finished(self) -> None:
         """To be called after finish_response(), which parses the input after a refused Upgrade."""
         if self._request_count != self._followed and self._messages:
             self._heads_parsed(sys.maxsize)
+        if not self._last_body.is_eof():
+            # aiohttp reads the rest next. An upload that was cancelled still waits for more of the body.
+            await asyncio.sleep(0)
 
     def _heads_parsed(self, size: int) -> None:
         self._followed = self._request_count

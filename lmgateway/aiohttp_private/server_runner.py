@@ -10,11 +10,16 @@ from aiohttp import HttpVersion11, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import ERROR
+from aiohttp.web_urldispatcher import UrlMappingMatchInfo
 from multidict import CIMultiDictProxy
 
 from .server_protocol import ServerProtocol
 
 MakeProtocol = Callable[..., ServerProtocol]
+
+# How many routes are cached, and the longest path of one: clients choose the paths.
+MAX_FOUND = 256
+MAX_CACHED_PATH = 128
 
 
 class ProtocolRunner(web.AppRunner):
@@ -57,7 +62,7 @@ class ProtocolRunner(web.AppRunner):
             return request
 
         return _Server(
-            _Dispatcher(self.app).handle,
+            Dispatcher(self.app).handle,
             request_factory=make_judged_request,
             handler_cancellation=server.handler_cancellation,
             loop=server._loop,
@@ -66,29 +71,35 @@ class ProtocolRunner(web.AppRunner):
         )
 
 
-class _Dispatcher:
+class Dispatcher:
     """Does what web.Application does with a request: finds its handler, and calls it inside the middlewares.
 
     Application adds a middleware for nested applications, which the gateway has not, and looks for an Expect
-    field, which no request has here. Both take 1 % of the processor time per request.
+    field, which no request has here. Both take 1 % of the processor time per request, and so does the search
+    of a path that was requested before.
     """
 
     def __init__(self, app: web.Application) -> None:
         self._gateway = app
-        self._chains: dict[Handler, Handler] = {}
+        self.found: dict[tuple[str, str], tuple[UrlMappingMatchInfo, Handler]] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        app = self._gateway
-        match = request._match_info = await app.router.resolve(request)
-        match.add_app(app)
-        match.freeze()
-        handler = match.handler
-        chain = self._chains.get(handler)
-        if chain is None:
-            chain = self._inside_middlewares(handler)
-            if match.http_exception is None:  # the handler of an error is a new one each time
-                self._chains[handler] = chain
+        found = self.found.get((request._method, request._rel_url.raw_path))
+        request._match_info, chain = found or await self._find(request)
         return await chain(request)
+
+    async def _find(self, request: web.Request) -> tuple[UrlMappingMatchInfo, Handler]:
+        match = await self._gateway.router.resolve(request)
+        match.add_app(self._gateway)
+        match.freeze()
+        found = match, self._inside_middlewares(match.handler)
+        method, path = request._method, request._rel_url.raw_path
+        # The handler of an error is a new one each time.
+        if match.http_exception is None and len(method) + len(path) <= MAX_CACHED_PATH:
+            if len(self.found) >= MAX_FOUND:
+                self.found.clear()
+            self.found[method, path] = found
+        return found
 
     def _inside_middlewares(self, handler: Handler) -> Handler:
         for middleware in reversed(self._gateway.middlewares):

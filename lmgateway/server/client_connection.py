@@ -219,7 +219,7 @@ class ClientConnection(ServerProtocol):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         finished = await super().finish_response(request, resp, start_time)
-        self.response_finished()
+        await self.response_finished()
         self._active_at = self.now()
         if self._lingers:
             await self._linger()

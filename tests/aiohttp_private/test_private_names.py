@@ -84,8 +84,10 @@ OF_OTHERS = (
     "_loop",
     "_make_server",
     "_match_info",
+    "_method",
     "_payload_writer",
     "_prepare_hook",
+    "_rel_url",
     "_replace",
     "_serialize_headers",
 )
