@@ -109,6 +109,7 @@ class RequestCancelled(BadRequest):
     """Somebody cancelled the request. It is a 400, so that client libraries don't retry it."""
 
     code = "request_cancelled"
+    ends_stream_as_event = True
 
 
 class Unauthorized(GatewayError):

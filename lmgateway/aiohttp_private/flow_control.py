@@ -43,7 +43,9 @@ def unread_end(body: StreamReader, pieces: int) -> bytes:
     if body is EMPTY_PAYLOAD:
         return b""
     buffer = body._buffer
-    return b"".join([buffer[place] for place in range(-min(len(buffer), pieces), 0)])
+    first = max(len(buffer) - pieces, 0)
+    end = b"".join([buffer[place] for place in range(first, len(buffer))])
+    return end if first else end[body._buffer_offset :]
 
 
 def fail_reader(body: StreamReader, error: Exception, cause: BaseException) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from .. import errors
 from ..text import repaired
 from .chat_display import Display
+from .connection_failures import CUT_SHORT
 from .failures import EX_NOINPUT, EX_UNAVAILABLE, RequestFailed
 from .gateway_client import GatewayClient, exit_status
 from .waiting import Waiting
@@ -28,7 +29,6 @@ _HOW_TO_NAME = (
     "No model is named, active or loaded. Name one with --model, or load one with `lmgateway load NAME`; "
     "`lmgateway models` lists them."
 )
-_INCOMPLETE = "The answer is incomplete: the connection ended before it."
 
 
 class _Delta(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ class Answer:
             if data == "[DONE]":
                 return
             self._take(_chunk(data), display)
-        raise RequestFailed(_INCOMPLETE, EX_UNAVAILABLE)
+        raise RequestFailed(CUT_SHORT, EX_UNAVAILABLE)
 
     def _take(self, chunk: _Chunk, display: Display) -> None:
         if chunk.error is not None:
@@ -124,4 +124,4 @@ def _failure(error: Any) -> RequestFailed:
             return RequestFailed(sentence, exit_status(_STATUS.get(code, 500)))
         case {"message": str(sentence)} | str(sentence):
             return RequestFailed(sentence, exit_status(500))
-    return RequestFailed(_INCOMPLETE, EX_UNAVAILABLE)
+    return RequestFailed(CUT_SHORT, EX_UNAVAILABLE)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -15,8 +14,9 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
-from ..text import clean_name
+from ..aiohttp_private.flow_control import unread_end
 from . import certificates
+from .connection_failures import redirected, unreachable
 from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
@@ -25,7 +25,6 @@ CONNECT_SECONDS = 5
 # For the longest line of an event: aiohttp fails for one that is longer than twice its buffer.
 EVENT_BYTES = 512 * 1024
 _NOT_A_GATEWAY = "The server at this address isn't an lmgateway."
-_HOW_TO_CONNECT = "Start a gateway with `lmgateway serve`, or give its address with --url."
 _WHERE_FROM = (
     "The owner's is auth.api_key in the gateway's config.toml. It makes others: `lmgateway keys add NAME`."
 )
@@ -34,9 +33,6 @@ _WRONG_KEY = (
     f"--key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
 )
 _NO_KEY = f"The gateway requires a key. Give it with --key, or in GATEWAY_API_KEY. {_WHERE_FROM}"
-# Of X509_STORE_CTX_get_error(3).
-_EXPIRED = 10
-_OTHER_NAME = (62, 64)
 
 
 class Event(NamedTuple):
@@ -103,8 +99,14 @@ class GatewayClient:
         async with self._response("POST", path, json=body, headers=headers) as response:
             if response.content_type != "text/event-stream":
                 raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
-            async for line in response.content:
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+            try:
+                async for line in response.content:
+                    yield _text(line)
+            except aiohttp.ClientError:
+                # aiohttp's reader fails at once, also if its buffer still has the event that says why.
+                for line in unread_end(response.content, sys.maxsize).splitlines():
+                    yield _text(line)
+                raise
 
     @asynccontextmanager
     async def _response(
@@ -114,7 +116,7 @@ class GatewayClient:
             # A redirect would send the key, which isn't in a field that aiohttp drops, to another host.
             async with self._session.request(method, path, allow_redirects=False, **options) as response:
                 if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
-                    raise RequestFailed(_redirected(self._place, response), EX_UNAVAILABLE)
+                    raise RequestFailed(redirected(self._place, response), EX_UNAVAILABLE)
                 if not response.ok:
                     raise await self._failure(response)
                 yield response
@@ -122,7 +124,7 @@ class GatewayClient:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
         # Before ValueError, because ClientConnectorCertificateError is a subclass of both.
         except aiohttp.ClientError as exc:
-            raise RequestFailed(_unreachable(self._place, exc), EX_UNAVAILABLE) from exc
+            raise RequestFailed(unreachable(self._place, exc), EX_UNAVAILABLE) from exc
         except (ValueError, RecursionError) as exc:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
 
@@ -145,6 +147,10 @@ class GatewayClient:
         return RequestFailed(sentence, status, http_status=response.status)
 
 
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r\n")
+
+
 def exit_status(http_status: int) -> int:
     return _EXIT_STATUS.get(http_status, 1)
 
@@ -157,48 +163,6 @@ def _sentence(answer: Mapping[str, Any]) -> object:
         case {"status": "unavailable", "lmstudio": {"baseUrl": place}}:
             return f"LM Studio doesn't answer at {place}."
     return None
-
-
-def _redirected(place: URL, response: aiohttp.ClientResponse) -> str:
-    shown = clean_name(response.headers.get("Location", "")) or "nowhere"
-    return f"{place} redirects to {shown}, which isn't followed. If the gateway is there, name it with --url."
-
-
-def _unreachable(place: URL, exc: aiohttp.ClientError) -> str:
-    match exc:
-        case aiohttp.ClientConnectorCertificateError():
-            return f"The certificate of {place} isn't trusted: {_untrusted(exc.certificate_error)}"
-        case aiohttp.ClientSSLError():
-            return f"The server at {place} doesn't use TLS. Write http:// in --url."
-        case aiohttp.ClientConnectorError():
-            return f"Nothing answers at {place}: {_system_message(exc.os_error)}. {_HOW_TO_CONNECT}"
-        case aiohttp.ConnectionTimeoutError():
-            return f"Nothing answers at {place}. {_HOW_TO_CONNECT}"
-        case aiohttp.ServerDisconnectedError():
-            return f"{place} closed the connection. If it uses TLS, write https:// in --url."
-    return f"The connection to {place} was lost: {exc}"
-
-
-def _untrusted(exc: Exception) -> str:
-    """Return why OpenSSL doesn't trust a certificate, and what to do."""
-    if not isinstance(exc, ssl.SSLCertVerificationError):
-        return str(exc)
-    reason = exc.verify_message
-    if exc.verify_code == _EXPIRED:
-        return f"{reason}. Renew it on the gateway's machine."
-    if exc.verify_code in _OTHER_NAME:
-        return f"{reason} Write a name that it has in --url, or give the certificate itself with --ca FILE."
-    return (
-        f"{reason}. If it is the gateway's own, copy the file server.tls_cert from the gateway's machine, "
-        "and give it with --ca FILE."
-    )
-
-
-def _system_message(error: OSError) -> str:
-    # asyncio's message would repeat the address.
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)
 
 
 @asynccontextmanager

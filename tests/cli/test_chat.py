@@ -32,6 +32,7 @@ def said(text: str, **delta: str) -> str:
     return f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': text, **delta}}]})}\n\n"
 
 
+CUT_SHORT = "The gateway or LM Studio ended the answer before it was complete."
 HELLO = said("Hel") + said("lo.") + DONE
 
 
@@ -177,7 +178,7 @@ def failed(**error: object) -> str:
         (failed(message="It is away.", code="upstream_unavailable"), 69, "It is away."),
         (failed(message="It fell over.", code=None), 1, "It fell over."),
         ('event: error\ndata: {"error": "A sentence."}\n\n', 1, "A sentence."),
-        ("", 69, "The answer is incomplete: the connection ended before it."),
+        ("", 69, CUT_SHORT),
         ("data: {\n\n", 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
         ('data: {"choices": 1}\n\n', 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
     ],
@@ -230,6 +231,41 @@ async def generate(_request: Received, reader: asyncio.StreamReader, writer: asy
     """Begin an answer, and go on until the peer leaves."""
     writer.write(STREAM_HEAD + chunk(said("Hel").encode()))
     await reader.read()
+
+
+async def test_a_cancelled_answer(
+    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """It ends with the gateway's sentence, although the connection is broken just behind it."""
+    upstream.script = generate
+    gateway = await start_gateway(upstream.base_url)
+    async with on_terminal("chat", "Hi", "--url", gateway.base_url, cwd=tmp_path) as terminal:
+        await terminal.until("Hel")
+        async with gateway.client.get(gateway.url("/debug/requests")) as response:
+            (running,) = (await response.json())["running"]
+        url = gateway.url(f"/debug/requests/{running['requestId']}")
+        async with gateway.client.delete(url) as response:
+            assert response.status == 200
+        assert await terminal.ends() == 65
+    assert terminal.shown == "Hel\r\nlmgateway: The request was cancelled at the gateway.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("event", "sentence"),
+    [("", CUT_SHORT), ("\n\n" + failed(message="Cancelled."), "Cancelled.")],
+)
+async def test_a_broken_connection(event: str, sentence: str, tmp_path: Path) -> None:
+    """The event before it says why the answer ended. aiohttp's own words are for nobody."""
+
+    async def breaks_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(said("Hel").encode()) + chunk(event.encode()) * bool(event))
+        writer.close()
+
+    async with await asyncio.start_server(breaks_off, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        status, out, err = await piped("Hi", "--url", url, cwd=tmp_path)
+    assert (out, err) == (b"Hel\n", f"lmgateway: {sentence}\n")
+    assert status == (1 if event else 69)
 
 
 async def test_ctrl_c_ends_the_answer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,7 +14,7 @@ from tests.support.gateway import Gateway
 from tests.support.keys import OWNER, call, make_key
 from tests.support.raw_client import RawClient, raw_client
 from tests.support.requests import json_post, request
-from tests.support.upstream import ScriptedUpstream, silent
+from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk, silent
 from tests.support.waiting import PATIENCE_SECONDS
 
 ID = "chosen-by-the-client"
@@ -58,6 +59,29 @@ async def test_a_key_ends_its_own_request(gateway: Gateway, upstream: ScriptedUp
         assert (answer.status, b"request_cancelled" in answer.body) == (400, True)
         await asyncio.wait_for(upstream.gone.get(), PATIENCE_SECONDS)
         assert (await cancel(gateway, key))[0] == 404
+
+
+async def test_a_stream_ends_with_an_error_event(gateway: Gateway, upstream: ScriptedUpstream) -> None:
+    """Behind the broken connection alone, a client would suspect the network. It isn't a clean end."""
+
+    async def script(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD + chunk(b'data: {"choices": []}\n\n'))
+        await reader.read()
+
+    upstream.script = script
+    async with raw_client(gateway.port) as client:
+        lines = (b"X-Request-Id: " + ID.encode(), b"Authorization: Bearer " + OWNER.encode())
+        await client.send(json_post(b"/v1/chat/completions", b'{"model": "m", "stream": true}', *lines))
+        await asyncio.wait_for(client.reader.readuntil(b"[]}\n\n\r\n"), PATIENCE_SECONDS)
+        assert (await cancel(gateway, OWNER))[0] == 200
+        rest = await asyncio.wait_for(client.reader.read(), PATIENCE_SECONDS)
+    size, event = rest.removesuffix(b"\r\n").split(b"\r\n", 1)
+    assert int(size, 16) == len(event)  # without the last chunk
+    error = json.loads(event.removeprefix(b"data: "))["error"]
+    assert (error["code"], error["message"]) == (
+        "request_cancelled",
+        "The request was cancelled at the gateway.",
+    )
 
 
 async def test_also_without_a_key_at_its_address(gateway: Gateway, upstream: ScriptedUpstream) -> None:

@@ -38,8 +38,9 @@ async def test_the_last_pieces_are_shown_and_stay() -> None:
     """What was read already isn't among them."""
     body = StreamReader(BaseProtocol(asyncio.get_running_loop()), 1024, loop=asyncio.get_running_loop())
     assert unread_end(body, 2) == b""
-    for piece in (b"a", b"b", b"c"):
+    for piece in (b"-a", b"b", b"c"):
         body.feed_data(piece)
+    assert await body.readexactly(1) == b"-"
     assert (unread_end(body, 2), unread_end(body, 9)) == (b"bc", b"abc")
     assert await body.readany() == b"abc"
     assert unread_end(body, 2) == b""
