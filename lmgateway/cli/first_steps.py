@@ -36,7 +36,6 @@ def describe(
         _addresses(loaded.config, urls),
         "",
         f"Start the gateway with `{_command('serve', path)}`.",
-        f"Its dashboard is at {access.base_url}/dashboard.",
         "If something doesn't work, run `lmgateway doctor`.",
         "",
         *_about_keys(path),
@@ -45,6 +44,12 @@ def describe(
         *_about_models(model),
         "",
         client_snippets.all_lines(access),
+        "",
+        "Your key, with which you also sign in to the dashboard:",
+        "",
+        access.key,
+        "",
+        f"Dashboard, once the gateway runs: {access.base_url}/dashboard",
     )
     return "\n".join(lines)
 
@@ -61,6 +66,7 @@ def _lm_studio(config: Config, search: SearchResult, path: Path) -> Iterator[str
         runs = search.runs_without_server
         state = "LM Studio is running, but its server is stopped" if runs else "LM Studio doesn't answer"
         yield f"{state}. The gateway will connect to {base_url}. {START_LM_STUDIO}"
+        yield f"If it runs on another machine: `{_again(path)} --set lmstudio.base_url=http://ADDRESS:1234`"
         yield from address_hints()
     elif server.refused:
         yield (
@@ -111,6 +117,11 @@ def _about_keys(path: Path) -> Iterator[str]:
 def _command(command: str, path: Path) -> str:
     is_usual = files.find_file(None, os.environ) == path
     return f"lmgateway {command}" + ("" if is_usual else f" --config {shlex.quote(str(path))}")
+
+
+def _again(path: Path) -> str:
+    is_usual = files.find_file(None, os.environ) == path
+    return "lmgateway init --force" + ("" if is_usual else f" --output {shlex.quote(str(path))}")
 
 
 def _about_models(model: str | None) -> Iterator[str]:

@@ -7,6 +7,7 @@ import asyncio
 import getpass
 import os
 import sys
+import tomllib
 from pathlib import Path
 
 from .. import settings
@@ -18,6 +19,9 @@ from .advice import MAKE_A_TOKEN
 from .options import command_line, warn_of_sources
 from .output import say, say_lines
 from .urls import lan_urls, own_url
+
+_KEPT = "Its key is kept, so clients need no change. --new-key replaces it too."
+_REPLACED = "Its key, if it had one, isn't in the new file: give clients the one below."
 
 
 def init(options: argparse.Namespace) -> int:
@@ -37,13 +41,16 @@ def init(options: argparse.Namespace) -> int:
     search, token = asyncio.run(_find_lm_studio(given))
     interfaces = machine.interfaces()
     networks = interfaces.lan
-    values = _values(given, search, token, networks)
+    kept = "" if options.new_key else _key_in(path)
+    values = _values(given, search, token, networks, kept or make_key())
     literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     backup = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
     # On Windows the folder's permissions decide who can read the file.
     say(f"Wrote {path}{', which only you can read' if os.name == 'posix' else ''}.")
     if backup is not None:
-        say(f"Saved the previous file as {backup}. Its key is invalid once the gateway loads the new file.")
+        say(f"Saved the previous file as {backup}.")
+        is_kept = bool(kept) and values.get("auth.api_key") == kept
+        say(_KEPT if is_kept else _REPLACED)
     loaded = settings.load(file=path, environ=os.environ)
     say_lines(first_steps.describe(loaded, search, interfaces, path=path))
     if options.qr:
@@ -51,6 +58,17 @@ def init(options: argparse.Namespace) -> int:
         url = next(iter(lan_urls(loaded.config, interfaces.lan)), own_url(loaded.config))
         sign_in_code.show(url, loaded.config.auth.api_key)
     return 0
+
+
+def _key_in(path: Path) -> str:
+    """Return the key in the file that is replaced, or "" if there is none, or the file isn't TOML."""
+    try:
+        match tomllib.loads(path.read_text(encoding="utf-8")):
+            case {"auth": {"api_key": str(key)}}:
+                return key
+    except (OSError, ValueError):
+        return ""  # there is none yet, or it is replaced because it is broken
+    return ""
 
 
 async def _find_lm_studio(given: settings.Loaded) -> tuple[discovery.SearchResult, str]:
@@ -71,7 +89,11 @@ async def _find_lm_studio(given: settings.Loaded) -> tuple[discovery.SearchResul
 
 
 def _values(
-    given: settings.Loaded, search: discovery.SearchResult, token: str, networks: list[machine.LanAddress]
+    given: settings.Loaded,
+    search: discovery.SearchResult,
+    token: str,
+    networks: list[machine.LanAddress],
+    key: str,
 ) -> dict[str, object]:
     """Return the settings to write: the options' and, unless the environment sets them, the detected ones."""
     host = machine.host_for(networks, ipv6=machine.has_ipv6())
@@ -80,7 +102,7 @@ def _values(
         allowlist.append(machine.LINK_LOCAL_V6)
     detected: dict[str, object] = {
         "server.host": host,
-        "auth.api_key": make_key(),
+        "auth.api_key": key,
         "network.ip_allowlist": list(dict.fromkeys(allowlist)),
     }
     if search.server is not None:

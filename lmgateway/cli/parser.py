@@ -70,7 +70,14 @@ def _add_setup(
         metavar="FILE",
         help="the file to write; by default $LMGATEWAY_CONFIG or ./config.toml",
     )
-    start.add_argument("--force", action="store_true", help="replace an existing file, and save a copy of it")
+    start.add_argument(
+        "--force", action="store_true", help="replace an existing file except its key, and save a copy of it"
+    )
+    start.add_argument(
+        "--new-key",
+        action="store_true",
+        help="with --force, also replace the key, which all clients need then",
+    )
     start.add_argument(
         "--qr", action="store_true", help="show a QR code that signs a phone in to the dashboard with the key"
     )

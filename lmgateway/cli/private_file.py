@@ -17,7 +17,10 @@ def check(path: Path, *, replace: bool) -> None:
     if path.is_dir():
         raise CannotWrite(f"{path} is a folder. Name a file in it, with --output.")
     if path.exists() and not replace:
-        raise CannotWrite(f"{path} exists already. --force replaces it, and saves a copy of it beside it.")
+        raise CannotWrite(
+            f"{path} exists already. Your key is auth.api_key in it, and the dashboard's Connect page has "
+            "the lines for clients. --force replaces the file, keeps the key, and saves a copy beside it."
+        )
 
 
 def write(path: Path, text: str, *, replace: bool) -> Path | None:

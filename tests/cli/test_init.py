@@ -130,6 +130,8 @@ async def test_finds_no_lm_studio(place: Place) -> None:
     assert status == 0
     assert "LM Studio doesn't answer. The gateway will connect to http://127.0.0.1:9." in output
     assert "lms server start" in output
+    another = "`lmgateway init --force --set lmstudio.base_url=http://ADDRESS:1234`"
+    assert f"If it runs on another machine: {another}" in output
     assert "Replace your-model by a model's name" in output
     assert "base_url" not in tomllib.loads(place.config.read_text())["lmstudio"]
 
@@ -146,18 +148,39 @@ async def test_overwrites_nothing(place: Place, studio: Simulator) -> None:
     status, output = await place.run("init")
     assert (status, place.config.read_text()) == (73, "precious")
     assert output == (
-        "lmgateway: config.toml exists already. --force replaces it, and saves a copy of it beside it.\n"
+        "lmgateway: config.toml exists already. Your key is auth.api_key in it, and the dashboard's Connect "
+        "page has the lines for clients. --force replaces the file, keeps the key, and saves a copy beside "
+        "it.\n"
     )
     assert (await place.run("init", "--force"))[0] == 0
     first = place.config.read_text()
     status, output = await place.run("init", "--force")
     assert status == 0
-    assert "config.toml.bak1. Its key is invalid" in output
+    assert "config.toml.bak1.\nIts key is kept, so clients need no change." in output
     backups = [place.folder / name for name in ("config.toml.bak", "config.toml.bak1")]
     assert [backup.read_text() for backup in backups] == ["precious", first]
     assert {stat.S_IMODE(backup.stat().st_mode) for backup in backups} == {0o600}
-    assert place.key() not in first
+    assert tomllib.loads(first)["auth"]["api_key"] == place.key()
     assert len(list(place.folder.iterdir())) == 3
+
+
+async def test_the_key_is_replaced_when_told_to(place: Place, studio: Simulator) -> None:
+    """And it says so, because every client has the previous one."""
+    assert (await place.run("init"))[0] == 0
+    before = place.key()
+    status, output = await place.run("init", "--force", "--new-key")
+    assert (status, place.key() != before) == (0, True)
+    assert "isn't in the new file: give clients the one below." in output
+    assert "is kept" not in output
+
+
+async def test_ends_with_the_key_and_the_dashboard(place: Place, studio: Simulator) -> None:
+    """They don't scroll away above the clients' settings."""
+    status, output = await place.run("init", *ALONE)
+    assert status == 0
+    assert output.splitlines().count(place.key()) == 1
+    end = f"\n\n{place.key()}\n\nDashboard, once the gateway runs: http://127.0.0.1:8002/dashboard\n"
+    assert output.endswith(end)
 
 
 @pytest.mark.parametrize("way", ["--output", "LMGATEWAY_CONFIG"])
