@@ -22,11 +22,11 @@ from ..simulator import Simulator, switches
 from ..simulator import serve as serve_simulator
 from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
+from .demo_key import DEMO_KEY
 from .output import say, say_lines
 from .private_file import CannotWrite
 from .urls import url_of
 
-DEMO_KEY = "demo"
 DEMO_MODELS: dict[ModelType, str] = {
     "llm": "qwen2.5-7b-instruct",
     "embedding": "text-embedding-nomic-embed-text-v1.5",
@@ -66,7 +66,7 @@ def demo(options: argparse.Namespace) -> int:
         async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
             tables = {
                 "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
-                "server": {"state_dir": state_dir},
+                "server": {"host": "127.0.0.1", "state_dir": state_dir},
                 "auth": {"api_key": DEMO_KEY},
             }
             loaded = settings.load_tables(tables, "demo")

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from ..aiohttp_private.flow_control import unread_end
-from . import certificates
+from . import certificates, demo_key
 from .connection_failures import redirected, unreachable
 from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
 
@@ -136,7 +136,8 @@ class GatewayClient:
         if not isinstance(sentence, str):
             return RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE)
         if response.status == 401:
-            return RequestFailed(_WRONG_KEY if self.sends_key else _NO_KEY, status)
+            own = _WRONG_KEY if self.sends_key else _NO_KEY
+            return RequestFailed(await demo_key.hint(self._session, self._place) or own, status)
         if answer.get("status") == "not_found":
             return RequestFailed(str(answer["message"]), status)
         details = answer.get("details")

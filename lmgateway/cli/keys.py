@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -13,15 +14,15 @@ import msgspec
 
 from ..observe.clock import iso_timestamp, unix_time
 from ..schema.keys import KeyName
-from . import machine, sign_in_code
+from . import sign_in_code
+from .app_address import app_url
 from .assignments import assigned_values, json_or_text
-from .failures import EX_DATAERR, EX_USAGE, RequestFailed
+from .failures import EX_DATAERR, EX_NOPERM, EX_USAGE, RequestFailed
 from .gateway_client import GatewayClient
 from .key_tables import describe, overview
 from .models import ask_gateway
-from .options import read_settings
 from .output import say, say_answer, say_table
-from .urls import lan_urls, own_url
+from .times import checked
 
 _KEYS = "/admin/keys"
 _NOTHING = {"", "none", "never"}
@@ -58,11 +59,13 @@ def add(options: argparse.Namespace) -> int:
         )
 
     async def ask(gateway: GatewayClient) -> int:
-        key = await gateway.request("POST", _KEYS, body)
+        # Before the first key is made: after it, this request would need one.
+        url = "" if options.json else await app_url(options, gateway)
+        key = await _made(gateway, body)
         if options.json:
             return say_answer(key)
         say(f"The key {key['name']} is made. {_may_use(key)}")
-        _say_secret(options, key["key"])
+        _say_secret(options, url, key["key"])
         if key["addresses"]:
             say(f"Clients at {', '.join(key['addresses'])} need no key.")
         if not gateway.sends_key:
@@ -70,6 +73,16 @@ def add(options: argparse.Namespace) -> int:
         return 0
 
     return ask_gateway(options, ask)
+
+
+async def _made(gateway: GatewayClient, body: Mapping[str, object]) -> Any:
+    try:
+        return await gateway.request("POST", _KEYS, body)
+    except RequestFailed as exc:
+        if exc.http_status != HTTPStatus.CONFLICT:
+            raise
+        message = f"{exc} To change it: `lmgateway keys set {body['name']}`."
+        raise RequestFailed(message, exc.exit_status) from exc
 
 
 def change(options: argparse.Namespace) -> int:
@@ -95,11 +108,25 @@ def show(options: argparse.Namespace) -> int:
         answer = await gateway.request("GET", path)
         if options.json:
             return say_answer(answer)
-        key, used, left = (answer[name] for name in ("key", "used", "left")) if is_own else (answer, {}, {})
+        if is_own:
+            key, used, left = (answer[name] for name in ("key", "used", "left"))
+        else:
+            key, (used, left) = answer, await _standing(gateway, answer["name"])
         say_table(describe(key, used, left, unix_time()))
         return 0
 
     return ask_gateway(options, ask)
+
+
+async def _standing(gateway: GatewayClient, name: str) -> tuple[Any, Any]:
+    """Return what a key with limits has used, and what is left of them: nothing for one without."""
+    try:
+        report = await gateway.request("GET", "/debug/limits")
+    except RequestFailed as exc:
+        if exc.exit_status != EX_NOPERM:  # the scope `observe` is for this, `admin` for the key
+            raise
+        return {}, {}
+    return next(((one["used"], one["left"]) for one in report["keys"] if one["key"] == name), ({}, {}))
 
 
 def rotate(options: argparse.Namespace) -> int:
@@ -110,9 +137,10 @@ def rotate(options: argparse.Namespace) -> int:
         key = await gateway.request("POST", path, body)
         if options.json:
             return say_answer(key)
+        url = await app_url(options, gateway)
         ends = f"is valid for {options.grace} s more" if body.get("graceSeconds") else "is no longer accepted"
         say(f"The key {key['name']} is replaced. The previous one {ends}.")
-        _say_secret(options, key["key"])
+        _say_secret(options, url, key["key"])
         return 0
 
     return ask_gateway(options, ask)
@@ -179,7 +207,7 @@ def _end(text: str) -> str | None:
     if text.lower() in _NOTHING:
         return None
     span = _SPAN.fullmatch(text)
-    return text if span is None else _after(int(span[1]) * _SPAN_SECONDS[span[2]], text)
+    return checked("--expires", text) if span is None else _after(int(span[1]) * _SPAN_SECONDS[span[2]], text)
 
 
 def _after(seconds: float, text: str) -> str:
@@ -208,8 +236,7 @@ def _may_use(key: Mapping[str, Any]) -> str:
     return f"Its scopes: {', '.join(key['scopes'])}. Its models: {', '.join(key['models'])}."
 
 
-def _say_secret(options: argparse.Namespace, secret: str) -> None:
-    url = _app_url(options)
+def _say_secret(options: argparse.Namespace, url: str, secret: str) -> None:
     say("Copy it now: it is shown only this once, because the gateway stores only its hash.")
     say()
     say(secret)
@@ -218,11 +245,3 @@ def _say_secret(options: argparse.Namespace, secret: str) -> None:
     if options.qr:
         say()
         sign_in_code.show(url, secret)
-
-
-def _app_url(options: argparse.Namespace) -> str:
-    """Return the gateway's URL for apps, which may be on other machines."""
-    if options.url is not None:
-        return str(options.url).rstrip("/")
-    config = read_settings(options).config
-    return next(iter(lan_urls(config, machine.interfaces().lan)), own_url(config))

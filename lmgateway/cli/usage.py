@@ -15,6 +15,7 @@ from .gateway_client import GatewayClient
 from .key_tables import local_time
 from .models import ask_gateway
 from .output import say, say_json, say_lines, say_table
+from .times import checked
 
 _AGO = re.compile(r"([0-9]{1,6})([dh])")
 _HOURS = {"d": 24, "h": 1}
@@ -34,7 +35,11 @@ _COUNTS = {
 def usage(options: argparse.Namespace) -> int:
     if options.csv and options.json:
         raise RequestFailed("Choose one of --csv and --json", EX_USAGE)
-    query = {"since": _time(options.since), "until": _time(options.until), "by": options.by}
+    query = {
+        "since": _time("--since", options.since),
+        "until": _time("--until", options.until),
+        "by": options.by,
+    }
     asked = urlencode({name: value for name, value in query.items() if value is not None})
 
     async def ask(gateway: GatewayClient) -> int:
@@ -52,11 +57,13 @@ def usage(options: argparse.Namespace) -> int:
     return ask_gateway(options, ask)
 
 
-def _time(text: str | None) -> str | None:
-    """Return the ISO 8601 of a time such as `30d` or `12h` ago; another text unchanged."""
-    ago = None if text is None else _AGO.fullmatch(text)
+def _time(option: str, text: str | None) -> str | None:
+    """Return the time in ISO 8601, also of one such as `30d` or `12h` ago. Raises RequestFailed."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text)
     if ago is None:
-        return text
+        return checked(option, text)
     seconds = unix_time() - int(ago[1]) * _HOURS[ago[2]] * 3600
     if seconds < 0:
         raise RequestFailed(f"{text} is too long ago", EX_DATAERR)

@@ -21,7 +21,7 @@ from lmgateway.settings import SETTINGS
 from lmgateway.simulator.engine.switches import Switches
 from tests.cli.conftest import KEY, Commands
 from tests.conftest import StartGateway
-from tests.support.process import run
+from tests.support.process import run, run_here
 
 CHAT = "qwen2.5-7b-instruct"
 NOWHERE = "http://127.0.0.1:9"
@@ -144,6 +144,14 @@ async def test_no_gateway_to_talk_to(
         with pytest.raises(RequestFailed, match=re.escape(message)) as failed:
             await gateway.request("GET", "/admin/models")
     assert failed.value.exit_status == 69
+
+
+async def test_the_demo_refuses_another_key(start_gateway: StartGateway, tmp_path: Path) -> None:
+    """A configuration of this folder has a key, but the demo has the port."""
+    gateway = await start_gateway(NOWHERE, auth={"api_key": "demo"}, lmstudio={"connect_attempts": 1})
+    status, output = await run_here("models", "--url", gateway.base_url, "--key", "mine", cwd=tmp_path)
+    hint = f"`lmgateway demo` runs at {gateway.base_url}. Its key is demo: --key demo"
+    assert (status, output) == (77, f"lmgateway: {hint}\n")
 
 
 async def test_lm_studio_is_down(start_gateway: StartGateway, tmp_path: Path) -> None:

@@ -7,14 +7,21 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from lmgateway.cli import main
+from lmgateway.cli import machine, main
+from lmgateway.cli.demo_key import DEMO_KEY
+from lmgateway.cli.machine import LanAddress
+from lmgateway.networks import parse_address
 from lmgateway.settings import SETTINGS
 from tests.cli.conftest import KEY, Commands
 from tests.conftest import StartGateway
+from tests.support import process
+from tests.support.process import lmgateway
 from tests.support.upstream import ScriptedUpstream, answer
 
 # CONTRACT: `sk-lm-`, eight letters and digits, a colon and twenty more.
@@ -208,6 +215,31 @@ async def test_show(keys: Keys) -> None:
     assert (values["id"], values["note"], values["last used"]) == (made["id"], "laptop", "never")
 
 
+async def test_show_of_another_key_has_its_use(keys: Keys) -> None:
+    """Of a key with limits, for an admin; without the scope `observe` its settings alone."""
+    await keys("add", "alice", "--limit", "requestsPerMinute=30")
+    assert (await keys("show", "alice")).output.splitlines()[-2:] == [
+        "requests this minute  0, 30 left",
+        "tokens today          0",
+    ]
+
+
+async def test_the_address_is_where_the_gateway_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The demo, as `serve --host`, may listen elsewhere than the configuration of this folder says."""
+    lan = LanAddress("eth0", parse_address("192.168.1.10"), ip_network("192.168.1.0/24"))
+    monkeypatch.setattr(machine, "interfaces", lambda: machine.Interfaces([lan], []))
+    async with lmgateway("demo", "--port", "0", cwd=tmp_path) as demo:
+        port = await demo.port()
+        environ = {"GATEWAY_PORT": str(port), "GATEWAY_API_KEY": DEMO_KEY}
+        for action in ("add", "rotate"):
+            status, shown = await process.run_here("keys", action, "emma", cwd=tmp_path, **environ)
+            assert (status, f"as base URL http://127.0.0.1:{port}/v1 (OpenAI's API)" in shown) == (0, True), (
+                shown
+            )
+
+
 OWN = {
     "key": {
         "name": "alice",
@@ -291,7 +323,7 @@ async def test_no_other_command_prints_a_key(keys: Keys) -> None:
 FAILURES = [
     pytest.param(["add", "bob", "--scope", "infrence"], 65, "there are inference, tools", id="scope"),
     pytest.param(["add", "Bob"], 65, "name: ", id="name"),
-    pytest.param(["add", "alice"], 1, "There is a key alice already", id="taken"),
+    pytest.param(["add", "alice"], 1, "To change it: `lmgateway keys set alice`.", id="taken"),
     pytest.param(["add", "owner"], 65, "owner has a meaning of its own", id="reserved"),
     pytest.param(["add", "bob", "--limit", "requestPerMinute=3"], 65, "mean requestsPerMinute?", id="limit"),
     pytest.param(
@@ -305,7 +337,12 @@ FAILURES = [
     pytest.param(["add", "bob", "--share", "x"], 65, "share", id="share"),
     pytest.param(["add", "bob", "--model", ""], 64, "--model is empty", id="an unset variable"),
     pytest.param(["add", "bob", "--address", "home"], 65, "addresses[0]", id="address"),
-    pytest.param(["add", "bob", "--expires", "30x"], 65, "expiresAt", id="date"),
+    pytest.param(
+        ["add", "bob", "--expires", "30x"],
+        65,
+        "--expires 30x: write 30d or 12h for a span, 2026-01-31 for a date",
+        id="date",
+    ),
     pytest.param(["add", "bob", "--expires", "1999-01-01"], 65, "in the future", id="past"),
     pytest.param(["add", "bob", "--expires", "999999w"], 65, "Write never", id="beyond the calendar"),
     pytest.param(["set", "alice"], 64, "nothing to change", id="nothing to change"),

@@ -84,7 +84,7 @@ async def test_csv(commands: Commands) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        (("--since", "soon"), 65, "since: Expected a date"),
+        (("--since", "soon"), 65, "--since soon: write 30d or 12h for a span, 2026-01-31 for a date"),
         (("--since", "999999d"), 65, "too long ago"),
         (("--by", "person"), 65, "by: Unknown dimension; there are month, day, hour, key, model, box"),
         (("--csv", "--json"), 64, "--csv and --json"),

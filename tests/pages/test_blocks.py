@@ -34,7 +34,8 @@ import pytest
 import yaml
 
 from lmgateway.cli.client_snippets import Access, all_lines
-from lmgateway.cli.demo import DEMO_KEY, DEMO_MODELS
+from lmgateway.cli.demo import DEMO_MODELS
+from lmgateway.cli.demo_key import DEMO_KEY
 from lmgateway.schema.models import ActivateRequest
 from lmgateway.simulator import Pace, Simulator, serve
 from lmgateway.web.state import MODELS

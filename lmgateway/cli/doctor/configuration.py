@@ -15,7 +15,7 @@ from ...errors import ConfigError
 from ...server.tls import server_context
 from ...settings import destinations, files, ownership
 from .. import lm_studio_home
-from ..demo import DEMO_KEY
+from ..demo_key import DEMO_KEY
 from .findings import Finding
 
 _CHECK = "configuration"

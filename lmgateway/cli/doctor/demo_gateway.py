@@ -7,7 +7,7 @@ from http import HTTPStatus
 import aiohttp
 
 from ...config import Config
-from ..demo import DEMO_KEY
+from ..demo_key import DEMO_KEY
 from ..urls import url_of
 from .findings import Finding
 from .listening import SECONDS, get, is_own_address

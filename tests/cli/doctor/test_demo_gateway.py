@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from lmgateway.cli import lm_studio_home
-from lmgateway.cli.demo import DEMO_KEY
+from lmgateway.cli.demo_key import DEMO_KEY
 from lmgateway.cli.doctor.demo_gateway import runs
 from lmgateway.config import Config, decode_custom
 from tests.cli.doctor.conftest import Patient
