@@ -1,10 +1,11 @@
-"""What a request waits for until its answer begins: asked of the gateway, and shown on a terminal."""
+"""What a request waits for until its answer begins: asked of the gateway, and shown on stderr."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
@@ -12,12 +13,15 @@ from .chat_display import Display
 from .durations import duration
 from .failures import RequestFailed
 from .gateway_client import GatewayClient
+from .output import say
 from .queue_tables import waits_for
 
 Json = Mapping[str, Any]
 
 # Answers that begin sooner need no explanation.
 INTERVAL_SECONDS = 1.0
+QUIET_SECONDS = 5.0
+_WAITING = "Waiting for the answer"
 
 
 class Waiting:
@@ -27,11 +31,11 @@ class Waiting:
         self._gateway = gateway
         self._request_id = request_id
         self._display = display
+        self._may_ask = True
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> None:
-        if self._display.shows_waiting:
-            self._task = asyncio.create_task(self._show())
+        self._task = asyncio.create_task(self._show() if self._display.shows_waiting else self._say_once())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -42,20 +46,35 @@ class Waiting:
 
     async def _show(self) -> None:
         began = time.monotonic()
-        may_ask = True
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             if self._display.has_begun:
                 return
-            reason = None
-            if may_ask:
-                try:
-                    reason = describe(await self._gateway.request("GET", "/debug/queue"), self._request_id)
-                except RequestFailed:
-                    # The key lacks the scope `observe`, or the gateway is busy: the request itself says so.
-                    may_ask = False
+            reason = await self._reason()
             waited = duration(round((time.monotonic() - began) * 1000))
-            self._display.waiting(f"{reason or 'Waiting for the answer'} ({waited})")
+            self._display.waiting(f"{reason or _WAITING} ({waited})")
+
+    async def _say_once(self) -> None:
+        """Say it in a line of its own, because stderr is a file or a pipe."""
+        await asyncio.sleep(QUIET_SECONDS)
+        reason = await self._reason()
+        if not self._display.has_begun:
+            say(f"{reason or _WAITING} …", error=True)
+
+    async def _reason(self) -> str | None:
+        """Ask the gateway, until it says that it doesn't tell this key."""
+        if not self._may_ask:
+            return None
+        try:
+            reason = describe(await self._gateway.request("GET", "/debug/queue"), self._request_id)
+            await self._gateway.request("GET", "/health/ready")
+        except RequestFailed as exc:
+            if exc.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+                return f"{str(exc).rstrip('.')}, the gateway retries"
+            # The key lacks the scope `observe`, or the gateway is busy: the request itself says so.
+            self._may_ask = False
+            return None
+        return reason
 
 
 def describe(report: Json, request_id: str) -> str | None:

@@ -16,6 +16,9 @@ import psutil
 import pytest
 from aiohttp import test_utils, web
 
+from lmgateway.cli import waiting
+from lmgateway.cli.chat_display import Display
+from lmgateway.cli.gateway_client import gateway_client
 from lmgateway.cli.waiting import describe
 from tests.cli.conftest import KEY, Commands
 from tests.conftest import StartGateway
@@ -319,6 +322,50 @@ async def test_a_terminal_shows_why_it_waits(commands: Commands) -> None:
     assert answer.startswith(b"This is a")
     # The line is cleared.
     assert terminal.shown.endswith("\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("ready", "status", "line"),
+    [
+        ({"status": "ready"}, 200, "Waiting for the answer …"),
+        (
+            {"status": "unavailable", "lmstudio": {"baseUrl": "http://10.0.0.9:1234"}},
+            503,
+            "LM Studio doesn't answer at http://10.0.0.9:1234, the gateway retries …",
+        ),
+    ],
+)
+async def test_a_pipe_is_told_once_why_it_waits(
+    ready: dict[str, object],
+    status: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a line on stderr, after some seconds."""
+    monkeypatch.setattr(waiting, "QUIET_SECONDS", 0)
+
+    async def queue(_: web.Request) -> web.Response:
+        return web.json_response(IDLE)
+
+    async def health(_: web.Request) -> web.Response:
+        return web.json_response(ready, status=status)
+
+    app = web.Application()
+    app.add_routes([web.get("/debug/queue", queue), web.get("/health/ready", health)])
+    shown: list[str] = []
+
+    def has_said() -> bool:
+        shown.append(capsys.readouterr().err)
+        return bool(shown[-1])
+
+    async with (
+        test_utils.TestServer(app) as server,
+        gateway_client(str(server.make_url("/")), "") as gateway,
+        waiting.Waiting(gateway, "r", Display()),
+    ):
+        await until(has_said)
+    assert "".join(shown) == f"{line}\n"
 
 
 async def test_a_key_that_may_not_see_the_line(commands: Commands) -> None:

@@ -143,7 +143,7 @@ async def test_lm_studio_that_cannot_be_reached_is_the_same_404(home: Home) -> N
     await home.studio.stop()
     status, answer, headers = await count(home)
     assert (status, headers["X-Refused-Reason"]) == (404, "model_not_loaded")
-    assert "SDK can't be reached" in answer["error"]["message"]
+    assert "LM Studio can't be reached" in answer["error"]["message"]
 
 
 async def test_an_address_that_the_sdk_does_not_support_is_the_same_404(

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5
 UNREACHABLE = (
-    "LM Studio's SDK can't be reached. Check that LM Studio runs, that its server is started, and that "
-    "lmstudio.base_url is its address."
+    "LM Studio can't be reached through its SDK, which lists and loads its models. Check that LM Studio "
+    "runs, that its server is started, and that lmstudio.base_url is its address."
 )
 NOT_PLAIN = (
     "Models can only be managed if lmstudio.base_url is plain http without a path, because LM Studio's SDK "
