@@ -16,6 +16,7 @@ from .connection_failures import CUT_SHORT
 from .failures import EX_NOINPUT, EX_UNAVAILABLE, RequestFailed
 from .gateway_client import GatewayClient, exit_status
 from .waiting import Waiting
+from .wording import with_commands
 
 _PATH = "/v1/chat/completions"
 _STATUS = {
@@ -121,7 +122,7 @@ def _failure(error: Any) -> RequestFailed:
     """Return the failure that an error event reports, in OpenAI's shape or as a sentence alone."""
     match error:
         case {"message": str(sentence), "code": str(code)}:
-            return RequestFailed(sentence, exit_status(_STATUS.get(code, 500)))
+            return RequestFailed(with_commands(sentence), exit_status(_STATUS.get(code, 500)))
         case {"message": str(sentence)} | str(sentence):
-            return RequestFailed(sentence, exit_status(500))
+            return RequestFailed(with_commands(sentence), exit_status(500))
     return RequestFailed(CUT_SHORT, EX_UNAVAILABLE)

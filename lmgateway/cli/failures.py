@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 EX_USAGE = 64
 EX_DATAERR = 65
 EX_NOINPUT = 66
@@ -18,10 +20,19 @@ EX_CONFIG = 78
 class RequestFailed(Exception):
     """A request to the gateway failed; the message says why.
 
-    `http_status` is that of the gateway's answer, None if there was none.
+    `http_status` is that of the gateway's answer, None if there was none. `mistakes` are those in the
+    request's body, each with its path.
     """
 
-    def __init__(self, message: str, exit_status: int, *, http_status: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        exit_status: int,
+        *,
+        http_status: int | None = None,
+        mistakes: Sequence[tuple[str, str]] = (),
+    ) -> None:
         super().__init__(message)
         self.exit_status = exit_status
         self.http_status = http_status
+        self.mistakes = mistakes

@@ -18,6 +18,7 @@ from ..aiohttp_private.flow_control import unread_end
 from . import certificates, demo_key
 from .connection_failures import redirected, unreachable
 from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed
+from .wording import with_commands
 
 # The exit status (sysexits.h) for each HTTP status of the gateway; 1 for others.
 _EXIT_STATUS = {400: 65, 401: EX_NOPERM, 403: EX_NOPERM, 404: 66, 415: 65, 502: 69, 503: 69, 504: 69}
@@ -140,12 +141,13 @@ class GatewayClient:
             return RequestFailed(await demo_key.hint(self._session, self._place) or own, status)
         if answer.get("status") == "not_found":
             return RequestFailed(str(answer["message"]), status)
-        details = answer.get("details")
+        details, mistakes = answer.get("details"), []
         if isinstance(details, list):
-            sentence = "; ".join(f"{mistake['path']}: {mistake['message']}" for mistake in details)
+            mistakes = [(mistake["path"], mistake["message"]) for mistake in details]
+            sentence = "; ".join(f"{path}: {message}" for path, message in mistakes)
         elif isinstance(details, str):
             sentence = f"{sentence}: {details}"
-        return RequestFailed(sentence, status, http_status=response.status)
+        return RequestFailed(with_commands(sentence), status, http_status=response.status, mistakes=mistakes)
 
 
 def _text(line: bytes) -> str:

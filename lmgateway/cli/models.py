@@ -19,6 +19,7 @@ from .output import say, say_answer
 from .progress import Progress
 from .refreshing import show
 from .urls import own_url
+from .wording import in_options
 
 Ask = Callable[[GatewayClient], Awaitable[int]]
 
@@ -66,6 +67,12 @@ def load(options: argparse.Namespace) -> int:
         try:
             async with progress.shown():
                 answer = await gateway.request("POST", "/admin/models/load", body)
+        except RequestFailed as exc:
+            given = {
+                "loadConfig": ("--with", options.settings),
+                "defaultInference": ("--default", options.defaults),
+            }
+            raise in_options(exc, given) from exc
         except asyncio.CancelledError:
             # Ctrl-C
             say(f"LM Studio continues loading. To cancel, run `{_command_to_cancel(options)}`.", error=True)

@@ -17,6 +17,9 @@ from .aliases import Aliases
 WHERE_TO_LOOK = "GET /admin/models (`lmgateway models`)"
 MAX_NEAR_NAMES = 5
 MIN_RATIO = 0.4
+# Of a short name with the beginning of a longer one, which is unlike it as a whole: "lama" for llama-3.2-3b.
+_MIN_BEGINNING_RATIO = 0.6
+_SHORT_CHARACTERS = 16
 # Bounds, because clients choose names and LM Studio its list: the search takes at most 30 ms. Comparing two
 # names takes time with the cube of their lengths.
 _NAME_CHARACTERS = 256
@@ -102,15 +105,28 @@ def near_keys(name: str, keys: Iterable[str]) -> list[str]:
     for each in islice(keys, _COMPARED_MODELS):
         key = _comparable(each)
         bound.set_seq1(key[:_RATIO_CHARACTERS])
-        promise[each] = (len(words & set(_WORD.findall(key))), bound.quick_ratio())
+        ratio = bound.quick_ratio()
+        if (beginning := _beginning(key, start)) is not None:
+            bound.set_seq1(beginning)
+            ratio = max(ratio, bound.quick_ratio())
+        promise[each] = (len(words & set(_WORD.findall(key))), ratio)
 
     def likeness(key: str) -> tuple[int, float]:
-        ratio = SequenceMatcher(None, start, _comparable(key)[:_RATIO_CHARACTERS]).ratio()
+        comparable = _comparable(key)
+        ratio = SequenceMatcher(None, start, comparable[:_RATIO_CHARACTERS]).ratio()
+        if (beginning := _beginning(comparable, start)) is not None:
+            of_beginning = SequenceMatcher(None, start, beginning).ratio()
+            ratio = max(ratio, of_beginning if of_beginning > _MIN_BEGINNING_RATIO else 0.0)
         return promise[key][0], ratio
 
     promising = nlargest(_COMPARED_CLOSELY, promise, key=lambda key: promise[key])
     ranked = sorted(((likeness(key), key) for key in promising), reverse=True)
     return [key for (shared, ratio), key in ranked[:MAX_NEAR_NAMES] if shared or ratio > MIN_RATIO]
+
+
+def _beginning(key: str, name: str) -> str | None:
+    """Return the beginning of the key's last part that a short name may stand for; None for a longer name."""
+    return key.rpartition("/")[2][: len(name) + 2] if 3 <= len(name) <= _SHORT_CHARACTERS else None
 
 
 def _comparable(name: str) -> str:

@@ -29,17 +29,22 @@ NOWHERE = "http://127.0.0.1:9"
 
 LOAD, IPV6 = ["load", CHAT], ["--set=server.host=::1", "--set=server.port=9"]
 FAILURES = [
-    pytest.param([*LOAD, "--with", "contextLength=-1"], 65, "loadConfig.contextLength", id="bad value"),
+    pytest.param([*LOAD, "--with", "contextLength=-1"], 65, "--with contextLength=-1: ", id="bad value"),
     pytest.param(
         [*LOAD, "--with", "contextLength=abc"],
         65,
-        "loadConfig.contextLength: Expected `int`, got `str`; write a whole number of at least 1",
+        "lmgateway: --with contextLength=abc: write a whole number of at least 1",
         id="text for a number",
     ),
     pytest.param([*LOAD, "--with", "contextLenght=1"], 65, "mean contextLength?", id="misspelt setting"),
     pytest.param([*LOAD, "--with", "contextLength"], 64, "write NAME=VALUE", id="no value"),
     pytest.param([*LOAD, "--with=gpu=1", "--with=gpu.ratio=1"], 65, "gpu", id="both"),
     pytest.param(["load", "qwen2.5-7b"], 66, CHAT, id="unknown model"),
+    pytest.param(["activate", "lama"], 66, "The nearest on its disk: llama-3.2-", id="misspelt model"),
+    pytest.param(["chat", "Hi", "-m", "lama"], 66, "The nearest: llama-3.2-", id="misspelt model to ask"),
+    pytest.param(
+        ["chat", "Hi", "-m", "xyzzy"], 66, "`lmgateway models` lists its models", id="strange model"
+    ),
     pytest.param(["unload", CHAT], 66, f"Nothing named {CHAT} is loaded", id="nothing loaded"),
     pytest.param(
         ["models", "--url", NOWHERE],

@@ -25,6 +25,8 @@ MODELS = [
         pytest.param("QWEN2.5-7B", "qwen2.5-7b-instruct", id="shortened, in capitals"),
         pytest.param("qwen vl", "Qwen2.5-VL-7B-Instruct", id="a few words"),
         pytest.param("nomic", "text-embedding-nomic-embed-text-v1.5", id="one word"),
+        pytest.param("lama", "llama-3.2-3b-instruct", id="short, a letter missing"),
+        pytest.param("qwn", "qwen2.5-7b-instruct", id="short, a vowel missing"),
         pytest.param("mistralnemo", "mistral-nemo-instruct", id="no dash"),
     ],
 )
