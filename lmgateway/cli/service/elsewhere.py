@@ -33,10 +33,25 @@ _LINUX = (
     "{serve}"
 )
 
+_MANAGERS = {
+    "win32": "On Windows, `sc.exe query lmgateway` shows the service that install-service.ps1 has "
+    "installed, and uninstall-service.ps1 removes it.",
+    "darwin": "On macOS, `launchctl list` shows the LaunchAgents, and `launchctl unload FILE` ends one.",
+}
+
+
+def has_systemd(root: Path) -> bool:
+    return sys.platform == "linux" and systemd.is_running(root)
+
+
+def remark() -> str:
+    """Return what there is in place of systemd, for the commands that install nothing."""
+    return _MANAGERS.get(sys.platform, "systemd isn't this machine's service manager, so it doesn't run.")
+
 
 def check(config: Path | None, root: Path) -> None:
     """Raises ServiceFailed with what to do instead if systemd doesn't run here."""
-    if sys.platform == "linux" and systemd.is_running(root):
+    if has_systemd(root):
         return
     absolute = str((config or Path("config.toml")).absolute())
     serve = f"{program.command()} serve --config {shlex.quote(absolute)}"

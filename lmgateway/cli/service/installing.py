@@ -29,7 +29,8 @@ def install(options: argparse.Namespace) -> int:
     """
     where = places.chosen(options)
     systemd = Systemd(where.is_user)
-    checking = partial(_checking, dry_run=options.dry_run)
+    failures: list[Exception] = []
+    checking = partial(_checking, failures, dry_run=options.dry_run)
     with checking():
         rights.check(where, "install", options.root, options.config)
         elsewhere.check(options.config, options.root)
@@ -45,17 +46,18 @@ def install(options: argparse.Namespace) -> int:
     if not options.dry_run:
         health.wait(found.config, systemd)
         health.describe(found, where, systemd)
-    return 0
+    return int(bool(failures))
 
 
 @contextmanager
-def _checking(*, dry_run: bool) -> Iterator[None]:
-    """With `dry_run`, print what is wrong instead of raising it."""
+def _checking(failures: list[Exception], *, dry_run: bool) -> Iterator[None]:
+    """With `dry_run`, print what is wrong instead of raising it, and add it to the failures."""
     try:
         yield
     except (RequestFailed, StateInUse, CannotListen) as exc:
         if not dry_run:
             raise
+        failures.append(exc)
         say(f"As it is, the installation would fail: {exc}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import partial
 
@@ -17,12 +18,15 @@ from .systemd import Systemd
 def uninstall(options: argparse.Namespace) -> int:
     """Raises ServiceFailed."""
     where = places.chosen(options)
-    if not options.dry_run:
+    systemd = Systemd(where.is_user) if elsewhere.has_systemd(options.root) else None
+    is_installed = any(_steps(where, systemd, purge=False))
+    if not options.dry_run and (is_installed or options.purge):
         rights.check(where, "uninstall", options.root)
-        elsewhere.check(None, options.root)
-    steps = list(_steps(where, Systemd(where.is_user), purge=options.purge))
+    steps = list(_steps(where, systemd, purge=options.purge))
     if not steps:
         say("There is nothing to remove: the service isn't installed.")
+        if sys.platform != "linux":
+            say(elsewhere.remark())
     carry_out(steps, dry_run=options.dry_run)
     kept = {"the settings and the key": where.folder, "the state": where.state}
     shown = [f"{what} in {place}" for what, place in kept.items() if place.exists() and not options.purge]
@@ -33,17 +37,18 @@ def uninstall(options: argparse.Namespace) -> int:
     return 0
 
 
-def _steps(where: Places, systemd: Systemd, *, purge: bool) -> Iterator[Step]:
+def _steps(where: Places, systemd: Systemd | None, *, purge: bool) -> Iterator[Step]:
+    """Without systemd, only the files are removed."""
     names = [name for name in reversed(where.units) if (where.unit_folder / name).is_file()]
-    if names:
+    if names and systemd is not None:
         yield Step(
             f"stop and disable {' and '.join(names)}; running requests may take half a minute to end",
-            lambda: systemd.run("disable", "--now", *names),
+            partial(systemd.run, "disable", "--now", *names),
         )
     removed = list(units.removing(where))
     yield from removed
-    if removed:
-        yield Step("reload systemd", lambda: systemd.run("daemon-reload"))
+    if removed and systemd is not None:
+        yield Step("reload systemd", partial(systemd.run, "daemon-reload"))
     yield from program.removing(where)
     if purge:
         yield from _purging(where)

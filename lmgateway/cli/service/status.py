@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..output import say
@@ -34,9 +35,10 @@ def status(options: argparse.Namespace) -> int:
     candidates = (user,) if options.user else (machine, user)
     installed = [where for where in candidates if where.is_installed]
     if not installed:
-        elsewhere.check(None, options.root)
         looked = " or ".join(str(where.unit_folder / SERVICE) for where in candidates)
         say(f"The service isn't installed: there is no {looked}.")
+        if sys.platform != "linux":
+            say(elsewhere.remark())
         return 1
     return max([_show(where, options.root) for where in installed])
 
@@ -44,7 +46,9 @@ def status(options: argparse.Namespace) -> int:
 def _show(where: Places, root: Path) -> int:
     whose = "for this user" if where.is_user else "for the machine"
     say(f"{SERVICE} is installed {whose}, in {where.unit_folder}.")
-    elsewhere.check(where.config, root)
+    if not elsewhere.has_systemd(root):
+        say(f"{elsewhere.remark()} To remove it: `lmgateway service uninstall{' --user' * where.is_user}`")
+        return 1
     systemd = Systemd(where.is_user)
     found = systemd.show(SERVICE, *_PROPERTIES)
     is_active = found.get("ActiveState") == "active"

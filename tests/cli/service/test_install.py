@@ -98,7 +98,7 @@ async def test_a_gateway_that_still_runs_is_named(machine: Machine) -> None:
         assert "End it (Ctrl-C)" in output
         assert machine.files() == set()
         status, output = await machine.service("install", "--dry-run")
-        assert status == 0
+        assert status == 1
         assert (
             f"As it is, the installation would fail: The gateway still runs: process {process.pid}, "
             in output

@@ -56,7 +56,7 @@ async def test_settings_changed_in_place_are_kept(installed: Machine) -> None:
 async def test_replaced_settings_and_keys_leave_a_copy(installed: Machine, is_named: bool) -> None:
     folder, key = installed.system.folder, installed.key
     installed.system.config.write_text(installed.system.config.read_text() + "# mine\n")
-    await installed.init("--force")
+    await installed.init("--force", "--new-key")
     if is_named:
         make_older(installed.config)
     else:
@@ -143,6 +143,28 @@ async def test_status_and_uninstall_without_a_service(machine: Machine) -> None:
     assert "The service isn't installed: there is no " in output
     status, output = await machine.service("uninstall")
     assert (status, output) == (0, "There is nothing to remove: the service isn't installed.\n")
+
+
+async def test_status_and_uninstall_without_systemd(installed: Machine) -> None:
+    """They say what is there, and remove it. How to install it elsewhere isn't the question."""
+    (installed.root / "run/systemd/system").rmdir()
+    status, output = await installed.service("status")
+    assert status == 1
+    assert "lmgateway.service is installed for the machine" in output
+    assert (
+        "systemd isn't this machine's service manager, so it doesn't run. To remove it: `lmgateway" in output
+    )
+    status, output = await installed.service("uninstall")
+    assert (status, "Remove " in output, "systemctl" in output) == (0, True, False)
+    assert not (installed.system.unit_folder / "lmgateway.service").exists()
+    assert installed.calls() == []
+    for action, ended in (("status", 1), ("uninstall", 0)):
+        status, output = await installed.service(action)
+        assert (status, "the service isn't installed" in output.lower(), "serve" in output.split()) == (
+            ended,
+            True,
+            False,
+        )
 
 
 async def test_uninstall_keeps_settings_key_and_state(installed: Machine) -> None:
