@@ -23,7 +23,7 @@ from ..simulator import serve as serve_simulator
 from ..storage.state_folder import why_unwritable
 from ..web.state import MODELS
 from .demo_key import DEMO_KEY
-from .output import say, say_lines
+from .output import is_terminal, say, say_lines
 from .private_file import CannotWrite
 from .urls import url_of
 
@@ -77,6 +77,8 @@ def demo(options: argparse.Namespace) -> int:
                     await app[MODELS].activate(ActivateRequest(model_key=model_key, type=kind))
                 say_lines(_welcome(port))
                 await signals.stop.wait()
+                if is_terminal():
+                    say()  # behind the ^C
 
     # A temporary folder, so that the demo leaves no files behind.
     with tempfile.TemporaryDirectory() as state_dir:

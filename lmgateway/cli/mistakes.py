@@ -39,6 +39,8 @@ _ELSEWHERE = {
     "pull": _DOWNLOADS,
     "rm": _DELETES,
     "remove": _DELETES,
+    "restart": "Press Ctrl-C where `lmgateway serve` runs, and start it again. An installed service: "
+    "`sudo systemctl restart lmgateway`, or `systemctl --user restart lmgateway` for one of a user.",
 }
 
 
@@ -73,6 +75,9 @@ def _check_option(parser: Parser, argument: str, words: Sequence[str]) -> None:
     """Raise RequestFailed for an option before a command that belongs behind it."""
     name = argument.partition("=")[0]
     if name not in parser.options():
+        if near := get_close_matches(name, parser.options(), n=1):
+            message = f"unknown option '{name}'.{_did_you_mean(near)} {_all_of(parser)}"
+            raise RequestFailed(message, EX_USAGE)
         message = (
             f"the option '{name}' stands before a command. Write it behind: `{' '.join(words)} … {name}`."
         )

@@ -19,13 +19,21 @@ async def show(lines: Callable[[], Awaitable[Iterable[str]]], *, interval: float
         for line in shown:
             say(line)
         return 0
-    while True:
-        show_screen(shown)
-        await asyncio.sleep(interval)
-        try:
-            shown = [*await lines()]
-        except RequestFailed as exc:
-            if exc.exit_status != EX_UNAVAILABLE:
-                raise
-            # Not an outdated table, which would look like a line that doesn't move.
-            shown = [f"lmgateway: {exc} Retrying."]
+    try:
+        while True:
+            show_screen(shown)
+            await asyncio.sleep(interval)
+            shown = await _next(lines)
+    except asyncio.CancelledError:
+        say()  # behind the ^C, for the shell's prompt
+        raise
+
+
+async def _next(lines: Callable[[], Awaitable[Iterable[str]]]) -> list[str]:
+    try:
+        return [*await lines()]
+    except RequestFailed as exc:
+        if exc.exit_status != EX_UNAVAILABLE:
+            raise
+        # Not an outdated table, which would look like a line that doesn't move.
+        return [f"lmgateway: {exc} Retrying."]

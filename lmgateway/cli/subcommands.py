@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 # Of the help, which Python 3.14 colours.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -21,6 +21,11 @@ class Parser(argparse.ArgumentParser):
         commands: Commands = super().add_subparsers(**options)
         self.commands = commands.choices
         return commands
+
+    def error(self, message: str) -> NoReturn:
+        """As argparse, and for a missing model's name with the command that lists them."""
+        hint = "; `lmgateway models` lists them" if message.endswith("required: model") else ""
+        super().error(f"{message}{hint}")
 
     def options(self) -> set[str]:
         return {*_OPTION.findall(_COLOUR.sub("", self.format_help()))}

@@ -27,6 +27,11 @@ ALL = "`lmgateway --help` lists all."
         ("run qwen", f"unknown command 'run'. Did you mean 'chat'? {ALL}"),
         ("start", f"unknown command 'start'. Did you mean 'serve'? {ALL}"),
         ("stop qwen", f"unknown command 'stop'. Did you mean 'unload'? {ALL}"),
+        (
+            "restart",
+            "unknown command 'restart'. Press Ctrl-C where `lmgateway serve` runs, and start it again.",
+        ),
+        ("--verson", f"unknown option '--verson'. Did you mean '--version'? {ALL}"),
         ("log", f"unknown command 'log'. Did you mean 'events'? {ALL}"),
         ("logs -f", f"unknown command 'logs'. Did you mean 'events'? {ALL}"),
         ("pull qwen", "unknown command 'pull'. LM Studio downloads models."),
@@ -59,6 +64,15 @@ def test_a_mistake_says_what_is_near(
     assert shown.out == ""
     assert shown.err.startswith(f"lmgateway: {sentence}")
     assert shown.err.count("\n") == 1
+
+
+def test_a_missing_model_says_what_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """Beside the usage."""
+    for command in ("load", "unload", "activate"):
+        with pytest.raises(SystemExit) as ended:
+            main([command])
+        shown = capsys.readouterr().err
+        assert (ended.value.code, shown.endswith("; `lmgateway models` lists them\n")) == (2, True), shown
 
 
 def test_every_other_name_leads_to_a_command(capsys: pytest.CaptureFixture[str]) -> None:

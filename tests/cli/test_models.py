@@ -72,6 +72,8 @@ async def test_the_list_is_refreshed_with_watch(commands: Commands) -> None:
         await terminal.until(f"active, not loaded  {OTHER}")
         terminal.process.send_signal(signal.SIGINT)
         assert await terminal.ends() == 130
+        # A terminal shows ^C where the cursor is; the shell's prompt belongs below.
+        assert terminal.shown.endswith("\x1b[J\r\n")
     status, output = await commands.run("models", "--watch", "--json")
     assert (status, "Choose one of --json and --watch" in output) == (64, True)
 
