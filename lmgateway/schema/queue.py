@@ -80,8 +80,8 @@ class KeyShare(Message, frozen=True, kw_only=True):
     key: Annotated[
         str,
         about(
-            "The key's name; `(outside)` for requests that didn't come through the gateway, and for loads for "
-            "which no request waits."
+            "The key's name; `(outside)` for requests that didn't come through the gateway, and for loads "
+            "for which no request waits."
         ),
     ]
     address: Annotated[str, about("The address, while there is only one caller.")] | UnsetType = UNSET
