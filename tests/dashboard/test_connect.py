@@ -40,7 +40,7 @@ async def test_a_key_for_inference_sees_itself(open_dashboard: OpenDashboard) ->
         await expect(page.locator(hidden)).to_be_hidden()
     paths = {url.removeprefix(visit.gateway.base_url).partition("?")[0] for url in visit.asked}
     asked = {path for path in paths if not path.startswith("/dashboard")}
-    assert asked == {"/admin/keys/self", "/v1/models"}
+    assert asked == {"/admin/keys/self", "/api/v0/models"}
     assert key not in await page.content()
 
 
@@ -80,12 +80,18 @@ async def test_a_model_is_chosen_and_quoted(open_dashboard: OpenDashboard) -> No
     """Whatever its name is, the shell and JSON get it whole."""
     visit, _ = await open_as(open_dashboard, "anna")
     odd = 'it\'s "odd" $HOME'
-    names = {"data": [{"id": MODEL}, {"id": odd}, {"id": "nomic-embed"}]}
+    names = {
+        "data": [
+            {"id": MODEL, "type": "llm"},
+            {"id": odd, "type": "vlm"},
+            {"id": "vectors", "type": "embeddings"},
+        ]
+    }
 
     async def answer(route: Route) -> None:
         await route.fulfill(json=names)
 
-    await visit.page.route("**/v1/models", answer)
+    await visit.page.route("**/api/v0/models", answer)
     await visit.page.reload()
     select = visit.page.get_by_label("For the model")
     await expect(select.locator("option")).to_have_text([MODEL, odd])

@@ -46,7 +46,10 @@ def missing(model: str, words: str) -> GatewayError:
 
 
 def no_link(model: str, words: str) -> GatewayError:
-    return UpstreamUnavailable(f"{model} isn't in memory, and the gateway can't have it loaded: {words}")
+    absent = f"{model} isn't in memory, and the gateway can't have it loaded"
+    if not model:  # the request names none, and none is active
+        absent = "No model is in memory, and the request names none"
+    return UpstreamUnavailable(f"{absent}: {words}")
 
 
 def check_unloaded(instance: Instance, unloaded: Unloaded, drain: Drain) -> None:

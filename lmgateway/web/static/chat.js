@@ -6,7 +6,7 @@ import { chat, newRequestId } from "./chat-request.js";
 import { showText } from "./chat-text.js";
 import { Waiting } from "./chat-waiting.js";
 import { byId, make, options, setText } from "./dom.js";
-import { isForChat, modelNames } from "./model-names.js";
+import { usableModels } from "./model-names.js";
 
 // So far from its end the log still counts as being there.
 const NEAR_PX = 48;
@@ -40,7 +40,7 @@ export class Chat {
 
   async shown() {
     try {
-      this.#offer(await modelNames());
+      this.#offer((await usableModels()).filter(({ chats }) => chats).map(({ name }) => name));
     } catch (error) {
       setText(byId("chat-mistake"), `The models can't be listed: ${error.message}`);
     }
@@ -52,7 +52,7 @@ export class Chat {
     const before = select.value;
     const { model } = this.#caller.own.key;
     const byDefault = ["", model ? `your default: ${model}` : "the active model"];
-    select.replaceChildren(...options([byDefault, ...names.filter(isForChat).map((name) => [name, name])]));
+    select.replaceChildren(...options([byDefault, ...names.map((name) => [name, name])]));
     if (names.includes(before)) select.value = before;
   }
 

@@ -4,7 +4,6 @@ import { ROOT } from "./api.js";
 import { copyButton } from "./copying.js";
 import { byId, make, options, setText } from "./dom.js";
 import { key } from "./key-store.js";
-import { isForChat } from "./model-names.js";
 import { qrWhenOpened } from "./qr-details.js";
 import { clientTemplates, fill } from "./snippets.js";
 
@@ -47,7 +46,7 @@ export class ClientLines {
     const select = byId("connect-model");
     const before = select.value;
     const { model } = this.#caller.own.key;
-    const known = [...new Set([...(model ? [model] : []), ...names.filter(isForChat)])];
+    const known = [...new Set([...(model ? [model] : []), ...names])];
     const all = known.length > 0 ? known : [MODEL_TO_CHOOSE];
     select.replaceChildren(...options(all.map((name) => [name, name])));
     if (all.includes(before)) select.value = before;

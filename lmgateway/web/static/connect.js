@@ -4,7 +4,7 @@ import { SCOPES } from "./caller.js";
 import { ClientLines } from "./connect-lines.js";
 import { byId, make, setChildren, setText } from "./dom.js";
 import { count, dateAndTime, fromNow, plural } from "./format.js";
-import { modelNames } from "./model-names.js";
+import { usableModels } from "./model-names.js";
 import { whileVisible } from "./visible.js";
 
 const REFRESH_SECONDS = 15;
@@ -46,10 +46,10 @@ export class Connect {
   async #list() {
     const box = byId("connect-models");
     try {
-      const names = await modelNames();
-      setChildren(box, names.map((name) => make("code", {}, name)));
-      if (names.length === 0) setText(box, "None now.");
-      this.#lines.offer(names);
+      const models = await usableModels();
+      setChildren(box, models.map(({ name }) => make("code", {}, name)));
+      if (models.length === 0) setText(box, "None now.");
+      this.#lines.offer(models.filter(({ chats }) => chats).map(({ name }) => name));
     } catch (error) {
       setText(box, `The models can't be listed: ${error.message}`);
     }

@@ -1,20 +1,23 @@
-// The names of the models that this key may use, for the views that offer them.
+// The models that this key may use, for the views that offer their names.
 
 import { call } from "./api.js";
 
 const FRESH_MS = 60_000;
-let listed = { at: -Infinity, names: null };
+let listed = { at: -Infinity, models: null };
 
-/** The names of models that chat, sorted as LM Studio lists them. Listed at most once a minute. Throws ApiError. */
-export async function modelNames() {
-  if (Date.now() - listed.at < FRESH_MS) return listed.names;
-  const names = (async () => (await call("GET", "v1/models")).data.map(({ id }) => id))();
-  listed = { at: Date.now(), names };
-  names.catch(() => {
-    listed = { at: -Infinity, names: null };
+/** The models' names, sorted as LM Studio lists them, and whether each one chats. Listed at most once a minute. Throws ApiError. */
+export async function usableModels() {
+  if (Date.now() - listed.at < FRESH_MS) return listed.models;
+  const models = list();
+  listed = { at: Date.now(), models };
+  models.catch(() => {
+    listed = { at: -Infinity, models: null };
   });
-  return names;
+  return models;
 }
 
-/** The API doesn't say which models embed texts, but their names do. */
-export const isForChat = (name) => !name.includes("embed");
+// OpenAI's list, /v1/models, has no types.
+async function list() {
+  const { data } = await call("GET", "api/v0/models");
+  return data.map(({ id, type }) => ({ name: id, chats: type !== "embeddings" }));
+}
