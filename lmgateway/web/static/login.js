@@ -24,7 +24,8 @@ export async function logIn() {
 
 async function callerOfLink() {
   try {
-    const caller = await callerWith(linkedKey, key.isRemembered());
+    // Any page can open such a link, so it replaces no key that the device remembers.
+    const caller = await callerWith(linkedKey, key.isRemembered() && key.get() === linkedKey);
     if (caller.isAnyone) key.forget();
     else if (!key.isRemembered()) offerToRemember(caller.name);
     return caller;
