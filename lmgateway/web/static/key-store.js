@@ -15,6 +15,11 @@ export const key = {
     (isForDevice ? localStorage : sessionStorage).setItem(NAME, text);
   },
 
+  /** Remove the key in use. If that was the tab's, the device may remember another one. */
+  drop() {
+    (key.isRemembered() ? localStorage : sessionStorage).removeItem(NAME);
+  },
+
   forget() {
     sessionStorage.removeItem(NAME);
     localStorage.removeItem(NAME);

@@ -26,7 +26,7 @@ async function callerOfLink() {
   try {
     // Any page can open such a link, so it replaces no key that the device remembers.
     const caller = await callerWith(linkedKey, key.isRemembered() && key.get() === linkedKey);
-    if (caller.isAnyone) key.forget();
+    if (caller.isAnyone) key.drop();
     else if (!key.isRemembered()) offerToRemember(caller.name);
     return caller;
   } catch (error) {
@@ -46,7 +46,7 @@ async function callerWithoutAsking() {
     return await Caller.get();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) key.forget();
+    if (error.status === 401) key.drop();
     return askForKey(error.status === 401 ? ENDED : error.message);
   }
 }
@@ -54,7 +54,7 @@ async function callerWithoutAsking() {
 /** Reload the page without the key. */
 export function startOver(isRefused) {
   // The key is needed until the page is left: a request without it would be refused.
-  addEventListener("pagehide", () => key.forget());
+  addEventListener("pagehide", () => (isRefused ? key.drop() : key.forget()));
   if (isRefused) sessionStorage.setItem(REFUSED, "");
   location.reload();
 }
