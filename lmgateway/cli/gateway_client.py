@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from ..aiohttp_private.flow_control import unread_end
@@ -121,7 +122,7 @@ class GatewayClient:
                 if not response.ok:
                     raise await self._failure(response)
                 yield response
-        except aiohttp.ContentTypeError as exc:
+        except (aiohttp.ContentTypeError, LineTooLong) as exc:
             raise RequestFailed(_NOT_A_GATEWAY, EX_UNAVAILABLE) from exc
         # Before ValueError, because ClientConnectorCertificateError is a subclass of both.
         except aiohttp.ClientError as exc:

@@ -146,6 +146,8 @@ def _caveat(availability: Availability, rules: Ruleset) -> str:
             return ", but isn't loaded: load it, unless LM Studio loads models on demand"
         case "missing":
             return ", but LM Studio has no model of that name"
+        case "unknown":
+            return ", but LM Studio doesn't say whether it has that model"
     return ""
 
 

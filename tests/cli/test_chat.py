@@ -183,6 +183,7 @@ def failed(**error: object) -> str:
         ('event: error\ndata: {"error": "A sentence."}\n\n', 1, "A sentence."),
         ("", 69, CUT_SHORT),
         ("data: {\n\n", 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
+        (said("x" * 2**20), 69, "The server at this address isn't an lmgateway."),
         ('data: {"choices": 1}\n\n', 69, "The answer can't be read: it isn't a stream of OpenAI's API."),
     ],
 )

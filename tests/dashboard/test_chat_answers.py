@@ -16,6 +16,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
     [
         ('data: {"error": {"message": "LM Studio ended its answer too early."}}\n\n', "ended its answer"),
         ("", "The connection was lost in the middle of the answer."),
+        ('data: {"choices": [\n\n', "LM Studio's answer can't be read"),
+        ("data: null\n\n", "LM Studio's answer can't be read"),
+        ('data: {"choices": [{"delta": null}]}\n\n', "The connection was lost in the middle of the answer."),
     ],
 )
 async def test_an_answer_that_breaks_off_says_so(

@@ -114,6 +114,43 @@ async def test_a_link_in_an_open_tab_changes_the_key(open_dashboard: OpenDashboa
     assert visit.page.url == f"{visit.gateway.base_url}/dashboard"
 
 
+async def test_a_link_replaces_no_remembered_key(open_dashboard: OpenDashboard) -> None:
+    """Any page can open a link with a key of its own. It is this tab's, unless the user wants more."""
+    visit = await open_dashboard(api_key=KEY)
+    anna = await visit.make_key("anna")
+    await visit.page.get_by_label("Remember on this device").check()
+    await visit.log_in(KEY)
+    for _ in range(2):
+        await visit.page.evaluate("hash => { location.hash = hash; }", f"#key={anna}")
+        await expect(visit.page.get_by_text("Signed in as anna, in this tab only.")).to_be_visible()
+    assert await visit.page.evaluate("localStorage.getItem('lmgateway.key')") == KEY
+    other = await visit.page.context.new_page()
+    await other.goto(f"{visit.gateway.base_url}/dashboard")
+    await expect(other.get_by_role("heading", name=HEADING)).to_be_visible()
+    await other.close()
+    await visit.button("Remember on this device").click()
+    await expect(visit.page.get_by_text("Signed in as anna")).to_be_hidden()
+    assert await visit.page.evaluate("localStorage.getItem('lmgateway.key')") == anna
+    assert await visit.page.evaluate(STORES) == [0, 1]
+
+
+async def test_a_key_of_the_tab_that_ends_leaves_the_remembered_one(open_dashboard: OpenDashboard) -> None:
+    """It is the device's, and still valid."""
+    visit = await open_dashboard(api_key=KEY)
+    anna = await visit.make_key("anna")
+    await visit.page.get_by_label("Remember on this device").check()
+    await visit.log_in(KEY)
+    await visit.page.evaluate("hash => { location.hash = hash; }", f"#key={anna}")
+    await expect(visit.page.get_by_text("Signed in as anna, in this tab only.")).to_be_visible()
+    visit.tolerated = 401
+    await visit.change_key("DELETE", "anna")
+    await visit.page.reload()
+    await expect(visit.page.get_by_label("Key", exact=True)).to_be_visible()
+    assert await visit.page.evaluate(STORES) == [0, 1]
+    await visit.page.reload()
+    await expect(visit.page.get_by_role("heading", name=HEADING)).to_be_visible()
+
+
 async def test_without_keys_a_link_leads_to_the_page(open_dashboard: OpenDashboard) -> None:
     """A key that nobody asks for isn't stored."""
     visit = await open_dashboard(path="/docs")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import threading
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from lmgateway.web import qr
 from tests.conftest import StartGateway
 from tests.support.gateway import Gateway
 from tests.support.keys import OWNER, Reply, call, make_key
@@ -65,3 +68,25 @@ async def test_another_text_is_refused(gateway: Gateway, text: object) -> None:
 
 async def test_the_longest_text_has_a_code(gateway: Gateway) -> None:
     assert (await ask(gateway, "x" * 500)).status == 200
+
+
+async def test_clients_that_leave_have_no_codes_made_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread can't be ended. Many of them would keep the event loop waiting."""
+    began, go_on = threading.Semaphore(0), threading.Event()
+
+    def make(text: str) -> bytes:
+        began.release()
+        assert go_on.wait(5)
+        return text.encode()
+
+    monkeypatch.setattr(qr, "_svg", make)
+    codes = qr.QrCodes()
+    left = asyncio.create_task(codes.svg("left"))
+    await asyncio.to_thread(began.acquire)
+    left.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    other = asyncio.create_task(codes.svg("other"))
+    assert not await asyncio.to_thread(began.acquire, timeout=0.2)
+    go_on.set()
+    assert await asyncio.wait_for(other, 5) == b"other"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from .toml_text import Change
 _TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
 _CREDENTIALS = f"/run/credentials/{SERVICE}/"
 _PATHS = (*_TLS, "server.state_dir", "lmstudio.log_dir")
+# A secret that was turned into a comment. Everybody can read the machine's configuration.
+_COMMENTED_OUT = r"^[ \t]*#[# \t]*(?:{})[ \t]*=[ \t]*([\"'])(?!\1).*\n?"
 # Of the units: TimeoutStopSec=40, and a margin to close what is open.
 _UNIT_DRAIN_SECONDS, _MARGIN_SECONDS = 30, 10
 
@@ -55,6 +58,8 @@ def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
     secrets = {}
     if not places.is_user:
         secrets = {path: value for path in _secret_paths() if (value := str(loaded.value(path)))}
+        names = "|".join(path.rpartition(".")[2] for path in _secret_paths())
+        text = re.sub(_COMMENTED_OUT.format(names), "", text, flags=re.MULTILINE)
         # Last: a secret of another source was set above, and goes to its own file too.
         changes += [
             Change(path, f"# {path.rpartition('.')[2]} is in {places.secret(path)}")

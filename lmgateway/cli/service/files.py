@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +13,11 @@ PUBLIC, PRIVATE = 0o644, 0o600
 
 
 def writing(path: Path, text: str, *, mode: int, about: str = "", keeps_copy: bool = False) -> Iterator[Step]:
-    """Yield the step that writes this text, unless the file has it already.
+    """Yield the step that writes this text, unless the file has it already, and only for whom `mode` allows.
 
     With `keeps_copy`, the previous file is copied beside it first.
     """
-    if _has(path, text):
+    if _has(path, text, mode):
         return
     backup = private_file.free_name(path) if keeps_copy and path.exists() else None
 
@@ -30,9 +31,10 @@ def writing(path: Path, text: str, *, mode: int, about: str = "", keeps_copy: bo
     yield Step(f"write {path}{about}{saved}", act)
 
 
-def _has(path: Path, text: str) -> bool:
+def _has(path: Path, text: str, mode: int) -> bool:
     try:
-        return path.read_text("utf-8", "replace") == text
+        is_wider = stat.S_IMODE(path.stat().st_mode) & ~mode
+        return not is_wider and path.read_text("utf-8", "replace") == text
     except OSError:  # there is none, or only root can read it
         return False
 

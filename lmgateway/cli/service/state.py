@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...storage.folder_lock import FILE_NAME as LOCK
 from ...storage.folder_lock import holder_of
 from ...storage.legacy_state_file import NAMES as LEGACY
 from ...storage.state_folder import state_directory
+from .. import private_file
 from ..output import say
 from .places import Places, home_of_owner
 from .steps import Step
@@ -54,9 +54,12 @@ def copying(source: Path, places: Places) -> Iterator[Step]:
     yield Step(f"copy {about} from {source} to {places.state}", lambda: _copy(source, places.state))
 
 
+_DATABASES = (database.FILE_NAME, *LEGACY)
+
+
 def _has_state(folder: Path) -> bool:
     # Not Path.is_file(), which raises an error in a folder that this user may not enter.
-    return any(os.path.isfile(folder / name) for name in (database.FILE_NAME, *LEGACY))  # noqa: PTH113
+    return any(os.path.isfile(folder / name) for name in _DATABASES)  # noqa: PTH113
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -64,10 +67,10 @@ def _copy(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(source):
         # All of them: SQLite's log beside the database has what was written last.
-        for file in source.iterdir():
+        # The database itself comes last: if this breaks off, the next installation copies everything again.
+        for file in sorted(source.iterdir(), key=lambda file: file.name in _DATABASES):
             if file.is_file() and file.name != LOCK:
-                shutil.copyfile(file, target / file.name)
-                (target / file.name).chmod(0o600)
+                private_file.write_atomically(target / file.name, file.read_bytes())
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import { ApiError, request } from "./api.js";
 import { SseParser } from "./sse.js";
 
 const BROKEN = "The connection was lost in the middle of the answer.";
+const UNREADABLE = "LM Studio's answer can't be read: it isn't a stream of OpenAI's API.";
 const NO_STREAM = "The gateway's answer isn't a stream, so it can't be shown.";
 
 /** A fresh id, by which the request is found in the line. */
@@ -48,15 +49,25 @@ function take(answer, data, onPiece) {
     answer.isEnded = true;
     return;
   }
-  const chunk = JSON.parse(data);
+  const chunk = parsed(data);
   if (chunk.error) throw new ApiError(0, chunk.error.message ?? String(chunk.error));
   answer.model = chunk.model || answer.model;
   answer.usage = chunk.usage ?? answer.usage;
   const choice = chunk.choices?.[0];
   if (!choice) return;
-  const { delta = {} } = choice;
+  const delta = choice.delta ?? {};
   answer.finish = choice.finish_reason ?? answer.finish;
   if (answer.finish !== null) answer.isEnded = true;
   const piece = { reasoning: delta.reasoning_content ?? delta.reasoning ?? "", content: delta.content ?? "" };
   if (piece.reasoning !== "" || piece.content !== "") onPiece(piece);
+}
+
+function parsed(data) {
+  try {
+    const chunk = JSON.parse(data);
+    if (typeof chunk === "object" && chunk !== null) return chunk;
+  } catch {
+    // As below.
+  }
+  throw new ApiError(0, UNREADABLE);
 }

@@ -7,12 +7,17 @@ export const key = {
   get: () => sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME),
 
   /** True if the key outlives the tab. */
-  isRemembered: () => localStorage.getItem(NAME) !== null,
+  isRemembered: () => sessionStorage.getItem(NAME) === null && localStorage.getItem(NAME) !== null,
 
-  /** Store another key. By default it lasts as long as the one before. */
+  /** Store another key. By default it lasts as long as the one before. One for the tab leaves the device's alone. */
   keep(text, isForDevice = key.isRemembered()) {
-    key.forget();
+    if (isForDevice) key.forget();
     (isForDevice ? localStorage : sessionStorage).setItem(NAME, text);
+  },
+
+  /** Remove the key in use. If that was the tab's, the device may remember another one. */
+  drop() {
+    (key.isRemembered() ? localStorage : sessionStorage).removeItem(NAME);
   },
 
   forget() {

@@ -24,8 +24,9 @@ export async function logIn() {
 
 async function callerOfLink() {
   try {
-    const caller = await callerWith(linkedKey, key.isRemembered());
-    if (caller.isAnyone) key.forget();
+    // Any page can open such a link, so it replaces no key that the device remembers.
+    const caller = await callerWith(linkedKey, key.isRemembered() && key.get() === linkedKey);
+    if (caller.isAnyone) key.drop();
     else if (!key.isRemembered()) offerToRemember(caller.name);
     return caller;
   } catch (error) {
@@ -45,7 +46,7 @@ async function callerWithoutAsking() {
     return await Caller.get();
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    if (error.status === 401) key.forget();
+    if (error.status === 401) key.drop();
     return askForKey(error.status === 401 ? ENDED : error.message);
   }
 }
@@ -53,7 +54,7 @@ async function callerWithoutAsking() {
 /** Reload the page without the key. */
 export function startOver(isRefused) {
   // The key is needed until the page is left: a request without it would be refused.
-  addEventListener("pagehide", () => key.forget());
+  addEventListener("pagehide", () => (isRefused ? key.drop() : key.forget()));
   if (isRefused) sessionStorage.setItem(REFUSED, "");
   location.reload();
 }

@@ -11,7 +11,7 @@ export const signInLink = (key) => `${new URL("../../dashboard", import.meta.url
 // Such a link was opened in a tab that shows the page already.
 addEventListener("hashchange", () => location.hash.startsWith(PREFIX) && location.reload());
 
-/** Take the key out of the address bar and the history. */
+/** Take the key out of the address bar and the tab's history. The browser's own list of visited pages may keep it. */
 function take() {
   if (!location.hash.startsWith(PREFIX)) return null;
   const text = location.hash.slice(PREFIX.length);
