@@ -79,9 +79,10 @@ async def _made(gateway: GatewayClient, body: Mapping[str, object]) -> Any:
     try:
         return await gateway.request("POST", _KEYS, body)
     except RequestFailed as exc:
-        if exc.http_status != HTTPStatus.CONFLICT:
+        begin = f"There is a key {body['name']} already."
+        if exc.http_status != HTTPStatus.CONFLICT or not str(exc).startswith(begin):
             raise
-        message = f"{exc} To change it: `lmgateway keys set {body['name']}`."
+        message = f"{begin} `lmgateway keys set {body['name']}` changes it, or choose another name."
         raise RequestFailed(message, exc.exit_status) from exc
 
 

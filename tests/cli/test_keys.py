@@ -323,7 +323,7 @@ async def test_no_other_command_prints_a_key(keys: Keys) -> None:
 FAILURES = [
     pytest.param(["add", "bob", "--scope", "infrence"], 65, "there are inference, tools", id="scope"),
     pytest.param(["add", "Bob"], 65, "name: ", id="name"),
-    pytest.param(["add", "alice"], 1, "To change it: `lmgateway keys set alice`.", id="taken"),
+    pytest.param(["add", "alice"], 1, "already. `lmgateway keys set alice` changes it", id="taken"),
     pytest.param(["add", "owner"], 65, "owner has a meaning of its own", id="reserved"),
     pytest.param(["add", "bob", "--limit", "requestPerMinute=3"], 65, "mean requestsPerMinute?", id="limit"),
     pytest.param(
