@@ -7,7 +7,9 @@ const HEIGHT = 240;
 const LEFT = 56;
 const BOTTOM = 24;
 const TOP = 8;
-const LABEL_WIDTH = 56;
+// Of a character of a label, at most.
+const CHARACTER = 7;
+const GAP = 12;
 const STEPS = [1, 2, 5, 10];
 const LINES = 4;
 
@@ -27,9 +29,11 @@ export function drawUsage({ slots, range, title, measure, groups }) {
     drawing.append(svg("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value === 0 ? "0" : measure.axis(value)));
   }
   // From the right, so that the present always has its label.
-  const every = Math.ceil(LABEL_WIDTH / breadth);
+  const label = CHARACTER * Math.max(...slots.map((slot) => range.write(slot).length));
+  // The last one ends with the chart, and so stands half its width nearer to the one before.
+  const every = Math.ceil((1.5 * label + GAP - breadth / 2) / breadth);
   slots.forEach((slot, index) => {
-    if ((slots.length - 1 - index) % every === 0 && x(index) + breadth / 2 > LEFT + LABEL_WIDTH / 3) {
+    if ((slots.length - 1 - index) % every === 0 && x(index) + breadth / 2 > LEFT + label / 3) {
       const isLast = index === slots.length - 1;
       const at = isLast ? { x: width, "text-anchor": "end" } : { x: x(index) + breadth / 2, "text-anchor": "middle" };
       drawing.append(svg("text", { class: "tick", y: HEIGHT - 6, ...at }, range.write(slot)));
