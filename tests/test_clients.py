@@ -111,7 +111,7 @@ async def test_openai_errors(clients: Clients) -> None:
     assert "must be 'json_schema' or 'text'" in refused.value.response.text
     with pytest.raises(NotFoundError, match="has no model no-such-model"):
         await clients.openai.chat.completions.create(model="no-such-model", messages=HELLO)
-    with pytest.raises(AuthenticationError, match="send a key"):
+    with pytest.raises(AuthenticationError, match="lmgateway keys add NAME"):
         await clients.openai.with_options(api_key="wrong").models.list()
 
 

@@ -66,7 +66,7 @@ def demo(options: argparse.Namespace) -> int:
         async with serve_simulator(simulator, "127.0.0.1", 0) as studio_port:
             tables = {
                 "lmstudio": {"base_url": f"http://127.0.0.1:{studio_port}"},
-                "server": {"state_dir": state_dir},
+                "server": {"host": "127.0.0.1", "state_dir": state_dir},
                 "auth": {"api_key": DEMO_KEY},
             }
             loaded = settings.load_tables(tables, "demo")

@@ -78,7 +78,11 @@ class KeyShare(Message, frozen=True, kw_only=True):
     """What one account has had of the machine: a key's, or that of an address or user behind it."""
 
     key: Annotated[
-        str, about("The key's name; `(outside)` for requests that didn't come through the gateway.")
+        str,
+        about(
+            "The key's name; `(outside)` for requests that didn't come through the gateway, and for loads "
+            "for which no request waits."
+        ),
     ]
     address: Annotated[str, about("The address, while there is only one caller.")] | UnsetType = UNSET
     user: Annotated[str, about("The user, if the key's turn is split among its users.")] | UnsetType = UNSET

@@ -181,7 +181,7 @@ async def test_slots_and_shares(open_dashboard: OpenDashboard) -> None:
             "2 running · 1 waiting · 5 min of the GPU · share 2",
             "1 min 15 s of the GPU · 1 min 15 s behind",
             "0 ms of the GPU",
-            "1 running · 25.0 s of the GPU",
+            "1 running · 25.0 s of the GPU · others in LM Studio, and loads for which no request waits",
         ]
     )
     bar = visit.page.get_by_role("progressbar", name="Part of alice in the GPU's time")

@@ -18,6 +18,8 @@ NOT_RUN = {
     "unset ANTHROPIC_API_KEY\n": "needs Claude Code",
     "llm keys set lmgateway ": "needs llm",
     "tailscale serve ": "needs Tailscale",
+    "openssl req ": "test_https.py runs it",
+    "lmgateway status --url https://192.168.1.10:8002 ": "test_https.py runs it",
     "curl -N https://llm.example.com/": "test_reverse_proxies.py runs it behind each proxy",
     "python3 -m venv .venv && . .venv/bin/activate && pip install --quiet --editable ": ".ci/run runs it",
 }

@@ -97,6 +97,19 @@ async def test_trying_it_and_setting_it_up(tmp_path: Path, unused_tcp_port: int)
     assert loaded == {CHAT}
 
 
+async def test_uninstalling_leaves_nothing(tmp_path: Path, unused_tcp_port: int) -> None:
+    """`doctor` names the folder that the next line deletes, while the command still exists."""
+    async with reading(tmp_path, unused_tcp_port) as reader:
+        await reader.follow("README.md", "Try it")
+        await reader.stack.aclose()
+        state = tmp_path / "home/.local/state/lmgateway"
+        state.mkdir(parents=True)
+        printed = await reader.follow("README.md", "Update and uninstall")
+    assert str(state) in printed
+    assert not state.exists()
+    assert not (tmp_path / "home/lmgateway").exists()
+
+
 async def test_connecting_a_client(tmp_path: Path) -> None:
     """curl and both libraries get a response."""
     async with demo_in_a_hurry(tmp_path) as (_, port), reading(tmp_path, port) as reader:

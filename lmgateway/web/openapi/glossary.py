@@ -129,6 +129,8 @@ _OF_OBJECTS = {
     "Key.model": "The model of requests that name none.",
     "Key.userHeader": "The header field in which an app names its user.",
     "OwnKey.key": "The key.",
+    "KeyStanding.used": "What the key has used of its limits.",
+    "LimitsReport.keys": "The keys that have limits, by name.",
     "OwnKey.used": "What the key has used of its limits.",
     "Counted.tokensPerMinute": "The tokens of prompts and answers.",
     "Counted.tokensPerDay": "The tokens of prompts and answers.",

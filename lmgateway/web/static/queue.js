@@ -84,6 +84,7 @@ function updateShare(node, { key, address, user, share, running, waiting, gpuMs,
     `${duration(gpuMs)} of the GPU`,
     behindMs >= 1000 && `${duration(behindMs)} behind`,
     share > 0 && share !== 1 && `share ${share}`,
+    key === "(outside)" && "others in LM Studio, and loads for which no request waits",
   ];
   updateMeter(node, name, about.filter(Boolean).join(" · "), total > 0 ? gpuMs / total : 0, `Part of ${name} in the GPU's time`);
 }

@@ -1,84 +1,81 @@
-// Bars of each hour's, day's or month's usage, stacked by group, as SVG. The tables below have the same numbers.
+// Bars of each hour's, day's or month's usage, stacked by group. The tables below have the same numbers. The drawing is uPlot's.
 
-import { byId, make } from "./dom.js";
+import { byId, make, setText } from "./dom.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 240;
-const LEFT = 56;
-const BOTTOM = 24;
-const TOP = 8;
-// Of a character of a label, at most.
-const CHARACTER = 7;
-const GAP = 12;
-const STEPS = [1, 2, 5, 10];
-const LINES = 4;
+// Of the longest label of a slot, and of the gap to the next one.
+const LABEL_WIDTH = 64;
+const AXIS_WIDTH = 58;
+const STEPS = [1, 2, 5];
+
+let plot = null;
+let drawn = null;
 
 /** Draw the groups of usage-groups.js for these slots of a range of usage-ranges.js. */
-export function drawUsage({ slots, range, title, measure, groups }) {
+export function drawUsage(shown) {
   const box = byId("usage-chart");
-  const width = Math.max(box.clientWidth, 200);
-  const sums = slots.map((slot) => groups.reduce((sum, group) => sum + (group.slots.get(slot) ?? 0), 0));
-  const step = stepOf(Math.max(...sums), measure.unit);
-  const top = Math.max(step, Math.ceil(Math.max(...sums) / step) * step);
-  const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
-  const breadth = (width - LEFT) / slots.length;
-  const x = (index) => LEFT + index * breadth;
-  const drawing = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": describe({ slots, range, title, measure, groups, sums }) });
-  for (let value = 0; value <= top; value += step) {
-    drawing.append(svg("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
-    drawing.append(svg("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, value === 0 ? "0" : measure.axis(value)));
-  }
-  // From the right, so that the present always has its label.
-  const label = CHARACTER * Math.max(...slots.map((slot) => range.write(slot).length));
-  // The last one ends with the chart, and so stands half its width nearer to the one before.
-  const every = Math.ceil((1.5 * label + GAP - breadth / 2) / breadth);
-  slots.forEach((slot, index) => {
-    if ((slots.length - 1 - index) % every === 0 && x(index) + breadth / 2 > LEFT + label / 3) {
-      const isLast = index === slots.length - 1;
-      const at = isLast ? { x: width, "text-anchor": "end" } : { x: x(index) + breadth / 2, "text-anchor": "middle" };
-      drawing.append(svg("text", { class: "tick", y: HEIGHT - 6, ...at }, range.write(slot)));
-    }
-    drawing.append(...bars({ slot, name: range.write(slot), groups, measure, x: x(index), breadth, y }));
-  });
-  box.replaceChildren(drawing);
-  byId("usage-legend").replaceChildren(...groups.map(({ name }, index) => make("li", {}, make("span", { class: `swatch series-${index}` }), name)));
+  drawn = shown;
+  byId("usage-legend").replaceChildren(...shown.groups.map(({ name }, index) => make("li", {}, make("span", { class: `swatch series-${index}` }), name)));
+  plot?.destroy();
+  plot = new uPlot(optionsOf(shown, box), dataOf(shown), box);
+  box.setAttribute("aria-label", describe(shown));
+  showPointed();
 }
 
-function bars({ slot, name: time, groups, measure, x, breadth, y }) {
-  const gap = Math.min(breadth * 0.25, 6);
-  let below = 0;
-  return groups.flatMap(({ name, slots }, index) => {
-    const value = slots.get(slot) ?? 0;
-    if (value === 0) return [];
-    const rect = svg("rect", {
-      class: `series-${index}`,
-      x: x + gap / 2,
-      y: y(below + value),
-      width: breadth - gap,
-      height: Math.max(y(below) - y(below + value), 0.5),
-    });
-    rect.append(svg("title", {}, `${time}, ${name}: ${measure.write(value)}`));
-    below += value;
-    return [rect];
+/** Of uPlot, which draws each series over those before: the sums of all groups, of all but the last one, and so on. */
+function dataOf({ slots, groups }) {
+  const sums = [];
+  groups.forEach((group, index) => {
+    sums.unshift(slots.map((slot, at) => valueOf(group, slot) + (index > 0 ? sums[0][at] : 0)));
   });
+  return [slots.map((_slot, index) => index), ...sums.map((values) => values.map((value) => value || null))];
 }
 
-function describe({ slots, range, title, measure, groups, sums }) {
+function optionsOf({ slots, range, measure, groups }, box) {
+  const colours = getComputedStyle(document.documentElement);
+  const colour = (name) => colours.getPropertyValue(name).trim();
+  const axis = { stroke: colour("--soft"), font: "12px system-ui, sans-serif", ticks: { show: false } };
+  const series = groups.map((_group, index) => {
+    return { fill: getComputedStyle(document.querySelector(`#usage-legend .series-${index}`)).color, width: 0, paths: uPlot.paths.bars({ size: [0.75, 48] }), points: { show: false } };
+  });
+  return {
+    width: Math.max(box.clientWidth, 200),
+    height: box.clientHeight,
+    padding: [8, LABEL_WIDTH / 2, 0, 0],
+    legend: { show: false },
+    cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+    scales: { x: { time: false, range: [-0.5, slots.length - 0.5] }, y: { range: (_plot, _least, most) => [0, (most ?? measure.unit) * 1.05] } },
+    axes: [
+      { ...axis, size: 28, grid: { show: false }, splits: (drawing) => labelled(slots.length, drawing.width - AXIS_WIDTH - LABEL_WIDTH / 2), values: (_plot, ticks) => ticks.map((tick) => range.write(slots[tick])) },
+      { ...axis, size: AXIS_WIDTH, space: 48, grid: { stroke: colour("--line"), width: 1 }, incrs: stepsOf(measure.unit), values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? "0" : measure.axis(tick))) },
+    ],
+    series: [{}, ...series.reverse()],
+    hooks: { setCursor: [showPointed] },
+  };
+}
+
+/** The slots that have a label. From the right, so that the present always has one. */
+function labelled(count, width) {
+  const every = Math.max(1, Math.ceil((count * LABEL_WIDTH) / width));
+  return Array.from({ length: Math.ceil(count / every) }, (_, index) => count - 1 - index * every).reverse();
+}
+
+/** The distances that the lines may have: 1, 2 or 5 times a power of ten, at least one unit. */
+function stepsOf(unit) {
+  return Array.from({ length: 13 }, (_, power) => STEPS.map((step) => step * 10 ** power * unit)).flat();
+}
+
+function showPointed() {
+  const slot = drawn.slots[plot?.cursor.idx ?? -1];
+  const { measure, range, groups } = drawn;
+  const values = groups.filter((group) => valueOf(group, slot) > 0).map((group) => `${group.name} ${measure.write(valueOf(group, slot))}`);
+  setText(byId("usage-pointed"), slot === undefined ? "" : `${range.write(slot)}: ${values.join(", ") || "nothing"}`);
+}
+
+function describe({ slots, range, title, measure, groups }) {
+  const sums = slots.map((slot) => groups.reduce((sum, group) => sum + valueOf(group, slot), 0));
   const most = sums.indexOf(Math.max(...sums));
   const all = sums.reduce((sum, value) => sum + value, 0);
   return `${measure.name} per ${range.unit} by ${title}, ${range.name}: ${measure.write(all)}, ${range.most} ${range.write(slots[most])}; ${groups.map(({ name, sum }) => `${name} ${measure.write(sum)}`).join(", ")}`;
 }
 
-/** The distance of the axis' lines: 1, 2 or 5 times a power of ten, at least one unit. */
-function stepOf(most, unit) {
-  const least = most / unit / LINES;
-  const power = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(least, 1))));
-  return STEPS.find((step) => step * power >= least) * power * unit;
-}
-
-function svg(name, attributes, text = "") {
-  const node = document.createElementNS(SVG, name);
-  for (const [attribute, value] of Object.entries(attributes)) node.setAttribute(attribute, value);
-  node.append(text);
-  return node;
-}
+const valueOf = (group, slot) => group.slots.get(slot) ?? 0;

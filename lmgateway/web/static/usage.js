@@ -23,6 +23,7 @@ export class Usage {
     byId("usage-measure").addEventListener("change", () => this.#draw());
     byId("usage-csv").addEventListener("click", () => this.#download());
     new ResizeObserver(() => this.#draw()).observe(byId("usage-chart"));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw());
     whileVisible(REFRESH_SECONDS, () => isShown() && this.shown());
   }
 
