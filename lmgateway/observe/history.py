@@ -15,11 +15,14 @@ RECENT_RECORDS = 100
 HOUR_SECONDS = 3600
 HOUR_SPEEDS = 2000
 
+# A few tokens may arrive together: one that comes 2 ms after the other would count as 500 tokens a second.
+LEAST_TOKENS = 8
+
 _COLUMNS = 4
 
 
 class Speed(NamedTuple):
-    """How fast an exchange was. `began` is in Unix seconds."""
+    """How fast an exchange was. `began` is in Unix seconds; the rate of an answer of a few tokens is None."""
 
     began: float
     ttft_ms: int | None
@@ -45,7 +48,7 @@ class History:
                     record.started + record.total_ms / 1000,
                     record.began,
                     math.nan if ttft is None else ttft,
-                    math.nan if rate is None else rate,
+                    math.nan if rate is None or record.tokens < LEAST_TOKENS else rate,
                 )
             )
             if len(speeds) >= 2 * HOUR_SPEEDS * _COLUMNS:

@@ -124,7 +124,7 @@ async def test_escape_stops_lm_studio(open_dashboard: OpenDashboard) -> None:
     await expect(answers(visit)).to_have_text("This is a")
     async with visit.page.expect_event("requestfailed"):
         await visit.page.keyboard.press("Escape")
-    await expect(visit.page.get_by_text("Stopped.")).to_be_visible()
+    await expect(figures(visit)).to_have_text(re.compile(r"^Stopped · first token after [\d.]+ m?s$"))
     await expect(visit.page.get_by_label("Message")).to_be_focused()
     visit.pace.go_on(1)
     await expect(visit.page.get_by_role("alert").filter(has_text=re.compile("."))).to_have_count(0)

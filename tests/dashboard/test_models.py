@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Route, expect
 
 from tests.dashboard.browsing import MODEL, TITLE, Visit
 from tests.dashboard.conftest import OpenDashboard
@@ -162,6 +162,29 @@ async def test_a_refusal_is_a_sentence(open_dashboard: OpenDashboard) -> None:
     await expect(notice).to_contain_text("LM Studio")
     await notice.get_by_role("button").click()
     await expect(notice).to_be_hidden()
+
+
+async def test_an_lm_studio_that_answers_late_is_waited_for(open_dashboard: OpenDashboard) -> None:
+    """The list says so until the first answer. Which model is active the gateway knows itself."""
+    visit = await open_dashboard(path="/docs", loaded=True)
+    await visit.post("/admin/models/activate", modelKey=MODEL)
+    go_on = asyncio.Event()
+
+    async def late(route: Route) -> None:
+        await go_on.wait()
+        await route.fulfill(status=503, json={"error": "LM Studio doesn't answer."})
+
+    visit.tolerated = 503
+    await visit.page.route("**/admin/models", late)
+    await visit.open("/dashboard#models")
+    asking = visit.page.get_by_text("Asking LM Studio…")
+    await expect(asking).to_be_visible()
+    await expect(visit.page.locator("#tile-active .big")).to_have_text(MODEL)
+    go_on.set()
+    await expect(visit.page.locator("#models-mistake")).to_have_text("LM Studio doesn't answer.")
+    await expect(asking).to_be_hidden()
+    await expect(visit.page.locator("#tile-active .big")).to_have_text(MODEL)
+    await visit.page.unroute_all(behavior="wait")
 
 
 async def test_an_unreachable_lm_studio_is_shown(open_dashboard: OpenDashboard) -> None:

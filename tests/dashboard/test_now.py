@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,9 +21,12 @@ NOW = "2027-01-31T12:31:00Z"
 # The charts' labels are drawn, and not in the page.
 RECORD_LABELS = """
 window.labels = new Set();
+window.cut = new Set();
 const draw = CanvasRenderingContext2D.prototype.fillText;
 CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
   labels.add(text);
+  const shift = { right: 1, end: 1, center: 0.5 }[this.textAlign] ?? 0;
+  if (rest[0] - shift * this.measureText(text).width < 0) cut.add(text);
   draw.call(this, text, ...rest);
 };
 """
@@ -33,13 +37,13 @@ document.dispatchEvent(new Event("visibilitychange"));
 COUNTS = dict.fromkeys(("requests", "promptTokens", "completionTokens"), 0)
 
 
-async def open_charts(open_dashboard: OpenDashboard, **options: Any) -> Visit:
+async def open_charts(open_dashboard: OpenDashboard, speed: float = 40.0, **options: Any) -> Visit:
     """The page at noon, with one answer in the last hour and the ledger's rows of three hours and days."""
     visit = await open_dashboard(path="/docs", timezone_id="UTC", locale="en-US", **options)
     page = visit.page
 
     async def requests(route: Route) -> None:
-        sample = {"timestamp": "2027-01-31T12:00:00Z", "ttftMs": 200, "tokensPerSecond": 40.0}
+        sample = {"timestamp": "2027-01-31T12:00:00Z", "ttftMs": 200, "tokensPerSecond": speed}
         await route.fulfill(json={"running": [], "recent": [], "lastHour": [sample]})
 
     async def usage(route: Route) -> None:
@@ -69,6 +73,17 @@ async def test_the_last_hour_is_an_hour_wide(open_dashboard: OpenDashboard) -> N
     await visit.page.wait_for_function("labels.size > 5")
     times = {label for label in await labels(visit.page) if label.endswith((" PM", " AM"))}
     assert times == {"11:40 AM", "11:50 AM", "12:00 PM", "12:10 PM", "12:20 PM", "12:30 PM"}
+    await visit.page.unroute_all(behavior="wait")
+
+
+async def test_no_label_of_a_speed_is_cut(open_dashboard: OpenDashboard) -> None:
+    """However fast: the axis is as wide as its longest label."""
+    visit = await open_charts(open_dashboard, speed=123456.0)
+    caption = visit.page.locator("#chart-0-caption")
+    await expect(caption).to_have_text("median 123,456.0")
+    await expect(caption).to_have_attribute("title", re.compile("fewer than 8 tokens"))
+    await visit.page.wait_for_function("labels.has('100,000.0')")
+    assert await visit.page.evaluate("[...cut]") == []
     await visit.page.unroute_all(behavior="wait")
 
 

@@ -60,7 +60,9 @@ async def test_a_waiting_request_is_cancelled(open_dashboard: OpenDashboard) -> 
         await expect(waiting).to_have_count(1)
         await waiting.get_by_role("button").focus()
         await visit.page.keyboard.press("Enter")
-        await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
+        await visit.tab_to("Cancel request")
+        await visit.page.keyboard.press("Enter")
+        await expect(visit.page.get_by_text("127.0.0.1's request was cancelled.")).to_be_visible()
         await expect(waiting).to_have_count(0)
         await expect(visit.page.get_by_role("heading", name="In flight")).to_be_focused()
         assert await asyncio.wait_for(second, PATIENCE_SECONDS) == 400

@@ -12,6 +12,7 @@ from tests.dashboard.browsing import MODEL
 from tests.dashboard.conftest import OpenDashboard
 from tests.support.waiting import PATIENCE_SECONDS
 
+CANCEL = "Cancel the request POST /v1/chat/completions of 127.0.0.1"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -27,9 +28,10 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
         visit.pace.go_on(5)
         await expect(running).to_contain_text("Generating, 6 tokens")
         await expect(visit.page.locator("#tile-running")).to_contain_text("1 generating")
-        await visit.button("Cancel the request POST /v1/chat/completions of 127.0.0.1").click()
+        await visit.button(CANCEL).click()
+        await visit.button("Cancel request").click()
         # Shown for eight seconds.
-        await expect(visit.page.get_by_text("The request was cancelled.")).to_be_visible()
+        await expect(visit.page.get_by_text("127.0.0.1's request was cancelled.")).to_be_visible()
         await expect(running).to_have_count(0)
         with pytest.raises(aiohttp.ClientPayloadError):
             await asyncio.wait_for(response.read(), PATIENCE_SECONDS)
@@ -37,6 +39,30 @@ async def test_a_request_is_seen_and_cancelled(open_dashboard: OpenDashboard) ->
     row = visit.page.get_by_role("table").get_by_role("row").nth(1)
     await expect(row.locator(".badge")).to_have_text("Cancelled")
     await expect(row.locator("[data-column='Tokens out']")).to_have_text("6")
+
+
+async def test_a_request_is_cancelled_only_if_confirmed(open_dashboard: OpenDashboard) -> None:
+    """The dialog says whose it is. Enter and Escape keep it, and the focus returns."""
+    visit = await open_dashboard(api_key="a key", loaded=True)
+    alice = await visit.make_key("alice")
+    await visit.log_in("a key")
+    async with visit.chat(alice, max_tokens=3) as response:
+        cancel = visit.button("Cancel the request POST /v1/chat/completions of alice")
+        dialog = visit.page.get_by_role("dialog", name=f"Cancel alice's request to {MODEL}?")
+        for key in ("Enter", "Escape"):
+            await cancel.press("Enter")
+            await expect(visit.button("Keep it")).to_be_focused()
+            await visit.page.keyboard.press(key)
+            await expect(dialog).to_have_count(0)
+            await expect(cancel).to_be_focused()
+        await cancel.press("Enter")
+        visit.pace.finish()
+        await asyncio.wait_for(response.read(), PATIENCE_SECONDS)
+        await expect(cancel).to_have_count(0)
+        visit.tolerated = 404
+        await visit.button("Cancel request").click()
+    await expect(visit.page.get_by_text("alice's request had already ended.")).to_be_visible()
+    await expect(visit.page.get_by_role("heading", name="In flight")).to_be_focused()
 
 
 async def test_ended_requests_are_listed_and_drawn(open_dashboard: OpenDashboard) -> None:

@@ -46,8 +46,15 @@ def test_speeds_are_of_the_last_hour() -> None:
     history = History()
     history.add(ended(1, tokens=5, seconds_ago=HOUR_SECONDS + 1))
     history.add(ended(2, tokens=0))
-    history.add(ended(3, tokens=7, seconds_ago=HOUR_SECONDS - 60))
-    assert list(history.last_hour()) == [Speed(began=1003.0, ttft_ms=500, tokens_per_second=7.0)]
+    history.add(ended(3, tokens=8, seconds_ago=HOUR_SECONDS - 60))
+    assert list(history.last_hour()) == [Speed(began=1003.0, ttft_ms=500, tokens_per_second=8.0)]
+
+
+def test_a_few_tokens_have_no_speed() -> None:
+    """Two tokens that arrive together would count as thousands a second; the first one's time is known."""
+    history = History()
+    history.add(ended(1, tokens=7))
+    assert list(history.last_hour()) == [Speed(began=1001.0, ttft_ms=500, tokens_per_second=None)]
 
 
 def test_speeds_may_be_unknown() -> None:

@@ -219,6 +219,7 @@ _OF_OBJECTS = {
     "RunningRequest.promptProgress": "How much of the prompt is processed, from 0 to 1; null if unknown.",
     "EndedRequest.timestamp": "When it began.",
     "Sample.timestamp": "When it began.",
+    "Sample.tokensPerSecond": "Null if it isn't known, and for an answer of fewer than 8 tokens.",
     "EndedRequest.outcome": "`completed`; `failed`; `aborted`: the client left; or `cancelled` by somebody.",
     "EndedRequest.status": "The status of the response; null if it was aborted or cancelled.",
     "EndedRequest.error": "Why it failed; null if it didn't.",

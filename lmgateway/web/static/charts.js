@@ -9,7 +9,7 @@ const WHOLE = Array.from({ length: 13 }, (_, power) => [1, 2, 5].map((step) => s
  * A chart in the box of this id, with a title and a caption beside it. What `draw` gets:
  * `points` as [seconds, value], of a bar its middle and its beginning behind; `span` of the time axis, `hasBars`; `write` for a value, `axis` for one on
  * the axis, `moment` for a time; `least` is what the scale goes up to at least, so that small differences don't look
- * large; `title`, `summary` for the caption, and `description` for screen readers.
+ * large; `title`, `summary` for the caption, `about` for its tooltip, and `description` for screen readers.
  */
 export class Chart {
   #id;
@@ -35,6 +35,7 @@ export class Chart {
     }
     this.#plot.setData([shown.points.map(([at]) => at), shown.points.map(([, value]) => (shown.hasBars && value === 0 ? null : value))]);
     setText(byId(`${this.#id}-title`), shown.title);
+    byId(`${this.#id}-caption`).title = shown.about ?? "";
     this.#box.setAttribute("aria-label", shown.description);
     this.#showCaption();
   }
@@ -63,7 +64,7 @@ export class Chart {
       },
       axes: [
         { ...axis, size: 28, space: 64, values: (_plot, ticks) => ticks.map((tick) => this.#shown.moment(tick)) },
-        { ...axis, size: 58, space: 30, ...(this.#shown.hasBars && { incrs: WHOLE }), values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? "0" : this.#shown.axis(tick))) },
+        { ...axis, size: widthOf, space: 30, ...(this.#shown.hasBars && { incrs: WHOLE }), values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? "0" : this.#shown.axis(tick))) },
       ],
       series: [{}, { stroke: colour("--accent"), ...marks }],
       hooks: { setCursor: [() => this.#showCaption()] },
@@ -77,3 +78,6 @@ export class Chart {
     setText(byId(`${this.#id}-caption`), pointed ? `${moment(pointed[2] ?? pointed[0])}: ${write(pointed[1])}` : summary);
   }
 }
+
+// The longest label has room. uPlot asks before there are any, too.
+const widthOf = (_plot, labels) => Math.max(58, 16 + 7 * Math.max(0, ...(labels ?? []).map((label) => label.length)));

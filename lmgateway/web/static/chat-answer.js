@@ -50,12 +50,13 @@ export class Answer {
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#show());
   }
 
-  /** Show all of it, with the figures of an answer that is complete. */
-  end({ model, usage, finish } = {}) {
+  /** Show all of it, with its figures, or that it was stopped. */
+  end({ model, usage, finish, isStopped } = {}) {
     cancelAnimationFrame(this.#frame);
     const tokens = usage?.completion_tokens;
     const seconds = (this.#last - this.#first) / 1000;
     const figures = [
+      isStopped && "Stopped",
       tokens && plural(tokens, "token", "tokens"),
       // The first token's time isn't among them.
       tokens > 1 && seconds > 0 && `${speed((tokens - 1) / seconds)} tokens/s`,

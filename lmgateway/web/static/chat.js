@@ -10,6 +10,7 @@ import { usableModels } from "./model-names.js";
 
 // So far from its end the log still counts as being there.
 const NEAR_PX = 48;
+const ON_TOUCH = matchMedia("(hover: none)");
 
 export class Chat {
   #caller;
@@ -20,10 +21,6 @@ export class Chat {
   constructor(caller) {
     this.#caller = caller;
     this.#offer([]);
-    byId("chat-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#send();
-    });
     byId("chat-text").addEventListener("keydown", (event) => {
       // While an input method composes a word, Enter accepts the word.
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -31,7 +28,11 @@ export class Chat {
       this.#send();
     });
     byId("view-chat").addEventListener("keydown", (event) => event.key === "Escape" && this.#running?.abort());
-    byId("chat-stop").addEventListener("click", () => this.#running?.abort());
+    byId("chat-send").addEventListener("click", (event) => {
+      event.preventDefault();
+      // The second click of a double click on Send doesn't stop the answer.
+      if (event.detail < 2) this.#sendOrStop();
+    });
     byId("chat-log").addEventListener("scroll", ({ target: log }) => {
       this.#isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
     });
@@ -54,6 +55,13 @@ export class Chat {
     const byDefault = ["", model ? `your default: ${model}` : "the active model"];
     select.replaceChildren(...options([byDefault, ...names.map((name) => [name, name])]));
     if (names.includes(before)) select.value = before;
+  }
+
+  #sendOrStop() {
+    if (this.#running === null) return this.#send();
+    this.#running.abort();
+    // On a touch screen it would open the keyboard.
+    if (!ON_TOUCH.matches) byId("chat-text").focus();
   }
 
   async #send() {
@@ -89,7 +97,7 @@ export class Chat {
       answer.end(ended);
     } catch (error) {
       if (!running.signal.aborted && !(error instanceof ApiError)) throw error;
-      answer.end();
+      answer.end({ isStopped: running.signal.aborted });
       mistake = running.signal.aborted ? "" : error.message;
     } finally {
       // The conversation may have been cleared meanwhile.
@@ -99,7 +107,8 @@ export class Chat {
       waiting.end();
       return;
     }
-    waiting.end(running.signal.aborted ? "Stopped." : "");
+    // Beside the answer, if it has begun.
+    waiting.end(running.signal.aborted && answer.content === "" ? "Stopped." : "");
     setText(byId("chat-mistake"), mistake);
     if (answer.content !== "") this.#messages.push(question, { role: "assistant", content: answer.content });
     else if (running.signal.aborted || mistake !== "") this.#takeBack(text, nodes);
@@ -108,8 +117,7 @@ export class Chat {
   #begin(nodes) {
     this.#running = new AbortController();
     byId("chat-empty").hidden = true;
-    byId("chat-stop").hidden = false;
-    byId("chat-send").setAttribute("aria-disabled", "true");
+    showButton("Stop");
     const log = byId("chat-log");
     log.hidden = false;
     // A screen reader reads the answer out when it is complete, and not each piece.
@@ -122,10 +130,7 @@ export class Chat {
 
   #end() {
     this.#running = null;
-    const stop = byId("chat-stop");
-    if (document.activeElement === stop) byId("chat-text").focus();
-    stop.hidden = true;
-    byId("chat-send").removeAttribute("aria-disabled");
+    showButton("Send");
     byId("chat-log").removeAttribute("aria-busy");
   }
 
@@ -175,4 +180,10 @@ export class Chat {
       system: system === "" ? [] : [{ role: "system", content: system }],
     };
   }
+}
+
+// One button, so that nothing moves, and the focus stays on it.
+function showButton(label) {
+  setText(byId("chat-send"), label);
+  byId("chat-send").classList.toggle("primary", label === "Send");
 }

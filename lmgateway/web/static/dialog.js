@@ -1,7 +1,7 @@
 // Dialogs that exist only while they are open, so that nothing in them outlasts them.
 
 import { ApiError } from "./api.js";
-import { make, setText } from "./dom.js";
+import { make, marked, setText } from "./dom.js";
 import { notifyError } from "./notices.js";
 
 /**
@@ -14,7 +14,7 @@ export function openDialog({ title, content, confirm, mood = "primary", cancel =
   const button = make("button", { class: mood, type: "submit" }, confirm);
   const leave = cancel && make("button", { class: "quiet", type: "button", onclick: () => dialog.close() }, cancel);
   const form = make("form", { method: "dialog" });
-  form.append(make("h2", { id: "dialog-title" }, title), ...content, mistake, make("div", { class: "bar end" }, leave ?? "", button));
+  form.append(make("h2", { id: "dialog-title" }, title), ...content, make("div", { class: "foot" }, mistake, make("div", { class: "bar end" }, leave ?? "", button)));
   const dialog = make("dialog", { class: wide ? "wide" : null, "aria-labelledby": "dialog-title" }, form);
   let running;
 
@@ -29,7 +29,7 @@ export function openDialog({ title, content, confirm, mood = "primary", cancel =
       return result;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (dialog.open) setText(mistake, explain?.(error) ?? error.message);
+      if (dialog.open) mistake.replaceChildren(...marked(explain?.(error) ?? error.message));
       else notifyError(error);
     } finally {
       button.removeAttribute("aria-disabled");

@@ -78,5 +78,8 @@ export function actionButton(label, action, attributes = {}) {
   return button;
 }
 
+/** The nodes of a text in which backticks enclose code. */
+export const marked = (text) => text.split("`").map((part, index) => (index % 2 ? make("code", {}, part) : part));
+
 /** A select's options from [value, label] pairs. */
 export const options = (pairs) => pairs.map(([value, label]) => make("option", { value }, label));

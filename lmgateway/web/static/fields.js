@@ -1,6 +1,6 @@
 // The fields of a form. A field's `path` is that of the API's JSON, and of its mistakes.
 
-import { make, options } from "./dom.js";
+import { make, marked, options } from "./dom.js";
 
 const listOf = (text) => text.split(/[\n,]/).map((entry) => entry.trim()).filter(Boolean);
 // What isn't a number is left as it is: the gateway says what may stand there.
@@ -83,14 +83,14 @@ export class Fields {
     this.#prefix = prefix;
   }
 
-  /** Make a field with its label; `hint` is text, or a list of nodes. */
-  make({ path, label, kind, hint = "", suggestions = [], attributes = {} }) {
+  /** Make a field with its label; `hint` is text, or a list of nodes. `correct` makes a right value of a wrong one, or null. */
+  make({ path, label, kind, hint = "", suggestions = [], correct = () => null, attributes = {} }) {
     const id = `${this.#prefix}-${path.replaceAll(".", "-")}`;
     const list = suggestions.length > 0 ? make("datalist", { id: `${id}-list` }, ...suggestions.map((value) => make("option", { value }))) : "";
     const control = KINDS[kind].make({ id, ...attributes, ...(list && { list: list.id }), "aria-describedby": `${id}-hint ${id}-mistake` });
     const mistake = make("p", { id: `${id}-mistake`, class: "mistake" });
     const about = [make("p", { id: `${id}-hint`, class: "hint" }, ...[hint].flat()), mistake];
-    this.#fields.push({ path, kind: KINDS[kind], control, mistake });
+    this.#fields.push({ path, kind: KINDS[kind], control, mistake, correct });
     if (kind === "several") return make("fieldset", {}, make("legend", {}, label), control, ...about);
     if (kind === "check") return make("div", { class: "setting" }, make("label", { class: "check" }, control, make("span", {}, label)), ...about);
     return make("div", { class: "setting" }, make("label", { for: id }, label), control, list, ...about);
@@ -110,10 +110,13 @@ export class Fields {
   showMistakes(mistakes) {
     const others = new Set(mistakes);
     let first = null;
-    for (const { path, control, mistake, kind } of this.#fields) {
+    for (const { path, control, mistake, kind, correct } of this.#fields) {
       const own = mistakes.filter((one) => one.path.replace(/\[\d+\].*/, "") === path);
       own.forEach((one) => others.delete(one));
-      mistake.textContent = own.map((one) => withEntry(one, kind.read(control))).join(" ");
+      const value = kind.read(control);
+      const corrected = own.length > 0 ? correct(value) : null;
+      const sentences = [...own.map((one) => withEntry(one, value)), ...(corrected ? [`For example, \`${corrected}\`.`] : [])];
+      mistake.replaceChildren(...marked(sentences.join(" ")));
       control.setAttribute("aria-invalid", String(own.length > 0));
       if (own.length === 0) continue;
       first ??= control;

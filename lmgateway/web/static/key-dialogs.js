@@ -1,6 +1,6 @@
 // The dialogs of a key: make and change, the secret shown once, rotate, revoke.
 
-import { mistakesOf } from "./api.js";
+import { ROOT, mistakesOf } from "./api.js";
 import { copyButton } from "./copying.js";
 import { openDialog } from "./dialog.js";
 import { make, options } from "./dom.js";
@@ -57,11 +57,17 @@ export function showSecret({ name, key: secret }, isOwn) {
   ];
   return openDialog({
     title: `The key ${name}`,
-    content: [make("p", {}, ...sentences), text, copyButton(text, "Copy the key", { autofocus: true }), signInOnPhone(name, secret)],
+    content: [make("p", {}, ...sentences), text, copyButton(text, "Copy the key", { autofocus: true }), ...baseUrl(), signInOnPhone(name, secret)],
     confirm: "Close",
     mood: "",
     cancel: null,
   });
+}
+
+// What an app's settings ask for beside the key.
+function baseUrl() {
+  const url = make("code", { class: "secret", tabindex: "0", "aria-label": "The base URL" }, new URL("v1", ROOT).href);
+  return [make("p", { class: "hint" }, "The base URL that an app needs beside it:"), url, copyButton(url, "Copy the base URL")];
 }
 
 function signInOnPhone(name, secret) {

@@ -9,6 +9,7 @@ const NAME = {
   label: "Name",
   kind: "text",
   hint: "Of the person or the app: lower-case letters, digits, dots, - and _. It appears in the log and in the usage.",
+  correct: (name) => name && nameLike(name),
   attributes: { required: true, autocapitalize: "none" },
 };
 const LIMIT = { kind: "number", attributes: { min: 1, step: 1, inputmode: "numeric", placeholder: "none" } };
@@ -49,6 +50,12 @@ const RARE = [
   },
   { path: "share", label: "Share", kind: "number", hint: "Its weight when the GPU's time is divided among keys.", attributes: { min: 0.1, max: 100, step: "any", placeholder: "1" } },
 ];
+
+/** A name that is allowed: "emma-tablet" for "Emma Tablet"; empty if none is near. */
+function nameLike(text) {
+  const plain = text.normalize("NFKD").replace(/\p{Mark}/gu, "").toLowerCase();
+  return plain.replace(/[^a-z0-9._-]+/g, "-").replace(/^[^a-z0-9]+/, "").slice(0, 64).replace(/-+$/, "");
+}
 
 /** The fields of a new key, or of one that is changed. */
 export class KeyFields extends Fields {

@@ -9,10 +9,11 @@ import { matching, rowsOf } from "./models-rows.js";
 const MOST = 200;
 const LOADABLE = ["llm", "embedding"];
 const STEPS = { draining: "waiting for its running requests", unloading: "unloading", loading: "loading" };
+const ASKING = "Asking LM Studio…";
 const NONE = "LM Studio has no models yet. Download one there, and it appears here.";
 
-/** Render the list; `models` handles the buttons. `listing` is null until LM Studio has answered. */
-export function showModels({ listing, active, loading, swap }, models) {
+/** Render the list; `models` handles the buttons. `listing` and `active` are null while they are unknown. */
+export function showModels({ listing, isAsking, active, loading, swap }, models) {
   const titles = new Map(listing?.downloaded.map((model) => [model.modelKey, model.displayName]));
   const titleOf = (key) => titles.get(key) ?? key;
   const rows = rowsOf(listing, loading);
@@ -22,10 +23,10 @@ export function showModels({ listing, active, loading, swap }, models) {
   byId("models-list").hidden = shown.length === 0;
   byId("models-bar").hidden = rows.length === 0;
   setText(byId("models-count"), counted(rows, found, shown));
-  setText(byId("models-empty"), rows.length > 0 ? "No model matches." : NONE);
-  byId("models-empty").hidden = listing === null || shown.length > 0;
+  setText(byId("models-empty"), isAsking ? ASKING : rows.length > 0 ? "No model matches." : NONE);
+  byId("models-empty").hidden = (listing === null && !isAsking) || shown.length > 0;
   showSwap(swap, titleOf);
-  showActive(listing, active, titleOf);
+  showActive({ listing, isAsking, active }, titleOf);
 }
 
 function counted(rows, found, shown) {
@@ -88,10 +89,11 @@ function kindOf({ type, vision }) {
   return type === "embedding" ? "embedding model" : type;
 }
 
-function showActive(listing, { activeModel, activeEmbeddingModel }, titleOf) {
+function showActive({ listing, isAsking, active }, titleOf) {
   const [big, sub] = byId("tile-active").querySelectorAll("p");
+  const { activeModel, activeEmbeddingModel } = active ?? {};
   const embeddings = activeEmbeddingModel ? `Embeddings: ${titleOf(activeEmbeddingModel.modelKey)}` : null;
-  setText(big, activeModel ? titleOf(activeModel.modelKey) : listing === null ? "Unknown" : "None");
+  setText(big, activeModel ? titleOf(activeModel.modelKey) : active !== null ? "None" : isAsking ? "…" : "Unknown");
   setText(sub, [aboutActive(listing, activeModel), embeddings].filter(Boolean).join(" · "));
 }
 

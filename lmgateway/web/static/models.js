@@ -1,6 +1,6 @@
 // The models on disk and in memory, the loads in progress, and the actions on them.
 
-import { call } from "./api.js";
+import { ApiError, call } from "./api.js";
 import { byId, setText } from "./dom.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
@@ -18,7 +18,9 @@ const nameOf = (load) => JSON.stringify([load.modelKey, load.instanceId ?? null]
 
 export class Models {
   #listing = null;
-  #active = {};
+  // Until the first answer, which may be an error.
+  #isAsking = true;
+  #active = null;
   #swap = null;
   // Whether this key may read the line.
   #isLive = false;
@@ -33,6 +35,7 @@ export class Models {
 
   start() {
     for (const [id, event] of [["models-find", "input"], ["models-show", "change"]]) byId(id).addEventListener(event, () => this.#show());
+    this.#show();
     whileVisible(REFRESH_SECONDS, () => this.#refreshSoon());
   }
 
@@ -99,23 +102,23 @@ export class Models {
   }
 
   async #refresh() {
-    let mistake = "";
-    try {
-      [this.#listing, this.#active] = await Promise.all([
-        call("GET", "admin/models"),
-        call("GET", "admin/models/active"),
-      ]);
-    } catch (error) {
-      mistake = error.message;
-      // Don't show an outdated list.
-      this.#listing = null;
-    }
-    setText(byId("models-mistake"), mistake);
+    // The gateway knows the active models itself. LM Studio may take seconds, or not answer.
+    const [list, active] = await Promise.all([answerOf("admin/models"), answerOf("admin/models/active", (active) => this.#showActive(active))]);
+    this.#isAsking = false;
+    // Don't show outdated ones.
+    this.#listing = list.answer;
+    this.#active = active.answer;
+    setText(byId("models-mistake"), list.mistake ?? active.mistake ?? "");
+    this.#show();
+  }
+
+  #showActive(active) {
+    this.#active = active;
     this.#show();
   }
 
   #show() {
-    showModels({ listing: this.#listing, active: this.#active, loading: this.#loading, swap: this.#swap }, this);
+    showModels({ listing: this.#listing, isAsking: this.#isAsking, active: this.#active, loading: this.#loading, swap: this.#swap }, this);
   }
 
   async load(model) {
@@ -192,6 +195,18 @@ export class Models {
       notifyError(error);
     }
     this.#refreshSoon();
+  }
+}
+
+/** Ask for a path. Resolves to {answer, mistake}, one of which is null; `received` gets the answer at once. */
+async function answerOf(path, received = () => {}) {
+  try {
+    const answer = await call("GET", path);
+    received(answer);
+    return { answer, mistake: null };
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    return { answer: null, mistake: error.message };
   }
 }
 

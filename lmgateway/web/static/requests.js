@@ -2,10 +2,10 @@
 // request runs or the models in memory change.
 
 import { call } from "./api.js";
+import { askToCancel } from "./cancel-dialog.js";
 import { answeredBy, clientOf, whoOf } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
 import { count, duration, median, percent, plural, speed } from "./format.js";
-import { notify, notifyError } from "./notices.js";
 import { nameLine, showShares, showWaiting, updateName } from "./queue.js";
 import { showRecent } from "./recent.js";
 import { soon } from "./visible.js";
@@ -93,11 +93,11 @@ function showSpeed(lastHour) {
   const speeds = lastHour.map((one) => one.tokensPerSecond).filter((value) => value !== null);
   const [big, sub] = byId("tile-speed").querySelectorAll("p");
   setText(big, speeds.length ? `${speed(speeds.at(-1))} tokens/s` : "–");
-  setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : "No tokens in the last hour");
+  setText(sub, speeds.length ? `Median of the last hour: ${speed(median(speeds))}` : lastHour.length ? "No answer of 8 tokens in the last hour" : "No tokens in the last hour");
 }
 
 function cancelButton(one) {
-  return actionButton("Cancel", () => cancelRequest(one.requestId), { "aria-label": `Cancel the request ${one.method} ${one.path} of ${whoOf(one)}` });
+  return actionButton("Cancel", () => askToCancel(one), { "aria-label": `Cancel the request ${one.method} ${one.path} of ${whoOf(one)}` });
 }
 
 function runningRow(cancel) {
@@ -128,14 +128,4 @@ function phaseOf({ phase, promptProgress, tokens, tokensPerSecond }) {
   if (phase === "prompt") return promptProgress === null ? "Processing the prompt" : `Processing the prompt, ${percent(promptProgress)}`;
   const rate = tokensPerSecond === null ? "" : `, ${speed(tokensPerSecond)} tokens/s`;
   return `Generating, ${plural(tokens, "token", "tokens")}${rate}`;
-}
-
-async function cancelRequest(requestId) {
-  try {
-    await call("DELETE", `debug/requests/${encodeURIComponent(requestId)}`);
-    notify("The request was cancelled.");
-  } catch (error) {
-    if (error.status === 404) notify("The request had already ended.");
-    else notifyError(error);
-  }
 }

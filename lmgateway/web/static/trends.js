@@ -14,7 +14,7 @@ const REFRESH_SECONDS = 60;
 const TITLES = { hour: "Last hour", day: "Last 24 hours", month: "Last 30 days" };
 
 const OF_REQUESTS = [
-  { field: "tokensPerSecond", title: "Tokens per second", write: speed, axis: speed, least: 10 },
+  { field: "tokensPerSecond", about: "Answers of fewer than 8 tokens aren't counted, because their speed is mostly chance.", title: "Tokens per second", write: speed, axis: speed, least: 10 },
   { field: "ttftMs", title: "Time to first token", write: duration, axis: duration, least: 100 },
 ];
 const OF_SUMS = [
@@ -82,13 +82,14 @@ export class Trends {
 const choices = () => document.querySelectorAll("input[name=charts-range]");
 const range = () => document.querySelector("input[name=charts-range]:checked").value;
 
-function ofRequests({ field, title, write, ...kind }, lastHour) {
+function ofRequests({ field, title, write, about = "", ...kind }, lastHour) {
   const now = Date.now() / 1000;
   const points = lastHour.filter((one) => typeof one[field] === "number").map((one) => [Date.parse(one.timestamp) / 1000, one[field]]);
   const values = points.map(([, value]) => value);
   const middle = write(median(values));
   const told = values.length ? `${plural(values.length, "answer", "answers")}, latest ${write(values.at(-1))}, median ${middle}` : "no answers";
-  return { ...kind, title, write, points, span: [now - HOUR, now], hasBars: false, moment: minuteOfDay, summary: values.length ? `median ${middle}` : "", description: `${title} over the last hour: ${told}` };
+  const description = `${title} over the last hour: ${told}`;
+  return { ...kind, title, write, points, span: [now - HOUR, now], hasBars: false, moment: minuteOfDay, summary: values.length ? `median ${middle}` : "", about, description: about ? `${description}. ${about}` : description };
 }
 
 function ofSums({ of, title, write, ...kind }, range, sums) {

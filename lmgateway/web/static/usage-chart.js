@@ -2,7 +2,9 @@
 
 import { byId, make, setText } from "./dom.js";
 
+// Of the longest label of a slot, and of the gap to the next one.
 const LABEL_WIDTH = 64;
+const AXIS_WIDTH = 58;
 const STEPS = [1, 2, 5];
 
 let plot = null;
@@ -43,8 +45,8 @@ function optionsOf({ slots, range, measure, groups }, box) {
     cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     scales: { x: { time: false, range: [-0.5, slots.length - 0.5] }, y: { range: (_plot, _least, most) => [0, (most ?? measure.unit) * 1.05] } },
     axes: [
-      { ...axis, size: 28, grid: { show: false }, splits: (drawing) => labelled(slots.length, drawing.width), values: (_plot, ticks) => ticks.map((tick) => range.write(slots[tick])) },
-      { ...axis, size: 58, space: 48, grid: { stroke: colour("--line"), width: 1 }, incrs: stepsOf(measure.unit), values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? "0" : measure.axis(tick))) },
+      { ...axis, size: 28, grid: { show: false }, splits: (drawing) => labelled(slots.length, drawing.width - AXIS_WIDTH - LABEL_WIDTH / 2), values: (_plot, ticks) => ticks.map((tick) => range.write(slots[tick])) },
+      { ...axis, size: AXIS_WIDTH, space: 48, grid: { stroke: colour("--line"), width: 1 }, incrs: stepsOf(measure.unit), values: (_plot, ticks) => ticks.map((tick) => (tick === 0 ? "0" : measure.axis(tick))) },
     ],
     series: [{}, ...series.reverse()],
     hooks: { setCursor: [showPointed] },

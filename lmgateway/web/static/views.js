@@ -22,6 +22,9 @@ export class Views {
       event.preventDefault();
       byId("content").focus();
     });
+    const strip = byId("views");
+    strip.addEventListener("scroll", () => fadeEnds(strip));
+    new ResizeObserver(() => fadeEnds(strip)).observe(strip);
     this.#show();
   }
 
@@ -58,4 +61,11 @@ export class Views {
     }
     this.#views.get(this.#current)();
   }
+}
+
+// The end behind which there are more links fades out.
+function fadeEnds(strip) {
+  const { scrollLeft, clientWidth, scrollWidth } = strip;
+  strip.classList.toggle("more-before", scrollLeft > 1);
+  strip.classList.toggle("more-after", scrollLeft + clientWidth < scrollWidth - 1);
 }
