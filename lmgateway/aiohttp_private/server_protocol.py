@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web import RequestPayloadError
@@ -223,13 +223,3 @@ class ServerProtocol(ResumesOnceProtocol, RequestHandler):
 def protocol_of(request: web.BaseRequest) -> ServerProtocol:
     """Return the request's connection. The runner makes only ServerProtocols."""
     return request.protocol  # type: ignore[return-value] # not cast(): it is called for each request
-
-
-def is_too_long(error: BaseException) -> bool:
-    """True for a parse error about a line that is longer than the parser allows."""
-    return isinstance(error, LineTooLong)
-
-
-def is_malformed(error: BaseException | None) -> bool:
-    """True for a parse error, in a head or in a body."""
-    return isinstance(error, (HttpProcessingError, RequestPayloadError))

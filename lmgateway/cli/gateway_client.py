@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp.http_exceptions import LineTooLong
 from yarl import URL
 
 from ..aiohttp_private.flow_control import unread_end
+from ..aiohttp_private.parse_errors import LineTooLong
 from . import certificates, demo_key
 from .connection_failures import redirected, unreachable
 from .failures import EX_NOPERM, EX_UNAVAILABLE, EX_USAGE, RequestFailed

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from ..aiohttp_private.server_protocol import ServerProtocol, is_malformed, is_too_long
+from ..aiohttp_private.parse_errors import is_malformed, is_too_long
+from ..aiohttp_private.server_protocol import ServerProtocol
 from ..config import Limits
 from ..errors import (
     RETRY_SOON,

@@ -56,6 +56,7 @@ async def test_a_request_is_cancelled_only_if_confirmed(open_dashboard: OpenDash
             await expect(dialog).to_have_count(0)
             await expect(cancel).to_be_focused()
         await cancel.press("Enter")
+        await expect(visit.button("Keep it")).to_be_focused()
         visit.pace.finish()
         await asyncio.wait_for(response.read(), PATIENCE_SECONDS)
         await expect(cancel).to_have_count(0)
