@@ -21,6 +21,7 @@ from .web.state import (
     METRICS,
     MODELS,
     ORIGINS,
+    QR_CODES,
     RATE_LIMITS,
     RESPONSE_IDS,
     SCHEDULER,
@@ -29,7 +30,9 @@ from .web.state import (
 
 def set_up(app: web.Application) -> None:
     """Have the owners start in this order with the application, and stop in the reverse one."""
-    app.cleanup_ctx.extend((_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals))
+    app.cleanup_ctx.extend(
+        (_database, _keys, _response_ids, _fleet, _scheduler, _models, _ledger, _vitals, _qr_codes)
+    )
     app.on_shutdown.extend((_end_events, _end_waiting))
 
 
@@ -93,6 +96,11 @@ async def _vitals(app: web.Application) -> AsyncIterator[None]:
         partial(vitals.collect_garbage, app[ACTIVITY]),
     ):
         yield
+
+
+async def _qr_codes(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[QR_CODES].close()
 
 
 async def _end_events(app: web.Application) -> None:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Any
 
+from .. import background
 from .chat_display import Display
 from .durations import duration
 from .failures import RequestFailed
@@ -41,8 +42,7 @@ class Waiting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await background.end(self._task)
 
     async def _show(self) -> None:
         began = time.monotonic()

@@ -42,6 +42,7 @@ from .state import (
     QUEUE_METRICS,
     RATE_LIMITS,
     RULES_IN_FORCE,
+    SCHEDULER,
     STARTED,
     TURNS,
 )
@@ -171,7 +172,7 @@ async def queue(request: web.Request) -> web.Response:
 
 async def limits(request: web.Request) -> web.Response:
     app = request.app
-    running = Counter(lease.key for lease in app[LINE_REPORTS].report().running)
+    running = Counter(lease.ticket.group.account.key for lease in app[SCHEDULER].line.running.values())
     standings = []
     for name, key in sorted(app[KEYS].ring.keys.items()):
         if key.settings.limits != KeyLimits():
