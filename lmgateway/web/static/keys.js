@@ -8,7 +8,7 @@ import { askForChanges, askForNewKey, askToRevoke, askToRotate, showSecret } fro
 import { key } from "./key-store.js";
 import { showKeys } from "./keys-view.js";
 import { notify } from "./notices.js";
-import { soon, whileVisible } from "./visible.js";
+import { whileShown } from "./visible.js";
 
 const REFRESH_SECONDS = 15;
 
@@ -16,25 +16,18 @@ const pathOf = (name) => `admin/keys/${encodeURIComponent(name)}`;
 
 export class Keys {
   #caller;
-  #isShown;
   #modelKeys;
   #keys = null;
   #usage = { today: null, month: null };
   #limits = null;
-  #refreshSoon = soon(100, () => this.#refresh());
 
   /** `modelKeys` returns the keys of the known models, which the dialog suggests. */
   constructor(caller, { isShown, modelKeys }) {
     this.#caller = caller;
-    this.#isShown = isShown;
     this.#modelKeys = modelKeys;
     byId("keys-make").addEventListener("click", () => this.#make());
     byId("keys-find").addEventListener("input", () => this.#show());
-    whileVisible(REFRESH_SECONDS, () => this.shown());
-  }
-
-  shown() {
-    if (this.#isShown()) this.#refreshSoon();
+    this.shown = whileShown(REFRESH_SECONDS, isShown, () => this.#refresh());
   }
 
   onEvent({ name }) {
@@ -75,7 +68,7 @@ export class Keys {
     const changed = await askForChanges(shown, this.#modelKeys(), (patch) => call("PATCH", pathOf(shown.name), patch));
     if (!changed) return;
     notify(`${shown.name} was changed.`);
-    this.#refreshSoon();
+    this.shown();
     if (shown.name === this.#caller.name) await this.#caller.refresh();
   }
 
@@ -91,7 +84,7 @@ export class Keys {
   }
 
   async #madeSecret(made, isOwn) {
-    this.#refreshSoon();
+    this.shown();
     if (isOwn) {
       byId("forget-key").hidden = false;
       await this.#caller.refresh();
@@ -103,7 +96,7 @@ export class Keys {
     const isOwn = this.#isOwn(shown);
     const revoked = await askToRevoke(shown, isOwn, () => call("DELETE", pathOf(shown.name)));
     if (revoked) notify(`${shown.name} was revoked.`);
-    this.#refreshSoon();
+    this.shown();
   }
 
   // A caller who is recognised by its address sent no key.

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { byId, make, setChildren, setText } from "./dom.js";
 import { count } from "./format.js";
-import { soon, whileVisible } from "./visible.js";
+import { whileShown } from "./visible.js";
 
 const REFRESH_SECONDS = 15;
 // A limit, what it counts, and the same without what was used.
@@ -40,16 +40,8 @@ export function limitMeters(name, limits, standing) {
 
 /** The list for those who may see the usage, and not the keys. */
 export class Limits {
-  #isShown;
-  #refreshSoon = soon(100, () => this.#refresh());
-
   constructor(isShown) {
-    this.#isShown = isShown;
-    whileVisible(REFRESH_SECONDS, () => this.shown());
-  }
-
-  shown() {
-    if (this.#isShown()) this.#refreshSoon();
+    this.shown = whileShown(REFRESH_SECONDS, isShown, () => this.#refresh());
   }
 
   onEvent({ name }) {

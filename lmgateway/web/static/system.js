@@ -7,7 +7,7 @@ import { openDialog } from "./dialog.js";
 import { byId, make, setText } from "./dom.js";
 import { notifyError } from "./notices.js";
 import { showSystem } from "./system-view.js";
-import { soon, whileVisible } from "./visible.js";
+import { whileShown } from "./visible.js";
 
 // A reload of the configuration makes no event.
 const REFRESH_SECONDS = 10;
@@ -15,7 +15,6 @@ const REFRESH_SECONDS = 10;
 export class System {
   #isAdmin;
   #settings = null;
-  #refreshSoon = soon(0, () => this.#refresh());
 
   constructor(caller, isShown) {
     this.#isAdmin = caller.has("admin");
@@ -23,11 +22,7 @@ export class System {
     for (const [id, event] of [["config-find", "input"], ["config-show", "change"]]) byId(id).addEventListener(event, () => showConfig(this.#settings));
     byId("system-metrics").addEventListener("click", () => showText("Metrics for Prometheus", "metrics"));
     byId("system-ready").addEventListener("click", () => showText("Readiness of LM Studio", "health/ready"));
-    whileVisible(REFRESH_SECONDS, () => isShown() && this.#refreshSoon());
-  }
-
-  shown() {
-    this.#refreshSoon();
+    this.shown = whileShown(REFRESH_SECONDS, isShown, () => this.#refresh());
   }
 
   async #refresh() {

@@ -18,6 +18,16 @@ export function whileVisible(seconds, action, isNeeded = () => false) {
   return turn;
 }
 
+/** As whileVisible, if a view is shown. Returns a function that runs the action soon, if the view is shown. */
+export function whileShown(seconds, isShown, action) {
+  const refresh = soon(100, action);
+  const refreshIfShown = () => {
+    if (isShown()) refresh();
+  };
+  whileVisible(seconds, refreshIfShown);
+  return refreshIfShown;
+}
+
 /** Debounce: returns a function that runs the action soon, never twice at a time, and again if called meanwhile. */
 export function soon(milliseconds, action) {
   let timer = 0;
