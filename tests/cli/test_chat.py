@@ -6,69 +6,29 @@ import asyncio
 import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from aiohttp import test_utils, web
 
-from lmgateway.cli import waiting
-from lmgateway.cli.chat_display import Display
-from lmgateway.cli.gateway_client import gateway_client
-from lmgateway.cli.waiting import describe
+from tests.cli.chatting import (
+    CHAT,
+    CUT_SHORT,
+    DONE,
+    HELLO,
+    THINKS,
+    failed,
+    generate,
+    piped,
+    said,
+    serving,
+)
 from tests.cli.conftest import KEY, Commands
 from tests.conftest import StartGateway
 from tests.support.process import lmgateway, run_here
-from tests.support.terminal import Terminal, on_terminal
+from tests.support.terminal import on_terminal
 from tests.support.upstream import STREAM_HEAD, Received, ScriptedUpstream, chunk
-from tests.support.waiting import ENDING_SECONDS, until
-
-CHAT, OTHER, THINKS = "qwen2.5-7b-instruct", "llama-3.2-3b-instruct", "qwen/qwen3-8b"
-DONE = "data: [DONE]\n\n"
-
-
-def said(text: str, **delta: str) -> str:
-    return f"data: {json.dumps({'choices': [{'index': 0, 'delta': {'content': text, **delta}}]})}\n\n"
-
-
-CUT_SHORT = "The gateway or LM Studio ended the answer before it was complete."
-HELLO = said("Hel") + said("lo.") + DONE
-
-
-@asynccontextmanager
-async def serving(*streams: str) -> AsyncIterator[tuple[str, list[Any]]]:
-    """A gateway that answers with these streams in turn. Yield its URL, and the bodies that it gets."""
-    bodies: list[Any] = []
-    answers = iter(streams)
-
-    async def complete(request: web.Request) -> web.Response:
-        bodies.append(await request.json())
-        return web.Response(text=next(answers), content_type="text/event-stream")
-
-    app = web.Application()
-    app.router.add_post("/v1/chat/completions", complete)
-    async with test_utils.TestServer(app) as server:
-        yield str(server.make_url("/")), bodies
-
-
-async def piped(
-    *arguments: str, cwd: Path, stdin: bytes | None = None, **environ: str
-) -> tuple[int, bytes, str]:
-    """Run `lmgateway chat` with pipes: its exit status, stdout and stderr. Without `stdin`, that is empty."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "lmgateway", "chat", *arguments),
-        cwd=cwd,
-        env={"PATH": os.environ["PATH"], "HOME": str(cwd), **environ},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(stdin), ENDING_SECONDS)
-    return process.returncode or 0, out, err.decode()
+from tests.support.waiting import ENDING_SECONDS
 
 
 async def whole_answer(commands: Commands, prompt: str) -> str:
@@ -169,10 +129,6 @@ async def test_an_answer_that_reached_its_limit(tmp_path: Path) -> None:
     assert terminal.shown == "Hel\r\n\x1b[2mThe answer ends here: it reached the limit of tokens.\x1b[0m\r\n"
 
 
-def failed(**error: object) -> str:
-    return f"data: {json.dumps({'error': error})}\n\n"
-
-
 @pytest.mark.parametrize(
     ("stream", "status", "sentence"),
     [
@@ -229,12 +185,6 @@ async def test_a_server_that_isnt_a_gateway(tmp_path: Path) -> None:
     async with test_utils.TestServer(app) as server:
         status, shown = await run_here("chat", "Hi", "--url", str(server.make_url("/")), cwd=tmp_path)
     assert (status, shown) == (69, "lmgateway: The server at this address isn't an lmgateway.\n")
-
-
-async def generate(_request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Begin an answer, and go on until the peer leaves."""
-    writer.write(STREAM_HEAD + chunk(said("Hel").encode()))
-    await reader.read()
 
 
 async def test_a_cancelled_answer(
@@ -308,179 +258,3 @@ async def test_a_reader_may_close_the_pipe(
         goes_on.set()
         assert await asyncio.wait_for(command.process.wait(), ENDING_SECONDS) == 141
         await asyncio.wait_for(upstream.gone.get(), ENDING_SECONDS)
-
-
-async def test_a_terminal_shows_why_it_waits(commands: Commands) -> None:
-    """On stderr, until the answer begins; the pipe has the answer alone."""
-    commands.gate.opened.clear()
-    out = asyncio.subprocess.PIPE
-    async with commands.on_terminal("chat", "Hi", "-m", OTHER, "--max-tokens", "3", stdout=out) as terminal:
-        await terminal.until(f"\rLoading {OTHER} (")
-        commands.gate.opened.set()
-        assert await terminal.ends() == 0
-        assert terminal.process.stdout is not None
-        answer = await terminal.process.stdout.read()
-    assert answer.startswith(b"This is a")
-    # The line is cleared.
-    assert terminal.shown.endswith("\r\x1b[K")
-
-
-@pytest.mark.parametrize(
-    ("ready", "status", "line"),
-    [
-        ({"status": "ready"}, 200, "Waiting for the answer …"),
-        (
-            {"status": "unavailable", "lmstudio": {"baseUrl": "http://10.0.0.9:1234"}},
-            503,
-            "LM Studio doesn't answer at http://10.0.0.9:1234, the gateway retries …",
-        ),
-    ],
-)
-async def test_a_pipe_is_told_once_why_it_waits(
-    ready: dict[str, object],
-    status: int,
-    line: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """In a line on stderr, after some seconds."""
-    monkeypatch.setattr(waiting, "QUIET_SECONDS", 0)
-
-    async def queue(_: web.Request) -> web.Response:
-        return web.json_response(IDLE)
-
-    async def health(_: web.Request) -> web.Response:
-        return web.json_response(ready, status=status)
-
-    app = web.Application()
-    app.add_routes([web.get("/debug/queue", queue), web.get("/health/ready", health)])
-    shown: list[str] = []
-
-    def has_said() -> bool:
-        shown.append(capsys.readouterr().err)
-        return bool(shown[-1])
-
-    async with (
-        test_utils.TestServer(app) as server,
-        gateway_client(str(server.make_url("/")), "") as gateway,
-        waiting.Waiting(gateway, "r", Display()),
-    ):
-        await until(has_said)
-    assert "".join(shown) == f"{line}\n"
-
-
-async def test_a_key_that_may_not_see_the_line(commands: Commands) -> None:
-    """It sees how long it has waited."""
-    _, made = await commands.run("keys", "add", "ben", "--json")
-    commands.gate.opened.clear()
-    access = ("--url", commands.gateway.base_url, "--key", json.loads(made)["key"])
-    async with on_terminal("chat", "Hi", "-m", OTHER, *access, cwd=commands.folder) as terminal:
-        await terminal.until("Waiting for the answer (1.")
-        await terminal.until("Waiting for the answer (2.")
-        commands.gate.opened.set()
-        assert await terminal.ends() == 0
-    assert "scope" not in terminal.shown
-
-
-WAITS: Mapping[str, Any] = {"requestId": "r", "model": "m", "reason": "slot", "ahead": 2, "etaMs": 9_000}
-SWAP = {"from": "old", "to": "m", "state": "draining", "etaMs": 40_000}
-IDLE: Mapping[str, Any] = {"waiting": [], "running": [], "instances": [], "swap": None}
-
-
-@pytest.mark.parametrize(
-    ("report", "sentence"),
-    [
-        ({"waiting": [WAITS]}, "Waiting for a free slot: 2 before it, runs in about 9.0s"),
-        ({"waiting": [{**WAITS, "ahead": 0, "etaMs": None}]}, "Waiting for a free slot: it is the next"),
-        (
-            {"waiting": [WAITS], "swap": SWAP},
-            "m is loaded when the requests on old have ended, ready in about 40.0s",
-        ),
-        (
-            {"waiting": [WAITS], "swap": {**SWAP, "state": "loading", "etaMs": None}},
-            "Loading m in place of old",
-        ),
-        (
-            {"waiting": [{**WAITS, "reason": "model"}], "swap": {**SWAP, "to": "another"}},
-            "Waiting for its model: 2 before it, runs in about 9.0s",
-        ),
-        ({"waiting": [WAITS], "instances": [{"model": "m", "state": "loading"}]}, "Loading m"),
-        ({"running": [{"requestId": "r", "model": "m", "phase": "prompt"}]}, "m reads the prompt"),
-        ({"running": [{"requestId": "r", "model": "m", "phase": "generating"}]}, None),
-        ({"waiting": [{**WAITS, "requestId": "another"}]}, None),
-    ],
-)
-def test_what_the_line_says_of_a_request(report: Mapping[str, Any], sentence: str | None) -> None:
-    assert describe({**IDLE, **report}, "r") == sentence
-
-
-async def answered(terminal: Terminal, line: str) -> str:
-    """Type a line, and return what is shown up to the next prompt."""
-    terminal.type(f"{line}\n")
-    shown = await terminal.until("\n")  # the echo
-    return shown if ">>> " in shown else shown + await terminal.until(">>> ")
-
-
-async def test_a_conversation(tmp_path: Path) -> None:
-    """Each prompt is sent with those before it and their answers. A failed one is forgotten."""
-    streams = (HELLO, failed(message="Not now."), said("Bye.") + DONE, HELLO)
-    async with (
-        serving(*streams) as (url, bodies),
-        on_terminal("chat", "--url", url, cwd=tmp_path, TERM="dumb") as terminal,
-    ):
-        await terminal.until(">>> ")
-        assert "Hello." in await answered(terminal, "Hi")
-        assert "lmgateway: Not now." in await answered(terminal, "fails")
-        assert "Bye." in await answered(terminal, "More")
-        await answered(terminal, "")
-        assert "/exit" in await answered(terminal, "/help")
-        await answered(terminal, "/clear")
-        await answered(terminal, "Anew")
-        terminal.type("/exit\n")
-        assert await terminal.ends() == 0
-    one, two = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello."}
-    assert [body["messages"] for body in bodies] == [
-        [one],
-        [one, two, {"role": "user", "content": "fails"}],
-        [one, two, {"role": "user", "content": "More"}],
-        [{"role": "user", "content": "Anew"}],
-    ]
-
-
-async def test_the_ends_of_a_conversation(tmp_path: Path) -> None:
-    """Ctrl-D ends it with success, Ctrl-C at a prompt with 130."""
-    async with serving() as (url, _):
-        for end, status in (("\x04", 0), ("", 130)):
-            async with on_terminal("chat", "--url", url, cwd=tmp_path, TERM="dumb") as terminal:
-                await terminal.until(">>> ")
-                if end:
-                    terminal.type(end)
-                else:
-                    # readline shows its prompt before it waits, and would see a signal in between only later.
-                    await until(lambda: psutil.Process(terminal.process.pid).status() == "sleeping")
-                    terminal.process.send_signal(signal.SIGINT)
-                assert await terminal.ends() == status
-            assert terminal.shown.endswith(">>> \r\n")
-
-
-async def test_ctrl_c_in_a_conversation_ends_the_answer_alone(
-    start_gateway: StartGateway, upstream: ScriptedUpstream, tmp_path: Path
-) -> None:
-    """What came of it stays in the conversation."""
-    upstream.script = generate
-    gateway = await start_gateway(upstream.base_url)
-    async with on_terminal("chat", "--url", gateway.base_url, cwd=tmp_path, TERM="dumb") as terminal:
-        for prompt in ("Hi", "More"):
-            await terminal.until(">>> ")
-            terminal.type(f"{prompt}\n")
-            await terminal.until("Hel")
-            terminal.process.send_signal(signal.SIGINT)
-            await asyncio.wait_for(upstream.gone.get(), ENDING_SECONDS)
-        await terminal.until(">>> ")
-        terminal.type("/exit\n")
-        assert await terminal.ends() == 0
-    assert json.loads(upstream.posts[-1].body)["messages"] == [
-        {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": "Hel"},
-        {"role": "user", "content": "More"},
-    ]

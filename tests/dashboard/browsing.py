@@ -174,3 +174,17 @@ async def violations(page: Page) -> list[str]:
         for violation in results.response["violations"]
         for node in violation["nodes"]
     ]
+
+
+async def check_schemes(visit: Visit) -> None:
+    """Have axe check the page in both colour schemes."""
+    for scheme in ("light", "dark"):
+        await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert await violations(visit.page) == []
+
+
+async def check_widths(visit: Visit, *widths: int) -> None:
+    """Nothing sticks out of a page of these widths."""
+    for width in widths:
+        await visit.page.set_viewport_size({"width": width, "height": 700})
+        assert await visit.page.evaluate(STICKING_OUT) == []

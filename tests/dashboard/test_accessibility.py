@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, TITLE, Visit, violations
+from tests.dashboard.browsing import DESKTOP, PHONE, TITLE, Visit, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -58,9 +58,7 @@ async def test_nothing_sticks_out(open_dashboard: OpenDashboard) -> None:
     await fill_the_page(visit)
     for view in VIEWS:
         await visit.go_to(view)
-        for width in (1280, 768, 390, 320):
-            await visit.page.set_viewport_size({"width": width, "height": 700})
-            assert await visit.page.evaluate(STICKING_OUT) == []
+        await check_widths(visit, 1280, 768, 390, 320)
 
 
 async def test_the_keyboard_is_enough(open_dashboard: OpenDashboard) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, violations
+from tests.dashboard.browsing import DESKTOP, PHONE, check_schemes, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 from tests.dashboard.test_chat import answers, open_chat, script, send
 
@@ -31,9 +31,7 @@ async def test_axe_finds_nothing_in_a_chat(open_dashboard: OpenDashboard, device
     await send(visit, LONG)
     await expect(visit.page.get_by_text("Broken.")).to_be_visible()
     await visit.page.get_by_text("Reasoning", exact=True).click()
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert await violations(visit.page) == []
+    await check_schemes(visit)
 
 
 async def test_a_chat_fits_a_phone(open_dashboard: OpenDashboard) -> None:
@@ -45,9 +43,7 @@ async def test_a_chat_fits_a_phone(open_dashboard: OpenDashboard) -> None:
     await send(visit, LONG)
     await expect(answers(visit)).to_contain_text("www")
     await visit.page.get_by_text("System prompt, temperature, length").click()
-    for width in (1280, 768, 390, 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_widths(visit, 1280, 768, 390, 320)
 
 
 async def test_the_keyboard_is_enough_for_a_chat(open_dashboard: OpenDashboard) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, Visit, violations
+from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, check_schemes, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 from tests.dashboard.key_pages import (
     OWNER,
@@ -72,21 +72,13 @@ async def test_axe_finds_nothing_about_keys(open_dashboard: OpenDashboard, devic
     await check_schemes(visit)
 
 
-async def check_schemes(visit: Visit) -> None:
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        assert await violations(visit.page) == []
-
-
 async def test_keys_fit_a_phone(open_dashboard: OpenDashboard) -> None:
     """With the longest names and many globs; the dialogs too."""
     visit = await open_keys(open_dashboard)
     await visit.make_key("n" * 64, note="o" * 200, models=["m" * 200], expiresAt="2999-01-01")
     await visit.make_key("anna", scopes=["inference", "tools", "models", "observe", "log", "admin"])
     await expect(row(visit, "anna")).to_be_visible()
-    for width in (1280, 768, 390, 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_widths(visit, 1280, 768, 390, 320)
     await make(visit, "ben")
     assert await visit.page.evaluate(STICKING_OUT) == []
     await visit.button("Close").click()
@@ -114,6 +106,4 @@ async def test_usage_fits_a_phone(open_dashboard: OpenDashboard) -> None:
     await expect(table(visit, "By key")).to_be_visible()
     for view in ("People", "Connect"):
         await visit.go_to(view)
-        for width in (1280, 768, 390, 320):
-            await visit.page.set_viewport_size({"width": width, "height": 700})
-            assert await visit.page.evaluate(STICKING_OUT) == []
+        await check_widths(visit, 1280, 768, 390, 320)

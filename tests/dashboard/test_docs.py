@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, Visit, violations
+from tests.dashboard.browsing import DESKTOP, PHONE, Visit, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -104,9 +104,7 @@ async def test_everybody_can_read_it(
     for look in looks:
         await visit.page.emulate_media(color_scheme=look)
         assert await violations(visit.page) == []
-    for width in (device["viewport"]["width"], 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_widths(visit, device["viewport"]["width"], 320)
 
 
 async def test_a_gateway_without_a_key_asks_for_none(open_dashboard: OpenDashboard) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, Visit, violations
+from tests.dashboard.browsing import DESKTOP, PHONE, STICKING_OUT, Visit, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 from tests.support.waiting import PATIENCE_SECONDS
 
@@ -269,9 +269,7 @@ async def test_everybody_can_use_it(open_dashboard: OpenDashboard, device: dict[
     for look in ("light", "dark"):
         await visit.page.emulate_media(color_scheme=look)
         assert await violations(visit.page) == []
-    for width in (device["viewport"]["width"], 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_widths(visit, device["viewport"]["width"], 320)
     activate = visit.page.locator("#postAdminModelsActivate")
     await activate.locator("summary").first.click()
     await activate.get_by_text("Try it", exact=True).click()

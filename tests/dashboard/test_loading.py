@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Locator, expect
 
 from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
-from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, STICKING_OUT, TITLE, Visit, violations
+from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, STICKING_OUT, TITLE, Visit, check_schemes
 from tests.dashboard.conftest import OpenDashboard
 from tests.support.sources import Sources
 
@@ -252,9 +252,7 @@ async def test_axe_finds_nothing_in_the_dialog(open_dashboard: OpenDashboard, de
     dialog = await open_dialog(visit)
     await expect(dialog.get_by_label("Load another instance")).to_be_visible()
     await dialog.get_by_label("Context length").fill("8192")
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)
-        assert await violations(visit.page) == []
+    await check_schemes(visit)
     for width in (device["viewport"]["width"], 360, 320):
         await visit.page.set_viewport_size({"width": width, "height": 700})
         assert await visit.page.evaluate(STICKING_OUT) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Locator, Route, expect
 
-from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, STICKING_OUT, TITLE, Visit, violations
+from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, TITLE, Visit, check_schemes, check_widths
 from tests.dashboard.conftest import OpenDashboard
 from tests.dashboard.test_residency import instance, rows, show
 
@@ -198,9 +198,5 @@ async def test_axe_finds_nothing_in_the_list(open_dashboard: OpenDashboard, devi
     await visit.page.reload()
     await expect(visit.button("Unload second")).to_be_visible()
     await view(visit).get_by_label("Search").fill("b")
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)
-        assert await violations(visit.page) == []
-    for width in (1280, 768, 390, 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_schemes(visit)
+    await check_widths(visit, 1280, 768, 390, 320)

@@ -9,7 +9,17 @@ from playwright.async_api import Locator, Route, expect
 
 from lmgateway.observe.events import ModelDrainEnd, ModelDrainStart
 from lmgateway.web.state import EVENTS
-from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, STICKING_OUT, TITLE, Visit, violations
+from tests.dashboard.browsing import (
+    DESKTOP,
+    MODEL,
+    PHONE,
+    STICKING_OUT,
+    TITLE,
+    Visit,
+    check_schemes,
+    check_widths,
+    violations,
+)
 from tests.dashboard.conftest import OpenDashboard
 from tests.dashboard.test_queue import waiting_request
 
@@ -233,12 +243,8 @@ async def test_axe_finds_nothing_in_the_models(open_dashboard: OpenDashboard, de
     facts = {"pinned": True, "state": "draining", "ours": 2, "origin": "on-demand"}
     await show(visit, instance(**facts), waiting=2, swap=SWAP)
     await expect(model_of(visit).locator(".badge:visible")).to_have_count(2)
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)
-        assert await violations(visit.page) == []
-    for width in (device["viewport"]["width"], 360, 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_schemes(visit)
+    await check_widths(visit, device["viewport"]["width"], 360, 320)
     await visit.button(f"Unload {TITLE}").click()
     await expect(visit.page.get_by_role("dialog")).to_be_visible()
     assert await violations(visit.page) == []

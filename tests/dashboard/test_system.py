@@ -10,7 +10,7 @@ from playwright.async_api import Locator, Route, expect
 
 from lmgateway import __version__, settings
 from lmgateway.app import make_rules, put_in_force
-from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, STICKING_OUT, Visit, violations
+from tests.dashboard.browsing import DESKTOP, MODEL, PHONE, Visit, check_schemes, check_widths, violations
 from tests.dashboard.conftest import OpenDashboard
 
 OWNER = "a-long-secret-of-the-house"
@@ -187,10 +187,6 @@ async def test_axe_finds_nothing_in_the_system(
     await expect(visit.page.get_by_role("list", name="Known faults")).to_contain_text(FAULT["remedy"])
     await expect(visit.page.locator("#system-gateway")).to_contain_text("hidden from the gateway's service")
     await expect(visit.page.get_by_text("a" * 100)).to_be_visible()
-    for scheme in ("light", "dark"):
-        await visit.page.emulate_media(color_scheme=scheme)
-        assert await violations(visit.page) == []
-    for width in (1280, 768, 390, 320):
-        await visit.page.set_viewport_size({"width": width, "height": 700})
-        assert await visit.page.evaluate(STICKING_OUT) == []
+    await check_schemes(visit)
+    await check_widths(visit, 1280, 768, 390, 320)
     await visit.page.unroute_all(behavior="wait")
