@@ -46,7 +46,10 @@ def instance(**facts: object) -> dict[str, Any]:
 async def show(visit: Visit, *instances: dict[str, Any], waiting: int = 0, swap: object = None) -> None:
     """Have the page show these instances, and so many waiting requests."""
     in_line = [waiting_request(number) for number in range(waiting)]
-    report = {"instances": instances, "waiting": in_line, "running": [], "keys": [], "swap": swap}
+    # While something runs, the page asks again each second. Otherwise a list of models that it asked for,
+    # and that comes late on a busy machine, would have the last word.
+    runs = [{"requestId": "another", "gpuMs": 0, "phase": "generating"}]
+    report = {"instances": instances, "waiting": in_line, "running": runs, "keys": [], "swap": swap}
 
     async def answer(route: Route) -> None:
         await route.fulfill(json=report)
