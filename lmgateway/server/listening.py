@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ssl import SSLContext
 
 from aiohttp import web
@@ -46,6 +46,20 @@ async def listening(
                     await accepting.enter_async_context(listener.accepting(bound, on_failure))
             yield sockets[0].getsockname()[1]
     finally:
+        await _stop_accepting(sockets)
         await runner.cleanup()
         for bound in sockets:
             bound.close()
+
+
+async def _stop_accepting(sockets: Sequence[socket.socket]) -> None:
+    """Accept nothing more, and let the event loop take in what it has accepted.
+
+    Otherwise such a connection stays open when asyncio's server is closed, without anybody who reads from it
+    (CPython issue 109564), and its client waits as long as the drain lasts.
+    """
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):  # Windows
+        for bound in sockets:
+            loop.remove_reader(bound)
+    await asyncio.sleep(0)
