@@ -15,8 +15,9 @@ from ..observe.served_model import ModelOf
 from ..observe.usage import Counts, UsageRow
 from .usage import Dimension, SavedUsage, Sum
 
-# With the time in which records are made in batches and that for a newer list of models, counts are written
-# within a second. Those of names that LM Studio hasn't listed wait longer if it takes longer to list them.
+# From the beginning of a write to that of the next one. With the time in which records are made in batches,
+# that for a newer list of models and that of a commit, counts are written within a second. Those of names
+# that LM Studio hasn't listed wait longer if it takes longer to list them.
 WRITE_SECONDS = 0.5
 LIST_SECONDS = 0.3
 # While nothing can be written. Each attempt is a line in the log.
@@ -98,17 +99,22 @@ class Ledger:
 
     async def write_regularly(self) -> None:
         """Write the counts while there are new ones, until cancelled."""
-        pause = WRITE_SECONDS
+        loop, pause, retry = asyncio.get_running_loop(), WRITE_SECONDS, WRITE_SECONDS
         settling: asyncio.Task[None] | None = None
         while True:
             await asyncio.sleep(pause)
+            began = loop.time()
             if not (self._latest or self._unsaved or self._labels.has_unlisted):
+                pause = WRITE_SECONDS
                 continue
             if settling is None or settling.done():
                 settling = self._lists.start(self._labels.settle_by_newer_list())
             await asyncio.wait([settling], timeout=LIST_SECONDS)
-            is_written = await self._writes.run(self._write())
-            pause = WRITE_SECONDS if is_written else min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if await self._writes.run(self._write()):
+                # What has ended during a slow commit doesn't wait for a whole pause after it.
+                pause, retry = max(began + WRITE_SECONDS - loop.time(), 0.0), WRITE_SECONDS
+            else:
+                pause = retry = min(2 * retry, LONGEST_PAUSE_SECONDS)
 
     async def delete_regularly(self) -> None:
         """Delete what is older than it is to be kept, now and once a day, until cancelled."""

@@ -20,7 +20,7 @@ from lmgateway.observe.tokens import TokenCount
 from lmgateway.observe.usage import Counts, UsageRow
 from lmgateway.storage.database import Database
 from lmgateway.storage.ledger import DELETE_SECONDS, LONGEST_PAUSE_SECONDS, WRITE_SECONDS, Ledger
-from lmgateway.storage.usage import SavedUsage, Sum
+from lmgateway.storage.usage import SavedUsage, Sum, Unsaved
 from tests.storage.conftest import warnings
 from tests.support.clock import Clock
 from tests.support.waiting import until
@@ -227,6 +227,35 @@ async def test_counts_are_written_within_a_second(tmp_path: Path, clock: Clock) 
         await clock.pass_seconds(WRITE_SECONDS)
         await until(lambda: written(tmp_path))
         assert [row[1] for row in written(tmp_path)] == ["alice", "bob"]
+
+
+async def test_a_slow_disk_delays_counts_by_less_than_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of each commit is 0.4 s here. A request that ends during one is written by the next one."""
+    loop = asyncio.get_running_loop()
+    now, counted, slow = loop.time(), 0, 0.4
+    async with opened(tmp_path) as one:
+        with monkeypatch.context() as patched:
+            patched.setattr(loop, "time", lambda: now)
+
+            async def add_slowly(_: SavedUsage, rows: Unsaved) -> None:
+                nonlocal counted
+                requests = sum(counts.requests for counts in rows.values())
+                await asyncio.sleep(slow)
+                counted += requests
+
+            patched.setattr(SavedUsage, "add", add_slowly)
+            async with running(one.ledger.write_regularly):
+                ended: list[float] = []
+                for step in range(500):
+                    one.labels.add(record())
+                    ended.append(now)
+                    assert sum(at < now - 1 for at in ended) <= counted <= len(ended), step
+                    now += 0.02
+                    for _ in range(20):  # turns of the loop, in which no time passes
+                        await asyncio.sleep(0)
+                assert counted > 400
 
 
 async def test_what_can_not_be_written_is_written_later(
