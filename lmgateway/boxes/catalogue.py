@@ -72,9 +72,14 @@ class Catalogue:
 
     @property
     def is_fresh(self) -> bool:
-        if self._listed_at is None or self._listed_changes != self._changes:
+        if self._listed_at is None or not self.is_current:
             return False
         return self._clock() - self._listed_at <= FRESH_SECONDS
+
+    @property
+    def is_current(self) -> bool:
+        """True if the snapshot was requested after the last change that is known, however long ago."""
+        return self._listed_at is not None and self._listed_changes == self._changes
 
     @property
     def is_refused(self) -> bool:

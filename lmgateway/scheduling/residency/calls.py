@@ -106,7 +106,8 @@ def unloading(model: str, name: str, activity: Activity) -> Iterator[None]:
 async def is_gone(name: str, box: Box) -> bool:
     """Have the list renewed, and return whether an instance that was loaded just now is gone again.
 
-    Somebody else has unloaded it then, or LM Studio was started again. False if LM Studio can't say that.
+    Somebody else has unloaded it then, or LM Studio was started again. If LM Studio can't say that, a list
+    that somebody else has requested since the load counts.
     """
     try:
         if name in (await box.list_models()).instances:
@@ -114,7 +115,7 @@ async def is_gone(name: str, box: Box) -> bool:
         # The list may have been made before the load ended, or not say what is in memory.
         return all(one.identifier != name for one in await box.sdk.loaded(attempts=1))
     except GatewayError:  # it is logged where LM Studio is called
-        return False
+        return box.catalogue.is_current and name not in box.catalogue.listing.instances
 
 
 async def _leaves_list(name: str, box: Box) -> bool:
