@@ -61,5 +61,6 @@ async def _stop_accepting(sockets: Sequence[socket.socket]) -> None:
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError):  # Windows
         for bound in sockets:
-            loop.remove_reader(bound)
+            if bound.fileno() >= 0:  # the listener of TLS has closed it
+                loop.remove_reader(bound)
     await asyncio.sleep(0)

@@ -163,6 +163,8 @@ async def test_lm_studio_is_started_again_and_again(open_house: OpenHouse, seed:
         for model in (LLM, OTHER, THIRD):
             assert (await house.answer(model=model)).status == 200
         assert {busy for _, _, busy in house.unloads} <= {0}
-        assert {by for _, _, by in house.loads} == {"sdk"}
+        # What was on its way when LM Studio was started again may find the new one, which loads by itself.
+        by = [by for _, _, by in house.loads]
+        assert "jit" not in by[by.index("sdk") :]
         assert most_at_once(house) == 1
         await calm(house)
