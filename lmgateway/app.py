@@ -30,6 +30,7 @@ from .scheduling.scheduler import Scheduler
 from .storage.active_models import SavedActiveModels
 from .storage.database import Database
 from .storage.keys import SavedKeys
+from .storage.known_models import KnownModels, SavedKnownModels
 from .storage.ledger import Ledger
 from .storage.residency import SavedResidency
 from .storage.response_ids import SavedResponseIds
@@ -54,6 +55,7 @@ from .web.state import (
     FLEET,
     HELD_BODIES,
     KEYS,
+    KNOWN_MODELS,
     LEDGER,
     LINE_REPORTS,
     METRICS,
@@ -93,9 +95,10 @@ def create_app(
         state_directory(config.server.state_dir), on_failure=on_failure or background.raise_in_loop
     )
     app[ORIGINS] = Origins(SavedResidency(app[DATABASE]))
-    app[FLEET] = Fleet(config.lmstudio, app[ACTIVITY], app[ORIGINS])
+    app[KNOWN_MODELS] = KnownModels(SavedKnownModels(app[DATABASE]))
+    app[FLEET] = Fleet(config.studios, app[ACTIVITY], app[ORIGINS], app[KNOWN_MODELS])
     app[HELD_BODIES] = held_bodies()
-    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].only, settings=settings))
+    app[RULES_IN_FORCE] = RulesInForce(Ruleset(config, app[FLEET].boxes, settings=settings))
     app[RATE_LIMITS] = RateLimits()
     app[ACTIVITY].add_end_listener(app[RATE_LIMITS].exchange_ended)
     app[KEYS] = Keys(
@@ -146,7 +149,7 @@ def _make_onlooker(app: web.Application) -> Notices:
     app[QUEUE_METRICS] = QueueMetrics(app[MODEL_LABELS].label)
     reports = app[LINE_REPORTS] = LineReports(
         lambda: app[SCHEDULER].line,
-        lambda: app[SCHEDULER].residency,
+        lambda: [station.residency for station in app[SCHEDULER].stations],
         lambda: {exchange.request_id: exchange.phase for exchange in app[ACTIVITY].running},
     )
     announcements = Announcements(app[EVENTS], reports.forecast)
@@ -155,7 +158,7 @@ def _make_onlooker(app: web.Application) -> Notices:
 
 def make_rules(app: web.Application, config: Config, settings: Settings = ()) -> Ruleset:
     """Return the rules of a new configuration. Nothing has changed before they are put in force."""
-    return Ruleset(config, app[FLEET].only.reconfigured(config.lmstudio), app[KEYS].ring, settings)
+    return Ruleset(config, app[FLEET].reconfigured(config.studios), app[KEYS].ring, settings)
 
 
 def put_in_force(app: web.Application, rules: Ruleset) -> None:
@@ -164,7 +167,9 @@ def put_in_force(app: web.Application, rules: Ruleset) -> None:
     It must not wait in between: a request would begin with the rules of one configuration and the LM Studio
     of another. A new address, port or state folder takes effect only at the next start.
     """
-    app[FLEET].replace(rules.box)
+    for name in app[FLEET].moved(rules.boxes):
+        app[RESPONSE_IDS].forget_box(name)
+    app[FLEET].replace(rules.boxes)
     app[RULES_IN_FORCE].replace(rules)
     app[SCHEDULER].reconfigure(rules.config)
     app[KEYS].warn_if_unmanaged()

@@ -22,6 +22,7 @@ from .setting_types import (
     PROXIES,
     Aliases,
     BaseUrl,
+    BoxName,
     Bytes,
     Count,
     CountOrHalf,
@@ -31,11 +32,13 @@ from .setting_types import (
     Flag,
     HeadBytes,
     Host,
+    HostAndPort,
     HostNames,
     KeepAliveForm,
     Key,
     LogFormat,
     LogLevel,
+    MacAddress,
     Milliseconds,
     Minutes,
     ModelNames,
@@ -47,6 +50,9 @@ from .setting_types import (
     Share,
     Slots,
 )
+
+# The name of the box that `lmstudio` describes, while `boxes` has none.
+ONLY_BOX = "lmstudio"
 
 
 def env(*names: str, secret: bool = False) -> Meta:
@@ -72,6 +78,11 @@ class LMStudio(Table, frozen=True, kw_only=True):
     load_timeout_ms: Annotated[Milliseconds, env("LMSTUDIO_LOAD_TIMEOUT")] = 120_000
     log_dir: Annotated[Path, env("LMSTUDIO_LOG_DIR")] = FilePath()
     log_monitoring: Annotated[Flag, env("ENABLE_LOG_MONITORING")] = False
+    wake_mac: Annotated[MacAddress, env("LMSTUDIO_WAKE_MAC")] = ""
+    wake_address: Annotated[HostAndPort, env("LMSTUDIO_WAKE_ADDRESS")] = "255.255.255.255:9"
+    wake_timeout_ms: Annotated[Pause, env("LMSTUDIO_WAKE_TIMEOUT")] = 120_000
+    # None means not set: 10 for a box that may sleep, and never for the only one without `wake_mac`.
+    idle_minutes: Annotated[Minutes | None, env("LMSTUDIO_IDLE_MINUTES")] = None
 
 
 class Server(Table, frozen=True, kw_only=True):
@@ -192,12 +203,18 @@ class Config(Table, frozen=True, kw_only=True):
     usage: Usage = Usage()
     queue: Queue = Queue()
     residency: Residency = Residency()
+    boxes: Mapping[BoxName, LMStudio] = MappingProxyType({})  # each completed from `lmstudio`
     models: Mapping[str, ModelProfile] = MappingProxyType({})  # by model key
 
     @property
     def protected(self) -> bool:
         """True if only this machine is served unless there are named keys: no key or allowlist is set."""
         return not self.auth.api_key and self.network.ip_allowlist is None
+
+    @property
+    def studios(self) -> Mapping[str, LMStudio]:
+        """The settings of each LM Studio by the name of its box, in the order of the configuration."""
+        return self.boxes or {ONLY_BOX: self.lmstudio}
 
     @property
     def keeps_models(self) -> bool:

@@ -177,6 +177,12 @@ class KeyNotFound(NotFound):
     code = "key_not_found"
 
 
+class BoxNotFound(NotFound):
+    """There is no LM Studio of this name in the configuration."""
+
+    code = "box_not_found"
+
+
 class MethodNotAllowed(GatewayError):
     """The path doesn't support this method; `Allow` lists those that it does."""
 
@@ -191,7 +197,7 @@ class RequestTimeout(GatewayError):
 
 
 class Conflict(GatewayError):
-    """The current state of the model doesn't allow the operation."""
+    """The current state of the model, or the configuration of the box, doesn't allow the operation."""
 
     status, type, code = 409, "invalid_request_error", "conflict"
 
@@ -298,6 +304,10 @@ class UpstreamBroke(GatewayError):
     status, type, code = 502, "api_error", "upstream_broke"
 
 
+class UpstreamDropped(UpstreamBroke):
+    """LM Studio closed the connection before it had sent a byte."""
+
+
 class UpstreamUnavailable(GatewayError):
     """LM Studio can't be reached."""
 
@@ -312,6 +322,10 @@ class UpstreamUnavailable(GatewayError):
 
 class UpstreamNotReached(UpstreamUnavailable):
     """No connection to LM Studio could be made, so it can't have begun the request."""
+
+
+class UpstreamWentDown(UpstreamUnavailable):
+    """LM Studio stopped answering after it got the request, and before it began to answer it."""
 
 
 class Overloaded(GatewayError):
@@ -337,6 +351,12 @@ class ModelBlocked(Overloaded):
     """There is no room for the model, and none in memory may be unloaded for it."""
 
     code = "model_blocked"
+
+
+class BoxAsleep(Overloaded):
+    """The machine with the model sleeps, and hasn't woken up in time."""
+
+    code = "box_asleep"
 
 
 class LoadFailed(Overloaded):

@@ -17,6 +17,7 @@ from .web.state import (
     EVENTS,
     FLEET,
     KEYS,
+    KNOWN_MODELS,
     LEDGER,
     METRICS,
     MODELS,
@@ -61,10 +62,13 @@ async def _response_ids(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _fleet(app: web.Application) -> AsyncIterator[None]:
+    fleet = app[FLEET]
     await app[ORIGINS].restore()
-    async with app[FLEET]:
+    fleet.restore(await app[KNOWN_MODELS].restore(box.name for box in fleet.boxes))
+    async with fleet:
         yield
     await app[ORIGINS].close()
+    await app[KNOWN_MODELS].close()
 
 
 async def _scheduler(app: web.Application) -> AsyncIterator[None]:

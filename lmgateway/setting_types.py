@@ -73,6 +73,30 @@ Pause = Annotated[
     int, Meta(ge=0, le=10**9, description="a whole number of milliseconds up to 10^9, 0 for never")
 ]
 KeepAliveForm = Annotated[Literal["comment", "chunk"], Meta(description="comment or chunk")]
+# 1 to 65535, without leading zeros.
+_PORT_NUMBER = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+# A box's name is part of paths, of metrics' labels and of log lines.
+BoxName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",
+        description="1 to 64 letters (a to z), digits, -, _ and ., beginning with a letter or digit",
+    ),
+]
+MacAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(\2[0-9A-Fa-f]{2}){4}|[0-9A-Fa-f]{12})?\Z",
+        description="a MAC address such as 00:11:22:aa:bb:cc, or nothing",
+    ),
+]
+HostAndPort = Annotated[
+    str,
+    Meta(
+        pattern=rf"^([A-Za-z0-9._-]{{1,253}}|\[[0-9A-Fa-f:.]{{2,45}}\])(:{_PORT_NUMBER})?\Z",
+        description="an address or a host name, and a port if it isn't 9, such as 192.168.1.255:9",
+    ),
+]
 Slots = Annotated[int, Meta(ge=0, le=10**6, description="a whole number up to 10^6, 0 for LM Studio's own")]
 Minutes = Annotated[
     float, Meta(ge=0, le=10**7, description="a number of minutes from 0 to 10^7, 0 for never")

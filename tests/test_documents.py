@@ -6,14 +6,19 @@ import re
 from pathlib import Path
 
 from msgspec import structs
+from yarl import URL
 
 from lmgateway import settings
-from lmgateway.config import ModelProfile
+from lmgateway.config import LMStudio, ModelProfile
 from lmgateway.schema.models import DefaultInference, Gpu, LoadConfig
 
 ROOT = Path(__file__).parent.parent
 # Their default is "not set", which TOML can't write: what the manual shows is what one would set instead.
-SHOWN_FOR_NOT_SET = {"network.ip_allowlist": '["*"]', "cors.origins": '["*"]'}
+SHOWN_FOR_NOT_SET = {
+    "lmstudio.idle_minutes": "10.0",
+    "network.ip_allowlist": '["*"]',
+    "cors.origins": '["*"]',
+}
 
 EXAMPLE = ModelProfile(
     aliases=("gpt-4o", "claude-*"),
@@ -35,6 +40,19 @@ def test_example_configuration_is_the_defaults(tmp_path: Path) -> None:
         ), path
 
     assert loaded.config.models == {"qwen/qwen3-8b": EXAMPLE}
+
+
+def test_example_boxes_are_a_configuration(tmp_path: Path) -> None:
+    """As they are written in the comment, beside the rest of the manual as it is."""
+    text = (ROOT / "config.example.toml").read_text()
+    example = tmp_path / "config.toml"
+    example.write_text(re.sub(r"^#   (?=\w+ = |\[)", "", text, flags=re.MULTILINE))
+    config = settings.load(file=example, environ={}, dotenv=tmp_path / ".env").config
+    assert config.boxes == {
+        "cellar": LMStudio(base_url=URL("http://192.168.1.20:1234")),
+        "attic": LMStudio(base_url=URL("http://192.168.1.21:1234"), wake_mac="00:11:22:aa:bb:cc"),
+    }
+    assert list(config.boxes) == ["cellar", "attic"]
 
 
 def test_example_configuration_names_every_setting_of_a_profile() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lmgateway import settings
+from lmgateway.config import ONLY_BOX
 from lmgateway.errors import ConfigError
 from lmgateway.settings import destinations, files
 from lmgateway.settings.destinations import is_this_machine
@@ -124,7 +125,7 @@ def set_both(sources: Sources, setting: str, secret_from: str, host_from: str, h
 def why_not(setting: str, loaded: settings.Loaded) -> str | None:
     if setting == "auth.api_key":
         return destinations.why_not_to_gateway(loaded)
-    return destinations.why_not_to_lm_studio(loaded)
+    return destinations.why_not_to_lm_studio(loaded, ONLY_BOX)
 
 
 @pytest.mark.parametrize("setting", SECRETS)

@@ -54,6 +54,14 @@ class ResponseIds:
                     self._tokens.pop(oldest, None)
         self._has_unsaved.set()
 
+    def forget_box(self, box: str) -> None:
+        """Take in that no box has these responses any more: the one of this name is another one by now."""
+        for digest, owner in self._owners.items():
+            if owner.box == box:
+                gone = owner._replace(box="")
+                self._owners[digest] = self._unsaved[digest] = self._known.setdefault(gone, gone)
+        self._has_unsaved.set()
+
     def owner(self, response_id: str) -> Owner | None:
         return self._owners.get(_digest(response_id))
 

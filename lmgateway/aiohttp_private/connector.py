@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from time import monotonic
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ConnectionKey
 from aiohttp.connector import Connection
 
-from .upstream_protocol import UpstreamProtocol
+from .upstream_protocol import Signs, UpstreamProtocol
+
+
+class _Unheard:
+    heard = False
 
 
 class PooledConnection(Connection):
@@ -38,12 +44,18 @@ class FreshConnector(aiohttp.TCPConnector):
     cache. The others stay idle until they are closed. There may be any number of connections.
     """
 
-    def __init__(self, *, keepalive_timeout: float = 15.0, **options: Any) -> None:
+    def __init__(
+        self, signs: Signs | None = None, *, keepalive_timeout: float = 15.0, **options: Any
+    ) -> None:
+        """`signs` as for UpstreamProtocol."""
         super().__init__(limit=0, keepalive_timeout=keepalive_timeout, **options)
         self._idle_seconds = keepalive_timeout
+        # By task, the connection that it got last.
+        self._given: WeakKeyDictionary[asyncio.Task[object], UpstreamProtocol] = WeakKeyDictionary()
         # functools.partial is invariant, so mypy rejects a partial of the subclass.
         self._factory = cast(
-            "functools.partial[ResponseHandler]", functools.partial(UpstreamProtocol, loop=self._loop)
+            "functools.partial[ResponseHandler]",
+            functools.partial(UpstreamProtocol, loop=self._loop, signs=signs or _Unheard()),
         )
 
     def take_idle(self, key: ConnectionKey) -> PooledConnection | None:
@@ -61,6 +73,18 @@ class FreshConnector(aiohttp.TCPConnector):
                 return PooledConnection(self, key, protocol, self._loop)
             protocol.close()
         return None
+
+    async def connect(self, req: Any, traces: Any, timeout: aiohttp.ClientTimeout) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        if (task := asyncio.current_task()) is not None:
+            self._given[task] = connection.protocol  # type: ignore[assignment] # an UpstreamProtocol
+        return connection
+
+    def has_received(self) -> bool:
+        """True if the connection that connect() gave this task last has received anything since."""
+        task = asyncio.current_task()
+        protocol = None if task is None else self._given.get(task)
+        return protocol is None or protocol.has_received
 
     async def _get(self, key: ConnectionKey, traces: Any) -> Connection | None:
         return self.take_idle(key)

@@ -22,6 +22,10 @@ SMALL_BODY_BYTES = 32 * 1024
 _SWITCHING_PROTOCOLS = 101
 
 
+class NothingReceived(aiohttp.ServerDisconnectedError):
+    """The connection ended before a byte of the response; the cause says how."""
+
+
 class DirectResponse:
     """A response's head, and its body as a stream, with the names of aiohttp.ClientResponse."""
 
@@ -60,10 +64,12 @@ class DirectClient:
     async def send(
         self, method: str, target: str, headers: CIMultiDict[str], body: bytes | None, timeout: ClientTimeout
     ) -> DirectResponse:
-        """Return the response as soon as its head is received. Raises aiohttp.ClientError, OSError.
+        """Return the response as soon as its head is received.
 
         `headers` include Host. An idempotent request is retried once if it was sent on a pooled connection
         that had just been closed.
+
+        Raises aiohttp.ClientError (NothingReceived), OSError.
         """
         head = head_of(f"{method} {self._path}{target} HTTP/1.1", headers)
         sent = head + body if body else head
@@ -86,10 +92,12 @@ class DirectClient:
                     message, content = await protocol.read()
                     if not 100 <= message.code < 200 or message.code == _SWITCHING_PROTOCOLS:
                         return DirectResponse(connection, message, content)
-            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
                 connection.close()
                 if not protocol.is_untouched or not may_retry:
-                    raise
+                    if protocol.has_received:
+                        raise
+                    raise NothingReceived from exc
                 may_retry = False
             except aiohttp.http.HttpProcessingError as exc:
                 connection.close()

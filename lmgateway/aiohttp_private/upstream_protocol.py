@@ -6,7 +6,7 @@ import asyncio
 import select
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -22,6 +22,12 @@ MAX_INTERIM_RESPONSES = 1000
 _SWITCHING_PROTOCOLS = 101
 
 
+class Signs(Protocol):
+    """`heard` is set whenever data is received."""
+
+    heard: bool
+
+
 class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
     """aiohttp's ResponseHandler with four bugs fixed, whose effects are:
 
@@ -34,14 +40,16 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
     The read timeout doesn't set a timer for each piece of data: when the timer expires, it is set again if
     data was received in the meantime.
 
-    `on_data` is called after any input; it must not raise. `is_untouched` is true for a pooled connection
+    `on_data` is called after any input; it must not raise. `has_received` is true if anything was received
+    since the connection was made or taken from the pool. `is_untouched` is true for a pooled connection
     that has received nothing since its last response: an idempotent request lost on it may be retried.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, signs: Signs) -> None:
         super().__init__(loop)
+        self._signs = signs
         self.on_data: Callable[[], None] | None = None
-        self.is_untouched = False
+        self.is_untouched = self.has_received = False
         self._deadline: float | None = None
         # Until the final response's head is complete: the deadline that no interim response extends.
         self._awaits_head = True
@@ -64,6 +72,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         self.is_untouched = False
+        self._signs.heard = self.has_received = True
         super().data_received(data)
         if self.is_untouched and self.should_close:  # released at the response's end, with input behind it
             self.is_untouched = False
@@ -88,6 +97,7 @@ class UpstreamProtocol(ResumesOnceProtocol, ResponseHandler):
         else:
             has_input = bool(self._poller.poll(0))
         self._awaits_head, self._head_due, self._interim_responses = True, None, 0
+        self.has_received = False
         return not has_input
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:

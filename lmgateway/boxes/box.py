@@ -10,15 +10,15 @@ from multidict import CIMultiDict
 
 from .. import background
 from ..config import Config, LMStudio
-from ..errors import GatewayError, UpstreamUnavailable
+from ..errors import GatewayError, UpstreamBroke, UpstreamUnavailable
 from ..schema.health import Reachability
-from .catalogue import Catalogue
+from .attendance import GREETING_SECONDS
 from .connections import Connections
-from .health import Health
-from .http.client import HttpClient
+from .http.client import HttpClient, Outgoing
+from .http.response import UpstreamResponse
+from .knowledge import Knowledge
 from .listing import Listing, context_in
-from .manageability import GREETING_PATH, Manageability
-from .refusals import Refusals
+from .manageability import GREETING_PATH
 from .sdk.calls import SdkCalls
 from .second_looks import SecondLooks
 
@@ -38,27 +38,20 @@ class Box:
     """
 
     def __init__(
-        self,
-        name: str,
-        config: LMStudio,
-        connections: Connections,
-        health: Health | None = None,
-        catalogue: Catalogue | None = None,
-        refusals: Refusals | None = None,
-        manageability: Manageability | None = None,
+        self, name: str, config: LMStudio, connections: Connections, known: Knowledge | None = None
     ) -> None:
+        """`known` is what is known of the LM Studio at this address, None if it is new."""
         self.name = name
         self.config = config
-        self.health = health or Health()
+        self.known = known or Knowledge(config)
+        self.health, self.catalogue = self.known.health, self.known.catalogue
+        self.refusals, self._manageability = self.known.refusals, self.known.manageability
         self.http = HttpClient(config, connections.pool, self.health)
-        self.catalogue = catalogue or Catalogue()
-        self.refusals = refusals or Refusals(self.health)
-        self._manageability = manageability or Manageability(config, self.health)
         self.sdk = SdkCalls(config, connections.links, self.catalogue)
         self.loads = connections.loads
         self._connections = connections
         self._probe: asyncio.Task[Reachability] | None = None
-        self._greeting: asyncio.Task[None] | None = None
+        self._greeting: asyncio.Task[bool | None] | None = None
         self._second_looks = SecondLooks(self._list_again, connections.probes)
         self._thorough_looks = SecondLooks(self._list_everything, connections.probes)
 
@@ -69,8 +62,73 @@ class Box:
         # What is known of another address says nothing about this one.
         if config.base_url != self.config.base_url:
             return Box(self.name, config, self._connections)
-        known = self.health, self.catalogue, self.refusals, self._manageability
-        return Box(self.name, config, self._connections, *known)
+        return Box(self.name, config, self._connections, self.known)
+
+    # ── Presence ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_up(self) -> bool:
+        """True if requests may go to it. The only box always is, unless its machine may sleep."""
+        return self.known.attendance is None or self.known.attendance.is_up
+
+    @property
+    def is_watched(self) -> bool:
+        """True if it is greeted, so that it is known whether it is up."""
+        return self.known.attendance is not None
+
+    @property
+    def is_left_alone(self) -> bool:
+        """True if nothing may be sent to it without need, so that its machine can sleep."""
+        return self.known.attendance is not None and self.known.attendance.is_left_alone
+
+    @property
+    def may_sleep(self) -> bool:
+        """True if its machine can be woken up."""
+        return bool(self.config.wake_mac)
+
+    @property
+    def is_waking(self) -> bool:
+        return self.known.attendance is not None and self.known.attendance.state == "waking"
+
+    def used(self) -> None:
+        """Take in that a request or an operation needs it."""
+        if self.known.attendance is not None:
+            self.known.attendance.used()
+
+    async def send(self, outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:
+        """Send a client's request, as HttpClient.send. It fails, too, if the box goes down meanwhile.
+
+        Raises as HttpClient.send.
+        """
+        attendance = self.known.attendance
+        if attendance is None:
+            return await self.http.send(outgoing, silence=silence)
+        attendance.used()
+        try:
+            return await self.known.awaiting.head(self.http.send(outgoing, silence=silence))
+        except (UpstreamUnavailable, UpstreamBroke):
+            attendance.refused()
+            raise
+
+    def interrupt(self) -> None:
+        """End the requests that LM Studio hasn't begun to answer: it is down."""
+        self.known.awaiting.interrupt()
+
+    def wake(self, reason: str) -> None:
+        """Wake its machine, if it sleeps or may do so."""
+        if self.known.attendance is not None:
+            self.known.attendance.wake(reason)
+
+    async def greets(self) -> bool | None:
+        """Request LM Studio's greeting; return whether it answers, None if nothing does."""
+        with suppress(TimeoutError, GatewayError):
+            async with asyncio.timeout(GREETING_SECONDS):
+                status, body = await self._get(GREETING_PATH)
+                self._manageability.greeted(status, body)
+                return status < 500  # else it is a proxy's error
+        return None
+
+    # ── Models ─────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def is_unmanageable(self) -> bool:
@@ -121,13 +179,8 @@ class Box:
     async def _greet(self) -> None:
         """Request LM Studio's greeting (single-flight)."""
         if self._greeting is None or self._greeting.done():
-            self._greeting = self._connections.probes.start(self._request_greeting())
+            self._greeting = self._connections.probes.start(self.greets())
         await background.join(self._greeting)
-
-    async def _request_greeting(self) -> None:
-        with suppress(TimeoutError, GatewayError):  # no connection or response says nothing
-            async with asyncio.timeout(PROBE_SECONDS):
-                self._manageability.greeted(*await self._get(GREETING_PATH))
 
     async def context_length(self, model: str | None) -> int | None:
         """Return the context of the instance that answers to this name, in tokens, None if it is unknown.
@@ -138,6 +191,10 @@ class Box:
             async with asyncio.timeout(LIST_SECONDS):
                 return context_in((await self._get("/api/v0/models"))[1], model)
         return None
+
+    async def get(self, path: str) -> bytes:
+        """Return the body of the answer, b"" if it is an error or too long. Raises as HttpClient.send."""
+        return (await self._get(path))[1]
 
     async def _get(self, path: str) -> tuple[int, bytes]:
         """Return the response's status and its body, b"" if it is an error or too long.
@@ -158,14 +215,22 @@ class Box:
     async def probe(self) -> Reachability:
         """Request LM Studio's models, and return whether it answered and how fast.
 
-        Concurrent calls share one request (single-flight): anybody may ask, without a key and without end.
+        Concurrent calls share one request (single-flight): anybody may ask, without a key and without end. A
+        box that is left alone isn't asked: the result is what was known last.
         """
+        if self.is_left_alone:
+            return self._last_known()
         if self._probe is None or self._probe.done():
             self._probe = self._connections.probes.start(self._request_models())
         return await background.join(self._probe)
 
+    def _last_known(self) -> Reachability:
+        attendance, base_url = self.known.attendance, str(self.http.base_url)
+        latency_ms = None if attendance is None else attendance.latency_ms
+        return Reachability(reachable=self.is_up, latency_ms=latency_ms, base_url=base_url)
+
     async def _request_models(self) -> Reachability:
-        base_url, started = self.http.base_url, time.monotonic()
+        base_url, started, self.known.probe_ms = self.http.base_url, time.monotonic(), None
         unreachable = Reachability(reachable=False, latency_ms=None, base_url=str(base_url))
         try:
             async with asyncio.timeout(PROBE_SECONDS):
@@ -178,5 +243,5 @@ class Box:
         except GatewayError:
             return unreachable
         answer.close()
-        latency_ms = round((time.monotonic() - started) * 1000)
+        latency_ms = self.known.probe_ms = round((time.monotonic() - started) * 1000)
         return Reachability(reachable=answer.status < 500, latency_ms=latency_ms, base_url=str(base_url))

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -13,7 +14,8 @@ from .. import background
 from ..errors import GatewayError, UpstreamUnavailable
 from ..schema.models import DownloadedModel, LoadedModel
 from ..text import clean_name
-from .listing import KnownModel, Listing, Names, names_in, parse_native, parse_older
+from .list_bodies import NATIVE_PATH, SERVED_PATH, Bodies, have_changed, parse_lists
+from .listing import KnownModel, Listing, Names, parse_older
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +40,27 @@ class Catalogue:
 
     Only the SDK's list of models on disk has their paths. `on_refresh` is called with a snapshot that was
     refreshed over HTTP, if it is the first one or differs from the one before.
+
+    `bodies` are those of the last lists over HTTP, by path; a list that LM Studio doesn't have isn't there.
+    `on_bodies` is called with them when they have changed, but for the times in them.
     """
 
     on_refresh: Callable[[Listing], None] | None = None
+    on_bodies: Callable[[Bodies], None] | None = None
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         # The last list over HTTP, and the same with the paths of its models where they are known.
         self._listed, self.listing = Listing(), Listing()
+        self.bodies: Bodies = MappingProxyType({})
         # Another one for each `listing`.
         self.version = 0
         self._listed_at: float | None = None
         # How often LM Studio's models were changed, and how often before that list was requested.
         self._changes = self._listed_changes = self._refresh_changes = 0
+        # The SDK's last lists, None if there was none.
+        self.downloaded: tuple[DownloadedModel, ...] | None = None
+        self.loaded: tuple[LoadedModel, ...] | None = None
         self._on_disk: Names = {}
         self._in_memory: Names = {}
         # By names as they are recorded, if that isn't as they are.
@@ -62,13 +72,15 @@ class Catalogue:
 
     def put_downloaded(self, models: Iterable[DownloadedModel]) -> None:
         """Replace the SDK's list of models on disk."""
-        known = [(KnownModel(model.model_key, model.kind), model) for model in models]
+        self.downloaded = tuple(models)
+        known = [(KnownModel(model.model_key, model.kind), model) for model in self.downloaded]
         self._on_disk = {name: one for one, model in known for name in (model.path, model.model_key)}
         self._merge()
 
     def put_loaded(self, instances: Iterable[LoadedModel]) -> None:
         """Replace the SDK's list of instances in memory."""
-        self._in_memory = {one.identifier: KnownModel(one.model_key, one.kind) for one in instances}
+        self.loaded = tuple(instances)
+        self._in_memory = {one.identifier: KnownModel(one.model_key, one.kind) for one in self.loaded}
 
     @property
     def is_fresh(self) -> bool:
@@ -80,6 +92,11 @@ class Catalogue:
     def is_current(self) -> bool:
         """True if the snapshot was requested after the last change that is known, however long ago."""
         return self._listed_at is not None and self._listed_changes == self._changes
+
+    @property
+    def was_listed(self) -> bool:
+        """True if LM Studio has sent a list over HTTP since the gateway was started."""
+        return self._listed_at is not None
 
     @property
     def is_refused(self) -> bool:
@@ -116,17 +133,37 @@ class Catalogue:
             self._refresh = tasks.start(self._request(read))
         await background.join(self._refresh)
 
+    def restore(self, bodies: Bodies) -> None:
+        """Replace the snapshot by what LM Studio sent at an earlier time, such as before a restart.
+
+        Its models are known; no instance is in memory, and the snapshot isn't fresh. A body that isn't a list
+        is ignored, with a warning; without any list nothing changes.
+        """
+        lists = parse_lists(bodies)
+        readable = lists.of(bodies)
+        for path in bodies.keys() - readable:
+            logger.warning(
+                "LM Studio's saved list of models (%s) can't be read, so it is ignored", clean_name(path)
+            )
+        listing = self._with_keys(lists.served) if lists.native is None else lists.native
+        if listing is None:
+            return
+        self.bodies = readable
+        self._listed = structs.replace(lists.with_on_demand(listing), instances={}, details={})
+        self._listed_at = None
+        self._merge()
+
     async def _request(self, read: Read) -> None:
         began, changes = self._clock(), self._changes
         try:
             async with asyncio.timeout(REFRESH_SECONDS):
-                (_, native), (status, served) = await asyncio.gather(
-                    read("/api/v1/models"), read("/v1/models")
-                )
-                listing = parse_native(native)
+                (_, native), (status, served) = await asyncio.gather(read(NATIVE_PATH), read(SERVED_PATH))
+                bodies = {NATIVE_PATH: native, SERVED_PATH: served}
+                lists = parse_lists(bodies)
+                listing = lists.native
                 if listing is None:  # LM Studio before 0.4, or another server
                     older = parse_older((await read("/api/v0/models"))[1])
-                    listing = self._with_keys(older if older and older.models else parse_older(served))
+                    listing = self._with_keys(older if older and older.models else lists.served)
         except UpstreamUnavailable:
             raise
         except (TimeoutError, GatewayError) as exc:
@@ -140,8 +177,10 @@ class Catalogue:
         if changes < self._listed_changes:
             return  # a request that began later was answered sooner
         self._listed_changes = changes
-        on_demand = names_in(served) - listing.instances.keys()
-        listing = structs.replace(listing, on_demand=on_demand)
+        self._put_bodies(lists.of(bodies))
+        self._put_listing(lists.with_on_demand(listing), began)
+
+    def _put_listing(self, listing: Listing, began: float) -> None:
         is_news = self._listed_at is None or listing != self._listed
         self._listed, self._listed_at = listing, began
         self._merge()
@@ -149,6 +188,11 @@ class Catalogue:
             # The event loop logs its failure, which is none of the refresh. It runs before those who wait for
             # the refresh go on.
             asyncio.get_running_loop().call_soon(self.on_refresh, self.listing)
+
+    def _put_bodies(self, bodies: Bodies) -> None:
+        before, self.bodies = self.bodies, bodies
+        if self.on_bodies is not None and have_changed(before, bodies):
+            asyncio.get_running_loop().call_soon(self.on_bodies, bodies)
 
     def _no_list(self, reason: str) -> UpstreamUnavailable:
         """Return the error for answers without a list. It is logged when it begins."""

@@ -69,6 +69,11 @@ class Listing(Struct, frozen=True):
     def find(self, name: str) -> KnownModel | None:
         return self.instances.get(name) or self.models.get(name)
 
+    def has_loaded(self, name: str) -> bool:
+        """True if the model or the instance of this name is in memory."""
+        model = self.find(name)
+        return model is not None and any(one.key == model.key for one in self.instances.values())
+
     def answers(self, model: KnownModel) -> bool:
         """True if this model, and no other one, answers a request that names it."""
         return model.key in self.on_demand or any(one.key == model.key for one in self.instances.values())
@@ -148,12 +153,6 @@ def parse_older(body: bytes) -> Listing | None:
     known = {name: InstanceDetails.plausible(None, context) for name, context in loaded.items()}
     details = {name: one for name, one in known.items() if any(one)}
     return Listing({name: models[name] for name in loaded}, models, details=details)
-
-
-def names_in(body: bytes) -> frozenset[str]:
-    """Return the names in the answer of `/v1/models`, none for anything else."""
-    listed = _decoded(body, _List)
-    return frozenset() if listed is None else frozenset(entry.id for entry in _each(listed.data, _Entry))
 
 
 def context_in(body: bytes, name: str | None) -> int | None:

@@ -19,13 +19,14 @@ from ..errors import (
     UpstreamSilent,
 )
 from ..observe.activity import Activity
-from ..observe.events import ModelLoadComplete, ModelLoadProgress, ModelLoadStart
 from ..observe.operations import ModelOperation
 from ..schema.models import DownloadedModel, InstanceRequest, LoadConfig, LoadRequest
 from . import inventory
+from .load_events import LoadEvents
 from .load_in_progress import LastSettings, LoadInProgress, LoadKey, LoadProfiles
 from .load_order import LoadedInstance, LoadOrder
 from .sdk.calls import SdkCalls
+from .signs_of_life import SignsOfLife
 
 CANCEL_SECONDS = 10
 # A load goes on when its caller leaves, so no other limit bounds their number.
@@ -39,9 +40,18 @@ class Loads:
     joins the load in progress (single-flight): LM Studio would load the model twice.
     """
 
-    def __init__(self, activity: Activity, last_settings: LastSettings | None = None) -> None:
+    def __init__(
+        self,
+        box: str,
+        activity: Activity,
+        last_settings: LastSettings | None = None,
+        signs: SignsOfLife | None = None,
+    ) -> None:
+        """A load's progress is one of the `signs`."""
+        self._box = box
         self._activity = activity
         self._last_settings = last_settings
+        self._signs = signs or SignsOfLife()
         self._running: dict[LoadKey, LoadInProgress] = {}
 
     async def load(
@@ -87,6 +97,10 @@ class Loads:
         if not cancelled:
             raise Conflict("It was loaded before it could be cancelled.")
         return [key.instance_id or key.model_key for key in cancelled]
+
+    def __len__(self) -> int:
+        """Return how many are in progress."""
+        return len(self._running)
 
     async def close(self) -> None:
         """Stop waiting for the loads; LM Studio goes on with them."""
@@ -176,52 +190,35 @@ class Loads:
     async def _load(
         self, load: LoadInProgress, order: LoadOrder, operation: ModelOperation
     ) -> LoadedInstance:
-        key, events = load.key, self._activity.events
-        model_key, instance_id = key.model_key, key.instance_id
-        shown = order.config if order.config != LoadConfig() else None
-        events.publish(ModelLoadStart(model_key=model_key, instance_id=instance_id, load_config=shown))
-        if instance_id is not None:
-            await _check_free(load.calls, instance_id)
+        key, events = load.key, LoadEvents(self._activity.events, self._box, load.key)
+        events.started(order.config if order.config != LoadConfig() else None)
+        if key.instance_id is not None:
+            await _check_free(load.calls, key.instance_id)
         if load.cancelled.is_set():
-            raise LoadCancelled(f"The load of {model_key} was cancelled before it began.")
+            raise LoadCancelled(f"The load of {key.model_key} was cancelled before it began.")
 
         def progressed(fraction: float) -> None:
-            operation.progress = fraction
-            events.publish(
-                ModelLoadProgress(
-                    model_key=model_key,
-                    instance_id=instance_id,
-                    progress=round(fraction * 100, 1),
-                    progress_raw=fraction,
-                )
-            )
+            operation.progress, self._signs.heard = fraction, True
+            events.progressed(fraction)
 
         began = time.monotonic()
         try:
             new = await load.calls.load(
                 order.type,
-                model_key,
-                instance_id,
+                key.model_key,
+                key.instance_id,
                 key.ttl_seconds,
                 order.settings,
                 on_progress=progressed,
                 cancelled=load.cancelled,
             )
         except ModelNotFound as exc:
-            raise ModelNotFound(f"LM Studio has no model {model_key}.") from exc
+            raise ModelNotFound(f"LM Studio has no model {key.model_key}.") from exc
         load_seconds = time.monotonic() - began
         if order.config is not None and self._last_settings is not None:
             self._last_settings.remember_settings(order.model_key, order.config)
         instance = await order.instance(load.calls, new, load_seconds=load_seconds)
-        events.publish(
-            ModelLoadComplete(
-                model_key=model_key,
-                instance_id=instance_id,
-                activated=load.activates,
-                total_time_ms=operation.elapsed_ms,
-                load_config=instance.load_config,
-            )
-        )
+        events.completed(activated=load.activates, total_ms=operation.elapsed_ms, config=instance.load_config)
         return instance
 
 

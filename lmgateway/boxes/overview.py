@@ -35,11 +35,49 @@ async def overview(box: Box) -> StudioReport:
     )
 
 
+async def renew(box: Box) -> None:
+    """Have a box's version, its list of models and how fast it answers renewed, unless it is left alone.
+
+    It takes a few seconds at most, and never fails: then they stay as they were known last.
+    """
+    if not box.is_left_alone:
+        await asyncio.gather(_renew(box), *([] if box.is_watched else [box.probe()]))
+
+
+async def _renew(box: Box) -> None:
+    with suppress(TimeoutError, GatewayError):
+        async with asyncio.timeout(SDK_SECONDS):
+            await box.fresh_models()  # after which it is known whether it has an SDK
+            if not box.is_unmanageable:
+                box.known.version = await box.sdk.version()
+
+
+def answers(box: Box) -> bool | None:
+    """Return whether a box is up or, if it isn't greeted, has answered its last request; None before that."""
+    attendance = box.known.attendance
+    if attendance is None or attendance.state == "unknown":
+        return box.health.answered
+    return attendance.is_up
+
+
+def latency_ms(box: Box) -> int | None:
+    """Return how long a box's last greeting took, None if it doesn't answer, or hasn't been greeted.
+
+    Of a box that isn't greeted regularly it is the last probe.
+    """
+    attendance = box.known.attendance
+    return box.known.probe_ms if attendance is None else attendance.latency_ms
+
+
 async def _over_sdk(box: Box) -> tuple[str | None, Sequence[LoadedModel] | None]:
+    """Return LM Studio's version and what is in memory; of a box that is left alone, what was known last."""
+    if box.is_left_alone:
+        return box.known.version, box.catalogue.loaded
     if not box.is_unmanageable:
         with suppress(TimeoutError, GatewayError):
             async with asyncio.timeout(SDK_SECONDS):
-                return await box.sdk.version(), await box.sdk.loaded(attempts=1)
+                box.known.version = await box.sdk.version()
+                return box.known.version, await box.sdk.loaded(attempts=1)
     return None, None
 
 

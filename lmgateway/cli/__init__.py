@@ -85,6 +85,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             arguments = [*words, "--help"]
         case ["version"]:
             arguments = ["--version"]
+    arguments = parser.completed(arguments)
     named = find_command(parser, arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:

@@ -10,17 +10,19 @@ MAKE_A_TOKEN = "Create one under Developer > Server Settings > Manage Tokens in 
 START_LM_STUDIO = "Start LM Studio's server with the switch on its Developer page or with `lms server start`."
 _IN_WSL = (
     "This is WSL. If LM Studio runs on Windows, switch on its Serve on Local Network, and set "
-    "lmstudio.base_url to Windows' address, which `ip route show default` shows."
+    "{} to Windows' address, which `ip route show default` shows."
 )
 _IN_CONTAINER = (
-    "This is a container. If LM Studio runs on Docker's host, set lmstudio.base_url to "
-    "http://host.docker.internal:1234."
+    "This is a container. If LM Studio runs on Docker's host, set {} to http://host.docker.internal:1234."
 )
 
 
-def address_hints() -> Iterator[str]:
-    """Yield LM Studio's likely address if the gateway runs in WSL or in a container."""
+def address_hints(setting: str = "lmstudio.base_url") -> Iterator[str]:
+    """Yield LM Studio's likely address if the gateway runs in WSL or in a container.
+
+    `setting` is where to set it.
+    """
     if machine.is_wsl():
-        yield _IN_WSL
+        yield _IN_WSL.format(setting)
     if machine.is_container():
-        yield _IN_CONTAINER
+        yield _IN_CONTAINER.format(setting)

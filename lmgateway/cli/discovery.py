@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -78,7 +79,8 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
     """The server at an address.
 
     `refused`: it is LM Studio, and requires a token or rejects the given one. `models` is empty if they are
-    unknown. `date` is the time of the server's clock.
+    unknown. `date` is the time of the server's clock. `is_machine_up`: nothing answers, but the machine
+    refuses the connection, so it doesn't sleep.
     """
 
     base_url: URL
@@ -86,6 +88,7 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
     refused: bool = False
     models: tuple[Model, ...] = ()
     date: datetime | None = None
+    is_machine_up: bool = False
 
     @property
     def about_models(self) -> str:
@@ -132,8 +135,9 @@ async def probe(base_url: URL, token: str = "", *, seconds: float = SEARCH_SECON
             return ProbeResult(base_url=base_url, kind="other")
         except aiohttp.ClientSSLError:
             return ProbeResult(base_url=base_url, kind="no_tls")
-        except (aiohttp.ClientConnectorError, TimeoutError):
-            return ProbeResult(base_url=base_url, kind="nothing")
+        except (aiohttp.ClientConnectorError, TimeoutError) as exc:
+            refuses = isinstance(exc, aiohttp.ClientConnectorError) and _is_refusal(exc.os_error)
+            return ProbeResult(base_url=base_url, kind="nothing", is_machine_up=refuses)
         except aiohttp.ClientError:
             return ProbeResult(base_url=base_url, kind="other")
     models = tuple(model for model in models if len(model.id) <= NAME_CHARACTERS)
@@ -204,6 +208,10 @@ def _decoded(body: bytes, kind: type[T]) -> T | None:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def _is_refusal(error: OSError) -> bool:
+    return isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED
 
 
 def _date(response: aiohttp.ClientResponse) -> datetime | None:

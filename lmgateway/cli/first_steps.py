@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
 from .. import settings
-from ..config import Config
+from ..config import ONLY_BOX, Config
 from ..settings import files
+from ..settings.boxes import table_of
 from . import client_snippets, machine
 from .advice import MAKE_A_TOKEN, START_LM_STUDIO, address_hints
 from .discovery import SearchResult
@@ -21,17 +22,22 @@ _LIMITED_KEY = "keys add chat-app --model 'qwen*' --limit requestsPerMinute=30"
 
 
 def describe(
-    loaded: settings.Loaded, search: SearchResult, interfaces: machine.Interfaces, *, path: Path
+    loaded: settings.Loaded,
+    searches: Mapping[str, SearchResult],
+    interfaces: machine.Interfaces,
+    *,
+    path: Path,
 ) -> str:
-    """Return the text, which contains the key."""
+    """Return the text, which contains the key. `searches` are the LM Studios by the names of their boxes."""
     urls = lan_urls(loaded.config, interfaces.lan)
-    model = search.server.chat_model if search.server else None
+    found = (search.server.chat_model for search in searches.values() if search.server)
+    model = next(filter(None, found), None)
     access = client_snippets.Access(
         urls[0] if urls else own_url(loaded.config), loaded.config.auth.api_key, model or MODEL_TO_CHOOSE
     )
     lines = (
         *_overrides(loaded, path),
-        *_lm_studio(loaded.config, search, path),
+        *_lm_studios(loaded.config, searches, path),
         *_allowed_clients(loaded.config, interfaces),
         _addresses(loaded.config, urls),
         "",
@@ -55,9 +61,24 @@ def describe(
 
 
 def _overrides(loaded: settings.Loaded, path: Path) -> Iterator[str]:
-    for setting, origin in loaded.origins.items():
-        if origin not in {settings.DEFAULT_ORIGIN, str(path)}:
-            yield f"{setting} is set by {origin}, which overrides {path}."
+    for setting, value in loaded.values.items():
+        if value.origin not in {settings.DEFAULT_ORIGIN, str(path)} and not value.is_inherited:
+            yield f"{setting} is set by {value.origin}, which overrides {path}."
+
+
+def _lm_studios(config: Config, searches: Mapping[str, SearchResult], path: Path) -> Iterator[str]:
+    if not config.boxes:
+        yield from _lm_studio(config, searches[ONLY_BOX], path)
+        return
+    for box, studio in config.boxes.items():
+        server = searches[box].server
+        if server is None:
+            yield f"Box {box}: LM Studio doesn't answer at {studio.base_url}. {START_LM_STUDIO}"
+        elif server.refused:
+            advice = f"{MAKE_A_TOKEN}, and set {table_of(config, box)}.api_token to it in {path}."
+            yield f"Box {box}: LM Studio at {studio.base_url} requires an API token. {advice}"
+        else:
+            yield f"Box {box}: LM Studio is at {studio.base_url}{server.about_models}."
 
 
 def _lm_studio(config: Config, search: SearchResult, path: Path) -> Iterator[str]:

@@ -12,6 +12,7 @@ GROUPS = {
     "First steps": ("demo", "init", "serve", "service"),
     "Daily use": ("chat", "status", "ps", "queue", "usage"),
     "Models": ("models", "load", "cancel", "unload", "activate", "deactivate"),
+    "Boxes": ("boxes",),
     "Keys": ("keys",),
     "Diagnosis": ("doctor", "check", "events", "simulate"),
 }

@@ -8,10 +8,14 @@ import getpass
 import os
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+
+from msgspec import Struct
 
 from .. import settings
 from ..access.secrets import make_key
+from ..config import ONLY_BOX
 from ..errors import ConfigError
 from ..settings import destinations, files
 from . import discovery, first_steps, machine, manual, private_file, sign_in_code
@@ -29,7 +33,7 @@ def init(options: argparse.Namespace) -> int:
     # Read first, because the environment and the command line override the file.
     given = settings.load(file=Path(os.devnull), environ=os.environ, command_line=command_line(options))
     warn_of_sources(given)
-    destinations.check_lm_studio(given)
+    destinations.check_lm_studios(given)
     if given.config.server.port == 0:
         raise ConfigError(
             ["server.port: 0 is another port at each start. Choose a fixed one for the clients."]
@@ -38,11 +42,11 @@ def init(options: argparse.Namespace) -> int:
     path = options.output or (Path(named) if named else files.DEFAULT_PATHS[0])
     private_file.check(path, replace=options.force)
 
-    search, token = asyncio.run(_find_lm_studio(given))
+    found = asyncio.run(_find_lm_studios(given))
     interfaces = machine.interfaces()
     networks = interfaces.lan
     kept = "" if options.new_key else _key_in(path)
-    values = _values(given, search, token, networks, kept or make_key())
+    values = _values(given, found, networks, kept or make_key())
     literals = {setting: given.values[setting].setting.literal(value) for setting, value in values.items()}
     backup = private_file.write(path, manual.fill(manual.read(), literals), replace=options.force)
     # On Windows the folder's permissions decide who can read the file.
@@ -52,7 +56,7 @@ def init(options: argparse.Namespace) -> int:
         is_kept = bool(kept) and values.get("auth.api_key") == kept
         say(_KEPT if is_kept else _REPLACED)
     loaded = settings.load(file=path, environ=os.environ)
-    say_lines(first_steps.describe(loaded, search, interfaces, path=path))
+    say_lines(first_steps.describe(loaded, found.searches, interfaces, path=path))
     if options.qr:
         say()
         url = next(iter(lan_urls(loaded.config, interfaces.lan)), own_url(loaded.config))
@@ -69,6 +73,24 @@ def _key_in(path: Path) -> str:
     except (OSError, ValueError):
         return ""  # there is none yet, or it is replaced because it is broken
     return ""
+
+
+class _Found(Struct, frozen=True):
+    """The results by the names of the boxes. `token` is the only box's, as given or as typed."""
+
+    searches: Mapping[str, discovery.SearchResult]
+    token: str = ""
+
+
+async def _find_lm_studios(given: settings.Loaded) -> _Found:
+    boxes = given.config.boxes
+    if not boxes:
+        search, token = await _find_lm_studio(given)
+        return _Found({ONLY_BOX: search}, token)
+    results = await asyncio.gather(
+        *(discovery.search_at(studio.base_url, studio.api_token) for studio in boxes.values())
+    )
+    return _Found(dict(zip(boxes, results, strict=True)))
 
 
 async def _find_lm_studio(given: settings.Loaded) -> tuple[discovery.SearchResult, str]:
@@ -90,8 +112,7 @@ async def _find_lm_studio(given: settings.Loaded) -> tuple[discovery.SearchResul
 
 def _values(
     given: settings.Loaded,
-    search: discovery.SearchResult,
-    token: str,
+    found: _Found,
     networks: list[machine.LanAddress],
     key: str,
 ) -> dict[str, object]:
@@ -105,12 +126,15 @@ def _values(
         "auth.api_key": key,
         "network.ip_allowlist": list(dict.fromkeys(allowlist)),
     }
-    if search.server is not None:
+    search = found.searches.get(ONLY_BOX)
+    if search is not None and search.server is not None and not given.config.boxes:
         detected["lmstudio.base_url"] = str(search.server.base_url)
-    if token:
-        detected["lmstudio.api_token"] = token
+    if found.token:
+        detected["lmstudio.api_token"] = found.token
     values: dict[str, object] = {}
     for path, origin in given.origins.items():
+        if given.values[path].is_inherited:
+            continue
         if origin == settings.COMMAND_LINE_ORIGIN:
             values[path] = given.value(path)
         elif origin == settings.DEFAULT_ORIGIN and path in detected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .durations import duration
@@ -16,8 +16,13 @@ _LOADED = ("LOADED", "BOX", "ORIGIN", "PINNED", "STATE", "SLOTS", "RUNS", "WAITS
 
 
 def overview(models: Json, active: Json, swap: Json | None) -> Iterator[str]:
-    """Yield the lines of the tables: all models, then what runs on those in memory, and the swap if any."""
-    yield from aligned([_MODELS, *_rows(models, active)])
+    """Yield the lines of the tables: all models, then what runs on those in memory, and the swap if any.
+
+    The first one names the boxes only if there are several.
+    """
+    rows = [(*_MODELS, "BOX"), *_rows(models, active)]
+    boxes = {model["box"] for model in models["loaded"]}.union(*map(_boxes, models["downloaded"]))
+    yield from aligned(rows if len(boxes) > 1 else [row[:-1] for row in rows])
     if models["loaded"]:
         yield ""
         rows = [_LOADED, *map(_loaded, models["loaded"])]
@@ -31,7 +36,7 @@ def _rows(models: Json, active: Json) -> Iterator[tuple[str, ...]]:
     """Yield a row for each instance, each active model without an instance, and each other model."""
     for model in models["loaded"]:
         mark, context = "active" if model["active"] else "loaded", str(model["contextLength"] or "")
-        yield mark, model["identifier"], model["type"], _size(model["size"]), context
+        yield mark, model["identifier"], model["type"], _size(model["size"]), context, model["box"]
     disk = {model["modelKey"]: model for model in models["downloaded"]}
     for model in models["loaded"]:
         disk.pop(model["modelKey"], None)
@@ -40,10 +45,15 @@ def _rows(models: Json, active: Json) -> Iterator[tuple[str, ...]]:
         if one is not None and kind not in active_types:
             # An active instance gets a row by its identifier, and its model keeps its own row.
             model = disk.pop(one["modelKey"], None) if one["instanceId"] is None else None
-            size = _size(model["size"]) if model is not None else ""
-            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, ""
+            size, places = ("", "") if model is None else (_size(model["size"]), ", ".join(_boxes(model)))
+            yield "active, not loaded", one["instanceId"] or one["modelKey"], kind, size, "", places
     for model in disk.values():
-        yield "", model["modelKey"], model["type"], _size(model["size"]), ""
+        yield "", model["modelKey"], model["type"], _size(model["size"]), "", ", ".join(_boxes(model))
+
+
+def _boxes(model: Json) -> Sequence[str]:
+    # An older gateway doesn't send them.
+    return tuple(model.get("boxes", ()))
 
 
 def _loaded(model: Json) -> tuple[str, ...]:

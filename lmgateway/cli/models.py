@@ -60,10 +60,11 @@ def load(options: argparse.Namespace) -> int:
         defaultInference=assigned_values("--default", options.defaults),
         activate=not options.no_activate,
         another=options.another or None,
+        box=options.box,
     )
 
     async def ask(gateway: GatewayClient) -> int:
-        progress = Progress(gateway, options.model, options.id)
+        progress = Progress(gateway, options.model, options.id, options.box)
         try:
             async with progress.shown():
                 answer = await gateway.request("POST", "/admin/models/load", body)
@@ -93,7 +94,7 @@ def load(options: argparse.Namespace) -> int:
 
 
 def cancel(options: argparse.Namespace) -> int:
-    return _post(options, "/admin/models/load/cancel")
+    return _post(options, "/admin/models/load/cancel", box=options.box)
 
 
 def activate(options: argparse.Namespace) -> int:
@@ -166,7 +167,8 @@ def ask_at(access: Access, ask: Ask) -> int:
 
 def _command_to_cancel(options: argparse.Namespace) -> str:
     # Without the key, which would end up in the terminal's scrollback and the shell's history.
-    named = {"--id": options.id, "--url": options.url, "--ca": options.ca, "--config": options.config}
+    named = {"--id": options.id, "--box": options.box, "--url": options.url, "--ca": options.ca}
+    named |= {"--config": options.config}
     words = [word for name, value in named.items() if value is not None for word in (name, str(value))]
     settings = (f"--set={setting}" for setting in options.set)
     return shlex.join(["lmgateway", "cancel", options.model, *words, *settings])

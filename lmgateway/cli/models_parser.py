@@ -15,6 +15,8 @@ def add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
     named = argparse.ArgumentParser(add_help=False, parents=[remote])
     named.add_argument("model", help="the model's key, as `lmgateway models` shows it")
     named.add_argument("--id", metavar="NAME", help="the instance's identifier")
+    placed = argparse.ArgumentParser(add_help=False, parents=[named])
+    placed.add_argument("--box", metavar="NAME", help="the LM Studio, as `lmgateway boxes` shows it")
     defaults = argparse.ArgumentParser(add_help=False)
     defaults.add_argument(
         "--default",
@@ -24,10 +26,10 @@ def add_models(commands: Commands, remote: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="a default for requests that omit the field, such as temperature=0.7 or maxTokens=500",
     )
-    _add_load(commands, named, defaults)
-    cancel = add_command(commands, "cancel", parents=[named], summary="cancel a model's load")
+    _add_load(commands, placed, defaults)
+    cancel = add_command(commands, "cancel", parents=[placed], summary="cancel a model's load")
     cancel.set_defaults(command="models.cancel")
-    _add_unload(commands, named)
+    _add_unload(commands, placed)
     _add_activate(commands, remote, named, defaults)
 
 

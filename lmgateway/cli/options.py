@@ -38,13 +38,13 @@ def read_settings(options: argparse.Namespace) -> settings.Loaded:
 def load_to_serve(options: argparse.Namespace) -> settings.Loaded:
     """Like load_settings, but also refuse to send LM Studio's token where it mustn't go."""
     loaded = load_settings(options)
-    destinations.check_lm_studio(loaded)
+    destinations.check_lm_studios(loaded)
     return loaded
 
 
 def warn_of_sources(loaded: settings.Loaded) -> None:
-    """Say on stderr which files may be another user's, and which variables are probably misspelt."""
-    for sentence in (*ownership.foreign_files(loaded), *loaded.misspelt):
+    """Say on stderr which files may be another user's, and which values aren't used or probably misspelt."""
+    for sentence in (*ownership.foreign_files(loaded), *loaded.misspelt, *loaded.ignored):
         # A reload runs in the event loop, which a full pipe must not block.
         write_without_waiting(sys.stderr, f"lmgateway: {sentence}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from .. import __version__
 from ..config import Config
 from . import help_text
+from .boxes_parser import add_boxes
 from .chat_parser import add_chat
 from .keys_parser import add_keys
 from .models_parser import add_models
@@ -46,6 +47,7 @@ def make_parser() -> Parser:
     add_chat(commands, reached)
     add_monitoring(commands, remote)
     add_models(commands, remote)
+    add_boxes(commands, remote)
     add_keys(commands, remote)
     add_service(commands)
     parser.description = f"A gateway in front of LM Studio.\n\n{help_text.overview(parser)}"

@@ -19,8 +19,12 @@ LAST_EVENTS_SECONDS = 1
 class Progress:
     """Shows the progress events of one load. Losing the event stream doesn't fail the load."""
 
-    def __init__(self, gateway: GatewayClient, model: str, instance_id: str | None) -> None:
+    def __init__(
+        self, gateway: GatewayClient, model: str, instance_id: str | None, box: str | None = None
+    ) -> None:
+        """Without a box, all boxes' loads of this name are meant."""
         self._gateway = gateway
+        self._box = box
         self._names = (model, instance_id)
         self._listening = asyncio.Event()
         self._is_terminal = sys.stderr.isatty()
@@ -49,6 +53,8 @@ class Progress:
         async for name, event, _ in events:
             self._listening.set()
             if name == "connected" or event.get("modelKey") != self._names[0]:
+                continue
+            if self._box not in {None, event.get("box", self._box)}:
                 continue
             if name != "model_load_progress":
                 return

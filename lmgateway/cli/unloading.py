@@ -38,7 +38,7 @@ def unload(options: argparse.Namespace) -> int:
 
 def _post(access: Access, options: argparse.Namespace, **how: object) -> int:
     async def ask(gateway: GatewayClient) -> int:
-        body = body_of(options, **how)
+        body = body_of(options, box=options.box, **how)
         if how.get("force") or how.get("drainSeconds") == 0 or not sys.stderr.isatty():
             answer = await gateway.request("POST", "/admin/models/unload", body)
         else:

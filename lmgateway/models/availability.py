@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal, NamedTuple
 
 from ..boxes.box import Box
+from ..boxes.box_models import UNANSWERED
+from ..boxes.box_set import BoxSet
 from ..boxes.listing import KnownModel, Listing
-from ..errors import StudioFailed, UpstreamSilent, UpstreamUnavailable
+from ..errors import UpstreamUnavailable
 from ..schema.common import ModelType
 from ..schema.models import ActiveModel
-
-UNANSWERED = (UpstreamUnavailable, UpstreamSilent, StudioFailed)
 
 
 class Availability(NamedTuple):
@@ -25,20 +26,21 @@ class Availability(NamedTuple):
     keys: frozenset[str] = frozenset()
 
 
-async def look_up(named: ActiveModel, box: Box) -> Availability:
-    """Find the model in LM Studio's lists. A name that isn't in the last ones is looked up in new ones."""
+async def look_up(named: ActiveModel, boxes: BoxSet) -> Availability:
+    """Find the model in the boxes' lists. A name that isn't in the last ones is looked up in new ones."""
+    models = boxes.models
     try:
-        listing = await box.fresh_models()
+        listing = await models.fresh_models()
         model = listing.find(named.model_key)
         if model is None:
-            await box.look_again()
-            listing = box.catalogue.complete
+            await models.look_again()
+            listing = models.catalogue.complete
             model = listing.find(named.model_key)
     except UpstreamUnavailable:
         return Availability("unknown")
     if model is not None:
         return Availability("loaded" if _is_loaded(named, model, listing) else "on disk", model.type)
-    if not await _lists_the_disk(box, listing):
+    if not all(await asyncio.gather(*map(_lists_the_disk, boxes))):
         return Availability("unknown")
     return Availability("missing", keys=frozenset(one.key for one in listing.models.values()))
 
@@ -49,13 +51,16 @@ def _is_loaded(named: ActiveModel, model: KnownModel, listing: Listing) -> bool:
     return any(one.key == model.key for one in listing.instances.values())
 
 
-async def _lists_the_disk(box: Box, listing: Listing) -> bool:
-    """True if a model that isn't in the list isn't on disk either.
+async def _lists_the_disk(box: Box) -> bool:
+    """True if a model that isn't in a box's lists isn't on its disk either.
 
     Without its just-in-time loading LM Studio lists over HTTP only what is loaded, and the rest over its SDK.
+    Of a box that is left alone, what it listed last counts.
     """
-    if listing.on_demand:
+    if box.catalogue.listing.on_demand:
         return True
+    if box.is_left_alone:
+        return bool(box.catalogue.complete.models)
     try:
         await box.sdk.downloaded(attempts=1)
     except UNANSWERED:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from ..background import DetachedTasks, join
+from ..boxes import box_models
 from ..boxes.box import Box
+from ..boxes.box_models import BoxModels
+from ..boxes.box_set import BoxSet
 from ..boxes.load_in_progress import LoadProfiles
 from ..boxes.load_order import LoadedInstance
 from ..errors import GatewayError, ModelNotFound, StateNotSaved
@@ -17,24 +21,17 @@ from ..schema.models import (
     ActivateRequest,
     ActiveModel,
     DefaultInference,
-    DownloadedModel,
     InstanceRequest,
     LoadedModel,
     LoadRequest,
 )
 from .active import ActiveModelRegistry
-from .availability import UNANSWERED, Availability, look_up
+from .availability import Availability, look_up
 from .memory import Drain, ModelMemory
 from .names import model_not_found, refers_to
+from .unloads import BoxUnload, boxes_to_unload, joined
 
 _HOW_TO_FORCE = 'To activate it all the same, send "force": true (`lmgateway activate --force`).'
-
-
-class Listed(NamedTuple):
-    """The models in memory, and those on disk."""
-
-    loaded: tuple[LoadedModel, ...]
-    downloaded: tuple[DownloadedModel, ...]
 
 
 class Activation(NamedTuple):
@@ -43,10 +40,14 @@ class Activation(NamedTuple):
 
 
 class Unloaded(NamedTuple):
-    """The unloaded instances, and the types whose active model was deactivated."""
+    """The unloaded instances, and the types whose active model was deactivated.
 
-    identifiers: tuple[str, ...] = ()
-    deactivated: tuple[ModelType, ...] = ()
+    `names` are the identifiers for people: of several boxes, each with its box.
+    """
+
+    identifiers: tuple[str, ...]
+    names: str
+    deactivated: tuple[ModelType, ...]
 
 
 class ModelLifecycle:
@@ -65,23 +66,30 @@ class ModelLifecycle:
     async def close(self) -> None:
         await self._tasks.close()
 
-    async def listing(self, box: Box) -> Listed:
-        """Return the models on disk and in memory. Raises as SdkCalls."""
-        downloaded, loaded = await asyncio.gather(box.sdk.downloaded(), box.sdk.loaded())
-        return Listed(self._active.mark(loaded), downloaded)
+    async def listing(self, boxes: BoxSet) -> list[BoxModels]:
+        """Return each box's models on disk and in memory. Raises as models_of."""
+        return [
+            one._replace(loaded=self._active.mark(one.loaded)) for one in await box_models.models_of(boxes)
+        ]
 
-    async def load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
+    async def load(
+        self, request: LoadRequest, box: Box, profiles: LoadProfiles, others: Iterable[str] = ()
+    ) -> LoadedInstance:
         """Load a model, unless it has an instance, and activate it, unless the request says otherwise.
 
-        Raises as ModelMemory.load, ModelNotFound with near names, and StateNotSaved.
+        `others` are the keys of models on other boxes, which may be near to a name that doesn't exist. Raises
+        as ModelMemory.load, ModelNotFound with near names, and StateNotSaved.
         """
-        return await self._tasks.run(self._load(request, box, profiles))
+        return await self._tasks.run(self._load(request, box, profiles, others))
 
-    async def _load(self, request: LoadRequest, box: Box, profiles: LoadProfiles) -> LoadedInstance:
+    async def _load(
+        self, request: LoadRequest, box: Box, profiles: LoadProfiles, others: Iterable[str]
+    ) -> LoadedInstance:
         try:
             instance = await self._memory.load(request, box, profiles)
         except ModelNotFound as exc:
-            raise model_not_found(request.model_key, await _keys_on_disk(box)) from exc
+            keys = dict.fromkeys([*await _keys_on_disk(box), *others])
+            raise model_not_found(request.model_key, keys) from exc
         if request.activates:
             # An instance whose identifier LM Studio chose can only be requested by that identifier.
             own_name = instance.identifier if instance.identifier != request.model_key else None
@@ -96,22 +104,32 @@ class ModelLifecycle:
                 raise StateNotSaved(f"{instance.identifier} is loaded. {exc.message}") from exc
         return instance
 
-    async def cancel_load(self, request: InstanceRequest, box: Box) -> list[str]:
-        """Cancel the matching loads; return the identifiers that they would have had. As Loads.cancel."""
-        return await box.loads.cancel(request)
+    async def cancel_load(self, request: InstanceRequest, boxes: BoxSet) -> list[str]:
+        """Cancel the matching loads on any box; return the identifiers that they would have had.
 
-    async def activate(self, request: ActivateRequest, box: Box | None = None) -> Activation:
+        Raises as Loads.cancel, and BoxNotFound.
+        """
+        asked = boxes if request.box is None else [boxes.named(request.box)]
+        outcomes = await asyncio.gather(*(box.loads.cancel(request) for box in asked), return_exceptions=True)
+        failures = [one for one in outcomes if isinstance(one, BaseException)]
+        if worse := [one for one in failures if not isinstance(one, ModelNotFound)]:
+            raise joined(worse)
+        if len(failures) == len(outcomes):
+            raise failures[0]
+        return [name for one in outcomes if not isinstance(one, BaseException) for name in one]
+
+    async def activate(self, request: ActivateRequest, boxes: BoxSet | None = None) -> Activation:
         """Make this the active model of its type, loaded or not.
 
-        Without a box, LM Studio isn't asked whether it has the model. Raises ModelNotFound with near names if
-        it hasn't, unless the request says `force`, and StateNotSaved.
+        Without boxes, no LM Studio is asked whether it has the model. Raises ModelNotFound with near names if
+        none has it, unless the request says `force`, and StateNotSaved.
         """
         active = ActiveModel(
             model_key=request.model_key,
             instance_id=request.instance_id,
             default_inference=request.default_inference or DefaultInference(),
         )
-        availability = Availability("unknown") if box is None else await look_up(active, box)
+        availability = Availability("unknown") if boxes is None else await look_up(active, boxes)
         if availability.place == "missing" and request.force is not True:
             raise model_not_found(request.model_key, availability.keys, _HOW_TO_FORCE)
         kind = request.type or availability.type or self._likely_type(request.model_key)
@@ -124,64 +142,69 @@ class ModelLifecycle:
         is_active = embedding is not None and embedding.model_key == model_key
         return "embedding" if is_active else likely_type(model_key)
 
-    async def unload(self, request: InstanceRequest, box: Box, drain: Drain) -> Unloaded:
+    async def unload(self, request: InstanceRequest, boxes: BoxSet, drain: Drain) -> Unloaded:
         """Unload exactly the named instance, or every one of the model, all at the same time.
 
-        An active model without an instance left becomes inactive. Raises as SdkCalls.loaded and
-        ModelMemory.unload, and StateNotSaved.
+        That is on the named box, else on all that are up. An active model without an instance left becomes
+        inactive. Raises as SdkCalls.loaded and ModelMemory.unload, BoxNotFound, UpstreamUnavailable, and
+        StateNotSaved.
         """
-        unloading = self._tasks.start(self._unload(request, box, drain))
+        unloading = self._tasks.start(self._unload(request, boxes, drain))
         try:
             return await join(unloading)
         except asyncio.CancelledError:
             drain.given_up.set()
             raise
 
-    async def _unload(self, request: InstanceRequest, box: Box, drain: Drain) -> Unloaded:
-        with self._activity.operation("model_unload", request.model_key) as operation:
-            # What is unloaded is an operation of its own; this one only tells if the list can't be had.
-            operation.changed_nothing = True
-            loaded = await box.sdk.loaded()
+    async def _unload(self, request: InstanceRequest, boxes: BoxSet, drain: Drain) -> Unloaded:
+        asked = boxes_to_unload(request, boxes)
+        unloads = await asyncio.gather(*(self._unload_from(box, request, drain) for box in asked))
+        unloaded = [instance for one in unloads for instance in one.unloaded]
+        is_only = boxes.only is not None
+        names = ", ".join(one.names(with_box=not is_only) for one in unloads if one.unloaded)
+        # Also if some of them failed: the others are no longer in memory.
+        deactivated: tuple[ModelType, ...] = ()
+        if unloaded:
+            others = [box for box in boxes if box not in asked]
+            elsewhere = await asyncio.gather(*map(box_models.loaded_on, others))
+            remaining = chain(*(one.remaining for one in unloads), *elsewhere)
+            deactivated = await self._forget(unloaded, [*remaining], names)
+        if failures := [failure for one in unloads for failure in one.failures]:
+            places = [one.box.name for one in unloads for _ in one.failures]
+            raise joined(failures, f"Unloaded {names}." if unloaded else "", () if is_only else places)
+        return Unloaded(tuple(instance.identifier for instance in unloaded), names, deactivated)
+
+    async def _unload_from(self, box: Box, request: InstanceRequest, drain: Drain) -> BoxUnload:
+        try:
+            with self._activity.operation("model_unload", request.model_key) as operation:
+                # What is unloaded is an operation of its own; this one only tells if the list can't be had.
+                operation.changed_nothing = True
+                loaded = await box.sdk.loaded()
+        except GatewayError as exc:
+            return BoxUnload(box, (), box_models.recalled(box).loaded, (exc,))
         matching = [instance for instance in loaded if refers_to(request, instance)]
         unloads = (self._memory.unload(one.kind, one.identifier, box, drain) for one in matching)
         outcomes = await asyncio.gather(*unloads, return_exceptions=True)
-        unloaded = [one for one, outcome in zip(matching, outcomes, strict=True) if outcome is None]
-        # Also if some of them failed: the others are no longer in memory.
-        deactivated = await self._forget(unloaded, [one for one in loaded if one not in unloaded])
-        if failures := [outcome for outcome in outcomes if outcome is not None]:
-            raise _joined(failures, unloaded)
-        return Unloaded(tuple(instance.identifier for instance in unloaded), deactivated)
+        unloaded = tuple(one for one, outcome in zip(matching, outcomes, strict=True) if outcome is None)
+        return BoxUnload(
+            box,
+            unloaded,
+            tuple(one for one in loaded if one not in unloaded),
+            tuple(outcome for outcome in outcomes if outcome is not None),
+        )
 
     async def _forget(
-        self, unloaded: Sequence[LoadedModel], remaining: Sequence[LoadedModel]
+        self, unloaded: Sequence[LoadedModel], remaining: Sequence[LoadedModel], names: str
     ) -> tuple[ModelType, ...]:
         try:
             return await self._active.forget(unloaded, remaining)
         except StateNotSaved as exc:
-            raise StateNotSaved(f"{_names(unloaded)} is unloaded. {exc.message}") from exc
-
-
-def _joined(failures: Sequence[BaseException], unloaded: Sequence[LoadedModel]) -> BaseException:
-    """Return the worst of these failures, with the messages of all of them, and what was unloaded."""
-    errors = [failure for failure in failures if isinstance(failure, GatewayError)]
-    if len(errors) < len(failures):  # a fault, or the end of the process
-        return next(failure for failure in failures if failure not in errors)
-    worst = max(errors, key=lambda error: error.status)
-    if len(errors) == 1 and not unloaded:
-        return worst
-    sentences = [error.message for error in errors]
-    if unloaded:
-        sentences.append(f"Unloaded {_names(unloaded)}.")
-    return type(worst)(" ".join(sentences), details=worst.details, headers=worst.headers)
-
-
-def _names(instances: Sequence[LoadedModel]) -> str:
-    return ", ".join(instance.identifier for instance in instances)
+            raise StateNotSaved(f"{names} is unloaded. {exc.message}") from exc
 
 
 async def _keys_on_disk(box: Box) -> list[str]:
     """Return the keys of the models on disk, none if LM Studio can't be asked."""
     try:
         return [model.model_key for model in await box.sdk.downloaded(attempts=1)]
-    except UNANSWERED:
+    except box_models.UNANSWERED:
         return []

@@ -16,7 +16,7 @@ class AccessLine(Struct, frozen=True, kw_only=True, gc=False):
 
     All of its texts are printable: clients choose the method, the path and the id, which are cleaned before.
     `status` is the one sent to the client, `error_code` that of the gateway's own error. `created` is when
-    the request ended, in Unix seconds.
+    the request ended, in Unix seconds. `box` is the one that it went to, "" if there is only one.
     """
 
     client: str
@@ -28,6 +28,7 @@ class AccessLine(Struct, frozen=True, kw_only=True, gc=False):
     total_ms: int
     request_id: str
     created: float
+    box: str = ""
 
     name = logger.name
     levelname = "INFO"
@@ -38,12 +39,13 @@ class AccessLine(Struct, frozen=True, kw_only=True, gc=False):
         error = f" ({self.error_code})" if self.error_code else ""
         return (
             f"{self.client} {self.key} {self.method} {self.path} {self.status}{error} "
-            f"{self.total_ms} ms {self.request_id}"
+            f"{self.total_ms} ms {self.request_id}{f' {self.box}' if self.box else ''}"
         )
 
     def fields(self) -> dict[str, object]:
         """Return the same as fields for the JSON format."""
         return {
+            **({"box": self.box} if self.box else {}),
             "client": self.client,
             "key": self.key,
             "method": self.method,

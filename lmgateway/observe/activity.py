@@ -102,14 +102,16 @@ class Activity:
         except Exception:  # a fault in recording a request doesn't fail it
             self.faults.log("Recording the beginning of a request")
 
-    def prompt_progressed(self, fraction: float) -> None:
-        """Record how much of a prompt LM Studio has processed, from 0 to 1.
+    def prompt_progressed(self, box: str, fraction: float) -> None:
+        """Record how much of a prompt a box has processed, from 0 to 1.
 
-        Its log doesn't identify the request, so this has an effect only if exactly one exchange waits for its
-        first token.
+        LM Studio's log doesn't identify the request, so this has an effect only if exactly one exchange on
+        this box waits for its first token.
         """
         waiting = [
-            exchange for exchange in self._running if exchange.generates and exchange.first_token is None
+            exchange
+            for exchange in self._running
+            if exchange.generates and exchange.first_token is None and exchange.box in {box, ""}
         ]
         if len(waiting) == 1:
             waiting[0].prompt_progressed(fraction)

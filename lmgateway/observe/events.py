@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from ..schema.boxes import BoxState
+from ..schema.common import about
 from ..schema.debug import TokenUsage
 from ..schema.keys import Change, Priority
 from ..schema.models import DefaultInference, LoadConfig
@@ -32,6 +34,7 @@ class ModelLoadStart(Event, frozen=True, kw_only=True):
     model_key: str
     instance_id: str | None
     load_config: LoadConfig | None
+    box: str | UnsetType = UNSET
 
 
 class ModelLoadProgress(Event, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class ModelLoadProgress(Event, frozen=True, kw_only=True):
     instance_id: str | None
     progress: float
     progress_raw: float
+    box: str | UnsetType = UNSET
 
 
 class ModelLoadComplete(Event, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class ModelLoadComplete(Event, frozen=True, kw_only=True):
     activated: bool
     total_time_ms: int
     load_config: dict[str, object]
+    box: str | UnsetType = UNSET
 
 
 class ModelUnloadStart(Event, frozen=True, kw_only=True):
@@ -58,6 +63,7 @@ class ModelUnloadStart(Event, frozen=True, kw_only=True):
     most_bytes = 4096
     model_key: str
     instance_id: str | None
+    box: str | UnsetType = UNSET
 
 
 class ModelUnloadComplete(Event, frozen=True, kw_only=True):
@@ -66,6 +72,7 @@ class ModelUnloadComplete(Event, frozen=True, kw_only=True):
     model_key: str
     instance_id: str | None
     total_time_ms: int
+    box: str | UnsetType = UNSET
 
 
 class ModelDrainStart(Event, frozen=True, kw_only=True):
@@ -77,6 +84,7 @@ class ModelDrainStart(Event, frozen=True, kw_only=True):
     instance_id: str
     for_: str | None = field(name="for")
     running: int
+    box: str | UnsetType = UNSET
 
 
 class ModelDrainEnd(Event, frozen=True, kw_only=True):
@@ -85,6 +93,7 @@ class ModelDrainEnd(Event, frozen=True, kw_only=True):
     model_key: str
     instance_id: str
     outcome: Literal["unloaded", "revoked"]
+    box: str | UnsetType = UNSET
 
 
 class ModelActivate(Event, frozen=True, kw_only=True):
@@ -154,6 +163,16 @@ class InferenceComplete(Event, frozen=True, kw_only=True):
     gpu_ms: int
     served_model: str | UnsetType = UNSET
     mended: tuple[str, ...] | UnsetType = UNSET
+
+
+class BoxStateChanged(Event, frozen=True, kw_only=True):
+    """A box is up, down, being woken up, or gets only requests that can go nowhere else."""
+
+    name = "box_state"
+    most_bytes = 256
+    box: str
+    state: Annotated[BoxState, about("Whether requests go to the LM Studio.")]
+    reason: Annotated[str, about("Why it has this state now.")]
 
 
 class KeyChanged(Event, frozen=True, kw_only=True):

@@ -14,20 +14,27 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from .. import __version__
 from .tallies import Distribution, Tally
 
-_LABELS = ("route", "model", "key")
+# The last one only where there are several boxes.
+_LABELS = ("route", "model", "key", "box")
 # How many items one piece of the text has. Histograms take longest, 2 ms.
 PIECE_ITEMS = 20
 
 Item = TypeVar("Item")
 
-Tallies = Sequence[tuple[tuple[str, str, str], Tally]]
+Labels = tuple[str, ...]
+Tallies = Sequence[tuple[Labels, Tally]]
+"""Tallies by the values of the labels, of which all have as many."""
+
+
+def _names(tallies: Tallies) -> Labels:
+    return _LABELS[: len(tallies[0][0])] if tallies else _LABELS
 
 
 def _counts(
     name: str, text: str, label: str, of: Callable[[Tally], Counter[str]]
 ) -> Callable[[Tallies], Metric]:
     def family(tallies: Tallies) -> Metric:
-        counts = counter(name, text, *_LABELS, label)
+        counts = counter(name, text, *_names(tallies), label)
         for labels, tally in tallies:
             for value, number in of(tally).items():
                 counts.add_metric((*labels, value), number)
@@ -38,7 +45,7 @@ def _counts(
 
 def _total(name: str, text: str, of: Callable[[Tally], int]) -> Callable[[Tallies], Metric]:
     def family(tallies: Tallies) -> Metric:
-        total = counter(name, text, *_LABELS)
+        total = counter(name, text, *_names(tallies))
         for labels, tally in tallies:
             if number := of(tally):
                 total.add_metric(labels, number)
@@ -49,7 +56,7 @@ def _total(name: str, text: str, of: Callable[[Tally], int]) -> Callable[[Tallie
 
 def _distributions(name: str, text: str, of: Callable[[Tally], Distribution]) -> Callable[[Tallies], Metric]:
     def family(tallies: Tallies) -> Metric:
-        histogram = HistogramMetricFamily(f"lmgateway_{name}", text, labels=_LABELS)
+        histogram = HistogramMetricFamily(f"lmgateway_{name}", text, labels=_names(tallies))
         for labels, tally in tallies:
             if distribution := of(tally):
                 distribution.add_to(histogram, labels)

@@ -55,7 +55,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     """An exchange that has ended.
 
     `served_model` is the model that answered, None if it is `model` or unknown. `mended` names the changes by
-    which a request that LM Studio had refused was mended.
+    which a request that LM Studio had refused was mended. `chose_box`: it might have gone to several boxes.
     `counts_as` says whether it is a request, one with an error of LM Studio's, or was refused by the gateway.
     `is_untold`: LM Studio generated or embedded, and didn't report all of its tokens. `gpu_ms` is its part of
     the machine's time or, if that wasn't measured, the time from sending it to its end; 0 if no model ran.
@@ -73,6 +73,7 @@ class RequestRecord(Struct, frozen=True, kw_only=True, gc=False):
     model: str | None
     served_model: str | None
     box: str
+    chose_box: bool
     mended: tuple[str, ...]
     stream: bool
     outcome: Outcome
@@ -134,6 +135,7 @@ def make_record(
         model=exchange.model,
         served_model=exchange.served_model(model_of),
         box=exchange.box,
+        chose_box=not exchange.only_box,
         mended=exchange.mended,
         stream=exchange.stream,
         outcome=outcome,

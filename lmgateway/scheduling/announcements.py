@@ -57,15 +57,25 @@ class Announcements:
         self._pending.pop(ticket, None)
 
     def drain_started(self, instance: Instance, wanted: str | None) -> None:
-        name, running = instance.id.name, len(instance.leases)
         self._events.publish(
-            ModelDrainStart(model_key=instance.model, instance_id=name, for_=wanted, running=running)
+            ModelDrainStart(
+                model_key=instance.model,
+                instance_id=instance.id.name,
+                for_=wanted,
+                running=len(instance.leases),
+                box=instance.id.box,
+            )
         )
 
     def drain_ended(self, ended: DrainEnd) -> None:
         instance = ended.instance
         self._events.publish(
-            ModelDrainEnd(model_key=instance.model, instance_id=instance.id.name, outcome=ended.outcome)
+            ModelDrainEnd(
+                model_key=instance.model,
+                instance_id=instance.id.name,
+                outcome=ended.outcome,
+                box=instance.id.box,
+            )
         )
 
     def _publish(self) -> None:

@@ -41,21 +41,25 @@ class Instances:
     def __init__(self, line: Line, config: Callable[[], Config]) -> None:
         self._line = line
         self._config = config
-        # Whether the last list couldn't be read, as of a server that isn't LM Studio.
-        self.is_blind = False
+        # The boxes whose last list couldn't be read, as of a server that isn't LM Studio.
+        self._blind: set[str] = set()
         # What LM Studio lists of each, and what the SDK reports of some.
         self._details: dict[InstanceId, InstanceDetails] = {}
         self._reported: dict[InstanceId, InstanceDetails] = {}
         # Those that the SDK hasn't reported on since they were loaded.
         self._unlearned: dict[InstanceId, None] = {}
 
+    def set_blind(self, box: str, is_blind: bool) -> None:
+        """Take in whether a box's list of models couldn't be read."""
+        (self._blind.add if is_blind else self._blind.discard)(box)
+
     def slots_of(self, ticket: Ticket) -> int:
         """Return how many requests a model that isn't in memory may run at once."""
         return self._slots(ticket.model, ticket.kind, None)
 
-    def assumed(self, ticket: Ticket) -> Instance:
-        """Return what stands for a model that isn't in memory."""
-        return assumed(ticket, self.slots_of(ticket), may_share=self.has_guard(ticket.model))
+    def assumed(self, ticket: Ticket, box: str) -> Instance:
+        """Return what stands on a box for a model that isn't in memory."""
+        return assumed(ticket, self.slots_of(ticket), may_share=self.has_guard(ticket.model), box=box)
 
     def take(self, box: str, listing: Listing) -> list[Lease]:
         """Take in what a box has in memory. Return the leases that this allows."""
@@ -68,6 +72,16 @@ class Instances:
                 leases += self._line.remove(one, monotonic())
         for name, model in listing.instances.items():
             leases += self._put(InstanceId(box, name), model, listing.details.get(name, _UNKNOWN))
+        return leases
+
+    def forget(self, box: str) -> list[Lease]:
+        """Take in that a box has another address: what runs at the old one takes no slot of the new one.
+
+        Return the leases that this allows.
+        """
+        leases = self.take(box, Listing())
+        for one in [one for one in self._line.machines.instances.values() if one.id.box == box]:
+            self._line.machines.discard(one)
         return leases
 
     def _put(self, key: InstanceId, model: KnownModel, details: InstanceDetails) -> list[Lease]:
@@ -134,7 +148,7 @@ class Instances:
         only = self._line.machines.only.get(ticket.group.wanted)
         if only is not None and not only.may_share:
             return False  # nearly every request
-        if ticket.kind != "llm" or self.is_blind:
+        if ticket.kind != "llm" or ticket.group.wanted.box in self._blind:
             return False
         instances = self._line.machines.of(ticket)
         return any(one.may_share for one in instances) if instances else self.has_guard(ticket.model)

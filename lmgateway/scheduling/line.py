@@ -17,7 +17,7 @@ from .places import Places
 from .slots import Instance, InstanceState, Lease, assumed
 from .tickets import Terms, Ticket
 from .virtual_times import Standing
-from .waiting import OVERTAKEN_SECONDS, Reason, Waiter, Waiting
+from .waiting import Reason, Waiter, Waiting
 
 UNLIMITED = Terms()
 Order = tuple[bool, list[float], int]
@@ -216,11 +216,10 @@ class Line:
         box = place.time or self.accounts.time_of(place, now)
         lease = self.running[ticket] = Lease(ticket, place, box, standings, now, box.advance(now, 1))
         place.leases.append(lease)
+        self.machines.serves(ticket, place.id.box)
         if place.context is not None:
             lease.reserved = self.machines.needs(place, ticket)
-            for other in self.waiting:
-                if other.reason == "context" and other.ticket.model == ticket.model:
-                    other.closes_at = min(other.closes_at, now + OVERTAKEN_SECONDS)
+            self.waiting.overtaken(ticket.model, now)
         return lease
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────

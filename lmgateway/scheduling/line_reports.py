@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from time import monotonic
 
 from ..observe.queue_metrics import LineFigures
@@ -17,16 +18,16 @@ from .tickets import Ticket
 
 
 class LineReports:
-    """`line` returns the line, `phases` those of the running exchanges by their ids."""
+    """`residencies` returns those of all boxes, `phases` those of the running exchanges by their ids."""
 
     def __init__(
         self,
         line: Callable[[], Line],
-        residency: Callable[[], Residency],
+        residencies: Callable[[], Sequence[Residency]],
         phases: Callable[[], Mapping[str, Phase]],
     ) -> None:
         self._line = line
-        self._residency = residency
+        self._residencies = residencies
         self._phases = phases
 
     def forecast(self) -> Mapping[Ticket, Forecast]:
@@ -35,15 +36,15 @@ class LineReports:
         return forecast(line, now, line.durations)
 
     def report(self) -> QueueReport:
-        line, now, residency = self._line(), monotonic(), self._residency()
+        line, now, residencies = self._line(), monotonic(), self._residencies()
         return report(
             line,
             now,
             durations=line.durations,
             phases=self._phases(),
-            pinned=residency.terms.pins,
-            loading=loading_instances(residency),
-            swap=swap_report(residency, now, line.durations),
+            pinned={pin for residency in residencies for pin in residency.terms.pins},
+            loading=chain.from_iterable(map(loading_instances, residencies)),
+            swap=swap_report(residencies, now, line.durations),
         )
 
     def figures(self) -> LineFigures:

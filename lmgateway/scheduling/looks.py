@@ -1,4 +1,4 @@
-"""Asks LM Studio which models are in memory, and lets no request run by a list that may be wrong."""
+"""Asks one LM Studio which models are in memory, and lets no request run by a list that may be wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from time import monotonic
 
 from .. import background
 from ..boxes.box import Box
-from ..boxes.fleet import Fleet
 from ..errors import GatewayError, UpstreamNotReached, UpstreamUnavailable
 from .instances import Instances
 from .line import Line
@@ -26,24 +25,27 @@ LONGEST_PAUSE_SECONDS = 60.0
 # The first pause before it is asked again, and how long requests wait for an LM Studio that can't be reached.
 RETRY_SECONDS = 0.1
 PATIENCE_SECONDS = 0.3
+# In this time it is known whether a box is up that is greeted.
+PRESENCE_SECONDS = 15.0
 
 Dispatch = Callable[[Iterable[Lease]], None]
 EndWait = Callable[[Ticket, GatewayError], None]
 
 
 class Looks:
-    """The owner of the tasks that ask, and of the doubt whether the last list is right.
+    """The owner of the tasks that ask one box, and of the doubt whether its last list is right.
 
-    `came_up` is called when LM Studio answers for the first time, or again. `has_residency` returns whether
-    LM Studio must only be sent requests for what it has in memory. `end` ends the wait of a request that has
-    left the line. `found` is called with each instance of which details are requested.
+    `box` returns the one in force. `came_up` is called when LM Studio answers for the first time, or again.
+    `has_residency` returns whether LM Studio must only be sent requests for what it has in memory. `end` ends
+    the wait of a request that has left the line. `found` is called with each instance of which details are
+    requested.
     """
 
     def __init__(
         self,
         line: Line,
         instances: Instances,
-        fleet: Fleet,
+        box: Callable[[], Box],
         dispatch: Dispatch,
         *,
         came_up: Callable[[], None],
@@ -53,7 +55,7 @@ class Looks:
     ) -> None:
         self._line = line
         self._instances = instances
-        self._fleet = fleet
+        self._box = box
         self._dispatch = dispatch
         self._came_up = came_up
         self._has_residency = has_residency
@@ -67,6 +69,7 @@ class Looks:
         self._doubts = 0
         self._tasks = background.DetachedTasks()
         self._settling: asyncio.Task[None] | None = None
+        self._is_awaited = False  # whether a request has waited for that
         self._woken = asyncio.Event()
 
     async def close(self) -> None:
@@ -90,7 +93,9 @@ class Looks:
         """
         if now >= self.next_look:
             self.next_look = now + LOOK_SECONDS
-            box = self._fleet.only
+            box = self._box()
+            if box.is_left_alone:
+                return
             if not (self._is_up and box.catalogue.is_fresh) or self._unlearned(box, now):
                 self._tasks.start(self._look(box))
 
@@ -99,13 +104,13 @@ class Looks:
         pause = RETRY_SECONDS
         while True:
             self._woken.clear()
-            if not is_needed():
+            if self._box().is_left_alone or not is_needed():
                 await self._woken.wait()
                 continue
             if self._is_up:
                 self.look(monotonic())
             else:
-                await self._look(self._fleet.only)
+                await self._look(self._box())
             pause = PIN_SECONDS if self._is_up else min(2 * pause, PIN_SECONDS)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -140,14 +145,14 @@ class Looks:
             await box.fresh_models()
         except GatewayError as exc:  # it is logged where LM Studio is called
             failure = exc
-        self._instances.is_blind = failure is not None
+        self._instances.set_blind(box.name, failure is not None)
         await asyncio.sleep(0)  # the line takes in the new list
-        if doubts == self._doubts and box.catalogue is self._fleet.only.catalogue:
+        if doubts == self._doubts and box.catalogue is self._box().catalogue:
             was_up, self._is_up = self._is_up, failure is None
+            if self._is_up and not was_up:
+                self._came_up()  # first: what has failed until now doesn't count any more
             if self._is_up:
                 self._end_doubt()
-            if self._is_up and not was_up:
-                self._came_up()
         return failure
 
     # ── Doubts ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -155,6 +160,17 @@ class Looks:
     def lost(self) -> None:
         """Take in that LM Studio may have been started again, with nothing in memory."""
         self._is_up, self._details_at = False, 0.0
+        self._woken.set()
+        if self._settling is not None and self._box().is_watched:
+            self._settling.cancel()  # it may wait for an answer of the one that has gone
+            self._settling = None
+        self.doubt()
+
+    def rests(self) -> None:
+        """Take in that nothing is sent to an idle box any more, or that it is used again.
+
+        Then it isn't known any more what it has in memory.
+        """
         self._woken.set()
         self.doubt()
 
@@ -164,17 +180,26 @@ class Looks:
         Without residency LM Studio loads what isn't there, and if it didn't answer its list a moment ago, it
         isn't asked.
         """
-        catalogue = self._fleet.only.catalogue
-        catalogue.expire()
+        box = self._box()
+        box.catalogue.expire()
         self._doubts += 1
-        if self._has_residency() and not catalogue.hangs:
-            self._line.machines.doubt()
+        if box.is_watched or (self._has_residency() and not box.catalogue.hangs):
+            self._line.machines.doubt(box.name)
+            if not box.is_left_alone:
+                self._settle_soon()
+
+    def attend(self, *, is_needed: bool = False) -> None:
+        """Renew the list if a request waits for that.
+
+        `is_needed`: one does, for a model that may have to be loaded, or that isn't in the list.
+        """
+        if self._is_doubtful and self._box().is_up and (is_needed or self._held()):
+            self._is_awaited = True
             self._settle_soon()
 
-    def attend(self) -> None:
-        """Renew the list if a request waits for that."""
-        if self._line.machines.is_doubtful and self._held():
-            self._settle_soon()
+    @property
+    def _is_doubtful(self) -> bool:
+        return self._box().name in self._line.machines.doubtful
 
     def _settle_soon(self) -> None:
         if self._settling is None or self._settling.done():
@@ -186,14 +211,20 @@ class Looks:
         It may be reached in the next moment, when it is started again with nothing in memory, so the doubt
         goes on. Another failure says nothing about what is in memory: then the old list counts.
         """
-        until = monotonic() + PATIENCE_SECONDS
+        began = monotonic()
         while True:
-            failure = await self._read(self._fleet.only)
-            if not self._line.machines.is_doubtful:
-                return
-            if monotonic() >= until:
+            box = self._box()
+            if self._is_awaited:
+                box.used()
+            failure = await self._read(box)
+            if not (self._is_doubtful and box.is_up):
+                return  # a box that is down is looked at when it is up again
+            if monotonic() >= began + (PRESENCE_SECONDS if box.is_watched else PATIENCE_SECONDS):
                 break
             await asyncio.sleep(RETRY_SECONDS)
+            if not self._box().is_up:
+                return
+        self._is_awaited = False
         if not isinstance(failure, UpstreamNotReached) or not self._has_residency():
             self._end_doubt()
             return
@@ -204,11 +235,16 @@ class Looks:
         self._dispatch(leases)
 
     def _held(self) -> list[Ticket]:
-        """Return the requests whose model is in memory if the list is right."""
-        find, waiting = self._line.machines.of, self._line.waiting
-        return [one.ticket for one in waiting if any(place.is_listed for place in find(one.ticket))]
+        """Return the requests whose model is in the box's memory if the list is right."""
+        name, find = self._box().name, self._line.machines.of
+
+        def is_held(ticket: Ticket) -> bool:
+            return any(place.is_listed and place.id.box == name for place in find(ticket))
+
+        return [one.ticket for one in self._line.waiting if is_held(one.ticket)]
 
     def _end_doubt(self) -> None:
-        if self._line.machines.is_doubtful:
-            self._line.machines.trust()
+        self._is_awaited = False
+        if self._is_doubtful:
+            self._line.machines.trust(self._box().name)
             self._dispatch(self._line.dispatch(monotonic()))

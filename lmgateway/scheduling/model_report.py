@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import isfinite
 
 from msgspec import structs
@@ -71,9 +71,23 @@ def _idle_limit_ms(model: LoadedModel, instance: Instance, terms: ResidencyTerms
 
 
 def models_on_disk(
-    downloaded: Iterable[DownloadedModel], profiles: Mapping[str, ModelProfile], terms: ResidencyTerms
+    downloaded: Mapping[str, Iterable[DownloadedModel]],
+    profiles: Mapping[str, ModelProfile],
+    pins: Collection[str],
 ) -> tuple[DownloadedModelReport, ...]:
-    """Return the reports of the models on disk. A profile is named by the model's key or path."""
+    """Return the reports of the models on the boxes' disks, which are by the boxes' names.
+
+    Of a model that several boxes have, the first one's counts. A profile is named by the model's key or path.
+    """
+    models: list[DownloadedModel] = []
+    # By key. A box may list a key twice, and is named once.
+    boxes: dict[str, dict[str, None]] = {}
+    for box, on_disk in downloaded.items():
+        before = set(boxes)
+        for model in on_disk:
+            boxes.setdefault(model.model_key, {})[box] = None
+            if model.model_key not in before:
+                models.append(model)
     return tuple(
         DownloadedModelReport(
             **structs.asdict(model),
@@ -83,7 +97,8 @@ def models_on_disk(
                 if name in profiles
                 for alias in profiles[name].aliases
             ),
-            pinned=model.model_key in terms.pins,
+            pinned=model.model_key in pins,
+            boxes=tuple(boxes[model.model_key]),
         )
-        for model in downloaded
+        for model in models
     )

@@ -47,11 +47,14 @@ class Places:
         only = self._machines.only.get(group.wanted)
         if only is not None and only.context is None and len(only.leases) + only.outside < only.slots - 1:
             return only  # nearly every request: two slots are free, and no context is shared
-        if self._machines.is_doubtful:
-            return "box"
         if waiter is not None and group.wanted in self._full:
             return "slot"
         instances = self._machines.of(ticket)
+        if self._machines.doubtful:
+            sure = [one for one in instances if one.id.box not in self._machines.doubtful]
+            if not sure and (instances or self._machines.knows_no_box(group.wanted)):
+                return "box"
+            instances = sure
         if not instances or not instances[0].is_listed:
             assumed = self._assume(ticket)
             if not isinstance(assumed, Instance):
@@ -71,11 +74,24 @@ class Places:
                 continue
             if one.context is not None and not self._has_room(one, ticket, waiter):
                 why = "context"
-            elif best is None or one.free > best.free:
+            elif best is None or self._is_better(one, best, ticket):
                 best = one
         if why == "slot" and waiter is not None and all(one.free <= 0 for one in instances):
             self._full.add(group.wanted)
         return best or why
+
+    def _is_better(self, one: Instance, best: Instance, ticket: Ticket) -> bool:
+        """True if a request goes there rather than to the best so far.
+
+        The box that served the beginning of its conversation still has that prompt in its cache; else the box
+        with the least to do is the fastest.
+        """
+        box, other = one.id.box, best.id.box
+        if box == other:
+            return one.free > best.free
+        if (last := self._machines.served_by(ticket)) in {box, other}:
+            return last == box
+        return self._machines.running_on(box) < self._machines.running_on(other)
 
     def _running_of(self, key: str) -> int:
         return sum(ticket.account.key == key for ticket in self._running)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from ..errors import GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
+from ..errors import BoxAsleep, GatewayEnding, GatewayError, KeyQueueFull, QueueFull, WaitExpired
 from .bounds import Bounds, RefusalCode
 from .tickets import Ticket
 from .waiting import Reason, Waiter
@@ -16,13 +16,15 @@ USUAL_RETRY_SECONDS = 5
 # Some clients give up if it is more than a minute.
 MOST_RETRY_SECONDS = 30
 
+_ASLEEP = "The machine of the LM Studio {} didn't wake up in time. Look whether it is on, or try again."
+
 _AWAITED: Mapping[Reason, str] = MappingProxyType(
     {
         "slot": "a free slot",
         "key_limit": "another request of its key to end",
         "context": "room in the model's context",
         "model": "its model to be loaded",
-        "box": "LM Studio's SDK, which loads its model",
+        "box": "an LM Studio that answers and can load its model",
     }
 )
 
@@ -65,3 +67,9 @@ def ending() -> GatewayEnding:
 
 def _retry(seconds: int) -> dict[str, str]:
     return {"Retry-After": str(seconds)}
+
+
+def asleep(box: str) -> BoxAsleep:
+    """Return the error of what needs a box that hasn't woken up."""
+    # A machine takes longer than that to wake up.
+    return BoxAsleep(_ASLEEP.format(box), headers=_retry(MOST_RETRY_SECONDS))

@@ -22,7 +22,7 @@ class Owner(Protocol):
     def begin(self, run: Run, ticket: Ticket) -> Lease | None: ...
     def give_up(self, run: Run, ticket: Ticket) -> None: ...
     def finish(self, lease: Lease, *, failed: Callable[[], bool] | None = None) -> None: ...
-    def doubt(self) -> None: ...
+    def doubt(self, lease: Lease) -> None: ...
     def linger(self, lease: Lease) -> None: ...
     def learn(self, lease: Lease, exchange: Exchange) -> None: ...
 
@@ -52,25 +52,27 @@ class Run:
 
         Raises as Scheduler.begin.
         """
-        self._turn = None
+        self._turn, self._began = None, 0.0
         lease = self.lease = self._owner.begin(self, ticket)
         if lease is not None:
             return True
         self._ticket = ticket
         return False
 
-    async def begin_again(self) -> None:
+    async def begin_again(self, *, elsewhere: bool = False) -> None:
         """Give the slot back, and return when it may run on one that LM Studio lists then.
 
-        LM Studio hasn't begun the request. Raises as `begin` and `wait`.
+        LM Studio hasn't begun the request. `elsewhere`: it must run on another box than those that it had.
+        Raises as `begin` and `wait`.
         """
         if (lease := self.lease) is None:
             return
         lease.is_used, self.lease = False, None
-        self._owner.doubt()
+        self._owner.doubt(lease)
         self._owner.finish(lease)
         self._earlier += lease.gpu_seconds
-        if not self.begin(lease.ticket):
+        ticket = lease.ticket.passing(lease.instance.id.box) if elsewhere else lease.ticket
+        if not self.begin(ticket):
             await self.wait()
 
     async def wait(self) -> None:
@@ -123,7 +125,7 @@ class Run:
         if lease.phase != "ended":
             lease.is_used = self._exchange.sent is not None
             if isinstance(exc, UpstreamBroke):
-                self._owner.doubt()
+                self._owner.doubt(lease)
             if self._is_in_prompt(exc):
                 self._owner.linger(lease)
                 lease.recorded_seconds = lease.gpu_seconds

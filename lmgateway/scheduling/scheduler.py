@@ -8,10 +8,8 @@ from time import monotonic
 
 from ..access.keyring import Keyring
 from ..boxes.fleet import Fleet
-from ..boxes.listing import Listing
 from ..config import Config
 from ..errors import GatewayError
-from ..models.profiles import profiles_of
 from ..observe.activity import Activity
 from ..observe.exchange import Exchange
 from . import refusals
@@ -22,15 +20,13 @@ from .lessons import learn
 from .line import Line
 from .onlookers import Onlooker
 from .prompt_times import PromptTimes
-from .residency.keeper import Keeper
 from .residency.origins import Origins
-from .residency.terms import ResidencyTerms
-from .residency.wishes import Wishes
 from .runs import Run
 from .slots import Instance, Lease
+from .stations import Stations
 from .tickets import Ticket
 from .waiting import Reason
-from .watch import Watch
+from .wishes import Wishes
 
 
 class Scheduler:
@@ -39,101 +35,67 @@ class Scheduler:
     def __init__(
         self, config: Config, fleet: Fleet, onlooker: Onlooker, origins: Origins, activity: Activity
     ) -> None:
-        self._config = config
+        self.config = config
         self._onlooker = onlooker
-        self._fleet = fleet
         self._terms = KeyTerms()
         self._waiting: dict[Ticket, Run] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_ending = False
         self._is_attentive = False  # whether a request waits or lingers, so that the timer may be set
         self.line = Line(Bounds.of(config.queue), monotonic(), terms=self._terms.of, assume=self._assume)
-        self.instances = Instances(self.line, lambda: self._config)
+        self.instances = Instances(self.line, lambda: self.config)
         self.prompt_times = PromptTimes()
-        self._watch = Watch(
-            self.line,
-            self.instances,
-            fleet,
-            self.dispatch,
-            came_up=lambda: self._keeper.came_up(),
-            has_drains=lambda: self.residency.drains,
-            has_residency=lambda: self.residency.terms.enabled,
-            end=self.end,
-        )
-        self._looks = self._watch.looks
-        self._keeper = Keeper(
-            self.line,
-            self.instances,
-            self,
-            onlooker,
-            box=lambda: fleet.only,
-            profiles=lambda: profiles_of(self._config.models).loads,
-            origins=origins,
-            activity=activity,
-            count=self._watch.count_all,
-            terms=ResidencyTerms.of(config, fleet.only),
-        )
-        self.residency = self._keeper.residency
-        self.wishes = Wishes(self.line, self._keeper, activity)
-        fleet.watch(self._listed, self._looks.lost)
+        self.stations = Stations(self, fleet, onlooker, origins, activity)
+        self.wishes = Wishes(self.stations)
+        fleet.watch(self.stations)
 
     # ── Changes ────────────────────────────────────────────────────────────────────────────────────────────
 
     def reconfigure(self, config: Config) -> None:
-        """Have what waits and what arrives follow a new configuration."""
-        self._config = config
+        """Have what waits and what arrives follow a new configuration, and the boxes in force now."""
+        self.config = config
         self.line.bounds = Bounds.of(config.queue)
         self.instances.update()
-        self._change_terms()
-        self._looks.wake()
-        self.dispatch(self.line.change_terms(monotonic()))
+        leases = self.stations.follow()
+        for station in self.stations:
+            station.change_terms()
+            station.looks.wake()
+        self.dispatch([*leases, *self.line.change_terms(monotonic())])
 
     def apply(self, ring: Keyring) -> None:
         """Put the shares and limits of these keys in force."""
         self._terms.replace(ring)
         self.dispatch(self.line.change_terms(monotonic()))
 
-    def _listed(self, box: str, listing: Listing) -> None:
-        if self._keeper.notice_address():
-            self._looks.start_over()
-        self._change_terms()
-        leases = self.instances.take(box, listing)
-        self._keeper.ownership.listed()
-        self.dispatch(leases)
-
-    def _change_terms(self) -> None:
-        self.residency.change_terms(ResidencyTerms.of(self._config, self._fleet.only))
-
     def _assume(self, ticket: Ticket) -> Instance | Reason:
         """Return what stands for a model that isn't in memory, or what a request waits for then."""
-        if ticket.model and self._fleet.only.has_residency(self._config):
-            return self.residency.absence
-        if self.residency.is_leaving(ticket):
-            return "model"  # LM Studio would answer with the instance that is to be unloaded
-        return self.instances.assumed(ticket)  # without a name, LM Studio decides
+        place = self.stations.place(ticket, monotonic())
+        return place if isinstance(place, str) else self.instances.assumed(ticket, place.name)
 
     async def keep_watch(self) -> None:
         """Look without a request whether LM Studio has come up, to load pins and know what it has."""
-        await self._looks.look_regularly(lambda: self._keeper.is_watchful)
+        await self.stations.keep_watch()
 
     def end_waiting(self) -> None:
         """Refuse what waits, now and from now on: the gateway is stopping."""
         self._is_ending = True
         for run in tuple(self._waiting.values()):
             run.fail(refusals.ending())
-        self._keeper.unloads.end_drains(refusals.ending())
+        for station in self.stations:
+            station.keeper.unloads.end_drains(refusals.ending())
 
     async def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self._keeper.close()
-        await self._watch.close()
+        await self.stations.close()
 
     # ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def passes(self, key: str) -> bool:
         """True if a request of this key needs no place in the line."""
-        return not self._config.queue.enabled and self._terms.of(key).running is None
+        if self.config.queue.enabled or self.stations.has_routes:
+            return False
+        return self._terms.of(key).running is None
 
     def begin(self, run: Run, ticket: Ticket) -> Lease | None:
         """Return the lease of a request that may run now, or None: then it waits.
@@ -141,8 +103,9 @@ class Scheduler:
         Raises QueueFull, KeyQueueFull, GatewayEnding.
         """
         now = monotonic()
-        if now >= self._looks.next_look:
-            self._looks.look(now)
+        for station in self.stations:
+            if now >= station.looks.next_look:
+                station.looks.look(now)
         outcome = self.line.arrive(ticket, now)
         return outcome if isinstance(outcome, Lease) else self._begin_to_wait(run, ticket, outcome)
 
@@ -179,17 +142,22 @@ class Scheduler:
         """
         if lease.phase == "ended":
             return
-        if failed is not None and self.line.waiting and self.residency.terms.enabled and failed():
-            self.doubt()
+        if failed is not None and self.line.waiting and self._decides_at(lease) and failed():
+            self.doubt(lease)
         leases = self.line.release(lease, monotonic())
         if self._is_attentive:
             self.dispatch(leases)
         if lease.recorded_seconds is not None:
             self._onlooker.ended(lease)
 
-    def doubt(self) -> None:
-        """Let no request run before it is known what is in memory."""
-        self._looks.doubt()
+    def _decides_at(self, lease: Lease) -> bool:
+        station = self.stations.get(lease.instance.id.box)
+        return station is not None and station.residency.terms.enabled
+
+    def doubt(self, lease: Lease) -> None:
+        """Let no request run on a lease's box before it is known what it has in memory."""
+        if (station := self.stations.get(lease.instance.id.box)) is not None:
+            station.looks.doubt()
 
     def learn(self, lease: Lease, exchange: Exchange) -> None:
         """Learn from a request that ends."""
@@ -209,12 +177,36 @@ class Scheduler:
         for lease in self.line.take_ended():
             self._onlooker.ended(lease)
         self._let_run(leases)
-        if self.residency.terms.enabled != self._fleet.only.has_residency(self._config):
-            self._change_terms()  # LM Studio's greeting was read meanwhile
-        self._let_run(self._keeper.decide(monotonic()))
-        self._is_attentive = self.line.lingering > 0 or bool(self.line.waiting) or self.residency.is_attentive
+        for station in self.stations:
+            station.follow_greeting()
+        # What is done on one box may send requests to another: those whose model begins to leave the first.
+        for _ in range(1 + len(self.stations)):
+            self._route()
+            if not self._decide() or not self.stations.has_routes:
+                break
+        self._is_attentive = (
+            self.line.lingering > 0
+            or bool(self.line.waiting)
+            or any(station.residency.is_attentive for station in self.stations)
+        )
         self._set_timer()
-        self._watch.attend()
+        for station in self.stations:
+            station.attend(is_needed=self.stations.is_needed(station))
+
+    def _decide(self) -> bool:
+        """Have what is in memory decided; return whether anything was done."""
+        decisions = [station.keeper.decide(monotonic()) for station in self.stations]
+        for decision in decisions:
+            self._let_run(decision.leases)
+        return any(decision.effects for decision in decisions)
+
+    def _route(self) -> None:
+        """Decide on which box the models are loaded that are waited for, and refuse what can run nowhere."""
+        for target, error in self.stations.route(monotonic()):
+            for waiter in tuple(self.line.waiting):
+                if waiter.ticket.group.wanted == target:
+                    self._let_run(self.line.leave(waiter.ticket, monotonic()))
+                    self.end(waiter.ticket, error)
 
     def _let_run(self, leases: Iterable[Lease]) -> None:
         for lease in leases:
@@ -234,7 +226,8 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        dues = [due for due in (self.line.due(), self.residency.due()) if due is not None]
+        own = (self.line.due(), self.stations.due, *(station.residency.due() for station in self.stations))
+        dues = [due for due in own if due is not None]
         if dues:
             self._timer = asyncio.get_running_loop().call_later(min(dues) - monotonic(), self._tick)
 

@@ -89,9 +89,11 @@ class Instance(Struct, eq=False):
         return self.context is None or not self.leases or self.reserved + needed <= self.context
 
 
-def assumed(ticket: Ticket, slots: int | None = None, *, may_share: bool = False) -> Instance:
+def assumed(
+    ticket: Ticket, slots: int | None = None, *, may_share: bool = False, box: str | None = None
+) -> Instance:
     """Return an instance for a model that isn't in memory: LM Studio may load it for the request."""
     wanted, kind = ticket.group.wanted, ticket.group.kind
-    name = InstanceId(wanted.box, wanted.instance or wanted.model)
+    name = InstanceId(wanted.box if box is None else box, wanted.instance or wanted.model)
     slots = slots or usual_slots(kind)
     return Instance(name, wanted.model, slots, kind, may_share=may_share, is_listed=False)

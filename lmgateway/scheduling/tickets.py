@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from ..schema.common import ModelType
+from ..schema.common import Mobility, ModelType
 from ..schema.keys import Priority
 
 # After so long a background request counts as interactive, or after half of its own limit.
@@ -28,11 +28,20 @@ class Terms(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """The model that a request goes to, and the only instance that may answer, if the request names one."""
+    """The model that a request goes to, and the only instance that may answer, if the request names one.
+
+    `box` is the only one that may answer, "" if any may that isn't one of the `passed` ones: those couldn't
+    be sent the request.
+    """
 
     box: str
     model: str
     instance: str | None = None
+    passed: frozenset[str] = frozenset()
+
+    def allows(self, box: str) -> bool:
+        """True if this box may answer."""
+        return self.box == box or (not self.box and box not in self.passed)
 
 
 class Group(Struct, frozen=True, kw_only=True, gc=False):
@@ -59,8 +68,11 @@ class Group(Struct, frozen=True, kw_only=True, gc=False):
 class Ticket(Struct, frozen=True, eq=False, gc=False):
     """A request in the line.
 
-    The last three are for the context guard: the prompt's bytes of text, 0 if they weren't counted, the
-    tokens of the conversation that it continues, and the most tokens that it may generate, if it says so.
+    Three are for the context guard: the prompt's bytes of text, 0 if they weren't counted, the tokens of the
+    conversation that it continues, and the most tokens that it may generate, if it says so. `conversation`
+    identifies the beginning of its conversation, if several boxes may answer; `mobility` is whether it may be
+    sent again if a box fails before it answers: to another one unless it `is_bound`, or when the machine is
+    awake.
     """
 
     request_id: str
@@ -69,6 +81,21 @@ class Ticket(Struct, frozen=True, eq=False, gc=False):
     prompt_bytes: int = 0
     earlier_tokens: int = 0
     max_tokens: int | None = None
+    conversation: bytes | None = None
+    mobility: Mobility = "none"
+    is_bound: bool = False
+
+    def passing(self, box: str) -> Ticket:
+        """Return a ticket for the same request that doesn't go to this box.
+
+        Any other box may answer then: a request that only this one can answer must not be passed on.
+        """
+        wanted = self.group.wanted
+        # Without a name in the request, its model was the only one in this box's memory.
+        model = "" if wanted.box and wanted.instance is not None else wanted.model
+        instance = None if wanted.box else wanted.instance
+        passed = Wanted("", model, instance, wanted.passed | {box})
+        return structs.replace(self, group=structs.replace(self.group, wanted=passed))
 
     @property
     def account(self) -> Account:

@@ -78,6 +78,12 @@ class Waiting:
             del self.of_account[ticket.account, ticket.user]
         self.bytes -= ticket.body_bytes
 
+    def overtaken(self, model: str, now: float) -> None:
+        """Take in that a request has entered a context for which others of this model wait."""
+        for waiter in self:
+            if waiter.reason == "context" and waiter.ticket.model == model:
+                waiter.closes_at = min(waiter.closes_at, now + OVERTAKEN_SECONDS)
+
     def changes_after(self, decided: float) -> Iterator[float]:
         """Yield when requests have waited too long, and when rules change for them after this time."""
         for waiter in self:

@@ -1,4 +1,4 @@
-"""Asks LM Studio what the line must know: what others run on its instances."""
+"""Asks one LM Studio what the line must know: what others run on its instances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from time import monotonic
 
 from .. import background
 from ..boxes.box import Box
-from ..boxes.fleet import Fleet
 from ..errors import GatewayError, ModelNotFound, UpstreamUnavailable
 from .instances import Instances
 from .line import Line
@@ -36,7 +35,7 @@ class Watch:
         self,
         line: Line,
         instances: Instances,
-        fleet: Fleet,
+        box: Callable[[], Box],
         dispatch: Dispatch,
         *,
         came_up: Callable[[], None] = lambda: None,
@@ -48,7 +47,7 @@ class Watch:
         self.looks = Looks(
             line,
             instances,
-            fleet,
+            box,
             dispatch,
             came_up=came_up,
             has_residency=has_residency,
@@ -57,7 +56,7 @@ class Watch:
         )
         self._line = line
         self._instances = instances
-        self._fleet = fleet
+        self._box = box
         self._dispatch = dispatch
         self._has_drains = has_drains
         self._next_count = 0.0
@@ -71,28 +70,35 @@ class Watch:
         await self._tasks.close()
         await self.looks.close()
 
-    def attend(self) -> None:
-        """Count the requests of the instances while a request waits or a slot lingers."""
-        self.looks.attend()
+    def attend(self, *, is_needed: bool = False) -> None:
+        """Count the requests of the instances while a request waits or a slot lingers.
+
+        `is_needed` as for Looks.attend.
+        """
+        self.looks.attend(is_needed=is_needed)
         if self._is_needed and (self._counting is None or self._counting.done()):
             self._counting = self._tasks.start(self._count_regularly())
 
     @property
     def _is_needed(self) -> bool:
+        if self._box().is_left_alone:
+            return False  # nothing of the gateway's runs there
         return bool(self._line.waiting) or self._line.lingering > 0 or self._has_drains()
 
     async def _count_regularly(self) -> None:
         while self._is_needed:
             await asyncio.sleep(max(self._next_count - monotonic(), 0.0))
+            if self._box().is_left_alone:
+                break
             self._next_count = monotonic() + COUNT_SECONDS
             self.looks.look(monotonic())  # LM Studio may have loaded what is waited for
             models = {waiter.ticket.model for waiter in self._line.waiting}
-            box = self._fleet.only
+            box = self._box()
             self._trust = {one: trust for one, trust in self._trust.items() if one.is_listed}
             for instance in self._instances.listed(box.name):
                 if instance.model in models or self._may_leave(instance):
                     await self._count(box, instance)
-        for instance in self._instances.listed(self._fleet.only.name):
+        for instance in self._instances.listed(self._box().name):
             self._forget_others(instance)
 
     def _may_leave(self, instance: Instance) -> bool:
@@ -110,7 +116,7 @@ class Watch:
         trust = self._trust.setdefault(instance, CountTrust())
         try:
             if not trust.is_lost:
-                return await self._fleet.only.sdk.count_requests(instance.kind, instance.id.name)
+                return await self._box().sdk.count_requests(instance.kind, instance.id.name)
         except UpstreamUnavailable:
             raise
         except ModelNotFound:

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 Mend = Literal["tool_choice", "json_object", "tool_types", "tool_schema"]
 ModelType = Literal["llm", "embedding"]
+# Whether a request may go to another box: `unsent` only as long as none can have got it.
+Mobility = Literal["none", "unsent", "any"]
 # As long as a name of LM Studio's: observe.text.NAME_CHARACTERS.
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 

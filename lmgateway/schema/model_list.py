@@ -45,6 +45,7 @@ class DownloadedModelReport(DownloadedModel, frozen=True, kw_only=True):
         tuple[str, ...], about("Other names, or globs of names, that requests may use for it.")
     ]
     pinned: Annotated[bool, about("Whether the gateway keeps it in memory: it is in `residency.pin`.")]
+    boxes: Annotated[tuple[str, ...], about("The names of the LM Studios that have it.")]
 
 
 class ModelList(Message, frozen=True, kw_only=True):

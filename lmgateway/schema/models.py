@@ -42,6 +42,14 @@ class LoadRequest(RequestBody, frozen=True, kw_only=True):
             group=_INSTANCE,
         ),
     ] = None
+    box: Annotated[
+        Name | None,
+        about(
+            "The name of the LM Studio that loads it. By default one that has the model and room for it.",
+            title="LM Studio",
+            group=_INSTANCE,
+        ),
+    ] = None
     another: Annotated[
         bool | None,
         about(
@@ -75,6 +83,7 @@ class LoadAnswer(Message, frozen=True, kw_only=True):
     model_key: str
     instance_id: str | None
     identifier: Annotated[str, about("The instance's identifier in LM Studio.")]
+    box: str
     activated: bool
     total_time_ms: int
     load_config: Annotated[dict[str, object], about("The settings that LM Studio applied.")]
@@ -93,6 +102,7 @@ class InstanceRequest(RequestBody, frozen=True, kw_only=True):
 
     model_key: ModelKey
     instance_id: Name | None = None
+    box: Annotated[Name | None, about("Only on the LM Studio of this name. By default on all.")] = None
 
 
 class UnloadRequest(InstanceRequest, frozen=True, kw_only=True):

@@ -13,17 +13,27 @@ from msgspec import Struct, field
 from ..errors import ConfigError
 from . import paths
 from .leaf import Setting
-from .source import COMMAND_LINE, Source
-from .tree import FIXED, MAX_NAME, ROOT, TABLES, Branch, NamedTables, Node, is_name
+from .source import COMMAND_LINE, DEFAULTS, Source
+from .tree import FIXED, ROOT, TABLES, Branch, NamedTables, Node
 
 
 class SettingValue(Struct, frozen=True):
-    """The value of a setting, and its source. `origin` is the source's name, with a variable's."""
+    """The value of a setting, and its source. `origin` is the source's name, with a variable's.
+
+    `is_inherited`: the source sets it for all boxes, and this is the value of one of them.
+    """
 
     setting: Setting
     value: object
     origin: str
     source: Source
+    variable: str = ""
+    is_inherited: bool = False
+
+
+def default_of(setting: Setting) -> SettingValue:
+    """Return the value of a setting that no source sets."""
+    return SettingValue(setting, setting.default, DEFAULTS.name, DEFAULTS)
 
 
 class Collector(Struct):
@@ -31,6 +41,7 @@ class Collector(Struct):
 
     root: Branch = ROOT
     values: dict[paths.SettingPath, SettingValue] = field(default_factory=dict)
+    overridden: list[tuple[paths.SettingPath, SettingValue]] = field(default_factory=list)
     named_tables: list[paths.SettingPath] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -67,9 +78,7 @@ class Collector(Struct):
             self._take_value(path, node, value, source, text=text)
         elif not isinstance(value, Mapping):
             # The message doesn't contain the value, which may be a secret.
-            written = paths.write(path)
-            below = f"{written}.NAME" if isinstance(node, NamedTables) else written
-            self._complain(source, path, f"is a table: write its settings below [{below}]")
+            self._complain(source, path, _not_a_table(path, node))
         else:
             for name, inner in value.items():
                 child = self._child(path, node, name, source)
@@ -85,9 +94,8 @@ class Collector(Struct):
             if name not in node.children:
                 self._complain(source, child, _unknown(node, child))
             return node.children.get(name)
-        if not is_name(name):
-            expected = f"1 to {MAX_NAME} printable characters without outer spaces"
-            self._complain(source, child, f"invalid name, expected {expected}")
+        if not node.accepts(name):
+            self._complain(source, child, f"invalid name, expected {node.expected_name}")
             return None
         self.named_tables.append(child)
         return node.table
@@ -113,8 +121,10 @@ class Collector(Struct):
         except (msgspec.ValidationError, UnicodeEncodeError) as exc:
             self._complain(source, (variable,) if variable else path, setting.complain(value, exc))
             return
+        if path in self.values:
+            self.overridden.append((path, self.values[path]))
         origin = f"{source.name} ({variable})" if variable else source.name
-        self.values[path] = SettingValue(setting, converted, origin, source)
+        self.values[path] = SettingValue(setting, converted, origin, source, variable)
 
     def _complain(self, source: Source, path: paths.SettingPath, message: str) -> None:
         self.problems.append(f"{source.name}: {paths.write(path)}: {message}")
@@ -127,6 +137,14 @@ class Collector(Struct):
         for path, taken in self.values.items():
             _descend(tree, path[:-1])[path[-1]] = taken.value
         return self.root.build(tree)
+
+
+def _not_a_table(path: paths.SettingPath, node: Branch | NamedTables) -> str:
+    written = paths.write(path)
+    if isinstance(node, Branch) and node.is_named and path[-1] in node.children:
+        return f"write it below the name of one table: [{paths.write(path[:-1])}.NAME]"
+    below = f"{written}.NAME" if isinstance(node, NamedTables) else written
+    return f"is a table: write its settings below [{below}]"
 
 
 def _unknown(parent: Branch, path: paths.SettingPath) -> str:

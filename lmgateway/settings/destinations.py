@@ -7,28 +7,54 @@ that folder.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from ipaddress import IPv6Address
 
 from ..errors import ConfigError
 from ..networks import Address, parse_address
+from .boxes import table_of
 from .collector import SettingValue
 from .loading import Loaded
 from .source import COMMAND_LINE
 
-_KEY, _TOKEN = "auth.api_key", "lmstudio.api_token"
+_KEY = "auth.api_key"
+# What determines who receives the key: with server.tls_cert, the commands trust that certificate only.
+_PLACES_OF_KEY = ("server.host", "server.tls_cert")
+_REMEDY_OF_KEY = (
+    "Give the gateway's address with --url, or set server.host (GATEWAY_HOST) in the same source."
+)
 # Any port: connecting a UDP socket sends nothing.
 _PORT = 9
 
 
-def why_not_to_lm_studio(loaded: Loaded) -> str | None:
-    """Return why LM Studio's token isn't sent to lmstudio.base_url; None if it may be."""
-    return _why_not(loaded.values[_TOKEN], _TOKEN, loaded, loaded.config.lmstudio.base_url.raw_host or "")
+def why_not_to_lm_studio(loaded: Loaded, box: str) -> str | None:
+    """Return why a box's token isn't sent to its base_url; None if it may be."""
+    table = table_of(loaded.config, box)
+    token, place = f"{table}.api_token", f"{table}.base_url"
+    host = loaded.config.studios[box].base_url.raw_host or ""
+    return _why_not(
+        loaded.values[token], token, loaded, host, (place,), _remedy_of_token(loaded, token, place)
+    )
 
 
-def check_lm_studio(loaded: Loaded) -> None:
-    """Raise ConfigError if LM Studio's token must not be sent to lmstudio.base_url."""
-    if (problem := why_not_to_lm_studio(loaded)) is not None:
-        raise ConfigError([problem])
+def why_not_to_lm_studios(loaded: Loaded) -> list[str]:
+    """Return why a token isn't sent to a box, for each such box."""
+    problems = (why_not_to_lm_studio(loaded, box) for box in loaded.config.studios)
+    return [problem for problem in problems if problem is not None]
+
+
+def check_lm_studios(loaded: Loaded) -> None:
+    """Raise ConfigError if the token of a box must not be sent to its base_url."""
+    if problems := why_not_to_lm_studios(loaded):
+        raise ConfigError(problems)
+
+
+def _remedy_of_token(loaded: Loaded, token: str, place: str) -> str:
+    if not loaded.values[token].is_inherited:
+        variable = "".join(f" ({name})" for name in loaded.values[place].setting.env)
+        return f"Set {place}{variable} in the same source, or choose the file with --config."
+    # No variable could set the box's address.
+    return f"Set {token} in the same source as {place}, or choose the file with --config."
 
 
 def why_not_to_gateway(loaded: Loaded, key: str | None = None) -> str | None:
@@ -36,7 +62,7 @@ def why_not_to_gateway(loaded: Loaded, key: str | None = None) -> str | None:
     secret = loaded.values[_KEY]
     if key:
         secret = SettingValue(secret.setting, key, COMMAND_LINE.name, COMMAND_LINE)
-    return _why_not(secret, _KEY, loaded, loaded.config.server.host)
+    return _why_not(secret, _KEY, loaded, loaded.config.server.host, _PLACES_OF_KEY, _REMEDY_OF_KEY)
 
 
 def check_gateway(loaded: Loaded, key: str | None = None) -> None:
@@ -45,25 +71,19 @@ def check_gateway(loaded: Loaded, key: str | None = None) -> None:
         raise ConfigError([problem])
 
 
-def _why_not(secret: SettingValue, path: str, loaded: Loaded, host: str) -> str | None:
+def _why_not(
+    secret: SettingValue, path: str, loaded: Loaded, host: str, places: Iterable[str], remedy: str
+) -> str | None:
     if not secret.value or is_this_machine(host):
         return None
-    for place in _PLACES[path]:
+    for place in places:
         named = loaded.values[place]
         if named.source != secret.source and named.source.trust < secret.source.secrecy:
             return (
                 f"{path}, which {secret.origin} sets, isn't sent to {host}: {named.origin} sets {place}, and "
-                f"is a less trusted source. {_REMEDIES[path]}"
+                f"is a less trusted source. {remedy}"
             )
     return None
-
-
-# What determines who receives a secret: with server.tls_cert, the commands trust that certificate only.
-_PLACES = {_TOKEN: ("lmstudio.base_url",), _KEY: ("server.host", "server.tls_cert")}
-_REMEDIES = {
-    _TOKEN: "Set lmstudio.base_url (LMSTUDIO_BASE_URL) in the same source, or choose the file with --config.",
-    _KEY: "Give the gateway's address with --url, or set server.host (GATEWAY_HOST) in the same source.",
-}
 
 
 def is_this_machine(host: str) -> bool:

@@ -11,20 +11,20 @@ from msgspec import Struct
 from ..config import Config
 from ..errors import ConfigError
 from ..schema.system import SettingReport
-from . import files, misspelt, paths
+from . import boxes, files, misspelt, paths
 from .aliases import shared_aliases
-from .collector import Collector, SettingValue
-from .leaf import Setting
+from .collector import Collector, SettingValue, default_of
 from .misspelt import MisspeltVariable
 from .pins import too_many_pins
-from .source import CREDENTIALS, DEFAULTS, ENVIRONMENT, Source, Trust, file_source
+from .source import CREDENTIALS, ENVIRONMENT, Source, Trust, file_source
 from .tree import SETTINGS
 
 
 class Loaded(Struct, frozen=True):
     """A configuration, its files, and each value's origin.
 
-    `values` contains by TOML path every setting with a fixed path, and those that are set in named tables.
+    `values` contains by TOML path every setting with a fixed path, every setting of each box, and those that
+    are set for models. `ignored` has a sentence for each value that isn't used.
     """
 
     config: Config
@@ -32,6 +32,7 @@ class Loaded(Struct, frozen=True):
     dotenv: Path | None
     values: Mapping[str, SettingValue]
     misspelt: tuple[MisspeltVariable, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def origins(self) -> Mapping[str, str]:
@@ -42,10 +43,12 @@ class Loaded(Struct, frozen=True):
         return self.values[path].value
 
     def reports(self) -> tuple[SettingReport, ...]:
-        """Return what may be shown of each setting: a secret is masked."""
+        """Return what may be shown of each setting in force: a secret is masked."""
+        unused = {boxes.COMMON_ADDRESS} if self.config.boxes else set()
         return tuple(
             SettingReport(path=path, value=value.setting.show(value.value), origin=value.origin)
             for path, value in self.values.items()
+            if path not in unused
         )
 
 
@@ -97,15 +100,12 @@ def _loaded(
     dotenv: Path | None = None,
     near: tuple[MisspeltVariable, ...] = (),
 ) -> Loaded:
-    if collector.problems:
-        raise ConfigError(collector.problems)
+    if problems := collector.problems or [*boxes.mistakes(collector)]:
+        raise ConfigError(problems)
+    ignored = boxes.complete(collector)
     config = cast("Config", collector.build())
     if problems := [*shared_aliases(config.models), *too_many_pins(config.residency)]:
         raise ConfigError(problems)
-    defaults = {name: _default(setting) for name, setting in SETTINGS.items()}
+    defaults = {name: default_of(setting) for name, setting in SETTINGS.items()}
     taken = {paths.write(path): value for path, value in sorted(collector.values.items())}
-    return Loaded(config, file, dotenv, {**defaults, **taken}, near)
-
-
-def _default(setting: Setting) -> SettingValue:
-    return SettingValue(setting, setting.default, DEFAULTS.name, DEFAULTS)
+    return Loaded(config, file, dotenv, {**defaults, **taken}, near, ignored)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import msgspec
 from msgspec import Struct, structs
 
 from ..config import Config
@@ -35,9 +36,27 @@ class Branch(Struct, frozen=True):
 
 
 class NamedTables(Struct, frozen=True):
-    """A table of tables, each like `table`, whose names the user chooses: `[models."qwen/qwen3-8b"]`."""
+    """A table of tables, each like `table`, whose names the user chooses: `[models."qwen/qwen3-8b"]`.
 
+    `name` is the type of these names.
+    """
+
+    name: Any
     table: Branch
+
+    def accepts(self, name: str) -> bool:
+        """True if a user may give a table this name."""
+        try:
+            msgspec.convert(name, self.name)
+        except msgspec.ValidationError:
+            return False
+        return is_name(name)
+
+    @property
+    def expected_name(self) -> str:
+        """Completes "expected …"."""
+        described = [meta.description for _, metas in alternatives(self.name) for meta in metas]
+        return next(filter(None, described), f"1 to {MAX_NAME} printable characters without outer spaces")
 
     def build(self, values: Mapping[str, Any]) -> Mapping[str, Struct]:
         return MappingProxyType({name: self.table.build(table) for name, table in values.items()})
@@ -47,7 +66,7 @@ Node = Setting | Branch | NamedTables
 
 
 def is_name(text: str) -> bool:
-    """True if a user may give a table this name."""
+    """True if a table whose names have no type of their own may have this name."""
     return 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
 
 
@@ -63,7 +82,8 @@ def branch_of(table: type[Struct], *, is_named: bool = False) -> Branch:
         annotation = hints[info.name]
         kind = next(kind for kind, _ in alternatives(annotation))
         if get_origin(kind) is Mapping:
-            node: Node = NamedTables(branch_of(get_args(kind)[1], is_named=True))
+            name, inner = get_args(kind)
+            node: Node = NamedTables(name, branch_of(inner, is_named=True))
         elif isinstance(kind, type) and issubclass(kind, Struct):
             node = branch_of(kind, is_named=is_named)
         else:

@@ -66,6 +66,14 @@ def _residency(connection: sqlite3.Connection, _folder: Path) -> None:
     )
 
 
+def _known_models(connection: sqlite3.Connection, _folder: Path) -> None:
+    # The bodies of each box's lists of models, in the order in which they were saved.
+    connection.execute(
+        "CREATE TABLE known_models (number INTEGER PRIMARY KEY, box TEXT NOT NULL, path TEXT NOT NULL,"
+        " body BLOB NOT NULL, UNIQUE (box, path))"
+    )
+
+
 # `PRAGMA user_version` counts the migrations that a database has had. A released migration is never changed:
 # every change of the schema is a new one at the end.
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
@@ -74,6 +82,7 @@ MIGRATIONS: tuple[Callable[[sqlite3.Connection, Path], None], ...] = (
     _usage,
     _response_ids,
     _residency,
+    _known_models,
 )
 
 

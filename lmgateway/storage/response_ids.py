@@ -13,7 +13,7 @@ MAX_IDS = 100_000
 
 
 class Owner(NamedTuple):
-    """The name of the key whose request got a response, and the box that has it."""
+    """The name of the key whose request got a response, and the box that has it, "" if none has any more."""
 
     key: str
     box: str
@@ -35,7 +35,8 @@ class SavedResponseIds:
 
         def insert(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                "INSERT OR IGNORE INTO response_ids (digest, key, box) VALUES (?, ?, ?)",
+                "INSERT INTO response_ids (digest, key, box) VALUES (?, ?, ?)"
+                " ON CONFLICT (digest) DO UPDATE SET box = excluded.box WHERE key = excluded.key",
                 [(digest, *owner) for digest, owner in owners],
             )
             connection.execute(

@@ -7,8 +7,16 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ..errors import BadRequest, EndpointNotFound, GatewayError, UpstreamNotReached
-from ..schema.common import Mend
+from ..errors import (
+    BadRequest,
+    EndpointNotFound,
+    GatewayError,
+    UpstreamDropped,
+    UpstreamNotReached,
+    UpstreamUnavailable,
+    UpstreamWentDown,
+)
+from ..schema.common import Mend, Mobility
 from .mend_requests import advice, refused
 from .plan import Plan, mended_body
 from .studio_errors import (
@@ -31,12 +39,20 @@ _DISGUISED = re.compile(rb'\s*\{\s*"error"')
 _ERROR_BEGINNING = re.compile(rb'\s*\{\s*"(?:error|type|message)"')
 
 
-def judge_failure(failure: GatewayError, attempts: int) -> Literal["retry", "fail"]:
+def judge_failure(
+    failure: GatewayError, attempts: int, mobility: Mobility = "none"
+) -> Literal["retry", "another box", "fail"]:
     """Decide what follows a failed attempt; `attempts` counts those without a response so far.
 
-    A request is retried only if no connection could be made. After any other failure LM Studio may have
-    begun the work, and would do it twice.
+    A request to the only LM Studio is retried only if no connection could be made. After any other failure LM
+    Studio may have begun the work, and would do it twice. Of several, one that fails before it answers is
+    passed over.
     """
+    if mobility != "none":
+        was_sent = isinstance(failure, (UpstreamWentDown, UpstreamDropped))
+        has_failed = isinstance(failure, (UpstreamUnavailable, UpstreamDropped))
+        may_move = has_failed and (mobility == "any" or not was_sent)
+        return "another box" if may_move else "fail"
     return "retry" if isinstance(failure, UpstreamNotReached) and attempts < _MAX_ATTEMPTS else "fail"
 
 

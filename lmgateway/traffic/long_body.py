@@ -54,7 +54,7 @@ class LongBody(Struct, frozen=True):
         if (span := self.spans.get(name)) is not None:
             return memoryview(self.text)[slice(*span)]
         value = (self.fields or {}).get(name)
-        return None if value is None else bytes(value)
+        return None if value is None else memoryview(value)
 
     def with_fields(self, *names: str) -> LongBody:
         """Return the body without the copies of the other members' values."""

@@ -31,11 +31,13 @@ _TEXT = msgspec.json.Decoder(str)
 
 # A parameter that a client may send under a newer name.
 SYNONYMS = {"max_tokens": "max_completion_tokens"}
-# The members that are looked at: here, by the checks of rights, and by the line before the GPU.
+# The members that are looked at: here, by the checks of rights, by the line before the GPU, and by the digest
+# of a conversation.
 WANTED = WantedMembers(
     {
         *("model", "stream", "stream_options", *SYNONYMS.values()),
         *("tools", "integrations", "previous_response_id", "service_tier"),
+        *("messages", "system", "input", "instructions", "system_prompt", "prompt"),
         *(dialect.reloads for dialect in DIALECTS.values() if dialect.reloads is not None),
     }.union(*(dialect.parameters.values() for dialect in DIALECTS.values()))
 )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from ..access.callers import Caller
 from ..access.model_rights import check_body, check_model, no_such_model
 from ..access.response_ids import ResponseIds
-from ..boxes.box import Box
+from ..boxes.joined_models import ModelSource
 from ..boxes.listing import Listing
 from ..errors import BadRequest, UpstreamUnavailable
 from ..models.aliases import NO_ALIASES
@@ -77,7 +77,7 @@ async def choose(
     elif is_limited and (named is None or _is_cut(body)):
         raise BadRequest(_NO_NAME.format(caller.name))
     elif named is None:
-        if rules.box.has_residency(rules.config) and bytes(value).startswith(b'"'):
+        if rules.models.has_residency(rules.config) and bytes(value).startswith(b'"'):
             raise BadRequest(_UNREADABLE_NAME)
         return Choice(None, None, _defaults(None, caller, rules, active))  # for LM Studio to refuse
     chosen = await choose_model(named, kind, caller, rules, active, may_load=True)
@@ -121,10 +121,10 @@ async def choose_model(
 async def _learn_types(caller: Caller, rules: Ruleset, *, may_load: bool) -> None:
     """Have the type of the caller's default model known. Raises UpstreamUnavailable."""
     if not caller.models.allow_all:
-        await rules.box.fresh_models()
-    elif may_load and rules.box.has_residency(rules.config):
+        await rules.models.fresh_models()
+    elif may_load and rules.models.has_residency(rules.config):
         with suppress(UpstreamUnavailable):
-            await rules.box.fresh_models()
+            await rules.models.fresh_models()
 
 
 async def check_shown(name: str, caller: Caller, rules: Ruleset) -> None:
@@ -134,21 +134,25 @@ async def check_shown(name: str, caller: Caller, rules: Ruleset) -> None:
         found = resolve(name, listing, NO_ALIASES)
         return found if found and name in {found.model.key, *listing.instances} else None
 
-    await _find_allowed(name, None, caller, rules.box, find)
+    await _find_allowed(name, None, caller, rules.models, find)
 
 
 async def _find_allowed(
-    name: str, kind: ModelType | None, caller: Caller, box: Box, find: Callable[[Listing], Resolved | None]
+    name: str,
+    kind: ModelType | None,
+    caller: Caller,
+    models: ModelSource,
+    find: Callable[[Listing], Resolved | None],
 ) -> Resolved:
     """Return what `find` finds for a name in LM Studio's models, if the caller may use it.
 
     A name that it doesn't find is looked up once more. Raises as `choose`.
     """
-    was_fresh, listing = box.catalogue.is_fresh, await box.fresh_models()
+    was_fresh, listing = models.catalogue.is_fresh, await models.fresh_models()
     found = find(listing)
     if found is None and was_fresh:
-        await box.look_again(on_disk=False)
-        listing = box.catalogue.listing
+        await models.look_again(on_disk=False)
+        listing = models.catalogue.listing
         found = find(listing)
     if found is None:
         raise no_such_model(caller, name, listing, kind)
@@ -167,7 +171,7 @@ async def _find(
     is_active: bool = False,
 ) -> ChosenModel:
     """Return the name to ask LM Studio for: an alias becomes its model's key. Raises as `choose`."""
-    if may_load and rules.box.has_residency(rules.config):
+    if may_load and rules.models.has_residency(rules.config):
         loadable = await find_loadable(name, kind, caller, rules, active, is_active=is_active)
         if loadable is not None:
             return ChosenModel(loadable.name, key=loadable.model.key, instance=loadable.instance)
@@ -182,7 +186,7 @@ async def _find(
         is_kind = (found.model.type or likely_type(found.model.key)) == kind
         return found if is_kind and listing.answers(found.model) else None
 
-    return ChosenModel((await _find_allowed(name, kind, caller, rules.box, find)).name)
+    return ChosenModel((await _find_allowed(name, kind, caller, rules.models, find)).name)
 
 
 async def without_alias(name: str, rules: Ruleset) -> str:
@@ -191,15 +195,15 @@ async def without_alias(name: str, rules: Ruleset) -> str:
     if key is None:
         return name
     try:
-        is_name = (await rules.box.fresh_models()).find(name) is not None
+        is_name = (await rules.models.fresh_models()).find(name) is not None
     except UpstreamUnavailable:
-        is_name = rules.box.catalogue.find(name) is not None
+        is_name = rules.models.catalogue.find(name) is not None
     return name if is_name else key
 
 
 def _type_of(name: str, rules: Ruleset) -> ModelType:
     """Return a model's type by the last lists, else guess it."""
-    model = known_model(name, rules.box.catalogue.find, rules.profiles.aliases)
+    model = known_model(name, rules.models.catalogue.find, rules.profiles.aliases)
     return model.type or likely_type(model.key)
 
 
@@ -224,7 +228,7 @@ def _defaults(
 
 
 def _profile(name: str, rules: Ruleset, active: ActiveModel | None) -> DefaultInference | None:
-    profiles, known = rules.profiles.defaults, rules.box.catalogue.find(name)
+    profiles, known = rules.profiles.defaults, rules.models.catalogue.find(name)
     profile = profiles.get(name if known is None else known.key)
     if profile is None and active is not None and name == active.name:
         return profiles.get(active.model_key)

@@ -82,7 +82,7 @@ class RequestContext(Struct, eq=False, kw_only=True):
             route=route,
             generates=generates,
             runs_model=runs_model,
-            only_box=self.rules.box.name,
+            only_box="" if self.rules.boxes.only is None else self.rules.boxes.only.name,
             started=self.started,
             began=self.began,
         )
@@ -103,8 +103,9 @@ class RequestContext(Struct, eq=False, kw_only=True):
     def access_line(self, response: web.StreamResponse | None) -> AccessLine:
         """Return the access line of a request that ends now; `response` is None if its handler raised."""
         sent = self.downstream.response if response is None else response
-        seconds = time.monotonic() - self.started
+        seconds, exchange = time.monotonic() - self.started, self.latest_exchange
         return AccessLine(
+            box="" if exchange is None or exchange.only_box else exchange.box,
             client=self.client,
             key=self.caller.name,
             method=self.method,

@@ -41,9 +41,12 @@ async def count_tokens(request: web.Request) -> web.Response:
         exchange.resolved(model, stream=False)
         app[ACTIVITY].announce(exchange)
         app[RATE_LIMITS].admit(exchange.key)
-        exchange.sent_to(context.rules.box.name)
+        boxes = context.rules.boxes
+        box = boxes.first_up if model is None else boxes.with_model(model)
+        box.used()
+        exchange.sent_to(box.name)
         try:
-            counted = await count(conversation, model, context.rules.box, caller.models)
+            counted = await count(conversation, model, box, caller.models)
         except ModelNotLoaded:
             exchange.not_sent()
             raise
@@ -63,6 +66,8 @@ async def count(conversation: Conversation, model: str | None, box: Box, allowed
     """Return the prompt's tokens. Raises ModelNotLoaded, after which clients estimate, and StudioFailed."""
     if model is None:
         raise ModelNotLoaded("The request names no model, and none is active.")
+    if not box.is_up:
+        raise ModelNotLoaded("Tokens can't be counted: LM Studio doesn't answer, and isn't woken up for it.")
     try:
         # One attempt: the client waits, and can do without.
         loaded = [each for each in await box.sdk.loaded(attempts=1) if each.kind == "llm"]

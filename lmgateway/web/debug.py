@@ -16,6 +16,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from ..aiohttp_private.server_protocol import protocol_of
+from ..boxes.overview import answers
 from ..errors import GatewayError, NotFound, RequestCancelled
 from ..observe.event_stream import Subscription
 from ..observe.events import Event
@@ -203,7 +204,7 @@ async def prometheus(request: web.Request) -> web.Response:
     await app[MODEL_LABELS].settle_by_newer_list()
     pieces = app[METRICS].render(
         in_flight=len(app[ACTIVITY].running),
-        reachable=app[FLEET].only.health.answered,
+        reachable={box.name: answers(box) for box in app[FLEET].boxes},
         subscribers=events.subscribers,
         lost_events=events.lost,
         storage_errors=app[DATABASE].errors,

@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
 from ..boxes.box import Box
 from ..boxes.http.client import Outgoing
 from ..boxes.http.response import UpstreamResponse
-from ..errors import GatewayError, Overloaded, UpstreamUnavailable
+from ..errors import GatewayError, Overloaded, UpstreamUnavailable, UpstreamWentDown
 from ..observe.exchange import Exchange
+from ..schema.common import Mobility
 from ..traffic.dialects import Dialect
 from ..traffic.headers import EVENT_STREAM, JSON, media_type
 from ..traffic.judge import Reply, SendMended, Verdict, judge, judge_failure, may_be_error
 from ..traffic.plan import Plan, RelayOptions
 from ..traffic.stream_end import LAST_EVENTS, reports_error
-from .ruleset import Ruleset
 
 # The pause before a retry, in which a box that refused a connection may begin to listen.
 RETRY_PAUSE_SECONDS = 0.2
 # A longer error isn't one that is mended.
 MAX_ERROR_BYTES = 64 * 1024
 
-WaitAgain = Callable[[Plan], Awaitable[Plan]]
-"""Waits for another slot, and returns the plan for the same request to its instance."""
+
+class Addressed(NamedTuple):
+    """A request, and the box that it goes to: after a reload still the one at which it got its slot.
+
+    `mobility` as for Ticket; `is_bound`: no other box may answer.
+    """
+
+    plan: Plan
+    box: Box
+    mobility: Mobility = "none"
+    is_bound: bool = False
+
+
+class WaitAgain(Protocol):
+    """Waits for another slot, on another box with `elsewhere`; returns the same request to its instance."""
+
+    async def __call__(self, addressed: Addressed, *, elsewhere: bool = False) -> Addressed: ...
 
 
 class Delivered(Struct, frozen=True):
@@ -38,7 +53,7 @@ class Delivered(Struct, frozen=True):
     options: RelayOptions
 
 
-async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange, wait_again: WaitAgain) -> Delivered:
+async def deliver(addressed: Addressed, exchange: Exchange, wait_again: WaitAgain) -> Delivered:
     """Return LM Studio's response as soon as its first bytes are received. The caller closes it.
 
     Raises UpstreamUnavailable, UpstreamSilent, UpstreamBroke, the failure of the client's upload, the error
@@ -46,20 +61,16 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange, wait_again:
     """
     failures, may_wait = 0, True
     while True:
+        planned, box = addressed.plan, addressed.box
         exchange.mended_as(planned.relay.mended)
-        box = admit(rules)
         exchange.sent_to(box.name)
         try:
-            response = await box.http.send(address(planned, box), silence=planned.silence_seconds)
+            response = await box.send(address(planned, box), silence=planned.silence_seconds)
         except GatewayError as exc:
             failure, failures = cause_of(exc, planned), failures + 1
             if failure is not exc or isinstance(exc, (UpstreamUnavailable, Overloaded)):
                 exchange.not_sent()
-            if judge_failure(failure, failures) == "fail":
-                raise failure from exc
-            await asyncio.sleep(RETRY_PAUSE_SECONDS)
-            # LM Studio may have been started again meanwhile, with nothing in memory.
-            planned = await wait_again(planned)
+            addressed = await again(addressed, failure, failures, wait_again)
             continue
         kind = media_type(response.headers)
         if not planned.relay.mends and planned.relay.instance is None:
@@ -75,19 +86,42 @@ async def deliver(planned: Plan, rules: Ruleset, exchange: Exchange, wait_again:
         response.close()
         if verdict == "wait again":
             exchange.not_sent()
-            planned, may_wait = await wait_again(planned), False
+            addressed, may_wait = await wait_again(addressed), False
             continue
         if not isinstance(verdict, SendMended):
             exchange.replaced(verdict)
             verdict.headers = planned.relay.fields
             raise verdict
         box.refusals.add(planned.model, verdict.mend)
-        planned = planned.with_mend(verdict.mend, verdict.body)
+        addressed = addressed._replace(plan=planned.with_mend(verdict.mend, verdict.body))
 
 
-def admit(rules: Ruleset) -> Box:
-    """Return the box that the request goes to: after a reload still the one at which it got its slot."""
-    return rules.box
+async def again(
+    addressed: Addressed, failure: GatewayError, failures: int, wait_again: WaitAgain
+) -> Addressed:
+    """Return the request that is sent after a failed attempt. Raises the failure, or as `wait_again`."""
+    if addressed.box.may_sleep and failures == 1 and may_be_asleep(failure, addressed):
+        return await wait_again(addressed)  # it is woken up, unless another box has the model
+    match judge_failure(failure, failures, "none" if addressed.is_bound else addressed.mobility):
+        case "retry":
+            await asyncio.sleep(RETRY_PAUSE_SECONDS)
+            # LM Studio may have been started again meanwhile, with nothing in memory.
+            return await wait_again(addressed)
+        case "another box":
+            try:
+                return await wait_again(addressed, elsewhere=True)
+            except UpstreamUnavailable as exc:  # no other one has the model, or is up
+                raise failure from exc
+    raise failure
+
+
+def may_be_asleep(failure: GatewayError, addressed: Addressed) -> bool:
+    """True if a request that failed so may be sent once more when the box's machine is awake."""
+    body = addressed.plan.body
+    if body is not None and not isinstance(body, (bytes, tuple)):
+        return False  # what was read of it is gone
+    is_unsent = not isinstance(failure, UpstreamWentDown)
+    return isinstance(failure, UpstreamUnavailable) and (is_unsent or addressed.mobility == "any")
 
 
 def address(planned: Plan, box: Box) -> Outgoing:

@@ -42,6 +42,7 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     events.RequestDispatched,
     events.InferenceComplete,
     events.ErrorEvent,
+    events.BoxStateChanged,
     events.KeyChanged,
     log_events.DebugLog,
     log_events.ChatStart,

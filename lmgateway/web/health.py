@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -31,7 +32,9 @@ async def health(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    lmstudio = await request[CONTEXT].rules.box.probe()
+    """Say whether any LM Studio answers. It reports the first one that does, else the first one."""
+    probes = await asyncio.gather(*(box.probe() for box in request[CONTEXT].rules.boxes))
+    lmstudio = next((probe for probe in probes if probe.reachable), probes[0])
     if lmstudio.reachable:
         return json_response(Readiness(status="ok", lmstudio=lmstudio))
     return json_response(Readiness(status="unavailable", lmstudio=lmstudio), status=503)

@@ -106,7 +106,7 @@ async def _look_at_models(request: web.Request, default_model: object) -> None:
     """Request LM Studio's models, by which a default model is checked against the globs."""
     if default_model is not None:
         with suppress(UpstreamUnavailable):
-            await request[CONTEXT].rules.box.fresh_models()
+            await request[CONTEXT].rules.models.fresh_models()
 
 
 def _checked(
@@ -115,7 +115,7 @@ def _checked(
     rules = request[CONTEXT].rules
 
     def key_of(name: str) -> str:
-        return known_model(name, rules.box.catalogue.find, rules.profiles.aliases).key
+        return known_model(name, rules.models.catalogue.find, rules.profiles.aliases).key
 
     return check_settings(settings, unix_time(), key_of, before=before)
 

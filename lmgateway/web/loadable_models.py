@@ -11,6 +11,7 @@ from collections.abc import Callable
 from ..access.callers import Caller
 from ..access.model_rights import check_model, no_such_model
 from ..boxes.box import Box
+from ..boxes.joined_models import ModelSource
 from ..boxes.listing import Listing
 from ..errors import BadRequest, UpstreamUnavailable
 from ..models.names import Resolved, resolve_loadable
@@ -35,12 +36,12 @@ ANYWHERE: Goal = (None, None)
 
 def find_at_once(name: str, kind: ModelType, rules: Ruleset, active: ActiveModel | None) -> Goal | None:
     """Return where a request for a name goes, None if that must be looked up in another way."""
-    box = rules.box
-    if not box.has_residency(rules.config):
+    models = rules.models
+    if not models.has_residency(rules.config):
         return ANYWHERE if rules.profiles.aliases.match(name) is None else None
-    if not box.catalogue.is_fresh:
+    if not models.catalogue.is_fresh:
         return None
-    listing = box.catalogue.listing
+    listing = models.catalogue.listing
     if (model := listing.instances.get(name)) is not None:
         return model.key, name
     model = listing.models.get(name)
@@ -62,50 +63,56 @@ async def find_loadable(
 ) -> Resolved | None:
     """Return the model of this name, None if it turns out that this LM Studio's models can't be managed.
 
+    None, too, if nothing is known of any model yet because the machine sleeps, which is woken up then.
     `is_active`: the name is that of the active model, and the client named none. While LM Studio can't be
     asked, its last lists count; not for a caller who may not use all models.
 
     Raises ModelNotFound, ModelNotAllowed, BadRequest for a model of the other type, UpstreamUnavailable.
     """
-    box, is_limited, aliases = rules.box, not caller.models.allow_all, rules.profiles.aliases
+    models, is_limited, aliases = rules.models, not caller.models.allow_all, rules.profiles.aliases
 
     def find(listing: Listing) -> Resolved | None:
         return resolve_loadable(name, listing, aliases, active, is_active=is_active)
 
-    found = None
-    if box.catalogue.hangs and not is_limited:
-        found = find(box.catalogue.complete)
+    found, is_asleep = None, False
+    if models.catalogue.hangs and not is_limited:
+        found = find(models.catalogue.complete)
     if found is None:
         try:
-            found = await _look_up(box, find)
+            found = await _look_up(models, find)
         except UpstreamUnavailable:
             if not is_limited:
-                found = find(box.catalogue.complete)
-            if found is None and not box.is_unmanageable:
+                found = find(models.catalogue.complete)
+            is_asleep = found is None and not is_limited and _was_never_awake(rules.boxes.first_up)
+            if found is None and not (is_asleep or models.is_unmanageable):
                 raise
-    if box.is_unmanageable:
+    if models.is_unmanageable or is_asleep:
         return None
     if found is None:
-        raise no_such_model(caller, name, box.catalogue.complete, kind)
+        raise no_such_model(caller, name, models.catalogue.complete, kind)
     if is_limited:
         check_model(caller, found)
-    _check_type(found, name, kind, caller, box.catalogue.listing)
+    _check_type(found, name, kind, caller, models.catalogue.listing)
     return found
 
 
-async def _look_up(box: Box, find: Find) -> Resolved | None:
+async def _look_up(models: ModelSource, find: Find) -> Resolved | None:
     """Return what is found in the lists; in newer ones if the fresh ones don't have it.
 
     Raises UpstreamUnavailable.
     """
-    listing = await box.fresh_models()
+    listing = await models.fresh_models()
     found = find(listing)
     # Before an instance is loaded again, somebody else may have loaded one of its name.
     is_gone = found is None or not (found.instance is None or found.instance in listing.instances)
-    if is_gone and not box.is_unmanageable:
-        await box.look_again()
-        found = find(box.catalogue.complete)
+    if is_gone and not models.is_unmanageable:
+        await models.look_again()
+        found = find(models.catalogue.complete)
     return found
+
+
+def _was_never_awake(box: Box) -> bool:
+    return box.may_sleep and not box.catalogue.was_listed
 
 
 def _check_type(found: Resolved, name: str, kind: ModelType, caller: Caller, listing: Listing) -> None:

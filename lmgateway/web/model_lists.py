@@ -41,7 +41,7 @@ async def limit_models(incoming: Incoming, caller: Caller, rules: Ruleset) -> tu
     for field in CONDITIONAL:
         incoming.headers.popall(field, None)
     incoming.headers["Accept-Encoding"] = "identity"
-    return structs.replace(incoming, method="GET"), await rules.box.fresh_models()
+    return structs.replace(incoming, method="GET"), await rules.models.fresh_models()
 
 
 def _changes_models(target: Target) -> bool:
@@ -65,7 +65,7 @@ async def list_response(
     fields = response_fields(upstream.headers)
     if upstream.status == 200:
         is_whole = delivered.kind.startswith(JSON) and "Content-Encoding" not in fields and upstream.has_ended
-        shown = filtered(path, body, _allows(path, caller, listing)) if is_whole else None
+        shown = filtered(path, body, allows_by_name(path, caller, listing)) if is_whole else None
         if shown is None:
             raise UpstreamBroke(_NO_LIST)
         body = shown
@@ -74,7 +74,8 @@ async def list_response(
     return web.Response(status=upstream.status, body=body, headers=fields)
 
 
-def _allows(path: str, caller: Caller, listing: Listing) -> Callable[[str], bool]:
+def allows_by_name(path: str, caller: Caller, listing: Listing) -> Callable[[str], bool]:
+    """Return what tells whether the caller may see an entry of this name in the list of this path."""
     if LISTS[path] == ("models", "key"):
         return caller.models.allow
 

@@ -29,7 +29,7 @@ LOAD, UNLOAD = "/api/v1/models/load", "/api/v1/models/unload"
 async def handler_of(method: str, path: str, rules: Ruleset) -> Handler | None:
     """Return what answers a request for this path, None if it is forwarded."""
     handler = _HANDLERS.get(path) if method == "POST" else None
-    box, config = rules.box, rules.config
+    box, config = rules.boxes.first_up, rules.config
     if handler is None or not box.has_residency(config):
         return None
     with suppress(UpstreamUnavailable):  # its first answer says whether its models can be managed
@@ -39,9 +39,9 @@ async def handler_of(method: str, path: str, rules: Ruleset) -> Handler | None:
 
 async def load(request: web.Request) -> web.Response:
     rules, body = request[CONTEXT].rules, await _read(request, NativeLoad)
-    key = known_model(body.model, rules.box.catalogue.find, rules.profiles.aliases).key
+    key = known_model(body.model, rules.boxes.first_up.catalogue.find, rules.profiles.aliases).key
     asked = LoadRequest(model_key=key, load_config=body.load_config, activate=False)
-    instance = await request.app[MODELS].load(asked, rules.box, rules.profiles.loads)
+    instance = await request.app[MODELS].load(asked, rules.boxes.first_up, rules.profiles.loads)
     answer = NativeLoaded(
         type=instance.type, instance_id=instance.identifier, load_time_seconds=instance.load_seconds
     )
@@ -65,9 +65,10 @@ def _native(config: dict[str, object]) -> dict[str, object]:
 
 async def unload(request: web.Request) -> web.Response:
     rules, body = request[CONTEXT].rules, await _read(request, NativeUnload)
-    name = await _instance_of(body.instance_id, rules.box, rules.profiles.aliases)
-    asked = InstanceRequest(model_key=name, instance_id=name)
-    unloaded = await request.app[MODELS].unload(asked, rules.box, Drain(USUAL_DRAIN_SECONDS))
+    box = rules.boxes.first_up
+    name = await _instance_of(body.instance_id, box, rules.profiles.aliases)
+    asked = InstanceRequest(model_key=name, instance_id=name, box=box.name)
+    unloaded = await request.app[MODELS].unload(asked, rules.boxes, Drain(USUAL_DRAIN_SECONDS))
     if not unloaded.identifiers:
         raise ModelNotFound(f"Nothing named {clean_name(body.instance_id)} is loaded.")
     return json_response(NativeUnloaded(instance_id=unloaded.identifiers[0]))

@@ -24,11 +24,12 @@ from .context import RequestContext
 from .count_tokens import PATH, count_tokens
 from .delivery import deliver, has_failed
 from .held_bodies import HeldBody
-from .instance_names import name_instance, wait_again
+from .instance_names import address, wait_again
+from .joined_lists import joins, list_models
 from .model_lists import limit_models, list_response
 from .reading import read
 from .relay import relay
-from .state import CONTEXT, FLEET
+from .state import CONTEXT
 from .tickets import ticket_for, with_needs
 
 # RFC 9110 section 15.5.6 requires a list in a 405. Any method but TRACE and CONNECT is forwarded.
@@ -61,7 +62,7 @@ async def proxy(request: web.Request) -> web.StreamResponse:
             if not caller.models.allow_all and dialect is None:
                 incoming, listing = await limit_models(incoming, caller, rules)
             choice = await choose(incoming, caller, rules, owners.active_models.current, owners.response_ids)
-            planned = plan(incoming, choice, config, rules.box.refusals.of)
+            planned = plan(incoming, choice, config, rules.boxes.known_refusals)
             ticket = ticket_for(scheduler, context, exchange, incoming, planned, choice)
             if ticket is not None and scheduler.instances.shares_context(ticket):
                 ticket = await with_needs(ticket, request.app, incoming, choice)
@@ -74,15 +75,14 @@ async def proxy(request: web.Request) -> web.StreamResponse:
                 rates.admit(exchange.key)
             if ticket is not None and not run.begin(ticket):
                 await run.wait()
-                rules = rules.at(request.app[FLEET].only)  # its model is in memory there
                 rates.admit_after_wait(exchange.key)
-            planned = await name_instance(planned, run.lease, rules, request)
+            addressed = await address(planned, run, rules, request)
             try:
-                delivered = await deliver(planned, rules, exchange, partial(wait_again, run, rules, request))
+                delivered = await deliver(addressed, exchange, partial(wait_again, run, rules, request))
             finally:
                 if context.area.scope == "models":  # LM Studio's own load or unload
-                    rules.box.catalogue.expire()
-            del planned  # free the body, which may be large, before the response is relayed
+                    addressed.box.catalogue.expire()
+            del planned, addressed  # free the body, which may be large, before the response is relayed
         run.ends_with(delivered.response, partial(has_failed, delivered, exchange))
         if listing is not None:
             return await list_response(delivered, destination.path, caller, listing, exchange)
@@ -96,6 +96,8 @@ async def _own_handler(
     """Return what answers a request that isn't forwarded."""
     if dialect is COUNTING:
         return count_tokens if context.rules.config.compat.mend else None
+    if joins(context.method, destination, context.rules.boxes):
+        return partial(list_models, target=destination)
     if context.area.scope != "models":
         return None
     return await native_models.handler_of(context.method, destination.path, context.rules)

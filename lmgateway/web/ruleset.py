@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from functools import cached_property, lru_cache
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -14,7 +13,7 @@ from ..access.cors import Cors
 from ..access.credentials import Credential, Redaction, presented
 from ..access.guard import Guard, name_in
 from ..access.keyring import NO_KEYS, Keyring
-from ..boxes.box import Box
+from ..boxes.box_set import BoxSet
 from ..config import Config
 from ..errors import BadRequest, FaultyFraming, Forbidden
 from ..models.profiles import profiles_of
@@ -38,16 +37,20 @@ _LENGTHS = (b"Content-Length", b"content-length")
 
 
 class Ruleset:
-    """The configuration and the keys, the rules made from them, and LM Studio as the former describes it.
+    """The configuration and the keys, the rules made from them, and the boxes that the former describes.
 
     A request keeps the rules that it began with, so that a reload changes nothing for it.
     """
 
-    def __init__(self, config: Config, box: Box, ring: Keyring = NO_KEYS, settings: Settings = ()) -> None:
+    def __init__(
+        self, config: Config, boxes: BoxSet, ring: Keyring = NO_KEYS, settings: Settings = ()
+    ) -> None:
         """`settings` are what may be shown of the configuration."""
         self.config = config
         self.settings = settings
-        self.box = box
+        self.boxes = boxes
+        # Where the names of models are looked up.
+        self.models = boxes.models
         self.ring = ring
         self.profiles = profiles_of(config.models)
         self.callers = Callers(config, ring)
@@ -59,15 +62,7 @@ class Ruleset:
         self._known: Callable[..., RequestHead] | None = lru_cache(HEADS)(self._head)
 
     def with_keys(self, ring: Keyring) -> Ruleset:
-        return Ruleset(self.config, self.box, ring, self.settings)
-
-    def at(self, box: Box) -> Ruleset:
-        """Return the rules for a request that waited until LM Studio had this address, maybe another one."""
-        if box.catalogue is self.box.catalogue:
-            return self
-        moved = copy(self)
-        moved.box = box
-        return moved
+        return Ruleset(self.config, self.boxes, ring, self.settings)
 
     def head(self, peer: str, version: tuple[int, int], fields: RawFields) -> RequestHead:
         """Return the head with these header fields, sent by this peer in this version of HTTP."""

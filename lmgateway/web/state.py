@@ -20,6 +20,7 @@ from ..scheduling.line_reports import LineReports
 from ..scheduling.residency.origins import Origins
 from ..scheduling.scheduler import Scheduler
 from ..storage.database import Database
+from ..storage.known_models import KnownModels
 from ..storage.ledger import Ledger
 from ..turns import Turns
 from .context import RequestContext
@@ -34,6 +35,7 @@ from .waiting_streams import WaitingStreams
 ACTIVE_MODELS = web.AppKey("active_models", ActiveModelRegistry)
 ACTIVITY = web.AppKey("activity", Activity)
 AREAS = web.AppKey("areas", Areas)
+KNOWN_MODELS = web.AppKey("known_models", KnownModels)
 KEYS = web.AppKey("keys", Keys)
 DATABASE = web.AppKey("database", Database)
 DOCUMENTS = web.AppKey("documents", Documents)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from ..boxes.overview import overview
@@ -16,9 +18,12 @@ async def configuration(request: web.Request) -> web.Response:
 
 
 async def system(request: web.Request) -> web.Response:
-    app, box = request.app, await overview(request[CONTEXT].rules.box)
+    app = request.app
+    boxes = await asyncio.gather(*map(overview, request[CONTEXT].rules.boxes))
     return json_response(
         SystemOverview(
-            gateway=gateway_report(app[ACTIVITY], app[STARTED]), machine=machine_report(), boxes=(box,)
+            gateway=gateway_report(app[ACTIVITY], app[STARTED]),
+            machine=machine_report(),
+            boxes=tuple(boxes),
         )
     )

@@ -12,7 +12,7 @@ from lmgateway.access.secrets import Secret, make_key, secret_of
 from lmgateway.schema.keys import KeySettings
 
 NOW = 1_800_000_000.0
-# The form of CONTRACT section 8: `sk-lm-`, 8 characters, a colon, 20 characters.
+# The form of a key: `sk-lm-`, 8 characters, a colon, 20 characters.
 REST = "abcdefghij0123456789"
 
 

@@ -42,6 +42,19 @@ async def test_ids_outlive_a_restart(tmp_path: Path) -> None:
         assert [ids.owner(name) for name in ("resp_1", "\ud83d", "resp_2")] == [ALICE, ALICE, None]
 
 
+async def test_a_box_with_another_address_has_none_of_them(tmp_path: Path) -> None:
+    """Over restarts, too; the key still counts."""
+    async with opened(tmp_path) as (ids, _):
+        ids.bind("resp_1", *ALICE)
+        ids.bind("resp_2", "alice", "other")
+    async with opened(tmp_path) as (ids, _):
+        ids.forget_box("box")
+        ids.bind("resp_3", *ALICE)
+    async with opened(tmp_path) as (ids, _):
+        owners = [ids.owner(name) for name in ("resp_1", "resp_2", "resp_3")]
+        assert owners == [("alice", ""), ("alice", "other"), ALICE]
+
+
 async def test_ids_are_saved_while_the_gateway_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In batches: kill -9 loses only the last second's."""
     monkeypatch.setattr(response_ids, "SAVE_SECONDS", 0)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from lmgateway.errors import GatewayError
+from lmgateway.schema.common import Mobility
 from lmgateway.simulator import Pace, Simulator
 from lmgateway.traffic.judge import judge_failure
 from lmgateway.web import delivery
@@ -52,9 +53,9 @@ async def test_a_retry_goes_where_the_first_attempt_went(
     gateway = await start_gateway(url, lmstudio={"api_token": "sk-lm-old:1"})
     async with scripted_upstream() as other, raw_client(gateway.port) as client:
 
-        def reload_and_judge(failure: GatewayError, attempts: int) -> str:
+        def reload_and_judge(failure: GatewayError, attempts: int, mobility: Mobility) -> str:
             reload(gateway, lmstudio={"base_url": other.base_url})
-            return judge_failure(failure, attempts)
+            return judge_failure(failure, attempts, mobility)
 
         monkeypatch.setattr(delivery, "judge_failure", reload_and_judge)
         await client.send(HEAD + b"{}")

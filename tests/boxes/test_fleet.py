@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lmgateway.boxes.fleet_listener import FleetListener
 from lmgateway.boxes.listing import InstanceDetails, Listing
 from lmgateway.errors import UpstreamUnavailable
 from lmgateway.simulator import Pace, Simulator
@@ -19,7 +20,12 @@ async def test_the_listener_hears_of_the_box_in_force_only(home: Home) -> None:
     """A reload to another LM Studio: what the old one had in memory is forgotten, and not announced again."""
     fleet, seen = home.gateway.app[FLEET], list[tuple[str, Listing]]()
     assert (await home.post("load", modelKey=LLM, loadConfig={"contextLength": 2048}))[0] == 200
-    fleet.watch(lambda name, listing: seen.append((name, listing)))
+
+    class Listener(FleetListener):
+        def listed(self, box: str, listing: Listing) -> None:
+            seen.append((box, listing))
+
+    fleet.watch(Listener())
     assert [(name, listing.details) for name, listing in seen] == [
         ("lmstudio", {LLM: InstanceDetails(4, 2048)})
     ]
@@ -38,13 +44,18 @@ async def test_the_listener_hears_of_a_loss(home: Home) -> None:
     """LM Studio has stopped answering, or a reload has led to another one."""
     fleet, lost = home.gateway.app[FLEET], list[str]()
     await fleet.only.list_models()
-    fleet.watch(lambda name, listing: None, lambda: lost.append("lost"))
+
+    class Listener(FleetListener):
+        def lost(self, box: str) -> None:
+            lost.append(box)
+
+    fleet.watch(Listener())
     await home.studio.stop()
     for _ in range(2):
         with pytest.raises(UpstreamUnavailable):
             await fleet.only.list_models()
-    assert lost == ["lost"]
+    assert lost == ["lmstudio"]
     reload(home.gateway, lmstudio={"base_url": home.studio.base_url, "api_token": "sk-lm-another:1"})
-    assert lost == ["lost"]
+    assert lost == ["lmstudio"]
     reload(home.gateway, lmstudio={"base_url": "http://127.0.0.1:9"})
-    assert lost == ["lost"] * 2
+    assert lost == ["lmstudio"] * 2

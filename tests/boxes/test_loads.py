@@ -49,7 +49,7 @@ class Client:
 async def test_a_cancel_names_what_it_cancelled() -> None:
     """And not what was loaded before the cancel."""
     client = Client()
-    loads = Loads(Activity(Events(), Metrics()))
+    loads = Loads("lmstudio", Activity(Events(), Metrics()))
     names = (READY, "cancelled")
     requests = [LoadRequest(model_key="m", instance_id=name) for name in names]
     asked = [
@@ -64,7 +64,7 @@ async def test_a_cancel_names_what_it_cancelled() -> None:
 async def test_loads_in_progress_have_a_limit() -> None:
     """A load outlives its caller, so no limit on requests bounds their number. Joining one is allowed."""
     client: Any = Client()
-    loads = Loads(Activity(Events(), Metrics()))
+    loads = Loads("lmstudio", Activity(Events(), Metrics()))
     requests = [LoadRequest(model_key="m", instance_id=str(number)) for number in range(MAX_LOADS)]
     asked = [asyncio.create_task(loads.load(request, client, {})) for request in requests]
     await until(lambda: client.loading == MAX_LOADS)

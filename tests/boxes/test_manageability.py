@@ -31,8 +31,10 @@ MakeBox = Callable[[LMStudio], Box]
 
 @pytest.fixture
 async def make_box() -> AsyncIterator[MakeBox]:
-    async with Connections(HERE, Activity(Events(after=0), Metrics(), str)) as connections:
-        yield lambda config: Box("lmstudio", config, connections)
+    connections = Connections("lmstudio", HERE, Activity(Events(after=0), Metrics(), str))
+    connections.open(HERE)
+    yield lambda config: Box("lmstudio", config, connections)
+    await connections.close()
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from lmgateway.cli import discovery, first_steps
 from lmgateway.cli.discovery import SearchResult
 from lmgateway.cli.machine import Interfaces, LanAddress, OtherNetwork
+from lmgateway.config import ONLY_BOX
 from lmgateway.networks import parse_address
 from lmgateway.settings import load
 from lmgateway.simulator import Pace, Simulator, serve
@@ -252,6 +253,35 @@ async def test_options_of_named_tables_are_written(place: Place, studio: Simulat
     }
 
 
+async def test_boxes_are_written_and_looked_for(place: Place, studio: Simulator) -> None:
+    """Each at its own address. The one detected here isn't in the file, where it would be a mistake."""
+    studio.load(MODEL)
+    port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
+    boxes = {"attic": f"http://127.0.0.1:{port}", "cellar": NOWHERE}
+    options = [f"--set=boxes.{name}.base_url={url}" for name, url in boxes.items()]
+    status, output = await place.run("init", *ALONE, *options, "--set=lmstudio.call_timeout_ms=5")
+    assert status == 0, output
+    written = tomllib.loads(place.config.read_text())
+    assert written["lmstudio"] == {"call_timeout_ms": 5}
+    assert written["boxes"] == {name: {"base_url": url} for name, url in boxes.items()}
+    assert f"Box attic: LM Studio is at {boxes['attic']} with 6 models.\n" in output
+    assert f"Box cellar: LM Studio doesn't answer at {NOWHERE}. Start LM Studio's server" in output
+    assert f"export ANTHROPIC_MODEL={MODEL}" in output
+    assert (await place.run("check"))[0] == 0
+
+
+async def test_a_box_that_requires_a_token(place: Place, studio: Simulator) -> None:
+    """The user reads in which table to set it. What the environment sets for all is said once."""
+    studio.api_token = TOKEN
+    port = json.loads(next(place.home.rglob("http-server-config.json")).read_text())["port"]
+    option = f"--set=boxes.attic.base_url=http://127.0.0.1:{port}"
+    status, output = await place.run("init", *ALONE, option, LMSTUDIO_API_TOKEN="wrong")
+    assert status == 0, output
+    assert "Box attic: LM Studio at" in output
+    assert "and set boxes.attic.api_token to it in config.toml." in output
+    assert output.count("is set by environment") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "message"),
     [
@@ -278,7 +308,7 @@ def test_public_networks_are_left_out_and_named(tmp_path: Path) -> None:
         for name, address in (("eth0", "192.168.1.10"), ("eth1", "8.8.8.8"))
     ]
     output = first_steps.describe(
-        load(file=path, environ={}), SearchResult(None), Interfaces(networks, []), path=path
+        load(file=path, environ={}), {ONLY_BOX: SearchResult(None)}, Interfaces(networks, []), path=path
     )
     assert "Not allowed: 8.8.8.0/24 (eth1), which isn't a private network." in output
     assert "http://192.168.1.10:8002" in output
@@ -296,7 +326,7 @@ def test_networks_that_are_no_lan_are_named(tmp_path: Path) -> None:
         OtherNetwork("wg1", "a VPN", "10.8.0.0/24"),
     ]
     output = first_steps.describe(
-        load(file=path, environ={}), SearchResult(None), Interfaces([], others), path=path
+        load(file=path, environ={}), {ONLY_BOX: SearchResult(None)}, Interfaces([], others), path=path
     )
     expected = (
         ("172.17.0.0/16 (docker0)", "containers or virtual machines", 'them in, add "172.17.0.0/16"'),

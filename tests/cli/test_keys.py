@@ -24,7 +24,7 @@ from tests.support import process
 from tests.support.process import lmgateway
 from tests.support.upstream import ScriptedUpstream, answer
 
-# CONTRACT: `sk-lm-`, eight letters and digits, a colon and twenty more.
+# `sk-lm-`, eight letters and digits, a colon and twenty more.
 FORM = re.compile(r"sk-lm-[A-Za-z0-9]{8}:[A-Za-z0-9]{20}")
 CHAT = "qwen2.5-7b-instruct"
 

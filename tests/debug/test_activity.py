@@ -215,7 +215,7 @@ async def test_prompt_progress_is_the_waiting_requests(scripted: Home, upstream:
     for fraction in (0.25, 0.5):
         asking.append(asyncio.create_task(scripted.gateway.client.post(url, json=STREAM)))
         await asyncio.wait_for(upstream.arrivals.get(), 5)
-        activity.prompt_progressed(fraction)
+        activity.prompt_progressed("lmstudio", fraction)
         _, requests = await scripted.get("/debug/requests")
         seen.append([(running["phase"], running["promptProgress"]) for running in requests["running"]])
     assert seen == [[("prompt", 0.25)], [("prompt", 0.25), ("waiting", None)]]

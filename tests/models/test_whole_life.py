@@ -38,6 +38,7 @@ async def test_whole_life_with_its_events(home: Home) -> None:
             "modelKey": LLM,
             "instanceId": "big",
             "identifier": "big",
+            "box": "lmstudio",
             "activated": True,
             "totalTimeMs": 0,
             "loadConfig": 0,

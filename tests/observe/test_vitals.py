@@ -17,9 +17,7 @@ from tests.support.waiting import until
 
 
 def value_of(metrics: Metrics, name: str) -> float:
-    text = b"".join(
-        metrics.render(in_flight=0, reachable=None, subscribers=0, lost_events=0, storage_errors=0)
-    )
+    text = b"".join(metrics.render(in_flight=0, reachable={}, subscribers=0, lost_events=0, storage_errors=0))
     [value] = re.findall(rf"^lmgateway_{name} (\S+)$", text.decode(), re.MULTILINE)
     return float(value)
 

@@ -146,7 +146,7 @@ async def nothing_is_left(house: House) -> None:
     """No lease, waiter, load, swap or exchange, and no instance that LM Studio doesn't have."""
     app = house.gateway.app
     scheduler, box = app[SCHEDULER], app[FLEET].only
-    line, residency = scheduler.line, scheduler.residency
+    line, residency = scheduler.line, scheduler.stations.main.residency
     await until(lambda: not (line.waiting or line.running or line.lingering))
     await until(lambda: not (residency.loads or residency.swaps or residency.drains))
     await until(lambda: not app[ACTIVITY].running)

@@ -23,6 +23,9 @@ from tests.support.waiting import until
 DOWN = UpstreamNotReached("LM Studio can't be reached.")
 UNREADABLE = UpstreamUnavailable("LM Studio's list of models can't be read.")
 
+# Of a box that is always taken for up.
+PLAIN: dict[str, Any] = {"is_up": True, "is_watched": False, "is_left_alone": False, "used": lambda: None}
+
 
 class Doubted:
     """A line with a model in memory, before an LM Studio that answers as a test says: `outcomes`, in turn.
@@ -39,15 +42,16 @@ class Doubted:
         self.gate = asyncio.Event()
         self.gate.set()
         catalogue = SimpleNamespace(expire=lambda: None, is_fresh=False, hangs=False)
-        box = SimpleNamespace(name="lmstudio", catalogue=catalogue, fresh_models=self._list, sdk=None)
-        fleet: Any = SimpleNamespace(only=box)
+        box: Any = SimpleNamespace(
+            name="lmstudio", catalogue=catalogue, fresh_models=self._list, sdk=None, **PLAIN
+        )
         instances = Instances(self.line, Config)
         self.line.put(instance(slots=2), 0.0)
         self.catalogue = catalogue
         self.looks = Looks(
             self.line,
             instances,
-            fleet,
+            lambda: box,
             self._dispatch,
             came_up=self._came_up,
             has_residency=lambda: True,
@@ -119,7 +123,7 @@ async def test_who_waits_is_refused_if_lm_studio_cannot_be_reached(doubted: Doub
     asked = doubted.arrives()
     await until(lambda: doubted.ended == [(asked, "upstream_unavailable")])
     assert asked not in doubted.line.waiting
-    assert doubted.line.machines.is_doubtful
+    assert doubted.line.machines.doubtful
     await until(lambda: doubted.looks._settling is not None and doubted.looks._settling.done())
     doubted.outcomes = [None]
     later = doubted.arrives()

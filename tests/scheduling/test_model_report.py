@@ -115,7 +115,7 @@ def test_a_model_on_disk_has_the_names_of_its_profile() -> None:
         "a": ModelProfile(aliases=("gpt-4o", "claude-*")),
         "folder/b": ModelProfile(aliases=("small",)),
     }
-    reports = models_on_disk(disk, profiles, ResidencyTerms(pins=("b",)))
+    reports = models_on_disk({"lmstudio": disk}, profiles, {"b"})
     assert [(one.aliases, one.pinned) for one in reports] == [
         (("gpt-4o", "claude-*"), False),
         (("small",), True),

@@ -198,7 +198,7 @@ async def test_a_list_from_before_a_load_says_nothing_about_it(tmp_path: Path) -
 @asynccontextmanager
 async def box_of(base_url: str) -> AsyncIterator[Box]:
     config = LMStudio(base_url=URL(base_url), connect_pause_ms=1)
-    async with Fleet(config, Activity(Events(), Metrics())) as fleet:
+    async with Fleet({"lmstudio": config}, Activity(Events(), Metrics())) as fleet:
         yield fleet.only
 
 

@@ -33,14 +33,16 @@ class Watched:
         self.asked = 0
         self.detailed: list[str] = []
         self.expired = False
-        box = SimpleNamespace(
+        box: Any = SimpleNamespace(
             name="lmstudio",
+            is_left_alone=False,
+            is_up=True,
+            is_watched=False,
             sdk=self,
             catalogue=SimpleNamespace(expire=self._expire, is_fresh=True),
             fresh_models=self._list,
         )
-        fleet: Any = SimpleNamespace(only=box)
-        self.watch = watch.Watch(self.line, self.instances, fleet, lambda leases: None)
+        self.watch = watch.Watch(self.line, self.instances, lambda: box, lambda leases: None)
         self.lists(MODEL)
         for _ in range(5):
             self.line.arrive(ticket(), 0.0)

@@ -16,7 +16,7 @@ RESPONSES, NATIVE = "/v1/responses", "/api/v1/chat"
 V0_CHAT, V0_COMPLETIONS = "/api/v0/chat/completions", "/api/v0/completions"
 KEEPALIVE_MS = 30
 
-# CONTRACT: a comment with its empty line (WHATWG HTML section 9.2.6), Anthropic's ping, Codex' event.
+# A comment with its empty line (WHATWG HTML section 9.2.6), Anthropic's ping, Codex' event.
 COMMENT = b": waiting\n\n"
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 FOR_CODEX = b'event: keepalive\ndata: {"type": "keepalive", "sequence_number": 0}\n\n'

@@ -49,7 +49,12 @@ class Door:
     def __init__(self) -> None:
         self.refused = 0
         self._closed: set[Way] = set()
+        self._posts: dict[str, int] = {}
         self._passing: dict[Way, set[asyncio.Transport]] = {"sdk": set(), "http": set()}
+
+    def posts(self, path: str) -> int:
+        """How many requests with bodies of this path were refused."""
+        return self._posts.get(path, 0)
 
     def close(self, way: Way) -> None:
         """Break the connections of this kind, and each one that is made from now on."""
@@ -67,6 +72,8 @@ class Door:
         transport = request.transport
         if transport is None or (way in self._closed and request.path != GREETING):
             self.refused += 1
+            if request.method == "POST":
+                self._posts[request.path] = self.posts(request.path) + 1
             if transport is not None:
                 transport.abort()
             yield False
@@ -78,11 +85,18 @@ class Door:
             self._passing[way].discard(transport)
 
 
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
+
+
 @dataclass
 class Studio:
     """`upgrades` counts the sockets that were opened, by namespace; `sockets` those that are open.
 
-    `requests` are the methods and paths of all others. `door` has the connections of SDK and HTTP.
+    `requests` are the methods and paths of all others. `door` has the connections of SDK and HTTP. While
+    `greets` is cleared, its greeting comes late.
     """
 
     simulator: Simulator
@@ -91,6 +105,7 @@ class Studio:
     sockets: int = 0
     requests: list[str] = field(default_factory=list)
     door: Door = field(default_factory=Door)
+    greets: asyncio.Event = field(default_factory=_set)
     _running: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @property
@@ -109,6 +124,8 @@ class Studio:
                     return web.Response()  # nobody gets it
                 if not request.headers.get("Upgrade"):
                     self.requests.append(f"{request.method} {request.path}")
+                    if request.path == GREETING:
+                        await self.greets.wait()
                     return await handler(request)
                 self.upgrades[request.path] = self.upgrades.get(request.path, 0) + 1
                 self.sockets += 1

@@ -27,7 +27,7 @@ FIELDS = ((b"Host", b"gateway"), (b"Authorization", b"Bearer a-long-secret"), (b
 def ruleset(tables: Mapping[str, object] | None = None) -> Ruleset:
     tables = tables or {"auth": {"api_key": KEY}}
     config = msgspec.convert(tables, Config, dec_hook=decode_custom)
-    return Ruleset(config, Fleet(config.lmstudio, Activity(Events(), Metrics())).only)
+    return Ruleset(config, Fleet(config.studios, Activity(Events(), Metrics())).boxes)
 
 
 def head(

@@ -13,7 +13,7 @@ from msgspec import Struct
 from multidict import CIMultiDict
 from yarl import URL
 
-from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse
+from ...aiohttp_private.direct_client import SMALL_BODY_BYTES, DirectClient, DirectResponse, NothingReceived
 from ...aiohttp_private.urls import exact_url
 from ...config import LMStudio
 from ...errors import (
@@ -22,6 +22,7 @@ from ...errors import (
     GatewayError,
     Overloaded,
     UpstreamBroke,
+    UpstreamDropped,
     UpstreamNotReached,
     UpstreamSilent,
     UpstreamUnavailable,
@@ -39,6 +40,8 @@ _UNAVAILABLE = (
     "LM Studio can't be reached. Check that it runs, that its server is started, and that lmstudio.base_url "
     "is its address."
 )
+
+_NO_ANSWER = "LM Studio closed the connection, or sent no HTTP answer."
 
 Body = bytes | tuple[memoryview, ...] | AsyncIterator[bytes] | None
 
@@ -89,9 +92,10 @@ def _failure(exc: aiohttp.ClientError | OSError, silence: float | None) -> Gatew
             "(proxy.stream_timeout_ms for streams).",
             headers=DO_NOT_RETRY,
         )
-    if is_peer_gone(exc):
-        return UpstreamBroke(PEER_GONE)
-    return UpstreamBroke("LM Studio closed the connection, or sent no HTTP answer.")
+    is_empty = isinstance(exc, NothingReceived)
+    cause = exc.__cause__ if is_empty and isinstance(exc.__cause__, OSError) else exc
+    kind = UpstreamDropped if is_empty else UpstreamBroke
+    return kind(PEER_GONE if is_peer_gone(cause) else _NO_ANSWER)
 
 
 def _reason(exc: aiohttp.ClientError | OSError) -> str:
@@ -187,11 +191,18 @@ class HttpClient:
             body = _pieces(body)
         elif isinstance(body, tuple):
             body = _pieces(*body)
-        return await self._pool.session.request(
-            outgoing.method,
-            exact_url(self._base, outgoing.target),
-            headers=outgoing.headers,
-            data=body,
-            allow_redirects=False,
-            timeout=_timeout(silence),
-        )
+        try:
+            return await self._pool.session.request(
+                outgoing.method,
+                exact_url(self._base, outgoing.target),
+                headers=outgoing.headers,
+                data=body,
+                allow_redirects=False,
+                timeout=_timeout(silence),
+            )
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+            if self._pool.connector.has_received():
+                raise
+            raise NothingReceived from exc

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 import aiohttp
 
 from ...aiohttp_private.connector import FreshConnector, without_retries
+from ..signs_of_life import SignsOfLife
 from .sockets import open_socket
 
 # LM Studio's HTTP server (Node) closes an idle connection after 5 s. The gateway closes it first, because a
@@ -19,16 +17,25 @@ READ_BUFFER_BYTES = 16 * 1024
 
 
 class HttpPool:
-    """The owner of the client session. Enter it before use.
+    """The owner of the client session. Open it before use.
 
     A connection belongs to its address: after a reload, those of the old address end with their requests.
     """
 
     session: aiohttp.ClientSession
+    connector: FreshConnector
 
-    async def __aenter__(self) -> Self:
+    def __init__(self, signs: SignsOfLife) -> None:
+        """Each piece of data that is received is a sign of life."""
+        self._signs = signs
+
+    def open(self) -> None:
+        """Make the session; the event loop runs."""
+        self.connector = FreshConnector(
+            self._signs, keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket
+        )
         session = aiohttp.ClientSession(
-            connector=FreshConnector(keepalive_timeout=IDLE_SECONDS, socket_factory=open_socket),
+            connector=self.connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER_BYTES,
@@ -38,9 +45,6 @@ class HttpPool:
             trust_env=False,
         )
         self.session = without_retries(session)
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def close(self) -> None:
         await self.session.close()

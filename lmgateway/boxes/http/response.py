@@ -42,6 +42,12 @@ class UpstreamResponse:
         content = self._response.content
         return content.at_eof() and content.exception() is None
 
+    @property
+    def is_open(self) -> bool:
+        """True while LM Studio may still send something of it."""
+        connection = self._response.connection
+        return connection is not None and connection.protocol is not None
+
     async def read(self) -> bytes:
         """Return the next bytes, at least one; b"" at the end.
 

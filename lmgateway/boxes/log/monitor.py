@@ -24,9 +24,9 @@ class LogMonitor:
         self._following: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
 
-    def follow(self, config: LMStudio) -> None:
-        """Follow this configuration's log. If its source is unchanged, it is followed on without a gap."""
-        source = _source(config)
+    def follow(self, config: LMStudio | None) -> None:
+        """Follow this configuration's log, or none. An unchanged source is followed on without a gap."""
+        source = None if config is None else _source(config)
         if source == self._source:
             return
         if self._following is not None:

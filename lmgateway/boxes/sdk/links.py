@@ -35,14 +35,14 @@ class SdkLinks:
     on_lost: Callable[[], None] | None = None
 
     def __init__(self, config: LMStudio) -> None:
-        self._in_force = Origin.of(config)
+        self._in_force: Origin | None = Origin.of(config)
         self._uses: dict[Origin, _Use] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def prefer(self, config: LMStudio) -> None:
-        """Have this configuration in force. The links of others are closed after their last call."""
-        self._in_force = Origin.of(config)
+    def prefer(self, config: LMStudio | None) -> None:
+        """Have this configuration in force, or none. Other links are closed after their last call."""
+        self._in_force = None if config is None else Origin.of(config)
         for origin in list(self._uses):
             self._close_if_unused(origin)
 

@@ -8,27 +8,23 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 
-import msgspec
-
 from ... import __version__, settings
-from ...config import LMStudio
 from ...errors import ConfigError
 from ...observe.clock import unix_time
 from ...settings import destinations
-from .. import lm_studio_home, machine
+from .. import machine
 from ..options import read_settings
 from ..output import Coloured, say, say_json
 from . import (
+    boxes,
     clock,
     configuration,
     demo_gateway,
-    direct_access,
     exposure,
     firewall,
     installation,
     keys,
     listening,
-    lm_studio,
     service,
     storage,
 )
@@ -61,9 +57,8 @@ def doctor(options: argparse.Namespace) -> int:
 async def _examine(loaded: settings.Loaded) -> list[Finding]:
     config, networks = loaded.config, machine.lan_addresses()
     is_demo = await demo_gateway.runs(config)
-    studio, access, gateway, facts = await asyncio.gather(
-        lm_studio.examine(_with_its_token(loaded), config.models, is_needed=not is_demo),
-        direct_access.examine(config.lmstudio, networks, lm_studio_home.user_home()),
+    studios, gateway, facts = await asyncio.gather(
+        boxes.examine(loaded, networks, is_needed=not is_demo),
         _examine_gateway(loaded, networks, is_demo=is_demo),
         keys.read(loaded, runs=not is_demo),
     )
@@ -74,21 +69,12 @@ async def _examine(loaded: settings.Loaded) -> list[Finding]:
         *configuration.examine(loaded, has_named_keys=facts.exist, is_demo=is_demo),
         *exposure.examine(config, networks, needs_key=needs_key, is_container=machine.is_container()),
         *storage.examine(config.server.state_dir),
-        *studio,
-        *access,
+        *studios,
         *gateway,
         *keys.examine(facts, unix_time()),
         *service.examine(),
         *firewall.examine(config, networks),
     ]
-
-
-def _with_its_token(loaded: settings.Loaded) -> LMStudio:
-    """Return LM Studio's settings, without the token if it mustn't be sent there."""
-    lmstudio = loaded.config.lmstudio
-    if destinations.why_not_to_lm_studio(loaded) is None:
-        return lmstudio
-    return msgspec.structs.replace(lmstudio, api_token="")
 
 
 async def _examine_gateway(

@@ -14,6 +14,7 @@ from ...config import Config, LMStudio
 from ...errors import ConfigError
 from ...server.tls import server_context
 from ...settings import destinations, files, ownership
+from ...settings.boxes import table_of
 from .. import lm_studio_home
 from ..demo_key import DEMO_KEY
 from .findings import Finding
@@ -29,15 +30,15 @@ def examine(
 ) -> Iterator[Finding]:
     """Check the owner's key, LM Studio's log folder, the files' owners and permissions, and the certificate.
 
-    Also report variables that are probably misspelt, and a secret that isn't sent, because a less trusted
-    source names its receiver.
+    Also report variables that are probably misspelt, values that aren't used, and a secret that isn't sent,
+    because a less trusted source names its receiver.
     """
     sources = sorted(set(loaded.origins.values()) - {settings.DEFAULT_ORIGIN})
     origin = f"Settings come from {', '.join(sources)}" if sources else "All settings have their defaults"
     yield Finding.ok(_CHECK, f"{origin}. `lmgateway check` shows every setting.")
     if not (is_demo and loaded.config.auth.api_key == DEMO_KEY):
         yield from _key(loaded.config, has_named_keys=has_named_keys)
-    yield from _log(loaded.config.lmstudio)
+    yield from _logs(loaded.config)
     for path in _files_with_secrets(loaded):
         yield from _mode(path)
     for sentence in ownership.foreign_files(loaded):
@@ -46,7 +47,9 @@ def examine(
         )
     for variable in loaded.misspelt:
         yield Finding.warning(_CHECK, str(variable), f"Rename it to {variable.meant}, or remove it.")
-    for problem in (destinations.why_not_to_lm_studio(loaded), destinations.why_not_to_gateway(loaded)):
+    for sentence in loaded.ignored:
+        yield Finding.warning(_CHECK, sentence, "Remove it where it is set.")
+    for problem in (*destinations.why_not_to_lm_studios(loaded), destinations.why_not_to_gateway(loaded)):
         if problem is not None:
             yield Finding.problem(_CHECK, problem)
     try:
@@ -78,18 +81,34 @@ def _key(config: Config, *, has_named_keys: bool) -> Iterator[Finding]:
         yield Finding.warning(_CHECK, message, _MAKE_A_KEY)
 
 
-def _log(lmstudio: LMStudio) -> Iterator[Finding]:
-    if not lmstudio.log_monitoring:
-        return
+def _logs(config: Config) -> Iterator[Finding]:
+    readers: dict[Path, list[str]] = {}
+    for box, studio in config.studios.items():
+        if not studio.log_monitoring:
+            continue
+        for finding in _log(studio, table_of(config, box)):
+            yield finding.of_box(box, config)
+        if studio.log_dir:
+            readers.setdefault(Path(studio.log_dir).absolute(), []).append(box)
+    for boxes in readers.values():
+        if len(boxes) > 1:
+            message = (
+                f"The boxes {', '.join(boxes)} have one log_dir, so each shows the others' log as its own."
+            )
+            remedy = "Set log_dir only in the [boxes.NAME] of the box whose log it is."
+            yield Finding.warning(_CHECK, message, remedy)
+
+
+def _log(lmstudio: LMStudio, table: str) -> Iterator[Finding]:
     folder = lm_studio_home.log_folder(lm_studio_home.user_home())
     where = folder or "LM Studio's folder of server logs, which has a folder for each month"
-    remedy = f"Set lmstudio.log_dir to {where}."
+    remedy = f"Set {table}.log_dir to {where}."
     if not lmstudio.log_dir:
         if Origin.of(lmstudio).sdk_host is None:
             message = "LM Studio's log can't come over its SDK, which needs an http base_url without a path."
             yield Finding.warning(_CHECK, message, remedy)
     elif not os.path.isdir(lmstudio.log_dir):  # noqa: PTH112 - Path.is_dir() may raise PermissionError
-        yield Finding.warning(_CHECK, f"lmstudio.log_dir: {lmstudio.log_dir} isn't a folder.", remedy)
+        yield Finding.warning(_CHECK, f"{table}.log_dir: {lmstudio.log_dir} isn't a folder.", remedy)
 
 
 def _files_with_secrets(loaded: settings.Loaded) -> set[Path]:

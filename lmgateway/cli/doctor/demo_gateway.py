@@ -30,7 +30,9 @@ async def runs(config: Config) -> bool:
             return False
         ready = await get(session, f"{url}/health/ready", **{"X-API-Key": DEMO_KEY})
     used = "" if ready is None else str(ready.fields.get("lmstudio", {}).get("baseUrl", ""))
-    return used.startswith("http://127.0.0.1:") and used != str(config.lmstudio.base_url)
+    return used.startswith("http://127.0.0.1:") and used not in {
+        str(studio.base_url) for studio in config.studios.values()
+    }
 
 
 def describe(config: Config) -> Finding:

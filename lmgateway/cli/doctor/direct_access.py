@@ -25,8 +25,13 @@ _ELSEWHERE = (
 )
 
 
-async def examine(config: LMStudio, networks: Sequence[LanAddress], home: Path) -> list[Finding]:
-    """Report an LM Studio that serves the network and requires no token. `home` is the user's home folder."""
+async def examine(
+    config: LMStudio, networks: Sequence[LanAddress], home: Path, *, table: str = "lmstudio"
+) -> list[Finding]:
+    """Report an LM Studio that serves the network and requires no token. `home` is the user's home folder.
+
+    `table` has LM Studio's settings.
+    """
     base_url, host = config.base_url, config.base_url.host or ""
     own = {str(one.address) for one in networks}
     if not is_loopback(host):
@@ -36,7 +41,7 @@ async def examine(config: LMStudio, networks: Sequence[LanAddress], home: Path) 
             f"LM Studio serves the network at {base_url}, so clients can use it without the gateway's key."
         )
         if host in own:
-            remedy = f"{_BIND_TO_LOOPBACK}\nSet lmstudio.base_url to {base_url.with_host('127.0.0.1')}."
+            remedy = f"{_BIND_TO_LOOPBACK}\nSet {table}.base_url to {base_url.with_host('127.0.0.1')}."
             return [Finding.warning(_CHECK, message, remedy)]
         return [Finding.note(_CHECK, message, _ELSEWHERE)]
     place = await _open_place(base_url, sorted(own), home)

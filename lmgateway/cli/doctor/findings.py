@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from msgspec import structs
+
+from ...config import Config
 from ...schema.common import Message
 
 Level = Literal["ok", "note", "warning", "problem"]
@@ -36,6 +39,10 @@ class Finding(Message, frozen=True):
     @classmethod
     def problem(cls, check: str, message: str, remedy: str = "") -> Self:
         return cls(check, "problem", message, remedy)
+
+    def of_box(self, box: str, config: Config) -> Self:
+        """Return it with the box's name in front, if the configuration names boxes."""
+        return structs.replace(self, message=f"Box {box}: {self.message}") if config.boxes else self
 
 
 class Report(Message, frozen=True):

@@ -132,8 +132,9 @@ async def _same_configuration(session: aiohttp.ClientSession, config: Config) ->
         yield Finding.warning(_CHECK, "The running gateway's key differs from this configuration's.", _RELOAD)
         return
     used = ready.fields.get("lmstudio", {}).get("baseUrl")
-    if used is not None and used != str(config.lmstudio.base_url):
-        message = f"The running gateway uses LM Studio at {used}, not at {config.lmstudio.base_url}."
+    configured = [str(studio.base_url) for studio in config.studios.values()]
+    if used is not None and used not in configured:
+        message = f"The running gateway uses LM Studio at {used}, not at {' or '.join(configured)}."
         yield Finding.warning(_CHECK, message, _RELOAD)
 
 

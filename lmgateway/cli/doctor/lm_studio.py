@@ -2,92 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
+from collections.abc import Collection, Sequence
+
+from msgspec import Struct
+from yarl import URL
 
 from ...boxes import known_faults
 from ...boxes.sdk.calls import SdkCalls
 from ...boxes.sdk.links import SdkLinks
-from ...config import LMStudio
+from ...config import ONLY_BOX, LMStudio
 from ...errors import GatewayError
-from ...settings import paths
+from ...settings.destinations import is_this_machine
 from .. import discovery
 from ..advice import MAKE_A_TOKEN, START_LM_STUDIO, address_hints
-from . import clock
+from . import clock, waking
 from .findings import Finding
 
-_CHECK = "LM Studio"
+CHECK = "LM Studio"
 SECONDS = 5.0
 
 
-async def examine(config: LMStudio, profiles: Iterable[str] = (), *, is_needed: bool = True) -> list[Finding]:
-    """Connect to LM Studio as the gateway does, and check that it has each profile's model.
+class Examination(Struct, frozen=True):
+    """The findings, and the keys of the models on disk: none if they are unknown."""
+
+    findings: Sequence[Finding]
+    models: Sequence[str] = ()
+
+
+async def examine(
+    config: LMStudio, table: str = ONLY_BOX, addresses: Collection[URL] = (), *, is_needed: bool = True
+) -> Examination:
+    """Connect to LM Studio as the gateway does. `table` has its settings, `addresses` are those of all boxes.
 
     One that doesn't answer is no problem if it isn't needed yet.
     """
     result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
     if result.kind == "nothing":
-        search = await discovery.search(config.api_token)
+        if config.wake_mac and not result.is_machine_up:
+            return Examination([waking.asleep(config, CHECK, table)])
+        search = await _search(config, table)
         if search.server is None or search.server.base_url != config.base_url:
-            absent = _absent(config, search)
-            return [absent if is_needed else _not_needed(absent)]
+            absent = _absent(config, table, search, addresses)
+            return Examination([absent if is_needed else _not_needed(absent)])
         # It was started meanwhile.
         result = await discovery.probe(config.base_url, config.api_token, seconds=SECONDS)
+    if (mistake := await _mistake(config, table, result)) is not None:
+        return Examination([mistake])
+    findings = [*await _management(config, result), *clock.compare(CHECK, result.date)]
+    return Examination(findings, [model.id for model in result.models])
+
+
+async def _mistake(config: LMStudio, table: str, result: discovery.ProbeResult) -> Finding | None:
+    """Return what is wrong with the server that answers; None if it is LM Studio and takes the token."""
     if result.kind == "no_tls":
         message = f"The server at {config.base_url} doesn't use TLS."
-        return [Finding.problem(_CHECK, message, "Write http:// in lmstudio.base_url.")]
+        return Finding.problem(CHECK, message, f"Write http:// in {table}.base_url.")
     if result.kind == "other" and await discovery.is_gateway(config.base_url):
         message = f"The server at {config.base_url} is an lmgateway, not LM Studio."
-        return [Finding.problem(_CHECK, message, "Set lmstudio.base_url to LM Studio's own address.")]
+        return Finding.problem(CHECK, message, f"Set {table}.base_url to LM Studio's own address.")
     if result.kind == "other":
-        return [
-            Finding.warning(
-                _CHECK,
-                f"The server at {config.base_url} doesn't identify itself as LM Studio.",
-                "Check lmstudio.base_url. Behind a proxy without /lmstudio-greeting, only requests work.",
-            )
-        ]
+        return Finding.warning(
+            CHECK,
+            f"The server at {config.base_url} doesn't identify itself as LM Studio.",
+            f"Check {table}.base_url. Behind a proxy without /lmstudio-greeting, only requests work.",
+        )
     if result.refused:
-        state = "rejects lmstudio.api_token" if config.api_token else "requires an API token"
-        remedy = f"{MAKE_A_TOKEN}. Set it as lmstudio.api_token (LMSTUDIO_API_TOKEN)."
-        return [Finding.problem(_CHECK, f"LM Studio at {config.base_url} {state}.", remedy)]
-    return [
-        *await _management(config, result),
-        *_profiles(profiles, [model.id for model in result.models]),
-        *clock.compare("LM Studio", result.date),
-    ]
+        state = f"rejects {table}.api_token" if config.api_token else "requires an API token"
+        variable = " (LMSTUDIO_API_TOKEN)" if table == ONLY_BOX else ""
+        remedy = f"{MAKE_A_TOKEN}. Set it as {table}.api_token{variable}."
+        return Finding.problem(CHECK, f"LM Studio at {config.base_url} {state}.", remedy)
+    return None
 
 
-def _absent(config: LMStudio, search: discovery.SearchResult) -> Finding:
-    message = f"Nothing answers at {config.base_url}."
-    if search.server is not None:
+async def _search(config: LMStudio, table: str) -> discovery.SearchResult:
+    """Look for LM Studio on this machine, unless the box is known to be another one."""
+    if table != ONLY_BOX and not is_this_machine(config.base_url.raw_host or ""):
+        return discovery.SearchResult(None)
+    return await discovery.search(config.api_token)
+
+
+def _absent(
+    config: LMStudio, table: str, search: discovery.SearchResult, addresses: Collection[URL]
+) -> Finding:
+    message, base_url = f"Nothing answers at {config.base_url}.", f"{table}.base_url"
+    if search.server is not None and search.server.base_url not in addresses:
         return Finding.problem(
-            _CHECK,
+            CHECK,
             f"{message} LM Studio is at {search.server.base_url}.",
-            "Set lmstudio.base_url to that address.",
+            f"Set {base_url} to that address.",
         )
     if search.runs_without_server:
         return Finding.problem(
-            _CHECK, f"{message} LM Studio is running, but its server is stopped.", START_LM_STUDIO
+            CHECK, f"{message} LM Studio is running, but its server is stopped.", START_LM_STUDIO
         )
-    advice = (START_LM_STUDIO, "If it runs on another machine, check lmstudio.base_url.", *address_hints())
-    return Finding.problem(_CHECK, message, "\n".join(advice))
+    advice = (START_LM_STUDIO, f"If it runs on another machine, check {base_url}.", *address_hints(base_url))
+    return Finding.problem(CHECK, message, "\n".join(advice))
 
 
 def _not_needed(absent: Finding) -> Finding:
     message = f"{absent.message} The demo needs none; `lmgateway serve` does."
     return Finding.note(absent.check, message, absent.remedy)
-
-
-def _profiles(profiles: Iterable[str], models: Sequence[str]) -> Iterator[Finding]:
-    if not models:  # unknown
-        return
-    for name in profiles:
-        if name not in models:
-            near = get_close_matches(name, models, cutoff=0.4)
-            remedy = f"Similar names: {', '.join(near)}." if near else "`lmgateway models` shows the names."
-            message = f"{paths.write(('models', name))} is a profile for a model that LM Studio doesn't have."
-            yield Finding.note(_CHECK, message, remedy)
 
 
 async def _management(config: LMStudio, result: discovery.ProbeResult) -> list[Finding]:
@@ -98,12 +112,12 @@ async def _management(config: LMStudio, result: discovery.ProbeResult) -> list[F
         instances = await SdkCalls(config, links).loaded()
     except GatewayError as exc:
         message = f"LM Studio answers at {config.base_url}, but its models can't be managed. {exc.message}"
-        return [Finding.warning(_CHECK, message, "Requests to LM Studio still work.")]
+        return [Finding.warning(CHECK, message, "Requests to LM Studio still work.")]
     finally:
         await links.close()
     name = "LM Studio" if version is None else f"LM Studio {version}"
     faults = (*known_faults.of_version(version), *known_faults.of_instances(instances))
     return [
-        Finding.ok(_CHECK, f"{name} is at {config.base_url}{result.about_models}."),
-        *(Finding.warning(_CHECK, fault.message, fault.remedy) for fault in faults),
+        Finding.ok(CHECK, f"{name} is at {config.base_url}{result.about_models}."),
+        *(Finding.warning(CHECK, fault.message, fault.remedy) for fault in faults),
     ]

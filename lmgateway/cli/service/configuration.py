@@ -11,6 +11,7 @@ from msgspec import Struct
 from ... import settings
 from ...config import Config
 from ...errors import ConfigError
+from ...settings.boxes import table_of
 from .. import manual
 from . import toml_text
 from .places import CERTIFICATE_DROP_IN, DRAIN_DROP_IN, LOG_DROP_IN, SERVICE, Places
@@ -18,7 +19,7 @@ from .toml_text import Change
 
 _TLS = {"server.tls_cert": "tls.crt", "server.tls_key": "tls.key"}
 _CREDENTIALS = f"/run/credentials/{SERVICE}/"
-_PATHS = (*_TLS, "server.state_dir", "lmstudio.log_dir")
+_PATHS = (*_TLS, "server.state_dir")
 # A secret that was turned into a comment. Everybody can read the machine's configuration.
 _COMMENTED_OUT = r"^[ \t]*#[# \t]*(?:{})[ \t]*=[ \t]*([\"'])(?!\1).*\n?"
 # Of the units: TimeoutStopSec=40, and a margin to close what is open.
@@ -57,6 +58,7 @@ def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
     changes = [*(change for change, _ in moved), *_changes_of_paths(loaded, places)]
     secrets = {}
     if not places.is_user:
+        _check_tokens_of_boxes(loaded)
         secrets = {path: value for path in _secret_paths() if (value := str(loaded.value(path)))}
         names = "|".join(path.rpartition(".")[2] for path in _secret_paths())
         text = re.sub(_COMMENTED_OUT.format(names), "", text, flags=re.MULTILINE)
@@ -75,6 +77,19 @@ def make(loaded: settings.Loaded, places: Places) -> ServiceConfig:
     return ServiceConfig(edited, secrets, drop_ins, [about for _, about in moved])
 
 
+def _check_tokens_of_boxes(loaded: settings.Loaded) -> None:
+    """Raises ConfigError for a token that would stay in a file that every user reads."""
+    tokens = [f"{table_of(loaded.config, box)}.api_token" for box in loaded.config.boxes]
+    own = [token for token in tokens if (one := loaded.values[token]).value and not one.is_inherited]
+    problems = [
+        f"{token}: the machine's service has no private file for it. Remove it and set lmstudio.api_token, "
+        "which all boxes without one use, or install the service for one user, with --user"
+        for token in own
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
 def _secret_paths() -> Iterator[str]:
     return (path for path, setting in settings.SETTINGS.items() if setting.secret)
 
@@ -82,14 +97,14 @@ def _secret_paths() -> Iterator[str]:
 def _changes_of_sources(loaded: settings.Loaded) -> Iterator[tuple[Change, str]]:
     """Yield what .env and the environment set, which the service doesn't read."""
     for path, value in loaded.values.items():
-        if value.origin not in {settings.DEFAULT_ORIGIN, str(loaded.file)}:
+        if value.origin not in {settings.DEFAULT_ORIGIN, str(loaded.file)} and not value.is_inherited:
             yield toml_text.set_to(path, value.setting.literal(value.value)), f"{path} of {value.origin}"
 
 
 def _changes_of_paths(loaded: settings.Loaded, places: Places) -> Iterator[Change]:
     """Yield absolute paths, because the service starts in another folder."""
-    for path in _PATHS:
-        value, setting = str(loaded.value(path)), settings.SETTINGS[path]
+    for path in (*_PATHS, *_log_dirs(loaded)):
+        value, setting = str(loaded.value(path)), loaded.values[path].setting
         if not value:
             continue
         if not places.is_user and path in _TLS:
@@ -98,6 +113,12 @@ def _changes_of_paths(loaded: settings.Loaded, places: Places) -> Iterator[Chang
             yield Change(path, f"# systemd sets state_dir: {places.state}")
             continue
         yield toml_text.set_to(path, setting.literal(str(Path(value).absolute())))
+
+
+def _log_dirs(loaded: settings.Loaded) -> Iterator[str]:
+    for table in ("lmstudio", *(table_of(loaded.config, box) for box in loaded.config.boxes)):
+        if not loaded.values[path := f"{table}.log_dir"].is_inherited:
+            yield path
 
 
 def _drain(config: Config) -> str:
@@ -110,10 +131,14 @@ def _drain(config: Config) -> str:
 
 def _log(config: Config, places: Places) -> str:
     """Let the sandbox show LM Studio's log if that is in a home folder. The files' own modes still count."""
-    folder = Path(config.lmstudio.log_dir).absolute()
-    if not config.lmstudio.log_dir or not any(folder.is_relative_to(closed) for closed in places.closed):
+    folders = dict.fromkeys(
+        Path(studio.log_dir).absolute() for studio in config.studios.values() if studio.log_dir
+    )
+    hidden = [folder for folder in folders if any(folder.is_relative_to(closed) for closed in places.closed)]
+    if not hidden:
         return ""
-    return f"[Service]\n# lmstudio.log_dir\nProtectHome=tmpfs\nBindReadOnlyPaths=-{_escaped(folder)}\n"
+    lines = "".join(f"BindReadOnlyPaths=-{_escaped(folder)}\n" for folder in hidden)
+    return f"[Service]\n# lmstudio.log_dir\nProtectHome=tmpfs\n{lines}"
 
 
 def _certificate(config: Config, places: Places) -> dict[str, str]:

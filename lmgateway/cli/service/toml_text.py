@@ -10,8 +10,10 @@ from typing import Any
 from msgspec import Struct
 
 from ...errors import ConfigError
+from ...settings import paths
 
-_TABLE = re.compile(r"\s*\[\s*([\w-]+)\s*\]\s*(?:#.*)?")
+# Of a table with any name, but no array of tables.
+_TABLE = re.compile(r"\s*\[([^\[\]#]+)\]\s*(?:#.*)?")
 
 
 class Change(Struct, frozen=True):
@@ -23,7 +25,7 @@ class Change(Struct, frozen=True):
 
 
 def set_to(path: str, literal: str) -> Change:
-    return Change(path, f"{path.rpartition('.')[2]} = {literal}", literal)
+    return Change(path, f"{paths.parse(path)[-1]} = {literal}", literal)
 
 
 def edit(text: str, changes: Iterable[Change], name: str) -> str:
@@ -38,7 +40,7 @@ def edit(text: str, changes: Iterable[Change], name: str) -> str:
         except ValueError:
             is_right = False
         if not is_right:
-            table, _, setting = change.path.rpartition(".")
+            table, setting = _split(change.path)
             raise ConfigError(
                 [f"{name}: write {change.path} below [{table}], on a line of its own: {setting} = VALUE"]
             )
@@ -47,7 +49,7 @@ def edit(text: str, changes: Iterable[Change], name: str) -> str:
 
 def _changed(tables: dict[str, Any], change: Change) -> dict[str, Any] | None:
     """Return the file's content after the change; None if there is nothing to change."""
-    *outer, setting = change.path.split(".")
+    *outer, setting = paths.parse(change.path)
     table = tables
     for name in outer:
         table = table.setdefault(name, {})
@@ -58,11 +60,11 @@ def _changed(tables: dict[str, Any], change: Change) -> dict[str, Any] | None:
 
 
 def _with_line(text: str, change: Change) -> str:
-    table, _, setting = change.path.rpartition(".")
+    table, setting = _split(change.path)
     lines, here, header = text.splitlines(), "", -1
     for number, line in enumerate(lines):
         if match := _TABLE.fullmatch(line):
-            here = match[1]
+            here = _written(match[1])
             header = number if here == table else header
         elif line.lstrip().startswith("["):
             here = line
@@ -74,6 +76,20 @@ def _with_line(text: str, change: Change) -> str:
     else:
         lines.insert(header + 1, change.line)
     return _joined(lines)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """Return the table's path and the setting's name."""
+    *table, setting = paths.parse(path)
+    return paths.write(table), setting
+
+
+def _written(header: str) -> str:
+    """Return a header's path in the form of the settings' paths."""
+    try:
+        return paths.write(paths.parse(header))
+    except ValueError:
+        return header
 
 
 def _joined(lines: Iterable[str]) -> str:

@@ -79,7 +79,7 @@ async def unload(instance: Instance, box: Box, activity: Activity, count: Count 
     try:
         if count is not None and (counted := await count(instance)):
             return Unloaded("busy", counted)
-        with unloading(instance.model, name, activity):
+        with unloading(instance.model, name, box, activity):
             with suppress(ModelNotFound):  # somebody else has unloaded it
                 await box.sdk.unload(kind, name)
             if not await _leaves_list(name, box):
@@ -92,14 +92,14 @@ async def unload(instance: Instance, box: Box, activity: Activity, count: Count 
 
 
 @contextmanager
-def unloading(model: str, name: str, activity: Activity) -> Iterator[None]:
+def unloading(model: str, name: str, box: Box, activity: Activity) -> Iterator[None]:
     """Publish the events of an unload that is made inside."""
     with activity.operation("model_unload", model) as operation:
-        activity.events.publish(ModelUnloadStart(model_key=model, instance_id=name))
+        activity.events.publish(ModelUnloadStart(model_key=model, instance_id=name, box=box.name))
         yield
         total_ms = operation.elapsed_ms
         activity.events.publish(
-            ModelUnloadComplete(model_key=model, instance_id=name, total_time_ms=total_ms)
+            ModelUnloadComplete(model_key=model, instance_id=name, total_time_ms=total_ms, box=box.name)
         )
 
 

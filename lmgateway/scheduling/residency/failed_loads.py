@@ -10,6 +10,7 @@ from .hopeless import Hopeless
 from .rounds import Round
 from .shortage import Shortage
 from .upkeep import Upkeep
+from .wants import has_name
 
 
 class FailedLoads:
@@ -30,9 +31,9 @@ class FailedLoads:
                 # They wait for something else now.
                 self._round.let_in(self._round.line.dispatch(self._round.now))
             case "missing":
-                self._end(target, refusals.missing(model, words))
+                self._end(target, refusals.missing(model, words), may_be_elsewhere=not target.box)
             case "cancelled":
-                self._end(target, LoadCancelled(words))
+                self._end(target, LoadCancelled(words), may_be_elsewhere=self._is_a_copy(target))
             case "refused":
                 pass  # if requests wait for the model, it is loaded for them
             case "no_memory":
@@ -43,6 +44,16 @@ class FailedLoads:
                 error = refusals.load_failed(model, words)
                 self._hopeless.failures.add(model, error, self._round.now, of_memory=False)
 
-    def _end(self, target: Wanted, error: GatewayError) -> None:
-        self._hopeless.end(target, error)
+    def _end(self, target: Wanted, error: GatewayError, *, may_be_elsewhere: bool) -> None:
+        if may_be_elsewhere:  # its requests are refused only if no other box can run them
+            self._hopeless.failures.add(target.model, error, self._round.now, of_memory=False)
+        else:
+            self._hopeless.end(target, error)
         self._upkeep.give_up(target.model)  # it would be tried again and again
+
+    def _is_a_copy(self, target: Wanted) -> bool:
+        """True if another box has the model in memory, for the same requests."""
+        if target.box:
+            return False
+        everything = self._round.line.machines.instances.values()
+        return any(one.is_listed and has_name(one, target) for one in everything)

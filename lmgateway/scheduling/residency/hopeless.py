@@ -43,6 +43,10 @@ class Hopeless:
     def link_works(self) -> None:
         self._lost = None
 
+    def link_may_work(self) -> None:
+        """Take in that LM Studio answers again: from now on requests wait for the link."""
+        self._lost, self.retry_at = None, -inf
+
     def link_failed(self, words: str) -> None:
         self._lost = self._lost or (self._round.now, words)
         self.pause()

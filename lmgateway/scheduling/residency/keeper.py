@@ -38,6 +38,7 @@ from .effects import (
 from .origins import Origins
 from .ownership import Ownership
 from .residency import Residency
+from .rounds import Decision
 from .terms import ResidencyTerms
 from .unloads import Unloads
 
@@ -75,6 +76,7 @@ class Keeper:
         terms: ResidencyTerms,
     ) -> None:
         self.residency = Residency(box().name, line, terms)
+        self.residency.is_left_alone = lambda: box().is_left_alone
         self._line = line
         self._instances = instances
         self._scheduler = scheduler
@@ -93,12 +95,12 @@ class Keeper:
         await self._tasks.close()
         await self.unloads.close()
 
-    def decide(self, now: float) -> Iterable[Lease]:
-        """Begin what is to be done now; return the leases of requests that may run because of it."""
+    def decide(self, now: float) -> Decision:
+        """Begin what is to be done now, and return it."""
         decision = self.residency.decide(now)
         for effect in decision.effects:
             self._carry_out(effect)
-        return decision.leases
+        return decision
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -134,7 +136,9 @@ class Keeper:
     async def _load(self, load: Load) -> None:
         outcome: LoadedInstance | LoadFailure = LoadFailure("other", INTERNAL_FAILURE)
         try:
-            outcome = await calls.load(load.target, self._box(), self._profiles())
+            box = self._box()
+            box.used()
+            outcome = await calls.load(load.target, box, self._profiles())
         except Exception:
             logger.exception("loading %s failed", load.target.model)
         await self.load_ended(load, outcome)

@@ -50,7 +50,7 @@ class Loads:
 
     def answers(self, target: Wanted) -> bool:
         """True if a load in progress is for requests for this model."""
-        return any(_answers(loading, target) for loading in self._running)
+        return any(answers(loading, target) for loading in self._running)
 
     def begin(self, target: Wanted, kind: ModelType, origin: Origin) -> Load:
         now, load = self._round.now, Load(target, kind)
@@ -100,11 +100,11 @@ class Loads:
 
     def _waiting_for(self, loading: Wanted) -> Iterator[Waiter]:
         for group in self._round.line.waiting.groups():
-            if _answers(loading, target_of(group[0].ticket)):
+            if answers(loading, target_of(group[0].ticket)):
                 yield group[0]
 
 
-def _answers(loading: Wanted, target: Wanted) -> bool:
+def answers(loading: Wanted, target: Wanted) -> bool:
     """True if the instance of this load will answer requests for this model."""
     if target.instance is None or loading.instance == target.instance:
         return loading.model == target.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ...schema.queue import QueueInstance, Swap
 from ..durations import Durations
@@ -15,9 +15,9 @@ from .swaps import Swap as SwapInProgress
 def loading_instances(residency: Residency) -> Iterator[QueueInstance]:
     """Yield what is being loaded, as the instances that there will be."""
     for loading in residency.loads:
-        box, model, instance = loading.load.target
+        model, instance = loading.load.target.model, loading.load.target.instance
         yield QueueInstance(
-            box=box,
+            box=residency.box,
             instance=instance or model,
             model=model,
             state="loading",
@@ -30,11 +30,13 @@ def loading_instances(residency: Residency) -> Iterator[QueueInstance]:
         )
 
 
-def swap_report(residency: Residency, now: float, durations: Durations) -> Swap | None:
+def swap_report(residencies: Iterable[Residency], now: float, durations: Durations) -> Swap | None:
     """Return the swap in progress that began first."""
-    swap = min(residency.swaps, key=lambda one: one.since, default=None)
-    if swap is None:
+    swaps = ((swap, residency) for residency in residencies for swap in residency.swaps)
+    first = min(swaps, key=lambda one: one[0].since, default=None)
+    if first is None:
         return None
+    swap, residency = first
     expected = _seconds_left(swap, residency, now, durations)
     return Swap(
         from_=swap.from_model,

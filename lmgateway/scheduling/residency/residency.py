@@ -6,42 +6,48 @@ what is to be done, and is told what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ...schema.common import ModelType
 from ...schema.queue import Origin
 from ..line import Line
 from ..slots import Instance
-from ..tickets import Ticket, Wanted
-from ..waiting import Reason
+from ..tickets import Wanted
 from .effects import Load, Loaded, LoadFailure, LoadOutcome, Unloaded
 from .failed_loads import FailedLoads
 from .hopeless import Hopeless
 from .leaving import Leaving
 from .loading import Loading, Loads
+from .prospects import Prospects
 from .room import Room
 from .rounds import Decision, Round
 from .shortage import Shortage
 from .swaps import Swap, Swaps
 from .terms import ResidencyTerms
 from .upkeep import Upkeep
-from .wants import Want, find_wants, is_for
+from .wants import Want, find_absent, find_wants
 
 
 class Residency:
-    """The owner of what is loaded and unloaded on one box, and of its instances' origins."""
+    """The owner of what is loaded and unloaded on one box, and of its instances' origins.
+
+    `concerns` as for find_wants. While `is_left_alone`, nothing is done that no request waits for.
+    """
 
     def __init__(self, box: str, line: Line, terms: ResidencyTerms) -> None:
         self.terms = terms
-        self._box = box
+        self.box = box
         self._line = line
         self._round = Round(line)
         self._leaving = Leaving(self._round)
         self._loads = Loads(self._round, box)
         self._swaps = Swaps(self._round, self._leaving, self._loads)
         self._room, self._hopeless = Room(line, box, terms), Hopeless(self._round)
+        self.concerns: Callable[[Wanted], bool] = lambda target: target.box == box
+        self.is_left_alone: Callable[[], bool] = lambda: False
         self.shortage = Shortage(self._round, self._room, self._hopeless)
         self._upkeep = Upkeep(self._round, self._room, self._leaving, self._hopeless, self.shortage)
+        self.prospects = Prospects(self._room, self._loads, self._swaps, self._hopeless, self.shortage)
         self._failed = FailedLoads(self._round, self._hopeless, self.shortage, self._upkeep)
         # What was in memory at the last decision, and whether the gateway might have unloaded it.
         self._seen: dict[Instance, bool] = {}
@@ -75,15 +81,6 @@ class Residency:
         """Return the instances that may go at once for a load that finds no memory; `passing` as for Room."""
         return self._room.spare(passing)
 
-    @property
-    def absence(self) -> Reason:
-        """What a request waits for whose model isn't in memory."""
-        return "model" if self._hopeless.has_link else "box"
-
-    def is_leaving(self, ticket: Ticket) -> bool:
-        """True if a request's model is in memory, and is to be unloaded."""
-        return any(one.state != "resident" and is_for(ticket, one) for one in self._room.instances())
-
     # ── Events ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def change_terms(self, terms: ResidencyTerms) -> None:
@@ -100,7 +97,8 @@ class Residency:
         self.shortage.start_over()
 
     def came_up(self) -> None:
-        """Have the pinned models loaded: LM Studio was started."""
+        """Have the pinned models loaded: LM Studio was started, or answers again."""
+        self._hopeless.link_may_work()
         self._upkeep.came_up()
 
     def begin_load(self, target: Wanted, kind: ModelType, origin: Origin, now: float) -> Load:
@@ -191,12 +189,13 @@ class Residency:
         if self._hopeless.refuse(wants, self._room, self._loads):
             wants = self._wants()  # another one may be the next in turn
         loading = (one.load.target for one in self._loads)
-        self.shortage.keep([*(want.target for want in wants), *loading, *self._upkeep.targets])
+        absent = find_absent(self._line, self.box, self._is_there) if self.terms.enabled else ()
+        self.shortage.keep([*absent, *loading, *self._upkeep.targets])
         if self._swaps.settle(wants, self._room):
             wants = self._wants()
         for want in sorted(wants, key=lambda one: not self._swaps.is_for(one.target)):
             self._serve(want)
-        if self.terms.enabled:
+        if self.terms.enabled and not self.is_left_alone():
             if not (self._loads or self._swaps.current) and (pin := self._upkeep.next_pin()) is not None:
                 self._load(*pin)
             self._upkeep.unload_idle()
@@ -239,7 +238,7 @@ class Residency:
     def _wants(self) -> list[Want]:
         if not self.terms.enabled:
             return []
-        return find_wants(self._line, self._box, self._round.now, self._is_there)
+        return find_wants(self._line, self._round.now, self.concerns, self._is_there)
 
     def _is_there(self, target: Wanted) -> bool:
         """True if a model is in memory, or is being loaded."""

@@ -10,7 +10,7 @@ from ..line import Line
 from ..slots import Instance
 from ..tickets import Wanted
 from .terms import ResidencyTerms
-from .wants import is_for
+from .wants import has_name, is_for
 
 
 class Room:
@@ -18,21 +18,24 @@ class Room:
 
     def __init__(self, line: Line, box: str, terms: ResidencyTerms) -> None:
         self.terms = terms
-        self._line = line
+        self.line = line
         self.box = box
         # Idle instances of others which LM Studio would unload by itself: they go for lack of memory.
         self.passing: frozenset[str] = frozenset()
 
     def instances(self) -> list[Instance]:
         """Return what is in memory."""
-        everything = self._line.machines.instances.values()
+        everything = self.line.machines.instances.values()
         return [one for one in everything if one.is_listed and one.id.box == self.box]
 
     def has(self, target: Wanted) -> bool:
         """True if an instance is in memory that answers requests for this model, also one that leaves it."""
-        if target.instance is not None:
-            return any(one.id.name == target.instance for one in self.instances())
-        return any(one.model == target.model for one in self.instances())
+        return any(has_name(one, target) for one in self.instances())
+
+    @property
+    def running(self) -> int:
+        """How many requests of the gateway run on the box."""
+        return self.line.machines.running_on(self.box)
 
     # ── By number ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -71,7 +74,7 @@ class Room:
         """True if nothing runs on an instance and nobody waits for it."""
         if not self.is_done(instance):
             return False
-        return not any(is_for(group[0].ticket, instance) for group in self._line.waiting.groups())
+        return not any(is_for(group[0].ticket, instance) for group in self.line.waiting.groups())
 
     def victim(self, kind: ModelType) -> Instance | None:
         """Return the instance that goes first for another model: the least recently used one.

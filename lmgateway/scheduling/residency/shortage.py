@@ -33,6 +33,10 @@ class Shortage:
     def __contains__(self, target: Wanted) -> bool:
         return target in self._waiting
 
+    def is_of(self, model: str) -> bool:
+        """True if a load of this model has found no memory, and is to be tried once more."""
+        return any(target.model == model for target in self._waiting)
+
     def unloaded(self) -> None:
         """Take in that an instance was unloaded now."""
         self._unloaded_at = self._round.now

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ...schema.common import ModelType
@@ -36,13 +36,24 @@ def target_of(ticket: Ticket) -> Wanted:
 
 def is_for(ticket: Ticket, instance: Instance) -> bool:
     """True if a request may run on an instance."""
-    if ticket.instance is not None:
-        return ticket.instance == instance.id.name
-    return ticket.model == instance.model
+    wanted = target_of(ticket)
+    return wanted.allows(instance.id.box) and has_name(instance, wanted)
 
 
-def find_wants(line: Line, box: str, now: float, is_there: Callable[[Wanted], bool]) -> list[Want]:
-    """Return what is wanted on a box that isn't there, the next in turn first."""
+def has_name(instance: Instance, wanted: Wanted) -> bool:
+    """True if an instance answers to the wanted name, on whichever box it is."""
+    if wanted.instance is None or (not wanted.box and wanted.instance == wanted.model):
+        return instance.model == wanted.model
+    return instance.id.name == wanted.instance
+
+
+def find_wants(
+    line: Line, now: float, concerns: Callable[[Wanted], bool], is_there: Callable[[Wanted], bool]
+) -> list[Want]:
+    """Return what is wanted on a box that isn't there, the next in turn first.
+
+    `concerns` returns whether the requests for a target run on this box, or are to run there.
+    """
     if line.waiting:
         line.accounts.advance(now)  # who is next in turn depends on what has run until now
     heads: dict[Wanted, _Heads] = {}
@@ -50,7 +61,7 @@ def find_wants(line: Line, box: str, now: float, is_there: Callable[[Wanted], bo
     for group in line.waiting.groups():
         waiter = group[0]
         target = target_of(waiter.ticket)
-        if target.box != box:
+        if not concerns(target):
             continue
         order = line.order(waiter, now)
         if waiter.reason != "key_limit" and (first is None or order < first[0]):
@@ -61,6 +72,14 @@ def find_wants(line: Line, box: str, now: float, is_there: Callable[[Wanted], bo
     return [
         Want(target, head.kind, head.since, first is not None and first[1] == target) for target, head in turn
     ]
+
+
+def find_absent(line: Line, box: str, is_there: Callable[[Wanted], bool]) -> Iterator[Wanted]:
+    """Yield what is wanted that isn't there, and may run on this box: it may be loaded on another one."""
+    for group in line.waiting.groups():
+        target = target_of(group[0].ticket)
+        if target.allows(box) and not is_there(target):
+            yield target
 
 
 def _merged(known: _Heads | None, order: Order, waiter: Waiter) -> _Heads:

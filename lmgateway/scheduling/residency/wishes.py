@@ -106,7 +106,7 @@ class Wishes:
             return
         known = box.catalogue.find(identifier)
         model = identifier if known is None else known.key
-        with calls.unloading(model, identifier, self._activity), suppress(ModelNotFound):
+        with calls.unloading(model, identifier, box, self._activity), suppress(ModelNotFound):
             await box.sdk.unload(kind, identifier)
 
     def _find(self, identifier: str, box: Box) -> Instance | None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from ...errors import Conflict, LoadCancelled, ModelNotFound, StateNotSaved, UpstreamSilent
+from ...errors import (
+    BoxAsleep,
+    BoxNotFound,
+    Conflict,
+    LoadCancelled,
+    ModelNotFound,
+    StateNotSaved,
+    UpstreamSilent,
+)
 from .. import admin
 from . import examples
 from .error_kinds import OF_JSON_BODIES, OF_MODELS, OF_STUDIO_CALLS
@@ -18,6 +26,10 @@ ADMIN_OPERATIONS = (
         scope="models",
         tag=TAG,
         summary="List the models in memory and on disk",
+        description=(
+            "The models of all LM Studios. One of several that doesn't answer, and one that is left alone "
+            "because it is idle, has those that were known last. While it is down, none are in its memory."
+        ),
         answers={200: answer("The models in memory, and those on disk.", examples.MODELS)},
         raises=OF_STUDIO_CALLS,
     ),
@@ -33,13 +45,22 @@ ADMIN_OPERATIONS = (
             "its progress. The load goes on if the client disconnects. If the same load is in progress, "
             "the request waits for it. If the model is in memory already, the answer is its instance, and "
             "`message` says so; it is 409 if the request has other settings than the instance. "
-            "`instanceId` or `another` loads the model once more."
+            "`instanceId` or `another` loads the model once more. Without a `box` it is loaded where a "
+            "request for it would have it loaded."
         ),
         body=json_of(examples.LOAD),
         answers={
             200: answer("The instance in memory, and the settings that LM Studio applied.", examples.LOADED)
         },
-        raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, LoadCancelled, StateNotSaved),
+        raises=(
+            *OF_JSON_BODIES,
+            *OF_MODELS,
+            BoxNotFound,
+            BoxAsleep,
+            Conflict,
+            LoadCancelled,
+            StateNotSaved,
+        ),
     ),
     Operation(
         "POST",
@@ -51,7 +72,7 @@ ADMIN_OPERATIONS = (
         description="Requests that wait for the load are answered with 409.",
         body=json_of(examples.INSTANCE),
         answers={200: answer("The load that was cancelled.", examples.LOAD_CANCELLED)},
-        raises=(*OF_JSON_BODIES, ModelNotFound, Conflict, UpstreamSilent),
+        raises=(*OF_JSON_BODIES, ModelNotFound, BoxNotFound, Conflict, UpstreamSilent),
     ),
     Operation(
         "POST",
@@ -61,8 +82,9 @@ ADMIN_OPERATIONS = (
         tag=TAG,
         summary="Unload a model",
         description=(
-            "Without an `instanceId`, all instances of the model are unloaded; `modelKey` may also be its "
-            "path, or the identifier of an instance. An instance gets no new requests, and is unloaded "
+            "Without an `instanceId`, all instances of the model are unloaded, and without a `box` on all "
+            "LM Studios that are up; `modelKey` may also be its path, or the identifier of an instance. An "
+            "instance gets no new requests, and is unloaded "
             "when those that run on it have ended. If that takes longer than `drainSeconds`, the response "
             "is 409 and the instance stays. It stays too if the client disconnects before that. `force` "
             "ends what runs. If the active model is unloaded, no model is active until another one is "
@@ -73,7 +95,7 @@ ADMIN_OPERATIONS = (
             200: answer("What was unloaded, and how long it took.", examples.UNLOADED),
             404: answer("No loaded instance has this name.", examples.NOT_UNLOADED),
         },
-        raises=(*OF_JSON_BODIES, *OF_MODELS, Conflict, StateNotSaved),
+        raises=(*OF_JSON_BODIES, *OF_MODELS, BoxNotFound, Conflict, StateNotSaved),
     ),
     Operation(
         "POST",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...access.cors import PageRefused
 from ...errors import (
     BadRequest,
+    BoxAsleep,
     ContentTooLarge,
     ContextLengthExceeded,
     EndpointNotFound,
@@ -73,6 +74,7 @@ OF_PROXIED: Kinds = (
     KeyQueueFull,
     WaitExpired,
     ModelBlocked,
+    BoxAsleep,
     LoadFailed,
     LoadCancelled,
     ContextLengthExceeded,

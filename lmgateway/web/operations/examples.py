@@ -91,7 +91,9 @@ MODELS = ModelList(
             idle_limit_ms=3_600_000,
         ),
     ),
-    downloaded=(DownloadedModelReport(**structs.asdict(_ON_DISK), aliases=("gpt-4o",), pinned=False),),
+    downloaded=(
+        DownloadedModelReport(**structs.asdict(_ON_DISK), aliases=("gpt-4o",), pinned=False, boxes=(BOX,)),
+    ),
 )
 LOAD = LoadRequest(
     model_key=MODEL,
@@ -103,6 +105,7 @@ LOADED = LoadAnswer(
     model_key=MODEL,
     instance_id=None,
     identifier=MODEL,
+    box=BOX,
     activated=True,
     total_time_ms=3120,
     load_config={"contextLength": 8192, "flashAttention": True},

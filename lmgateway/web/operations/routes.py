@@ -9,6 +9,7 @@ from ...traffic.target import PROXIED_PREFIXES
 from ..proxy import proxy
 from .admin import ADMIN_OPERATIONS
 from .areas import Areas, studio_area
+from .boxes import BOX_OPERATIONS
 from .debug import DEBUG_OPERATIONS
 from .keys import KEY_OPERATIONS
 from .operation import Operation
@@ -19,6 +20,7 @@ from .usage import USAGE_OPERATIONS
 
 OWN_OPERATIONS: tuple[Operation, ...] = (
     *ADMIN_OPERATIONS,
+    *BOX_OPERATIONS,
     *KEY_OPERATIONS,
     *USAGE_OPERATIONS,
     *DEBUG_OPERATIONS,

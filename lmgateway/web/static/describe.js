@@ -1,5 +1,6 @@
 // Describes an event in one line.
 
+import { onBox } from "./boxes.js";
 import { count, duration, speed } from "./format.js";
 
 const HIDDEN = new Set(["timestamp", "requestId", "message"]);
@@ -26,12 +27,16 @@ const SENTENCES = {
       data.tokensPerSecond && `${speed(data.tokensPerSecond)} tokens/s`,
       data.ttftMs && `first token after ${duration(data.ttftMs)}`,
       data.queuedMs && `${duration(data.queuedMs)} in line`,
+      onBox(data.box),
       duration(data.totalTimeMs),
       data.mended && `mended: ${data.mended.join(", ")}`,
     ),
+  box_state: (data) => `${data.box} is ${BOX_STATES[data.state] ?? data.state}: ${data.reason}`,
   key_changed: (data) => `${data.key} ${CHANGES[data.change]}`,
   error: (data) => parts(data.operation, data.modelKey, data.error),
 };
+
+const BOX_STATES = { up: "up", down: "down", waking: "being woken up", draining: "draining" };
 
 const WAITS_FOR = {
   slot: "for a free slot",
@@ -65,8 +70,8 @@ export function describe({ name, data }) {
   return SENTENCES[name]?.(data) ?? data.message ?? fields(data);
 }
 
-function model({ modelKey, instanceId }) {
-  return instanceId ? `${modelKey} as ${instanceId}` : modelKey;
+function model({ modelKey, instanceId, box }) {
+  return [modelKey, instanceId && `as ${instanceId}`, onBox(box)].filter(Boolean).join(" ");
 }
 
 function parts(...texts) {

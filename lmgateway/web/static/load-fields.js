@@ -5,13 +5,14 @@ import { make } from "./dom.js";
 import { Fields, folded, objectOf } from "./fields.js";
 import { count } from "./format.js";
 
+const HIDDEN = new Set(["modelKey", "box"]);
 const ABOUT_ANOTHER = "It is in memory already. To change its settings, unload it first. Another instance takes as much memory again.";
 
 export class LoadFields extends Fields {
   /** `settings` are the fields of the API's request. */
   constructor(model, settings, isLoaded) {
     super("load");
-    const applicable = settings.filter(({ path, types }) => path !== "modelKey" && (!types?.length || types.includes(model.type)));
+    const applicable = settings.filter(({ path, types }) => !HIDDEN.has(path) && (!types?.length || types.includes(model.type)));
     applicable.sort((one, other) => rankOf(one) - rankOf(other));
     const boxes = new Map(applicable.filter(isBox).map((field) => [field.path, field]));
     const groups = new Map([[undefined, group()]]);

@@ -1,5 +1,6 @@
 // Renders what a model has in memory: its instances, and its loads in progress.
 
+import { onBox } from "./boxes.js";
 import { actionButton, make, setText } from "./dom.js";
 import { count, duration, percent, plural, roughly } from "./format.js";
 
@@ -61,7 +62,7 @@ function updateLoaded(node, model, displayName, isOnly) {
   const name = own ?? (isOnly ? null : model.identifier);
   const waiting = isOnly && model.waiting > 0 && `${count(model.waiting)} waiting`;
   setText(node.querySelector(".use"), [name, ...useOf(model), waiting].filter(Boolean).join(" · "));
-  setText(node.querySelector(".sub"), [context, ORIGINS[model.origin], stayOf(model)].filter(Boolean).join(" · "));
+  setText(node.querySelector(".sub"), [onBox(model.box), context, ORIGINS[model.origin], stayOf(model)].filter(Boolean).join(" · "));
   showBadge(node, ".badge.active", model.active && "Active");
   showBadge(node, ".badge.state", BADGES[model.state]);
   const [activate, unload] = [node.querySelector("button.activate"), node.querySelector("button.unload")];

@@ -1,6 +1,7 @@
 // The models on disk and in memory, the loads in progress, and the actions on them.
 
 import { ApiError, call } from "./api.js";
+import { onBox } from "./boxes.js";
 import { byId, setText } from "./dom.js";
 import { askHowToLoad } from "./load-dialog.js";
 import { showModels } from "./models-view.js";
@@ -60,8 +61,8 @@ export class Models {
   queueChanged({ instances, waiting, swap }) {
     this.#swap = swap;
     this.#isLive = true;
-    const known = new Map(instances.map((one) => [one.instance, one]));
-    const loaded = this.#listing?.loaded.map((model) => withReport(model, known.get(model.identifier), waiting));
+    const known = new Map(instances.map((one) => [`${one.box}/${one.instance}`, one]));
+    const loaded = this.#listing?.loaded.map((model) => withReport(model, known.get(`${model.box}/${model.identifier}`), waiting));
     if (loaded) this.#listing = { ...this.#listing, loaded };
     this.#show();
   }
@@ -162,9 +163,9 @@ export class Models {
     await this.#do("load/cancel", { modelKey: load.modelKey, instanceId: load.instanceId ?? undefined });
   }
 
-  async unload({ modelKey, identifier, displayName }) {
-    const body = { modelKey, instanceId: identifier };
-    const running = await this.#runningOn(identifier);
+  async unload({ modelKey, identifier, displayName, box }) {
+    const body = { modelKey, instanceId: identifier, box: onBox(box) ? box : undefined };
+    const running = await this.#runningOn(identifier, box);
     if (running === 0) return this.#do("unload", body);
     const settings = await this.#schema.fieldsOf("/admin/models/unload").catch(() => []);
     const how = await askHowToUnload(identifier === modelKey ? displayName : identifier, running, settings);
@@ -173,14 +174,14 @@ export class Models {
   }
 
   // The line knows it now; the page may not have asked since a request began.
-  async #runningOn(identifier) {
+  async #runningOn(identifier, box) {
     try {
       if (this.#isLive) this.queueChanged(await call("GET", "debug/queue"));
       else await this.#refresh();
     } catch {
       // What the page knows has to do.
     }
-    return this.#listing?.loaded.find((model) => model.identifier === identifier)?.running ?? 0;
+    return this.#listing?.loaded.find((model) => model.identifier === identifier && model.box === box)?.running ?? 0;
   }
 
   activate({ modelKey, identifier, type }) {

@@ -2,6 +2,7 @@
 // request runs or the models in memory change.
 
 import { call } from "./api.js";
+import { onBox } from "./boxes.js";
 import { askToCancel } from "./cancel-dialog.js";
 import { answeredBy, clientOf, whoOf } from "./describe.js";
 import { actionButton, byId, make, reconcile, setText } from "./dom.js";
@@ -67,8 +68,8 @@ const isChanging = ({ instances, swap }) => swap !== null || instances.some(({ s
 /** Show the requests that LM Studio has, and those that wait in line; null if they are unknown. */
 function showRunning(requests, queue, caller) {
   const inLine = new Set(queue.waiting.map((one) => one.requestId));
-  const gpuMs = new Map(queue.running.map((one) => [one.requestId, one.gpuMs]));
-  const running = (requests ?? []).filter((one) => !(inLine.has(one.requestId) && one.phase === "waiting")).map((one) => ({ ...one, gpuMs: gpuMs.get(one.requestId) }));
+  const leases = new Map(queue.running.map((one) => [one.requestId, one]));
+  const running = (requests ?? []).filter((one) => !(inLine.has(one.requestId) && one.phase === "waiting")).map((one) => ({ ...one, gpuMs: leases.get(one.requestId)?.gpuMs, box: leases.get(one.requestId)?.box }));
   const lingering = queue.running.filter((one) => one.phase === "lingering");
   const mayCancel = (one) => caller.has("admin") || (caller.has("inference") && one.key === caller.name);
   const cancelOf = (one) => (one.method && mayCancel(one) ? cancelButton(one) : "");
@@ -113,7 +114,7 @@ function updateRunning(node, one) {
   updateName(node, whoOf(one), one.model ?? one.servedModel ?? "no model");
   setText(node.querySelector(".phase"), phaseOf(one));
   const used = one.gpuMs !== undefined && `${duration(one.gpuMs)} of the GPU`;
-  const details = [answeredBy(one), one.method && duration(one.elapsedMs), used, one.method && `${one.method} ${one.path}`, clientOf(one)];
+  const details = [answeredBy(one), onBox(one.box), one.method && duration(one.elapsedMs), used, one.method && `${one.method} ${one.path}`, clientOf(one)];
   setText(node.querySelector(".sub"), details.filter(Boolean).join(" · "));
   node.dataset.phase = one.phase;
   const bar = node.querySelector("progress");

@@ -2,6 +2,7 @@
 
 import { call, request } from "./api.js";
 import { showConfig } from "./config-view.js";
+import { showBoxes } from "./boxes.js";
 import { copyButton } from "./copying.js";
 import { openDialog } from "./dialog.js";
 import { byId, make, setText } from "./dom.js";
@@ -28,6 +29,7 @@ export class System {
   async #refresh() {
     await Promise.all([
       this.#ask("debug/system", "system-mistake", showSystem),
+      this.#isAdmin && this.#ask("admin/boxes", "boxes-mistake", ({ boxes }) => showBoxes(boxes)),
       this.#isAdmin && this.#ask("admin/config", "config-mistake", ({ settings }) => showConfig((this.#settings = settings))),
     ]);
   }

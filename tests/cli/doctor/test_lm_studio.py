@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -13,7 +14,9 @@ from aiohttp import web
 from yarl import URL
 
 from lmgateway.cli import discovery
-from lmgateway.cli.doctor.lm_studio import examine
+from lmgateway.cli.doctor import lm_studio
+from lmgateway.cli.doctor.boxes import missing_models
+from lmgateway.cli.doctor.findings import Finding
 from lmgateway.config import LMStudio
 from lmgateway.simulator import Simulator, Switches
 from tests.cli.doctor.conftest import messages
@@ -24,6 +27,10 @@ from tests.support.upstream import ScriptedUpstream, answer
 TOKEN = "sk-lm-ABCDEFGH:ABCDEFGHIJKLMNOPQRST"
 NOWHERE = URL("http://127.0.0.1:9")
 LLM, EMBEDDING = "qwen2.5-7b-instruct", "text-embedding-nomic-embed-text-v1.5"
+
+
+async def examine(config: LMStudio) -> Sequence[Finding]:
+    return (await lm_studio.examine(config)).findings
 
 
 @pytest.mark.parametrize(
@@ -45,7 +52,8 @@ async def test_token(studio: tuple[Simulator, str], token: str, level: str, mess
 async def test_profiles_of_models_that_are_not_there(studio: tuple[Simulator, str]) -> None:
     """A profile under a misspelt name would never be in force, and nothing else would say so."""
     profiles = ("qwen2.5-7b-instruct", "qwen2.5-7b-instrukt", "zzz")
-    _, *notes = await examine(LMStudio(base_url=URL(studio[1])), profiles)
+    examination = await lm_studio.examine(LMStudio(base_url=URL(studio[1])))
+    notes = list(missing_models(profiles, [examination.models]))
     assert messages(notes) == [
         ("note", 'models."qwen2.5-7b-instrukt" is a profile for a model that LM Studio doesn\'t have.'),
         ("note", "models.zzz is a profile for a model that LM Studio doesn't have."),

@@ -46,6 +46,17 @@ NOBODY = pwd.getpwnam("nobody")
             set_to("server.port", "1"),
             "[models.auth]\nx = 1\n\n[server]\nport = 1\n",
         ),
+        (
+            '[boxes . "a.b"]\nx = 1\n[boxes.c] # here\nx = 2\n',
+            set_to('boxes."a.b".x', "3"),
+            '[boxes . "a.b"]\nx = 3\n[boxes.c] # here\nx = 2\n',
+        ),
+        (
+            "[boxes.a]\ny = 1\n[boxes.c]\nx = 2\n",
+            set_to("boxes.a.x", "3"),
+            "[boxes.a]\nx = 3\ny = 1\n[boxes.c]\nx = 2\n",
+        ),
+        ("[[a]]\nx = 1\n", set_to("b.x", "3"), "[[a]]\nx = 1\n\n[b]\nx = 3\n"),
         ('[auth]\n#api_key = ""\n', set_to("auth.api_key", '"b"'), '[auth]\napi_key = "b"\n#api_key = ""\n'),
     ],
 )

@@ -59,7 +59,8 @@ class Machine:
         # How many requests of a key may run at once.
         self.limits: dict[str, int] = {}
         self.line = Line(
-            terms=lambda key: Terms(1.0, self.limits.get(key)), assume=lambda one: self.residency.absence
+            terms=lambda key: Terms(1.0, self.limits.get(key)),
+            assume=lambda one: self.residency.prospects.absence,
         )
         self.residency = Residency(BOX, self.line, self.terms)
         self.now = 0.0

@@ -77,9 +77,8 @@ class RandomBox:
         self._moment = (0.0, 0)
 
     def _assume(self, one: Ticket) -> object:
-        return (
-            self.residency.absence if self.terms.enabled or self.residency.is_leaving(one) else assumed(one)
-        )
+        prospects = self.residency.prospects
+        return prospects.absence if self.terms.enabled or prospects.is_leaving(one) else assumed(one)
 
     # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────
 

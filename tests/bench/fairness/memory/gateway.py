@@ -24,7 +24,7 @@ class Gateway:
 
     def __init__(self, slots: int = 4) -> None:
         self._slots = slots
-        self._line = Line(assume=lambda one: self._residency.absence)
+        self._line = Line(assume=lambda one: self._residency.prospects.absence)
         self._residency = Residency(_BOX, self._line, ResidencyTerms())
         self._requests: dict[Ticket, Request] = {}
         self._tickets: dict[Request, Ticket] = {}
