@@ -32,7 +32,7 @@ class RandomStation:
 
     def __init__(self, name: str, line: Line, disk: Iterable[str], terms: ResidencyTerms) -> None:
         self.name, self.disk, self.box = name, set(disk), FakeBox()
-        self.has_residency, self.overslept = True, False
+        self.has_residency, self.overslept_at = True, -inf
         self.residency = Residency(name, line, terms)
         # Of the process that runs now: what an earlier one was doing is lost.
         self.life = 0

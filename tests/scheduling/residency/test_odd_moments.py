@@ -251,3 +251,21 @@ def test_a_failed_load_ends_no_wait_for_a_model_that_is_there(failure: LoadFailu
         one.end(next(iter(one.line.running)))
     assert one.refused == []
     assert len(one.waits["alice"]) == len(asked)
+
+
+def test_who_waits_for_a_machine_to_wake_up_is_not_refused_for_the_link() -> None:
+    """The load failed because the machine slept. It answers after a minute, and then the model is loaded."""
+    one = Machine(ResidencyTerms(), {"m1": Model(5.0)})
+    one.outcomes["m1"] = [NO_LINK]
+    is_up = True
+    one.residency.concerns = lambda target: is_up
+    asked = ask(one, "m1")
+    one.run(5)
+    is_up = False
+    one.decide()
+    one.run(65)
+    one.residency.came_up()
+    is_up = True
+    one.decide()
+    one.run(75)
+    assert (asked in one.line.running, one.refused) == (True, [])
