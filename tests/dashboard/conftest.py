@@ -57,6 +57,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
     """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
 
     Or another page: `path="/docs"`. `models` are the configuration's profiles, `queue` its table of the line.
+    With `second`, LM Studio is the box "first", and there is another one of this name.
 
     At the test's end no page may have complained or asked another host.
     """
@@ -70,6 +71,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
             path: str = "/dashboard",
             models: Mapping[str, object] = MappingProxyType({}),
             queue: Mapping[str, object] = MappingProxyType({}),
+            second: str = "",
             **options: Any,
         ) -> Visit:
             pace = Stepwise()
@@ -84,6 +86,11 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
                 "models": dict(models),
                 "queue": dict(queue),
             }
+            if second:
+                other = await stack.enter_async_context(running_studio(Simulator()))
+                boxes = {"first": studio.base_url, second: other.base_url}
+                tables["boxes"] = {name: {"base_url": base_url} for name, base_url in boxes.items()}
+                tables["lmstudio"] = LMSTUDIO
             gateway = await stack.enter_async_context(running_gateway(tables))
             stack.callback(pace.finish)
             page = await new_page(browser, **options)

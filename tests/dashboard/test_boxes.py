@@ -1,4 +1,4 @@
-"""The boxes on the dashboard's view of the system."""
+"""The boxes on the dashboard's view of the system, and in the dialog of a load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Route, expect
 
-from tests.dashboard.browsing import DESKTOP, PHONE, Visit, check_schemes, check_widths
+from tests.dashboard.browsing import DESKTOP, PHONE, TITLE, Visit, check_schemes, check_widths
 from tests.dashboard.conftest import OpenDashboard
 
 OWNER = "a-long-secret-of-the-house"
@@ -84,3 +84,16 @@ async def test_a_single_lm_studio_has_no_list_of_boxes(open_dashboard: OpenDashb
     await visit.log_in(OWNER)
     await expect(visit.page.locator("#system-boxes")).to_contain_text("Reachable")
     await expect(visit.page.locator("#boxes")).to_be_hidden()
+
+
+async def test_a_load_goes_to_the_box_that_was_chosen(open_dashboard: OpenDashboard) -> None:
+    """Where the model is on the disk of several."""
+    visit = await open_dashboard(path="/dashboard#models", second="attic")
+    await visit.button(f"Load {TITLE}").click()
+    choice = visit.page.get_by_role("dialog").get_by_label("Box", exact=True)
+    await expect(choice.locator("option")).to_have_text(["where there is room", "first", "attic"])
+    await choice.select_option("attic")
+    await visit.button("Load").click()
+    await expect(visit.page.locator("#notices")).to_contain_text("is loaded")
+    await expect(visit.page.locator("#models-list")).to_contain_text("on attic")
+    assert not visit.studio.simulator.memory.instances()

@@ -17,7 +17,7 @@ const ABOUT = "What you leave as it is, LM Studio decides. If you change no sett
 export function askHowToLoad(model, { settings, isLoaded, send }) {
   const fields = new LoadFields(model, settings, isLoaded);
   const profile = profileNodes(model.modelKey);
-  const form = make("div", { class: "fields" }, make("p", { class: "hint" }, ABOUT), ...fields.nodes, profile.node, ...fields.boxes);
+  const form = make("div", { class: "fields" }, make("p", { class: "hint" }, ABOUT), ...fields.nodes, profile.node, ...fields.checks);
   const showProfile = () => profile.show(fields.values);
   form.addEventListener("input", showProfile);
   showProfile();

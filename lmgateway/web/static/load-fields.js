@@ -7,6 +7,7 @@ import { count } from "./format.js";
 
 const HIDDEN = new Set(["modelKey", "box"]);
 const ABOUT_ANOTHER = "It is in memory already. To change its settings, unload it first. Another instance takes as much memory again.";
+const ABOUT_BOX = "The machines that have the model on disk. One with room for it is taken before one that must unload another model.";
 
 export class LoadFields extends Fields {
   /** `settings` are the fields of the API's request. */
@@ -14,21 +15,22 @@ export class LoadFields extends Fields {
     super("load");
     const applicable = settings.filter(({ path, types }) => !HIDDEN.has(path) && (!types?.length || types.includes(model.type)));
     applicable.sort((one, other) => rankOf(one) - rankOf(other));
-    const boxes = new Map(applicable.filter(isBox).map((field) => [field.path, field]));
+    const checks = new Map(applicable.filter(isCheck).map((field) => [field.path, field]));
     const groups = new Map([[undefined, group()]]);
-    for (const field of applicable.filter((one) => !isBox(one))) {
+    for (const field of applicable.filter((one) => !isCheck(one))) {
       if (!groups.has(field.group)) groups.set(field.group, group());
       groups.get(field.group).append(this.make(described(field, model)));
     }
     const [[, common], ...others] = groups;
-    const another = isLoaded && boxes.get("another");
-    boxes.delete("another");
+    const another = isLoaded && checks.get("another");
+    checks.delete("another");
     this.nodes = [
-      another ? this.make({ ...boxOf(another), hint: ABOUT_ANOTHER }) : "",
+      another ? this.make({ ...checkOf(another), hint: ABOUT_ANOTHER }) : "",
+      model.boxes?.length > 1 ? this.make(boxOf(model)) : "",
       common,
       ...others.map(([name, nodes]) => folded(name, nodes)),
     ];
-    this.boxes = [...boxes.values()].map((field) => this.make(boxOf(field)));
+    this.checks = [...checks.values()].map((field) => this.make(checkOf(field)));
     this.write({ activate: true });
   }
 
@@ -43,8 +45,13 @@ const group = () => make("div", { class: "settings" });
 // LM Studio's settings come first, and those that it doesn't have last.
 const rankOf = ({ path, types }) => (types?.length === 0 ? 2 : path.startsWith("loadConfig.") ? 0 : 1);
 
-const isBox = ({ path, kind }) => kind === "switch" && !path.includes(".");
-const boxOf = ({ path, title, description }) => ({ path, label: title, kind: "check", hint: words(description) });
+const isCheck = ({ path, kind }) => kind === "switch" && !path.includes(".");
+const checkOf = ({ path, title, description }) => ({ path, label: title, kind: "check", hint: words(description) });
+
+function boxOf({ boxes }) {
+  const choices = [[null, "where there is room"], ...boxes.map((box) => [box, box])];
+  return { path: "box", label: "Box", kind: "choice", hint: ABOUT_BOX, attributes: { choices } };
+}
 
 function described({ path, title, description, kind, words: suggestions = [], isSwitch, range, attributes }, model) {
   const isStudios = path.startsWith("loadConfig.");
