@@ -93,14 +93,9 @@ class Attendance:
         return self.is_resting or not self.is_up
 
     @property
-    def may_sleep(self) -> bool:
-        """True if its machine can be woken up."""
-        return bool(self._config.wake_mac)
-
-    @property
     def may_be_asleep(self) -> bool:
         """True if a magic packet may wake it, and it doesn't answer or was left alone."""
-        return self.may_sleep and self.is_left_alone
+        return bool(self._config.wake_mac) and self.is_left_alone
 
     @property
     def may_answer(self) -> bool:

@@ -61,11 +61,6 @@ class Fleet:
         self._former: dict[str, Box] = {}
         self.boxes = BoxSet([self._new(name, config) for name, config in studios.items()])
 
-    @property
-    def only(self) -> Box:
-        """The box of the configuration, or its first one."""
-        return self.boxes.main
-
     async def __aenter__(self) -> Self:
         for box in self.boxes:
             self._connections[box.name].open(box.config)
@@ -103,10 +98,10 @@ class Fleet:
 
     def moved(self, boxes: BoxSet) -> list[str]:
         """Return the names of several boxes that had another address: they have nothing of the old ones."""
-        before = {box.name: self.boxes.get(box.name) or self._former.get(box.name) for box in boxes}
-        known = {name: box.config.base_url for name, box in before.items() if box is not None}
         if boxes.only is not None:
             return []
+        before = {box.name: self.boxes.get(box.name) or self._former.get(box.name) for box in boxes}
+        known = {name: box.config.base_url for name, box in before.items() if box is not None}
         return [box.name for box in boxes if known.get(box.name, box.config.base_url) != box.config.base_url]
 
     def _new(self, name: str, config: LMStudio) -> Box:

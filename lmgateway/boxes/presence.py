@@ -28,13 +28,9 @@ class Presence:
     wake that has timed out ends in the next call of any method that takes the time.
     """
 
-    def __init__(self, idle_seconds: float, now: float, *, may_sleep: bool = False) -> None:
-        """It is idle when nothing was asked for `idle_seconds` (inf: never). This moment counts as use.
-
-        `may_sleep`: a magic packet can wake it.
-        """
+    def __init__(self, idle_seconds: float, now: float) -> None:
+        """It is idle when nothing was asked for `idle_seconds` (inf: never). This moment counts as use."""
         self._idle_seconds = idle_seconds
-        self._may_sleep = may_sleep
         self._state: State = "unknown"
         self._used_at = now
         # As if one had been sent, so that the first one is due now.
@@ -49,11 +45,6 @@ class Presence:
     @property
     def state(self) -> State:
         return self._state
-
-    @property
-    def is_asleep(self) -> bool:
-        """True if it is down, and a magic packet may wake it."""
-        return self._state == "down" and self._may_sleep
 
     @property
     def wake_until(self) -> float | None:

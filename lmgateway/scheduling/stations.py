@@ -71,11 +71,6 @@ class Stations(FleetListener):
     def get(self, name: str) -> Station | None:
         return self._by_name.get(name)
 
-    @property
-    def main(self) -> Station:
-        """The first one of the configuration."""
-        return next(iter(self))
-
     # ── Life ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def keep_watch(self) -> None:

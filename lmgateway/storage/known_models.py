@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from .. import background
-from ..errors import StateNotSaved
+from .background_saves import BackgroundSaves
 from .database import Database
 
 logger = logging.getLogger(__name__)
@@ -58,16 +56,12 @@ class SavedKnownModels:
 
 
 class KnownModels:
-    """The owner of the lists that aren't saved yet.
-
-    Changes are saved in the background. A failed save is logged by the database; the next change or `close`
-    retries it.
-    """
+    """The owner of the lists that aren't saved yet, which BackgroundSaves saves."""
 
     def __init__(self, saved: SavedKnownModels) -> None:
         self._saved = saved
         self._unsaved: dict[str, Bodies] = {}
-        self._saving: asyncio.Task[None] | None = None
+        self._saves = BackgroundSaves(self._take, saved.save, self._put_back)
 
     async def restore(self, boxes: Iterable[str]) -> dict[str, Bodies]:
         """Return what was saved of these boxes, by name. Raises sqlite3.Error."""
@@ -76,26 +70,18 @@ class KnownModels:
     def put(self, box: str, bodies: Bodies) -> None:
         """Record a box's lists, which have changed. They replace all that it sent before."""
         self._unsaved[box] = bodies
-        # One save at a time, so that a box's older lists never replace its newer ones.
-        if self._saving is None or self._saving.done():
-            self._saving = background.start(self._save())
+        self._saves.soon()
 
     async def close(self) -> None:
         """Save what isn't saved yet. Nothing may change afterwards."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
-        await self._save()
+        await self._saves.close()
 
-    async def _save(self) -> None:
-        while self._unsaved:
-            changes, self._unsaved = self._unsaved, {}
-            try:
-                await self._saved.save(changes)
-            except StateNotSaved:  # logged and counted by the database
-                has_changed = bool(self._unsaved)
-                self._unsaved = {**changes, **self._unsaved}
-                if not has_changed:
-                    return
+    def _take(self) -> dict[str, Bodies] | None:
+        changes, self._unsaved = self._unsaved, {}
+        return changes or None
+
+    def _put_back(self, changes: dict[str, Bodies]) -> None:
+        self._unsaved = {**changes, **self._unsaved}
 
 
 def _rows(connection: sqlite3.Connection, boxes: Iterable[str]) -> dict[str, Bodies]:

@@ -79,10 +79,10 @@ async def test_what_the_old_lm_studio_does_is_no_failure_of_the_new_one(
         await client.send(HEAD + b"{}")
         await asyncio.wait_for(upstream.arrivals.get(), 5)
         reload(gateway, lmstudio={"base_url": other.base_url})
-        assert (await gateway.app[FLEET].only.probe()).reachable
+        assert (await gateway.app[FLEET].boxes.main.probe()).reachable
         breaks.set()
         assert (await client.answer()).status == 502
-        assert gateway.app[FLEET].only.health.answered is True
+        assert gateway.app[FLEET].boxes.main.health.answered is True
     assert other.base_url not in caplog.text
 
 
@@ -131,7 +131,7 @@ async def test_a_load_joins_none_on_another_lm_studio(start_gateway: StartGatewa
         reload(gateway, lmstudio={"base_url": new.base_url})
         async with asyncio.timeout(5), gateway.client.post(url, json=body) as response:
             assert response.status == 200
-        assert [model.identifier for model in await gateway.app[FLEET].only.sdk.loaded()] == [MODEL]
+        assert [model.identifier for model in await gateway.app[FLEET].boxes.main.sdk.loaded()] == [MODEL]
         held.finish()
         async with await asyncio.wait_for(before, 5) as response:
             assert response.status == 200

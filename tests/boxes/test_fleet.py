@@ -29,21 +29,21 @@ async def test_the_listener_hears_of_the_box_in_force_only(home: Home) -> None:
     assert [(name, listing.details) for name, listing in seen] == [
         ("lmstudio", {LLM: InstanceDetails(4, 2048)})
     ]
-    old = fleet.only
+    old = fleet.boxes.main
     async with running_studio(Simulator(pace=Pace.instant())) as other:
         reload(home.gateway, lmstudio={"base_url": other.base_url})
         assert seen[1:] == [("lmstudio", Listing())]
         await old.sdk.unload("llm", LLM)
         assert not (await old.list_models()).instances
         assert all(listing is not old.catalogue.listing for _, listing in seen)
-        listing = await fleet.only.fresh_models()
+        listing = await fleet.boxes.main.fresh_models()
         assert seen[2:] == [("lmstudio", listing)]
 
 
 async def test_the_listener_hears_of_a_loss(home: Home) -> None:
     """LM Studio has stopped answering, or a reload has led to another one."""
     fleet, lost = home.gateway.app[FLEET], list[str]()
-    await fleet.only.list_models()
+    await fleet.boxes.main.list_models()
 
     class Listener(FleetListener):
         def lost(self, box: str) -> None:
@@ -53,7 +53,7 @@ async def test_the_listener_hears_of_a_loss(home: Home) -> None:
     await home.studio.stop()
     for _ in range(2):
         with pytest.raises(UpstreamUnavailable):
-            await fleet.only.list_models()
+            await fleet.boxes.main.list_models()
     assert lost == ["lmstudio"]
     reload(home.gateway, lmstudio={"base_url": home.studio.base_url, "api_token": "sk-lm-another:1"})
     assert lost == ["lmstudio"]

@@ -28,7 +28,7 @@ def greet(box: Presence, at: float, *, fails_after: float | None = None) -> None
 
 def down_box(idle_seconds: float = IDLE) -> Presence:
     """It was found to be down at 2."""
-    box = Presence(idle_seconds, 0.0, may_sleep=True)
+    box = Presence(idle_seconds, 0.0)
     greet(box, 0.0, fails_after=0.0)
     greet(box, 2.0, fails_after=0.0)
     assert box.state == "down"
@@ -113,17 +113,6 @@ def test_two_failures_in_a_row_are_down(state: str) -> None:
     assert (box.state, box.next_greeting(began + 2)) == (state, began + 4)
     greet(box, began + 4, fails_after=2.0)
     assert box.state == "down"
-
-
-@pytest.mark.parametrize("may_sleep", [False, True])
-def test_asleep_is_down_with_a_card_to_wake(may_sleep: bool) -> None:
-    box = Presence(IDLE, 0.0, may_sleep=may_sleep)
-    greet(box, 0.0, fails_after=0.0)
-    assert not box.is_asleep
-    greet(box, 2.0, fails_after=0.0)
-    assert box.is_asleep is may_sleep
-    box.answered(3.0)
-    assert not box.is_asleep
 
 
 def test_bytes_between_two_failures_keep_it_up() -> None:
@@ -265,7 +254,7 @@ def test_a_wake_in_vain_ends_in_down() -> None:
     box = down_box()
     wake(box, 100.0, 30.0)
     assert (box.state, box.wake_until, box.next_packet(130.0)) == ("down", None, None)
-    assert (box.is_asleep, box.next_greeting(130.0)) == (True, 133.0)
+    assert box.next_greeting(130.0) == 133.0
     assert greetings(box, 130.0, 150.0) == [133.0, 138.0, 143.0, 148.0]
 
 
@@ -319,7 +308,7 @@ def test_a_wake_is_use_for_as_long_as_it_lasts() -> None:
 
 def test_a_box_that_counts_as_up_can_be_woken() -> None:
     """It may have fallen asleep while it was left alone."""
-    box = Presence(IDLE, 0.0, may_sleep=True)
+    box = Presence(IDLE, 0.0)
     greet(box, 0.0)
     box.wake(3600.0, 120.0)
     assert (box.state, box.next_packet(3600.0), is_due(box, 3600.0)) == ("waking", 3600.0, True)

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from lmgateway.simulator import Simulator
 from tests.dashboard.browsing import Stepwise, Visit, new_page
 from tests.support.gateway import running_gateway
-from tests.support.studio import running_studio
+from tests.support.studio import Studio, running_studio
 from tests.support.waiting import PATIENCE_SECONDS
 
 OpenDashboard = Callable[..., Awaitable[Visit]]
@@ -52,6 +52,16 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+def tables_of(folder: Path, api_key: str, studio: Studio, **others: object) -> dict[str, object]:
+    """Return a configuration for the dashboard's gateway."""
+    return {
+        "lmstudio": {"base_url": studio.base_url, **LMSTUDIO},
+        "server": {"state_dir": str(folder / "state")},
+        "auth": {"api_key": api_key},
+        **others,
+    }
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[OpenDashboard]:
     """Open the dashboard in a fresh profile: `await open_dashboard(api_key="k", color_scheme="dark")`.
@@ -79,13 +89,7 @@ async def open_dashboard(browser: Browser, tmp_path: Path) -> AsyncIterator[Open
             if loaded:
                 simulator.load("llama-3.2-3b-instruct")
             studio = await stack.enter_async_context(running_studio(simulator))
-            tables: dict[str, object] = {
-                "lmstudio": {"base_url": studio.base_url, **LMSTUDIO},
-                "server": {"state_dir": str(tmp_path / "state")},
-                "auth": {"api_key": api_key},
-                "models": dict(models),
-                "queue": dict(queue),
-            }
+            tables = tables_of(tmp_path, api_key, studio, models=dict(models), queue=dict(queue))
             if second:
                 other = await stack.enter_async_context(running_studio(Simulator()))
                 boxes = {"first": studio.base_url, second: other.base_url}

@@ -29,19 +29,6 @@ async def first(home: Boxes, box: str, who: str = "owner") -> Answer:
     return asked.answer
 
 
-async def test_it_goes_to_its_box_though_another_has_less_to_do(open_boxes: OpenBoxes) -> None:
-    async with open_boxes("a", "b") as home:
-        home.load("a")
-        home.load("b")
-        previous = (await first(home, "b")).json["id"]
-        home.paces["b"].stop("token")
-        busy = [respond(home, previous_response_id=previous, stream=True) for _ in range(2)]
-        for one in busy:
-            await one.begun()
-        home.paces["b"].go_on()
-        assert [await home.box_of(one) for one in busy] == ["b", "b"]
-
-
 async def test_its_model_is_loaded_there(open_boxes: OpenBoxes) -> None:
     """Though another box has it in memory."""
     async with open_boxes("a", "b") as home:

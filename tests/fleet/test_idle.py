@@ -11,6 +11,7 @@ from lmgateway.web.state import FLEET
 from tests.fleet.boxes import Boxes
 from tests.fleet.conftest import OpenBoxes
 from tests.residency.house import LLM, OTHER
+from tests.support.clock import Clock
 
 SECONDS = 10
 IDLE: dict[str, Any] = {"idle_minutes": 0.003, "log_monitoring": True}
@@ -54,15 +55,16 @@ async def test_whoever_looks_asks_no_idle_box(open_boxes: OpenBoxes) -> None:
         ]
 
 
-async def test_time_alone_sends_nothing(open_boxes: OpenBoxes) -> None:
-    """No greeting, no look, no count, also while a model is pinned."""
+async def test_time_alone_sends_nothing(open_boxes: OpenBoxes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an hour: no greeting, no look, no count, also while a model is pinned."""
     async with open_boxes("a", "b", box=IDLE, residency={"pin": [OTHER]}) as home:
         await home.until("model_load_complete", times=2, modelKey=OTHER)
         for box in "ab":
             await is_idle(home, box)
         before = {box: asked(home, box) for box in "ab"}
-        # Ten times as long as a box may be unused, and longer than any pause of what looks regularly.
-        await asyncio.sleep(2)
+        clock = Clock(monkeypatch)
+        for _ in range(60):
+            await clock.pass_seconds(60)
         assert {box: asked(home, box) for box in "ab"} == before
 
 

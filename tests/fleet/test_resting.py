@@ -101,7 +101,9 @@ async def text(home: Boxes, path: str) -> bytes:
         return await response.read()
 
 
-async def test_a_request_without_a_slot_keeps_its_box_awake(open_boxes: OpenBoxes) -> None:
+async def test_a_request_without_a_slot_keeps_its_box_awake(
+    open_boxes: OpenBoxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As long as its answer isn't complete, such as that of a GET."""
     go_on = asyncio.Event()
 
@@ -114,7 +116,9 @@ async def test_a_request_without_a_slot_keeps_its_box_awake(open_boxes: OpenBoxe
         home.set_up("pc", base_url=slow_box.base_url)
         reading = asyncio.create_task(text(home, "/v1/files"))
         await until(lambda: any(one.target == "/v1/files" for one in slow_box.received))
-        await asyncio.sleep(0.6)  # three times as long as the box may be unused
+        clock = Clock(monkeypatch)
+        for _ in range(60):
+            await clock.pass_seconds(1)  # five times as long as the box may be unused
         assert not attendance_of(home, "pc").is_resting
         go_on.set()
         assert await reading == b"abcd"

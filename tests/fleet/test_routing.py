@@ -132,21 +132,6 @@ async def test_a_drained_box_gets_nothing_new(open_boxes: OpenBoxes) -> None:
         assert await home.box_of(home.ask(model=LLM)) == "a"
 
 
-async def test_a_reload_adds_a_box_and_takes_one_away(open_boxes: OpenBoxes) -> None:
-    """The answers of the one that goes are completed."""
-    async with open_boxes("a", "b") as home:
-        home.load("a")
-        home.paces["a"].stop("token")
-        running = home.stream(model=LLM)
-        await running.begun()
-        home.configure("b")
-        assert await home.box_of(home.ask(model=LLM)) == "b"
-        home.paces["a"].go_on()
-        assert (await running.ended()).status == 200
-        home.configure("a")
-        assert await home.box_of(home.ask(model=LLM)) == "a"
-
-
 async def test_pins_are_loaded_on_every_box(open_boxes: OpenBoxes) -> None:
     """A pinned model is at home wherever it is on disk."""
     async with open_boxes("a", "b", residency={"pin": [LLM]}) as home:

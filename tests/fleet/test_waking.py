@@ -73,7 +73,7 @@ async def test_an_idle_machine_that_fell_asleep_fails_no_request(
     """The gateway left it alone, and thought that it was up."""
     async with open_boxes("pc", box=sleeping(network, idle_minutes=0.002)) as home:
         await home.answer(model=LLM)
-        attendance = home.gateway.app[FLEET].only.known.attendance
+        attendance = home.gateway.app[FLEET].boxes.main.known.attendance
         assert attendance is not None
         async with asyncio.timeout(SECONDS):
             while not attendance.is_resting:

@@ -54,7 +54,7 @@ async def test_the_gateways_own_5xx_names_no_internals(
     impatient = await start_gateway(upstream.base_url, auth=auth, proxy={"timeout_ms": 50})
     without_upstream = await start_gateway("http://127.0.0.1:9", auth=auth)
     failing = await start_gateway(upstream.base_url, auth=auth)
-    failing.app[FLEET].only.http.send = fails  # type: ignore[method-assign]
+    failing.app[FLEET].boxes.main.http.send = fails  # type: ignore[method-assign]
     internals = ("127.0.0.1", str(upstream.port), "raceback", ".py", "/home", "Errno", "aiohttp", "asyncio")
     for path in (CHAT, b"/v1/messages", b"/v1/files"):
         for status, script, port in (

@@ -42,7 +42,7 @@ def remembering(script: Script, *, at_once: int = 1) -> tuple[Script, list[async
 
 def end_before_sending(gateway: Gateway, writers: list[asyncio.StreamWriter], end: End) -> None:
     """End these connections just before a request is sent: the kernel knows it, the event loop doesn't."""
-    http = gateway.app[FLEET].only.http
+    http = gateway.app[FLEET].boxes.main.http
     send = http.send
 
     async def end_and_send(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:

@@ -133,7 +133,7 @@ async def test_an_unknown_model_is_404_though_near_names_cant_be_listed(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LM Studio may be down when its models are listed for near names."""
-    sdk = home.gateway.app[FLEET].only.sdk
+    sdk = home.gateway.app[FLEET].boxes.main.sdk
     listed, ask = await sdk.downloaded(), sdk.downloaded
 
     async def only_for_the_load(*, attempts: int | None = None) -> Sequence[DownloadedModel]:

@@ -26,7 +26,7 @@ LARGE_JSON = {"contextLength": 8192}
 
 async def on_demand(home: Home, model: str = LLM, instance_id: str | None = None) -> LoadedInstance:
     app = home.gateway.app
-    box, profiles = app[FLEET].only, app[RULES_IN_FORCE].current.profiles.loads
+    box, profiles = app[FLEET].boxes.main, app[RULES_IN_FORCE].current.profiles.loads
     request = LoadRequest(model_key=model, instance_id=instance_id, activate=False)
     return await box.loads.load(request, box.sdk, profiles, on_demand=True)
 
@@ -131,13 +131,13 @@ async def test_settings_survive_a_restart(home: Home, tmp_path: Path) -> None:
 async def test_an_instance_has_lm_studios_reference(home: Home) -> None:
     """It tells a later instance of the same identifier from this one."""
     first = await on_demand(home)
-    references = await home.gateway.app[FLEET].only.sdk.references()
+    references = await home.gateway.app[FLEET].boxes.main.sdk.references()
     assert first.reference
     assert references == {LLM: first.reference}
     await home.post("unload", modelKey=LLM)
     again, embedding = await on_demand(home), await on_demand(home, EMBEDDING)
     assert again.reference != first.reference
-    references = await home.gateway.app[FLEET].only.sdk.references()
+    references = await home.gateway.app[FLEET].boxes.main.sdk.references()
     assert references == {LLM: again.reference, EMBEDDING: embedding.reference}
     assert again.load_seconds > 0
     found = await on_demand(home)

@@ -145,8 +145,8 @@ async def test_everything_at_once(open_house: OpenHouse, monkeypatch: pytest.Mon
 async def nothing_is_left(house: House) -> None:
     """No lease, waiter, load, swap or exchange, and no instance that LM Studio doesn't have."""
     app = house.gateway.app
-    scheduler, box = app[SCHEDULER], app[FLEET].only
-    line, residency = scheduler.line, scheduler.stations.main.residency
+    scheduler, box = app[SCHEDULER], app[FLEET].boxes.main
+    line, residency = scheduler.line, next(iter(scheduler.stations)).residency
     await until(lambda: not (line.waiting or line.running or line.lingering))
     await until(lambda: not (residency.loads or residency.swaps or residency.drains))
     await until(lambda: not app[ACTIVITY].running)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
-from itertools import count
+from collections.abc import Iterable
 from math import inf
 from random import Random
 
@@ -20,6 +18,7 @@ from lmgateway.scheduling.stations import Station
 from lmgateway.scheduling.tickets import Ticket, Wanted
 from lmgateway.scheduling.waiting import Reason
 from tests.scheduling.stations import FakeBox
+from tests.scheduling.timeline import Timeline
 
 NAMES, MODELS, KEYS = ("a", "b", "c"), ("m1", "m2", "m3"), ("alice", "bob", "carol")
 FAILURES = ("other", "missing", "no_memory", "no_link", "cancelled")
@@ -41,11 +40,12 @@ class RandomStation:
         return model in self.disk
 
 
-class RandomBoxes:
+class RandomBoxes(Timeline):
     """`random` decides how long things take, and what comes of them. `check` follows each event."""
 
     def __init__(self, random: Random) -> None:
-        self.random, self.now, self.is_calm = random, 0.0, False
+        super().__init__()
+        self.random, self.is_calm = random, False
         self.line = Line(assume=self._assume)  # type: ignore[arg-type]
         self.line.machines.boxes = NAMES
         terms = ResidencyTerms(max_models=random.choice([1, 1, 2]), switch_seconds=random.choice([0.0, 20.0]))
@@ -60,8 +60,6 @@ class RandomBoxes:
         self.counts: Counter[str] = Counter()
         # With the life of the box in which it began.
         self.loading: dict[Load, tuple[RandomStation, int]] = {}
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
         self._moment = (0.0, 0)
 
     def _assume(self, ticket: Ticket) -> Station | Reason:
@@ -74,29 +72,17 @@ class RandomBoxes:
 
     # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def at(self, seconds: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self.now + seconds, next(self._order), act))
+    def dues(self) -> Iterable[float | None]:
+        residencies = (one.residency for one in self.stations.values())
+        return self.line.due(), self.routes.due, *(one.due() for one in residencies)
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass, with whatever is due in between."""
-        until = self.now + seconds
-        while True:
-            residencies = (one.residency for one in self.stations.values())
-            own = [self.line.due(), self.routes.due, *(one.due() for one in residencies)]
-            due = min((due for due in own if due is not None), default=inf)
-            at = self._events[0][0] if self._events else inf
-            if min(due, at) > until:
-                self.now = until
-                return
-            if due < at:
-                self.now = max(self.now, due)
-                expired, leases = self.line.tick(self.now)
-                self.counts["expired"] += len(expired)
-                self.go_on(leases)
-            else:
-                self.now, _, act = heapq.heappop(self._events)
-                act()
-            self.check()
+    def tick(self) -> None:
+        expired, leases = self.line.tick(self.now)
+        self.counts["expired"] += len(expired)
+        self.go_on(leases)
+
+    def moved(self) -> None:
+        self.check()
 
     def check(self) -> None:
         """Nothing is left to decide, nobody is forgotten, and every request has one end."""
@@ -166,7 +152,7 @@ class RandomBoxes:
             assert one.is_listed, "it isn't in memory"
             assert len(one.leases) <= one.slots
             self.counts["began"] += 1
-            self.at(self.random.choice([0.1, 5.0, 60.0, 200.0]), lambda lease=lease: self.end(lease))  # type: ignore[misc]
+            self.after(self.random.choice([0.1, 5.0, 60.0, 200.0]), lambda lease=lease: self.end(lease))  # type: ignore[misc]
 
     def end(self, lease: Lease) -> None:
         if lease.phase != "ended":
@@ -179,7 +165,7 @@ class RandomBoxes:
                 self._load(station, effect)
             case Unload():
                 assert not effect.instance.leases, "a request runs on it"
-                self.at(0.5, lambda: self._unloaded(station, effect.instance))
+                self.after(0.5, lambda: self._unloaded(station, effect.instance))
             case Refuse():
                 self._refused(effect.error)
             case _:
@@ -211,7 +197,7 @@ class RandomBoxes:
             station.residency.load_ended(load, outcome, self.now)
             self.go_on(())
 
-        self.at(self.random.choice([1.0, 5.0, 30.0]), ended)
+        self.after(self.random.choice([1.0, 5.0, 30.0]), ended)
 
     def _instance(self, station: RandomStation, target: Wanted, slots: int) -> Instance:
         name = InstanceId(station.name, target.instance or target.model)

@@ -199,7 +199,7 @@ async def test_a_list_from_before_a_load_says_nothing_about_it(tmp_path: Path) -
 async def box_of(base_url: str) -> AsyncIterator[Box]:
     config = LMStudio(base_url=URL(base_url), connect_pause_ms=1)
     async with Fleet({"lmstudio": config}, Activity(Events(), Metrics())) as fleet:
-        yield fleet.only
+        yield fleet.boxes.main
 
 
 async def test_lm_studio_is_asked_which_instances_are_still_there(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_a_storm_leaves_nothing_behind(
     simulator, earlier = RecordingSimulator(), in_line()  # another test's may still be alive
     async with running_studio(simulator) as studio:
         gateway = await start_gateway(studio.base_url, **TABLES)
-        await gateway.app[FLEET].only.list_models()
+        await gateway.app[FLEET].boxes.main.list_models()
         keys = {name: await make_key(gateway, name, **settings) for name, settings in KEYS.items()}
         storm = Storm(gateway, keys, Random(seed))
         books = Books()

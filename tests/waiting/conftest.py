@@ -96,7 +96,7 @@ async def _held(
     tables: dict[str, Any] = {"auth": {"api_key": KEY}, "models": {MODEL: {"slots": slots}}, "queue": queue}
     async with running_studio(simulator) as studio:
         gateway = await start_gateway(studio.base_url, **tables)
-        await gateway.app[FLEET].only.list_models()
+        await gateway.app[FLEET].boxes.main.list_models()
         await asyncio.sleep(0)  # the line takes in the list
         async with recording_relay(gateway.port) as relay:
             try:

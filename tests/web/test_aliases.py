@@ -107,7 +107,7 @@ async def test_an_admin_may_use_an_alias(start_gateway: StartGateway) -> None:
             assert (reply.status, reply.json["modelKey"]) == (200, LLM), action
         home.simulator.load(OTHER_LLM, "gpt-4o")
         home.simulator.load(LLM)
-        await home.gateway.app[FLEET].only.list_models()
+        await home.gateway.app[FLEET].boxes.main.list_models()
         assert (await home.ask(OWNER, "/admin/models/unload", {"modelKey": "gpt-4o"})).status == 200
         assert [one.identifier for one in home.simulator.memory.instances()] == [LLM]
 

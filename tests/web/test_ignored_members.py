@@ -84,7 +84,7 @@ async def test_an_error_names_it_too(start_gateway: StartGateway) -> None:
     async with running_studio(Simulator()) as studio:
         studio.simulator.load(LLM, "m")
         gateway = await start_gateway(studio.base_url, **KEYED)
-        await gateway.app[FLEET].only.list_models()
+        await gateway.app[FLEET].boxes.main.list_models()
         await studio.stop()
         reply = await ask(gateway, OWNER, NATIVE, ASKED)
     assert (reply.status, reply.headers[IGNORED]) == (503, MEMBER)

@@ -52,7 +52,7 @@ async def start(
     async def started(**tables: Any) -> Gateway:
         upstream.script = lists
         gateway = await start_gateway(upstream.base_url, **KEYED, **tables)
-        await gateway.app[FLEET].only.list_models()
+        await gateway.app[FLEET].boxes.main.list_models()
         await asyncio.sleep(0)
         return gateway
 
@@ -175,7 +175,7 @@ async def test_the_books_have_the_model_that_was_asked_for(start_gateway: StartG
     """An instance of it isn't another model, whatever its name is."""
     async with household(start_gateway) as home:
         home.simulator.load(LLM, "of-my-own")
-        await home.gateway.app[FLEET].only.list_models()
+        await home.gateway.app[FLEET].boxes.main.list_models()
         await asyncio.sleep(0)
         reply = await home.ask(OWNER, CHAT, {"model": LLM, **HELLO})
         assert (reply.status, reply.json["model"]) == (200, "of-my-own")
@@ -192,7 +192,7 @@ async def two_instances(start_gateway: StartGateway, gate: Gate) -> AsyncIterato
         simulator.load(LLM, name)
     async with running_studio(simulator) as studio:
         gateway = await start_gateway(studio.base_url, **KEYED)
-        await gateway.app[FLEET].only.list_models()
+        await gateway.app[FLEET].boxes.main.list_models()
         await asyncio.sleep(0)
         yield gateway, simulator
 

@@ -67,7 +67,7 @@ class House:
 
     async def look(self) -> None:
         """Have the gateway learn what is in memory now, as a request does that comes 5 s after the last."""
-        await self.gateway.app[FLEET].only.list_models()
+        await self.gateway.app[FLEET].boxes.main.list_models()
         await asyncio.sleep(0)
 
     async def close(self) -> None:

@@ -161,7 +161,7 @@ async def test_an_old_look_is_renewed_before_the_request_goes_on(
             assert (await home.ask(OWNER, CHAT, {**HELLO, "model": LLM})).status == 200
         assert home.studio.requests.count("GET /api/v1/models") == 1
         home.simulator.memory.unload(LLM)
-        home.gateway.app[FLEET].only.catalogue.expire()
+        home.gateway.app[FLEET].boxes.main.catalogue.expire()
         assert (await home.ask(OWNER, CHAT, {**HELLO, "model": LLM})).status == 200
     assert went == [(LLM, LLM)] * 3 + [(LLM, None)]
 
@@ -202,7 +202,7 @@ async def test_a_model_comes_before_a_gone_instance_of_its_name(
         for model in (OTHER_LLM, None):
             await home.ask(OWNER, CHAT, {**HELLO, "model": model})
             home.simulator.memory.unload(OTHER_LLM)
-            home.gateway.app[FLEET].only.catalogue.expire()
+            home.gateway.app[FLEET].boxes.main.catalogue.expire()
     assert went == [(OTHER_LLM, None), (LLM, OTHER_LLM)]
 
 
@@ -232,7 +232,7 @@ async def test_without_any_model_lm_studio_decides(start_gateway: StartGateway, 
     async with household(start_gateway, Switches(jit=False)) as home:
         home.simulator.load(LLM, "mine")
         assert (await home.ask(OWNER, CHAT, HELLO)).status == 200  # the line hasn't seen the list yet
-        await home.gateway.app[FLEET].only.list_models()
+        await home.gateway.app[FLEET].boxes.main.list_models()
         assert (await home.ask(OWNER, CHAT, HELLO)).json["model"] == "mine"
     assert went[-1] == (LLM, "mine")
 
@@ -250,7 +250,7 @@ async def test_a_model_of_the_other_type_is_not_loaded(
         assert (reply.status, reply.code, posts(home)) == (400, "bad_request", [])
         assert f"The model {name} is" in reply.json["error"]["message"]
         home.simulator.load(name)
-        home.gateway.app[FLEET].only.catalogue.expire()
+        home.gateway.app[FLEET].boxes.main.catalogue.expire()
         reply = await home.ask(OWNER, path, {**BODIES[path], "model": name})
         assert (reply.status, posts(home)) == (400, [path])
         assert "is not of the expected type" in reply.body.decode()
@@ -288,7 +288,7 @@ async def test_without_lm_studio_its_last_lists_count(start_gateway: StartGatewa
         home.simulator.load(LLM)
         assert (await home.ask(OWNER, CHAT, {**HELLO, "model": LLM})).status == 200
         await home.studio.stop()
-        home.gateway.app[FLEET].only.catalogue.expire()
+        home.gateway.app[FLEET].boxes.main.catalogue.expire()
         for name in (LLM, "nowhere"):
             reply = await home.ask(OWNER, CHAT, {**HELLO, "model": name})
             assert (reply.status, reply.code) == (503, "upstream_unavailable")
@@ -344,14 +344,14 @@ async def test_a_list_that_hangs_holds_up_no_known_name(
             await (silent if request.method == "GET" else lists)(request, reader, writer)
 
         upstream.script = hangs
-        gateway.app[FLEET].only.catalogue.expire()
+        gateway.app[FLEET].boxes.main.catalogue.expire()
         monkeypatch.setattr(catalogue, "REFRESH_SECONDS", 0.05)
         assert (await ask(gateway, OWNER, CHAT, {"model": "pub/key"})).status == 200
         monkeypatch.setattr(catalogue, "REFRESH_SECONDS", 60.0)
         async with asyncio.timeout(5):
             assert (await ask(gateway, OWNER, CHAT, {"model": "pub/key"})).status == 200
         monkeypatch.setattr(catalogue, "REFRESH_SECONDS", 0.05)
-        gateway.app[FLEET].only.catalogue.expire()  # so the refresh that began with 60 s isn't joined
+        gateway.app[FLEET].boxes.main.catalogue.expire()  # so the refresh that began with 60 s isn't joined
         assert (await ask(gateway, OWNER, CHAT, {"model": "nowhere"})).code == "upstream_unavailable"
     assert went == [("pub/key", None)] * 3
 

@@ -230,7 +230,7 @@ async def test_what_was_refused_is_forgotten_when_lm_studio_was_away(
     gateway = await start_gateway(upstream.base_url)
     upstream.script = refusing(tool_choice=CHOICE_REFUSED)
     await ask(gateway, CHAT, WITH_CHOICE)
-    box = gateway.app[FLEET].only
+    box = gateway.app[FLEET].boxes.main
     box.health.record(UpstreamUnavailable("away"), box.http.base_url)
     upstream.script = answer(b"{}")
     assert await ask(gateway, CHAT, WITH_CHOICE) == (200, None, {})

@@ -212,7 +212,7 @@ async def test_a_default_model_that_is_not_allowed_any_more_is_refused(start_gat
         assert (await home.ask(kid, CHAT, HELLO)).json["model"] == LLM
         home.simulator.memory.unload(LLM)
         home.simulator.load(OTHER_LLM, LLM)
-        await home.gateway.app[FLEET].only.list_models()
+        await home.gateway.app[FLEET].boxes.main.list_models()
         assert (await home.ask(kid, CHAT, HELLO)).code == "model_not_allowed"
 
 

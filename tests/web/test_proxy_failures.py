@@ -50,7 +50,7 @@ async def test_requests_work_as_soon_as_lm_studio_is_up(
     """A refused connection is retried once, so an LM Studio that starts meanwhile causes no error."""
     with reserved_port() as (port, reserved):
         gateway = await start_gateway(f"http://127.0.0.1:{port}")
-        http, servers = gateway.app[FLEET].only.http, list[asyncio.Server]()
+        http, servers = gateway.app[FLEET].boxes.main.http, list[asyncio.Server]()
         send = http.send
 
         async def send_and_start(outgoing: Outgoing, *, silence: float | None) -> UpstreamResponse:

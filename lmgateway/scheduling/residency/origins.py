@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from msgspec import structs
 
-from ... import background
 from ...boxes.box import Box
-from ...errors import StateNotSaved
 from ...schema.models import LoadConfig
+from ...storage.background_saves import BackgroundSaves
 from ...storage.residency import BoxInstance, OwnOrigin, ResidencyRows, SavedOrigin, SavedResidency
 
 # Far more than fit into memory. Without a bound, rows that nobody forgets would accumulate for ever.
@@ -20,8 +18,7 @@ MAX_INSTANCES = 1000
 class Origins:
     """The owner of both, over restarts.
 
-    Changes take effect at once and are saved in the background. A failed save is logged by the database; the
-    next change or `close` retries it.
+    Changes take effect at once and are saved in the background (see BackgroundSaves).
     """
 
     def __init__(self, storage: SavedResidency) -> None:
@@ -32,7 +29,7 @@ class Origins:
         # What isn't saved yet. None deletes a row.
         self._unsaved_instances: dict[BoxInstance, SavedOrigin | None] = {}
         self._unsaved_settings: dict[str, LoadConfig] = {}
-        self._saving: asyncio.Task[None] | None = None
+        self._saves = BackgroundSaves(self._take, storage.save, self._put_back)
 
     async def restore(self) -> None:
         """Load what was saved. Raises sqlite3.Error."""
@@ -42,9 +39,7 @@ class Origins:
 
     async def close(self) -> None:
         """Save what isn't saved yet. Nothing may change afterwards."""
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
-        await self._save()
+        await self._saves.close()
 
     # ── Instances ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -88,7 +83,7 @@ class Origins:
         name = BoxInstance(box, identifier)
         if self._instances.pop(name, None) is not None:
             self._unsaved_instances[name] = None
-            self._save_soon()
+            self._saves.soon()
 
     async def check(self, box: Box) -> tuple[str, ...]:
         """Ask LM Studio whether the box's instances are still those that the gateway loaded.
@@ -124,7 +119,7 @@ class Origins:
 
     def _put(self, name: BoxInstance, row: SavedOrigin) -> None:
         self._instances[name] = self._unsaved_instances[name] = row
-        self._save_soon()
+        self._saves.soon()
 
     # ── Settings ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -139,33 +134,21 @@ class Origins:
             each[model] = settings
             if len(each) > self._storage.max_settings:
                 del each[next(iter(each))]
-        self._save_soon()
+        self._saves.soon()
 
     # ── Saving ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _save_soon(self) -> None:
-        # One save at a time, so that a row's older value never replaces its newer one.
-        if self._saving is None or self._saving.done():
-            self._saving = background.start(self._save())
+    def _take(self) -> ResidencyRows | None:
+        if not (self._unsaved_instances or self._unsaved_settings):
+            return None
+        changes = ResidencyRows(self._unsaved_instances, self._unsaved_settings)
+        self._unsaved_instances, self._unsaved_settings = {}, {}
+        return changes
 
-    async def _save(self) -> None:
-        while self._unsaved_instances or self._unsaved_settings:
-            instances, self._unsaved_instances = self._unsaved_instances, {}
-            settings, self._unsaved_settings = self._unsaved_settings, {}
-            try:
-                await self._storage.save(ResidencyRows(instances, settings))
-            except StateNotSaved:  # logged and counted by the database
-                has_changed = bool(self._unsaved_instances or self._unsaved_settings)
-                self._put_back(instances, settings)
-                if not has_changed:
-                    return
-
-    def _put_back(
-        self, instances: Mapping[BoxInstance, SavedOrigin | None], settings: Mapping[str, LoadConfig]
-    ) -> None:
+    def _put_back(self, changes: ResidencyRows) -> None:
         """Have what couldn't be saved tried again, but for what has a newer value by now."""
-        self._unsaved_instances = {**instances, **self._unsaved_instances}
+        self._unsaved_instances = {**changes.instances, **self._unsaved_instances}
         newer = self._unsaved_settings
         # A load that is newer comes later, also if its model was loaded before.
-        older = {model: each for model, each in settings.items() if model not in newer}
+        older = {model: each for model, each in changes.settings.items() if model not in newer}
         self._unsaved_settings = {**older, **newer}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 
 from lmgateway.errors import GatewayError
 from lmgateway.scheduling.bounds import Refusal
@@ -29,6 +27,7 @@ from lmgateway.scheduling.residency.terms import ResidencyTerms
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease
 from lmgateway.scheduling.tickets import Terms, Ticket
 from tests.scheduling.schedule import Client, ticket
+from tests.scheduling.timeline import Timeline
 
 BOX = "lmstudio"
 
@@ -48,7 +47,7 @@ class Loading:
 
 
 @dataclass
-class Machine:
+class Machine(Timeline):
     """Carries out what the residency wants, as LM Studio does. `outcomes` are those of the next loads."""
 
     terms: ResidencyTerms = field(default_factory=ResidencyTerms)
@@ -56,6 +55,7 @@ class Machine:
     unload_seconds: float = 0.5
 
     def __post_init__(self) -> None:
+        super().__init__()
         # How many requests of a key may run at once.
         self.limits: dict[str, int] = {}
         self.line = Line(
@@ -63,7 +63,6 @@ class Machine:
             assume=lambda one: self.residency.prospects.absence,
         )
         self.residency = Residency(BOX, self.line, self.terms)
-        self.now = 0.0
         self.refused: list[tuple[Ticket, GatewayError]] = []
         self.began: list[Load] = []
         self.loads: list[tuple[str, float, float]] = []
@@ -74,32 +73,17 @@ class Machine:
         self.waits: dict[str, list[float]] = {}
         # What others run, by instance, which only a count tells.
         self.others: Counter[str] = Counter()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
         self._began: dict[Ticket, tuple[float, Callable[[Lease], None] | None]] = {}
         self._clients: dict[Ticket, Client] = {}
 
     # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def at(self, time: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (time, next(self._order), act))
+    def dues(self) -> Iterable[float | None]:
+        return self.line.due(), self.residency.due()
 
-    def run(self, until: float) -> None:
-        """Let time pass, with whatever is due in between."""
-        while True:
-            dues = [due for due in (self.line.due(), self.residency.due()) if due is not None]
-            due = min(dues, default=float("inf"))
-            at = self._events[0][0] if self._events else float("inf")
-            if min(due, at) > until:
-                self.now = until
-                return
-            if due < at:
-                self.now = max(self.now, due)
-                _, leases = self.line.tick(self.now)
-                self._go_on(leases)
-            else:
-                self.now, _, act = heapq.heappop(self._events)
-                act()
+    def tick(self) -> None:
+        _, leases = self.line.tick(self.now)
+        self._go_on(leases)
 
     # ── Requests ───────────────────────────────────────────────────────────────────────────────────────────
 

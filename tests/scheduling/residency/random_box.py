@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from itertools import count
 from math import inf
 from random import Random
 
@@ -29,6 +27,7 @@ from lmgateway.scheduling.residency.terms import ResidencyTerms
 from lmgateway.scheduling.slots import Instance, InstanceId, Lease, assumed
 from lmgateway.scheduling.tickets import Terms, Ticket, Wanted
 from lmgateway.schema.common import ModelType, likely_type
+from tests.scheduling.timeline import Timeline
 
 BOX = "lmstudio"
 MODELS = ("m1", "m2", "m3", "text-embedding-a", "text-embedding-b")
@@ -50,12 +49,12 @@ TERMS = (
 )
 
 
-class RandomBox:
+class RandomBox(Timeline):
     """`random` decides how long things take, and what comes of them."""
 
     def __init__(self, random: Random, terms: ResidencyTerms = TERMS[0]) -> None:
+        super().__init__()
         self.random = random
-        self.now = 0.0
         self.terms = terms
         self.line = Line(terms=lambda key: Terms(1.0, LIMITS[key]), assume=self._assume)
         self.residency = Residency(BOX, self.line, terms)
@@ -71,8 +70,6 @@ class RandomBox:
         self.asked: set[Instance] = set()
         self.lowered_from: dict[ModelType, int] = {}
         self._passing: frozenset[str] = frozenset()
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = count()
         self._is_counting = False
         self._moment = (0.0, 0)
 
@@ -82,29 +79,17 @@ class RandomBox:
 
     # ── Time ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def at(self, seconds: float, act: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (self.now + seconds, next(self._order), act))
+    def dues(self) -> Iterable[float | None]:
+        return self.line.due(), self.residency.due()
 
-    def wait(self, seconds: float) -> None:
-        """Let time pass, with whatever is due in between."""
-        until = self.now + seconds
-        while True:
-            dues = [due for due in (self.line.due(), self.residency.due()) if due is not None]
-            due = min(dues, default=inf)
-            at = self._events[0][0] if self._events else inf
-            if min(due, at) > until:
-                self.now = until
-                return
-            if due < at:
-                self.now = max(self.now, due)
-                self._count("tick")
-                expired, leases = self.line.tick(self.now)
-                self.counts["expired"] += len(expired)
-                self.go_on(leases)
-            else:
-                self.now, _, act = heapq.heappop(self._events)
-                act()
-            self.after_each()
+    def tick(self) -> None:
+        self._count("tick")
+        expired, leases = self.line.tick(self.now)
+        self.counts["expired"] += len(expired)
+        self.go_on(leases)
+
+    def moved(self) -> None:
+        self.after_each()
 
     def _count(self, what: str) -> None:
         at, so_many = self._moment
@@ -137,7 +122,7 @@ class RandomBox:
                 self.go_on(self.line.observe(one, counted, self.now))
         self._is_counting = self._needs_counts()
         if self._is_counting:
-            self.at(COUNT_SECONDS, self._look)
+            self.after(COUNT_SECONDS, self._look)
         else:
             for one in self.memory.values():
                 self.go_on(self.line.observe(one, len(one.leases), self.now))
@@ -158,7 +143,7 @@ class RandomBox:
         self.swaps += [swap for swap in self.residency.swaps if swap not in self.swaps]
         if not self._is_counting and self._needs_counts():
             self._is_counting = True
-            self.at(COUNT_SECONDS, self._look)
+            self.after(COUNT_SECONDS, self._look)
 
     def _start(self, leases: Iterable[Lease], drain: Collection[Instance] = ()) -> None:
         """Let requests run; instances that began to `drain` in the same moment did it afterwards."""
@@ -169,7 +154,7 @@ class RandomBox:
             assert len(one.leases) <= max(one.slots - one.outside, 1)
             self.counts["began"] += 1
             seconds = self.random.choice([0.1, 5.0, 5.0, 60.0, 300.0])
-            self.at(seconds, lambda lease=lease: self.end(lease))  # type: ignore[misc]
+            self.after(seconds, lambda lease=lease: self.end(lease))  # type: ignore[misc]
 
     def end(self, lease: Lease) -> None:
         if lease.phase != "ended":
@@ -230,12 +215,12 @@ class RandomBox:
         fails = not self.is_calm and self.random.random() < 0.4
         reason = self.random.choice(failures) if fails else None
         if reason is None:
-            self.at(seconds, lambda: self._loaded(load))
+            self.after(seconds, lambda: self._loaded(load))
         else:
             outside = [name for name, one in self.memory.items() if one.origin == "outside"]
             passing = frozenset(name for name in outside if self.random.random() < 0.5)
             failure = LoadFailure(reason, "words", passing)  # type: ignore[arg-type]
-            self.at(seconds, lambda: self._ended(load, failure))
+            self.after(seconds, lambda: self._ended(load, failure))
 
     def _loaded(self, load: Load) -> None:
         """It is in LM Studio's list a moment before the load is known to have ended."""
@@ -245,7 +230,7 @@ class RandomBox:
             self.put(load.target.model, name)
             self.after_each()
         outcome = Loaded(name, was_there=was_there)
-        self.at(self.random.choice([0.0, 0.3]), lambda: self._ended(load, outcome))
+        self.after(self.random.choice([0.0, 0.3]), lambda: self._ended(load, outcome))
 
     def _ended(self, load: Load, outcome: LoadOutcome) -> None:
         self.loading.remove(load)
@@ -266,7 +251,7 @@ class RandomBox:
             assert one.origin == "on-demand" or is_passing, f"{one.id.name} is {one.origin}"
             assert one.model not in self.terms.pins or is_passing, "it is pinned"
         self.unloading.append(one)
-        self.at(self.random.choice([0.0, 0.5]), lambda: self._counted_before(unload))
+        self.after(self.random.choice([0.0, 0.5]), lambda: self._counted_before(unload))
 
     def _counted_before(self, unload: Unload) -> None:
         one, chance = unload.instance, 1.0 if self.is_calm else self.random.random()
@@ -279,7 +264,7 @@ class RandomBox:
         elif chance < 0.2 and one not in self.asked and one.origin == "on-demand":
             self._unloaded(one, Unloaded("kept"))
         else:
-            self.at(0.5, lambda: self._gone(one))
+            self.after(0.5, lambda: self._gone(one))
 
     def _gone(self, one: Instance) -> None:
         if self.random.random() < 0.5:  # the list was read before the call has ended

@@ -71,7 +71,7 @@ class World(RandomBox):
             if self.others[one] > 0:
                 self.others[one] -= 1
 
-        self.at(seconds, ended)
+        self.after(seconds, ended)
 
     # ── Admins ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -105,7 +105,7 @@ class World(RandomBox):
         self.residency.ask_to_unload(one, force=force)
         self.go_on(())
         if not force:
-            self.at(patience, lambda: self._take_back(one))
+            self.after(patience, lambda: self._take_back(one))
 
     def _take_back(self, one: Instance) -> None:
         if one in self.asked and one.state == "draining":
